@@ -1,0 +1,1 @@
+"""``edge-bench``: what a box costs per frame, measured."""

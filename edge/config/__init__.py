@@ -1,0 +1,1 @@
+"""Configuration: records (``models``) and the file they come from (``load``)."""

@@ -1,0 +1,66 @@
+"""Everything that can go wrong, named by what the daemon does next.
+
+::
+
+    EdgeError
+    ├─ ConfigError             a wrong setting                    exit 2 at start
+    ├─ ModelError              bundle missing, corrupt, not ours  exit 3 at start
+    ├─ EngineError
+    │  ├─ EngineUnavailable    runtime or device not there        exit 3 at start
+    │  └─ InferenceError       one batch failed                   drop it, count it, go on
+    ├─ SourceError             camera unreachable, stream broken  retry for ever, with back-off
+    │  └─ SourceRefused        the camera said no (401, 404)      retry for ever, slowly
+    └─ PublishError            broker refused or lost             retry for ever
+
+A class exists only where the daemon acts differently. A message says what was expected, what was
+found and what to do. Foreign exceptions are mapped where they enter (``raise ... from exc``);
+nobody above a seam knows the foreign names.
+"""
+
+
+class EdgeError(Exception):
+    """Base of every expected failure. ``exit_code`` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class ConfigError(EdgeError):
+    """A setting, argument or prompt is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class ModelError(EdgeError):
+    """A bundle is missing, corrupt, from another format, or fails its golden self-test."""
+
+    exit_code = 3
+
+
+class EngineError(EdgeError):
+    """An inference runtime failed."""
+
+    exit_code = 3
+
+
+class EngineUnavailable(EngineError):
+    """The runtime is not installed or has no such device. Never answered by a silent fall-back."""
+
+
+class InferenceError(EngineError):
+    """One batch failed: dropped and counted, the daemon goes on."""
+
+
+class SourceError(EdgeError):
+    """A camera or file cannot be read (any more)."""
+
+    exit_code = 4
+
+
+class SourceRefused(SourceError):
+    """The camera answered and said no (wrong password, no such path): retried only slowly."""
+
+
+class PublishError(EdgeError):
+    """The broker is unreachable or refused us."""
+
+    exit_code = 5

@@ -1,0 +1,1 @@
+"""Workstation side: build, quantize, verify and pack model bundles for the device."""
