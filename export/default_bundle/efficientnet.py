@@ -1,0 +1,144 @@
+"""EfficientNet-Lite0 as an ONNX graph that eats int8 pixels of twice its native size.
+
+The network (Google, 2020) wants 224x224 pixels as ``(u8 - 127) / 128``. Its input here is shared
+with the detector, which needs a finer picture, so it halves the 448x448 pixels by a 2x2 mean first.
+That mean, the normalization and the shift by 128 are linear, so all of them are folded exactly into
+the first convolution: 3x3 with stride 2 becomes 6x6 with stride 4 over int8 pixels. Its zero
+padding means "pixel 127", which is int8 -1: an explicit Pad writes it, so the borders are exact too.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.default_bundle.graph import Graph, same_pads
+
+MEAN, STD = 127.0, 128.0
+NATIVE = 224
+CLASSES = 1000
+FEATURES = 1280
+_BN_EPSILON = 1e-3
+
+
+class _Stage(NamedTuple):
+    repeats: int
+    kernel: int
+    stride: int
+    expand: int
+    out: int
+
+
+# The EfficientNet-Lite table (B0 without squeeze-excite, ReLU6 for swish).
+_STAGES = (
+    _Stage(1, 3, 1, 1, 16),
+    _Stage(2, 3, 2, 6, 24),
+    _Stage(2, 5, 2, 6, 40),
+    _Stage(3, 3, 2, 6, 80),
+    _Stage(3, 5, 1, 6, 112),
+    _Stage(4, 5, 2, 6, 192),
+    _Stage(1, 3, 1, 6, 320),
+)
+
+Weights = dict[str, NDArray[Any]]
+
+
+def _fold_bn(
+    weights: Weights, conv: str, norm: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fold a batch normalization into the convolution before it: weight and bias, float64."""
+    gain = weights[f"{norm}.weight"].astype(np.float64) / np.sqrt(
+        weights[f"{norm}.running_var"].astype(np.float64) + _BN_EPSILON
+    )
+    weight = weights[f"{conv}.weight"].astype(np.float64) * gain[:, None, None, None]
+    return weight, weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * gain
+
+
+def fold_stem(
+    weight: NDArray[np.float64], bias: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fold 2x2 mean, ``(u8 - 127) / 128`` and ``u8 = int8 + 128`` into the stem.
+
+    Args:
+        weight: [O,3,3,3] over normalized pixels at the native size.
+        bias: [O].
+
+    Returns:
+        Weight [O,3,6,6] with twice the stride, and bias, over int8 pixels at twice the size.
+    """
+    doubled = weight.repeat(2, axis=2).repeat(2, axis=3) / (4.0 * STD)
+    return doubled, bias + weight.sum((1, 2, 3)) * (128.0 - MEAN) / STD
+
+
+def logits(graph: Graph, weights: Weights, pixels: str) -> str:
+    """Add the network to ``graph``.
+
+    Args:
+        graph: Where to.
+        weights: State dict of the checkpoint.
+        pixels: Value name, float [N,3,448,448] holding int8 pixels, not yet padded.
+
+    Returns:
+        Value name of the logits, float [N,1000].
+    """
+    before, after = same_pads(NATIVE, 3, 2)
+    pads = graph.constant(
+        "stem.pads", np.array([0, 0, 2 * before, 2 * before, 0, 0, 2 * after, 2 * after], np.int64)
+    )
+    pad_value = graph.constant("stem.pad_value", np.array(MEAN - 128, np.float32))
+    value = graph.node("Pad", "stem.pad", [pixels, pads, pad_value])
+    stem = fold_stem(*_fold_bn(weights, "_conv_stem", "_bn0"))
+    value = graph.conv("stem", value, *_float32(*stem), stride=4)
+    value = graph.clip("stem.relu6", value, 0, 6)
+    extent, channels, index = NATIVE // 2, 32, 0
+    for stage in _STAGES:
+        for repeat in range(stage.repeats):
+            stride = stage.stride if repeat == 0 else 1
+            value = _block(graph, weights, index, value, extent, channels, stage, stride)
+            extent, channels, index = -(-extent // stride), stage.out, index + 1
+    value = graph.conv("head", value, *_float32(*_fold_bn(weights, "_conv_head", "_bn1")))
+    value = graph.clip("head.relu6", value, 0, 6)
+    value = graph.node("GlobalAveragePool", "pool", [value])
+    value = graph.node("Flatten", "flat", [value])
+    classifier = [
+        graph.constant(f"fc.{part}", weights[f"_fc.{part}"]) for part in ("weight", "bias")
+    ]
+    return graph.node("Gemm", "logits", [value, *classifier], transB=1)
+
+
+def _block(
+    graph: Graph,
+    weights: Weights,
+    index: int,
+    value: str,
+    extent: int,
+    channels: int,
+    stage: _Stage,
+    stride: int,
+) -> str:
+    """Inverted bottleneck: expand 1x1, depthwise kxk, project 1x1, skip where shapes allow."""
+    ours, theirs, skip = f"block{index}", f"_blocks.{index}", value
+    if stage.expand != 1:
+        fused = _float32(*_fold_bn(weights, f"{theirs}._expand_conv", f"{theirs}._bn0"))
+        value = graph.clip(f"{ours}.expand6", graph.conv(f"{ours}.expand", value, *fused), 0, 6)
+    before, after = same_pads(extent, stage.kernel, stride)
+    value = graph.conv(
+        f"{ours}.depthwise",
+        value,
+        *_float32(*_fold_bn(weights, f"{theirs}._depthwise_conv", f"{theirs}._bn1")),
+        stride=stride,
+        pads=(before, before, after, after),
+        group=channels * stage.expand,
+    )
+    value = graph.clip(f"{ours}.depthwise6", value, 0, 6)
+    fused = _float32(*_fold_bn(weights, f"{theirs}._project_conv", f"{theirs}._bn2"))
+    value = graph.conv(f"{ours}.project", value, *fused)
+    if stride == 1 and channels == stage.out:
+        value = graph.node("Add", f"{ours}.skip", [value, skip])
+    return value
+
+
+def _float32(
+    weight: NDArray[np.float64], bias: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    return weight.astype(np.float32), bias.astype(np.float32)

@@ -1,0 +1,106 @@
+"""A small builder for ONNX graphs: values are their names, constants are named by content."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+# Opset 17 is the first with LayerNormalization; ONNX Runtime, OpenVINO and TensorRT 10 all read it.
+OPSET = 17
+IR_VERSION = 8
+
+
+class Graph:
+    """Collects nodes and initializers, then becomes a checked ``ModelProto``."""
+
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
+        self._nodes: list[onnx.NodeProto] = []
+        self._initializers: dict[str, onnx.TensorProto] = {}
+
+    def constant(self, name: str, value: NDArray[Any]) -> str:
+        """Add an initializer; the same name twice is a slip of ours."""
+        name = self._prefix + name
+        assert name not in self._initializers, name
+        self._initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        return name
+
+    def node(self, op: str, name: str, inputs: Sequence[str], **attributes: Any) -> str:
+        """Add a node with one output, called like the node."""
+        name = self._prefix + name
+        self._nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def conv(
+        self,
+        name: str,
+        value: str,
+        weight: NDArray[np.float32],
+        bias: NDArray[np.float32] | None,
+        *,
+        stride: int = 1,
+        pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+        group: int = 1,
+    ) -> str:
+        """Convolve ``value`` [N,C,H,W] with ``weight`` [O,C/group,kh,kw].
+
+        ``pads`` are (top, left, bottom, right), filled with zero.
+        """
+        inputs = [value, self.constant(f"{name}.weight", weight.astype(np.float32))]
+        if bias is not None:
+            inputs.append(self.constant(f"{name}.bias", bias.astype(np.float32)))
+        return self.node(
+            "Conv",
+            name,
+            inputs,
+            kernel_shape=list(weight.shape[2:]),
+            strides=[stride, stride],
+            pads=list(pads),
+            group=group,
+        )
+
+    def clip(self, name: str, value: str, low: float, high: float) -> str:
+        """Limit ``value`` to [low, high]."""
+        bounds = [
+            self.constant(f"{name}.{edge}", np.array(bound, np.float32))
+            for edge, bound in (("low", low), ("high", high))
+        ]
+        return self.node("Clip", name, [value, *bounds])
+
+    def model(
+        self,
+        name: str,
+        inputs: Mapping[str, tuple[int, Sequence[int | str]]],
+        outputs: Mapping[str, Sequence[int | str]],
+    ) -> onnx.ModelProto:
+        """Close the graph.
+
+        Args:
+            name: Of the graph.
+            inputs: ONNX element type and shape by value name; a string is a dynamic axis.
+            outputs: Shape by value name; all float32.
+        """
+        graph = helper.make_graph(
+            self._nodes,
+            name,
+            [helper.make_tensor_value_info(k, kind, shape) for k, (kind, shape) in inputs.items()],
+            [
+                helper.make_tensor_value_info(k, TensorProto.FLOAT, shape)
+                for k, shape in outputs.items()
+            ],
+            list(self._initializers.values()),
+        )
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
+        )
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def same_pads(extent: int, kernel: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's SAME padding of one axis: (before, after), the odd one after."""
+    total = max((-(-extent // stride) - 1) * stride + kernel - extent, 0)
+    return total // 2, total - total // 2
