@@ -95,9 +95,10 @@ def _call(command: Sequence[str], cwd: Path | None = None) -> None:
         raise FetchError(f"expected {command[0]} to start, found: {exc.strerror}") from exc
     if done.returncode:
         # A mirror's URL, and with it a password, may stand in what the client says.
-        lines = redact(done.stderr or done.stdout).strip().splitlines()[-_LAST_LINES:]
+        said = "\n  ".join((done.stderr or done.stdout).strip().splitlines()[-_LAST_LINES:])
         raise FetchError(
-            f"`{' '.join(command)}` failed (exit {done.returncode}). Check the network and the "
-            "client's own settings (mirror, proxy), then run again. It said:\n  "
-            + "\n  ".join(lines)
+            redact(
+                f"`{' '.join(command)}` failed (exit {done.returncode}). Check the network and "
+                f"the client's own settings (mirror, proxy), then run again. It said:\n  {said}"
+            )
         )

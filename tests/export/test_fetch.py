@@ -164,7 +164,7 @@ def test_a_mirror_password_stays_out_of_the_message() -> None:
     script = "raise SystemExit('no route to https://user:pa55word@mirror.example/simple')"
     with pytest.raises(FetchError, match="no route to") as caught:
         registries._call([sys.executable, "-c", script])
-    assert "pa55word@" not in str(caught.value).partition("It said:")[2]
+    assert "pa55word" not in str(caught.value)
 
 
 def test_an_unwritable_cache_is_an_error_with_its_path(
