@@ -10,7 +10,9 @@
     │  └─ InferenceError       one batch failed                   drop it, count it, go on
     ├─ SourceError             camera unreachable, stream broken  retry for ever, with back-off
     │  └─ SourceRefused        the camera said no (401, 404)      retry for ever, slowly
-    └─ PublishError            broker refused or lost             retry for ever
+    ├─ PublishError            broker refused or lost             retry for ever
+    └─ OutboxError             no disk for the queue              exit 6 at start; later on,
+                                                                  alerts go out from memory
 
 A class exists only where the daemon acts differently. A message says what was expected, what was
 found and what to do. Foreign exceptions are mapped where they enter (``raise ... from exc``);
@@ -64,3 +66,9 @@ class PublishError(EdgeError):
     """The broker is unreachable or refused us."""
 
     exit_code = 5
+
+
+class OutboxError(EdgeError):
+    """The queue on disk cannot be used: nothing starts; while running, alerts go from memory."""
+
+    exit_code = 6
