@@ -1,0 +1,66 @@
+"""Serve clips from a shell: ``python -m edge.testing [NAME=]CLIP...``.
+
+Prints one JSON line ``{"name": ..., "url": ...}`` for each clip, then serves until SIGTERM, Ctrl-C
+or the end of standard input, so the camera cannot outlive the process that started it by a pipe.
+"""
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+
+from edge.errors import SourceError
+from edge.testing.camera import TestCamera
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    clips = dict(_name_and_path(clip) for clip in options.clips)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        camera = TestCamera(
+            clips,
+            user=options.user,
+            password=options.password,
+            auth=options.auth,
+            port=options.port,
+            loop=options.loop,
+        )
+        with camera:
+            for name in clips:
+                print(json.dumps({"name": name, "url": camera.url(name)}), flush=True)  # noqa: T201
+            while sys.stdin.read(1):
+                pass
+    except (SourceError, ValueError, OSError) as exc:
+        print(exc, file=sys.stderr)  # noqa: T201
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m edge.testing", description="Serve clips over RTSP.")
+    parser.add_argument("clips", nargs="+", metavar="[NAME=]CLIP", help="H.264 or H.265 video file")
+    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--user")
+    parser.add_argument("--password")
+    parser.add_argument("--auth", choices=("basic", "digest"), default="digest")
+    parser.add_argument(
+        "--loop",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="play for ever (default), or disconnect after the last frame",
+    )
+    return parser
+
+
+def _name_and_path(argument: str) -> tuple[str, str]:
+    name, equals, path = argument.partition("=")
+    return (name, path) if equals else (Path(argument).stem, argument)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

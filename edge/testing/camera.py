@@ -1,0 +1,216 @@
+"""The test camera itself: one listening port, several clips, a thread for each client."""
+
+import logging
+import socket
+import threading
+from collections.abc import Mapping
+from os import PathLike
+from random import Random
+from types import TracebackType
+from typing import ClassVar, Literal, Self
+from urllib.parse import quote
+
+from edge.testing.auth import authentication
+from edge.testing.clip import Clip
+from edge.testing.dialogue import Dialogue, Track
+from edge.testing.faults import Faults
+from edge.testing.playback import Passes, Player
+from edge.testing.session import Session
+
+logger = logging.getLogger(__name__)
+
+_ACCEPT_POLL_S = 0.05  # how soon power_off is noticed
+
+
+class TestCamera:
+    """An RTSP server for tests; use it as a context manager.
+
+    Args:
+        clips: What to serve, by name (the path of the URL). Files are read at once, and a ``Clip``
+            may be shared between cameras.
+        user: Ask for this user; None serves everybody.
+        password: Of that user.
+        auth: How to ask.
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one, and keeps it.
+        loop: Play every clip for ever, in continuous stream time; otherwise close the connection
+            after the last frame.
+
+    Attributes:
+        faults: What is wrong with the camera; set its attributes at any time.
+
+    Raises:
+        SourceError: A clip cannot be read (see ``Clip.read``).
+        ValueError: User without password, or an unknown ``auth``.
+    """
+
+    __test__: ClassVar[bool] = False  # no test class, though pytest likes the name
+
+    def __init__(  # noqa: PLR0913 (all but the first by name)
+        self,
+        clips: Mapping[str, str | PathLike[str] | Clip],
+        *,
+        user: str | None = None,
+        password: str | None = None,
+        auth: Literal["basic", "digest"] = "digest",
+        host: str = "127.0.0.1",
+        port: int = 0,
+        loop: bool = True,
+    ) -> None:
+        self._clips = {
+            name.strip("/"): clip if isinstance(clip, Clip) else Clip.read(clip)
+            for name, clip in clips.items()
+        }
+        self._user, self._password = user, password
+        self._authentication = authentication(auth, user, password)
+        self._host, self._port = host, port
+        self._loop = loop
+        self.faults = Faults()
+        self._passes: dict[str, Passes] = {name: [] for name in self._clips}
+        self._lock = threading.Lock()
+        self._connections: dict[threading.Thread, socket.socket] = {}
+        self._accepted = 0
+        self._acceptor: threading.Thread | None = None
+        self._off = threading.Event()
+
+    def __enter__(self) -> Self:
+        self.power_on()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.power_off()
+
+    @property
+    def port(self) -> int:
+        """The port listened on; where 0 was asked for, known once the camera was on."""
+        return self._port
+
+    @property
+    def clients(self) -> int:
+        """How many connections are open now."""
+        with self._lock:
+            return len(self._connections)
+
+    def url(self, name: str, *, user: str | None = None, password: str | None = None) -> str:
+        """The RTSP URL of a clip, with the credentials of the camera or with these instead.
+
+        Raises:
+            KeyError: No such clip.
+        """
+        if name not in self._clips:
+            raise KeyError(f"expected one of the clips {sorted(self._clips)}, found {name!r}")
+        user = self._user if user is None else user
+        password = self._password if password is None else password
+        userinfo = (
+            "" if user is None else f"{quote(user, safe='')}:{quote(password or '', safe='')}@"
+        )
+        return f"rtsp://{userinfo}{self._host}:{self._port}/{quote(name)}"
+
+    def loops(self, name: str) -> Passes:
+        """When each pass of the clip began: (wall, monotonic) seconds, oldest first.
+
+        Of the newest client that played it; empty before the first. A frame shown at second ``t``
+        of the clip was sent ``t`` seconds after the beginning of its pass (with B-frames, sooner
+        by up to their reordering).
+        """
+        with self._lock:
+            return list(self._passes[name])
+
+    def power_on(self) -> None:
+        """Listen; again on the same port after ``power_off``. Does nothing while on.
+
+        Raises:
+            OSError: The port is taken.
+        """
+        if self._acceptor is not None:
+            return
+        listener = socket.create_server((self._host, self._port), backlog=64)
+        listener.settimeout(_ACCEPT_POLL_S)
+        self._port = listener.getsockname()[1]
+        self._off.clear()
+        self._acceptor = threading.Thread(
+            target=self._accept, args=(listener,), name=f"camera:{self._port}", daemon=True
+        )
+        self._acceptor.start()
+
+    def power_off(self) -> None:
+        """Stop listening and disconnect everybody; returns once every thread has ended."""
+        if self._acceptor is None:
+            return
+        self._off.set()
+        self._acceptor.join()
+        self._acceptor = None
+        for thread in self.drop():
+            thread.join()
+
+    def drop(self) -> list[threading.Thread]:
+        """Disconnect every client now; new ones may come at once."""
+        with self._lock:
+            connections = dict(self._connections)
+            for connection in connections.values():
+                _shut_down(connection)
+        return list(connections)
+
+    def _accept(self, listener: socket.socket) -> None:
+        with listener:
+            while not self._off.is_set():
+                try:
+                    connection, _ = listener.accept()
+                except TimeoutError:
+                    continue
+                if self.faults.refuse:
+                    connection.close()
+                else:
+                    self._serve(connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._accepted += 1
+        rng = Random(f"{self.faults.seed}/{self._accepted}")  # noqa: S311 (repeatable on purpose)
+        thread = threading.Thread(
+            target=self._run_session,
+            args=(connection, rng),
+            name=f"camera:{self._port}.client{self._accepted}",
+            daemon=True,
+        )
+        with self._lock:
+            self._connections[thread] = connection
+        thread.start()
+
+    def _run_session(self, connection: socket.socket, rng: Random) -> None:
+        def start(track: Track) -> Player:
+            return self._start(track, rng)
+
+        dialogue = Dialogue(self._clips, self._authentication, self._host)
+        try:
+            Session(connection, dialogue, self.faults, start).run()
+        finally:
+            with self._lock:
+                del self._connections[threading.current_thread()]
+                connection.close()
+
+    def _start(self, track: Track, rng: Random) -> Player:
+        passes: Passes = []
+        with self._lock:
+            self._passes[track.name] = passes
+        return Player(
+            self._clips[track.name],
+            track.stream,
+            track.channels,
+            faults=self.faults,
+            rng=rng,
+            passes=passes,
+            loop=self._loop,
+        )
+
+
+def _shut_down(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError as exc:  # the client was faster
+        logger.debug("already disconnected: %s", exc)

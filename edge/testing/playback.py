@@ -1,0 +1,112 @@
+"""The camera's view of time: which access unit is due when, pass after pass, and its bytes."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from random import Random
+
+from edge.testing.clip import AccessUnit, Clip
+from edge.testing.faults import Faults
+from edge.testing.rtp import RtpStream, interleaved
+
+Passes = list[tuple[float, float]]
+"""(wall, monotonic) seconds at which each pass of a clip began."""
+
+_REPORT_EVERY_S = 5.0  # RTCP interval, RFC 3550 section 6.2
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """One access unit in one pass of the clip; times in seconds since PLAY.
+
+    Attributes:
+        unit: What to send.
+        due_s: When to send it.
+        time_s: Its stream time, which goes on growing from pass to pass.
+        opens_pass: It is the first of its pass.
+    """
+
+    unit: AccessUnit
+    due_s: float
+    time_s: float
+    opens_pass: bool
+
+
+def showings(clip: Clip, *, loop: bool) -> Iterator[Showing]:
+    """All access units of ``clip`` in sending order, without end where ``loop`` is set."""
+    for number in count() if loop else range(1):
+        begin_s = number * clip.duration_s
+        for index, unit in enumerate(clip.units):
+            yield Showing(unit, begin_s + unit.dts_s, begin_s + unit.pts_s, index == 0)
+
+
+class Player:
+    """Plays a clip to one client, from now on.
+
+    Args:
+        clip: What to play.
+        stream: Numbers and stamps the packets.
+        channels: Interleaved channels for RTP and RTCP.
+        faults: The camera's, read at every access unit.
+        rng: Decides which packets are lost and damaged.
+        passes: The beginning of each pass is appended here as it is sent.
+        loop: Play for ever.
+    """
+
+    def __init__(  # noqa: PLR0913 (the one place where a client's parts come together)
+        self,
+        clip: Clip,
+        stream: RtpStream,
+        channels: tuple[int, int],
+        *,
+        faults: Faults,
+        rng: Random,
+        passes: Passes,
+        loop: bool,
+    ) -> None:
+        self._stream = stream
+        self._rtp_channel, self._rtcp_channel = channels
+        self._faults = faults
+        self._rng = rng
+        self._passes = passes
+        self._showings = showings(clip, loop=loop)
+        self._next = next(self._showings, None)
+        self._began_wall, self._began = time.time(), time.monotonic()
+        self._report_due = self._began
+        # A jump in the past is not one for this client.
+        self._earlier_jumps_s = faults.clock_offset_s()
+
+    @property
+    def due(self) -> float | None:
+        """Monotonic second at which ``take`` wants to be called, None after the last frame."""
+        return None if self._next is None else self._began + self._next.due_s
+
+    def take(self) -> bytes:
+        """The interleaved packets of the next access unit, and a sender report where one is due."""
+        showing = self._next
+        if showing is None:
+            return b""
+        self._next = next(self._showings, None)
+        if showing.opens_pass:
+            self._passes.append(
+                (self._began_wall + showing.due_s, self._began + showing.due_s),
+            )
+        jump_s = self._faults.clock_offset_s() - self._earlier_jumps_s
+        return self._report(jump_s) + self._video(showing, jump_s)
+
+    def _report(self, jump_s: float) -> bytes:
+        now = time.monotonic()
+        if now < self._report_due:
+            return b""
+        self._report_due = now + _REPORT_EVERY_S
+        since_s = now - self._began
+        report = self._stream.sender_report(self._began_wall + since_s, since_s + jump_s)
+        return interleaved(self._rtcp_channel, report)
+
+    def _video(self, showing: Showing, jump_s: float) -> bytes:
+        if self._faults.no_keyframe and showing.unit.keyframe:
+            return b""
+        packets = self._stream.packets(showing.unit.nals, showing.time_s + jump_s)
+        arriving = self._faults.damage(packets, self._rng)
+        return b"".join(interleaved(self._rtp_channel, packet) for packet in arriving)
