@@ -1,0 +1,239 @@
+"""Prompts into a prompt bank: each sentence in every template, one matrix for all.
+
+The unit rows of a sentence's templates are averaged and re-normalised, as open_clip's zero-shot
+builder does. Without the second normalisation (ALPRO's way) the mean of unit vectors is shorter
+than one, and every prompt gets a scale of its own.
+
+Letters in shapes: K rows of the bank, D embedding, P prompts.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.config.models import PromptConfig
+from edge.errors import ConfigError
+from edge.manifest import TextSpec
+from edge.text import TextEncoder, unit_rows
+
+# A background sentence this close to a prompt says the same ("an empty room" beside the prompt
+# "an empty room"): taking the margin against it would keep the prompt at zero for ever.
+SAME_MEANING = 0.9
+
+# Two-tower models mostly read past a negation: "no helmet" lands beside "helmet".
+_NEGATION = re.compile(r"\b(?:no|not|without|nobody|nothing|none|never|\w+n't)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledPrompt:
+    """Where one prompt lies in the rows of its bank.
+
+    Attributes:
+        texts: Rows that say it; the best one counts.
+        negatives: Rows of its own negatives.
+        against: intp, at least one: rows its margin is taken against: its negatives, and the
+            background that does not mean the same.
+        coverage: The smallest among its texts, 0..1; None where the model cannot say.
+    """
+
+    name: str
+    texts: slice
+    negatives: slice
+    against: NDArray[np.intp]
+    coverage: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptBank:
+    """All prompts as one matrix. Immutable: to change prompts, replace the reference to the bank.
+
+    Attributes:
+        prompts: P prompts, in the order of every score.
+        sentences: K sentences, one per row, before templates.
+        rows: float32 [K, D], unit rows, read-only: the texts of all prompts, then their
+            negatives, then the background.
+        notes: What the author of the prompts should know, a sentence each.
+        hash: SHA-256 over sentences, templates and model: equal banks score alike.
+    """
+
+    prompts: tuple[CompiledPrompt, ...]
+    sentences: tuple[str, ...]
+    rows: NDArray[np.float32]
+    notes: tuple[str, ...]
+    hash: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(prompt.name for prompt in self.prompts)
+
+
+def compile_bank(  # noqa: PLR0913 - the sentences, and the model that reads them
+    prompts: Mapping[str, PromptConfig],
+    background: Sequence[str],
+    encoder: TextEncoder,
+    spec: TextSpec,
+    *,
+    model_hash: str,
+    axes: Sequence[str] | None = None,
+) -> PromptBank:
+    """Compile sentences into a bank.
+
+    Args:
+        prompts: Rules by name.
+        background: Sentences for "nothing of interest", shared by all prompts.
+        encoder: The model's text side.
+        spec: Templates, and the coverage below which a prompt gets a note.
+        model_hash: Identifies the model in the bank's ``hash``.
+        axes: Names of the D axes, where the bundle has them; notes then say what a poorly covered
+            prompt is understood as.
+
+    Raises:
+        ConfigError: No prompts, a sentence that cannot be encoded, or a prompt with nothing to be
+            compared against.
+        ModelError: The text graph gives vectors without a direction.
+        InferenceError: The engine failed.
+    """
+    if not prompts:
+        raise ConfigError("expected at least one prompt, found none")
+    sheet = _Sheet(encoder, spec.templates)
+    texts = [sheet.add(f"prompt {name!r}", prompt.text) for name, prompt in prompts.items()]
+    negatives = [
+        sheet.add(f"negatives of prompt {name!r}", prompt.negatives)
+        for name, prompt in prompts.items()
+    ]
+    shared = sheet.add("background", background)
+    rows = np.stack(sheet.rows)
+    rows.setflags(write=False)
+    compiled = tuple(
+        CompiledPrompt(
+            name=name,
+            texts=own,
+            negatives=negative,
+            against=_against(name, rows, own, negative, shared),
+            coverage=min(sheet.coverage[own]) if sheet.coverage else None,
+        )
+        for name, own, negative in zip(prompts, texts, negatives, strict=True)
+    )
+    sentences = tuple(sheet.sentences)
+    return PromptBank(
+        prompts=compiled,
+        sentences=sentences,
+        rows=rows,
+        notes=tuple(
+            note
+            for prompt in compiled
+            for note in (
+                *_negation_notes(prompt, sentences),
+                *_coverage_notes(prompt, rows, spec.coverage_warning, axes),
+                *_negative_notes(prompt, rows, sentences),
+            )
+        ),
+        hash=_digest(prompts, background, spec.templates, model_hash),
+    )
+
+
+def explain(row: NDArray[np.float32], axes: Sequence[str], top: int = 5) -> list[tuple[str, float]]:
+    """The axes that ``row`` [D] leans on, heaviest first; axes that weigh nothing are left out."""
+    heaviest = np.argsort(-row, kind="stable")[:top]
+    return [(axes[index], float(row[index])) for index in heaviest if row[index] > 0]
+
+
+class _Sheet:
+    """The rows of a bank while they are collected."""
+
+    def __init__(self, encoder: TextEncoder, templates: Sequence[str]) -> None:
+        self._encoder = encoder
+        self._templates = templates
+        self.sentences: list[str] = []
+        self.rows: list[NDArray[np.float32]] = []
+        self.coverage: list[float] = []
+
+    def add(self, owner: str, sentences: Sequence[str]) -> slice:
+        """Append one row per sentence and return where they are; ``owner`` is for messages."""
+        start = len(self.rows)
+        for sentence in sentences:
+            try:
+                encoding = self._encoder.encode(_fill(self._templates, sentence))
+            except ConfigError as exc:
+                raise ConfigError(f"{owner}: {exc}") from exc
+            mean = encoding.embeddings.mean(axis=0, keepdims=True, dtype=np.float64)
+            self.rows.append(unit_rows(mean)[0])
+            self.sentences.append(sentence)
+            if encoding.coverage is not None:
+                self.coverage.append(float(encoding.coverage.mean()))
+        return slice(start, len(self.rows))
+
+
+def _fill(templates: Sequence[str], sentence: str) -> list[str]:
+    """``sentence`` in every template; templates bring their own full stop."""
+    bare = sentence.strip().rstrip(".")
+    if not bare:
+        raise ConfigError(f"expected a sentence, found {sentence!r}: say what the camera sees")
+    return [template.replace("{}", bare) for template in templates]
+
+
+def _against(
+    name: str, rows: NDArray[np.float32], own: slice, negative: slice, shared: slice
+) -> NDArray[np.intp]:
+    closest = (rows[shared] @ rows[own].T).max(axis=1)  # [background]
+    background = np.arange(shared.start, shared.stop)[closest <= SAME_MEANING]
+    against = np.concatenate([np.arange(negative.start, negative.stop), background])
+    if not len(against):
+        raise ConfigError(
+            f"prompt {name!r} has nothing to be compared against: expected negatives, or a "
+            f"background that means something else"
+        )
+    against.setflags(write=False)
+    return against
+
+
+def _negation_notes(prompt: CompiledPrompt, sentences: Sequence[str]) -> Iterator[str]:
+    for sentence in sentences[prompt.texts]:
+        if word := _NEGATION.search(sentence):
+            yield (
+                f"prompt {prompt.name!r}: {word[0]!r} in {sentence!r} is mostly read past: say what"
+                f" is to be seen, and put its opposite under negatives"
+            )
+
+
+def _coverage_notes(
+    prompt: CompiledPrompt,
+    rows: NDArray[np.float32],
+    warning: float | None,
+    axes: Sequence[str] | None,
+) -> Iterator[str]:
+    if prompt.coverage is None or warning is None or prompt.coverage >= warning:
+        return
+    note = f"prompt {prompt.name!r}: poorly covered ({prompt.coverage:.2f} < {warning:.2f})"
+    if axes is not None:
+        concepts = [axis for row in rows[prompt.texts] for axis, _ in explain(row, axes, top=3)]
+        note += f"; nearest concepts: {', '.join(dict.fromkeys(concepts))}"
+    yield note
+
+
+def _negative_notes(
+    prompt: CompiledPrompt, rows: NDArray[np.float32], sentences: Sequence[str]
+) -> Iterator[str]:
+    closest = (rows[prompt.negatives] @ rows[prompt.texts].T).max(axis=1)
+    for sentence, cosine in zip(sentences[prompt.negatives], closest, strict=True):
+        if cosine > SAME_MEANING:
+            yield (
+                f"prompt {prompt.name!r}: the model hardly tells its negative {sentence!r} from "
+                f"its text (cosine {cosine:.2f}): it may never alert"
+            )
+
+
+def _digest(
+    prompts: Mapping[str, PromptConfig],
+    background: Sequence[str],
+    templates: Sequence[str],
+    model_hash: str,
+) -> str:
+    sentences = {name: [prompt.text, prompt.negatives] for name, prompt in prompts.items()}
+    facts = json.dumps([sentences, list(background), list(templates), model_hash])
+    return hashlib.sha256(facts.encode()).hexdigest()

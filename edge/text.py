@@ -1,0 +1,152 @@
+"""Sentences into unit vectors: tokens, then the bundle's text graph.
+
+Letters in shapes: K texts, L tokens, D embedding.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
+
+from edge.engines.base import Engine
+from edge.errors import ConfigError, ModelError
+from edge.manifest import TextSpec
+
+
+class Tokenizer:
+    """Sentences to rows of token ids."""
+
+    def __init__(self, tokenizer_json: bytes, spec: TextSpec) -> None:
+        """Read the bundle's ``tokenizer.json``.
+
+        Raises:
+            ModelError: The bytes are not a Hugging Face tokenizer file.
+        """
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_buffer(tokenizer_json)
+        except ValueError as exc:
+            raise ModelError(
+                f"expected a Hugging Face tokenizer.json in the bundle, found something else "
+                f"({exc}): build the bundle again"
+            ) from exc
+        # The file may ask for both; a cut sentence would alert for something else.
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._spec = spec
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Return int64 [K, L]: each row filled up with the padding id to the context length.
+
+        Raises:
+            ConfigError: A text is blank, not Unicode, or longer than the model reads. Never
+                truncated.
+        """
+        rows = np.full((len(texts), self._spec.context_length), self._spec.pad_id, np.int64)
+        for row, text in zip(rows, texts, strict=True):
+            ids = self._ids(text)
+            row[: len(ids)] = ids
+        return rows
+
+    def _ids(self, text: str) -> list[int]:
+        if not text.strip():
+            raise ConfigError(f"expected a sentence, found {text!r}: describe what the camera sees")
+        try:
+            text.encode()
+        except UnicodeEncodeError as exc:
+            raise ConfigError(f"expected Unicode text, found {text!a}") from exc
+        ids: list[int] = self._tokenizer.encode(text).ids
+        allowed = self._spec.context_length
+        if len(ids) > allowed:
+            raise ConfigError(
+                f"expected at most {allowed} tokens, found {len(ids)} in {text!r}: shorten the text"
+            )
+        return ids
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextEncoding:
+    """What the text graph says about K texts.
+
+    Attributes:
+        embeddings: float32 [K, D], unit rows.
+        coverage: float32 [K], 0..1: how well the model's concepts express the text; None where
+            the model cannot say.
+    """
+
+    embeddings: NDArray[np.float32]
+    coverage: NDArray[np.float32] | None
+
+
+class TextEncoder:
+    """Tokenizer and text engine together."""
+
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, spec: TextSpec) -> None:
+        """Check that the engine is a text graph.
+
+        Raises:
+            ModelError: Its inputs or outputs are not those of docs/bundle-format.md.
+        """
+        inputs = {tensor.name: tensor.shape for tensor in engine.inputs}
+        outputs = sorted(tensor.name for tensor in engine.outputs)
+        length = spec.context_length
+        match inputs:
+            case {"input_ids": (batch, int() | None as found)} if found in (None, length):
+                self._batch = batch
+            case _:
+                raise ModelError(
+                    f"expected a text graph with the input 'input_ids' [K, {length}], found "
+                    f"{inputs}: build the bundle again"
+                )
+        if len(inputs) > 1 or "embedding" not in outputs:
+            raise ModelError(
+                f"expected a text graph with one input and the output 'embedding', found inputs "
+                f"{sorted(inputs)} and outputs {outputs}: build the bundle again"
+            )
+        self._engine = engine
+        self._tokenizer = tokenizer
+
+    def encode(self, texts: Sequence[str]) -> TextEncoding:
+        """Embed K texts, K at least 1.
+
+        Raises:
+            ConfigError: A text cannot be tokenized.
+            ModelError: The graph answered with a vector that has no direction.
+            InferenceError: The engine failed.
+        """
+        ids = self._tokenizer.encode(texts)
+        outputs = [self._run(chunk) for chunk in self._chunks(ids)]
+        embeddings = np.concatenate([output["embedding"] for output in outputs])[: len(ids)]
+        coverage = None
+        if "coverage" in outputs[0]:
+            coverage = np.concatenate([output["coverage"] for output in outputs])[: len(ids)]
+        return TextEncoding(unit_rows(embeddings), coverage)
+
+    def _chunks(self, ids: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """``ids`` in the batches that the graph takes; a fixed batch repeats its last row."""
+        size = self._batch or len(ids)
+        missing = -len(ids) % size
+        filled = np.pad(ids, ((0, missing), (0, 0)), mode="edge")  # [K, L] -> [n * size, L]
+        return np.split(filled, len(filled) // size)
+
+    def _run(self, ids: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        return self._engine.run({"input_ids": ids})
+
+
+def unit_rows(rows: NDArray[Any]) -> NDArray[np.float32]:
+    """Scale ``rows`` [K, D] to length one, computing in double precision.
+
+    Raises:
+        ModelError: A row is zero or not finite: it points nowhere.
+    """
+    wide = rows.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    if not np.isfinite(lengths).all() or not (lengths > 0).all():
+        raise ModelError(
+            "expected a vector with a direction from the text graph, found zeros or non-numbers: "
+            "build the bundle again"
+        )
+    unit: NDArray[np.float32] = (wide / lengths).astype(np.float32)
+    return unit

@@ -1,0 +1,94 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.prompts import CompiledPrompt, PromptBank
+from edge.scores import margins
+
+DIM = 8
+
+
+def unit(rng, count):
+    rows = rng.normal(size=(count, DIM))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@st.composite
+def banks(draw):
+    """A bank of any shape: 1 to 5 prompts, some without negatives, some without background."""
+    count = draw(st.integers(1, 5))
+    texts = draw(st.lists(st.integers(1, 4), min_size=count, max_size=count))
+    negatives = draw(st.lists(st.integers(0, 3), min_size=count, max_size=count))
+    background = draw(st.integers(1, 4))
+    total = sum(texts) + sum(negatives)
+    prompts = []
+    for index in range(count):
+        own = sum(texts[:index])
+        other = sum(texts) + sum(negatives[:index])
+        counts = draw(st.lists(st.booleans(), min_size=background, max_size=background))
+        shared = [total + row for row in range(background) if counts[row]]
+        against = [*range(other, other + negatives[index]), *shared] or [total]
+        prompts.append(
+            CompiledPrompt(
+                name=f"p{index}",
+                texts=slice(own, own + texts[index]),
+                negatives=slice(other, other + negatives[index]),
+                against=np.array(against, np.intp),
+                coverage=None,
+            )
+        )
+    rows = unit(np.random.default_rng(draw(st.integers(0, 2**32))), total + background)
+    return PromptBank(tuple(prompts), tuple("x" * len(rows)), rows, (), "")
+
+
+frames = st.builds(
+    lambda seed, count: unit(np.random.default_rng(seed), count),
+    st.integers(0, 2**32),
+    st.integers(0, 4),
+)
+
+
+@given(banks(), frames)
+def test_scores_equal_a_loop_over_prompts_and_rows(bank, embeddings):
+    scores = margins(bank, embeddings)
+
+    assert scores.cosine.shape == scores.margin.shape == (len(embeddings), len(bank.prompts))
+    assert scores.cosine.dtype == scores.margin.dtype == np.float32
+    for n, embedding in enumerate(embeddings):
+        for p, prompt in enumerate(bank.prompts):
+            texts = range(prompt.texts.start, prompt.texts.stop)
+            best = max(float(bank.rows[row] @ embedding) for row in texts)
+            rival = max(float(bank.rows[row] @ embedding) for row in prompt.against)
+            assert scores.cosine[n, p] == pytest.approx(best, abs=1e-6)
+            assert scores.margin[n, p] == pytest.approx(best - rival, abs=2e-6)
+
+
+@given(banks(), frames, st.floats(-1, 1, width=32))
+def test_an_offset_of_all_cosines_cancels_in_the_margin_and_only_there(bank, embeddings, offset):
+    ones = np.ones((len(bank.rows), 1), np.float32)
+    shifted_bank = replace(bank, rows=np.hstack([bank.rows, ones]))
+    column = np.full((len(embeddings), 1), offset, np.float32)
+
+    plain = margins(bank, embeddings)
+    shifted = margins(shifted_bank, np.hstack([embeddings, column]))
+
+    assert shifted.margin == pytest.approx(plain.margin, abs=2e-6)
+    assert shifted.cosine == pytest.approx(plain.cosine + np.float32(offset), abs=2e-6)
+
+
+@given(banks(), frames, st.data())
+def test_no_prompt_is_influenced_by_another(bank, embeddings, data):
+    kept = data.draw(st.integers(0, len(bank.prompts) - 1))
+    own = bank.prompts[kept]
+    mine = {*range(own.texts.start, own.texts.stop), *own.against.tolist()}
+    rows = bank.rows.copy()
+    others = [row for row in range(len(rows)) if row not in mine]
+    rows[others] = unit(np.random.default_rng(1), len(others))
+
+    before, after = margins(bank, embeddings), margins(replace(bank, rows=rows), embeddings)
+
+    assert after.cosine[:, kept] == pytest.approx(before.cosine[:, kept], abs=1e-6)
+    assert after.margin[:, kept] == pytest.approx(before.margin[:, kept], abs=2e-6)
