@@ -7,10 +7,12 @@ and a bias of -1.6 in 1.5 times the time.
 """
 
 import av
+import av.error
 import numpy as np
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from edge.errors import SourceError
 from edge.manifest import ImageSpec
 
 _FILTERS = {
@@ -41,18 +43,28 @@ class Preprocessor:
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> NDArray[np.int8]:
-        """Return int8 [3, H, W], RGB planes, ``u8 ^ 0x80``; the caller owns it."""
+        """Return int8 [3, H, W], RGB planes, ``u8 ^ 0x80``; the caller owns it.
+
+        Raises:
+            SourceError: swscale cannot convert this picture.
+        """
         height, width = self._spec.height, self._spec.width
         scaled_height, scaled_width = self._scaled_size(frame.height, frame.width)
-        scaled = self._reformatter.reformat(
-            frame,
-            width=scaled_width,
-            height=scaled_height,
-            format="gbrp",
-            src_colorspace=_matrix(frame),
-            interpolation=self._filter,
-            threads=1,
-        )
+        try:
+            scaled = self._reformatter.reformat(
+                frame,
+                width=scaled_width,
+                height=scaled_height,
+                format="gbrp",
+                src_colorspace=yuv_matrix(frame),
+                interpolation=self._filter,
+                threads=1,
+            )
+        except av.error.FFmpegError as exc:
+            raise SourceError(
+                f"a frame of {frame.width}x{frame.height} {frame.format.name} cannot be converted "
+                f"to RGB: {exc.strerror}"
+            ) from exc
         # Centre crop, the odd pixel left over at the bottom and right, as transformers does it.
         top, left = (scaled_height - height) // 2, (scaled_width - width) // 2
         pixels = np.empty((3, height, width), np.uint8)
@@ -83,7 +95,7 @@ def pixels_of_rgb(rgb: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.int8]:
     return Preprocessor(spec)(av.VideoFrame.from_ndarray(rgb, format="rgb24"))
 
 
-def _matrix(frame: av.VideoFrame) -> int:
+def yuv_matrix(frame: av.VideoFrame) -> int:
     """Return the YUV matrix of a frame, by convention where the stream does not say."""
     if frame.colorspace in _MATRICES:
         return frame.colorspace

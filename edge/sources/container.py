@@ -1,6 +1,8 @@
 """FFmpeg's container with one video stream: what every source shares, FFmpeg's errors included."""
 
+import time
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from types import TracebackType
 from typing import Self
 
@@ -35,6 +37,10 @@ class Container:
         open_timeout_s: Longest time for opening, and once more for the first look at the stream.
         read_timeout_s: Longest time for one read.
 
+    Attributes:
+        name: The location without credentials.
+        stream: The first video stream.
+
     Raises:
         SourceRefused: The camera answered and said no.
         SourceError: Anything else.
@@ -51,15 +57,16 @@ class Container:
         self.name = redact(location)
         # Opening decodes a frame where the header does not tell the size: the same bound.
         bounded = {"max_pixels": str(MAX_PIXELS), **options}
+        began = time.monotonic()
         try:
             self._input = av.open(
                 location, "r", options=bounded, timeout=(open_timeout_s, read_timeout_s)
             )
-        except av.error.ExitError as exc:
-            problem = f"did not answer within {open_timeout_s:g} s"
-            raise self.failure(exc, problem) from exc
         except av.error.FFmpegError as exc:
-            raise self.failure(exc) from exc
+            # FFmpeg has several errors for a time that ran out, "invalid data" among them.
+            if open_timeout_s is not None and time.monotonic() - began >= open_timeout_s:
+                raise self._failure(exc, f"did not answer within {open_timeout_s:g} s") from exc
+            raise self._failure(exc) from exc
         if not self._input.streams.video:
             self.close()
             raise SourceError(f"{self.name} has no video stream, expected one")
@@ -80,7 +87,7 @@ class Container:
         except av.error.ExitError as exc:
             raise TimeoutError from _without_url(exc)
         except av.error.FFmpegError as exc:
-            raise self.failure(exc) from exc
+            raise self._failure(exc) from exc
 
     def rewind(self) -> None:
         """Go back to the start of a file.
@@ -91,16 +98,15 @@ class Container:
         try:
             self._input.seek(0)
         except av.error.FFmpegError as exc:
-            raise self.failure(exc, "cannot be played again from its start") from exc
+            raise self._failure(exc, "cannot be played again from its start") from exc
 
-    def failure(self, exc: av.error.FFmpegError, problem: str | None = None) -> SourceError:
-        """Return the error to raise for ``exc``, which loses its URL as well."""
-        _without_url(exc)
-        if isinstance(exc, tuple(_REFUSALS)):
-            return SourceRefused(f"{self.name} {_REFUSALS[type(exc)]}")
-        return SourceError(f"{self.name} {problem or f'failed: {exc.strerror}'}")
+    def explain(self, exc: av.error.FFmpegError) -> str | None:
+        """Return what ``exc`` means for this kind of source, or None where FFmpeg says it well."""
+        del exc
+        return None
 
     def close(self) -> None:
+        """Let go of the camera or file. Closing twice is allowed."""
         self._input.close()
 
     def __enter__(self) -> Self:
@@ -113,6 +119,20 @@ class Container:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _failure(self, exc: av.error.FFmpegError, problem: str | None = None) -> SourceError:
+        """Return the error to raise for ``exc``, which loses its URL as well."""
+        _without_url(exc)
+        for kind, refusal in _REFUSALS.items():
+            if isinstance(exc, kind):
+                return SourceRefused(f"{self.name} {refusal}")
+        problem = problem or self.explain(exc) or f"failed: {exc.strerror}"
+        return SourceError(f"{self.name} {problem}")
+
+
+def seconds(ticks: int | None, time_base: Fraction) -> float | None:
+    """Return a time of a packet in seconds, None where it has none."""
+    return None if ticks is None else float(ticks * time_base)
 
 
 def _without_url(exc: av.error.FFmpegError) -> av.error.FFmpegError:

@@ -7,11 +7,12 @@ from threading import Event
 from urllib.parse import unquote
 
 import av
+import av.error
 
 from edge.errors import SourceError
 from edge.frame import Arrival
 from edge.sources.base import Packet, SourceSettings
-from edge.sources.container import Container
+from edge.sources.container import Container, seconds
 
 # A longer gap between two packets of a recording is a jump of its clock, not a pause.
 _LONGEST_GAP_S = 10.0
@@ -61,6 +62,11 @@ class FileSource(Container):
             self.rewind()
             clock.next_round()
 
+    def explain(self, exc: av.error.FFmpegError) -> str | None:
+        if isinstance(exc, av.error.InvalidDataError):
+            return "is not a video or picture that FFmpeg can read"
+        return None
+
 
 class _MediaClock:
     """Continuous time of a recording: missing, repeated and jumping times are bridged."""
@@ -73,8 +79,8 @@ class _MediaClock:
 
     def read(self, packet: "av.Packet[av.VideoStream]") -> tuple[float, float | None]:
         """Return seconds since the first packet, and the presentation time if there is one."""
-        dts_s = None if packet.dts is None else float(packet.dts * packet.time_base)
-        pts_s = None if packet.pts is None else float(packet.pts * packet.time_base)
+        dts_s = seconds(packet.dts, packet.time_base)
+        pts_s = seconds(packet.pts, packet.time_base)
         step_s = self._interval_s
         if dts_s is not None and self._last_dts_s is not None:
             told_s = dts_s - self._last_dts_s
