@@ -3,10 +3,11 @@
 from importlib import import_module
 
 from edge.engines.base import Engine, EngineSettings, TensorSpec
-from edge.errors import ConfigError
+from edge.errors import ConfigError, EngineUnavailable
 
 __all__ = ["ENGINES", "Engine", "EngineSettings", "TensorSpec", "open_engine"]
 
+# The name is also the name of the runtime's package and of the pip extra that installs it.
 ENGINES = {
     "null": "edge.engines.null:NullEngine",
     "onnxruntime": "edge.engines.onnxruntime:OnnxRuntimeEngine",
@@ -17,6 +18,11 @@ ENGINES = {
 def open_engine(name: str, model: bytes, settings: EngineSettings) -> Engine:
     """Open a serialized ONNX model with the runtime called ``name``.
 
+    Args:
+        name: Row in ``ENGINES``.
+        model: The model's bytes, without external data (``edge.onnx_file`` checks it).
+        settings: Device and threads.
+
     Raises:
         ConfigError: No engine of that name.
         EngineUnavailable: The runtime is not installed, or has no such device.
@@ -25,5 +31,15 @@ def open_engine(name: str, model: bytes, settings: EngineSettings) -> Engine:
     if name not in ENGINES:
         raise ConfigError(f"Unknown engine {name!r}; expected one of {', '.join(sorted(ENGINES))}.")
     module, _, attribute = ENGINES[name].partition(":")
-    engine: Engine = getattr(import_module(module), attribute)(model, settings)
+    try:
+        opener = getattr(import_module(module), attribute)
+    except ImportError as exc:
+        # A missing module of our own is a bug, not a missing runtime.
+        if (exc.name or "").partition(".")[0] != name:
+            raise
+        raise EngineUnavailable(
+            f"engine {name}: expected the package {name}, found: {exc}. "
+            f"Install it with: pip install 'camera-edge-runtime[{name}]'"
+        ) from exc
+    engine: Engine = opener(model, settings)
     return engine

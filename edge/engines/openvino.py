@@ -1,0 +1,100 @@
+"""OpenVINO."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edge.engines.base import EngineSettings, TensorSpec
+from edge.engines.tensors import fitting
+from edge.errors import EngineUnavailable, InferenceError, ModelError
+
+# `import openvino` reports itself over the internet and leaves a client id in ~/intel, unless its
+# telemetry package is missing (openvino 2026.4, openvino/tools/ovc/__init__.py). A camera box does
+# neither: None in sys.modules makes that package look uninstalled.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+import openvino  # noqa: E402
+
+_PERFORMANCE: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+
+_CPU: dict[str, Any] = {
+    # Two processes with one thread each are otherwise both pinned to the first core. Measured on
+    # two cores: 15.4 ms a call pinned, 7.9 ms not.
+    "ENABLE_CPU_PINNING": False,
+    # Float stays float32: on CPUs with bfloat16 the runtime would choose that by itself, and
+    # the bundle's measured losses would be those of another precision.
+    "INFERENCE_PRECISION_HINT": "f32",
+}
+
+
+class OpenVinoEngine:
+    name = "openvino"
+    runtime = f"openvino {openvino.get_version().partition('-')[0]}"
+
+    def __init__(self, model: bytes, settings: EngineSettings) -> None:
+        core = openvino.Core()
+        _check_device(settings.device, core.available_devices)
+        try:
+            compiled = core.compile_model(
+                core.read_model(model), settings.device, _properties(settings)
+            )
+            found = [str(device) for device in compiled.get_property("EXECUTION_DEVICES")]
+        except RuntimeError as exc:
+            raise ModelError(
+                f"{self.runtime} on {settings.device}: expected a model that it can read, "
+                f"found: {exc}"
+            ) from exc
+        if not all(_is_device(settings.device, device) for device in found):
+            raise EngineUnavailable(
+                f"{self.runtime}: expected device {settings.device}, found {', '.join(found)}"
+            )
+        self.device = ",".join(found)
+        self.inputs = tuple(_spec(port) for port in compiled.inputs)
+        self.outputs = tuple(_spec(port) for port in compiled.outputs)
+        self._request: Any = compiled.create_infer_request()
+
+    def run(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        if self._request is None:
+            raise InferenceError(f"{self.runtime} is closed")
+        arrays = fitting(self.inputs, tensors)
+        try:
+            # Results are copied out; share_outputs would hand on views of the next call's memory.
+            results = self._request.infer(arrays, share_inputs=True, share_outputs=False)
+        except RuntimeError as exc:
+            raise InferenceError(f"{self.runtime} on {self.device} failed: {exc}") from exc
+        return {spec.name: results[spec.name] for spec in self.outputs}
+
+    def close(self) -> None:
+        self._request = None
+
+
+def _check_device(device: str, available: list[str]) -> None:
+    # AUTO, MULTI and HETERO are choices among devices, so silent fall-backs: none is in the list.
+    if not any(_is_device(device, found) for found in available):
+        raise EngineUnavailable(
+            f"{OpenVinoEngine.runtime}: expected device {device!r}, found {', '.join(available)}; "
+            "set engine.device to one of these, or install that device's driver"
+        )
+
+
+def _is_device(asked: str, found: str) -> bool:
+    # With two graphics cards "GPU" is the first of GPU.0 and GPU.1.
+    return found == asked or found.startswith(f"{asked}.")
+
+
+def _properties(settings: EngineSettings) -> dict[str, Any]:
+    properties = dict(_PERFORMANCE)
+    if settings.device == "CPU":
+        properties |= _CPU
+        if settings.threads:
+            properties["INFERENCE_NUM_THREADS"] = settings.threads
+    return properties
+
+
+def _spec(port: Any) -> TensorSpec:
+    shape = tuple(
+        None if extent.is_dynamic else extent.get_length() for extent in port.get_partial_shape()
+    )
+    return TensorSpec(port.get_any_name(), port.get_element_type().to_dtype().name, shape)

@@ -1,0 +1,50 @@
+"""Do these arrays fit these inputs? Asked before a runtime sees them.
+
+Runtimes answer differently: OpenVINO casts a wrong dtype in silence, and reports a wrong shape as
+a tensor that cannot grow.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.engines.base import TensorSpec
+from edge.errors import InferenceError
+
+
+def fitting(
+    inputs: tuple[TensorSpec, ...], tensors: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Return ``tensors`` as C-contiguous arrays.
+
+    Raises:
+        InferenceError: A name is missing or too many, or a dtype or shape differs from ``inputs``.
+    """
+    names = [spec.name for spec in inputs]
+    if sorted(tensors) != sorted(names):
+        raise InferenceError(f"expected the inputs {sorted(names)}, found {sorted(tensors)}")
+    return {spec.name: _fitting(spec, tensors[spec.name]) for spec in inputs}
+
+
+def _fitting(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.name != spec.dtype:
+        raise InferenceError(f"{spec.name}: expected dtype {spec.dtype}, found {array.dtype.name}")
+    if not _shape_fits(spec.shape, array.shape):
+        raise InferenceError(
+            f"{spec.name}: expected shape {describe(spec.shape)}, found {describe(array.shape)}"
+        )
+    return np.ascontiguousarray(array)
+
+
+def _shape_fits(expected: tuple[int | None, ...], found: tuple[int, ...]) -> bool:
+    return len(expected) == len(found) and all(
+        have > 0 if want is None else have == want
+        for want, have in zip(expected, found, strict=True)
+    )
+
+
+def describe(shape: tuple[int | None, ...]) -> str:
+    """``[?, 3, 224, 224]``."""
+    return f"[{', '.join('?' if extent is None else str(extent) for extent in shape)}]"

@@ -1,0 +1,125 @@
+"""Write a bundle: the same facts and files give the same bytes, and it appears all at once.
+
+The finished directory is opened and verified with the device's own reader before it gets its name.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from edge.bundle import Bundle, open_bundle
+from edge.errors import ModelError
+from edge.golden import Golden
+from edge.manifest import MANIFEST, BundleFile, Manifest, ModelFacts, Precision, Role
+
+# The earliest date that a zip can hold: golden.npz must not depend on the clock.
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """One file to pack; ``precision`` and ``min_cosine`` for ``image`` and ``text`` graphs."""
+
+    role: Role
+    data: bytes
+    precision: Precision | None = None
+    min_cosine: float | None = None
+
+
+def write_bundle(out: Path, facts: ModelFacts, files: Mapping[str, Artefact]) -> Bundle:
+    """Write the bundle ``out``, replacing one that is there.
+
+    Args:
+        out: Directory; its parent is made when missing. An existing one is replaced only if it is
+            a bundle or empty.
+        facts: The manifest but for its list of files.
+        files: File name to content.
+
+    Returns:
+        The written bundle, every file verified.
+
+    Raises:
+        ModelError: The facts and files are no bundle that a device would accept, or ``out`` holds
+            something else.
+    """
+    if out.exists() and not _replaceable(out):
+        raise ModelError(
+            f"{out}: expected a bundle or an empty directory to replace, found something else; "
+            "choose another --out or remove it"
+        )
+    manifest = _manifest(facts, files)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as workplace:
+        new, old = Path(workplace) / "new", Path(workplace) / "old"
+        new.mkdir()
+        for name, artefact in files.items():
+            _write(new / name, artefact.data)
+        _write(new / MANIFEST, manifest)
+        open_bundle(new).verify()
+        if out.exists():
+            out.rename(old)
+        new.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+    return open_bundle(out)
+
+
+def golden_npz(golden: Golden) -> bytes:
+    """Serialize golden arrays as the bundle's ``golden.npz``."""
+    arrays = {
+        "pixels": golden.pixels,
+        "image_embeddings": golden.image_embeddings,
+        "input_ids": golden.input_ids,
+        "text_embeddings": golden.text_embeddings,
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as zipped:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(
+                member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False
+            )
+            info = zipfile.ZipInfo(f"{name}.npy", _ZIP_EPOCH)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            zipped.writestr(info, member.getvalue())
+    return buffer.getvalue()
+
+
+def _replaceable(out: Path) -> bool:
+    return out.is_dir() and ((out / MANIFEST).is_file() or not any(out.iterdir()))
+
+
+def _manifest(facts: ModelFacts, files: Mapping[str, Artefact]) -> bytes:
+    try:
+        listed = [
+            BundleFile(
+                role=artefact.role,
+                file=name,
+                sha256=hashlib.sha256(artefact.data).hexdigest(),
+                size=len(artefact.data),
+                precision=artefact.precision,
+                min_cosine=artefact.min_cosine,
+            )
+            for name, artefact in files.items()
+        ]
+        manifest = Manifest(**facts.model_dump(by_alias=True), files=tuple(listed))
+    except ValidationError as exc:
+        raise ModelError(f"these facts and files make no bundle: {exc}") from exc
+    content = manifest.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
