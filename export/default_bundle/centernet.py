@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from edge.errors import ModelError
-from export.default_bundle.graph import Graph, same_pads
+from export.default_bundle.graph import Extent, Graph, same_pads, strided
 
 STRIDE = 4
 CLASSES = 80
@@ -27,7 +28,7 @@ _INPUT = "tower_0/images"
 
 @dataclass(frozen=True)
 class GraphModel:
-    """A TensorFlow.js graph model: nodes by name, constants by name (float32, TensorFlow layout)."""
+    """A TensorFlow.js graph model: nodes by name, constants by name (TensorFlow layout)."""
 
     nodes: dict[str, dict[str, Any]]
     constants: dict[str, NDArray[Any]]
@@ -53,17 +54,17 @@ def read_graph_model(topology: bytes, weights: bytes) -> GraphModel:
     return GraphModel(nodes, constants)
 
 
-def heat_map(graph: Graph, source: GraphModel, pixels: str, size: int) -> str:
+def heat_map(graph: Graph, source: GraphModel, pixels: str, size: Extent) -> str:
     """Add the network up to its class heat map to ``graph``.
 
     Args:
         graph: Where to.
         source: The network.
-        pixels: Value name, float [N,3,size,size] holding int8 pixels.
-        size: Rows and columns, a multiple of 32.
+        pixels: Value name, int8 [N,3,H,W].
+        size: H and W, multiples of 32.
 
     Returns:
-        Value name of the heat map, float [N,80,size/4,size/4], 0..1.
+        Value name of the heat map, float [N,80,H/4,W/4], 0..1.
     """
     return _Converter(graph, source, pixels, size).value(HEAT)
 
@@ -71,11 +72,11 @@ def heat_map(graph: Graph, source: GraphModel, pixels: str, size: int) -> str:
 class _Converter:
     """Walks back from an output and adds each TensorFlow node once."""
 
-    def __init__(self, graph: Graph, source: GraphModel, pixels: str, size: int) -> None:
+    def __init__(self, graph: Graph, source: GraphModel, pixels: str, size: Extent) -> None:
         self._graph, self._source = graph, source
         self._pixels, self._size = pixels, size
         self._done: dict[str, str] = {}
-        self._extent: dict[str, int] = {}
+        self._extent: dict[str, Extent] = {}
 
     def value(self, name: str) -> str:
         """The ONNX value of a TensorFlow node, added first if need be."""
@@ -113,8 +114,7 @@ class _Converter:
         entry = self._source.nodes[inputs[0]]["op"] == "Placeholder"
         value = self.value(inputs[0])
         extent = self._extent[value]
-        before, after = same_pads(extent, kernel.shape[0], stride)
-        pads = (before, before, after, after)
+        pads = same_pads(extent, kernel.shape[0], stride)
         if entry:
             # u8 = int8 + 128; the border is pixel 0.
             bias = weight.sum((1, 2, 3)) * 128.0 + (0.0 if bias is None else bias)
@@ -128,7 +128,7 @@ class _Converter:
             out = self._graph.node("Relu", f"{name}.relu", [out])
         elif fused and fused[-1] != "BiasAdd":
             raise ModelError(f"CenterNet: {name} fuses {fused[-1]}, which is not known.")
-        self._extent[out] = -(-extent // stride)
+        self._extent[out] = strided(extent, stride)
         return out
 
     def _pad_pixels(self, value: str, pads: tuple[int, int, int, int]) -> str:
@@ -136,8 +136,9 @@ class _Converter:
         amounts = self._graph.constant(
             "pixels.pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
         )
-        black = self._graph.constant("pixels.black", np.array(-128, np.float32))
-        return self._graph.node("Pad", "pixels.pad", [value, amounts, black])
+        black = self._graph.constant("pixels.black", np.array(-128, np.int8))
+        padded = self._graph.node("Pad", "pixels.pad", [value, amounts, black])
+        return self._graph.node("Cast", "pixels", [padded], to=TensorProto.FLOAT)
 
     def placeholder(self, _name: str, _node: dict[str, Any], _inputs: list[str]) -> str:
         self._extent[self._pixels] = self._size
@@ -160,7 +161,7 @@ class _Converter:
         if sorted(np.ravel(self._source.constants[inputs[1]]).tolist()) != [1, 2]:
             raise ModelError(f"CenterNet: {name} averages other axes than height and width.")
         out = self._graph.node("GlobalAveragePool", name, [self.value(inputs[0])])
-        self._extent[out] = 1
+        self._extent[out] = (1, 1)
         return out
 
     def concat(self, name: str, _node: dict[str, Any], inputs: list[str]) -> str:
@@ -176,12 +177,13 @@ class _Converter:
             "Resize", name, [value, "", scales],
             mode="linear", coordinate_transformation_mode="asymmetric",
         )  # fmt: skip
-        self._extent[out] = 2 * self._extent[value]
+        height, width = self._extent[value]
+        self._extent[out] = (2 * height, 2 * width)
         return out
 
     def _keep(self, out: str, operands: list[str]) -> str:
         """The extent of an elementwise result: that of its largest operand (1 broadcasts)."""
-        self._extent[out] = max(self._extent.get(o, 1) for o in operands)
+        self._extent[out] = max(self._extent.get(o, (1, 1)) for o in operands)
         return out
 
 
@@ -205,18 +207,3 @@ _HANDLERS = {
 
 def _text(encoded: str) -> str:
     return base64.b64decode(encoded).decode()
-
-
-# COCO 2017's 80 classes in the order of the network's outputs.
-COCO = (
-    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
-    "traffic light", "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog",
-    "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella",
-    "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard", "sports ball", "kite",
-    "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
-    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich",
-    "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch",
-    "potted plant", "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote",
-    "keyboard", "cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "book",
-    "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
-)  # fmt: skip

@@ -1,28 +1,40 @@
-"""EfficientNet-Lite0 as an ONNX graph that eats int8 pixels of twice its native size.
+"""EfficientNet-Lite0 as an ONNX graph that eats int8 pixels of twice its own resolution.
 
-The network (Google, 2020) wants 224x224 pixels as ``(u8 - 127) / 128``. Its input here is shared
-with the detector, which needs a finer picture, so it halves the 448x448 pixels by a 2x2 mean first.
-That mean, the normalization and the shift by 128 are linear, so all of them are folded exactly into
-the first convolution: 3x3 with stride 2 becomes 6x6 with stride 4 over int8 pixels. Its zero
-padding means "pixel 127", which is int8 -1: an explicit Pad writes it, so the borders are exact too.
+The network (Google, 2020) wants pixels as ``(u8 - 127) / 128``. Its input here is shared with the
+detector, which needs a finer picture, so it halves the pixels by a 2x2 mean first. It ends in a
+global average, so it takes a wide picture as it is, without a crop and without a squeeze.
+
+The mean, the normalization and the shift by 128 are linear: all three are folded exactly into the
+first convolution, whose 3x3 kernel with stride 2 becomes 6x6 with stride 4 over int8 pixels. Its
+zero padding means "pixel 127", which is int8 -1: a Pad writes it, so the borders are exact too.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
-from export.default_bundle.graph import Graph, same_pads
+from export.default_bundle.graph import Extent, Graph, same_pads, strided
 
 MEAN, STD = 127.0, 128.0
-NATIVE = 224
 CLASSES = 1000
-FEATURES = 1280
+# The value that holds the padded pixels as float: where an INT8 graph cuts in.
+PIXELS = "stem.pixels"
 _BN_EPSILON = 1e-3
 
 
 class _Stage(NamedTuple):
     repeats: int
+    kernel: int
+    stride: int
+    expand: int
+    out: int
+
+
+class _Block(NamedTuple):
+    number: int
+    channels: int
     kernel: int
     stride: int
     expand: int
@@ -70,32 +82,34 @@ def fold_stem(
     return doubled, bias + weight.sum((1, 2, 3)) * (128.0 - MEAN) / STD
 
 
-def logits(graph: Graph, weights: Weights, pixels: str) -> str:
+def logits(graph: Graph, weights: Weights, pixels: str, size: Extent) -> str:
     """Add the network to ``graph``.
 
     Args:
         graph: Where to.
         weights: State dict of the checkpoint.
-        pixels: Value name, float [N,3,448,448] holding int8 pixels, not yet padded.
+        pixels: Value name, int8 [N,3,H,W].
+        size: H and W, multiples of 32.
 
     Returns:
         Value name of the logits, float [N,1000].
     """
-    before, after = same_pads(NATIVE, 3, 2)
-    pads = graph.constant(
-        "stem.pads", np.array([0, 0, 2 * before, 2 * before, 0, 0, 2 * after, 2 * after], np.int64)
-    )
-    pad_value = graph.constant("stem.pad_value", np.array(MEAN - 128, np.float32))
-    value = graph.node("Pad", "stem.pad", [pixels, pads, pad_value])
+    extent = strided(size, 2)
+    top, left, bottom, right = (2 * n for n in same_pads(extent, 3, 2))
+    pads = graph.constant("stem.pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))
+    grey = graph.constant("stem.grey", np.array(MEAN - 128, np.int8))
+    padded = graph.node("Pad", "stem.pad", [pixels, pads, grey])
+    value = graph.node("Cast", PIXELS, [padded], to=TensorProto.FLOAT)
     stem = fold_stem(*_fold_bn(weights, "_conv_stem", "_bn0"))
     value = graph.conv("stem", value, *_float32(*stem), stride=4)
     value = graph.clip("stem.relu6", value, 0, 6)
-    extent, channels, index = NATIVE // 2, 32, 0
+    extent, channels, index = strided(extent, 2), 32, 0
     for stage in _STAGES:
         for repeat in range(stage.repeats):
             stride = stage.stride if repeat == 0 else 1
-            value = _block(graph, weights, index, value, extent, channels, stage, stride)
-            extent, channels, index = -(-extent // stride), stage.out, index + 1
+            block = _Block(index, channels, stage.kernel, stride, stage.expand, stage.out)
+            value = _block(graph, weights, value, extent, block)
+            extent, channels, index = strided(extent, stride), stage.out, index + 1
     value = graph.conv("head", value, *_float32(*_fold_bn(weights, "_conv_head", "_bn1")))
     value = graph.clip("head.relu6", value, 0, 6)
     value = graph.node("GlobalAveragePool", "pool", [value])
@@ -109,31 +123,27 @@ def logits(graph: Graph, weights: Weights, pixels: str) -> str:
 def _block(
     graph: Graph,
     weights: Weights,
-    index: int,
     value: str,
-    extent: int,
-    channels: int,
-    stage: _Stage,
-    stride: int,
+    extent: Extent,
+    block: _Block,
 ) -> str:
     """Inverted bottleneck: expand 1x1, depthwise kxk, project 1x1, skip where shapes allow."""
-    ours, theirs, skip = f"block{index}", f"_blocks.{index}", value
-    if stage.expand != 1:
+    ours, theirs, skip = f"block{block.number}", f"_blocks.{block.number}", value
+    if block.expand != 1:
         fused = _float32(*_fold_bn(weights, f"{theirs}._expand_conv", f"{theirs}._bn0"))
         value = graph.clip(f"{ours}.expand6", graph.conv(f"{ours}.expand", value, *fused), 0, 6)
-    before, after = same_pads(extent, stage.kernel, stride)
     value = graph.conv(
         f"{ours}.depthwise",
         value,
         *_float32(*_fold_bn(weights, f"{theirs}._depthwise_conv", f"{theirs}._bn1")),
-        stride=stride,
-        pads=(before, before, after, after),
-        group=channels * stage.expand,
+        stride=block.stride,
+        pads=same_pads(extent, block.kernel, block.stride),
+        group=block.channels * block.expand,
     )
     value = graph.clip(f"{ours}.depthwise6", value, 0, 6)
     fused = _float32(*_fold_bn(weights, f"{theirs}._project_conv", f"{theirs}._bn2"))
     value = graph.conv(f"{ours}.project", value, *fused)
-    if stride == 1 and channels == stage.out:
+    if block.stride == 1 and block.channels == block.out:
         value = graph.node("Add", f"{ours}.skip", [value, skip])
     return value
 

@@ -1,6 +1,7 @@
 """A small builder for ONNX graphs: values are their names, constants are named by content."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,19 +13,30 @@ from onnx import TensorProto, helper, numpy_helper
 OPSET = 17
 IR_VERSION = 8
 
+# Rows and columns.
+Extent = tuple[int, int]
+
 
 class Graph:
     """Collects nodes and initializers, then becomes a checked ``ModelProto``."""
 
-    def __init__(self, prefix: str = "") -> None:
-        self._prefix = prefix
+    def __init__(self) -> None:
+        self._prefix = ""
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: dict[str, onnx.TensorProto] = {}
 
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Begin the names of everything added inside with ``name.``."""
+        self._prefix = f"{name}."
+        yield
+        self._prefix = ""
+
     def constant(self, name: str, value: NDArray[Any]) -> str:
-        """Add an initializer; the same name twice is a slip of ours."""
+        """Add an initializer and return its name."""
         name = self._prefix + name
-        assert name not in self._initializers, name
+        if name in self._initializers:
+            raise ValueError(f"constant {name} exists")
         self._initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name
 
@@ -100,7 +112,14 @@ class Graph:
         return model
 
 
-def same_pads(extent: int, kernel: int, stride: int) -> tuple[int, int]:
-    """TensorFlow's SAME padding of one axis: (before, after), the odd one after."""
-    total = max((-(-extent // stride) - 1) * stride + kernel - extent, 0)
-    return total // 2, total - total // 2
+def same_pads(extent: Extent, kernel: int, stride: int) -> tuple[int, int, int, int]:
+    """TensorFlow's SAME padding: (top, left, bottom, right), the odd pixel at bottom and right."""
+    totals = [max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in extent]
+    top, left = (total // 2 for total in totals)
+    return top, left, totals[0] - top, totals[1] - left
+
+
+def strided(extent: Extent, stride: int) -> Extent:
+    """The extent after a SAME convolution with ``stride``."""
+    height, width = extent
+    return -(-height // stride), -(-width // stride)

@@ -18,7 +18,10 @@ from edge.errors import ModelError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
-_DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "FloatStorage": np.dtype("<f4"),
+    "LongStorage": np.dtype("<i8"),
+}
 
 
 class _Storage:
@@ -33,7 +36,12 @@ class _Tensor:
     """A view into a storage: what torch's ``_rebuild_tensor_v2`` would make."""
 
     def __init__(
-        self, storage: _Storage, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: Any
+        self,
+        storage: _Storage,
+        offset: int,
+        shape: tuple[int, ...],
+        stride: tuple[int, ...],
+        *_: Any,
     ) -> None:
         self._storage, self._offset, self._shape, self._stride = storage, offset, shape, stride
 
@@ -65,7 +73,7 @@ class _Unpickler(pickle.Unpickler):
             return _Tensor
         if module == "torch" and name in _DTYPES:
             return name
-        raise ModelError(f"The weight file asks for {module}.{name}, which is not a tensor; refused.")
+        raise ModelError(f"The weight file asks for {module}.{name}: not a tensor; refused.")
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, storage_type, key, *_ = pid

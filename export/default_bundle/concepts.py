@@ -1,0 +1,122 @@
+"""The axes of the concept space and the sentences that lead to them.
+
+Axes, in order: 80 COCO concepts (from the detector, supported by the classifier), 1000 ImageNet
+classes, ``nothing`` (what an image leaves unexplained) and ``unexpressed`` (what a sentence means
+beyond the concepts; no image ever has it).
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import ModelError
+
+COCO_AXES = 80
+IMAGENET_AXES = 1000
+NOTHING = COCO_AXES + IMAGENET_AXES
+UNEXPRESSED = NOTHING + 1
+DIM = UNEXPRESSED + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A sentence that means one axis.
+
+    Attributes:
+        text: The sentence.
+        axis: Index of the axis.
+        counts: Whether closeness to it counts as coverage. A place does not: "a forklift in a
+            room" is not covered by "a sink in a room".
+    """
+
+    text: str
+    axis: int
+    counts: bool = True
+
+
+@dataclass(frozen=True)
+class Concepts:
+    """Everything about the axes that is words.
+
+    Attributes:
+        axes: Name of each axis, ``DIM`` of them.
+        anchors: Those that count for coverage first.
+        kinds: float32 [1000, 80]; 1 where an ImageNet class is a kind of a COCO concept. A class
+            has at most one.
+    """
+
+    axes: tuple[str, ...]
+    anchors: tuple[Anchor, ...]
+    kinds: NDArray[np.float32]
+
+
+def load_concepts(synsets: str, lemmas: str) -> Concepts:
+    """Join our words for COCO with WordNet's for ImageNet.
+
+    Args:
+        synsets: timm's ``imagenet_synsets.txt``: 1000 WordNet ids in the classifier's order.
+        lemmas: timm's ``imagenet_synset_to_lemma.txt``: id, tab, comma-separated lemmas.
+
+    Raises:
+        ModelError: The files do not fit each other or ours.
+    """
+    ours = tomllib.loads(files(__package__).joinpath("concepts.toml").read_text("utf-8"))
+    words = _lemmas(synsets, lemmas)
+    names = [lemma[0] for lemma in words]
+    axes = (
+        *(concept["name"] for concept in ours["concept"]),
+        *(f"imagenet:{name}" for name in names),
+        "nothing",
+        "unexpressed",
+    )
+    if len(axes) != DIM:
+        raise ModelError(f"Concepts: expected {DIM} axes, found {len(axes)}.")
+    people = [
+        Anchor(f"{actor} {action}", 0) for actor in ours["actors"] for action in ours["actions"]
+    ]
+    anchors = (
+        *(
+            Anchor(text, axis)
+            for axis, concept in enumerate(ours["concept"])
+            for text in (concept["name"], *concept.get("also", ()))
+        ),
+        *people,
+        *(
+            Anchor(text, COCO_AXES + index)
+            for index, synonyms in enumerate(words)
+            for text in synonyms
+        ),
+        *(Anchor(text, NOTHING) for text in ours["nothing"]),
+        *(
+            Anchor(f"a {concept['name']} {context}", axis, counts=False)
+            for axis, concept in enumerate(ours["concept"])
+            for context in ours["contexts"]
+        ),
+    )
+    return Concepts(axes, anchors, _kinds(ours["concept"], names))
+
+
+def _lemmas(synsets: str, lemmas: str) -> list[list[str]]:
+    table = {line[:9]: line[10:] for line in lemmas.splitlines()}
+    order = synsets.split()
+    missing = [synset for synset in order if synset not in table]
+    if missing or len(order) != IMAGENET_AXES:
+        raise ModelError(f"ImageNet names: {len(order)} synsets, without lemma: {missing[:3]}.")
+    return [[lemma.strip() for lemma in table[synset].split(",")] for synset in order]
+
+
+def _kinds(concepts: list[Mapping[str, list[str]]], names: list[str]) -> NDArray[np.float32]:
+    kinds = np.zeros((IMAGENET_AXES, COCO_AXES), np.float32)
+    for axis, concept in enumerate(concepts):
+        for kind in concept.get("kinds", ()):
+            indices = [index for index, name in enumerate(names) if name == kind]
+            if not indices:
+                raise ModelError(f"Concepts: {concept['name']} lists {kind!r}: no ImageNet class.")
+            kinds[indices, axis] = 1
+        for first, last in concept.get("kind_ranges", ()):
+            kinds[int(first) : int(last) + 1, axis] = 1
+    return kinds
