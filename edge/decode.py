@@ -40,11 +40,13 @@ class Decoder:
     """Decodes one stream in the calling thread.
 
     Attributes:
+        frames: Sound frames given so far.
         corrupt: Packets refused and frames damaged so far.
         last_error: What FFmpeg said about the last refused packet, or None.
     """
 
     def __init__(self, stream: av.VideoStream) -> None:
+        self.frames = 0
         self.corrupt = 0
         self.last_error: str | None = None
         self._context = stream.codec_context
@@ -81,6 +83,7 @@ class Decoder:
             self.last_error = exc.strerror
             return []
         sound = [picture for picture in pictures if not picture.is_corrupt]
+        self.frames += len(sound)
         self.corrupt += len(pictures) - len(sound)
         return [Frame(cast("Arrival", picture.opaque), picture) for picture in sound]
 

@@ -6,8 +6,8 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 
 from edge.preprocess import yuv_matrix
 
-# FFmpeg's quality scale, 2 best to 31 worst, times 118 (FF_QP2LAMBDA).
-_QUALITY = 6 * 118
+# FFmpeg's quantizer scale, 2 best to 31 worst. At 5 a detailed 640 x 360 scene takes 60 kB.
+_QUANTIZER = 5
 
 
 def jpeg(frame: av.VideoFrame, max_width: int) -> bytes:
@@ -28,6 +28,6 @@ def jpeg(frame: av.VideoFrame, max_width: int) -> bytes:
     encoder = VideoCodecContext.create("mjpeg", "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuvj420p"
     encoder.color_range = ColorRange.JPEG
-    encoder.qscale, encoder.global_quality = True, _QUALITY
+    encoder.qmin = encoder.qmax = _QUANTIZER
     packets = encoder.encode(picture) + encoder.encode(None)
     return b"".join(bytes(packet) for packet in packets)
