@@ -108,8 +108,10 @@ class Outbox:
 
         Raises:
             OutboxError: The disk does not take them, even after room was made.
-            ValueError: A message of a kind that is not queued.
+            ValueError: A message of a kind that is not queued, or one nobody would acknowledge.
         """
+        if any(message.kind not in KINDS or message.qos != 1 for message in messages):
+            raise ValueError(f"expected messages of QoS 1 and one of the kinds {KINDS}")
         rows = [(message, pack(message)) for message in messages]
         with self._lock:
             self._healing(lambda: self._insert(rows), lambda: self._make_room(rows))
