@@ -10,14 +10,19 @@ import signal
 import sys
 from pathlib import Path
 
-from edge.errors import SourceError
+from edge.errors import EdgeError
 from edge.testing.camera import TestCamera
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     clips = dict(_name_and_path(clip) for clip in options.clips)
+    if len(clips) < len(options.clips):
+        parser.error("expected a different name for each clip; say NAME=CLIP")
+    if (options.user is None) != (options.password is None):
+        parser.error("expected --user and --password together, found only one of them")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         camera = TestCamera(
@@ -30,15 +35,19 @@ def main(arguments: list[str] | None = None) -> int:
         )
         with camera:
             for name in clips:
-                print(json.dumps({"name": name, "url": camera.url(name)}), flush=True)  # noqa: T201
+                _say({"name": name, "url": camera.url(name)})
             while sys.stdin.read(1):
                 pass
-    except (SourceError, ValueError, OSError) as exc:
-        print(exc, file=sys.stderr)  # noqa: T201
-        return 1
     except KeyboardInterrupt:
         return 0
+    except (EdgeError, OSError) as exc:
+        parser.exit(getattr(exc, "exit_code", 1), f"{exc}\n")
     return 0
+
+
+def _say(fact: dict[str, str]) -> None:
+    sys.stdout.write(json.dumps(fact) + "\n")
+    sys.stdout.flush()
 
 
 def _parser() -> argparse.ArgumentParser:

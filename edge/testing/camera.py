@@ -46,7 +46,7 @@ class TestCamera:
 
     __test__: ClassVar[bool] = False  # no test class, though pytest likes the name
 
-    def __init__(  # noqa: PLR0913 (all but the first by name)
+    def __init__(
         self,
         clips: Mapping[str, str | PathLike[str] | Clip],
         *,
@@ -114,9 +114,9 @@ class TestCamera:
     def loops(self, name: str) -> Passes:
         """When each pass of the clip began: (wall, monotonic) seconds, oldest first.
 
-        Of the newest client that played it; empty before the first. A frame shown at second ``t``
-        of the clip was sent ``t`` seconds after the beginning of its pass (with B-frames, sooner
-        by up to their reordering).
+        Of the newest client that played it; empty before the first. The frame of second ``t`` of
+        the clip is sent ``t`` seconds after the beginning of its pass, never sooner (with B-frames,
+        give or take their reordering), and that stays true across ``stall`` and slow clients.
         """
         with self._lock:
             return list(self._passes[name])

@@ -11,7 +11,6 @@ import av
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.packet import Packet
 from av.video.stream import VideoStream
 
 from edge.errors import SourceError
@@ -95,8 +94,7 @@ def nal_type(codec: Codec, nal: bytes) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _TimedPacket:
-    dts_s: float
+class _Packet:
     pts_s: float
     keyframe: bool
     data: bytes
@@ -117,40 +115,35 @@ def _codec(path: str | PathLike[str], stream: VideoStream) -> Codec:
 
 def _annex_b_packets(
     path: str | PathLike[str], container: InputContainer, stream: VideoStream, codec: Codec
-) -> list[_TimedPacket]:
+) -> list[_Packet]:
     to_annex_b = BitStreamFilterContext(_TO_ANNEX_B[codec], stream)
     packets = []
     for packet in container.demux(stream):
         if packet.size == 0:  # the flush packet at the end
             continue
-        dts_s, pts_s = _times(path, packet)
-        packets += [
-            _TimedPacket(dts_s, pts_s, packet.is_keyframe, bytes(converted))
-            for converted in to_annex_b.filter(packet)
-        ]
+        if packet.pts is None:
+            raise SourceError(
+                f"{path}: expected a timestamp on every packet, found one without; put the video "
+                "into a container that keeps time, for example with: ffmpeg -i IN -c copy OUT.mp4"
+            )
+        # The filter empties the packet that it is given: read it first.
+        pts_s, keyframe = float(packet.pts * packet.time_base), packet.is_keyframe
+        data = b"".join(bytes(converted) for converted in to_annex_b.filter(packet))
+        packets.append(_Packet(pts_s, keyframe, data))
     return packets
 
 
-def _times(path: str | PathLike[str], packet: "Packet[VideoStream]") -> tuple[float, float]:
-    if packet.dts is None or packet.pts is None or packet.time_base is None:
-        raise SourceError(
-            f"{path}: expected a timestamp on every packet, found one without; put the video "
-            "into a container that keeps time, for example with: ffmpeg -i IN -c copy OUT.mp4"
-        )
-    return float(packet.dts * packet.time_base), float(packet.pts * packet.time_base)
-
-
-def _access_units(packets: Sequence[_TimedPacket]) -> tuple[AccessUnit, ...]:
-    first_dts_s = min((packet.dts_s for packet in packets), default=0.0)
-    first_pts_s = min((packet.pts_s for packet in packets), default=0.0)
+def _access_units(packets: Sequence[_Packet]) -> tuple[AccessUnit, ...]:
+    # Some containers leave out decoding times, but sorted presentation times are as good.
+    times = sorted(packet.pts_s for packet in packets)
     return tuple(
         AccessUnit(
-            packet.dts_s - first_dts_s,
-            packet.pts_s - first_pts_s,
+            dts_s - times[0],
+            packet.pts_s - times[0],
             packet.keyframe,
             split_annex_b(packet.data),
         )
-        for packet in packets
+        for dts_s, packet in zip(times, packets, strict=True)
     )
 
 
@@ -170,7 +163,7 @@ def _parameter_sets(
 
 
 def _duration(units: Sequence[AccessUnit]) -> float:
-    times = sorted(unit.pts_s for unit in units)
+    times = [unit.dts_s for unit in units]
     steps = [later - earlier for earlier, later in pairwise(times)]
     frame_s = median(steps) if steps else 1.0  # a still picture: one frame a second
-    return max(times[-1], units[-1].dts_s) + frame_s
+    return times[-1] + frame_s

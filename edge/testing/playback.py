@@ -54,7 +54,7 @@ class Player:
         loop: Play for ever.
     """
 
-    def __init__(  # noqa: PLR0913 (the one place where a client's parts come together)
+    def __init__(
         self,
         clip: Clip,
         stream: RtpStream,
@@ -73,7 +73,7 @@ class Player:
         self._showings = showings(clip, loop=loop)
         self._next = next(self._showings, None)
         self._began_wall, self._began = time.time(), time.monotonic()
-        self._report_due = self._began
+        self._report_due_s = 0.0
         # A jump in the past is not one for this client.
         self._earlier_jumps_s = faults.clock_offset_s()
 
@@ -93,15 +93,15 @@ class Player:
                 (self._began_wall + showing.due_s, self._began + showing.due_s),
             )
         jump_s = self._faults.clock_offset_s() - self._earlier_jumps_s
-        return self._report(jump_s) + self._video(showing, jump_s)
+        return self._report(showing, jump_s) + self._video(showing, jump_s)
 
-    def _report(self, jump_s: float) -> bytes:
-        now = time.monotonic()
-        if now < self._report_due:
+    def _report(self, showing: Showing, jump_s: float) -> bytes:
+        if showing.due_s < self._report_due_s:
             return b""
-        self._report_due = now + _REPORT_EVERY_S
-        since_s = now - self._began
-        report = self._stream.sender_report(self._began_wall + since_s, since_s + jump_s)
+        self._report_due_s = showing.due_s + _REPORT_EVERY_S
+        report = self._stream.sender_report(
+            self._began_wall + showing.due_s, showing.due_s + jump_s
+        )
         return interleaved(self._rtcp_channel, report)
 
     def _video(self, showing: Showing, jump_s: float) -> bytes:

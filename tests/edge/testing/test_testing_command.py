@@ -1,0 +1,73 @@
+"""``python -m edge.testing`` as a process."""
+
+import json
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import av
+import pytest
+
+from edge.testing.synthetic import write_clip
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return write_clip(
+        tmp_path_factory.mktemp("clips") / "street.mp4", width=64, height=64, seconds=1
+    )
+
+
+@contextmanager
+def command(*arguments):
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "edge.testing", *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_it_serves_until_its_input_ends(clip):
+    with command(clip, f"door={clip}", "--user", "u", "--password", "p") as process:
+        lines = [json.loads(process.stdout.readline()) for _ in range(2)]
+        assert [line["name"] for line in lines] == ["street", "door"]
+        assert lines[0]["url"].startswith("rtsp://u:p@127.0.0.1:")
+        with av.open(
+            lines[1]["url"], options={"rtsp_transport": "tcp", "probesize": "32"}, timeout=10
+        ) as container:
+            next(container.decode(video=0))
+            process.stdin.close()
+            assert process.wait(timeout=10) == 0
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_on_signals_in_silence(clip, number):
+    with command(clip) as process:
+        process.stdout.readline()
+        process.send_signal(number)
+        assert process.wait(timeout=10) == 0
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["missing.mp4"], 4, "missing.mp4: expected a readable video file"),
+        ([__file__], 4, "expected a readable video file"),
+        (["a/street.mp4", "b/street.mp4"], 2, "say NAME=CLIP"),
+        (["street.mp4", "--user", "u"], 2, "--user and --password together"),
+    ],
+)
+def test_a_bad_command_line_is_explained(arguments, code, message):
+    with command(*arguments) as process:
+        assert process.wait(timeout=20) == code
+        assert message in process.stderr.read()
+        assert process.stdout.read() == ""
