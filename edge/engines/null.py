@@ -37,7 +37,7 @@ class NullEngine:
     def __init__(self, model: bytes, settings: EngineSettings) -> None:
         if settings.device != self.device:
             raise EngineUnavailable(
-                f"engine null: expected device {self.device}, found {settings.device!r}"
+                f"engine null: expected device {settings.device!r}, found {self.device}"
             )
         try:
             description = json.loads(model)

@@ -3,13 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from edge.engines.base import EngineSettings, TensorSpec
+from edge.engines.telemetry import forbid_telemetry
 from edge.engines.tensors import fitting
 from edge.errors import EngineUnavailable, InferenceError, ModelError
+
+forbid_telemetry()
+
+import onnxruntime  # noqa: E402 - reads its switch when imported
+from onnxruntime.capi import onnxruntime_pybind11_state as states  # noqa: E402
 
 PROVIDERS = {
     "CPU": "CPUExecutionProvider",
@@ -47,7 +51,6 @@ _DTYPES = {
 # Each failure is raised as well; the runtime's own line on stderr would only repeat it.
 _LOG_FATAL = 4
 onnxruntime.set_default_logger_severity(_LOG_FATAL)
-onnxruntime.disable_telemetry_events()
 
 
 class OnnxRuntimeEngine:

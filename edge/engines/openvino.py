@@ -1,21 +1,18 @@
 """OpenVINO."""
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
 from edge.engines.base import EngineSettings, TensorSpec
+from edge.engines.telemetry import forbid_telemetry
 from edge.engines.tensors import fitting
 from edge.errors import EngineUnavailable, InferenceError, ModelError
 
-# `import openvino` reports itself over the internet and leaves a client id in ~/intel, unless its
-# telemetry package is missing (openvino 2026.4, openvino/tools/ovc/__init__.py). A camera box does
-# neither: None in sys.modules makes that package look uninstalled.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+forbid_telemetry()
 
-import openvino  # noqa: E402
+import openvino  # noqa: E402 - reads its switch when imported
 
 _PERFORMANCE: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
 
