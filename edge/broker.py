@@ -9,6 +9,7 @@ unacknowledged.
 import contextlib
 import logging
 import select
+import socket
 import ssl
 import time
 from collections import deque
@@ -222,6 +223,9 @@ class Connection:
             ) from exc
         except OSError as exc:
             raise PublishError(f"broker {self._where} is unreachable: {exc}") from exc
+        if isinstance(sock := self._client.socket(), socket.socket):
+            # Nagle's algorithm would hold a small message back until the last one's TCP ack.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self._poll_until(lambda: self._connack is not None, "CONNACK")
             self._judge(self._connack)

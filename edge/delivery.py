@@ -6,7 +6,7 @@ outbox. So a message is sent again after each break of the connection until it i
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,6 +26,8 @@ _HOPELESS: Final = {_TOPIC_NAME_INVALID, _PACKET_TOO_LARGE, _PAYLOAD_FORMAT_INVA
 
 _HOLD_S: Final = 30.0
 _STRIKES: Final = 3
+_READ_AHEAD: Final = 100
+_DELETE_S: Final = 0.1
 
 
 @dataclass
@@ -34,8 +36,8 @@ class Standing:
 
     Attributes:
         held: Lanes that the broker refused, and until when (monotonic seconds) they rest.
-        finished: Messages to delete from the outbox, and whether they were dropped. Normally gone
-            at once; a disk in trouble keeps them here, so that they are not sent again.
+        finished: Messages to delete from the outbox, and whether they were dropped. They stay here
+            while the disk is in trouble, so that they are not sent again.
         cautious: The last connection broke without an acknowledgement: send one message alone.
         strikes: Connections that broke on this message, sent alone.
         delivered: Acknowledged messages since start, by kind.
@@ -73,13 +75,17 @@ class Delivery:
         self._on_delivered = on_delivered
         self._queued: dict[int, Queued] = {}  # packet number -> message of the outbox
         self._direct: dict[int, Message] = {}
-        self._more = True
-        self._acknowledged = False
+        self._ready: deque[Queued] = deque()  # read ahead, not sent yet
+        self._more = True  # there may be more in the outbox
+        self._deleted_at = -float("inf")
+        self._acknowledged = False  # any message of the outbox, on this connection
 
     @property
     def idle(self) -> bool:
         """Nothing on the wire and nothing left to send."""
-        return not (self._queued or self._direct or self._more or self._standing.finished)
+        return not (
+            self._queued or self._direct or self._ready or self._more or self._standing.finished
+        )
 
     @property
     def unacknowledged(self) -> list[Message]:
@@ -87,7 +93,8 @@ class Delivery:
         return list(self._direct.values())
 
     def look_again(self) -> None:
-        """There may be new messages in the outbox."""
+        """There are new messages in the outbox, perhaps more urgent than those read ahead."""
+        self._ready.clear()
         self._more = True
 
     def send(self, message: Message) -> None:
@@ -97,7 +104,7 @@ class Delivery:
             self._direct[packet] = message
 
     def settle(self) -> None:
-        """Take what was acknowledged out of the outbox.
+        """Note what was acknowledged; from time to time take it out of the outbox.
 
         Raises:
             OutboxError: The disk is in trouble; call again later.
@@ -107,6 +114,14 @@ class Delivery:
             self._direct.pop(answer.packet, None)
             if queued := self._queued.pop(answer.packet, None):
                 self._settle_one(queued, answer, now)
+        # Many messages share one commit, but a crash should not send too many of them again.
+        finished = len(self._standing.finished)
+        if finished >= _READ_AHEAD or not self._ready or now > self._deleted_at + _DELETE_S:
+            self.delete_finished()
+
+    def delete_finished(self) -> None:
+        """Take what was acknowledged, or refused for good, out of the outbox."""
+        self._deleted_at = time.monotonic()
         finished = self._standing.finished
         for dropped in (False, True):
             seqs = [seq for seq, flag in finished.items() if flag is dropped]
@@ -123,15 +138,11 @@ class Delivery:
         """
         self._release_lanes()
         window = 1 if self._standing.cautious else self._window
-        room = window - len(self._queued) - len(self._direct)
-        # Half a window at a time: one query for many messages.
-        if not self._more or room <= 0 or room < window // 2:
-            return
-        taken = {queued.seq for queued in self._queued.values()}.union(self._standing.finished)
-        waiting = self._outbox.pending(room, excluding=taken, holding=self._standing.held)
-        self._more = len(waiting) == room
-        for queued in waiting:
-            self._send_queued(queued)
+        while (room := window - len(self._queued) - len(self._direct)) > 0:
+            if not self._ready and not self._read_ahead():
+                return
+            for _ in range(min(room, len(self._ready))):
+                self._send_queued(self._ready.popleft())
 
     def broken(self) -> None:
         """The connection is lost: remember what it may have broken on."""
@@ -144,6 +155,16 @@ class Delivery:
             if standing.strikes[suspect.seq] >= _STRIKES and suspect.message.kind != "alert":
                 self._refuse(suspect, f"closes the connection on it, {_STRIKES} times in a row")
         standing.cautious = True
+
+    def _read_ahead(self) -> bool:
+        """Whether there is something to send, read in one go for the next few windows' room."""
+        if self._more:
+            taken = {queued.seq for queued in self._queued.values()}.union(self._standing.finished)
+            self._ready.extend(
+                self._outbox.pending(_READ_AHEAD, excluding=taken, holding=self._standing.held)
+            )
+            self._more = len(self._ready) == _READ_AHEAD
+        return bool(self._ready)
 
     def _settle_one(self, queued: Queued, answer: Acknowledged, now: float) -> None:
         self._acknowledged = True
@@ -185,10 +206,10 @@ class Delivery:
                 _HOLD_S,
             )
         self._standing.held[message.lane] = now + _HOLD_S
-        self._more = True
+        self.look_again()
 
     def _release_lanes(self) -> None:
         now = time.monotonic()
         for lane in [lane for lane, until in self._standing.held.items() if until <= now]:
             del self._standing.held[lane]
-            self._more = True
+            self.look_again()

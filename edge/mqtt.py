@@ -249,10 +249,11 @@ class Publisher:
         """Say "stopped", and wait a little for the broker to have heard it."""
         delivery.send(status_message(self._topics, "stopped"))
         end = time.monotonic() + _PARTING_S
-        while delivery.unacknowledged and time.monotonic() < end:
-            connection.poll(max(0.0, end - time.monotonic()))
-            with contextlib.suppress(OutboxError):  # then they are sent again at the next start
+        with contextlib.suppress(OutboxError):  # then they are sent again at the next start
+            while delivery.unacknowledged and time.monotonic() < end:
+                connection.poll(max(0.0, end - time.monotonic()))
                 delivery.settle()
+            delivery.delete_finished()
 
 
 class _Wake:
