@@ -1,0 +1,138 @@
+"""Writing bundles: deterministic, all at once, and only what a device accepts."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.bundle import open_bundle
+from edge.errors import ModelError
+from edge.golden import read_golden
+from export import pack
+from export.pack import Artefact, golden_npz, write_bundle
+from export.testing import (
+    tiny_bundle,
+    tiny_facts,
+    tiny_files,
+    tiny_golden,
+    tiny_image_model,
+    tiny_tokenizer,
+)
+
+
+def content(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_what_is_packed_is_read_back(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    assert bundle.hash == hashlib.sha256((bundle.path / "manifest.json").read_bytes()).hexdigest()
+    assert bundle.read("image", "int8") == tiny_image_model()
+    assert bundle.tokenizer() == tiny_tokenizer()
+    assert bundle.axes() == ("red", "green", "blue", "any")
+    assert bundle.precisions("image") == ("fp32", "int8")
+    assert bundle.entry("image", "int8").min_cosine == 0.99
+    assert bundle.manifest.image == tiny_facts().image
+    for name in ("pixels", "image_embeddings", "input_ids", "text_embeddings"):
+        expected = getattr(tiny_golden(), name)
+        found = getattr(bundle.golden(), name)
+        assert found.dtype == expected.dtype
+        assert np.array_equal(found, expected)
+
+
+def test_axes_are_optional(tmp_path: Path) -> None:
+    files = tiny_files()
+    del files["axes.json"]
+    assert write_bundle(tmp_path / "bundle", tiny_facts(), files).axes() is None
+
+
+def test_asking_for_what_a_bundle_lacks_names_what_it_has(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="expected a file for fp16 image, found fp32, int8"):
+        tiny_bundle(tmp_path / "bundle").read("image", "fp16")
+
+
+def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
+    one = tiny_bundle(tmp_path / "one")
+    two = tiny_bundle(tmp_path / "two")
+    assert content(one.path) == content(two.path)
+    assert one.hash == two.hash
+    files = tiny_files() | {"card.md": Artefact("card", b"# Tiny")}
+    assert write_bundle(tmp_path / "three", tiny_facts(), files).hash != one.hash
+
+
+def test_golden_arrays_of_any_memory_order_are_written_in_c_order() -> None:
+    golden = tiny_golden()
+    golden.pixels.setflags(write=False)
+    turned = golden.pixels.transpose(0, 1, 3, 2)
+    data = golden_npz(
+        type(golden)(
+            turned,
+            np.asfortranarray(golden.image_embeddings),
+            golden.input_ids,
+            golden.text_embeddings,
+        )
+    )
+    found = read_golden(data, "golden.npz", tiny_facts())
+    assert np.array_equal(found.pixels, turned)
+    assert np.array_equal(found.image_embeddings, golden.image_embeddings)
+
+
+def test_a_bundle_is_replaced_whole(tmp_path: Path) -> None:
+    files = tiny_files() | {"old.md": Artefact("card", b"old")}
+    write_bundle(tmp_path / "bundle", tiny_facts(), files)
+    tiny_bundle(tmp_path / "bundle")
+    assert set(content(tmp_path / "bundle")) == {*tiny_files(), "manifest.json"}
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_another_directory_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("irreplaceable")
+    with pytest.raises(ModelError, match="expected a bundle or an empty directory"):
+        tiny_bundle(tmp_path)
+    assert content(tmp_path) == {"thesis.txt": b"irreplaceable"}
+
+
+def test_a_failure_leaves_the_old_bundle_and_no_rubbish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tiny_bundle(tmp_path / "bundle")
+
+    def full_disk(path: Path, data: bytes) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(pack, "_write", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        tiny_bundle(tmp_path / "bundle")
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    assert open_bundle(tmp_path / "bundle").hash == before.hash
+
+
+def test_what_a_device_would_refuse_is_not_packed(tmp_path: Path) -> None:
+    files = tiny_files() | {"image.fp32.onnx": Artefact("image", b"no graph", "fp32", 0.9)}
+    with pytest.raises(ModelError, match=r"image\.fp32\.onnx: expected an ONNX model"):
+        write_bundle(tmp_path / "bundle", tiny_facts(), files)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"../escape": Artefact("card", b"x")}, "should match pattern"),
+        ({"empty": Artefact("card", b"")}, "greater than 0"),
+        ({"card.md": Artefact("card", b"x", "fp32", 0.9)}, "precision and min_cosine"),
+        ({"more.json": Artefact("tokenizer", b"{}")}, "several for tokenizer"),
+    ],
+)
+def test_files_that_make_no_bundle(
+    tmp_path: Path, files: dict[str, Artefact], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        write_bundle(tmp_path / "bundle", tiny_facts(), tiny_files() | files)
+
+
+def test_the_manifest_is_readable_and_has_no_nulls(tmp_path: Path) -> None:
+    text = (tiny_bundle(tmp_path / "bundle").path / "manifest.json").read_text()
+    assert text.startswith('{\n  "schema": "edge-bundle/1",\n  "name": "tiny"')
+    assert None not in json.loads(text)["files"][3].values()
