@@ -145,16 +145,17 @@ class TestCamera:
         self._off.set()
         self._acceptor.join()
         self._acceptor = None
-        for thread in self.drop():
+        with self._lock:
+            threads = list(self._connections)
+        self.drop()
+        for thread in threads:
             thread.join()
 
-    def drop(self) -> list[threading.Thread]:
+    def drop(self) -> None:
         """Disconnect every client now; new ones may come at once."""
         with self._lock:
-            connections = dict(self._connections)
-            for connection in connections.values():
+            for connection in self._connections.values():
                 _shut_down(connection)
-        return list(connections)
 
     def _accept(self, listener: socket.socket) -> None:
         with listener:

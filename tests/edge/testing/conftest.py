@@ -14,9 +14,9 @@ from edge.testing.synthetic import write_clip
 
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Clip]:
-    """Half a second each at 20 fps, keyframes 5 apart: both codecs, with and without B-frames."""
+    """Ten frames each at 40 fps, keyframes 5 apart: both codecs, with and without B-frames."""
     folder = tmp_path_factory.mktemp("clips")
-    size = {"width": 160, "height": 120, "fps": 20, "seconds": 0.5, "gop": 5}
+    size = {"width": 160, "height": 120, "fps": 40, "seconds": 0.25, "gop": 5}
     return {
         name: Clip.read(write_clip(folder / f"{name}.mp4", codec=codec, bframes=bframes, **size))
         for name, codec, bframes in (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge.testing import TestCamera
+from edge.testing import AccessUnit, Clip, TestCamera
 
 TCP = "RTP/AVP/TCP;unicast;interleaved=0-1"
 
@@ -81,6 +81,7 @@ def test_a_session_can_be_set_up_played_kept_alive_and_torn_down(camera, connect
     assert other.request("GET_PARAMETER", url, Session=session)[0] == 200
     assert other.request("TEARDOWN", url, Session=session)[0] == 200
     assert other.at_end()
+    other.close()
     client.close()
     until(lambda: camera.clients == 0)
 
@@ -187,7 +188,18 @@ def test_without_loop_the_connection_ends_after_the_last_frame(clips, connect):
         assert client.at_end()
 
 
-def test_clients_that_never_read_or_never_leave_do_not_hold_up_the_end(clips, connect):
+def test_a_client_that_does_not_read_holds_up_nobody(clips, connect, until):
+    flood = AccessUnit(0.0, 0.0, keyframe=True, nals=(b"\x65" + bytes(50_000_000),))
+    big = Clip("h264", (flood,), clips["h264"].parameter_sets, duration_s=60.0)
+    with TestCamera({"big": big, "street": clips["h264"]}) as camera:
+        connect(camera.url("big")).play(camera.url("big"))
+        until(lambda: camera.loops("big"))  # from here on the camera waits for the client
+        client = connect(camera.url("street"))
+        client.play(camera.url("street"))
+        client.interleaved()
+
+
+def test_clients_that_never_leave_do_not_hold_up_the_end(clips, connect):
     before = set(threading.enumerate())
     with TestCamera({"street": clips["h264"]}) as camera:
         url = camera.url("street")

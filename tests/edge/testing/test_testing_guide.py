@@ -1,0 +1,13 @@
+"""The example of docs/testing.md runs as it stands."""
+
+import re
+from pathlib import Path
+
+GUIDE = Path(__file__).resolve().parents[3] / "docs" / "testing.md"
+
+
+def test_the_example_of_the_guide_works(tmp_path):
+    (example,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    names = {}
+    exec(example, names)
+    names["test_the_picture_arrives"](tmp_path)
