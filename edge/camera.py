@@ -193,7 +193,8 @@ class ThreadCamera:
                 try:
                     self._stream()
                 except SourceError as exc:
-                    self._wait_after(exc)
+                    if not self._stop.is_set():
+                        self._wait_after(exc)
                 else:
                     break
             state = "stopped" if self._stop.is_set() else "ended"
@@ -229,7 +230,11 @@ class ThreadCamera:
             if decoder.frames > frames or sampler.keyframes_only:
                 frames, fruitful = decoder.frames, packet.arrival.monotonic
             elif packet.arrival.monotonic - fruitful > patience_s:
-                raise SourceError(_frameless(redact(self._url), patience_s, decoder))
+                raise SourceError(
+                    f"{redact(self._url)} sent packets for {patience_s:g} s but no decodable frame "
+                    f"({decoder.why_no_frames()}): ask the camera for H.264 or H.265 with a "
+                    "keyframe every 2 s (its I-frame interval)"
+                )
 
     def _offer(self, frame: Frame) -> None:
         """Put a sample of ``frame`` into the slot."""
@@ -304,14 +309,3 @@ class _Rate:
     def _forget(self, now: float) -> None:
         while self._times and self._times[0] < now - _RATE_WINDOW_S:
             self._times.popleft()
-
-
-def _frameless(camera: str, patience_s: float, decoder: Decoder) -> str:
-    if decoder.last_error:
-        cause = f"the decoder says: {decoder.last_error}"
-    else:
-        cause = "all were damaged" if decoder.corrupt else "no keyframe came"
-    return (
-        f"{camera} sent packets for {patience_s:g} s but no decodable frame ({cause}): ask the "
-        "camera for H.264 or H.265 with a keyframe every 2 s (its I-frame interval)"
-    )

@@ -7,16 +7,15 @@ refused before its memory is taken.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import av
 import av.error
 
+from edge.errors import SourceError
 from edge.frame import Arrival
 from edge.sampler import Sampler, Use
-
-if TYPE_CHECKING:
-    from edge.sources import Packet
+from edge.sources import Packet
 
 # 12 megapixels, the largest common surveillance sensor (4000 x 3000). A 200 kB H.264 stream can
 # ask for 8192 x 8192, which took 200 MB for one frame (measured).
@@ -42,13 +41,20 @@ class Decoder:
     Attributes:
         frames: Sound frames given so far.
         corrupt: Packets refused and frames damaged so far.
-        last_error: What FFmpeg said about the last refused packet, or None.
+
+    Raises:
+        SourceError: The stream announces pictures larger than ``MAX_PIXELS``.
     """
 
     def __init__(self, stream: av.VideoStream) -> None:
+        if stream.width * stream.height > MAX_PIXELS:
+            raise SourceError(
+                f"pictures of {stream.width}x{stream.height} are too large, expected up to "
+                f"{MAX_PIXELS} pixels: choose the camera's substream"
+            )
         self.frames = 0
         self.corrupt = 0
-        self.last_error: str | None = None
+        self._last_error: str | None = None
         self._context = stream.codec_context
         # Frame threads cost 5 to 18 % more CPU and delay every frame; cameras are the parallelism.
         self._context.thread_type = "NONE"
@@ -56,12 +62,12 @@ class Decoder:
         self._context.copy_opaque = True  # a frame keeps its packet's arrival through reordering
         self._context.options = {"max_pixels": str(MAX_PIXELS)}
 
-    def decode(self, packet: "Packet") -> list[Frame]:
+    def decode(self, packet: Packet) -> list[Frame]:
         """Decode the next packet of the stream; frames may come later than their packets."""
         packet.data.opaque = packet.arrival
         return self._decode(packet.data)
 
-    def decode_alone(self, packet: "Packet") -> list[Frame]:
+    def decode_alone(self, packet: Packet) -> list[Frame]:
         """Decode a keyframe whose neighbours are left out; its frame comes at once.
 
         Without the flush a stream with reordered frames would hold a keyframe back until two
@@ -75,12 +81,18 @@ class Decoder:
         """Return the frames still held back for reordering, at the end of a stream."""
         return self._decode(None)
 
+    def why_no_frames(self) -> str:
+        """Return the likely cause when packets came and no frame did."""
+        if self._last_error is not None:
+            return f"the decoder says: {self._last_error}"
+        return "all were damaged" if self.corrupt else "no keyframe came"
+
     def _decode(self, data: "av.Packet[av.VideoStream] | None") -> list[Frame]:
         try:
             pictures = self._context.decode(data)
         except av.error.FFmpegError as exc:
             self.corrupt += 1
-            self.last_error = exc.strerror
+            self._last_error = exc.strerror
             return []
         sound = [picture for picture in pictures if not picture.is_corrupt]
         self.frames += len(sound)
@@ -88,8 +100,12 @@ class Decoder:
         return [Frame(cast("Arrival", picture.opaque), picture) for picture in sound]
 
 
-def kept_frames(packets: "Iterable[Packet]", decoder: Decoder, sampler: Sampler) -> Iterator[Frame]:
-    """Yield the frames that ``sampler`` keeps, decoding no more packets than it needs for them."""
+def kept_frames(packets: Iterable[Packet], decoder: Decoder, sampler: Sampler) -> Iterator[Frame]:
+    """Yield the frames that ``sampler`` keeps, decoding no more packets than it needs for them.
+
+    Raises:
+        SourceError: The packets ended and no frame came out of them, or from ``packets``.
+    """
     for packet in packets:
         match sampler.use(packet.arrival.monotonic, is_keyframe=packet.is_keyframe):
             case Use.SKIP:
@@ -102,3 +118,5 @@ def kept_frames(packets: "Iterable[Packet]", decoder: Decoder, sampler: Sampler)
                 frames = decoder.decode(packet)
         yield from (frame for frame in frames if sampler.keep(frame.arrival.monotonic))
     yield from (frame for frame in decoder.flush() if sampler.keep(frame.arrival.monotonic))
+    if not decoder.frames:
+        raise SourceError(f"no decodable frame ({decoder.why_no_frames()})")

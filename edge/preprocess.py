@@ -20,6 +20,8 @@ _FILTERS = {
     "bilinear": Interpolation.BILINEAR,
     "area": Interpolation.AREA,
 }
+# Without it swscale reads only every other pixel for the chroma of an RGB picture.
+_ALL_CHROMA = Interpolation.FULL_CHR_H_INP
 _RGB_OF_GBRP = (2, 0, 1)
 _SIGN = np.uint8(0x80)
 
@@ -39,7 +41,7 @@ class Preprocessor:
 
     def __init__(self, spec: ImageSpec) -> None:
         self._spec = spec
-        self._filter = _FILTERS[spec.interpolation]
+        self._filter = _FILTERS[spec.interpolation] | _ALL_CHROMA
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> NDArray[np.int8]:

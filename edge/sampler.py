@@ -17,6 +17,9 @@ _INTERVALS = 4
 _TOLERANCE = 1.02
 # Keyframes fail to come: wait this many sampling periods before decoding everything again.
 _PATIENCE = 1.5
+# So many keyframes that gave no frame: this stream needs a complete decode (gradual intra refresh
+# marks keyframes that are none; a lossy line damages them).
+_STRIKES = 3
 
 
 class Use(Enum):
@@ -47,7 +50,7 @@ class Sampler:
         self._intervals: deque[float] = deque(maxlen=_INTERVALS)
         self._last_keyframe: float | None = None
         self._in_chain = False
-        self._keyframes_decodable = True
+        self._strikes = 0
         self.keyframes_only = False
 
     def use(self, arrival: float, *, is_keyframe: bool) -> Use:
@@ -55,8 +58,7 @@ class Sampler:
         if is_keyframe:
             self._measure(arrival)
         elif self.keyframes_only and self._keyframes_are_late(arrival):
-            self.keyframes_only = False
-            self._intervals.clear()
+            self._decode_everything()
         if not self.keyframes_only:
             self._in_chain = self._in_chain or is_keyframe
             return Use.CHAIN if self._in_chain else Use.SKIP
@@ -72,9 +74,9 @@ class Sampler:
         return True
 
     def keyframe_failed(self) -> None:
-        """Note that a keyframe gave no frame by itself, as with gradual intra refresh."""
-        self._keyframes_decodable = False
-        self.keyframes_only = False
+        """Note that a keyframe decoded alone gave no frame."""
+        self._strikes += 1
+        self._decode_everything()
 
     def _is_due(self, arrival: float) -> bool:
         return self._due is None or arrival >= self._due - _SLACK_S
@@ -85,7 +87,7 @@ class Sampler:
         self._last_keyframe = arrival
         spacing = sum(self._intervals) / len(self._intervals) if self._intervals else 0.0
         self.keyframes_only = (
-            self._keyframes_decodable
+            self._strikes < _STRIKES
             and len(self._intervals) == _INTERVALS
             and spacing <= self._period * _TOLERANCE
         )
@@ -93,3 +95,8 @@ class Sampler:
     def _keyframes_are_late(self, arrival: float) -> bool:
         last = self._last_keyframe
         return last is not None and arrival - last > _PATIENCE * self._period
+
+    def _decode_everything(self) -> None:
+        """Leave the keyframes-only way, from the next keyframe on, and measure anew."""
+        self.keyframes_only = False
+        self._intervals.clear()

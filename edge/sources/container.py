@@ -98,7 +98,7 @@ class Container:
         try:
             self._input.seek(0)
         except av.error.FFmpegError as exc:
-            raise self._failure(exc, "cannot be played again from its start") from exc
+            raise self._failure(exc, "cannot be played again: convert it to .mp4") from exc
 
     def explain(self, exc: av.error.FFmpegError) -> str | None:
         """Return what ``exc`` means for this kind of source, or None where FFmpeg says it well."""

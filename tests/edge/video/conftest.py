@@ -1,0 +1,67 @@
+"""Small clips, a camera that plays them, and waiting with a deadline."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edge.manifest import ImageSpec
+from edge.testing import Clip, TestCamera
+from edge.testing.synthetic import write_clip
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four seconds at 10 fps with a keyframe every second, no B-frames."""
+    path = tmp_path_factory.mktemp("video") / "clip.mp4"
+    return write_clip(path, fps=10, seconds=4, gop=10)
+
+
+@pytest.fixture(scope="session")
+def bframes_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds at 10 fps, two B-frames in a row, so pictures leave in another order."""
+    path = tmp_path_factory.mktemp("video") / "bframes.mp4"
+    return write_clip(path, fps=10, seconds=2, gop=10, bframes=2)
+
+
+@pytest.fixture(scope="session")
+def recording(clip: Path) -> Clip:
+    return Clip.read(clip)
+
+
+@pytest.fixture
+def camera(recording: Clip) -> Iterator[TestCamera]:
+    with TestCamera({"yard": recording}, user="viewer", password="s3cr3t-pass") as camera:
+        yield camera
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    """Wait until a condition holds, or fail with what it was."""
+
+    def wait(what: str, holds: Callable[[], bool], deadline_s: float = 15.0) -> None:
+        give_up = time.monotonic() + deadline_s
+        while not holds():
+            assert time.monotonic() < give_up, f"not within {deadline_s} s: {what}"
+            time.sleep(0.01)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def image_spec() -> Callable[..., ImageSpec]:
+    """Build a spec; 224 x 224, bicubic, shortest edge unless told."""
+
+    def build(**facts: object) -> ImageSpec:
+        defaults = {
+            "height": 224,
+            "width": 224,
+            "resize": "shortest_edge",
+            "interpolation": "bicubic",
+            "mean": (127.0, 127.0, 127.0),
+            "std": (128.0, 128.0, 128.0),
+        }
+        return ImageSpec.model_validate(defaults | facts)
+
+    return build

@@ -1,0 +1,144 @@
+from itertools import accumulate, pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.sampler import Sampler, Use
+
+RATES = st.floats(0.2, 30, allow_nan=False)
+SLACK_S = 0.002
+
+
+def kept(sampler: Sampler, arrivals: list[float]) -> list[float]:
+    return [arrival for arrival in arrivals if sampler.keep(arrival)]
+
+
+def every(seconds: float, count: int, start: float = 0.0) -> list[float]:
+    return [start + seconds * index for index in range(count)]
+
+
+def test_the_mean_rate_is_exact_where_waiting_for_the_period_to_elapse_loses_a_sixth():
+    arrivals = every(1 / 25, 25 * 60)
+
+    naive, last = 0, float("-inf")
+    for arrival in arrivals:
+        if arrival - last >= 1 / 10:
+            naive, last = naive + 1, arrival
+
+    assert len(kept(Sampler(10), arrivals)) == 600
+    assert naive == 500  # every third frame: 8.3 fps
+
+
+@given(fps=RATES, gaps=st.lists(st.floats(0, 1), min_size=1, max_size=300))
+def test_any_jitter_keeps_the_rate_within_one_sample_when_frames_are_dense(fps, gaps):
+    arrivals = list(accumulate([gap * 0.5 / fps for gap in gaps], initial=100.0))
+    wanted = (arrivals[-1] - arrivals[0]) * fps
+    assert abs(len(kept(Sampler(fps), arrivals)) - wanted) <= 1 + SLACK_S * fps
+
+
+@given(fps=RATES, gaps=st.lists(st.floats(0, 10), max_size=300))
+def test_no_arrivals_whatever_give_more_than_the_rate_or_two_frames_close_together(fps, gaps):
+    arrivals = list(accumulate([gap / fps for gap in gaps], initial=5.0))
+    times = kept(Sampler(fps), arrivals)
+    assert len(times) <= (arrivals[-1] - arrivals[0]) * fps + 1 + SLACK_S * fps
+    spacings = [after - before for before, after in pairwise(times)]
+    assert all(spacing >= 0.5 / fps - SLACK_S for spacing in spacings)
+
+
+@given(fps=RATES, gaps=st.lists(st.floats(1, 5), max_size=100))
+def test_a_camera_slower_than_the_rate_gives_all_it_has(fps, gaps):
+    arrivals = list(accumulate([gap / fps for gap in gaps], initial=0.0))
+    assert kept(Sampler(fps), arrivals) == arrivals
+
+
+def test_a_camera_at_the_very_rate_survives_jitter():
+    jitter = [0.0, 0.03, -0.05, 0.04, -0.02, 0.01] * 50
+    arrivals = [index / 5 + late for index, late in enumerate(jitter)]
+    assert len(kept(Sampler(5), arrivals)) >= len(arrivals) - 1
+
+
+def test_a_burst_after_a_gap_does_not_make_up_for_it():
+    arrivals = [*every(0.1, 10), *every(0.001, 50, start=5.0)]
+    assert len([t for t in kept(Sampler(2), arrivals) if t >= 5.0]) == 1
+
+
+def uses(sampler: Sampler, gop_s: float, gops: int, fps: int = 10, start: float = 0.0) -> list[Use]:
+    """Feed ``gops`` GOPs; a frame that would be decoded alone or in a chain is offered back."""
+    seen = []
+    for index in range(round(gops * gop_s * fps)):
+        arrival = start + index / fps
+        use = sampler.use(arrival, is_keyframe=index % round(gop_s * fps) == 0)
+        if use is not Use.SKIP:
+            sampler.keep(arrival)
+        seen.append(use)
+    return seen
+
+
+def test_dense_keyframes_are_decoded_alone_and_nothing_else_is():
+    sampler = Sampler(0.5)
+    uses(sampler, gop_s=1.0, gops=5)
+    later = uses(sampler, gop_s=1.0, gops=20, start=5.0)
+    assert sampler.keyframes_only
+    assert set(later) == {Use.ALONE, Use.SKIP}
+    assert later.count(Use.ALONE) == 10
+
+
+def test_rare_keyframes_mean_decoding_everything():
+    sampler = Sampler(2)
+    assert set(uses(sampler, gop_s=2.0, gops=10)) == {Use.CHAIN}
+    assert not sampler.keyframes_only
+
+
+def test_keyframes_at_the_very_period_are_enough_though_they_jitter():
+    sampler = Sampler(0.5)
+    jitter = [0.0, 0.02, -0.01, 0.01, -0.02, 0.0, 0.015, -0.015] * 5
+    arrivals = [2.0 * index + late for index, late in enumerate(jitter)]
+    taken = [
+        arrival
+        for arrival in arrivals
+        if sampler.use(arrival, is_keyframe=True) is not Use.SKIP and sampler.keep(arrival)
+    ]
+    assert sampler.keyframes_only
+    assert len(taken) >= len(arrivals) - 1
+
+
+def test_nothing_is_decoded_before_the_first_keyframe():
+    sampler = Sampler(2)
+    assert [sampler.use(t, is_keyframe=False) for t in every(0.1, 5)] == [Use.SKIP] * 5
+    assert sampler.use(0.5, is_keyframe=True) is Use.CHAIN
+    assert sampler.use(0.6, is_keyframe=False) is Use.CHAIN
+
+
+def test_when_keyframes_become_rare_the_chain_starts_again_at_a_keyframe():
+    sampler = Sampler(1)
+    uses(sampler, gop_s=0.5, gops=10)
+    assert sampler.keyframes_only
+    without = [sampler.use(5.0 + t, is_keyframe=False) for t in every(0.1, 40)]
+    assert set(without) == {Use.SKIP}  # their reference was never decoded
+    assert not sampler.keyframes_only
+    assert sampler.use(9.0, is_keyframe=True) is Use.CHAIN
+    assert sampler.use(9.1, is_keyframe=False) is Use.CHAIN
+
+
+def test_a_keyframe_that_failed_once_costs_a_while_of_complete_decoding():
+    sampler = Sampler(1)
+    uses(sampler, gop_s=0.5, gops=10)
+    sampler.keyframe_failed()
+    after = uses(sampler, gop_s=0.5, gops=10, start=5.0)
+    assert after[0] is Use.CHAIN
+    assert sampler.keyframes_only
+
+
+def test_keyframes_that_keep_failing_are_not_relied_on():
+    sampler = Sampler(1)
+    uses(sampler, gop_s=0.5, gops=10)
+    for _ in range(3):
+        sampler.keyframe_failed()
+    assert set(uses(sampler, gop_s=0.5, gops=20, start=5.0)) == {Use.CHAIN}
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e-9, -1e-9, 1e6])
+def test_rounding_does_not_choose_between_neighbours(offset):
+    arrivals = [offset + index / 12 for index in range(120)]
+    assert [round((t - offset) * 12) for t in kept(Sampler(2), arrivals)] == list(range(0, 120, 6))
