@@ -5,6 +5,7 @@ its promises, a power cut. One connection behind a lock serves the daemon (puts)
 (reads, deletes).
 """
 
+import contextlib
 import logging
 import sqlite3
 import threading
@@ -179,6 +180,7 @@ class Outbox:
                     self._db = replace_file(self._path, str(exc))
                 elif is_disk_full(exc):
                     self._reserve.release()
+                    self._shorten_log()
                     if room:
                         room()
                 else:
@@ -204,7 +206,11 @@ class Outbox:
         wanted = max(_ROOM_BYTES, 2 * sum(len(body) for _, body in rows))
         with transaction(self._db):
             self._evict(wanted, down_to=least)
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._shorten_log()
+
+    def _shorten_log(self) -> None:
+        with contextlib.suppress(sqlite3.OperationalError):  # no room for that either
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _evict(self, excess: int, *, down_to: int) -> None:
         """Drop the oldest of the least important until ``excess`` bytes are gone."""

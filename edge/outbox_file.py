@@ -32,9 +32,12 @@ KINDS: Final[tuple[Kind, ...]] = ("alert", "snapshot", "embedding")
 RESERVE_BYTES: Final = 1024 * 1024
 _RESERVE_RETRY_S: Final = 30.0
 
-# The log is cut back to this after a burst.
-_WAL_BYTES: Final = 4 * 1024 * 1024
+# SQLite's log is worked off at this many pages (of 4 KiB), and cut back to so many bytes: less than
+# the reserve.
+_WAL_PAGES: Final = 200
+_WAL_BYTES: Final = _WAL_PAGES * 4096
 _BUSY_S: Final = 2.0
+_MAX_SEQ: Final = 2**62
 
 # ``lane``: camera and kind, within which the order is kept. ``totals`` follows by triggers, in the
 # same transaction as the rows.
@@ -132,6 +135,7 @@ def open_file(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
+        db.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
         db.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
         with transaction(db):
             _make_or_check(db, path)
@@ -193,18 +197,21 @@ def replace_file(path: Path, why: str) -> sqlite3.Connection:
 
 
 def _salvage(aside: Path) -> Iterator[tuple[int, Message, bytes]]:
-    """Read sound rows from both ends, up to where the file is broken."""
-    seen: set[int] = set()
+    """Read the sound rows; behind a broken place, feel for the next one that can be read."""
+    query = "SELECT seq, crc, body FROM messages NOT INDEXED WHERE seq > ? ORDER BY seq"
+    last, step = 0, 1
     with contextlib.closing(sqlite3.connect(aside)) as db:
         db.text_factory = bytes
-        for direction in ("ASC", "DESC"):
-            query = f"SELECT seq, crc, body FROM messages NOT INDEXED ORDER BY seq {direction}"  # noqa: S608  no input in it
-            with contextlib.suppress(sqlite3.DatabaseError):
-                for seq, crc, body in db.execute(query):
-                    message = unpack(body, crc)
-                    if message is not None and seq not in seen:
-                        seen.add(seq)
+        while last < _MAX_SEQ:
+            try:
+                for seq, crc, body in db.execute(query, (last,)):
+                    last, step = seq, 1
+                    if message := unpack(body, crc):
                         yield seq, message, body
+            except sqlite3.DatabaseError:
+                last, step = last + step, step + step // 4 + 1
+            else:
+                return
 
 
 class Reserve:
@@ -233,4 +240,4 @@ class Reserve:
     def release(self) -> None:
         self._path.unlink(missing_ok=True)
         self._kept = False
-        self._tried_at = time.monotonic()
+        self._tried_at = -float("inf")

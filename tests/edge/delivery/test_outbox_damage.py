@@ -1,0 +1,202 @@
+"""Disks that break and disks that are full."""
+
+import contextlib
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from edge.outbox import Outbox
+
+MB = 1024 * 1024
+
+
+def filled(path, message, number=300):
+    with contextlib.closing(Outbox(path, 8 * MB)) as box:
+        box.put([message("alert", b"%04d" % n + b"." * 700) for n in range(number)])
+    return path
+
+
+def numbers(outbox):
+    return [int(queued.message.payload[:4]) for queued in outbox.pending(10_000)]
+
+
+def works(outbox, message):
+    """It still does all that an outbox does."""
+    outbox.put([message("alert", b"9999")])
+    queued = outbox.pending(10_000)
+    assert queued[-1].message.payload == b"9999"
+    outbox.delete([row.seq for row in queued])
+    return outbox.counts().queued["alert"] == 0
+
+
+def test_a_file_that_is_no_database_is_set_aside(tmp_path, message, caplog):
+    path = tmp_path / "outbox.db"
+    path.write_bytes(b"not a database at all" * 500)
+    with contextlib.closing(Outbox(path, MB)) as box:
+        assert box.counts().damaged == 1
+        assert works(box, message)
+    (aside,) = tmp_path.glob("outbox-corrupt-*.db")
+    assert aside.read_bytes().startswith(b"not a database")
+    assert aside.name in caplog.text
+
+
+def test_another_programs_database_is_set_aside(tmp_path, message):
+    path = tmp_path / "outbox.db"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE theirs (x)")
+    with contextlib.closing(Outbox(path, MB)) as box:
+        assert works(box, message)
+    assert len(list(tmp_path.glob("outbox-corrupt-*.db"))) == 1
+
+
+def test_a_broken_page_costs_only_the_messages_on_it(tmp_path, message, caplog):
+    path = filled(tmp_path / "outbox.db", message)
+    damaged = bytearray(path.read_bytes())
+    damaged[40 * 4096 : 41 * 4096] = random.Random(1).randbytes(4096)
+    path.write_bytes(damaged)
+    with contextlib.closing(Outbox(path, 8 * MB)) as box:
+        left = numbers(box)
+        assert box.counts().damaged == 1
+        assert works(box, message)
+    assert left == sorted(left)
+    # Rows lie five to a page.
+    assert 290 <= len(left) < 300
+    assert f"{len(left)} messages moved to a new one" in caplog.text
+
+
+def test_a_flipped_bit_inside_a_message_is_noticed_and_counted(tmp_path, message):
+    path = filled(tmp_path / "outbox.db", message, number=10)
+    damaged = bytearray(path.read_bytes())
+    at = damaged.index(b"0004" + b"." * 100)
+    damaged[at + 50] ^= 0x10
+    path.write_bytes(damaged)
+    with contextlib.closing(Outbox(path, MB)) as box:
+        assert numbers(box) == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+        assert box.counts().dropped["alert"] == 1
+
+
+def test_damage_while_running_is_healed_and_numbers_stay_unique(tmp_path, message):
+    path = tmp_path / "outbox.db"
+    with contextlib.closing(Outbox(path, 64 * MB)) as box:
+        # More than SQLite's page cache holds, so that it must read the file again.
+        for start in range(0, 8000, 1000):
+            rows = range(start, start + 1000)
+            box.put([message("alert", b"%04d" % number + b"." * 700) for number in rows])
+        first = box.pending(1)[0].seq
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.seek(size // 2)
+            file.write(b"\xaa" * (size // 4))
+        left = box.pending(20_000)
+        assert box.counts().damaged == 1
+        # A quarter of the pages are gone; feeling for the next sound one costs a quarter of that.
+        assert 5300 <= len(left) <= 6100
+        assert all(int(row.message.payload[:4]) == row.seq - first for row in left)
+        box.put([message("alert", b"9999")])
+        assert box.pending(20_000)[-1].seq == first + 8000
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_damage_prevents_a_start(tmp_path, message, seed):
+    chance = random.Random(seed)
+    path = filled(tmp_path / "outbox.db", message, number=100)
+    damaged = bytearray(path.read_bytes())
+    for _ in range(chance.choice([1, 3, 30])):
+        at = chance.randrange(len(damaged))
+        damaged[at : at + chance.choice([1, 16, 4096])] = chance.randbytes(1)
+    if chance.random() < 0.3:
+        del damaged[chance.randrange(len(damaged)) :]
+    path.write_bytes(damaged)
+    if chance.random() < 0.5:
+        (tmp_path / "outbox.db-wal").write_bytes(chance.randbytes(chance.randrange(10_000)))
+    for _ in range(2):
+        with contextlib.closing(Outbox(path, 8 * MB)) as box:
+            left = numbers(box)
+            assert left == sorted(set(left))
+            assert works(box, message)
+
+
+def test_only_the_newest_damaged_file_is_kept(tmp_path):
+    for _ in range(3):
+        (tmp_path / "outbox.db").write_bytes(b"junk" * 1000)
+        Outbox(tmp_path / "outbox.db", MB).close()
+    assert len(list(tmp_path.glob("outbox-corrupt-*.db"))) == 1
+
+
+FILL_THE_DISK = """
+    import pathlib, sys
+    from edge.errors import OutboxError
+    from edge.outbox import Outbox
+    from edge.payloads import Message
+
+    disk = pathlib.Path(sys.argv[1])
+    box = Outbox(disk / "outbox.db", 64 * 1024 * 1024)
+
+    def message(kind, body):
+        return Message("t", body, kind, "c", 1, False, "x")
+
+    # 1: embeddings and alerts, four times what the disk holds.
+    for number in range(4000):
+        box.put([message("embedding", b"e" * 2000)])
+        if number % 100 == 0:
+            box.put([message("alert", b"%d" % number)])
+    counts = box.counts()
+    print("alerts", counts.queued["alert"], counts.dropped["alert"])
+    print("embeddings dropped", counts.dropped["embedding"] > 2000)
+
+    # 2: somebody else takes every byte that is left; deletes must still go through.
+    box._reserve.keep()
+    other = (disk / "other").open("wb", buffering=0)
+    try:
+        while other.write(b"x" * 4096):
+            pass
+    except OSError:
+        pass
+    try:
+        box.put([message("alert", b"a" * 200_000)])
+        print("put: stored")
+    except OutboxError as error:
+        print("put:", error)
+    queued = box.pending(10_000)
+    box.delete([row.seq for row in queued])
+    print("left", sum(box.counts().queued.values()))
+
+    # 3: room again.
+    (disk / "other").unlink()
+    other.close()
+    box.put([message("alert", b"last")])
+    print("then", [row.message.payload for row in box.pending(10)])
+    box.close()
+    Outbox(disk / "outbox.db", 1024).close()
+"""
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 4 MB; needs the right to mount."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = shutil.which("mount")
+    made = mount and subprocess.run(
+        [mount, "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], capture_output=True, check=False
+    )
+    if not made or made.returncode:
+        pytest.skip("may not mount a small file system here")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_drops_by_the_same_rule_and_lets_deletes_go_on(small_disk):
+    script = textwrap.dedent(FILL_THE_DISK)
+    run = subprocess.run(
+        [sys.executable, "-c", script, small_disk], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    lines = run.stdout.splitlines()
+    assert lines[:2] == ["alerts 40 0", "embeddings dropped True"]
+    assert lines[3:] == ["left 0", "then [b'last']"]
