@@ -18,8 +18,15 @@ from edge.sources.container import Container, seconds
 _LONGEST_GAP_S = 10.0
 _FALLBACK_RATE = 25.0
 
+# FFmpeg's names. Without this list it shows a text file as terminal art ("tty"), and a playlist
+# that poses as a video may name other files and hosts.
+_FORMATS = (
+    "mov,matroska,mpegts,mpeg,avi,asf,flv,dhav,ivf,h264,hevc,mjpeg,"
+    "image2,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe"
+)
 _OPTIONS = {
-    "protocol_whitelist": "file",  # a playlist posing as a video must not reach the network
+    "format_whitelist": _FORMATS,
+    "protocol_whitelist": "file",
     "pattern_type": "none",  # a '%' in the name of a picture is not a pattern
 }
 
@@ -63,7 +70,7 @@ class FileSource(Container):
             clock.next_round()
 
     def explain(self, exc: av.error.FFmpegError) -> str | None:
-        if isinstance(exc, av.error.InvalidDataError):
+        if isinstance(exc, (av.error.InvalidDataError, av.error.ArgumentError)):
             return "is not a video or picture that FFmpeg can read"
         return None
 
