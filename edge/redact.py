@@ -5,6 +5,7 @@ configuration does not help there. So every message that crosses a seam goes thr
 and a logging filter does it once more for records that nobody thought of.
 """
 
+import json
 import logging
 import re
 from urllib.parse import quote, unquote
@@ -16,22 +17,29 @@ MASK = "***"
 _CREDENTIALS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<userinfo>[^/\s'\"]*)@")
 
 _secrets: set[str] = set()
+_any_secret = re.compile(r"(?!)")  # matches nothing
 
 
 def register_secret(secret: str) -> None:
-    """Mask ``secret`` (and its percent-encoded forms) in every text from now on."""
-    for form in (secret, quote(secret, safe=""), quote(secret), unquote(secret)):
-        # A secret of one or two characters would mask half of every sentence.
-        if len(form) > 2:
-            _secrets.add(form)
+    """Mask ``secret`` in every text from now on, however URLs, JSON and ``repr`` escape it."""
+    global _any_secret  # noqa: PLW0603 - one process, one set of secrets
+    forms = {
+        secret,
+        unquote(secret),
+        quote(secret),
+        quote(secret, safe=""),
+        json.dumps(secret)[1:-1],
+        repr(secret)[1:-1],
+    }
+    # A secret of one or two characters would mask half of every sentence.
+    _secrets.update(form for form in forms if len(form) > 2)
+    longest_first = sorted(_secrets, key=len, reverse=True)
+    _any_secret = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
 
 def redact(text: str) -> str:
     """Return ``text`` with URL credentials and registered secrets replaced by ``***``."""
-    text = _CREDENTIALS.sub(_mask_userinfo, text)
-    for secret in sorted(_secrets, key=len, reverse=True):
-        text = text.replace(secret, MASK)
-    return text
+    return _any_secret.sub(MASK, _CREDENTIALS.sub(_mask_userinfo, text))
 
 
 def _mask_userinfo(match: re.Match[str]) -> str:
@@ -40,11 +48,15 @@ def _mask_userinfo(match: re.Match[str]) -> str:
 
 
 class RedactFilter(logging.Filter):
-    """Masks the finished message of a log record, exception text included."""
+    """Masks the finished message of a log record, exception and stack included."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg = redact(record.getMessage())
         record.args = None
         if record.exc_info and not record.exc_text:
-            record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = redact(record.exc_text)
+        if record.stack_info:
+            record.stack_info = redact(record.stack_info)
         return True

@@ -9,7 +9,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.prompts import PromptBank
+from edge.prompts import CompiledPrompt, PromptBank
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,3 +35,9 @@ def margins(bank: PromptBank, embeddings: NDArray[np.float32]) -> Scores:
     rivals = cosines[:, np.concatenate([prompt.against for prompt in bank.prompts])]
     starts = list(accumulate((len(prompt.against) for prompt in bank.prompts[:-1]), initial=0))
     return Scores(cosine, cosine - np.maximum.reduceat(rivals, starts, axis=1))
+
+
+def best_sentence(bank: PromptBank, prompt: CompiledPrompt, embedding: NDArray[np.float32]) -> str:
+    """Which of the prompt's sentences says best what the embedding, float32 [D], shows."""
+    sentences = bank.sentences[prompt.texts]
+    return sentences[int(np.argmax(bank.rows[prompt.texts] @ embedding))]

@@ -1,23 +1,36 @@
 """The configuration as frozen records: what may be set, its unit, its default (docs/config.md).
 
 Durations are seconds in code; in the file they may be written ``500ms``, ``10s``, ``5m``, ``1h``.
+Validators say what they expect; ``edge.config.load`` adds what was found, and where.
 """
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    model_validator,
+)
 
+from edge.config.urls import resolve_url
+
+_DURATION = r"^([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)?$"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def _seconds(value: Any) -> Any:
     if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*", value)
+        match = re.fullmatch(_DURATION, value)
         if not match:
-            raise ValueError(f"expected a duration such as 10s, 500ms or 5m, found {value!r}")
-        return float(match[1]) * _UNITS[match[2]]
+            raise ValueError("expected a duration such as 10s, 500ms or 5m")
+        return float(match[1]) * _UNITS[match[2] or "s"]
     return value
 
 
@@ -25,14 +38,55 @@ def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]
+def _digits_as_text(value: Any) -> Any:
+    """``protocol: 5`` is what people write; to YAML it is a number."""
+    return str(value) if type(value) is int else value
+
+
+def _not_blank(value: Any) -> Any:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("expected some text")
+    return value
+
+
+def _folder(info: ValidationInfo) -> Path:
+    """Where relative paths begin: ``load_config`` hands the file's folder as context."""
+    return info.context["folder"] if info.context else Path()
+
+
+def _against_folder(value: Path, info: ValidationInfo) -> Path:
+    return _folder(info) / value
+
+
+def _camera_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    return SecretStr(resolve_url(value.get_secret_value(), _folder(info)))
+
+
+Seconds = Annotated[
+    float,
+    BeforeValidator(
+        _seconds, json_schema_input_type=float | Annotated[str, Field(pattern=_DURATION)]
+    ),
+    Field(ge=0),
+]
+Text = Annotated[str, AfterValidator(_not_blank)]
+Texts = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(_one_or_more, json_schema_input_type=str | tuple[str, ...]),
+]
 # A name becomes an MQTT topic level: no '/', '+', '#', blanks.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Names = Annotated[
+    tuple[Name, ...],
+    BeforeValidator(_one_or_more, json_schema_input_type=Name | tuple[Name, ...]),
+]
+LocalPath = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(_against_folder)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False
+    )
 
 
 class DeviceConfig(_Section):
@@ -56,40 +110,67 @@ class EngineConfig(_Section):
     """
 
     kind: Literal["auto", "openvino", "onnxruntime", "null"] = "auto"
-    device: str = "CPU"
+    device: Text = "CPU"
     threads: int = Field(default=1, ge=0, le=256)
     precision: Literal["auto", "int8", "fp16", "fp32"] = "auto"
 
 
 class TlsConfig(_Section):
-    """TLS towards the broker; ``cert`` and ``key`` identify this box (mutual TLS)."""
+    """TLS towards the broker; ``{}`` is enough where its certificate is publicly signed.
 
-    ca: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
+    Attributes:
+        ca: Certificate authority of the broker; default the system's.
+        cert: Certificate that identifies this box (mutual TLS); together with ``key``.
+        key: Private key of ``cert``.
+    """
+
+    ca: LocalPath | None = None
+    cert: LocalPath | None = None
+    key: LocalPath | None = None
+
+    @model_validator(mode="after")
+    def _cert_and_key_together(self) -> Self:
+        if (self.cert is None) != (self.key is None):
+            only = "key" if self.cert is None else "cert"
+            raise ValueError(f"expected cert and key together, found only {only}")
+        return self
 
 
 class MqttConfig(_Section):
     """Where messages go.
 
     Attributes:
+        host: Name or address of the broker.
+        port: 1883 without TLS and 8883 with it are usual.
         topic_prefix: First level of every topic.
         protocol: ``auto`` speaks MQTT 5 and falls back to 3.1.1 where the broker cannot.
         client_id: Default ``edge-<device id>``; must be stable, the session hangs on it.
+        username: User name at the broker.
+        password: Password at the broker.
         keepalive: Broker declares us offline after 1.5 times this.
         max_inflight: QoS 1 messages on the wire without their PUBACK.
+        tls: Encrypt; without this section nothing is encrypted.
     """
 
-    host: str
+    host: Text
     port: int = Field(default=1883, ge=1, le=65535)
     topic_prefix: Name = "edge"
-    protocol: Literal["auto", "5", "3.1.1"] = "auto"
-    client_id: str | None = None
-    username: str | None = None
+    protocol: Annotated[
+        Literal["auto", "5", "3.1.1"],
+        BeforeValidator(_digits_as_text, json_schema_input_type=Literal["auto", "5", "3.1.1", 5]),
+    ] = "auto"
+    client_id: Text | None = None
+    username: Text | None = None
     password: SecretStr | None = None
     keepalive: Seconds = Field(default=30.0, ge=5, le=3600)
     max_inflight: int = Field(default=100, ge=1, le=10_000)
     tls: TlsConfig | None = None
+
+    @model_validator(mode="after")
+    def _no_password_alone(self) -> Self:
+        if self.password is not None and self.username is None:
+            raise ValueError("expected a username beside the password")
+        return self
 
 
 class OutboxConfig(_Section):
@@ -127,10 +208,21 @@ class SnapshotsConfig(_Section):
 
 
 class OnConfig(_Section):
-    """Persistence: an alert starts when ``for_`` of the last ``of`` samples are above."""
+    """Persistence: ``for: 2`` with ``of: 3`` starts an alert at the second hit among three.
+
+    Attributes:
+        for_: Samples that must be above the threshold.
+        of: Samples looked back at.
+    """
 
     for_: int = Field(default=2, ge=1, le=100, alias="for")
     of: int = Field(default=3, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.for_ > self.of:
+            raise ValueError(f"expected for <= of, found for: {self.for_} and of: {self.of}")
+        return self
 
 
 class PromptConfig(_Section):
@@ -156,7 +248,11 @@ class PromptConfig(_Section):
 
 
 class SampleConfig(_Section):
-    """How often a camera is looked at, in frames per second."""
+    """How often a camera is looked at.
+
+    Attributes:
+        fps: Frames per second that are embedded.
+    """
 
     fps: float = Field(default=2.0, gt=0, le=60)
 
@@ -165,15 +261,16 @@ class CameraConfig(_Section):
     """One camera.
 
     Attributes:
-        url: ``rtsp://``, ``rtsps://`` or ``file:``; give the substream where there is one.
+        url: ``rtsp://``, ``rtsps://``, ``file:`` or a path; give the substream where there is one.
         prompts: Which rules watch it; default all.
+        sample: How often it is looked at.
         transport: RTSP media over TCP (default) or UDP.
         timeout: Silence after which the connection counts as dead.
         loop: For files: start again at the end.
     """
 
-    url: SecretStr
-    prompts: tuple[Name, ...] | None = None
+    url: Annotated[SecretStr, AfterValidator(_camera_url)]
+    prompts: Names | None = None
     sample: SampleConfig = SampleConfig()
     transport: Literal["tcp", "udp"] = "tcp"
     timeout: Seconds = Field(default=5.0, ge=0.5, le=120)
@@ -184,13 +281,22 @@ class Config(_Section):
     """The whole file.
 
     Attributes:
+        device: Who this box is.
+        bundle: Folder of the model.
         state_dir: Where the outbox lives; survives restarts.
-        background: Replaces the bundle's background prompts.
+        engine: Which runtime computes embeddings.
+        mqtt: Where messages go.
+        outbox: The queue on disk.
+        embeddings: Which embeddings are published.
+        snapshots: Pictures of alerts.
+        background: Sentences for "nothing of interest"; replaces the bundle's.
+        prompts: Alert rules, by name.
+        cameras: Cameras, by name.
     """
 
     device: DeviceConfig
-    bundle: Path
-    state_dir: Path = Path("/var/lib/edge")
+    bundle: LocalPath
+    state_dir: LocalPath = Path("/var/lib/edge")
     engine: EngineConfig = EngineConfig()
     mqtt: MqttConfig
     outbox: OutboxConfig = OutboxConfig()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.prompts import CompiledPrompt, PromptBank
-from edge.scores import margins
+from edge.scores import best_sentence, margins
 
 DIM = 8
 
@@ -92,3 +92,19 @@ def test_no_prompt_is_influenced_by_another(bank, embeddings, data):
 
     assert after.cosine[:, kept] == pytest.approx(before.cosine[:, kept], abs=1e-6)
     assert after.margin[:, kept] == pytest.approx(before.margin[:, kept], abs=2e-6)
+
+
+def test_the_best_sentence_is_the_one_whose_cosine_is_the_score():
+    rows = unit(np.random.default_rng(3), 5)
+    prompts = (
+        CompiledPrompt("a", slice(0, 1), slice(4, 4), np.array([4]), None),
+        CompiledPrompt("b", slice(1, 4), slice(4, 4), np.array([4]), None),
+    )
+    bank = PromptBank(prompts, ("dog", "car", "red car", "van", "road"), rows, (), "")
+    assert [best_sentence(bank, prompts[1], rows[row]) for row in (1, 2, 3)] == [
+        "car",
+        "red car",
+        "van",
+    ]
+    # Though the other prompt says it better still, the answer is the asked prompt's own.
+    assert best_sentence(bank, prompts[1], rows[0]) in {"car", "red car", "van"}

@@ -1,0 +1,230 @@
+"""YAML nodes into plain values, each with its line; ``${NAME}`` and ``!secret NAME`` filled in.
+
+Keys are text, as written. Duplicate keys and other tags are refused.
+"""
+
+import logging
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edge.config.nodes import MAX_DEPTH, compose, line_of
+from edge.errors import ConfigError
+from edge.redact import register_secret
+
+_log = logging.getLogger(__name__)
+
+Place = tuple[str | int, ...]
+"""Where a value is: keys and list positions, from the root."""
+
+_MAX_VALUES = 100_000  # aliases can make a small file very large
+_VARIABLE = re.compile(
+    r"(?P<escaped>\$\$\{)"
+    r"|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<default>[^}]*))?\}"
+    r"|(?P<malformed>\$\{)"
+)
+_WORD = re.compile(r"[\w.-]+")
+_BOOLEANS = {"true": True, "false": False}
+
+
+@dataclass(slots=True)
+class Document:
+    """A file as plain values.
+
+    Attributes:
+        values: dict, list, str, int, float, bool or None.
+        lines: Line of every value, from 1.
+        borrowed: What ``${NAME}`` and ``!secret`` brought in, by the place of the value.
+        unread: Places whose value is None because of a problem.
+        problems: Line and text of each problem.
+    """
+
+    path: Path
+    values: Any = None
+    lines: dict[Place, int] = field(default_factory=dict)
+    borrowed: dict[Place, list[str]] = field(default_factory=dict)
+    unread: set[Place] = field(default_factory=set)
+    problems: list[tuple[int, str]] = field(default_factory=list)
+
+    def report(self, place: Place, text: str, line: int | None = None) -> None:
+        """Note a problem at ``place``; its line is that of the nearest thing there is."""
+        if place not in self.lines and place and isinstance(place[-1], int):
+            place = place[:-1]  # one word stood for a list of one
+        known = place
+        while known and known not in self.lines:
+            known = known[:-1]
+        where = f"{dotted(place)}: " if place else ""
+        self.problems.append((line or self.lines.get(known, 1), f"{where}{text}"))
+
+
+def read_document(path: Path, environment: Mapping[str, str]) -> Document:
+    """Read a YAML file.
+
+    Raises:
+        ConfigError: The file cannot be read, is not YAML, or is absurdly large. All else that is
+            wrong is in the document's ``problems``.
+    """
+    document = Document(path)
+    root = compose(path)
+    if root is not None:
+        document.values = _Reader(document, environment).read(root, (), line_of(root))
+    return document
+
+
+def dotted(place: Place) -> str:
+    """``("prompts", "a", "text", 1)`` as ``prompts.a.text[1]``."""
+    return "".join(
+        f"[{step}]"
+        if isinstance(step, int)
+        else f".{step if _WORD.fullmatch(step) else repr(step)}"
+        for step in place
+    ).removeprefix(".")
+
+
+def suggestion(word: str, known: list[str]) -> str:
+    """What to write instead of ``word``: the one it looks like, or all there are."""
+    close = get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
+
+
+class _Reader:
+    """Walks the nodes of one file."""
+
+    def __init__(self, document: Document, environment: Mapping[str, str]) -> None:
+        self._document = document
+        self._environment = environment
+        self._secrets_path = document.path.with_name("secrets.yaml")
+        self._count = 0
+
+    def read(self, node: yaml.Node, place: Place, line: int) -> Any:
+        self._limit(node, len(place))
+        self._document.lines[place] = line
+        if isinstance(node, yaml.MappingNode):
+            items = self._items(node, place, len(place))
+            return {key: self.read(value, (*place, key), at) for key, (value, at) in items.items()}
+        if isinstance(node, yaml.SequenceNode):
+            return [self.read(n, (*place, i), line_of(n)) for i, n in enumerate(node.value)]
+        try:
+            return self._scalar(node, place)
+        except ValueError as exc:
+            self._document.report(place, str(exc))
+            self._document.unread.add(place)
+            return None
+
+    def _items(
+        self, node: yaml.MappingNode, place: Place, depth: int
+    ) -> dict[str, tuple[yaml.Node, int]]:
+        """Values with their keys' lines; what ``<<`` merges yields to what is written out."""
+        self._limit(node, depth)
+        own: dict[str, tuple[yaml.Node, int]] = {}
+        merged: dict[str, tuple[yaml.Node, int]] = {}
+        for key, value in node.value:
+            line = line_of(key)
+            if key.tag == "tag:yaml.org,2002:merge":
+                for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    if isinstance(source, yaml.MappingNode):
+                        merged = self._items(source, place, depth + 1) | merged
+                    else:
+                        self._document.report(place, "expected a section to merge with <<", line)
+            elif not isinstance(key, yaml.ScalarNode):
+                self._document.report(place, "expected a word as key, found a collection", line)
+            elif key.value in own:
+                first = own[key.value][1]
+                self._document.report(
+                    place, f"duplicate key {key.value!r}, first given in line {first}", line
+                )
+            else:
+                own[key.value] = (value, line)
+        return merged | own
+
+    def _limit(self, node: yaml.Node, depth: int) -> None:
+        self._count += 1
+        if depth > MAX_DEPTH or self._count > _MAX_VALUES:
+            raise ConfigError(
+                f"{self._document.path}:{line_of(node)}: expected a few levels and at most "
+                f"{_MAX_VALUES} values, found more: does an alias contain itself?"
+            )
+
+    def _scalar(self, node: yaml.Node, place: Place) -> Any:
+        text: str = node.value
+        match node.tag.removeprefix("tag:yaml.org,2002:"):
+            case "!secret":
+                return self._secret(text, place)
+            case "null":
+                return None
+            case "bool" if text.lower() in _BOOLEANS:
+                return _BOOLEANS[text.lower()]
+            case "int":
+                return int(text)
+            case "float":
+                return float(text)
+            case "str":
+                return _unicode(_VARIABLE.sub(lambda match: self._variable(match, place), text))
+            case tag:
+                raise ValueError(f"expected a plain value or !secret NAME, found the tag {tag!r}")
+
+    def _variable(self, match: re.Match[str], place: Place) -> str:
+        if match["escaped"]:
+            return "${"
+        if match["malformed"]:
+            raise ValueError(
+                "expected ${NAME} or ${NAME:default}, found '${'; a plain '${' is written '$${'"
+            )
+        name = match["name"]
+        if name in self._environment:
+            self._document.borrowed.setdefault(place, []).append(self._environment[name])
+            return self._environment[name]
+        if match["default"] is None:
+            raise ValueError(
+                f"environment variable {name} is not set: set it, or give a default as "
+                f"${{{name}:default}}"
+            )
+        return match["default"]
+
+    def _secret(self, name: str, place: Place) -> str:
+        if name not in self._secrets:
+            known = suggestion(name, list(self._secrets))
+            raise ValueError(f"no secret {name!r} in {self._secrets_path}; {known}")
+        secret = _unicode(self._secrets[name])
+        register_secret(secret)
+        self._document.borrowed.setdefault(place, []).append(secret)
+        return secret
+
+    @cached_property
+    def _secrets(self) -> dict[str, str]:
+        """Names and secrets as they are written: a secret of digits stays text.
+
+        Raises:
+            ValueError: What is wrong with the file.
+        """
+        path = self._secrets_path
+        try:
+            root = compose(path)
+            readable_by_others = path.stat().st_mode & stat.S_IROTH
+        except (ConfigError, OSError) as exc:
+            raise ValueError(f"{exc}; expected lines such as 'yard_password: …' there") from exc
+        if readable_by_others:
+            _log.warning("%s can be read by every user of this machine: chmod 600 it", path)
+        pairs = root.value if isinstance(root, yaml.MappingNode) else []
+        secrets = {
+            key.value: value.value
+            for key, value in pairs
+            if isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode)
+        }
+        if not secrets or len(secrets) < len(pairs):
+            raise ValueError(f"expected only lines such as 'yard_password: …' in {path}, each once")
+        return secrets
+
+
+def _unicode(text: str) -> str:
+    # Half a UTF-16 pair comes from a YAML escape or an undecodable environment variable.
+    if re.search("[\0\ud800-\udfff]", text):
+        raise ValueError("expected Unicode text, found a NUL or half a character")
+    return text

@@ -1,0 +1,176 @@
+"""A YAML file into a ``Config``, or one ``ConfigError`` that lists all that is wrong with it.
+
+::
+
+    edge.yaml: 2 problems
+    edge.yaml:12: cameras.yard: unknown key 'ulr'; did you mean 'url'?
+    edge.yaml:13: cameras.yard.sample.fps: expected at most 60, found 250
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from edge.config.document import Document, Place, read_document, suggestion
+from edge.config.models import Config
+from edge.config.schema import expected_at
+from edge.config.urls import passwords
+from edge.errors import ConfigError
+from edge.redact import redact, register_secret
+
+# What a kind of pydantic error expects; the numbers come from its context.
+_EXPECTED = {
+    "string_type": "text",
+    "path_type": "a path",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "tuple_type": "a list",
+    "model_type": "a section of keys and values",
+    "dict_type": "a section of keys and values",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than_equal": "at most {le:g}",
+    "too_short": "at least {min_length}",
+    "literal_error": "{expected}",
+    # The only pattern is that of names.
+    "string_pattern_mismatch": "1 to 64 letters, digits, '_', '.' or '-', a letter or digit first"
+    " (a name becomes a level of MQTT topics)",
+}
+
+
+def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
+    """Read, check and complete a configuration file.
+
+    Relative paths in it are taken from its folder; its secrets are masked in every log and message
+    from now on, errors included.
+
+    Raises:
+        ConfigError: The file cannot be read, or all its problems, one a line.
+    """
+    document = read_document(path, environment)
+    _register_secrets(document)
+    config = None
+    try:
+        config = Config.model_validate(
+            {} if document.values is None else document.values,
+            context={"folder": path.absolute().parent},
+        )
+    except ValidationError as exc:
+        for error in exc.errors(include_url=False):
+            _report(document, error)
+    _check_references(document)
+    if config is None or document.problems:
+        raise ConfigError(_listing(document))
+    return config
+
+
+def _listing(document: Document) -> str:
+    lines = [f"{document.path}:{line}: {text}" for line, text in sorted(set(document.problems))]
+    if len(lines) > 1:
+        lines.insert(0, f"{document.path}: {len(lines)} problems")
+    # A message must survive being printed whatever stood in the file.
+    return redact("\n".join(lines)).encode("utf-8", "backslashreplace").decode()
+
+
+def _register_secrets(document: Document) -> None:
+    for place, value in _leaves(document.values):
+        if not expected_at(place).get("writeOnly"):
+            continue
+        if place[-1] != "url":
+            register_secret(str(value))
+            continue
+        for secret in passwords(str(value)) | _tokens(str(value), document.borrowed.get(place, [])):
+            register_secret(secret)
+
+
+def _tokens(url: str, borrowed: list[str]) -> set[str]:
+    """Values of variables that stand in a camera's URL, in its path or query perhaps.
+
+    User and host are left out: a log in which they are masked says nothing about the camera.
+    """
+    try:
+        parts = urlsplit(url)
+        public = {str(part) for part in (parts.username, parts.hostname, parts.port)}
+    except ValueError:
+        return set(borrowed)
+    return set(borrowed) - public if parts.netloc else set()
+
+
+def _leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for step, item in items:
+            yield from _leaves(item, (*place, step))
+    elif value is not None:
+        yield place, value
+
+
+def _report(document: Document, error: ErrorDetails) -> None:
+    """Put one of pydantic's errors into our words."""
+    place = tuple(step for step in error["loc"] if step != "[key]")
+    if place in document.unread and error["type"] != "extra_forbidden":
+        return  # its value is a problem already
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "missing":
+            document.report(place[:-1], f"missing key {place[-1]!r}")
+        case "extra_forbidden":
+            known = list(expected_at(place[:-1]).get("properties", {}))
+            text = f"unknown key {place[-1]!r}; {suggestion(str(place[-1]), known)}"
+            document.report(place[:-1], text, document.lines[place])
+        case "too_short" if error["input"]:
+            pass  # items are wrong, not missing: pydantic counts the right ones
+        case "value_error":  # our own validators
+            found = "" if isinstance(error["input"], dict) else _found(document, place, error)
+            document.report(place, f"{context['error']}{found}")
+        case kind:
+            expected = _EXPECTED.get(kind, "").format_map(context) or error["msg"]
+            text = f"expected {expected}{_found(document, place, error)}"
+            words = re.findall(r"'(.*?)'", expected) if kind == "literal_error" else []
+            if close := get_close_matches(str(error["input"]), words, n=1):
+                text += f"; did you mean {close[0]!r}?"
+            document.report(place, text)
+
+
+def _found(document: Document, place: Place, error: ErrorDetails) -> str:
+    value = error["input"]
+    if value is None:
+        return ", found nothing"
+    if isinstance(value, dict | list):
+        kind = "section" if isinstance(value, dict) else "list"
+        return f", found {'a' if value else 'an empty'} {kind}"
+    if isinstance(value, bool | int | float) and error["type"] == "string_type":
+        return f", found a {'boolean' if isinstance(value, bool) else 'number'}: write it in quotes"
+    if expected_at(place).get("writeOnly"):
+        return ""
+    if place in document.borrowed:
+        return ", found something else in the variable or secret"
+    return f", found {value!r:.80}"
+
+
+def _check_references(document: Document) -> None:
+    """Every prompt that a camera names must exist; checked though other things may be wrong."""
+    match document.values:
+        case {"prompts": dict() as prompts, "cameras": dict() as cameras}:
+            known = list(prompts)
+        case _:
+            return
+    for camera, settings in cameras.items():
+        named = settings.get("prompts") if isinstance(settings, dict) else None
+        for index, name in enumerate(named if isinstance(named, list) else [named]):
+            if isinstance(name, str) and name not in prompts:
+                place = ("cameras", camera, "prompts", index)
+                document.report(place, f"there is no prompt {name!r}; {suggestion(name, known)}")

@@ -1,0 +1,100 @@
+"""A YAML file as nodes: syntax only, each node with its line.
+
+Plain words are read as YAML 1.2 reads them: ``on`` and ``off`` are words, not booleans, and 12:30
+is not the number 750.
+"""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from edge.errors import ConfigError
+
+MAX_DEPTH = 20  # the configuration has six levels
+_MAX_BYTES = 1024 * 1024  # a hundred cameras need 30 KB
+
+# The core schema of YAML 1.2 without octal, hexadecimal, infinity and NaN: what a tag's words look
+# like, and the characters that they begin with.
+_PLAIN_WORDS = {
+    "null": (r"~|null|Null|NULL|", "~nN\0"),
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "int": (r"[-+]?[0-9]+", "-+0123456789"),
+    "float": (r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
+    "merge": (r"<<", "<"),
+}
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML copies it per class
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        # PyYAML recurses: without a limit '[[[[…' ends in a RecursionError.
+        if self._depth > MAX_DEPTH:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "nested too deeply", mark)
+        self._depth += 1
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+for _tag, (_words, _begin) in _PLAIN_WORDS.items():
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}",
+        re.compile(f"(?:{_words})$"),
+        ["" if c == "\0" else c for c in _begin],
+    )
+
+
+def compose(path: Path) -> yaml.Node | None:
+    """Read a file of one YAML document; None where it is empty.
+
+    Raises:
+        ConfigError: Not there, not text, not YAML; with line and column.
+    """
+    text = _read(path)
+    try:
+        node: yaml.Node | None = _Loader(text).get_single_node()
+    except yaml.reader.ReaderError as exc:
+        line = text.count("\n", 0, exc.position) + 1
+        raise ConfigError(f"{path}:{line}: expected text, found a control character") from exc
+    except yaml.MarkedYAMLError as exc:
+        raise ConfigError(_syntax_error(path, text, exc)) from exc
+    except (ValueError, OverflowError) as exc:  # PyYAML on "\UFFFFFFFF": chr() out of range
+        raise ConfigError(f"{path}: not valid YAML: {exc}") from exc
+    return node
+
+
+def line_of(node: yaml.Node) -> int:
+    """Counted from 1."""
+    return int(node.start_mark.line) + 1
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror}") from exc
+    if len(content) > _MAX_BYTES:
+        raise ConfigError(f"{path}: expected at most {_MAX_BYTES >> 20} MiB of YAML, found more")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = content.count(b"\n", 0, exc.start) + 1
+        raise ConfigError(f"{path}:{line}: expected YAML in UTF-8, found other bytes") from exc
+
+
+def _syntax_error(path: Path, text: str, error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return f"{path}: not valid YAML: {error.problem}"
+    # The mark at the end of a file lies behind its last line.
+    line = text.split("\n")[mark.line]
+    hint = '; inside { } and [ ] write "${NAME}" with quotes' if "${" in line else ""
+    return f"{path}:{mark.line + 1}:{mark.column + 1}: not valid YAML: {error.problem}{hint}"

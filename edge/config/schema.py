@@ -1,0 +1,80 @@
+"""The JSON Schema of the configuration: for editors, and for telling a user what belongs where."""
+
+import re
+from functools import cache
+from typing import Any
+
+from edge.config.document import Place
+from edge.config.models import Config
+
+# "    name: text", continued on lines indented deeper.
+_ATTRIBUTE = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
+_VARIABLE = {"type": "string", "pattern": r"^\$\{.+\}$"}
+_TYPE_WORDS = {"type", "enum", "pattern", "minimum", "exclusiveMinimum", "maximum"}
+
+
+@cache
+def config_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the file.
+
+    Descriptions are those of the records. Where a number or one of some words is expected,
+    ``${NAME}`` is allowed too. ``!secret`` is a YAML tag that an editor has to be told of
+    (docs/config.md).
+    """
+    schema = Config.model_json_schema()
+    for section in (schema, *schema["$defs"].values()):
+        _describe(section)
+        for field in section["properties"].values():
+            _allow_variable(field)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "Configuration of the camera edge runtime",
+    }
+
+
+def expected_at(place: Place) -> dict[str, Any]:
+    """What the schema says about ``place``; empty where nothing is expected."""
+    part = config_schema()
+    for step in place:
+        if isinstance(step, int):
+            part = part.get("items", {})
+        else:
+            by_name = part.get("properties", {})
+            others = [*part.get("patternProperties", {}).values(), {}]
+            part = by_name.get(step, others[0])
+        part = _resolved(part)
+    return part
+
+
+def _resolved(part: dict[str, Any]) -> dict[str, Any]:
+    for choice in part.get("anyOf", ()):
+        if "$ref" in choice or choice.get("writeOnly"):  # the other choice is null
+            part = choice
+    if "$ref" in part:
+        definition: dict[str, Any] = config_schema()["$defs"][part["$ref"].rpartition("/")[2]]
+        return definition
+    return part
+
+
+def _describe(section: dict[str, Any]) -> None:
+    """Hand the docstring's ``Attributes`` to the fields they are about."""
+    text, _, attributes = section["description"].replace("``", "`").partition("\n\nAttributes:\n")
+    section["description"] = text
+    for name, meaning in _ATTRIBUTE.findall(attributes):
+        section["properties"][name.rstrip("_")]["description"] = " ".join(meaning.split())
+    for field in section["properties"].values():
+        field.pop("title", None)  # the name once more
+
+
+def _allow_variable(field: dict[str, Any]) -> None:
+    choices = field.get("anyOf") or [{key: field[key] for key in _TYPE_WORDS & field.keys()}]
+    for bound, word in (("ge", "minimum"), ("le", "maximum")):  # left behind by durations
+        if bound in field:
+            choices[0][word] = field.pop(bound)
+    takes_any_text = any(choice == {"type": "string"} for choice in choices)
+    if takes_any_text or any("type" not in c or c["type"] in {"array", "object"} for c in choices):
+        return
+    for key in _TYPE_WORDS:
+        field.pop(key, None)
+    field["anyOf"] = [*choices, _VARIABLE]

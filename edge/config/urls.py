@@ -1,0 +1,65 @@
+"""Camera URLs as they stand in the configuration: checked, and complete."""
+
+import re
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+_SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")
+# Finds a password that urlsplit cannot, because it should have been escaped: 'rtsp://me:a/b@host/'.
+_TO_THE_LAST_AT = re.compile(r"://[^:/@]*:(.*)@", re.DOTALL)
+
+
+def resolve_url(url: str, folder: Path) -> str:
+    """Check a camera URL without opening it.
+
+    Args:
+        url: ``rtsp://…``, ``rtsps://…``, ``file:…``, or a path.
+        folder: Relative files are relative to it.
+
+    Returns:
+        The URL; a relative file has become an absolute one.
+
+    Raises:
+        ValueError: Unknown scheme, no host, or an address that cannot be taken apart. The message
+            quotes nothing of the URL behind its scheme.
+    """
+    from edge.sources import SCHEMES  # noqa: PLC0415 - FFmpeg is loaded only to check a camera
+
+    if not url.strip():
+        raise ValueError("expected a URL or a path")
+    match = _SCHEME.match(url)
+    if not match:
+        return str(folder / url)
+    scheme = match[1].lower()
+    if scheme not in SCHEMES:
+        close = get_close_matches(scheme, SCHEMES, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"expected one of {', '.join(SCHEMES)}, found {scheme!r}{hint}")
+    rest = url[match.end() :]
+    if scheme == "file":
+        return url if rest.startswith("/") else f"file:{quote(str(folder / unquote(rest)))}"
+    _check_address(url)
+    return url
+
+
+def passwords(url: str) -> set[str]:
+    """What in ``url`` must never be shown, even where it is no valid URL."""
+    found = set(_TO_THE_LAST_AT.findall(url))
+    with suppress(ValueError):
+        found.add(urlsplit(url).password or "")
+    return found - {""}
+
+
+def _check_address(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # urlsplit checks it when it is read
+    except ValueError:
+        raise ValueError(
+            "expected user:password@host:port/path; in a password write / as %2F, ? as %3F, "
+            "# as %23, @ as %40, : as %3A"
+        ) from None
+    if not parts.hostname:
+        raise ValueError("expected a host behind the scheme, such as rtsp://192.0.2.10/stream2")

@@ -1,0 +1,42 @@
+"""Writes configuration files, and forgets the secrets that each test registers."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge import redact
+from edge.config.load import load_config
+from edge.config.models import Config
+from edge.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redact, "_secrets", set())
+    monkeypatch.setattr(redact, "_any_secret", re.compile(r"(?!)"))
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[..., Config]:
+    """Loads a text as ``edge.yaml``; keywords are the environment."""
+
+    def run(text: str, **environment: str) -> Config:
+        path = tmp_path / "edge.yaml"
+        path.write_text(text, encoding="utf-8")
+        return load_config(path, environment)
+
+    return run
+
+
+@pytest.fixture
+def problems(load: Callable[..., Config], tmp_path: Path) -> Callable[..., list[str]]:
+    """Loads a text that must be refused; the message's lines, file name shortened."""
+
+    def run(text: str, **environment: str) -> list[str]:
+        with pytest.raises(ConfigError) as caught:
+            load(text, **environment)
+        return str(caught.value).replace(f"{tmp_path}/", "").splitlines()
+
+    return run

@@ -1,0 +1,619 @@
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from edge.config.load import load_config
+from edge.config.models import Config
+from edge.errors import ConfigError
+from edge.redact import redact
+
+GOOD = """\
+device: {id: nvr-01}
+bundle: bundles/current
+mqtt: {host: broker.example}
+prompts:
+  intruder: {text: a person climbs a fence}
+cameras:
+  yard: {url: rtsp://192.0.2.10/stream2}
+"""
+
+
+def changed(old, new, text=GOOD):
+    assert text.count(old) == 1
+    return text.replace(old, new)
+
+
+def added(line, text=GOOD):
+    return f"{text}{line}\n"
+
+
+def test_a_small_file_gets_the_defaults(load):
+    config = load(GOOD)
+    assert isinstance(config, Config)
+    assert config.mqtt.port == 1883
+    assert config.engine.kind == "auto"
+    assert config.prompts["intruder"].on.for_ == 2
+    assert config.cameras["yard"].prompts is None
+
+
+def test_relative_paths_are_taken_from_the_files_folder_and_absolute_ones_are_kept(load, tmp_path):
+    config = load(
+        changed(
+            "{host: broker.example}",
+            "{host: b, tls: {ca: ca.pem, cert: /etc/cert.pem, key: keys/key.pem}}",
+        )
+    )
+    assert config.bundle == tmp_path / "bundles/current"
+    assert config.state_dir == Path("/var/lib/edge")
+    assert config.mqtt.tls is not None
+    assert (config.mqtt.tls.ca, config.mqtt.tls.cert, config.mqtt.tls.key) == (
+        tmp_path / "ca.pem",
+        Path("/etc/cert.pem"),
+        tmp_path / "keys/key.pem",
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("file:clips/a b.mp4", "file:{folder}/clips/a%20b.mp4"),
+        ("file:a%20b.mp4", "file:{folder}/a%20b.mp4"),
+        ("clips/a.mp4", "{folder}/clips/a.mp4"),
+        ("/srv/a.mp4", "/srv/a.mp4"),
+        ("file:///srv/a.mp4", "file:///srv/a.mp4"),
+        ("RTSP://192.0.2.1/x", "RTSP://192.0.2.1/x"),
+        ("rtsp://[2001:db8::1]:554/x", "rtsp://[2001:db8::1]:554/x"),
+    ],
+)
+def test_a_cameras_url_may_be_a_file_beside_the_configuration(load, tmp_path, written, meant):
+    config = load(changed("rtsp://192.0.2.10/stream2", f'"{written}"'))
+    url = config.cameras["yard"].url.get_secret_value()
+    assert url == meant.format(folder=tmp_path)
+
+
+def test_a_file_named_without_a_folder_has_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "edge.yaml").write_text(GOOD)
+    monkeypatch.chdir(tmp_path)
+    assert load_config(Path("edge.yaml"), {}).bundle == tmp_path / "bundles/current"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("500ms", 0.5), ("10s", 10), ("1.5m", 90), ("2 h", 7200), ("7", 7)]
+)
+def test_durations_have_units_and_plain_numbers_are_seconds(load, text, seconds):
+    config = load(
+        changed("a person climbs a fence}", f"x, off_after: {text}, cooldown: '{text}'}}")
+    )
+    assert config.prompts["intruder"].off_after == seconds
+    assert config.prompts["intruder"].cooldown == seconds
+
+
+def test_on_and_off_are_words_though_yaml_1_1_calls_them_booleans(load):
+    config = load(
+        added("embeddings: {publish: off}", changed("a fence}", "a fence, on: {for: 1, of: 2}}"))
+    )
+    assert config.embeddings.publish == "off"
+    assert config.prompts["intruder"].on.of == 2
+
+
+def test_names_of_digits_stay_names_and_the_protocol_may_be_a_number(load):
+    config = load(changed("yard:", "007:", changed("broker.example}", "b, protocol: 5}")))
+    assert list(config.cameras) == ["007"]
+    assert config.mqtt.protocol == "5"
+
+
+def test_one_sentence_or_one_prompt_need_no_list(load):
+    config = load(changed("stream2}", "stream2, prompts: intruder}"))
+    assert config.cameras["yard"].prompts == ("intruder",)
+    assert config.prompts["intruder"].text == ("a person climbs a fence",)
+
+
+def test_cameras_can_share_settings_by_an_alias_and_write_over_them(load):
+    config = load(
+        """\
+device: {id: nvr-01}
+bundle: b
+mqtt: {host: broker.example}
+prompts:
+  intruder: {text: a person climbs a fence}
+cameras:
+  yard: &camera
+    url: rtsp://192.0.2.10/x
+    sample: {fps: 5}
+    timeout: 3s
+  door:
+    <<: *camera
+    url: rtsp://192.0.2.11/x
+    timeout: 9s
+"""
+    )
+    door = config.cameras["door"]
+    assert (door.sample.fps, door.timeout) == (5, 9)
+    assert door.url.get_secret_value() == "rtsp://192.0.2.11/x"
+
+
+# --- variables and secrets
+
+
+def test_variables_are_filled_in_with_defaults_and_escapes(load):
+    config = load(
+        changed("broker.example}", '"h-${A}-${B:dflt}-${C:}-$${A}-$A", port: "${PORT}"}'),
+        A="one",
+        PORT="8883",
+    )
+    assert config.mqtt.host == "h-one-dflt--${A}-$A"
+    assert config.mqtt.port == 8883
+
+
+def test_a_variable_set_to_nothing_is_set(load):
+    assert load(changed("broker.example", "'x${A:y}'"), A="").mqtt.host == "x"
+
+
+def test_a_missing_variable_is_named_with_key_and_line(problems):
+    text = changed("//192", "//viewer:${YARD_PASSWORD}@192").replace("{url: ", "{url: '")
+    assert problems(text.replace("stream2}", "stream2'}")) == [
+        (
+            "edge.yaml:7: cameras.yard.url: environment variable YARD_PASSWORD is not set: "
+            "set it, or give a default as ${YARD_PASSWORD:default}"
+        )
+    ]
+
+
+@pytest.mark.parametrize("text", ["${", "${}", "${1A}", "${A B}", "${A"])
+def test_a_malformed_variable_is_refused_not_taken_literally(problems, text):
+    (line,) = problems(changed("host: broker.example", f"host: 'x{text}'"), A="a")
+    assert line.startswith("edge.yaml:3: mqtt.host: expected ${NAME} or ${NAME:default}")
+
+
+def test_a_variable_cannot_bring_in_yaml(load):
+    text = changed("host: broker.example", "host: '${A}'")
+    assert load(text, A="x, port: 1\nbundle: y").mqtt.host == "x, port: 1\nbundle: y"
+
+
+def secrets_file(tmp_path, text, mode=0o600):
+    path = tmp_path / "secrets.yaml"
+    path.write_text(text)
+    path.chmod(mode)
+
+
+SECRET = changed("broker.example", "b, username: u, password: !secret broker")
+
+
+def test_a_secret_comes_from_the_file_beside_exactly_as_written(load, tmp_path):
+    secrets_file(tmp_path, "broker: 007_0\n")
+    password = load(SECRET).mqtt.password
+    assert password is not None
+    assert password.get_secret_value() == "007_0"
+
+
+def test_a_secret_that_is_not_there_names_the_alternatives(problems, tmp_path):
+    secrets_file(tmp_path, "brocker: hushhush\n")
+    assert problems(SECRET) == [
+        ("edge.yaml:3: mqtt.password: no secret 'broker' in secrets.yaml; did you mean 'brocker'?")
+    ]
+
+
+@pytest.mark.parametrize("content", ["", "- a\n", "broker: [a]\n", "broker: 1\nbroker: 2\n", "a"])
+def test_a_secrets_file_of_another_shape_is_refused(problems, tmp_path, content):
+    secrets_file(tmp_path, content)
+    (line,) = problems(SECRET)
+    assert line.startswith("edge.yaml:3: mqtt.password: expected only lines such as")
+
+
+def test_a_missing_or_broken_secrets_file_is_told_with_its_name(problems, tmp_path):
+    (line,) = problems(SECRET)
+    assert line.startswith(
+        "edge.yaml:3: mqtt.password: cannot read secrets.yaml: No such file or directory; expected"
+    )
+    secrets_file(tmp_path, "broker: 'hush\n")
+    (line,) = problems(SECRET)
+    assert "secrets.yaml:2:1: not valid YAML" in line
+    assert "hush" not in line
+
+
+def test_secrets_that_everybody_can_read_are_warned_about(load, tmp_path, caplog):
+    secrets_file(tmp_path, "broker: hushhush\n", 0o600)
+    load(SECRET)
+    assert caplog.messages == []
+    secrets_file(tmp_path, "broker: hushhush\n", 0o644)
+    with caplog.at_level(logging.WARNING):
+        load(SECRET)
+    assert caplog.messages == [
+        f"{tmp_path}/secrets.yaml can be read by every user of this machine: chmod 600 it"
+    ]
+
+
+def test_every_secret_is_masked_from_then_on_and_nothing_else(load, tmp_path):
+    secrets_file(tmp_path, "broker: brokerpw\n")
+    load(
+        """\
+device: {id: "${BOX}"}
+bundle: b
+mqtt: {host: h, username: "${BROKER_USER}", password: !secret broker}
+prompts: {p: {text: a dog}}
+cameras:
+  one: {url: "rtsp://viewer:plainpw@192.0.2.1/x"}
+  two: {url: "rtsp://${CAM_USER}:${CAM_PW}@${CAM_HOST}:554/x?token=${TOKEN}"}
+""",
+        BOX="nvr-01",
+        BROKER_USER="brokeruser",
+        CAM_USER="viewer2",
+        CAM_PW="p%40ss%23word",
+        CAM_HOST="cam.example",
+        TOKEN="tok-123",
+    )
+    said = "brokerpw plainpw p%40ss%23word p@ss#word tok-123"
+    assert redact(said) == "*** *** *** *** ***"
+    kept = "nvr-01 brokeruser viewer viewer2 cam.example 554 192.0.2.1"
+    assert redact(kept) == kept
+
+
+def test_no_message_and_no_repr_holds_a_secret(problems, load, tmp_path):
+    """A canary in every place that can hold one, each beside something wrong."""
+    secrets_file(tmp_path, "broker: canary1\n")
+    text = """\
+device: {id: nvr-01}
+bundle: b
+mqtt: {host: h, username: u, password: !secret broker, port: "${CANARY}"}
+prompts: {p: {text: a dog, off_after: "${CANARY}"}}
+cameras:
+  a: {url: "rtsp://viewer:canary2@[192.0.2.1/x"}
+  b: {url: "rtsp://viewer:canary/3@192.0.2.1/x"}
+  c: {url: "rtps://viewer:canary4@192.0.2.1/x"}
+  d: {url: "rtsp://viewer:${CANARY}@192.0.2.1/x", loop: canary4, sample: {fps: "${CANARY}"}}
+  e: {url: ["rtsp://viewer:canary2@h/"]}
+"""
+    lines = problems(text, CANARY="canary5")
+    assert len(lines) == 9
+    assert "canary" not in "\n".join(lines)
+
+    good = load(changed("192.0.2.10", "viewer:canary6@192.0.2.10", SECRET))
+    assert "canary" not in repr(good) + str(good.model_dump()) + good.model_dump_json()
+
+
+# --- one test per way to be wrong
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "{url: rtsp://192.0.2.10/stream2}",
+            "{ulr: rtsp://192.0.2.10/stream2}",
+            [
+                "edge.yaml: 2 problems",
+                "edge.yaml:7: cameras.yard: missing key 'url'",
+                "edge.yaml:7: cameras.yard: unknown key 'ulr'; did you mean 'url'?",
+            ],
+        ),
+        (
+            "device: {id: nvr-01}",
+            "device: {id: nvr-01, colour: red}",
+            ["edge.yaml:1: device: unknown key 'colour'; expected one of id"],
+        ),
+        (
+            "bundle: bundles/current",
+            "bundel: b\nbundle: b",
+            ["edge.yaml:2: unknown key 'bundel'; did you mean 'bundle'?"],
+        ),
+        ("bundle: bundles/current\n", "", ["edge.yaml:1: missing key 'bundle'"]),
+        (
+            "bundle: bundles/current",
+            "bundle: ' '",
+            ["edge.yaml:2: bundle: expected some text, found ' '"],
+        ),
+        (
+            "id: nvr-01",
+            "id: 5",
+            ["edge.yaml:1: device.id: expected text, found a number: write it in quotes"],
+        ),
+        (
+            "id: nvr-01",
+            "id: true",
+            ["edge.yaml:1: device.id: expected text, found a boolean: write it in quotes"],
+        ),
+        (
+            "id: nvr-01",
+            "id: yard/1",
+            [
+                (
+                    "edge.yaml:1: device.id: expected 1 to 64 letters, digits, '_', '.' or '-', a letter "
+                    "or digit first (a name becomes a level of MQTT topics), found 'yard/1'"
+                )
+            ],
+        ),
+        (
+            "yard:",
+            "'a/#':",
+            [
+                (
+                    "edge.yaml:7: cameras.'a/#': expected 1 to 64 letters, digits, '_', '.' or '-', a "
+                    "letter or digit first (a name becomes a level of MQTT topics), found 'a/#'"
+                )
+            ],
+        ),
+        ("host: broker.example", "host:", ["edge.yaml:3: mqtt.host: expected text, found nothing"]),
+        (
+            "{host: broker.example}",
+            "broker.example",
+            ["edge.yaml:3: mqtt: expected a section of keys and values, found 'broker.example'"],
+        ),
+        (
+            "broker.example}",
+            "b, port: 88830}",
+            ["edge.yaml:3: mqtt.port: expected at most 65535, found 88830"],
+        ),
+        (
+            "broker.example}",
+            "b, port: mqtt}",
+            ["edge.yaml:3: mqtt.port: expected a whole number, found 'mqtt'"],
+        ),
+        (
+            "broker.example}",
+            "b, port: 1.5}",
+            ["edge.yaml:3: mqtt.port: expected a whole number, found 1.5"],
+        ),
+        (
+            "broker.example}",
+            "b, keepalive: 3 parsecs}",
+            [
+                (
+                    "edge.yaml:3: mqtt.keepalive: expected a duration such as 10s, 500ms or 5m, "
+                    "found '3 parsecs'"
+                )
+            ],
+        ),
+        (
+            "broker.example}",
+            "b, keepalive: 1s}",
+            ["edge.yaml:3: mqtt.keepalive: expected at least 5, found 1.0"],
+        ),
+        (
+            "broker.example}",
+            "b, protocol: 3}",
+            ["edge.yaml:3: mqtt.protocol: expected 'auto', '5' or '3.1.1', found '3'"],
+        ),
+        (
+            "broker.example}",
+            "b, password: 12345}",
+            ["edge.yaml:3: mqtt.password: expected text, found a number: write it in quotes"],
+        ),
+        (
+            "broker.example}",
+            "b, password: hush}",
+            ["edge.yaml:3: mqtt: expected a username beside the password"],
+        ),
+        (
+            "broker.example}",
+            "b, tls: {cert: a.pem}}",
+            ["edge.yaml:3: mqtt.tls: expected cert and key together, found only cert"],
+        ),
+        (
+            "broker.example}",
+            "b, tls: {key: a.pem}}",
+            ["edge.yaml:3: mqtt.tls: expected cert and key together, found only key"],
+        ),
+        (
+            "a person climbs a fence",
+            "[a dog, ' ']",
+            ["edge.yaml:5: prompts.intruder.text[1]: expected some text, found ' '"],
+        ),
+        (
+            "a person climbs a fence",
+            "[]",
+            ["edge.yaml:5: prompts.intruder.text: expected at least 1, found an empty list"],
+        ),
+        (
+            "a person climbs a fence",
+            "{a: b}",
+            ["edge.yaml:5: prompts.intruder.text: expected a list, found a section"],
+        ),
+        (
+            "a fence}",
+            "a fence, on: {for: 4}}",
+            ["edge.yaml:5: prompts.intruder.on: expected for <= of, found for: 4 and of: 3"],
+        ),
+        (
+            "a fence}",
+            "a fence, threshold: .nan}",
+            ["edge.yaml:5: prompts.intruder.threshold: expected a number, found '.nan'"],
+        ),
+        (
+            "a fence}",
+            "a fence, threshold: nan}",
+            ["edge.yaml:5: prompts.intruder.threshold: expected a finite number, found 'nan'"],
+        ),
+        (
+            "prompts:\n  intruder: {text: a person climbs a fence}",
+            "prompts: {}",
+            ["edge.yaml:4: prompts: expected at least 1, found an empty section"],
+        ),
+        (
+            "stream2}",
+            "stream2, prompts: [intruder, intuder]}",
+            [
+                (
+                    "edge.yaml:7: cameras.yard.prompts[1]: there is no prompt 'intuder'; "
+                    "did you mean 'intruder'?"
+                )
+            ],
+        ),
+        (
+            "stream2}",
+            "stream2, prompts: dog}",
+            [
+                (
+                    "edge.yaml:7: cameras.yard.prompts: there is no prompt 'dog'; "
+                    "expected one of intruder"
+                )
+            ],
+        ),
+        (
+            "stream2}",
+            "stream2, sample: {fps: 0}}",
+            ["edge.yaml:7: cameras.yard.sample.fps: expected more than 0, found 0"],
+        ),
+        (
+            "stream2}",
+            "stream2, loop: perhaps}",
+            ["edge.yaml:7: cameras.yard.loop: expected true or false, found 'perhaps'"],
+        ),
+        (
+            "rtsp://",
+            "rtps://",
+            [
+                (
+                    "edge.yaml:7: cameras.yard.url: expected one of rtsp, rtsps, file, found 'rtps'; "
+                    "did you mean 'rtsps'?"
+                )
+            ],
+        ),
+        (
+            "rtsp://192.0.2.10/stream2",
+            "rtsp:192.0.2.10",
+            [
+                (
+                    "edge.yaml:7: cameras.yard.url: expected a host behind the scheme, such as "
+                    "rtsp://192.0.2.10/stream2"
+                )
+            ],
+        ),
+        (
+            "//192.0.2.10/",
+            "//viewer:a/b@192.0.2.10/",
+            [
+                (
+                    "edge.yaml:7: cameras.yard.url: expected user:password@host:port/path; in a "
+                    "password write / as %2F, ? as %3F, # as %23, @ as %40, : as %3A"
+                )
+            ],
+        ),
+        (
+            "url: rtsp://192.0.2.10/stream2",
+            "url: ''",
+            ["edge.yaml:7: cameras.yard.url: expected a URL or a path"],
+        ),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_line_key_and_remedy(problems, old, new, expected):
+    assert problems(changed(old, new)) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "engine: {kind: opnvino}",
+            (
+                "engine.kind: expected 'auto', 'openvino', 'onnxruntime' or 'null', found 'opnvino'; "
+                "did you mean 'openvino'?"
+            ),
+        ),
+        ("outbox: []", "outbox: expected a section of keys and values, found an empty list"),
+        ("device: {id: b}", "duplicate key 'device', first given in line 1"),
+        ("background: {a: b}", "background: expected a list, found a section"),
+        ("snapshots: !include x", "snapshots: expected a plain value or !secret NAME, found the tag '!include'"),
+        ("snapshots: !!python/name:os.system", "snapshots: expected a plain value or !secret NAME, found the tag 'python/name:os.system'"),
+        ("? [a]\n: b", "expected a word as key, found a collection"),
+        ("<<: 5", "expected a section to merge with <<"),
+        ('background: "\\0"', "background: expected Unicode text, found a NUL or half a character"),
+        ('background: "\\ud800"', "background: expected Unicode text, found a NUL or half a character"),
+    ],
+)  # fmt: skip
+def test_a_wrong_line_is_told_with_its_number(problems, line, expected):
+    assert f"edge.yaml:8: {expected}" in problems(added(line))
+
+
+def test_duplicate_cameras_are_refused_though_yaml_would_keep_the_last(problems):
+    assert problems(added("  yard: {url: rtsp://192.0.2.11/x}")) == [
+        "edge.yaml:8: cameras: duplicate key 'yard', first given in line 7"
+    ]
+
+
+def test_everything_wrong_is_told_at_once_in_the_order_of_the_file(problems):
+    text = """\
+device: {id: "a b"}
+mqtt: {host: "${NOWHERE}", port: 0}
+prompts:
+  intruder: {text: "", off_after: soon}
+cameras:
+  yard: {ulr: x, prompts: [intuder]}
+  yard: {}
+"""
+    lines = problems(text)
+    assert lines[0] == "edge.yaml: 10 problems"
+    assert [line.split(":")[1] for line in lines[1:]] == list("1122446667")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "device: {id: a\nbundle: b\n",
+            "edge.yaml:2:7: not valid YAML: expected ',' or '}', but got ':'",
+        ),
+        (
+            "a: b\n\tc: d\n",
+            "edge.yaml:2:1: not valid YAML: found character '\\t' that cannot start any token",
+        ),
+        ("a: 'b\n", "edge.yaml:2:1: not valid YAML: found unexpected end of stream"),
+        ("a: *b\n", "edge.yaml:1:4: not valid YAML: found undefined alias 'b'"),
+        ("a: 1\n---\nb: 2\n", "edge.yaml:2:1: not valid YAML: but found another document"),
+        (
+            "a: {b: ${C}}\n",
+            (
+                "edge.yaml:1:9: not valid YAML: expected ',' or '}', but got '{'; "
+                'inside { } and [ ] write "${NAME}" with quotes'
+            ),
+        ),
+        ("a: \x07\n", "edge.yaml:1: expected text, found a control character"),
+        ("[" * 5000, "edge.yaml:1:22: not valid YAML: nested too deeply"),
+        ("&a [*a]\n", None),
+        ("a: &a\n  <<: *a\n", None),
+        ('a: "\\UFFFFFFFF"\n', None),
+        ("- a\n- b\n", "edge.yaml:1: expected a section of keys and values, found a list"),
+        (
+            "just a word\n",
+            "edge.yaml:1: expected a section of keys and values, found 'just a word'",
+        ),
+    ],
+)
+def test_what_is_not_our_yaml_is_refused_with_line_and_column(problems, text, expected):
+    (line,) = problems(text)
+    assert line == expected or expected is None
+
+
+def test_an_empty_file_misses_every_key_it_needs(problems):
+    assert [line.rpartition(" ")[2] for line in problems("# nothing\n")[1:]] == [
+        "'bundle'",
+        "'cameras'",
+        "'device'",
+        "'mqtt'",
+        "'prompts'",
+    ]
+
+
+def test_aliases_that_multiply_are_stopped(problems):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    (line,) = problems("\n".join(lines))
+    assert "at most 100000 values, found more: does an alias contain itself?" in line
+
+
+def test_a_file_that_is_not_there_or_not_text_is_a_config_error(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot read .*nowhere\.yaml: No such file"):
+        load_config(tmp_path / "nowhere.yaml", {})
+    with pytest.raises(ConfigError, match="Is a directory"):
+        load_config(tmp_path, {})
+    (tmp_path / "latin.yaml").write_bytes("a: b\nc: Hänsel\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"latin\.yaml:2: expected YAML in UTF-8"):
+        load_config(tmp_path / "latin.yaml", {})
+    (tmp_path / "video.mp4").write_bytes(os.urandom(2 * 1024 * 1024))
+    with pytest.raises(ConfigError, match="at most 1 MiB"):
+        load_config(tmp_path / "video.mp4", {})
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_key(load):
+    assert load("\ufeff" + GOOD).device.id == "nvr-01"
