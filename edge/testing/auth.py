@@ -68,10 +68,8 @@ class Digest:
         given = {name: quoted or plain for name, quoted, plain in _PARAMETER.findall(parameters)}
         request = _md5(f"{method}:{given.get('uri', '')}")
         proof = _md5(f"{self._secret}:{self._nonce}:{request}")
-        return (
-            given.get("username") == self._user
-            and given.get("nonce") == self._nonce
-            and compare_digest(given.get("response", "").encode(), proof.encode())
+        return given.get("username") == self._user and compare_digest(
+            given.get("response", "").encode(), proof.encode()
         )
 
 
