@@ -6,7 +6,7 @@ Letters in shapes: N pictures, K sentences, L tokens, D embedding.
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from types import TracebackType
 from typing import Self
@@ -127,7 +127,10 @@ def open_models(bundle: Bundle, config: EngineConfig) -> Models:
     kind = _installed() if config.kind == "auto" else config.kind
     settings = EngineSettings(config.device, config.threads)
     precision = _image_precision(bundle, config)
-    engine = _open(bundle, "image", precision, kind, settings)
+    # Who takes INT8 wants speed: the float rest of such a graph may run in bfloat16 then. Measured
+    # on a CPU with AMX: a third faster, cosine 0.9999; the self-test judges it.
+    fast = replace(settings, bfloat16=precision != "fp32")
+    engine = _open(bundle, "image", precision, kind, fast)
     try:
         report = None
         if kind == "null":
@@ -199,11 +202,23 @@ def _signature(
 def _check_signature(
     name: str, what: str, expected: tuple[TensorSpec, ...], found: tuple[TensorSpec, ...]
 ) -> None:
-    if expected != found:
+    if len(expected) != len(found) or not all(map(_serves, expected, found)):
         raise ModelError(
             f"{name}: expected the {what} {_words(expected)}, found {_words(found)}; build the "
             "bundle again"
         )
+
+
+def _serves(expected: TensorSpec, found: TensorSpec) -> bool:
+    """Whether a graph's tensor takes what is expected; it may be dynamic where we are fixed."""
+    return (
+        (expected.name, expected.dtype) == (found.name, found.dtype)
+        and len(expected.shape) == len(found.shape)
+        and all(
+            have is None or have == want
+            for want, have in zip(expected.shape, found.shape, strict=True)
+        )
+    )
 
 
 def _words(specs: tuple[TensorSpec, ...]) -> str:

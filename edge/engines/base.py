@@ -30,10 +30,13 @@ class EngineSettings:
         device: The runtime's own device word (``"CPU"``, ``"GPU"``). An engine that cannot get it
             raises ``EngineUnavailable``.
         threads: Inference threads; 0 leaves the choice to the runtime.
+        bfloat16: Float operations may run in bfloat16 where the device is faster at it. Otherwise
+            float32 stays float32.
     """
 
     device: str = "CPU"
     threads: int = 1
+    bfloat16: bool = False
 
 
 class Engine(Protocol):
@@ -52,7 +55,7 @@ class Engine(Protocol):
     outputs: tuple[TensorSpec, ...]
 
     def run(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run once.
+        """Run once. The first axis is the row; no row's result depends on another row.
 
         Args:
             tensors: One array per input name, of its dtype and shape.

@@ -20,12 +20,17 @@ def fitting(
     """Return ``tensors`` as C-contiguous arrays.
 
     Raises:
-        InferenceError: A name is missing or too many, or a dtype or shape differs from ``inputs``.
+        InferenceError: A name is missing or too many, a dtype or shape differs from ``inputs``, or
+            two tensors have different numbers of rows.
     """
     names = [spec.name for spec in inputs]
     if sorted(tensors) != sorted(names):
         raise InferenceError(f"expected the inputs {sorted(names)}, found {sorted(tensors)}")
-    return {spec.name: _fitting(spec, tensors[spec.name]) for spec in inputs}
+    arrays = {spec.name: _fitting(spec, tensors[spec.name]) for spec in inputs}
+    rows = {spec.name: len(arrays[spec.name]) for spec in inputs if spec.shape[:1] == (None,)}
+    if len(set(rows.values())) > 1:
+        raise InferenceError(f"expected as many rows in each input, found {rows}")
+    return arrays
 
 
 def _fitting(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:

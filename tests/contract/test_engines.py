@@ -129,6 +129,15 @@ def test_tensors_that_do_not_fit_are_an_inference_error(
     assert engine.run({"pixels": pictures(1)})["embedding"].shape == (1, DIM)
 
 
+def test_inputs_with_different_numbers_of_rows_do_not_fit() -> None:
+    words = TensorSpec("words", "int8", (None, 2))
+    engine = open_engine("null", null_model((PIXELS, words), (EMBEDDING,)), SETTINGS)
+    two = np.zeros((2, 2), np.int8)
+    assert len(engine.run({"pixels": pictures(2), "words": two})["embedding"]) == 2
+    with pytest.raises(InferenceError, match=r"found \{'pixels': 3, 'words': 2\}"):
+        engine.run({"pixels": pictures(3), "words": two})
+
+
 @pytest.mark.parametrize(
     "damage",
     [lambda model: b"", lambda model: b"\x00junk" * 20, lambda model: model[: len(model) // 2]],
@@ -238,12 +247,13 @@ def test_onnxruntime_without_its_device_does_not_compute_on_another() -> None:
         open_engine("onnxruntime", tiny_image_model(), replace(SETTINGS, device="CUDA"))
 
 
-def test_openvino_keeps_float_graphs_in_float32() -> None:
-    """On CPUs with bfloat16 it would not by itself: 3 decimal digits instead of 7."""
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_openvino_keeps_float_graphs_in_float32_unless_told(bfloat16: bool) -> None:  # noqa: FBT001
+    """By itself it computes in bfloat16 where the CPU can: 3 decimal digits instead of 7."""
     require("openvino")
-    engine = open_engine("openvino", tiny_image_model(), SETTINGS)
+    engine = open_engine("openvino", tiny_image_model(), replace(SETTINGS, bfloat16=bfloat16))
     compiled = engine._request.get_compiled_model()  # type: ignore[attr-defined]
-    precision = compiled.get_property("INFERENCE_PRECISION_HINT")
-    pinned = compiled.get_property("ENABLE_CPU_PINNING")
-    assert (precision.get_type_name(), pinned) == ("f32", False)
+    precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    assert precision == "f32" or bfloat16
+    assert compiled.get_property("ENABLE_CPU_PINNING") is False
     engine.close()

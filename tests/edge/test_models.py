@@ -157,6 +157,24 @@ def test_a_graph_with_other_names_is_refused(
         open_models(with_image(tmp_path, model.SerializeToString()), EngineConfig())
 
 
+def test_a_graph_may_leave_an_axis_dynamic(tmp_path: Path) -> None:
+    model = onnx.load_from_string(tiny_text_model())
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "L"
+    bundle = with_image(tmp_path, model.SerializeToString(), role="text")
+    golden = tiny_golden()
+    with open_models(bundle, EngineConfig()) as opened, opened.open_text_engine() as engine:
+        found = engine.run({"input_ids": golden.input_ids})["embedding"]
+    assert found == pytest.approx(golden.text_embeddings, abs=1e-5)
+
+
+def test_a_graph_that_fixes_the_batch_is_refused(tmp_path: Path) -> None:
+    model = onnx.load_from_string(tiny_image_model())
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    with pytest.raises(ModelError, match=r"found pixels int8 \[1, 3, 8, 8\]"):
+        open_models(with_image(tmp_path, model.SerializeToString()), EngineConfig())
+
+
 def test_a_text_graph_may_tell_its_coverage_too(tmp_path: Path) -> None:
     model = onnx.load_from_string(tiny_text_model())
     model.graph.node.append(
