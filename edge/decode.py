@@ -103,11 +103,16 @@ class Decoder:
 def kept_frames(packets: Iterable[Packet], decoder: Decoder, sampler: Sampler) -> Iterator[Frame]:
     """Yield the frames that ``sampler`` keeps, decoding no more packets than it needs for them.
 
+    A frame counts as of the packet that set it free: those come in order, while the packets of
+    reordered frames do not.
+
     Raises:
         SourceError: The packets ended and no frame came out of them, or from ``packets``.
     """
+    now = 0.0
     for packet in packets:
-        match sampler.use(packet.arrival.monotonic, is_keyframe=packet.is_keyframe):
+        now = packet.arrival.monotonic
+        match sampler.use(now, is_keyframe=packet.is_keyframe):
             case Use.SKIP:
                 continue
             case Use.ALONE:
@@ -116,7 +121,7 @@ def kept_frames(packets: Iterable[Packet], decoder: Decoder, sampler: Sampler) -
                     sampler.keyframe_failed()
             case Use.CHAIN:
                 frames = decoder.decode(packet)
-        yield from (frame for frame in frames if sampler.keep(frame.arrival.monotonic))
-    yield from (frame for frame in decoder.flush() if sampler.keep(frame.arrival.monotonic))
+        yield from (frame for frame in frames if sampler.keep(now))
+    yield from (frame for frame in decoder.flush() if sampler.keep(now))
     if not decoder.frames:
         raise SourceError(f"no decodable frame ({decoder.why_no_frames()})")

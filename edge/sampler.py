@@ -66,7 +66,7 @@ class Sampler:
         return Use.ALONE if is_keyframe and self._is_due(arrival) else Use.SKIP
 
     def keep(self, arrival: float) -> bool:
-        """Decide about a decoded frame by the arrival of its packet (monotonic seconds)."""
+        """Decide about a frame that could be had at ``arrival`` (monotonic seconds)."""
         if not self._is_due(arrival):
             return False
         due = arrival if self._due is None else self._due

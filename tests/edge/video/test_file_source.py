@@ -33,6 +33,12 @@ def test_a_file_is_named_by_its_path_or_a_file_url(clip, form):
     assert len(packets_of(form.format(path=clip))) == 40
 
 
+@pytest.mark.parametrize("container", ["mkv", "ts", "avi", "mov", "flv"])
+def test_the_containers_of_recorders_are_read(tmp_path, container):
+    path = write_clip(tmp_path / f"clip.{container}", fps=10, seconds=1)
+    assert len(frames_of(path, fps=10.0)) == 10
+
+
 def test_a_percent_sign_in_a_url_is_an_escape_and_in_a_path_is_itself(clip, tmp_path):
     plain, odd = tmp_path / "a b.mp4", tmp_path / "a%20b.mp4"
     plain.write_bytes(clip.read_bytes())

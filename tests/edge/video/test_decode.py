@@ -1,0 +1,224 @@
+import dataclasses
+from itertools import count
+
+import av
+import numpy as np
+import pytest
+
+from edge.decode import MAX_PIXELS, Decoder, kept_frames
+from edge.errors import SourceError
+from edge.frame import Arrival
+from edge.sampler import Sampler
+from edge.sources import Packet, open_source
+from edge.testing.synthetic import write_clip
+
+
+@pytest.fixture
+def opened(request):
+    """Open a clip: (packets, a decoder of its stream)."""
+
+    def open_(path) -> tuple[list[Packet], Decoder]:
+        source = open_source(str(path))
+        request.addfinalizer(source.close)
+        return list(source.packets()), Decoder(source.stream)
+
+    return open_
+
+
+def damaged(packet: Packet, rng: np.random.Generator, *, header: bool = False) -> Packet:
+    """The packet with random bytes: in its picture data, or from its very beginning."""
+    content = bytearray(bytes(packet.data))
+    start = 4 if header else min(len(content) // 3, 200)
+    content[start:] = rng.bytes(len(content) - start)
+    data = av.Packet(bytes(content))
+    data.pts, data.dts, data.time_base = packet.data.pts, packet.data.dts, packet.data.time_base
+    return dataclasses.replace(packet, data=data)
+
+
+def decode_all(packets, decoder):
+    return [frame for packet in packets for frame in decoder.decode(packet)] + decoder.flush()
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+@pytest.mark.parametrize("bframes", [0, 2])
+def test_a_frame_keeps_the_arrival_of_its_own_packet_through_reordering(
+    opened, tmp_path, codec, bframes
+):
+    path = write_clip(tmp_path / "clip.mp4", codec=codec, bframes=bframes, fps=10, seconds=2)
+    packets, decoder = opened(path)
+    frames = decode_all(packets, decoder)
+    assert len(frames) == decoder.frames == 20
+    base = packets[0].data.time_base
+    assert [f.arrival.pts_s for f in frames] == [float(f.picture.pts * base) for f in frames]
+    assert {frame.arrival for frame in frames} == {packet.arrival for packet in packets}
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_a_keyframe_decoded_alone_comes_at_once(opened, tmp_path, codec):
+    path = write_clip(tmp_path / "clip.mp4", codec=codec, bframes=2, fps=10, seconds=3, gop=10)
+    packets, decoder = opened(path)
+    keyframes = [packet for packet in packets if packet.is_keyframe]
+    frames = [decoder.decode_alone(packet) for packet in keyframes]
+    assert [[frame.arrival for frame in each] for each in frames] == [
+        [packet.arrival] for packet in keyframes
+    ]
+
+    packets, decoder = opened(path)  # the control: the usual way holds it back
+    assert decoder.decode(packets[0]) == []
+
+
+def test_keyframes_alone_look_as_in_a_complete_decode(opened, bframes_clip):
+    packets, decoder = opened(bframes_clip)
+    complete = {frame.arrival.pts_s: frame.picture for frame in decode_all(packets, decoder)}
+    packets, decoder = opened(bframes_clip)
+    for packet in packets:
+        if packet.is_keyframe:
+            (frame,) = decoder.decode_alone(packet)
+            expected = complete[packet.arrival.pts_s].to_ndarray()
+            assert np.array_equal(frame.picture.to_ndarray(), expected)
+
+
+def test_decoding_can_change_from_keyframes_to_everything_and_back(opened, bframes_clip):
+    packets, decoder = opened(bframes_clip)
+    first, second = (index for index, packet in enumerate(packets) if packet.is_keyframe)
+    alone = decoder.decode_alone(packets[first])
+    chain = [frame for packet in packets[first:second] for frame in decoder.decode(packet)]
+    rest = decoder.decode_alone(packets[second])
+    assert len(alone) == 1
+    assert len(chain) + len(rest) == second - first + 1
+    assert decoder.corrupt == 0
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_garbage_is_counted_and_the_next_keyframe_heals(opened, tmp_path, codec):
+    path = write_clip(tmp_path / "clip.mp4", codec=codec, fps=10, seconds=3, gop=10)
+    packets, decoder = opened(path)
+    rng = np.random.default_rng(1)
+    packets[10:15] = [damaged(packet, rng, header=True) for packet in packets[10:15]]
+    frames = decode_all(packets, decoder)
+    assert decoder.corrupt > 0 or codec == "hevc"  # whose decoder passes over it in silence
+    assert len(frames) < 30
+    healed = [frame.arrival.pts_s for frame in frames if frame.arrival.pts_s >= 2.0]
+    assert healed == pytest.approx([2.0 + index / 10 for index in range(10)])
+
+
+def test_damaged_pictures_are_left_out_and_counted(opened, clip):
+    packets, decoder = opened(clip)
+    rng = np.random.default_rng(2)
+    packets[10] = damaged(packets[10], rng)
+    frames = decode_all(packets, decoder)
+    assert packets[10].arrival not in {frame.arrival for frame in frames}
+    assert decoder.corrupt >= 1
+    assert len(frames) >= 30
+
+
+def test_random_bytes_never_raise(opened, clip):
+    packets, decoder = opened(clip)
+    rng = np.random.default_rng(3)
+    for index, packet in zip(range(300), packets * 10, strict=False):
+        decoder.decode(damaged(packet, rng, header=index % 2 == 0) if index % 3 else packet)
+    assert decoder.corrupt > 0
+
+
+def test_a_change_of_resolution_in_the_stream_is_followed(opened, tmp_path):
+    small = write_clip(tmp_path / "small.h264", fps=10, seconds=1, width=320, height=240)
+    large = write_clip(tmp_path / "large.h264", fps=10, seconds=1, width=640, height=360)
+    both = tmp_path / "both.h264"
+    both.write_bytes(small.read_bytes() + large.read_bytes())
+    packets, decoder = opened(both)
+    sizes = [(frame.picture.width, frame.picture.height) for frame in decode_all(packets, decoder)]
+    assert sizes == [(320, 240)] * 10 + [(640, 360)] * 10
+
+
+def test_pictures_too_large_are_refused_before_their_memory_is_taken(opened, tmp_path):
+    side = 3600
+    assert side * side > MAX_PIXELS
+    path = write_clip(tmp_path / "bomb.mp4", fps=1, seconds=1, width=side, height=side)
+    with pytest.raises(SourceError, match="3600x3600 are too large"):
+        opened(path)
+
+
+def test_a_stream_that_turns_too_large_gives_no_frame(opened, tmp_path):
+    small = write_clip(tmp_path / "small.h264", fps=10, seconds=1)
+    bomb = write_clip(tmp_path / "bomb.h264", fps=1, seconds=1, width=3600, height=3600)
+    both = tmp_path / "both.h264"
+    both.write_bytes(small.read_bytes() + bomb.read_bytes())
+    packets, decoder = opened(both)
+    frames = decode_all(packets, decoder)
+    assert {frame.picture.width for frame in frames} == {320}
+    assert decoder.corrupt > 0
+
+
+def test_decoding_takes_one_thread(opened, clip):
+    packets, decoder = opened(clip)
+    decode_all(packets, decoder)
+    context = packets[0].data.stream.codec_context
+    assert (context.thread_count, context.thread_type.name) == (1, "NONE")
+
+
+class Watched(Decoder):
+    """Counts the packets decoded."""
+
+    decoded = 0
+
+    def decode(self, packet):
+        self.decoded += 1
+        return super().decode(packet)
+
+
+def keep(path, fps):
+    with open_source(str(path)) as source:
+        decoder = Watched(source.stream)
+        frames = list(kept_frames(source.packets(), decoder, Sampler(fps)))
+    return frames, decoder.decoded
+
+
+def test_sampling_slower_than_keyframes_come_decodes_little_else(tmp_path):
+    path = write_clip(tmp_path / "clip.mp4", fps=10, seconds=30, gop=5, width=64, height=64)
+    frames, decoded = keep(path, fps=1.0)
+    assert len(frames) == 30
+    assert decoded < 50  # of 300: four keyframe intervals to measure, then one a second
+    times = [frame.arrival.pts_s for frame in frames]
+    assert times == pytest.approx([float(second) for second in range(30)])
+
+
+def test_sampling_faster_than_keyframes_come_decodes_everything(clip):
+    frames, decoded = keep(clip, fps=5.0)
+    assert (len(frames), decoded) == (20, 40)
+
+
+def test_reordered_frames_are_sampled_on_the_grid(bframes_clip):
+    frames, _ = keep(bframes_clip, fps=5.0)
+    times = [frame.arrival.pts_s for frame in frames]
+    assert times[:9] == pytest.approx([index / 5 for index in range(9)])
+
+
+def test_packets_without_any_frame_are_an_error_that_says_why(opened, clip):
+    packets, decoder = opened(clip)
+    rest = [packet for packet in packets if not packet.is_keyframe]
+    with pytest.raises(SourceError, match=r"no decodable frame \(no keyframe came\)"):
+        list(kept_frames(rest, decoder, Sampler(2)))
+
+    packets, decoder = opened(clip)
+    rng = np.random.default_rng(4)
+    broken = [damaged(packet, rng, header=True) for packet in packets]
+    with pytest.raises(SourceError, match=r"no decodable frame \((all were|the decoder says)"):
+        list(kept_frames(broken, decoder, Sampler(2)))
+
+
+def test_false_keyframes_lead_to_a_complete_decode(opened, clip):
+    """With gradual intra refresh a packet is marked as a keyframe that cannot stand alone."""
+    packets, decoder = opened(clip)
+    clock = count()
+    stream = [
+        dataclasses.replace(
+            packet,
+            is_keyframe=packet.is_keyframe or index % 2 == 0,
+            arrival=Arrival(0.0, next(clock) / 10, packet.arrival.pts_s),
+        )
+        for index, packet in enumerate(packets)
+    ]
+    sampler = Sampler(2)
+    frames = list(kept_frames(stream, decoder, sampler))
+    assert not sampler.keyframes_only
+    assert len(frames) >= 4
