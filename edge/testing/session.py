@@ -100,8 +100,8 @@ class Session:
     def _linger(self) -> None:
         """Close our half and wait for the client's.
 
-        Closing with unread bytes would reset the connection, and the client would lose what it
-        has not read yet.
+        Closing with unread bytes would reset the connection: the client would see an error instead
+        of the end, and could lose what it has not read yet.
         """
         self._connection.shutdown(socket.SHUT_WR)
         self._connection.settimeout(_LINGER_S)

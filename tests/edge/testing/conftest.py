@@ -78,11 +78,8 @@ class RawClient:
         return channel, self._take(length)
 
     def at_end(self) -> bool:
-        """The camera has closed the connection and nothing is left to read."""
-        try:
-            return self._peek(1) == b""
-        except ConnectionResetError:
-            return True
+        """The camera has closed the connection in order (no reset) and nothing is left to read."""
+        return self._peek(1) == b""
 
     def _take(self, length: int) -> bytes:
         while len(self._buffer) < length:
