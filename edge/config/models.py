@@ -31,6 +31,8 @@ def _seconds(value: Any) -> Any:
         if not match:
             raise ValueError("expected a duration such as 10s, 500ms or 5m")
         return float(match[1]) * _UNITS[match[2] or "s"]
+    if isinstance(value, int | float) and value < 0:
+        raise ValueError("expected a duration of at least 0")
     return value
 
 
@@ -65,9 +67,10 @@ def _camera_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
 Seconds = Annotated[
     float,
     BeforeValidator(
-        _seconds, json_schema_input_type=float | Annotated[str, Field(pattern=_DURATION)]
+        _seconds,
+        json_schema_input_type=Annotated[float, Field(ge=0)]
+        | Annotated[str, Field(pattern=_DURATION)],
     ),
-    Field(ge=0),
 ]
 Text = Annotated[str, AfterValidator(_not_blank)]
 Texts = Annotated[

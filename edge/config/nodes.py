@@ -94,7 +94,6 @@ def _syntax_error(path: Path, text: str, error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
     if mark is None:
         return f"{path}: not valid YAML: {error.problem}"
-    # The mark at the end of a file lies behind its last line.
-    line = text.split("\n")[mark.line]
+    line = text[: mark.index].rpartition("\n")[2] + text[mark.index :].partition("\n")[0]
     hint = '; inside { } and [ ] write "${NAME}" with quotes' if "${" in line else ""
     return f"{path}:{mark.line + 1}:{mark.column + 1}: not valid YAML: {error.problem}{hint}"

@@ -10,7 +10,7 @@ from edge.config.models import Config
 # "    name: text", continued on lines indented deeper.
 _ATTRIBUTE = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
 _VARIABLE = {"type": "string", "pattern": r"^\$\{.+\}$"}
-_TYPE_WORDS = {"type", "enum", "pattern", "minimum", "exclusiveMinimum", "maximum"}
+_TYPE_WORDS = ("type", "enum", "pattern", "minimum", "exclusiveMinimum", "maximum")
 
 
 @cache
@@ -68,10 +68,7 @@ def _describe(section: dict[str, Any]) -> None:
 
 
 def _allow_variable(field: dict[str, Any]) -> None:
-    choices = field.get("anyOf") or [{key: field[key] for key in _TYPE_WORDS & field.keys()}]
-    for bound, word in (("ge", "minimum"), ("le", "maximum")):  # left behind by durations
-        if bound in field:
-            choices[0][word] = field.pop(bound)
+    choices = field.get("anyOf") or [{key: field[key] for key in _TYPE_WORDS if key in field}]
     takes_any_text = any(choice == {"type": "string"} for choice in choices)
     if takes_any_text or any("type" not in c or c["type"] in {"array", "object"} for c in choices):
         return
