@@ -26,8 +26,10 @@ def bframes_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def recording(clip: Path) -> Clip:
-    return Clip.read(clip)
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    """What the camera shows: 25 fps, a keyframe every second."""
+    path = tmp_path_factory.mktemp("video") / "recording.mp4"
+    return Clip.read(write_clip(path, fps=25, seconds=4, gop=25))
 
 
 @pytest.fixture
