@@ -24,6 +24,8 @@ _FILTERS = {
 _ALL_CHROMA = Interpolation.FULL_CHR_H_INP
 _RGB_OF_GBRP = (2, 0, 1)
 _SIGN = np.uint8(0x80)
+# The borders of a letterbox, already signed: grey 127 is zero for (u8 - 127) / 128.
+_GREY = np.uint8(127) ^ _SIGN
 
 # The matrices that swscale knows, by AVCOL_SPC number: BT.709, FCC, BT.601 (twice), SMPTE 240M,
 # BT.2020.
@@ -67,24 +69,36 @@ class Preprocessor:
                 f"a frame of {frame.width}x{frame.height} {frame.format.name} cannot be converted "
                 f"to RGB: {exc.strerror}"
             ) from exc
-        # Centre crop, the odd pixel left over at the bottom and right, as transformers does it.
-        top, left = (scaled_height - height) // 2, (scaled_width - width) // 2
-        pixels = np.empty((3, height, width), np.uint8)
+        rows_from, rows_to = _centred(scaled_height, height)
+        columns_from, columns_to = _centred(scaled_width, width)
+        pixels = np.full((3, height, width), _GREY, np.uint8)
         for channel, index in enumerate(_RGB_OF_GBRP):
             plane = scaled.planes[index]
             rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-            cropped = rows[top : top + height, left : left + width]
-            np.bitwise_xor(cropped, _SIGN, out=pixels[channel])
+            window = pixels[channel, rows_to, columns_to]
+            np.bitwise_xor(rows[rows_from, columns_from], _SIGN, out=window)
         return pixels.view(np.int8)
 
     def _scaled_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return rows and columns before the crop."""
-        if self._spec.resize == "stretch":
-            return self._spec.height, self._spec.width
-        # Exact integers: the side that fits exactly keeps its size, the other is cropped.
-        if height * self._spec.width <= width * self._spec.height:
-            return self._spec.height, width * self._spec.height // height
-        return height * self._spec.width // width, self._spec.width
+        """Return rows and columns before the crop, or before the borders."""
+        spec = self._spec
+        if spec.resize == "stretch":
+            return spec.height, spec.width
+        # Exact integers: one side fits exactly, the other is cropped or gets borders.
+        wide = height * spec.width <= width * spec.height
+        if wide == (spec.resize == "shortest_edge"):
+            return spec.height, max(1, width * spec.height // height)
+        return max(1, height * spec.width // width), spec.width
+
+
+def _centred(scaled: int, wanted: int) -> tuple[slice, slice]:
+    """Where pixels come from and go to along one axis; the odd pixel is last, as in transformers.
+
+    Longer than wanted, the middle is kept; shorter, borders stay on both sides.
+    """
+    skip, border = max(0, scaled - wanted) // 2, max(0, wanted - scaled) // 2
+    length = min(scaled, wanted)
+    return slice(skip, skip + length), slice(border, border + length)
 
 
 def pixels_of_rgb(rgb: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.int8]:
