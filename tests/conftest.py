@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A machine that is busy with something else must not fail a property.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "footage"
 

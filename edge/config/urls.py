@@ -46,10 +46,10 @@ def resolve_url(url: str, folder: Path) -> str:
 
 def passwords(url: str) -> set[str]:
     """What in ``url`` must never be shown, even where it is no valid URL."""
-    found = set(_TO_THE_LAST_AT.findall(url))
     with suppress(ValueError):
-        found.add(urlsplit(url).password or "")
-    return found - {""}
+        if password := urlsplit(url).password:
+            return {password}
+    return set(_TO_THE_LAST_AT.findall(url))
 
 
 def _check_address(url: str) -> None:

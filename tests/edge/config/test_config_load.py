@@ -6,6 +6,7 @@ import pytest
 
 from edge.config.load import load_config
 from edge.config.models import Config
+from edge.config.urls import passwords
 from edge.errors import ConfigError
 from edge.redact import redact
 
@@ -248,6 +249,23 @@ cameras:
     assert redact(said) == "*** *** *** *** ***"
     kept = "nvr-01 brokeruser viewer viewer2 cam.example 554 192.0.2.1"
     assert redact(kept) == kept
+
+
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        ("rtsp://me:plain@192.0.2.1/x", {"plain"}),
+        ("rtsp://me:p@ss@192.0.2.1/x", {"p@ss"}),
+        ("rtsp://me:a/b?c#d@192.0.2.1/x", {"a/b?c#d"}),
+        ("rtsp://me:plain@[192.0.2.1/x", {"plain"}),
+        ("rtsp://me:plain@192.0.2.1/x@2", {"plain"}),
+        ("rtsp://me@192.0.2.1:554/x", set()),
+        ("rtsp://192.0.2.1/x@2", set()),
+        ("clips/a.mp4", set()),
+    ],
+)
+def test_a_password_is_found_even_in_a_url_that_is_not_valid(url, secret):
+    assert passwords(url) == secret
 
 
 def test_no_message_and_no_repr_holds_a_secret(problems, load, tmp_path):
