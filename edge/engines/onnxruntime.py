@@ -49,8 +49,8 @@ _DTYPES = {
 }
 
 # Each failure is raised as well; the runtime's own line on stderr would only repeat it.
-_LOG_FATAL = 4
-onnxruntime.set_default_logger_severity(_LOG_FATAL)
+_FATAL = 4
+onnxruntime.set_default_logger_severity(_FATAL)
 
 
 class OnnxRuntimeEngine:
@@ -110,7 +110,6 @@ def _provider(device: str) -> str:
 
 def _options(settings: EngineSettings) -> Any:
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _LOG_FATAL
     options.intra_op_num_threads = settings.threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL

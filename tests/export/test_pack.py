@@ -1,7 +1,9 @@
 """Writing bundles: deterministic, all at once, and only what a device accepts."""
 
 import hashlib
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +62,11 @@ def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     assert one.hash == two.hash
     files = tiny_files() | {"card.md": Artefact("card", b"# Tiny")}
     assert write_bundle(tmp_path / "three", tiny_facts(), files).hash != one.hash
+
+
+def test_the_clock_leaves_no_trace_in_the_golden_file() -> None:
+    with zipfile.ZipFile(io.BytesIO(golden_npz(tiny_golden()))) as zipped:
+        assert {info.date_time for info in zipped.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
 def test_golden_arrays_of_any_memory_order_are_written_in_c_order() -> None:

@@ -402,7 +402,30 @@ def tensors(tensor: onnx.TensorProto) -> bytes:
     return onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], [])).SerializeToString()
 
 
-@pytest.mark.parametrize("build", [subgraph, sparse, function, training, tensors])
+def graphs(tensor: onnx.TensorProto) -> bytes:
+    inner = onnx.helper.make_graph([], "inner", [], [], [tensor])
+    node = onnx.helper.make_node("Lab", [], ["y"], domain="lab", bodies=[inner])
+    return onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], [])).SerializeToString()
+
+
+def sparse_attribute(tensor: onnx.TensorProto) -> bytes:
+    indices = numpy_helper.from_array(np.zeros(1, np.int64), "indices")
+    item = onnx.helper.make_sparse_tensor(tensor, indices, [1])
+    node = onnx.helper.make_node("Constant", [], ["y"], sparse_value=item)
+    return onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], [])).SerializeToString()
+
+
+def sparse_attributes(tensor: onnx.TensorProto) -> bytes:
+    indices = numpy_helper.from_array(np.zeros(1, np.int64), "indices")
+    item = onnx.helper.make_sparse_tensor(tensor, indices, [1])
+    node = onnx.helper.make_node("Lab", [], ["y"], domain="lab", values=[item])
+    return onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], [])).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "build",
+    [subgraph, graphs, sparse, sparse_attribute, sparse_attributes, function, training, tensors],
+)
 @pytest.mark.parametrize("marked_by", ["data_location", "external_data"])
 def test_external_data_is_found_wherever_a_tensor_can_be(
     build: Callable[[onnx.TensorProto], bytes], marked_by: str
