@@ -22,7 +22,7 @@ from edge.preprocess import Preprocessor
 from edge.redact import redact
 from edge.sampler import Sampler
 from edge.snapshot import jpeg
-from edge.sources import Packet, SourceSettings, open_source, scheme_of
+from edge.sources import Packet, SourceSettings, open_source
 from edge.sources.retry import Retry
 
 logger = logging.getLogger(__name__)
@@ -114,9 +114,6 @@ class ThreadCamera:
         spec: Into which pixels, from the bundle.
         snapshots: Whether frames are held for pictures.
         wake: Called from the thread when there is a new sample, and when the camera has ended.
-
-    Raises:
-        ConfigError: The URL's scheme is unknown.
     """
 
     def __init__(
@@ -129,7 +126,6 @@ class ThreadCamera:
     ) -> None:
         self.name = name
         self._url = config.url.get_secret_value()
-        scheme_of(self._url)
         self._timeout_s = config.timeout
         self._fps = config.sample.fps
         self._settings = SourceSettings(

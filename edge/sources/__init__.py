@@ -8,7 +8,7 @@ from edge.errors import ConfigError
 from edge.redact import redact
 from edge.sources.base import Packet, Source, SourceSettings
 
-__all__ = ["SCHEMES", "Packet", "Source", "SourceSettings", "open_source", "scheme_of"]
+__all__ = ["SCHEMES", "Packet", "Source", "SourceSettings", "open_source"]
 
 # Opener: (url, settings, stop) -> Source. Imported only when asked for.
 SCHEMES = {
@@ -34,19 +34,14 @@ def open_source(
         SourceRefused: The camera said no.
         SourceError: Not reachable, not a video.
     """
-    module, _, opener = SCHEMES[scheme_of(url)].partition(":")
+    module, _, opener = SCHEMES[_scheme(url)].partition(":")
     source: Source = getattr(import_module(module), opener)(
         url, settings or SourceSettings(), stop or Event()
     )
     return source
 
 
-def scheme_of(url: str) -> str:
-    """Return the row of ``SCHEMES`` that opens ``url``; a path is a ``file``.
-
-    Raises:
-        ConfigError: Unknown scheme.
-    """
+def _scheme(url: str) -> str:
     match = _SCHEME.match(url)
     scheme = match[1].lower() if match else "file"
     if scheme not in SCHEMES:
