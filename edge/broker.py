@@ -45,7 +45,7 @@ class Refused(PublishError):
 
 
 class _WrongProtocol(PublishError):
-    """The broker does not speak this version of MQTT, or hung up before saying anything."""
+    """The broker does not speak this version of MQTT, or did not answer at all."""
 
 
 class HasFileno(Protocol):
@@ -238,7 +238,8 @@ class Connection:
         while not done():
             remaining = deadline - time.monotonic()
             if remaining <= 0:
-                raise PublishError(f"broker {self._where} sent no {what} within {_CONNECT_S:g} s")
+                # Some brokers of the old protocol fall silent over a CONNECT of the new one.
+                raise _WrongProtocol(f"broker {self._where} sent no {what} in {_CONNECT_S:g} s")
             self.poll(remaining)
 
     def _judge(self, code: ReasonCode | None) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edge.broker import Acknowledged, Connection
+from edge.errors import PublishError
 from edge.mqtt_client import packet_size
 from edge.outbox import Outbox, Queued
 from edge.payloads import Kind, Message
@@ -57,6 +58,7 @@ class Delivery:
 
     Args:
         window: At most so many messages on the wire without their acknowledgement.
+        patience_s: The connection counts as lost when nothing is acknowledged for so long.
         on_delivered: Called with each acknowledged message and the ``time.monotonic()`` of it.
     """
 
@@ -65,19 +67,23 @@ class Delivery:
         connection: Connection,
         outbox: Outbox,
         standing: Standing,
+        *,
         window: int,
+        patience_s: float,
         on_delivered: Callable[[Message, float], None],
     ) -> None:
         self._connection = connection
         self._outbox = outbox
         self._standing = standing
         self._window = min(window, connection.receive_maximum)
+        self._patience_s = patience_s
         self._on_delivered = on_delivered
         self._queued: dict[int, Queued] = {}  # packet number -> message of the outbox
         self._direct: dict[int, Message] = {}
         self._ready: deque[Queued] = deque()  # read ahead, not sent yet
         self._more = True  # there may be more in the outbox
         self._deleted_at = -float("inf")
+        self._progress_at = time.monotonic()
         self._acknowledged = False  # any message of the outbox, on this connection
 
     @property
@@ -108,9 +114,15 @@ class Delivery:
 
         Raises:
             OutboxError: The disk is in trouble; call again later.
+            PublishError: The broker has not acknowledged anything for too long.
         """
         now = time.monotonic()
-        for answer in self._connection.acknowledged():
+        answers = self._connection.acknowledged()
+        if answers or not self._queued:
+            self._progress_at = now
+        elif now > self._progress_at + self._patience_s:
+            raise PublishError(f"the broker acknowledged nothing for {self._patience_s:.0f} s")
+        for answer in answers:
             self._direct.pop(answer.packet, None)
             if queued := self._queued.pop(answer.packet, None):
                 self._settle_one(queued, answer, now)

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 _TICK_S: Final = 1.0
 # A connection that lived shorter counts as one more failure in a row.
 _SOUND_S: Final = 5.0
+# A broker that still answers pings, but acknowledges nothing for so many keepalives, is stuck.
+_PATIENCE_KEEPALIVES: Final = 2
 # Of the time that ``stop`` is given, kept back for saying "stopped" and hanging up.
 _PARTING_S: Final = 0.5
 # Messages that went past the outbox because the disk failed, kept while the broker is away.
@@ -161,20 +163,24 @@ class Publisher:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
-        if not self._thread.is_alive():
+        else:
             self._wake.close()
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
-            since = time.monotonic()
-            try:
-                with connect(self._config, self._client_id, self._will) as connection:
-                    since = time.monotonic()
-                    self._serve(connection)
-            except (PublishError, ConfigError) as exc:
-                if time.monotonic() - since > _SOUND_S:
-                    self._failures = 0
-                self._stopping.wait(self._failed(exc))
+        with contextlib.closing(self._wake):
+            while not self._stopping.is_set():
+                self._connect_and_serve()
+
+    def _connect_and_serve(self) -> None:
+        since = time.monotonic()
+        try:
+            with connect(self._config, self._client_id, self._will) as connection:
+                since = time.monotonic()
+                self._serve(connection)
+        except (PublishError, ConfigError) as exc:
+            if time.monotonic() - since > _SOUND_S:
+                self._failures = 0
+            self._stopping.wait(self._failed(exc))
 
     def _failed(self, error: PublishError | ConfigError) -> float:
         """Report once per outage or reason; returns the wait until the next try."""
@@ -200,8 +206,9 @@ class Publisher:
             connection,
             self._outbox,
             self._standing,
-            self._config.max_inflight,
-            self._on_delivered,
+            window=self._config.max_inflight,
+            patience_s=_PATIENCE_KEEPALIVES * self._config.keepalive,
+            on_delivered=self._on_delivered,
         )
         with self._lock:
             fleeting = [message for message in self._unsent if not message.retain]
