@@ -28,7 +28,7 @@ def tokenizer_json() -> bytes:
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     tokenizer.enable_truncation(8)  # a real file asks for it: we must not obey
-    tokenizer.enable_padding(length=4)
+    tokenizer.enable_padding(length=16)
     return tokenizer.to_str().encode()
 
 

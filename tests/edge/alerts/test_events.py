@@ -78,9 +78,9 @@ def test_a_start_carries_the_first_hit_and_the_largest_margin_so_far():
 
 
 def test_within_the_hysteresis_an_alert_goes_on_but_none_starts():
-    rule = Rule(threshold=0.3, hysteresis=0.1, on_for=1, on_of=1, off_after_s=0.0)
-    assert brief(play(rule, [0.25, 0.25])) == []
-    assert brief(play(rule, [0.3, 0.25, 0.2, 0.19])) == [("start", 0.0), ("end", 1.5)]
+    rule = Rule(threshold=0.5, hysteresis=0.25, on_for=1, on_of=1, off_after_s=0.0)
+    assert brief(play(rule, [0.49, 0.25])) == []
+    assert brief(play(rule, [0.5, 0.3, 0.25, 0.24])) == [("start", 0.0), ("end", 1.5)]
 
 
 def test_it_ends_once_every_sample_of_off_after_was_below():

@@ -189,6 +189,13 @@ def test_a_secret_comes_from_the_file_beside_exactly_as_written(load, tmp_path):
     assert password.get_secret_value() == "007_0"
 
 
+def test_what_the_file_calls_a_secret_is_masked_wherever_it_stands(load, tmp_path):
+    secrets_file(tmp_path, "broker_user: hushuser\n")
+    config = load(changed("broker.example", "b, username: !secret broker_user"))
+    assert config.mqtt.username == "hushuser"
+    assert redact("refused hushuser") == "refused ***"
+
+
 def test_a_secret_that_is_not_there_names_the_alternatives(problems, tmp_path):
     secrets_file(tmp_path, "brocker: hushhush\n")
     assert problems(SECRET) == [
