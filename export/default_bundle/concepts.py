@@ -6,9 +6,9 @@ beyond the concepts; no image ever has it).
 """
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +109,7 @@ def _lemmas(synsets: str, lemmas: str) -> list[list[str]]:
     return [[lemma.strip() for lemma in table[synset].split(",")] for synset in order]
 
 
-def _kinds(concepts: list[Mapping[str, list[str]]], names: list[str]) -> NDArray[np.float32]:
+def _kinds(concepts: list[dict[str, Any]], names: list[str]) -> NDArray[np.float32]:
     kinds = np.zeros((IMAGENET_AXES, COCO_AXES), np.float32)
     for axis, concept in enumerate(concepts):
         for kind in concept.get("kinds", ()):

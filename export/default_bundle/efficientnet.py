@@ -19,8 +19,6 @@ from export.default_bundle.graph import Extent, Graph, same_pads, strided
 
 MEAN, STD = 127.0, 128.0
 CLASSES = 1000
-# The value that holds the padded pixels as float: where an INT8 graph cuts in.
-PIXELS = "stem.pixels"
 _BN_EPSILON = 1e-3
 
 
@@ -99,7 +97,7 @@ def logits(graph: Graph, weights: Weights, pixels: str, size: Extent) -> str:
     pads = graph.constant("stem.pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))
     grey = graph.constant("stem.grey", np.array(MEAN - 128, np.int8))
     padded = graph.node("Pad", "stem.pad", [pixels, pads, grey])
-    value = graph.node("Cast", PIXELS, [padded], to=TensorProto.FLOAT)
+    value = graph.node("Cast", "stem.pixels", [padded], to=TensorProto.FLOAT)
     stem = fold_stem(*_fold_bn(weights, "_conv_stem", "_bn0"))
     value = graph.conv("stem", value, *_float32(*stem), stride=4)
     value = graph.clip("stem.relu6", value, 0, 6)

@@ -8,7 +8,7 @@ has one input like CLIP's text towers.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from onnx import TensorProto
 
 from export.default_bundle.graph import Graph
@@ -22,23 +22,26 @@ _EPSILON = 1e-12  # of the checkpoint's config.json, layer_norm_eps
 Weights = dict[str, NDArray[Any]]
 
 
-def sentence_embedding(graph: Graph, weights: Weights, input_ids: str) -> str:
+def sentence_embedding(
+    graph: Graph, weights: Weights, input_ids: str, stored: DTypeLike = np.float16
+) -> str:
     """Add the tower to ``graph``.
 
     Args:
         graph: Where to.
         weights: Tensors of the checkpoint, Hugging Face names.
         input_ids: Value name, int64 [K,L], padded with 0.
+        stored: Type of the large weights in the file; arithmetic is float32 always.
 
     Returns:
         Value name, float [K,384], rows of unit length.
     """
-    return _Tower(graph, weights).build(input_ids)
+    return _Tower(graph, weights, stored).build(input_ids)
 
 
 class _Tower:
-    def __init__(self, graph: Graph, weights: Weights) -> None:
-        self._graph, self._weights = graph, weights
+    def __init__(self, graph: Graph, weights: Weights, stored: DTypeLike) -> None:
+        self._graph, self._weights, self._stored = graph, weights, stored
         shape = [0, 0, _HEADS, DIM // _HEADS]
         self._split = graph.constant("split_heads", np.array(shape, np.int64))
         self._merge = graph.constant("merge_heads", np.array([0, 0, DIM], np.int64))
@@ -61,7 +64,7 @@ class _Tower:
     def _embed(self, input_ids: str) -> str:
         """Word + position + segment 0: [K,L,384]."""
         graph, prefix = self._graph, "embeddings"
-        words = self._half(f"{prefix}.word_embeddings.weight")
+        words = self._large(f"{prefix}.word_embeddings.weight")
         tokens = graph.node("Gather", f"{prefix}.words", [words, input_ids])
         # Segment 0 everywhere: its row joins the position table.
         positions = (
@@ -125,7 +128,7 @@ class _Tower:
         return graph.node("LpNormalization", "sentence", [mean], axis=1, p=2)
 
     def _linear(self, name: str, value: str) -> str:
-        weight = self._half(f"{name}.weight", transpose=True)
+        weight = self._large(f"{name}.weight", transpose=True)
         bias = self._graph.constant(f"{name}.bias", self._weights[f"{name}.bias"])
         product = self._graph.node("MatMul", f"{name}.product", [value, weight])
         return self._graph.node("Add", f"{name}.sum", [product, bias])
@@ -150,8 +153,8 @@ class _Tower:
         halved = graph.node("Mul", f"{name}.halved", [value, half])
         return graph.node("Mul", name, [halved, gate])
 
-    def _half(self, name: str, *, transpose: bool = False) -> str:
-        """A weight stored as float16 and computed in float32: half the file, cosine > 0.99999."""
+    def _large(self, name: str, *, transpose: bool = False) -> str:
+        """A large weight, cast to float32 where it is used."""
         weight = self._weights[name].T if transpose else self._weights[name]
-        stored = self._graph.constant(f"{name}.fp16", weight.astype(np.float16))
+        stored = self._graph.constant(f"{name}.stored", weight.astype(self._stored))
         return self._graph.node("Cast", name, [stored], to=TensorProto.FLOAT)

@@ -110,7 +110,8 @@ def text_embedding(
     biased = graph.node("Add", "biased", [cosine, graph.constant("bias", bias)])
     scaled = graph.node("Div", "scaled", [biased, temperature])
     weights = graph.node("Softmax", "weights", [scaled], axis=-1)
-    values = graph.constant("values", _values(concepts))
+    stored = graph.constant("values.fp16", _values(concepts).astype(np.float16))
+    values = graph.node("Cast", "values", [stored], to=TensorProto.FLOAT)
     routed = graph.node("MatMul", "routed", [weights, values])
     unit = graph.node("LpNormalization", "route", [routed], axis=1, p=2)
     return _claim(graph, unit, coverage), coverage

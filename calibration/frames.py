@@ -1,0 +1,55 @@
+"""The frames that fix INT8 ranges: enough of them, and different enough.
+
+They go through the device's own decoder and preprocessing, so the ranges are those of the pixels
+that the device will see.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.decode import Decoder, kept_frames
+from edge.errors import ModelError
+from edge.manifest import ImageSpec
+from edge.preprocess import Preprocessor
+from edge.sampler import Sampler
+from edge.sources import open_source
+
+# Fewer say too little about an activation's range. A choice, not a measurement.
+MIN_FRAMES = 32
+# Mean standard deviation of a pixel over the set, in units of 0..255: below, it is one picture.
+MIN_VARIATION = 4.0
+
+
+def frames_of(path: Path, spec: ImageSpec, fps: float) -> NDArray[np.int8]:
+    """Read a video or a picture as int8 pixels [M,3,H,W], ``fps`` frames per second of video.
+
+    Raises:
+        SourceError: Not a video, or no decodable frame.
+    """
+    preprocess = Preprocessor(spec)
+    with open_source(str(path)) as source:
+        decoder = Decoder(source.stream)
+        kept = kept_frames(source.packets(), decoder, Sampler(fps))
+        return np.stack([preprocess(frame.picture) for frame in kept])
+
+
+def calibration_set(frames: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Return ``frames`` [M,3,H,W] and their mirror images, checked to be of use.
+
+    Raises:
+        ModelError: Too few frames, or all the same.
+    """
+    if len(frames) < MIN_FRAMES:
+        raise ModelError(
+            f"The calibration set has {len(frames)} frames, expected at least {MIN_FRAMES}; "
+            "add footage or sample it more often."
+        )
+    variation = float(frames.astype(np.float32).std(0).mean())
+    if variation < MIN_VARIATION:
+        raise ModelError(
+            f"The calibration frames differ by {variation:.1f} of 255, expected at least "
+            f"{MIN_VARIATION}; add footage of other scenes."
+        )
+    return np.concatenate([frames, frames[..., ::-1]])

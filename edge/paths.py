@@ -1,0 +1,16 @@
+"""Where things are when nobody says."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+BUNDLE_VARIABLE = "EDGE_BUNDLE"
+
+
+def default_bundle() -> Path:
+    """The bundle of tools that are given none: ``$EDGE_BUNDLE``, else the user's own."""
+    named = os.environ.get(BUNDLE_VARIABLE)
+    if named:
+        return Path(named)
+    return Path(platformdirs.user_data_dir("edge")) / "bundles" / "concepts"
