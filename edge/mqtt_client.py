@@ -51,8 +51,6 @@ def tls_context(tls: TlsConfig) -> ssl.SSLContext:
     for name, path in (("ca", tls.ca), ("cert", tls.cert), ("key", tls.key)):
         if path is not None and not path.is_file():
             raise ConfigError(f"mqtt.tls.{name}: expected a PEM file, found nothing at {path}")
-    if tls.key and not tls.cert:
-        raise ConfigError("mqtt.tls.key is set, but mqtt.tls.cert is not: give both or none")
     try:
         context = ssl.create_default_context(cafile=tls.ca)
     except ssl.SSLError as exc:

@@ -1,0 +1,43 @@
+import pytest
+
+from edge.errors import PublishError
+from edge.subscribe import subscribe
+
+pytestmark = pytest.mark.broker
+
+
+def test_a_listener_hears_what_matches_its_filters(broker, outbox, publish, message, eventually):
+    publisher = publish(broker.config())
+    eventually(lambda: publisher.connected, "a connection")
+    heard = subscribe(broker.config(), ["edge/+/+/alert", "edge/+/status"])
+    first = next(heard)
+    assert (first.topic, first.payload, first.retain) == ("edge/box/status", b"online", True)
+    outbox.put([message("embedding", 1), message("alert", 2)])
+    second = next(heard)
+    assert (second.topic, second.payload) == ("edge/box/yard/alert", b"2")
+    assert second.content_type == "application/octet-stream"
+    heard.close()
+
+
+def test_a_listener_goes_on_after_a_lost_connection(
+    make_broker, outbox, publish, message, eventually, caplog
+):
+    broker = make_broker().start()
+    publisher = publish(broker.config())
+    eventually(lambda: publisher.connected, "a connection")
+    heard = subscribe(broker.config(), ["edge/#"])
+    assert next(heard).payload == b"online"
+    broker.kill()
+    broker.start()
+    assert next(heard).payload == b"online"
+    assert "connecting again" in caplog.text
+    heard.close()
+
+
+def test_a_listener_ends_after_its_time(broker):
+    assert list(subscribe(broker.config(), ["edge/#"], timeout_s=0.2)) == []
+
+
+def test_no_broker_at_the_start_is_an_error(make_broker):
+    with pytest.raises(PublishError, match="unreachable"):
+        next(subscribe(make_broker().config(), ["edge/#"]))
