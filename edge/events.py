@@ -131,6 +131,10 @@ class EventMachine:
         self._alert: _Alert | None = None
         self._quiet_until = float("-inf")
 
+    @property
+    def alerting(self) -> bool:
+        return self._alert is not None
+
     def step(self, margin: float, score: float, at: Arrival) -> list[Transition]:
         """Take one sample; samples come in order of ``at.monotonic``.
 

@@ -84,11 +84,15 @@ def _iso_milliseconds(instant: datetime) -> str:
     return utc.isoformat(timespec="milliseconds") + "Z"
 
 
+def utc(seconds: float) -> datetime:
+    """Seconds since the epoch as what a payload's times take."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
 def _is_ulid(text: str) -> str:
     return str(ULID.from_str(text))
 
 
-# Takes an aware datetime or seconds since the epoch.
 Instant = Annotated[
     AwareDatetime,
     PlainSerializer(_iso_milliseconds),

@@ -1,0 +1,229 @@
+"""The daemon: opens everything, then one loop from cameras to the outbox, closes in reverse.
+
+Who reads this file has read the program. Cameras sample in threads of their own, the publisher
+empties the outbox in its own; the loop here owns the engine. A sample waits in its camera's slot
+until the loop comes by; a newer one replaces it there.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from typing import Final
+
+from edge import systemd
+from edge.bundle import Bundle, open_bundle
+from edge.camera import CameraWorker, ThreadCamera
+from edge.config.models import Config
+from edge.errors import InferenceError, OutboxError
+from edge.frame import Arrival
+from edge.models import Models, open_models
+from edge.mqtt import Publisher
+from edge.outbox import Outbox
+from edge.payloads import Message, ModelRef, StatePayload, Status, Topics, state_message, utc
+from edge.pipeline import Pipeline
+from edge.prompts import PromptBank, compile_bank
+from edge.text import TextEncoder, Tokenizer
+
+logger = logging.getLogger(__name__)
+
+OUTBOX: Final = "outbox.db"
+# How often cameras report their state, and trouble is looked for.
+_TICK_S: Final = 1.0
+# SIGTERM must be over within 5 s: the cameras' share, and the broker's.
+_CAMERAS_STOP_S: Final = 1.0
+_PUBLISHER_STOP_S: Final = 3.0
+_HEALTHY: Final = {"streaming", "connecting", "ended"}
+
+
+def run(config: Config, stop: threading.Event, wake: threading.Event) -> None:
+    """Watch the cameras until ``stop`` is set.
+
+    Args:
+        config: Checked configuration.
+        stop: Ends the daemon.
+        wake: Set it after ``stop``; the cameras set it for each sample.
+
+    Raises:
+        ModelError: The bundle is not usable.
+        EngineUnavailable: The runtime or device is not there.
+        ConfigError: A prompt cannot be compiled.
+        OutboxError: There is no disk for the outbox.
+    """
+    with ExitStack() as stack:
+        bundle = open_bundle(config.bundle)
+        models = stack.enter_context(open_models(bundle, config.engine))
+        bank = compile_prompts(config, models)
+        outbox = stack.enter_context(closing(Outbox(config.state_dir / OUTBOX,
+                                                    config.outbox.max_bytes)))  # fmt: skip
+        cameras: dict[str, CameraWorker] = {
+            name: ThreadCamera(name, camera, bundle.manifest.image, config.snapshots, wake=wake.set)
+            for name, camera in config.cameras.items()
+        }
+        pipeline = Pipeline(
+            config,
+            model_ref(bundle, models),
+            bundle.manifest.decision,
+            models.image,
+            bank,
+            lambda camera, sequence: cameras[camera].snapshot(sequence),
+        )
+        publisher = Publisher(config.mqtt, config.device.id, outbox)
+        daemon = Daemon(config, cameras, pipeline, outbox, publisher)
+        daemon.serve(stop, wake)
+
+
+def compile_prompts(config: Config, models: Models) -> PromptBank:
+    """Compile the configuration's prompts; what their author should know is logged.
+
+    Raises:
+        ConfigError: A prompt cannot be used.
+        ModelError: The text graph is not usable.
+    """
+    bundle = models.bundle
+    spec = bundle.manifest.text
+    with models.open_text_engine() as engine:
+        encoder = TextEncoder(engine, Tokenizer(bundle.tokenizer(), spec), spec)
+        bank = compile_bank(
+            config.prompts,
+            spec.background if config.background is None else config.background,
+            encoder,
+            spec,
+            model_hash=bundle.hash,
+            axes=bundle.axes(),
+        )
+    for note in bank.notes:
+        logger.warning("%s", note)
+    return bank
+
+
+def model_ref(bundle: Bundle, models: Models) -> ModelRef:
+    """What payloads say about the model."""
+    return ModelRef(id=bundle.manifest.model.id, hash=bundle.hash, precision=models.image.precision)
+
+
+class Daemon:
+    """The loop, and what it keeps an eye on."""
+
+    def __init__(
+        self,
+        config: Config,
+        cameras: dict[str, CameraWorker],
+        pipeline: Pipeline,
+        outbox: Outbox,
+        publisher: Publisher,
+    ) -> None:
+        self._device = config.device.id
+        self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
+        self._cameras = cameras
+        self._pipeline = pipeline
+        self._outbox = outbox
+        self._publisher = publisher
+        self._status: Status = "online"
+        self._failed_batches = 0
+        self._disk_error: str | None = None
+        self._watchdog_s = systemd.watchdog_interval()
+
+    def serve(self, stop: threading.Event, wake: threading.Event) -> None:
+        """Start everything, loop until ``stop``, end everything with nothing lost."""
+        self._publisher.start()
+        for camera in self._cameras.values():
+            camera.start()
+        logger.info("watching %s", ", ".join(self._cameras))
+        systemd.notify("READY=1")
+        next_tick, next_ping = 0.0, 0.0
+        while not stop.is_set():
+            now = time.monotonic()
+            if now >= next_tick:
+                self._tick()
+                next_tick = now + _TICK_S
+            if self._watchdog_s is not None and now >= next_ping and self._progressing():
+                systemd.notify("WATCHDOG=1")
+                next_ping = now + self._watchdog_s
+            wake.wait(max(0.0, next_tick - time.monotonic()))
+            wake.clear()
+            self._process()
+        self._end()
+
+    def _process(self) -> None:
+        """Bring every waiting sample through the engine, in one batch."""
+        taken = [camera.take() for camera in self._cameras.values()]
+        samples = [sample for sample in taken if sample is not None]
+        if not samples:
+            return
+        try:
+            messages = self._pipeline.process(samples)
+        except InferenceError as exc:
+            self._failed_batches += 1
+            logger.error("batch %d dropped: %s", self._failed_batches, exc)  # noqa: TRY400  expected: no traceback
+        else:
+            self._put(messages)
+
+    def _put(self, messages: Sequence[Message]) -> None:
+        """Commit; only then do the messages exist. Without a disk alerts go out from memory."""
+        if not messages:
+            return
+        try:
+            self._outbox.put(messages)
+        except OutboxError as exc:
+            if self._disk_error is None:
+                logger.error("%s; alerts go out from memory", exc)  # noqa: TRY400  expected: no traceback
+            self._disk_error = str(exc)
+            for message in messages:
+                if message.kind == "alert":
+                    self._publisher.publish_now(message)
+        else:
+            self._disk_error = None
+
+    def _tick(self) -> None:
+        """Report every camera, end the alerts of lost ones, say how the device does."""
+        now = _now()
+        self._put(self._pipeline.lost(now))
+        troubled = self._disk_error is not None or self._publisher.health().error is not None
+        for name, camera in self._cameras.items():
+            health = camera.health()
+            troubled = troubled or health.state not in _HEALTHY
+            state = StatePayload(
+                device=self._device,
+                camera=name,
+                at=utc(now.wall),
+                state=health.state,
+                fps_in=round(health.fps_in, 2),
+                fps_sampled=round(health.fps_sampled, 2),
+                samples=health.samples,
+                dropped=health.dropped,
+                corrupt=health.corrupt,
+                reconnects=health.reconnects,
+                lag_s=self._pipeline.lag_of(name),
+                error=health.error,
+                scores=self._pipeline.margins_of(name),
+            )
+            self._publisher.publish_now(state_message(self._topics, state))
+        status: Status = "degraded" if troubled else "online"
+        if status != self._status:
+            self._status = status
+            self._publisher.announce(status)
+
+    def _progressing(self) -> bool:
+        """Whether every part that cannot be missed is alive: else systemd shall restart us."""
+        return self._publisher.health().running and all(
+            camera.health().state != "failed" for camera in self._cameras.values()
+        )
+
+    def _end(self) -> None:
+        """Stop the cameras, decide what they left, end running alerts, drain, hang up."""
+        systemd.notify("STOPPING=1")
+        logger.info("stopping")
+        for camera in self._cameras.values():
+            camera.stop(0.0)
+        deadline = time.monotonic() + _CAMERAS_STOP_S
+        for camera in self._cameras.values():
+            camera.stop(max(0.0, deadline - time.monotonic()))
+        self._process()
+        self._put(self._pipeline.finish(_now()))
+        self._publisher.stop(_PUBLISHER_STOP_S)
+
+
+def _now() -> Arrival:
+    return Arrival(wall=time.time(), monotonic=time.monotonic(), pts_s=None)
