@@ -72,7 +72,7 @@ class PromptBank:
         return tuple(prompt.name for prompt in self.prompts)
 
 
-def compile_bank(  # noqa: PLR0913 - the sentences, and the model that reads them
+def compile_bank(
     prompts: Mapping[str, PromptConfig],
     background: Sequence[str],
     encoder: TextEncoder,

@@ -1,0 +1,5 @@
+"""``edge check``."""
+
+
+def check() -> None:
+    """Being written."""

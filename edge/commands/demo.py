@@ -1,0 +1,5 @@
+"""``edge demo``."""
+
+
+def demo() -> None:
+    """Being written."""

@@ -1,0 +1,5 @@
+"""``edge score``."""
+
+
+def score() -> None:
+    """Being written."""
