@@ -61,6 +61,7 @@ class PublisherHealth:
         error: Why there is no connection, or what the disk said.
         delivered: Acknowledged messages since start, by kind.
         refused: Messages that the broker would not have, since start, by kind.
+        forgotten: Messages past the outbox that memory did not hold until there was a connection.
     """
 
     running: bool
@@ -68,6 +69,7 @@ class PublisherHealth:
     error: str | None
     delivered: dict[Kind, int]
     refused: dict[Kind, int]
+    forgotten: int
 
 
 class Publisher:
@@ -111,6 +113,7 @@ class Publisher:
         self._lock = threading.Lock()
         self._latest: dict[str, Message] = {}  # retained: published at every connect
         self._unsent: deque[Message] = deque(maxlen=_MEMORY)
+        self._forgotten = 0
         self._stopping = threading.Event()
         self._deadline = 0.0
         self._wake = _Wake()
@@ -129,6 +132,7 @@ class Publisher:
             error=self._error or self._disk_error,
             delivered=dict(self._standing.delivered),
             refused=dict(self._standing.refused),
+            forgotten=self._forgotten,
         )
 
     def start(self) -> None:
@@ -150,6 +154,7 @@ class Publisher:
                 self._latest[message.topic] = message
                 others = (other for other in self._unsent if other.topic != message.topic)
                 self._unsent = deque(others, _MEMORY)
+            self._forgotten += len(self._unsent) == _MEMORY
             self._unsent.append(message)
         self._wake.set()
 
@@ -214,10 +219,10 @@ class Publisher:
             fleeting = [message for message in self._unsent if not message.retain]
             self._unsent = deque([*self._latest.values(), *fleeting], _MEMORY)
         try:
-            while True:
+            while not self._time_is_up():
                 self._send_unsent(delivery)
                 self._advance(delivery)
-                if self._stopping.is_set() and self._drained(delivery):
+                if self._stopping.is_set() and delivery.idle:
                     break
                 connection.poll(_TICK_S, self._wake)
                 if self._wake.clear():
@@ -249,8 +254,8 @@ class Publisher:
         else:
             self._disk_error = None
 
-    def _drained(self, delivery: Delivery) -> bool:
-        return time.monotonic() > self._deadline or (delivery.idle and not self._unsent)
+    def _time_is_up(self) -> bool:
+        return self._stopping.is_set() and time.monotonic() > self._deadline
 
     def _part(self, connection: Connection, delivery: Delivery) -> None:
         """Say "stopped", and wait a little for the broker to have heard it."""

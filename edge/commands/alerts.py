@@ -36,7 +36,7 @@ def alerts(
 ) -> None:
     """Subscribe to all alerts and print them.
 
-    Examples: `edge alerts --config edge.yaml`, `edge alerts --host nvr.example --json | jq .camera`.
+    Examples: `edge alerts --config edge.yaml`, `edge alerts --host nvr.example --json`.
     The password, if any, comes from the variable EDGE_MQTT_PASSWORD.
     """
     broker = load_config(config).mqtt if config else _broker(host, port, username, ca, prefix)

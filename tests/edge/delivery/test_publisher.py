@@ -1,5 +1,7 @@
 """The publisher against a real broker, heard by a client that is not ours."""
 
+import contextlib
+import itertools
 import json
 import logging
 import os
@@ -7,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -14,6 +17,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from edge.config.models import MqttConfig
+from edge.errors import OutboxError
 from edge.mqtt import Publisher
 from edge.payloads import (
     AlertPayload,
@@ -109,10 +113,74 @@ def test_delivered_messages_leave_the_outbox_and_are_reported_once(
     assert outbox.counts().dropped["alert"] == 0
 
 
-def test_the_order_of_each_camera_is_kept_over_a_broker_that_dies(
+class Wire:
+    """A wire to the broker that can be cut; what is on it then is lost, both ways."""
+
+    def __init__(self, port: int) -> None:
+        self._upstream = ("127.0.0.1", port)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self._ends: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def cut(self) -> None:
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self.cut()
+        for thread in self._threads:
+            thread.join(10)
+        for end in self._ends:
+            end.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, far = self._server.accept()[0], socket.create_connection(self._upstream)
+                self._ends += [near, far]
+                for ends in ((near, far), (far, near)):
+                    self._threads.append(threading.Thread(target=self._pump, args=ends))
+                    self._threads[-1].start()
+
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(4096):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)
+
+
+def test_nothing_is_lost_and_the_order_kept_over_a_wire_that_breaks(
+    broker, listen, outbox, publish, message, eventually
+):
+    listener = listen(broker.port, "edge/+/+/alert")
+    with contextlib.closing(Wire(broker.port)) as wire:
+        publisher = publish(broker.config(port=wire.port))
+        outbox.put([message("alert", n, camera="yard" if n % 2 else "gate") for n in range(2000)])
+        for cut in range(1, 6):
+            eventually(
+                lambda cut=cut: publisher.health().delivered.get("alert", 0) > cut * 300, "progress"
+            )
+            wire.cut()
+        eventually(empty(outbox), "empty outbox", 30)
+        publisher.stop(1)
+    for camera, numbers in (("yard", range(1, 2000, 2)), ("gate", range(0, 2000, 2))):
+        eventually(
+            lambda c=camera, n=numbers: len(set(listener.payloads(f"{c}/alert"))) == len(n), "all"
+        )
+        heard = list(map(int, listener.payloads(f"{camera}/alert")))
+        assert list(dict.fromkeys(heard)) == list(numbers)
+        # A repetition starts further back and goes on without a gap.
+        assert all(after <= before + 2 for before, after in itertools.pairwise(heard))
+
+
+def test_a_broker_that_dies_again_and_again_gets_the_rest_in_order(
     make_broker, listen, outbox, publish, message, eventually
 ):
-    """Killed without warning four times; a repetition may go back, but never leaves one out."""
     broker = make_broker("persistence false").start()
     listener = listen(broker.port)
     publisher = publish(broker.config())
@@ -132,10 +200,10 @@ def test_the_order_of_each_camera_is_kept_over_a_broker_that_dies(
     eventually(empty(outbox), "empty outbox", 30)
     assert publisher.health().delivered["alert"] >= 2000
     for camera in ("yard", "gate"):
-        # A dead broker may lose what it acknowledged and had not passed on: gaps are its own.
+        # Gaps are the broker's: what it acknowledged and had not passed on when it was killed.
         first_heard = list(dict.fromkeys(map(int, listener.payloads(f"{camera}/alert"))))
         assert first_heard == sorted(first_heard)
-        assert len(first_heard) > 500
+        assert len(first_heard) > 50
 
 
 def test_a_broker_that_is_down_at_start_gets_everything_later(
@@ -202,6 +270,35 @@ def test_messages_past_the_outbox_wait_in_memory_for_a_connection(
     assert listener.payloads("alert") == [b"0", b"1", b"2"]
 
 
+def test_memory_keeps_the_newest_and_counts_what_it_forgets(make_broker, publish, message):
+    publisher = publish(make_broker().config())
+    for number in range(1005):
+        publisher.publish_now(message("alert", number))
+    assert publisher.health().forgotten == 6  # "online" is the sixth
+
+
+def test_a_disk_in_trouble_neither_ends_the_publisher_nor_repeats_messages(
+    broker, listen, outbox, publish, message, eventually, monkeypatch, caplog
+):
+    listener = listen(broker.port, "edge/+/+/alert")
+    delete, calls = outbox.delete, itertools.count()
+
+    def fails_twice(*arguments, **options):
+        if next(calls) < 2:
+            raise OutboxError("outbox: disk I/O error")
+        delete(*arguments, **options)
+
+    monkeypatch.setattr(outbox, "delete", fails_twice)
+    publisher = publish(broker.config())
+    outbox.put([message("alert", 1)])
+    eventually(lambda: publisher.health().error == "outbox: disk I/O error", "trouble")
+    outbox.put([message("alert", 2)])
+    eventually(empty(outbox), "empty outbox")
+    eventually(lambda: publisher.health().error is None, "recovery")
+    assert listener.payloads("alert") == [b"1", b"2"]
+    assert caplog.text.count("disk I/O error") == 1
+
+
 def test_stop_brings_out_the_rest_says_stopped_and_leaves_no_will(
     broker, listen, outbox, publish, message, eventually
 ):
@@ -258,6 +355,7 @@ import sys, threading
 from pathlib import Path
 from edge.config.models import MqttConfig
 from edge.config.models import MqttConfig
+from edge.errors import OutboxError
 from edge.mqtt import Publisher
 from edge.outbox import Outbox
 
