@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from edge.clock import clock_synced
 from edge.config.models import Config
+from edge.embedding import Embedding
 from edge.events import Rule
 from edge.frame import Arrival, Sample
 from edge.manifest import Decision
 from edge.models import ImageEncoder
 from edge.payloads import (
     AlertPayload,
-    Embedding,
     Message,
     ModelRef,
     PromptRef,

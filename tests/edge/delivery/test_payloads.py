@@ -13,16 +13,13 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 from ulid import ULID
 
+from edge.embedding import Embedding, decode_embedding, encode_embedding, quantise
 from edge.payloads import (
     AlertPayload,
-    Embedding,
     StatePayload,
     Topics,
     alert_message,
-    decode_embedding,
     embedding_message,
-    encode_embedding,
-    quantise,
     state_message,
     status_message,
 )

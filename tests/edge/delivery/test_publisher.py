@@ -17,15 +17,14 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from edge.config.models import MqttConfig
+from edge.embedding import Embedding, decode_embedding
 from edge.errors import OutboxError
 from edge.mqtt import Publisher
 from edge.payloads import (
     AlertPayload,
-    Embedding,
     StatePayload,
     Topics,
     alert_message,
-    decode_embedding,
     embedding_message,
     snapshot_message,
     state_message,
@@ -355,6 +354,7 @@ import sys, threading
 from pathlib import Path
 from edge.config.models import MqttConfig
 from edge.config.models import MqttConfig
+from edge.embedding import Embedding, decode_embedding
 from edge.errors import OutboxError
 from edge.mqtt import Publisher
 from edge.outbox import Outbox
