@@ -21,7 +21,16 @@ from edge.frame import Arrival
 from edge.models import Models, open_models
 from edge.mqtt import Publisher
 from edge.outbox import Outbox
-from edge.payloads import Message, ModelRef, StatePayload, Status, Topics, state_message, utc
+from edge.payloads import (
+    AlertPayload,
+    Message,
+    ModelRef,
+    StatePayload,
+    Status,
+    Topics,
+    state_message,
+    utc,
+)
 from edge.pipeline import Pipeline
 from edge.prompts import PromptBank, compile_bank
 from edge.text import TextEncoder, Tokenizer
@@ -175,6 +184,7 @@ class Daemon:
                     self._publisher.publish_now(message)
         else:
             self._disk_error = None
+            _log_alerts(messages)
 
     def _tick(self) -> None:
         """Report every camera, end the alerts of lost ones, say how the device does."""
@@ -223,6 +233,16 @@ class Daemon:
         self._process()
         self._put(self._pipeline.finish(_now()))
         self._publisher.stop(_PUBLISHER_STOP_S)
+
+
+def _log_alerts(committed: Sequence[Message]) -> None:
+    for message in committed:
+        if message.kind == "alert":
+            alert = AlertPayload.model_validate_json(message.payload)
+            logger.info(
+                "alert %s %s: %s/%s, margin %+.3f",
+                alert.id, alert.type, alert.camera, alert.prompt.id, alert.margin,
+            )  # fmt: skip
 
 
 def _now() -> Arrival:
