@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
+from edge import broker as broker_module
 from edge import delivery, mqtt
 from edge.broker import Refused, connect
 from edge.config.models import MqttConfig
@@ -50,7 +51,11 @@ def old_broker():
         process.kill()
 
 
-def test_an_old_broker_is_spoken_to_in_mqtt_3(old_broker, outbox, publish, message, eventually):
+def test_an_old_broker_is_spoken_to_in_mqtt_3(
+    old_broker, outbox, publish, message, eventually, monkeypatch
+):
+    # It falls silent over an MQTT 5 CONNECT with a last will.
+    monkeypatch.setattr(broker_module, "_CONNECT_S", 1.0)
     publisher = publish(MqttConfig(host="127.0.0.1", port=old_broker))
     outbox.put([message("alert", number) for number in range(50)])
     eventually(lambda: not outbox.counts().queued["alert"], "empty outbox")
