@@ -26,7 +26,7 @@ from edge.payloads import (
     utc,
 )
 from edge.prompts import PromptBank
-from edge.scores import margins
+from edge.scores import Scores, margins
 from edge.watch import Happening, Watch
 
 # (camera, sequence) -> JPEG, or None when the frame is gone.
@@ -87,6 +87,8 @@ class Pipeline:
     def process(self, samples: Sequence[Sample]) -> list[Message]:
         """Take at most one sample of each camera.
 
+        The four steps are public so that ``edge-bench`` can time each.
+
         Returns:
             What is to be published, in order.
 
@@ -94,15 +96,45 @@ class Pipeline:
             InferenceError: The engine failed; the samples are lost.
         """
         bank = self.bank
-        embeddings = self._encoder.encode(np.stack([sample.pixels for sample in samples]))
+        embeddings = self.embed(samples)
         scores = margins(bank, embeddings)
+        happenings = self.decide(bank, samples, embeddings, scores)
+        return self.report(samples, embeddings, happenings)
+
+    def embed(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
+        """Bring N samples through the engine in one batch; float32 [N, D], unit rows.
+
+        Raises:
+            InferenceError: The engine failed; the samples are lost.
+        """
+        return self._encoder.encode(np.stack([sample.pixels for sample in samples]))
+
+    def decide(
+        self,
+        bank: PromptBank,
+        samples: Sequence[Sample],
+        embeddings: NDArray[np.float32],
+        scores: Scores,
+    ) -> list[list[Happening]]:
+        """Step each camera's rules; what happened, for each sample."""
+        return [
+            self._cameras[sample.camera].watch.step(
+                bank, embeddings[row], scores.cosine[row], scores.margin[row], sample.arrival
+            )
+            for row, sample in enumerate(samples)
+        ]
+
+    def report(
+        self,
+        samples: Sequence[Sample],
+        embeddings: NDArray[np.float32],
+        happenings: Sequence[list[Happening]],
+    ) -> list[Message]:
+        """Put what happened, and the embeddings that are wanted, into messages."""
         messages = []
         for row, sample in enumerate(samples):
             camera = self._cameras[sample.camera]
-            happenings = camera.watch.step(
-                bank, embeddings[row], scores.cosine[row], scores.margin[row], sample.arrival
-            )
-            messages += self._alerts(sample.camera, happenings, sample.sequence)
+            messages += self._alerts(sample.camera, happenings[row], sample.sequence)
             messages += self._embedding(camera, sample, embeddings[row])
             camera.lag_s = time.monotonic() - sample.arrival.monotonic
         return messages

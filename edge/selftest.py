@@ -39,31 +39,31 @@ class Report:
     spread_ratio: float
 
 
-def check_image(engine: Engine, golden: Golden, min_cosine: float) -> Report:
-    """Run the golden pictures through an image engine.
+def check_image(engine: Engine, golden: Golden, min_cosine: float, batch: int = _BATCH) -> Report:
+    """Run the golden pictures through an image engine, ``batch`` a call.
 
     Raises:
         ModelError: A row's cosine is below ``min_cosine``, the answers lie too close together, or
             some are not finite.
         InferenceError: The engine failed.
     """
-    answers = _run(engine, "pixels", golden.pixels)
+    answers = _run(engine, "pixels", golden.pixels, batch)
     return _compare(engine, answers, golden.image_embeddings, min_cosine)
 
 
 def check_text(engine: Engine, golden: Golden, min_cosine: float) -> Report:
     """Run the golden sentences through a text engine; errors as in ``check_image``."""
-    answers = _run(engine, "input_ids", golden.input_ids)
+    answers = _run(engine, "input_ids", golden.input_ids, _BATCH)
     return _compare(engine, answers, golden.text_embeddings, min_cosine)
 
 
 def _run(
-    engine: Engine, name: str, rows: NDArray[np.int8] | NDArray[np.int64]
+    engine: Engine, name: str, rows: NDArray[np.int8] | NDArray[np.int64], batch: int
 ) -> NDArray[np.float32]:
     return np.concatenate(
         [
-            engine.run({name: rows[start : start + _BATCH]})["embedding"]
-            for start in range(0, len(rows), _BATCH)
+            engine.run({name: rows[start : start + batch]})["embedding"]
+            for start in range(0, len(rows), batch)
         ]
     )
 
