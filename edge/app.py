@@ -8,7 +8,7 @@ until the loop comes by; a newer one replaces it there.
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from typing import Final
 
@@ -32,8 +32,7 @@ from edge.payloads import (
     utc,
 )
 from edge.pipeline import Pipeline
-from edge.prompts import PromptBank, compile_bank
-from edge.text import TextEncoder, Tokenizer
+from edge.prompts import PromptBank
 
 logger = logging.getLogger(__name__)
 
@@ -46,13 +45,19 @@ _PUBLISHER_STOP_S: Final = 3.0
 _HEALTHY: Final = {"streaming", "connecting", "ended"}
 
 
-def run(config: Config, stop: threading.Event, wake: threading.Event) -> None:
+def run(
+    config: Config,
+    stop: threading.Event,
+    wake: threading.Event,
+    on_delivered: Callable[[Message, float], None] | None = None,
+) -> None:
     """Watch the cameras until ``stop`` is set.
 
     Args:
         config: Checked configuration.
         stop: Ends the daemon.
         wake: Set it after ``stop``; the cameras set it for each sample.
+        on_delivered: Told of each acknowledged message, as by ``Publisher``.
 
     Raises:
         ModelError: The bundle is not usable.
@@ -78,7 +83,7 @@ def run(config: Config, stop: threading.Event, wake: threading.Event) -> None:
             bank,
             lambda camera, sequence: cameras[camera].snapshot(sequence),
         )
-        publisher = Publisher(config.mqtt, config.device.id, outbox)
+        publisher = Publisher(config.mqtt, config.device.id, outbox, on_delivered)
         daemon = Daemon(config, cameras, pipeline, outbox, publisher)
         daemon.serve(stop, wake)
 
@@ -90,18 +95,8 @@ def compile_prompts(config: Config, models: Models) -> PromptBank:
         ConfigError: A prompt cannot be used.
         ModelError: The text graph is not usable.
     """
-    bundle = models.bundle
-    spec = bundle.manifest.text
-    with models.open_text_engine() as engine:
-        encoder = TextEncoder(engine, Tokenizer(bundle.tokenizer(), spec), spec)
-        bank = compile_bank(
-            config.prompts,
-            spec.background if config.background is None else config.background,
-            encoder,
-            spec,
-            model_hash=bundle.hash,
-            axes=bundle.axes(),
-        )
+    with models.open_compiler() as compiler:
+        bank = compiler(config.prompts, config.background)
     for note in bank.notes:
         logger.warning("%s", note)
     return bank
@@ -190,7 +185,9 @@ class Daemon:
         """Report every camera, end the alerts of lost ones, say how the device does."""
         now = _now()
         self._put(self._pipeline.lost(now))
-        troubled = self._disk_error is not None or self._publisher.health().error is not None
+        # Without a connection nobody hears a status, and at its return the outage is over.
+        queue = self._publisher.health().error if self._publisher.connected else None
+        troubled = self._disk_error is not None or queue is not None
         for name, camera in self._cameras.items():
             health = camera.health()
             troubled = troubled or health.state not in _HEALTHY

@@ -62,6 +62,7 @@ def set_up_logging(level: int) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # FFmpeg's own chatter says nothing that our errors do not say better.
     logging.getLogger("libav").setLevel(logging.CRITICAL)
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
 
 def main() -> None:

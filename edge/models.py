@@ -4,24 +4,26 @@ Letters in shapes: N pictures, K sentences, L tokens, D embedding.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle import Bundle
-from edge.config.models import EngineConfig
+from edge.config.models import EngineConfig, PromptConfig
 from edge.engines import Engine, EngineSettings, TensorSpec, open_engine
 from edge.engines.null import null_model
 from edge.engines.tensors import describe
 from edge.errors import EngineUnavailable, InferenceError, ModelError
 from edge.manifest import Manifest, Precision, Role
+from edge.prompts import PromptBank, compile_bank
 from edge.selftest import Report, check_image, check_text
+from edge.text import TextEncoder, Tokenizer
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +63,22 @@ class ImageEncoder:
         return embeddings
 
 
+class Compiler(Protocol):
+    """Sentences into a prompt bank, by an open text graph."""
+
+    def __call__(
+        self, prompts: Mapping[str, PromptConfig], background: Sequence[str] | None = None
+    ) -> PromptBank:
+        """Compile ``prompts`` by name against ``background``, or the bundle's where None.
+
+        Raises:
+            ConfigError: A prompt cannot be used.
+            ModelError: The text graph gives vectors without a direction.
+            InferenceError: The engine failed.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Models:
     """Both towers of a bundle on the engine of a configuration. Close it, or use ``with``.
@@ -98,6 +116,27 @@ class Models:
             yield engine
         finally:
             engine.close()
+
+    @contextmanager
+    def open_compiler(self) -> Iterator[Compiler]:
+        """Open the text graph to compile prompts with; errors as in ``open_text_engine``."""
+        bundle, spec, axes = self.bundle, self.bundle.manifest.text, self.bundle.axes()
+        with self.open_text_engine() as engine:
+            encoder = TextEncoder(engine, Tokenizer(bundle.tokenizer(), spec), spec)
+
+            def compile_prompts(
+                prompts: Mapping[str, PromptConfig], background: Sequence[str] | None = None
+            ) -> PromptBank:
+                return compile_bank(
+                    prompts,
+                    spec.background if background is None else background,
+                    encoder,
+                    spec,
+                    model_hash=bundle.hash,
+                    axes=axes,
+                )
+
+            yield compile_prompts
 
     def close(self) -> None:
         """Free the image engine. Closing twice is allowed."""

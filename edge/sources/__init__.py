@@ -8,7 +8,7 @@ from edge.errors import ConfigError
 from edge.redact import redact
 from edge.sources.base import Packet, Source, SourceSettings
 
-__all__ = ["SCHEMES", "Packet", "Source", "SourceSettings", "open_source"]
+__all__ = ["SCHEMES", "Packet", "Source", "SourceSettings", "is_live", "open_source"]
 
 # Opener: (url, settings, stop) -> Source. Imported only when asked for.
 SCHEMES = {
@@ -39,6 +39,15 @@ def open_source(
         url, settings or SourceSettings(), stop or Event()
     )
     return source
+
+
+def is_live(url: str) -> bool:
+    """Whether ``url`` is a camera, which never ends by itself; else a recording or a picture.
+
+    Raises:
+        ConfigError: Unknown scheme.
+    """
+    return _scheme(url) != "file"
 
 
 def _scheme(url: str) -> str:

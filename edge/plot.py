@@ -1,0 +1,81 @@
+"""Margins over time as a picture, for people. Needs the extra ``demo``."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import ConfigError
+
+_INCHES = (10.0, 4.5)
+_DPI = 120
+# Okabe and Ito's colours: told apart by everybody.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+def check_plot(path: Path) -> None:
+    """Say now what would keep ``plot_scores`` from writing ``path`` after all the work.
+
+    Raises:
+        ConfigError: matplotlib is not installed, or ``path`` cannot become a picture.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  an extra
+    except ImportError as exc:
+        raise ConfigError(
+            "a plot needs matplotlib, found none; install it with: "
+            "pip install 'camera-edge-runtime[demo]'"
+        ) from exc
+    kinds = FigureCanvasAgg.get_supported_filetypes()
+    if path.suffix.removeprefix(".").lower() not in kinds:
+        raise ConfigError(f"{path}: expected a picture such as scores.png, found {path.suffix!r}")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"{path}: expected an existing folder, found no {path.parent}")
+
+
+def plot_scores(
+    path: Path,
+    times: Sequence[float] | NDArray[np.floating],
+    scores: Mapping[str, Sequence[float] | NDArray[np.floating]],
+    threshold: float,
+    title: str,
+) -> None:
+    """Draw one line per prompt, and where the threshold lies.
+
+    Args:
+        path: Picture to write; its ending chooses the format.
+        times: Seconds.
+        scores: Margins by prompt, one for each time.
+        threshold: Margin from which a sample counts.
+        title: Above the plot.
+
+    Raises:
+        ConfigError: As ``check_plot``, or the file cannot be written.
+    """
+    check_plot(path)
+    from matplotlib.figure import Figure  # noqa: PLC0415  an extra
+
+    figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    for index, (prompt, margins) in enumerate(scores.items()):
+        colour = _COLOURS[index % len(_COLOURS)]
+        values = np.asarray(margins)
+        axes.plot(times, values, color=colour, linewidth=1.6, marker=".", label=prompt)
+        hits = values >= threshold
+        axes.fill_between(
+            times, threshold, values, where=hits, interpolate=True, color=colour, alpha=0.15
+        )
+    label = f"threshold {threshold:g}"
+    axes.axhline(threshold, color="#666666", linestyle="--", linewidth=1, label=label)
+    axes.set_title(title, loc="left")
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("margin")
+    axes.margins(x=0.01)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=min(len(scores) + 1, 4), frameon=False)
+    try:
+        figure.savefig(path)
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot write the plot: {exc.strerror}") from exc
