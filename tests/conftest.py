@@ -1,9 +1,29 @@
-"""Fixtures shared by all tests."""
+"""Fixtures shared by all tests: real footage, a real broker, a subscriber not ours, patience."""
 
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from hypothesis import settings
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from rich.progress import Progress
+
+from edge import paths
+from edge.config.models import MqttConfig
+from export.default_bundle import build
+from export.fetch import default_cache
 
 # A machine that is busy with something else must not fail a property.
 settings.register_profile("project", deadline=None)
@@ -12,9 +32,161 @@ settings.load_profile("project")
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "footage"
 
 
+MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+
+
 @pytest.fixture(scope="session")
 def footage() -> Path:
     """The directory of real clips, or a visible skip."""
     if not FOOTAGE.is_dir():
         pytest.skip(f"real footage not found: expected clips in {FOOTAGE}")
     return FOOTAGE
+
+
+class Eventually(Protocol):
+    def __call__(self, condition: Callable[[], object], what: str, seconds: float = 15) -> None: ...
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Eventually:
+    """Poll until a condition holds, or fail saying what did not happen."""
+
+    def wait(condition: Callable[[], object], what: str, seconds: float = 15) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"did not happen within {seconds} s: {what}"
+            time.sleep(0.005)
+
+    return wait
+
+
+@dataclass
+class Broker:
+    """Mosquitto. ``options`` are lines of its configuration; without a listener: plain TCP."""
+
+    directory: Path
+    options: list[str]
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "Broker":
+        lines = [f"listener {self.port} 127.0.0.1", "user root", *self.options]
+        if not any(line.startswith("allow_anonymous") for line in lines):
+            lines.append("allow_anonymous true")
+        config = self.directory / "mosquitto.conf"
+        config.write_text("\n".join(lines) + "\n")
+        with (self.directory / "mosquitto.log").open("ab") as log:
+            self.process = subprocess.Popen([MOSQUITTO, "-c", config, "-v"], stdout=log, stderr=log)
+        self._await_listener()
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is written to disk, nobody is told."""
+        if self.process:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+
+    def log(self) -> str:
+        return (self.directory / "mosquitto.log").read_text()
+
+    def config(self, **settings: object) -> MqttConfig:
+        return MqttConfig.model_validate({"host": "127.0.0.1", "port": self.port} | settings)
+
+    def _await_listener(self) -> None:
+        deadline = time.monotonic() + 10
+        while True:
+            with contextlib.suppress(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.01)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def make_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
+    """Brokers by their options; not started. A missing mosquitto is a visible skip."""
+    if MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed")
+    brokers: list[Broker] = []
+
+    def make(*options: str) -> Broker:
+        directory = tmp_path / f"broker{len(brokers)}"
+        directory.mkdir()
+        brokers.append(Broker(directory, list(options), free_port()))
+        return brokers[-1]
+
+    yield make
+    for broker in brokers:
+        broker.kill()
+
+
+@pytest.fixture
+def broker(make_broker: Callable[..., Broker]) -> Broker:
+    return make_broker().start()
+
+
+@dataclass
+class Heard:
+    topic: str
+    payload: bytes
+    retain: bool
+    properties: Properties | None
+
+
+@dataclass
+class Listener:
+    """An independent MQTT 5 subscriber with a session that outlives its connections."""
+
+    heard: list[Heard] = field(default_factory=list)
+    subscribed: threading.Event = field(default_factory=threading.Event)
+
+    def payloads(self, ending: str) -> list[bytes]:
+        return [message.payload for message in self.heard if message.topic.endswith(ending)]
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[..., Listener]]:
+    clients: list[mqtt.Client] = []
+
+    def start(port: int, topic_filter: str = "edge/#", **login: str) -> Listener:
+        listener = Listener()
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, "listener", protocol=MQTTProtocolVersion.MQTTv5
+        )
+        if login:
+            client.username_pw_set(login["username"], login["password"])
+        client.reconnect_delay_set(1, 1)
+        client.on_connect = lambda *_: client.subscribe(topic_filter, qos=1)
+        client.on_subscribe = lambda *_: listener.subscribed.set()
+        client.on_message = lambda _client, _data, message: listener.heard.append(
+            Heard(message.topic, message.payload, message.retain, message.properties)
+        )
+        session = Properties(PacketTypes.CONNECT)
+        session.SessionExpiryInterval = 3600
+        client.connect("127.0.0.1", port, clean_start=False, properties=session)
+        client.loop_start()
+        clients.append(client)
+        assert listener.subscribed.wait(10)
+        return listener
+
+    yield start
+    for client in clients:
+        client.disconnect()
+        client.loop_stop()
+
+
+@pytest.fixture(scope="session")
+def concepts_bundle() -> Path:
+    """The real default bundle, built where the tools look for it unless it is current there."""
+    out = paths.default_bundle()
+    if not build.is_current(out):
+        with Progress(disable=True) as progress:
+            build.build(out, default_cache(), progress)
+    return out

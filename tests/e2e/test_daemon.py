@@ -1,0 +1,196 @@
+"""The daemon's life: it starts without a broker, survives its cameras, ends in order."""
+
+import json
+import os
+import re
+import socket
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+from edge.testing import TestCamera
+from edge.testing.synthetic import write_clip
+
+# Every sample alerts, every alert ends with the next one: a burst that never stops.
+BURST = {
+    "burst": {
+        "text": "anything",
+        "negatives": "something quite different",
+        "threshold": -2,
+        "on": {"for": 1, "of": 1},
+        "update_every": "50ms",
+    }
+}
+PASSWORD = "c4nary-p4ss"
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clips") / "moving.mp4"
+    return write_clip(path, width=320, height=240, fps=10, seconds=3, gop=10)
+
+
+@pytest.fixture
+def sections(small_bundle):
+    """A configuration in which every sample counts; the engine is as small as can be."""
+
+    def make(port, url, **more):
+        return {
+            "bundle": str(small_bundle),
+            "mqtt": {"host": "127.0.0.1", "port": port, "keepalive": 5},
+            "prompts": BURST,
+            "cameras": {"yard": {"url": url, "sample": {"fps": 10}, "timeout": "1s"}},
+        } | more
+
+    return make
+
+
+def test_what_happened_while_the_broker_was_away_arrives_in_order(
+    sections, clip, run_daemon, make_broker, listen, eventually, alerts_of
+):
+    broker = make_broker()
+    with TestCamera({"yard": clip}) as camera:
+        daemon = run_daemon(**sections(broker.port, camera.url("yard")))
+        eventually(
+            lambda: daemon.log().count(" update: yard/burst") >= 5, "alerts without a broker"
+        )
+        broker.start()
+        listener = listen(broker.port)
+        eventually(lambda: len(alerts_of(listener)) >= 5, "alerts over MQTT")
+        assert daemon.terminate() == 0
+        eventually(lambda: alerts_of(listener, "end"), "the end of the alert")
+    alerts = alerts_of(listener)
+    assert [alert["type"] for alert in (alerts[0], alerts[-1])] == ["start", "end"]
+    assert len({alert["id"] for alert in alerts}) == 1
+    assert [a["at"] for a in alerts] == sorted(a["at"] for a in alerts)
+
+
+def test_sigterm_ends_within_five_seconds_and_loses_nothing(
+    sections, clip, run_daemon, broker, listen, eventually, alerts_of
+):
+    listener = listen(broker.port)
+    with TestCamera({"yard": clip}) as camera:
+        daemon = run_daemon(**sections(broker.port, camera.url("yard")))
+        eventually(lambda: len(alerts_of(listener)) >= 5, "alerts")
+        began = time.monotonic()
+        assert daemon.terminate() == 0
+        assert time.monotonic() - began < 5
+    committed = daemon.log().count("edge.app: alert ")
+    eventually(lambda: len(alerts_of(listener)) == committed, f"all {committed} alerts")
+    statuses = [payload.decode() for payload in listener.payloads("/status")]
+    assert statuses[-1] == "stopped"
+    assert "offline" not in statuses
+
+
+def test_a_lost_camera_degrades_the_device_ends_its_alert_and_comes_back(
+    sections, clip, run_daemon, broker, listen, eventually, alerts_of
+):
+    listener = listen(broker.port)
+
+    def status():
+        words = [payload.decode() for payload in listener.payloads("/status")]
+        return words[-1] if words else None
+
+    prompts = {"burst": BURST["burst"] | {"off_after": "1s"}}
+    with TestCamera({"yard": clip}) as camera:
+        run_daemon(**sections(broker.port, camera.url("yard"), prompts=prompts))
+        eventually(lambda: alerts_of(listener, "start"), "the first alert")
+        eventually(lambda: status() == "online", "online")
+        camera.power_off()
+        eventually(lambda: status() == "degraded", "degraded")
+        eventually(lambda: alerts_of(listener, "end"), "the end of the alert", 30)
+        camera.power_on()
+        eventually(lambda: len(alerts_of(listener, "start")) == 2, "the next alert", 40)
+        eventually(lambda: status() == "online", "online again")
+
+
+def test_state_tells_how_a_camera_does(sections, clip, run_daemon, broker, listen, eventually):
+    listener = listen(broker.port)
+    with TestCamera({"yard": clip}) as camera:
+        run_daemon(**sections(broker.port, camera.url("yard")))
+        states = lambda: [json.loads(payload) for payload in listener.payloads("/state")]  # noqa: E731
+        eventually(lambda: states() and states()[-1]["samples"] > 5, "samples in the state")
+    newest = states()[-1]
+    assert newest["state"] in {"streaming", "stalled", "retrying"}
+    assert set(newest["scores"]) == {"burst"}
+    assert newest["lag_s"] < 5
+
+
+def test_a_wrong_password_is_told_without_the_password(
+    sections, clip, run_daemon, broker, listen, eventually
+):
+    listener = listen(broker.port, "#")
+    with TestCamera({"yard": clip}, user="viewer", password=PASSWORD + "-right") as camera:
+        url = camera.url("yard", password=PASSWORD)
+        environment = {"YARD_PASSWORD": PASSWORD}
+        daemon = run_daemon(
+            environment,
+            **sections(broker.port, url.replace(PASSWORD, "${YARD_PASSWORD}")),
+        )
+        eventually(lambda: "refused" in b"".join(listener.payloads("/state")).decode(), "refusal")
+        assert daemon.terminate() == 0
+    heard = b"".join(message.payload for message in listener.heard).decode(errors="replace")
+    assert PASSWORD not in heard + daemon.log()
+    assert "401" in daemon.log()
+
+
+def test_systemd_hears_ready_watchdog_and_stopping(
+    sections, clip, run_daemon, broker, tmp_path, eventually
+):
+    heard = []
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(str(tmp_path / "notify"))
+
+    def collect():
+        while (word := manager.recv(100).decode()) != "bye":
+            heard.append(word)
+
+    collector = threading.Thread(target=collect)
+    collector.start()
+    environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"}
+    with TestCamera({"yard": clip}) as camera:
+        daemon = run_daemon(environment, **sections(broker.port, camera.url("yard")))
+        eventually(lambda: heard.count("WATCHDOG=1") >= 2, "two pings of the watchdog")
+        daemon.terminate()
+    manager_address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+        last.sendto(b"bye", manager_address)
+    collector.join()
+    manager.close()
+    assert heard[0] == "READY=1"
+    assert heard[-1] == "STOPPING=1"
+
+
+KILLS = int(os.environ.get("EDGE_KILLS", "6"))
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_of_a_burst_loses_no_committed_alert(
+    sections, clip, run_daemon, broker, listen, eventually, alerts_of
+):
+    """What the log says was committed is heard by an independent subscriber, each time.
+
+    The control that must lose, an outbox that deletes too early, is in test_crash.py.
+    """
+    listener = listen(broker.port)
+    committed = Counter()
+
+    def messages_of(daemon):
+        return Counter(re.findall(r"edge.app: alert (\S+) ", daemon.log()))
+
+    def heard():
+        return Counter(a["id"] for a in {a["at"]: a for a in alerts_of(listener)}.values())
+
+    with TestCamera({"yard": clip}) as camera:
+        for kill in range(KILLS):
+            daemon = run_daemon(**sections(broker.port, camera.url("yard")))
+            enough = 5 + 3 * kill % 7
+            eventually(lambda d=daemon, n=enough: messages_of(d).total() > n, "a burst")
+            daemon.kill()
+            committed += messages_of(daemon)
+        last = run_daemon(**sections(broker.port, camera.url("yard")))
+        eventually(lambda: not committed - heard(), "every committed alert")
+        eventually(lambda: messages_of(last), "a daemon that is well after all that")
+    assert len(committed) == KILLS
