@@ -17,6 +17,8 @@ from edge.commands import alerts, check, demo, run, score
 from edge.errors import EdgeError
 from edge.redact import RedactFilter, redact
 
+_LONG_RUNNING = {"run", "demo"}
+
 app = typer.Typer(
     help="Camera video in, zero-shot alerts over MQTT out.",
     no_args_is_help=True,
@@ -38,6 +40,7 @@ def _version(*, wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     *,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log details.")] = False,
     _: Annotated[
@@ -46,7 +49,9 @@ def _options(
     ] = False,
 ) -> None:
     """Camera video in, zero-shot alerts over MQTT out."""
-    set_up_logging(logging.DEBUG if verbose else logging.INFO)
+    # Tools print their result; only what runs on has something to tell on the way.
+    usual = logging.INFO if context.invoked_subcommand in _LONG_RUNNING else logging.WARNING
+    set_up_logging(logging.DEBUG if verbose else usual)
 
 
 def set_up_logging(level: int) -> None:

@@ -117,10 +117,9 @@ def _rules(prompts: Sequence[str], negatives: Sequence[str]) -> dict[str, Prompt
         try:
             rules[prompt] = PromptConfig(text=(prompt,), negatives=tuple(negatives))
         except ValidationError as exc:
-            problem = exc.errors()[0]
+            where = "negative" if exc.errors()[0]["loc"][0] == "negatives" else "prompt"
             raise ConfigError(
-                f"prompt {prompt!r}, {problem['loc'][0]}: {problem['msg']}; describe what the "
-                "camera sees"
+                f"{where}: expected a sentence, found none; describe what the camera sees"
             ) from None
     return rules
 
