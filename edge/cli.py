@@ -17,8 +17,6 @@ from edge.commands import alerts, check, demo, run, score
 from edge.errors import EdgeError
 from edge.redact import RedactFilter, redact
 
-_LONG_RUNNING = {"run", "demo"}
-
 app = typer.Typer(
     help="Camera video in, zero-shot alerts over MQTT out.",
     no_args_is_help=True,
@@ -49,8 +47,8 @@ def _options(
     ] = False,
 ) -> None:
     """Camera video in, zero-shot alerts over MQTT out."""
-    # Tools print their result; only what runs on has something to tell on the way.
-    usual = logging.INFO if context.invoked_subcommand in _LONG_RUNNING else logging.WARNING
+    # Tools print their result; only the daemon has something to tell on the way.
+    usual = logging.INFO if context.invoked_subcommand == "run" else logging.WARNING
     set_up_logging(logging.DEBUG if verbose else usual)
 
 

@@ -14,3 +14,8 @@ def default_bundle() -> Path:
     if named:
         return Path(named)
     return Path(platformdirs.user_data_dir("edge")) / "bundles" / "concepts"
+
+
+def default_clip() -> Path:
+    """Where ``edge-export footage`` puts the street clip of ``edge demo``."""
+    return Path(platformdirs.user_data_dir("edge")) / "footage" / "street.mp4"

