@@ -3,12 +3,14 @@
 Letters in shapes: K texts, L tokens, D embedding.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
-import tokenizers
+from kitoken import Kitoken
 from numpy.typing import NDArray
 
 from edge.engines.base import Engine
@@ -26,15 +28,16 @@ class Tokenizer:
             ModelError: The bytes are not a Hugging Face tokenizer file.
         """
         try:
-            self._tokenizer = tokenizers.Tokenizer.from_buffer(tokenizer_json)
-        except ValueError as exc:
+            document = json.loads(tokenizer_json)
+            # The file may ask to cut and to fill up: a cut sentence would alert for something else.
+            plain = document | {"truncation": None, "padding": None, "post_processor": None}
+            self._tokenizer = Kitoken.from_tokenizers(json.dumps(plain).encode())
+            self._first, self._last = _frame(document.get("post_processor"))
+        except (ValueError, TypeError, KeyError, AttributeError) as exc:
             raise ModelError(
                 f"expected a Hugging Face tokenizer.json in the bundle, found something else "
                 f"({exc}): build the bundle again"
             ) from exc
-        # The file may ask for both; a cut sentence would alert for something else.
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
         self._spec = spec
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.int64]:
@@ -57,13 +60,34 @@ class Tokenizer:
             text.encode()
         except UnicodeEncodeError as exc:
             raise ConfigError(f"expected Unicode text, found {text!a}") from exc
-        ids: list[int] = self._tokenizer.encode(text).ids
+        # Words that look like special tokens ("[SEP]") stay words: prompts come from outside.
+        ids = [*self._first, *self._tokenizer.encode(text), *self._last]
         allowed = self._spec.context_length
         if len(ids) > allowed:
             raise ConfigError(
                 f"expected at most {allowed} tokens, found {len(ids)} in {text!r}: shorten the text"
             )
         return ids
+
+
+def _frame(post_processor: Mapping[str, Any] | None) -> tuple[list[int], list[int]]:
+    """The special tokens that the tokenizer file puts before and after a single sentence.
+
+    Raises:
+        ValueError: A post-processor that is not known here.
+    """
+    match post_processor:
+        case None | {"type": "ByteLevel"}:
+            return [], []
+        case {"type": "BertProcessing" | "RobertaProcessing", "cls": [_, first], "sep": [_, last]}:
+            return [first], [last]
+        case {"type": "TemplateProcessing", "single": pieces, "special_tokens": tokens}:
+            names = [piece.get("SpecialToken", {}).get("id") for piece in pieces]
+            ids = [[] if name is None else tokens[name]["ids"] for name in names]
+            sentence = names.index(None)
+            return [*chain(*ids[:sentence])], [*chain(*ids[sentence:])]
+        case _:
+            raise ValueError(f"unknown post_processor {post_processor!r:.80}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -119,8 +119,9 @@ def _model(
 def tiny_tokenizer() -> bytes:
     """Split at blanks; five words."""
     vocabulary = {word: index for index, word in enumerate(WORDS)}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))  # noqa: S106
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106
+    tokenizer.add_special_tokens(["[UNK]"])
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     text: str = tokenizer.to_str()
     return text.encode()
 

@@ -1,6 +1,10 @@
+import json
+
 import numpy as np
 import pytest
+import tokenizers
 
+from edge.bundle import open_bundle
 from edge.engines.base import TensorSpec
 from edge.errors import ConfigError, ModelError
 from edge.text import TextEncoder, Tokenizer, unit_rows
@@ -93,3 +97,71 @@ def test_a_graph_that_is_no_text_tower_is_a_model_error(
 def test_a_vector_that_points_nowhere_is_a_model_error(bad):
     with pytest.raises(ModelError, match="direction"):
         unit_rows(np.array([[1.0, 0.0], [bad, 0.0]]))
+
+
+SENTENCES = [
+    "a person climbs the fence",
+    "Someone's dog, off its leash!",
+    "un piéton près de la clôture",
+    "Ein Mann klettert über den Zaun.",
+    "一个人爬过围栏",
+    "사람이 담을 넘는다",
+    "человек лезет через забор",
+    "a 2.5-ton truck (white) @ gate #3 & 50% load",
+    "tokenization   of\tunusual\nspacing",
+    "supercalifragilisticexpialidocious",
+    "🚒 at the gate",
+]
+
+
+@pytest.mark.bundle
+def test_token_ids_are_those_of_the_reference_tokenizer(concepts_bundle):
+    """The reference is Hugging Face's own, which the device does without (ADR on tokenizers)."""
+    bundle = open_bundle(concepts_bundle)
+    reference = tokenizers.Tokenizer.from_buffer(bundle.tokenizer())
+    reference.no_padding()
+    reference.no_truncation()
+    spec = bundle.manifest.text
+    texts = [*SENTENCES, *(axis.removeprefix("imagenet:") for axis in bundle.axes())]
+    rows = Tokenizer(bundle.tokenizer(), spec).encode(texts)
+    for text, row in zip(texts, rows.tolist(), strict=True):
+        ids = reference.encode(text).ids
+        assert row == ids + [spec.pad_id] * (spec.context_length - len(ids)), text
+
+
+def test_words_that_look_like_special_tokens_stay_words(tokenizer_json, spec):
+    (row,) = Tokenizer(tokenizer_json, spec).encode(["a [SEP] dog"]).tolist()
+    assert row.count(3) == 1
+
+
+def test_an_unknown_post_processor_is_refused(tokenizer_json, spec):
+    document = json.loads(tokenizer_json) | {"post_processor": {"type": "Surprise"}}
+    with pytest.raises(ModelError, match="Surprise"):
+        Tokenizer(json.dumps(document).encode(), spec)
+
+
+@pytest.mark.parametrize(
+    ("post_processor", "expected"),
+    [
+        (None, ([], [])),
+        ({"type": "ByteLevel", "add_prefix_space": True}, ([], [])),
+        ({"type": "RobertaProcessing", "sep": ["</s>", 7], "cls": ["<s>", 6]}, ([6], [7])),
+        ({"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]}, ([2], [3])),
+        (
+            {
+                "type": "TemplateProcessing",
+                "single": [{"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "</s>"}}],
+                "special_tokens": {"</s>": {"id": "</s>", "ids": [1], "tokens": ["</s>"]}},
+            },
+            ([], [1]),
+        ),
+    ],
+)
+def test_special_tokens_stand_where_each_kind_of_file_puts_them(
+    tokenizer_json, spec, post_processor, expected
+):
+    document = json.loads(tokenizer_json) | {"post_processor": post_processor}
+    first, last = expected
+    (row,) = Tokenizer(json.dumps(document).encode(), spec).encode(["dog"]).tolist()
+    assert row[: len(first)] == first
+    assert [number for number in row[len(first) + 1 :] if number != spec.pad_id] == last
