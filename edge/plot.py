@@ -67,7 +67,7 @@ def plot_scores(
             times, threshold, values, where=hits, interpolate=True, color=colour, alpha=0.15
         )
     label = f"threshold {threshold:g}"
-    axes.axhline(threshold, color="#666666", linestyle="--", linewidth=1, label=label)
+    axes.axhline(threshold, color="#666666", linestyle="--", linewidth=1.2, label=label)
     axes.set_title(title, loc="left")
     axes.set_xlabel("seconds")
     axes.set_ylabel("margin")
