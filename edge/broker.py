@@ -188,6 +188,7 @@ class Connection:
             happened = events.get(sock.fileno(), 0)
             if buffered or happened & ~select.POLLOUT:
                 self._client.loop_read()
+                _acknowledge_at_once(sock)
             if happened & select.POLLOUT:
                 self._client.loop_write()
             self._client.loop_misc()
@@ -298,3 +299,14 @@ class Connection:
     def _on_log(self, _client: Any, _data: Any, level: int, text: str) -> None:
         if level == LogLevel.MQTT_LOG_ERR:
             self._detail = text
+
+
+def _acknowledge_at_once(sock: object) -> None:
+    """Send the TCP ack of what was just read; the kernel forgets the wish, so after each read.
+
+    A broker that leaves Nagle's algorithm on, as mosquitto does, holds the PUBACK of a frame's
+    second message back until the TCP ack of the first, which the kernel delays. Measured on
+    loopback, alert and embedding of a frame: 42 ms to the last PUBACK, 1 ms with this.
+    """
+    if isinstance(sock, socket.socket) and sock.fileno() >= 0:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
