@@ -38,7 +38,7 @@ class Watch:
     def __init__(self, rules: Mapping[str, Rule]) -> None:
         self._machines = {prompt: EventMachine(rule) for prompt, rule in rules.items()}
         self._sentences: dict[str, str] = {}
-        self._gap_s = max(rule.gap_s for rule in rules.values())
+        self._gap_s = max((rule.gap_s for rule in rules.values()), default=0.0)
         self._last_at: float | None = None
         self.margins: dict[str, float] = {}
 

@@ -1,0 +1,160 @@
+"""Samples to messages, with an encoder that says what it is told."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from edge.config.models import Config
+from edge.embedding import decode_embedding
+from edge.errors import InferenceError
+from edge.frame import Arrival, Sample
+from edge.manifest import Decision
+from edge.payloads import ModelRef
+from edge.pipeline import Pipeline
+from edge.prompts import CompiledPrompt, PromptBank
+
+JPEG = b"\xff\xd8 a picture"
+MODEL = ModelRef(id="m", hash="h", precision="int8")
+# Axis 0 is the prompt, axis 1 the background.
+HIT, MISS = (1.0, 0.0), (0.0, 1.0)
+
+
+def bank(sentence="a cat"):
+    prompt = CompiledPrompt("cat", slice(0, 1), slice(1, 1), np.array([1]), None)
+    return PromptBank((prompt,), (sentence, "nothing"), np.eye(2, dtype=np.float32), (), sentence)
+
+
+def config(**sections):
+    settings = {
+        "device": {"id": "box"},
+        "bundle": "unused",
+        "mqtt": {"host": "localhost"},
+        "prompts": {"cat": {"text": "a cat", "on": {"for": 1, "of": 1}, "off_after": "1s"}},
+        "cameras": {name: {"url": "file:x.mp4"} for name in ("yard", "door")},
+    }
+    return Config.model_validate(settings | sections)
+
+
+class Encoder:
+    """Each picture's first pixel chooses its embedding; -1 fails."""
+
+    def encode(self, pixels):
+        marks = pixels[:, 0, 0, 0]
+        if (marks < 0).any():
+            raise InferenceError("told to fail")
+        return np.array([HIT if mark else MISS for mark in marks], np.float32)
+
+
+@pytest.fixture
+def make():
+    def make(settings=None, snapshot=JPEG):
+        pipeline = Pipeline(
+            settings or config(),
+            MODEL,
+            Decision(threshold=0.1, hysteresis=0.0),
+            Encoder(),
+            bank(),
+            lambda _camera, _sequence: snapshot,
+        )
+        sequence = iter(range(1000))
+
+        def feed(seconds, **cameras):
+            samples = [
+                Sample(name, next(sequence), arrival(seconds), np.full((3, 2, 2), mark, np.int8))
+                for name, mark in cameras.items()
+            ]
+            return pipeline.process(samples)
+
+        return SimpleNamespace(pipeline=pipeline, feed=feed)
+
+    return make
+
+
+def arrival(seconds):
+    return Arrival(wall=1_750_000_000.0 + seconds, monotonic=seconds, pts_s=seconds)
+
+
+def kinds(messages):
+    return [(message.camera, message.kind) for message in messages]
+
+
+def test_an_alert_comes_with_its_picture_and_names_its_topic(make):
+    alert, snapshot, _embedding = make().feed(0, yard=1)
+    payload = json.loads(alert.payload)
+    assert payload["snapshot"] == snapshot.topic
+    assert snapshot.payload == JPEG
+    assert payload["prompt"] == {"id": "cat", "text": "a cat"}
+    assert payload["type"] == "start"
+    assert payload["model"] == {"id": "m", "hash": "h", "precision": "int8"}
+
+
+def test_without_a_frame_the_alert_goes_out_without_a_picture(make):
+    messages = make(snapshot=None).feed(0, yard=1)
+    assert kinds(messages) == [("yard", "alert"), ("yard", "embedding")]
+    assert json.loads(messages[0].payload)["snapshot"] is None
+
+
+def test_pictures_can_be_switched_off(make):
+    messages = make(config(snapshots={"publish": False})).feed(0, yard=1)
+    assert ("yard", "snapshot") not in kinds(messages)
+
+
+def test_cameras_in_one_batch_keep_their_own_results(make):
+    messages = make().feed(0, yard=0, door=1)
+    assert [camera for camera, kind in kinds(messages) if kind == "alert"] == ["door"]
+    vectors = {
+        message.camera: decode_embedding(message.payload).vector.tolist()
+        for message in messages
+        if message.kind == "embedding"
+    }
+    assert vectors == {"yard": [0, 1], "door": [1, 0]}
+
+
+@pytest.mark.parametrize(
+    ("publish", "every", "expected"),
+    [
+        ("all", "0s", [0, 1, 2, 3, 4]),
+        ("all", "2s", [0, 2, 4]),
+        ("alerts", "0s", [2, 3]),
+        ("off", "0s", []),
+    ],
+)
+def test_embeddings_go_out_as_often_as_wanted(make, publish, every, expected):
+    settings = config(
+        embeddings={"publish": publish, "every": every},
+        prompts={"cat": {"text": "a cat", "on": {"for": 1, "of": 1}, "off_after": "0s"}},
+    )
+    run = make(settings)
+    published = [
+        second
+        for second, mark in enumerate([0, 0, 1, 1, 0])
+        if ("yard", "embedding") in kinds(run.feed(second, yard=mark))
+    ]
+    assert published == expected
+
+
+def test_the_bank_is_replaced_between_two_samples(make):
+    run = make()
+    run.pipeline.bank = bank("a lynx")
+    alert = run.feed(0, yard=1)[0]
+    assert json.loads(alert.payload)["prompt"]["text"] == "a lynx"
+
+
+def test_a_failed_batch_changes_no_state(make):
+    run = make()
+    run.feed(0, yard=1)
+    with pytest.raises(InferenceError):
+        run.feed(0.5, yard=-1)
+    assert ("yard", "alert") not in kinds(run.feed(0.6, yard=1))
+
+
+def test_finish_and_lost_end_what_runs(make):
+    run = make()
+    run.feed(0, yard=1, door=1)
+    run.feed(9, door=1)
+    ended = run.pipeline.lost(arrival(11))
+    assert [(m.camera, json.loads(m.payload)["type"]) for m in ended] == [("yard", "end")]
+    ended = run.pipeline.finish(arrival(12))
+    assert [(m.camera, json.loads(m.payload)["type"]) for m in ended] == [("door", "end")]
