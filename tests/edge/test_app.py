@@ -1,0 +1,177 @@
+"""The loop: what it does when a part of it is in trouble."""
+
+import contextlib
+import json
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edge import systemd
+from edge.app import Daemon
+from edge.camera import CameraHealth
+from edge.config.models import Config
+from edge.errors import InferenceError, OutboxError
+from edge.frame import Arrival, Sample
+from edge.mqtt import Publisher, Retry
+from edge.outbox import Outbox
+from edge.payloads import Message, Topics
+
+STREAMING = CameraHealth("streaming", 25.0, 2.0, 1, 0, 0, 0, 1_750_000_000.0, None)
+ALERT = {
+    "id": "01JX7ZK4Q8V5R2M9T6B3N0C1DE",
+    "type": "start",
+    "device": "box",
+    "camera": "yard",
+    "prompt": {"id": "cat", "text": "a cat"},
+    "score": 0.5,
+    "margin": 0.4,
+    "threshold": 0.1,
+    "started_at": "2025-06-14T09:31:07.250Z",
+    "at": "2025-06-14T09:31:07.250Z",
+    "model": {"id": "m", "hash": "h", "precision": "int8"},
+}
+
+
+class Camera:
+    """A worker that hands out what the test put into it."""
+
+    def __init__(self, name):
+        self.name = name
+        self.samples = []
+        self.now = STREAMING
+
+    def start(self):
+        pass
+
+    def take(self):
+        return self.samples.pop() if self.samples else None
+
+    def health(self):
+        return self.now
+
+    def snapshot(self, sequence):
+        return None
+
+    def stop(self, timeout_s):
+        return True
+
+
+class Line:
+    """A pipeline: one alert per sample; a sample of -1 fails."""
+
+    def process(self, samples):
+        if any(sample.pixels.min() < 0 for sample in samples):
+            raise InferenceError("told to fail")
+        topic = Topics("edge", "box").alert("yard")
+        payload = json.dumps(ALERT).encode()
+        return [Message(topic, payload, "alert", "yard", 1, False, "application/json")]
+
+    def lost(self, now):
+        return []
+
+    finish = lost
+
+    def margins_of(self, camera):
+        return {}
+
+    def lag_of(self, camera):
+        return None
+
+
+@pytest.fixture
+def serve(tmp_path, broker, listen, eventually):
+    """Run a daemon around one camera, a real outbox, a real publisher and a real broker."""
+    config = Config.model_validate(
+        {
+            "device": {"id": "box"},
+            "bundle": "unused",
+            "mqtt": {"host": "127.0.0.1", "port": broker.port},
+            "prompts": {"cat": {"text": "a cat"}},
+            "cameras": {"yard": {"url": "file:unused.mp4"}},
+        }
+    )
+    camera = Camera("yard")
+    stop, wake = threading.Event(), threading.Event()
+    with contextlib.ExitStack() as stack:
+        outbox = stack.enter_context(contextlib.closing(Outbox(tmp_path / "outbox.db", 1 << 20)))
+        publisher = Publisher(config.mqtt, "box", outbox, retry=Retry(first=0.05, most=0.2))
+        daemon = Daemon(config, {"yard": camera}, Line(), outbox, publisher)
+        thread = threading.Thread(target=daemon.serve, args=(stop, wake))
+
+        def end():
+            stop.set()
+            wake.set()
+            thread.join(10)
+            assert not thread.is_alive()
+
+        stack.callback(end)
+        listener = listen(broker.port)
+
+        def sample(mark=0):
+            at = Arrival(wall=1_750_000_000.0, monotonic=0.0, pts_s=None)
+            camera.samples.append(Sample("yard", 0, at, np.full((3, 2, 2), mark, np.int8)))
+            wake.set()
+
+        def start():
+            thread.start()
+            eventually(lambda: listener.payloads("/status"), "a status")
+            return camera, outbox, listener, sample
+
+        yield start
+
+
+def alerts(listener):
+    return listener.payloads("/alert")
+
+
+def test_without_a_disk_alerts_go_out_from_memory(serve, monkeypatch, eventually, caplog):
+    _camera, outbox, listener, sample = serve()
+
+    def full(_messages):
+        raise OutboxError("the disk is full")
+
+    monkeypatch.setattr(outbox, "put", full)
+    sample()
+    eventually(lambda: alerts(listener), "the alert")
+    eventually(lambda: b"degraded" in listener.payloads("/status"), "degraded")
+    assert "the disk is full; alerts go out from memory" in caplog.text
+    monkeypatch.undo()
+    sample()
+    eventually(lambda: len(alerts(listener)) == 2, "the next alert")
+    eventually(lambda: listener.payloads("/status")[-1] == b"online", "online again")
+
+
+def test_a_failed_batch_is_dropped_and_the_next_one_counts(serve, eventually, caplog):
+    _camera, _outbox, listener, sample = serve()
+    sample(mark=-1)
+    eventually(lambda: "batch 1 dropped: told to fail" in caplog.text, "the failure")
+    sample()
+    eventually(lambda: len(alerts(listener)) == 1, "the alert after it")
+
+
+def test_a_file_that_has_ended_is_no_trouble_but_a_refused_camera_is(serve, eventually):
+    camera, _outbox, listener, _sample = serve()
+    camera.now = replace(STREAMING, state="ended")
+    states = len(listener.payloads("/state"))
+    eventually(lambda: len(listener.payloads("/state")) > states + 1, "two more states")
+    assert b"degraded" not in listener.payloads("/status")
+    camera.now = replace(STREAMING, state="refused", error="401")
+    eventually(lambda: listener.payloads("/status")[-1] == b"degraded", "degraded")
+
+
+def test_the_watchdog_is_not_told_while_a_camera_worker_is_dead(serve, monkeypatch, eventually):
+    told = []
+    monkeypatch.setattr(systemd, "notify", told.append)
+    monkeypatch.setattr(systemd, "watchdog_interval", lambda: 0.05)
+    camera, _outbox, listener, _sample = serve()
+    states = lambda: len(listener.payloads("/state"))  # noqa: E731
+    eventually(lambda: states() > 2, "the loop turning")
+    before = states()
+    camera.now = replace(STREAMING, state="failed")
+    eventually(lambda: states() > before + 1, "the loop turning with a dead worker")
+    pings = told.count("WATCHDOG=1")
+    before = states()
+    eventually(lambda: states() > before + 1, "the loop turning on")
+    assert told.count("WATCHDOG=1") == pings
