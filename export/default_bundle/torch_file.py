@@ -3,12 +3,16 @@
 The layout is that of torch before 1.6 (``torch/serialization.py``, ``_legacy_save``): three small
 pickles (magic number, protocol, system facts), the state dict as a pickle whose tensors point to
 numbered storages, the list of storages as a pickle, then each storage as an int64 count and its raw
-bytes. A pickle can call any function it names; this reader knows four names and refuses the rest.
+bytes. A pickle can call any function it names; this reader knows four names, none of which can be
+changed from inside a pickle, and refuses the rest.
 """
 
 import io
+import math
 import pickle
+import pickletools
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,41 +26,44 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "FloatStorage": np.dtype("<f4"),
     "LongStorage": np.dtype("<i8"),
 }
+# Python allots a table for the highest number that a pickle gives to an object: eight bytes could
+# claim all memory. A state dict numbers a handful of objects per tensor.
+_MAX_MEMO = 1_000_000
+# What unpickling is documented to raise, and what odd contents lead to.
+_ODD = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, TypeError, ValueError),
+    pickle.UnpicklingError,
+)
 
 
+@dataclass(frozen=True, slots=True)
 class _Storage:
-    """A numbered run of numbers, filled in after the pickle that refers to it was read."""
+    """A numbered run of numbers; its values come after the pickle that refers to it."""
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self.dtype = dtype
-        self.values: NDArray[Any] = np.empty(0, dtype)
+    key: str
+    dtype: np.dtype[Any]
 
 
+@dataclass(frozen=True, slots=True)
 class _Tensor:
-    """A view into a storage: what torch's ``_rebuild_tensor_v2`` would make."""
+    """A view into a storage."""
 
-    def __init__(
-        self,
-        storage: _Storage,
-        offset: int,
-        shape: tuple[int, ...],
-        stride: tuple[int, ...],
-        *_: Any,
-    ) -> None:
-        self._storage, self._offset, self._shape, self._stride = storage, offset, shape, stride
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
 
-    def array(self, name: str) -> NDArray[Any]:
-        values = self._storage.values
-        last = self._offset + sum(
-            (extent - 1) * step for extent, step in zip(self._shape, self._stride, strict=True)
-        )
-        if self._offset < 0 or min(self._stride, default=0) < 0 or last >= len(values):
-            raise ModelError(f"Tensor {name} reaches value {last} of a storage of {len(values)}.")
-        strides = [step * values.itemsize for step in self._stride]
-        view = np.lib.stride_tricks.as_strided(
-            values[self._offset :], self._shape, strides, writeable=False
-        )
-        return np.ascontiguousarray(view)
+
+class _RebuildTensor:
+    """What torch calls ``_rebuild_tensor_v2``; without attributes, so a pickle cannot set any."""
+
+    __slots__ = ()
+
+    def __call__(self, storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> _Tensor:
+        numbers = (offset, *shape, *stride)
+        if not isinstance(storage, _Storage) or not all(type(n) is int for n in numbers):
+            raise ModelError("The weight file describes a tensor by other things than numbers.")
+        return _Tensor(storage, offset, tuple(shape), tuple(stride))
 
 
 class _Unpickler(pickle.Unpickler):
@@ -64,22 +71,21 @@ class _Unpickler(pickle.Unpickler):
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, encoding="latin-1")
-        self.storages: dict[str, _Storage] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _Tensor
+            return _RebuildTensor()
         if module == "torch" and name in _DTYPES:
             return name
         raise ModelError(f"The weight file asks for {module}.{name}: not a tensor; refused.")
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, storage_type, key, *_ = pid
-        if kind != "storage":
+        if kind != "storage" or not isinstance(key, str):
             raise ModelError(f"The weight file refers to a {kind!r}, expected a storage.")
-        return self.storages.setdefault(key, _Storage(_DTYPES[storage_type]))
+        return _Storage(key, _DTYPES[storage_type])
 
 
 def read_state_dict(data: bytes) -> dict[str, NDArray[Any]]:
@@ -90,17 +96,50 @@ def read_state_dict(data: bytes) -> dict[str, NDArray[Any]]:
     """
     file = io.BytesIO(data)
     try:
-        magic, protocol = _Unpickler(file).load(), _Unpickler(file).load()
-        if magic != _MAGIC or protocol != _PROTOCOL:
+        if (_load(file), _load(file)) != (_MAGIC, _PROTOCOL):
             raise ModelError("Expected a torch weight file of the format before 1.6.")
-        _Unpickler(file).load()  # byte order and integer sizes of the writer: little-endian since
-        reader = _Unpickler(file)
-        state = reader.load()
-        for key in _Unpickler(file).load():
-            storage = reader.storages[key]
-            count = int.from_bytes(file.read(8), "little")
-            raw = file.read(count * storage.dtype.itemsize)
-            storage.values = np.frombuffer(raw, storage.dtype, count)
-    except (pickle.UnpicklingError, EOFError, KeyError, ValueError, IndexError, TypeError) as exc:
+        _load(file)  # byte order and integer sizes of the writer: little-endian since
+        tensors = _tensors(_load(file))
+        dtypes = {tensor.storage.key: tensor.storage.dtype for tensor in tensors.values()}
+        storages = {key: _values(file, dtypes[key]) for key in _load(file)}
+        return {name: _array(name, tensor, storages) for name, tensor in tensors.items()}
+    except _ODD as exc:
         raise ModelError(f"The weight file is not a torch state dict: {exc}") from exc
-    return {name: tensor.array(name) for name, tensor in state.items()}
+
+
+def _load(file: io.BytesIO) -> Any:
+    start = file.tell()
+    for opcode, argument, _ in pickletools.genops(file):
+        if opcode.name == "LONG_BINPUT" and int(argument or 0) > _MAX_MEMO:
+            raise ModelError(f"The weight file numbers an object {argument}; refused.")
+    file.seek(start)
+    return _Unpickler(file).load()
+
+
+def _tensors(state: Any) -> dict[str, _Tensor]:
+    if not isinstance(state, OrderedDict) or not all(
+        isinstance(name, str) and isinstance(tensor, _Tensor) for name, tensor in state.items()
+    ):
+        raise ModelError("The weight file holds something else than tensors by name.")
+    return state
+
+
+def _values(file: io.BytesIO, dtype: np.dtype[Any]) -> NDArray[Any]:
+    count = int.from_bytes(file.read(8), "little")
+    return np.frombuffer(file.read(count * dtype.itemsize), dtype, count)
+
+
+def _array(name: str, tensor: _Tensor, storages: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    values = storages[tensor.storage.key]
+    first, shape, stride = tensor.offset, tensor.shape, tensor.stride
+    last = first + sum((extent - 1) * step for extent, step in zip(shape, stride, strict=True))
+    # A stride of zero would make much of little.
+    size = math.prod(shape)
+    if min((first, *shape, *stride)) < 0 or max(last + 1, size) > len(values):
+        raise ModelError(
+            f"Tensor {name} of {shape}, strides {stride} from {first} does not fit into a storage "
+            f"of {len(values)} values."
+        )
+    strides = [step * values.itemsize for step in stride]
+    view = np.lib.stride_tricks.as_strided(values[first:], shape, strides, writeable=False)
+    return np.ascontiguousarray(view).reshape(shape)
