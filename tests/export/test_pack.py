@@ -1,8 +1,10 @@
 """Writing bundles: deterministic, all at once, and only what a device accepts."""
 
+import errno
 import hashlib
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -107,10 +109,10 @@ def test_a_failure_leaves_the_old_bundle_and_no_rubbish(
     before = tiny_bundle(tmp_path / "bundle")
 
     def full_disk(path: Path, data: bytes) -> None:
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(pack, "_write", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(ModelError, match="expected to write a bundle there, found: No space"):
         tiny_bundle(tmp_path / "bundle")
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     assert open_bundle(tmp_path / "bundle").hash == before.hash
