@@ -104,7 +104,8 @@ def fetch(
 
 def _show(progress: Progress | None, package: Package, state: str) -> None:
     if progress:
-        progress.add_task(f"{package}: {state}", total=1, completed=1)
+        # Completed by an update, which also stops its clock.
+        progress.update(progress.add_task(f"{package}: {state}", total=1), completed=1)
 
 
 def _is_complete(home: Path, package: Package) -> bool:
