@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from export.default_bundle.concepts import NOTHING
+from export.default_bundle.concepts import CONCEPT_AXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,8 @@ class Loss:
         inputs: How many, and of what.
         mean_cosine: Of the whole embedding.
         min_cosine: The worst input.
-        mean_concept_cosine: Of the 1080 concept axes alone, without the rest that makes the vector
-            unit long and hides small evidence.
+        mean_concept_cosine: Of the 1080 concept axes alone, without those that make the vector
+            unit long and hide small evidence.
         min_concept_cosine: The worst input.
         top_concept_agreement: Share of inputs with the same strongest concept, 0..1.
     """
@@ -44,8 +44,8 @@ def image_embeddings(model: onnx.ModelProto, pixels: NDArray[np.int8]) -> NDArra
 def loss(inputs: str, found: NDArray[np.float32], reference: NDArray[np.float32]) -> Loss:
     """Compare embeddings float32 [M,D] row by row."""
     whole = _cosines(found, reference)
-    concepts = _cosines(found[:, :NOTHING], reference[:, :NOTHING])
-    top = found[:, :NOTHING].argmax(1) == reference[:, :NOTHING].argmax(1)
+    concepts = _cosines(found[:, :CONCEPT_AXES], reference[:, :CONCEPT_AXES])
+    top = found[:, :CONCEPT_AXES].argmax(1) == reference[:, :CONCEPT_AXES].argmax(1)
     return Loss(
         inputs=f"{len(found)} {inputs}",
         mean_cosine=round(float(whole.mean()), 5),

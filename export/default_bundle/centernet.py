@@ -38,19 +38,24 @@ def read_graph_model(topology: bytes, weights: bytes) -> GraphModel:
     """Parse ``centernet.json`` and ``centernet.bin``.
 
     Raises:
-        ModelError: The two do not belong together.
+        ModelError: They are something else, or do not belong together.
     """
-    document = json.loads(topology)
     constants: dict[str, NDArray[Any]] = {}
     offset = 0
-    for entry in (w for group in document["weightsManifest"] for w in group["weights"]):
-        stored = entry.get("quantization", {}).get("dtype", entry["dtype"])
-        values = np.frombuffer(weights, np.dtype(stored), math.prod(entry["shape"]), offset)
-        offset += values.nbytes
-        constants[entry["name"]] = values.reshape(entry["shape"]).astype(entry["dtype"])
+    try:
+        document = json.loads(topology)
+        for entry in (w for group in document["weightsManifest"] for w in group["weights"]):
+            stored = entry.get("quantization", {}).get("dtype", entry["dtype"])
+            values = np.frombuffer(weights, np.dtype(stored), math.prod(entry["shape"]), offset)
+            offset += values.nbytes
+            constants[entry["name"]] = values.reshape(entry["shape"]).astype(entry["dtype"])
+        nodes = {node["name"]: node for node in document["modelTopology"]["node"]}
+    except (KeyError, TypeError, ValueError) as exc:
+        raise ModelError(
+            f"CenterNet: expected a TensorFlow.js graph and its weights, found: {exc!r}"
+        ) from exc
     if offset != len(weights):
         raise ModelError(f"CenterNet weights: the graph uses {offset} bytes, found {len(weights)}.")
-    nodes = {node["name"]: node for node in document["modelTopology"]["node"]}
     return GraphModel(nodes, constants)
 
 
@@ -134,11 +139,11 @@ class _Converter:
     def _pad_pixels(self, value: str, pads: tuple[int, int, int, int]) -> str:
         top, left, bottom, right = pads
         amounts = self._graph.constant(
-            "pixels.pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
+            "entry.pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
         )
-        black = self._graph.constant("pixels.black", np.array(-128, np.int8))
-        padded = self._graph.node("Pad", "pixels.pad", [value, amounts, black])
-        return self._graph.node("Cast", "pixels", [padded], to=TensorProto.FLOAT)
+        black = self._graph.constant("entry.black", np.array(-128, np.int8))
+        padded = self._graph.node("Pad", "entry.padded", [value, amounts, black])
+        return self._graph.node("Cast", "entry.float", [padded], to=TensorProto.FLOAT)
 
     def placeholder(self, _name: str, _node: dict[str, Any], _inputs: list[str]) -> str:
         self._extent[self._pixels] = self._size
@@ -169,7 +174,7 @@ class _Converter:
         return self._keep(self._graph.node("Concat", name, values, axis=1), values)
 
     def upsample(self, name: str, _node: dict[str, Any], inputs: list[str]) -> str:
-        # The target size is computed by the original graph; it always doubles. TensorFlow's
+        # The graph has the target sizes for 512 x 512 as constants; they double. TensorFlow's
         # half_pixel_centers=False, align_corners=False is ONNX's "asymmetric".
         value = self.value(inputs[0])
         scales = self._graph.constant(f"{name}.scales", np.array([1, 1, 2, 2], np.float32))

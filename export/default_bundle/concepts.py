@@ -1,13 +1,15 @@
 """The axes of the concept space and the sentences that lead to them.
 
 Axes, in order: 80 COCO concepts (from the detector, supported by the classifier), 1000 ImageNet
-classes, ``nothing`` (what an image leaves unexplained) and ``unexpressed`` (what a sentence means
-beyond the concepts; no image ever has it).
+classes, ``nothing`` (the evidence that counts for nothing; every image has it), ``unexplained``
+(what an image shows beyond its evidence; no sentence means it) and ``unexpressed`` (what a sentence
+means beyond the concepts; no image shows it).
 """
 
 import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,25 +19,19 @@ from edge.errors import ModelError
 
 COCO_AXES = 80
 IMAGENET_AXES = 1000
-NOTHING = COCO_AXES + IMAGENET_AXES
-UNEXPRESSED = NOTHING + 1
+CONCEPT_AXES = COCO_AXES + IMAGENET_AXES
+NOTHING = CONCEPT_AXES
+UNEXPLAINED = NOTHING + 1
+UNEXPRESSED = UNEXPLAINED + 1
 DIM = UNEXPRESSED + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A sentence that means one axis.
-
-    Attributes:
-        text: The sentence.
-        axis: Index of the axis.
-        counts: Whether closeness to it counts as coverage. A place does not: "a forklift in a
-            room" is not covered by "a sink in a room".
-    """
+    """A sentence that means one axis."""
 
     text: str
     axis: int
-    counts: bool = True
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,8 @@ class Concepts:
 
     Attributes:
         axes: Name of each axis, ``DIM`` of them.
-        anchors: Those that count for coverage first.
+        anchors: Sentences of the concepts, of ``nothing``, and of what is known to be
+            ``unexpressed``.
         kinds: float32 [1000, 80]; 1 where an ImageNet class is a kind of a COCO concept. A class
             has at most one.
     """
@@ -71,33 +68,33 @@ def load_concepts(synsets: str, lemmas: str) -> Concepts:
         *(concept["name"] for concept in ours["concept"]),
         *(f"imagenet:{name}" for name in names),
         "nothing",
+        "unexplained",
         "unexpressed",
     )
     if len(axes) != DIM:
         raise ModelError(f"Concepts: expected {DIM} axes, found {len(axes)}.")
-    people = [
-        Anchor(f"{actor} {action}", 0) for actor in ours["actors"] for action in ours["actions"]
-    ]
     anchors = (
         *(
             Anchor(text, axis)
             for axis, concept in enumerate(ours["concept"])
-            for text in (concept["name"], *concept.get("also", ()))
+            for text in _sentences(concept)
         ),
-        *people,
         *(
             Anchor(text, COCO_AXES + index)
             for index, synonyms in enumerate(words)
             for text in synonyms
         ),
         *(Anchor(text, NOTHING) for text in ours["nothing"]),
-        *(
-            Anchor(f"a {concept['name']} {context}", axis, counts=False)
-            for axis, concept in enumerate(ours["concept"])
-            for context in ours["contexts"]
-        ),
+        *(Anchor(text, UNEXPRESSED) for text in ours["gaps"]),
     )
     return Concepts(axes, anchors, _kinds(ours["concept"], names))
+
+
+def _sentences(concept: dict[str, Any]) -> list[str]:
+    name, others = concept["name"], concept.get("also", ())
+    scenes = product(concept.get("actors", ()), concept.get("actions", ()))
+    # Prompts say "a red car by the gate": nearer to "a car" than to the bare word (measured).
+    return [name, f"a {name}", *others, *map(" ".join, scenes)]
 
 
 def _lemmas(synsets: str, lemmas: str) -> list[list[str]]:
@@ -114,8 +111,11 @@ def _kinds(concepts: list[dict[str, Any]], names: list[str]) -> NDArray[np.float
     for axis, concept in enumerate(concepts):
         for kind in concept.get("kinds", ()):
             indices = [index for index, name in enumerate(names) if name == kind]
-            if not indices:
-                raise ModelError(f"Concepts: {concept['name']} lists {kind!r}: no ImageNet class.")
+            if len(indices) != 1:
+                raise ModelError(
+                    f"Concepts: {concept['name']} lists {kind!r}, expected one ImageNet class of "
+                    f"that name, found {len(indices)}."
+                )
             kinds[indices, axis] = 1
         for first, last in concept.get("kind_ranges", ()):
             kinds[int(first) : int(last) + 1, axis] = 1

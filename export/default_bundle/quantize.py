@@ -78,11 +78,12 @@ def quantize_classifier(model: onnx.ModelProto, frames: NDArray[np.int8]) -> onn
 @contextmanager
 def _without_advice() -> Iterator[None]:
     """Silence the quantizer's advice to fuse graphs, on the root logger: ours are fused."""
+    before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)
 
 
 def _becomes_int8(node: str) -> bool:

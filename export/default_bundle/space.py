@@ -1,35 +1,38 @@
 """Both ways into the concept space, as ONNX: a picture's evidence and a sentence's route.
 
-A unit vector of 1082 axes. The dot product of an image and a sentence is then a weighted sum of
+A unit vector of 1083 axes. The dot product of an image and a sentence is then a weighted sum of
 evidence, and the runtime cannot tell this space from CLIP's.
 
 Image. ``h`` is the detector's best heat per COCO class above a floor, ``p`` the classifier's
 probabilities, ``K`` the 1000 x 80 table of kinds (a cab is a car)::
 
     coco = 1 - (1 - h) (1 - p K)             either witness is enough (noisy or)
-    x = [coco, p],  x / max(1, |x|)          an image cannot show more than everything
-    nothing = sqrt(1 - |x|^2)                what is left unexplained; makes the vector unit long
+    x = [coco, p, FLOOR],  x / max(1, |x|)   an image cannot show more than everything
+    unexplained = sqrt(1 - |x|^2)            what is left; makes the vector unit long
 
-The last step is the asymmetric reduction of inner products to cosines (Bachrach et al., 2014):
-evidence keeps its size, where plain normalization would blow up the noise of an empty scene.
-Measured on six clips of fixed cameras: without ``p K`` the area under the ROC curve for "a
-vehicle" is 0.92, with it 0.98.
+The last two steps are the asymmetric reduction of inner products to cosines (Bachrach et al.,
+2014): evidence keeps its size, where plain normalization would blow up the noise of an empty scene.
+``FLOOR`` sits on the axis ``nothing``, which background prompts mean. So in every scene, empty or
+crowded, a margin of zero is evidence of ``FLOOR``. Measured on six clips of fixed cameras: without
+``p K`` the area under the ROC curve for "a vehicle" is 0.92, with it 0.98.
 
 Sentence. An attention over anchor sentences, values are axes::
 
-    w = softmax((q . anchors) / T + bias),  t = unit(w V),  c = clamp((coverage - 0.3) / 0.3)
+    w = softmax((q . anchors + bias) / T),  t = unit(w V),  c = clamp((coverage - 0.3) / 0.3)
     embedding = c t, the rest of the unit length goes to "unexpressed"
 
-``nothing`` itself gets only ``FLOOR`` of an image's unexplained rest, so a background prompt
-scores about ``FLOOR`` and a margin of zero means evidence of ``FLOOR``. A sentence that the
-concepts do not cover claims less: at a coverage of 0.3 nothing at all.
+A sentence that the concepts do not cover claims less: at a coverage of 0.3 nothing at all.
+
+Measured on 337 prompts of known meaning, 300 of them a thing in a place: 98 % lead to the right
+axis first, and it gets a weight of 0.94 on average. 40 prompts that no axis shows ("smoke", "a leak
+in the ceiling") claim 0.22 on average; without the anchors of known gaps it was 0.41.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from export.default_bundle.concepts import COCO_AXES, DIM, NOTHING, UNEXPRESSED, Concepts
+from export.default_bundle.concepts import COCO_AXES, DIM, UNEXPRESSED, Concepts
 from export.default_bundle.graph import Graph
 
 # Heat of 0.1 is what the detector says of empty scenes (median of the best class on five clips).
@@ -52,7 +55,7 @@ def image_embedding(graph: Graph, heat: str, logits: str, concepts: Concepts) ->
         concepts: For the table of kinds.
 
     Returns:
-        Value name, float [N,1082], rows of unit length.
+        Value name, float [N,1083], rows of unit length.
     """
     one = graph.constant("one", np.array(1, np.float32))
     peak = graph.node("Flatten", "peak", [graph.node("GlobalMaxPool", "peak.map", [heat])])
@@ -66,15 +69,22 @@ def image_embedding(graph: Graph, heat: str, logits: str, concepts: Concepts) ->
     both = graph.node("Mul", "both", [seen, supported])
     either = graph.node("Add", "either.sum", [seen, supported])
     coco = graph.node("Sub", "either", [either, both])
-    evidence = graph.node("Concat", "evidence", [coco, classes], axis=1)
+    concrete = graph.node("Concat", "concrete", [coco, classes], axis=1)
+    evidence = _append(graph, "evidence", concrete, FLOOR)
     square = graph.node("ReduceSumSquare", "square", [evidence], axes=[1], keepdims=1)
     divisor = graph.node("Sqrt", "divisor", [graph.node("Max", "square.high", [square, one])])
     bounded = graph.node("Div", "bounded", [evidence, divisor])
     rest = graph.node("Sub", "rest", [one, graph.node("Min", "square.low", [square, one])])
-    nothing = graph.node("Sqrt", "nothing", [rest])
-    zero = graph.constant("zero", np.array(0, np.float32))
-    unexpressed = graph.node("Mul", "unexpressed", [nothing, zero])
-    return graph.node("Concat", "embedding", [bounded, nothing, unexpressed], axis=1)
+    unexplained = graph.node("Sqrt", "unexplained", [rest])
+    shown = graph.node("Concat", "shown", [bounded, unexplained], axis=1)
+    return _append(graph, "embedding", shown, 0)
+
+
+def _append(graph: Graph, name: str, rows: str, value: float) -> str:
+    """Add a column of ``value`` to ``rows`` [N,C]."""
+    column = graph.constant(f"{name}.column", np.array([0, 0, 0, 1], np.int64))
+    filling = graph.constant(f"{name}.filling", np.array(value, np.float32))
+    return graph.node("Pad", name, [rows, column, filling])
 
 
 def text_embedding(
@@ -89,12 +99,13 @@ def text_embedding(
         anchors: float32 [A,384], the tower's embedding of each anchor.
 
     Returns:
-        Value names of the embedding, float [K,1082], rows of unit length, and of the coverage,
-        float [K]: the cosine to the nearest anchor that counts.
+        Value names of the embedding, float [K,1083], rows of unit length, and of the coverage,
+        float [K], 0..1.
     """
-    counting = sum(anchor.counts for anchor in concepts.anchors)
+    axes = np.array([anchor.axis for anchor in concepts.anchors])
+    gaps = axes == UNEXPRESSED
     # The mean direction is what all short English phrases share; without it cosines are honest.
-    centre = anchors[:counting].mean(0)
+    centre = anchors[~gaps].mean(0)
     keys = anchors - centre
     keys /= np.linalg.norm(keys, axis=1, keepdims=True)
     shifted = graph.node("Sub", "shifted", [sentence, graph.constant("centre", centre)])
@@ -102,38 +113,33 @@ def text_embedding(
     stored = graph.constant("anchors.fp16", keys.T.astype(np.float16))
     table = graph.node("Cast", "anchors", [stored], to=TensorProto.FLOAT)
     cosine = graph.node("MatMul", "cosine", [query, table])  # [K,A]
-    coverage = _coverage(graph, cosine, counting)
+    coverage = _coverage(graph, cosine, gaps)
     temperature = graph.constant("temperature", np.array(TEMPERATURE, np.float32))
-    bias = np.array(
-        [COCO_BIAS if anchor.axis < COCO_AXES else 0.0 for anchor in concepts.anchors], np.float32
-    )
+    bias = np.where(axes < COCO_AXES, COCO_BIAS, 0).astype(np.float32)
     biased = graph.node("Add", "biased", [cosine, graph.constant("bias", bias)])
     scaled = graph.node("Div", "scaled", [biased, temperature])
     weights = graph.node("Softmax", "weights", [scaled], axis=-1)
-    stored = graph.constant("values.fp16", _values(concepts).astype(np.float16))
-    values = graph.node("Cast", "values", [stored], to=TensorProto.FLOAT)
+    one_hot = graph.constant("values.int8", (axes[:, None] == np.arange(DIM)).astype(np.int8))
+    values = graph.node("Cast", "values", [one_hot], to=TensorProto.FLOAT)
     routed = graph.node("MatMul", "routed", [weights, values])
     unit = graph.node("LpNormalization", "route", [routed], axis=1, p=2)
     return _claim(graph, unit, coverage), coverage
 
 
-def _values(concepts: Concepts) -> NDArray[np.float32]:
-    """float32 [A,1082]: the axis of each anchor; "nothing" mostly means what is unexpressed."""
-    values = np.zeros((len(concepts.anchors), DIM), np.float32)
-    for row, anchor in zip(values, concepts.anchors, strict=True):
-        row[anchor.axis] = 1
-        if anchor.axis == NOTHING:
-            row[NOTHING], row[UNEXPRESSED] = FLOOR, np.sqrt(1 - FLOOR**2)
-    return values
+def _coverage(graph: Graph, cosine: str, gaps: NDArray[np.bool_]) -> str:
+    """Cosine to the nearest anchor; where a gap is nearer, less by as much as it is nearer."""
+    concept, gap = (
+        graph.node("ReduceMax", f"nearest.{name}", [_columns(graph, name, cosine, chosen)],
+                   axes=[1], keepdims=0)
+        for name, chosen in (("concept", ~gaps), ("gap", gaps))
+    )  # fmt: skip
+    excess = graph.node("Relu", "gap.excess", [graph.node("Sub", "gap.nearer", [gap, concept])])
+    return graph.clip("coverage", graph.node("Sub", "covered", [concept, excess]), 0, 1)
 
 
-def _coverage(graph: Graph, cosine: str, counting: int) -> str:
-    first, last, axis = (
-        graph.constant(f"counting.{name}", np.array([value], np.int64))
-        for name, value in (("first", 0), ("last", counting), ("axis", 1))
-    )
-    counted = graph.node("Slice", "counted", [cosine, first, last, axis])
-    return graph.node("ReduceMax", "coverage", [counted], axes=[1], keepdims=0)
+def _columns(graph: Graph, name: str, rows: str, chosen: NDArray[np.bool_]) -> str:
+    indices = graph.constant(f"{name}.columns", np.flatnonzero(chosen))
+    return graph.node("Gather", f"{name}.cosine", [rows, indices], axis=1)
 
 
 def _claim(graph: Graph, unit: str, coverage: str) -> str:

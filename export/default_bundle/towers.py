@@ -25,7 +25,7 @@ CLASSIFIER, DETECTOR = "classifier", "detector"
 def image_graph(
     weights: Weights, detector: centernet.GraphModel, concepts: Concepts
 ) -> onnx.ModelProto:
-    """Return int8 ``pixels`` [N,3,288,512] -> float ``embedding`` [N,1082]."""
+    """Return int8 ``pixels`` [N,3,288,512] -> float ``embedding`` [N,1083]."""
     graph = Graph()
     with graph.scope(DETECTOR):
         heat = centernet.heat_map(graph, detector, "pixels", SIZE)
@@ -51,7 +51,7 @@ def sentence_graph(weights: Weights) -> onnx.ModelProto:
 def text_graph(
     weights: Weights, concepts: Concepts, anchors: NDArray[np.float32], stored: DTypeLike
 ) -> onnx.ModelProto:
-    """Return int64 ``input_ids`` [K,L] -> float ``embedding`` [K,1082], ``coverage`` [K].
+    """Return int64 ``input_ids`` [K,L] -> float ``embedding`` [K,1083], ``coverage`` [K].
 
     Args:
         weights: Of MiniLM.
