@@ -1,0 +1,196 @@
+"""From a camera's packets to the broker: what each stage costs, and the whole path by its engine.
+
+Every prompt alerts on every frame and every embedding is published, the most that one frame can
+cause.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.broker import Address
+from benchmarks.path import Pair, PathResult, compare
+from benchmarks.scene import CAMERA, bench_config
+from benchmarks.stages import Line, StageResult, Video, publishing, time_stages
+from edge.app import OUTBOX, compile_prompts, model_ref
+from edge.bundle import Bundle
+from edge.config.models import EngineConfig
+from edge.decode import Frame
+from edge.frame import Sample
+from edge.models import Models, open_models
+from edge.outbox import Outbox
+from edge.pipeline import Pipeline
+from edge.preprocess import Preprocessor
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSettings:
+    """What is measured, and how often.
+
+    Attributes:
+        source: Path or URL, possibly with a password.
+        fps: Frames a second that are kept.
+        frames: Kept frames that count.
+        warmup: Kept frames before them that do not; the same at the start of each round.
+        rounds: Of the comparison with the bare engine.
+        iterations: Pairs of calls in each round that count.
+        prompts: Sentences.
+    """
+
+    source: str
+    fps: float
+    frames: int
+    warmup: int
+    rounds: int
+    iterations: int
+    prompts: tuple[str, ...]
+    engine: EngineConfig
+
+    @property
+    def steps(self) -> int:
+        """How often ``measure`` reports progress."""
+        return self.warmup + self.frames + self.rounds
+
+
+@dataclass(frozen=True, slots=True)
+class EngineUsed:
+    """Which engine ran: runtime and device as it says itself, and how its golden test went."""
+
+    engine: str
+    runtime: str
+    device: str
+    precision: str
+    threads: int
+    mean_cosine: float | None
+    min_cosine: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What the stages' core time comes to. Computed, not run.
+
+    Attributes:
+        bottleneck: The stage that takes most of a core.
+        cores_per_camera: At the fps of this run.
+        cameras_per_core: With nothing else on that core.
+    """
+
+    bottleneck: str
+    cores_per_camera: float
+    cameras_per_core: float
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineResults:
+    """The stages in the order of the data, and what follows from them."""
+
+    video: Video
+    engine: EngineUsed
+    broker: str | None
+    frames: int
+    stages: tuple[StageResult, ...]
+    core_ms: float
+    path: PathResult
+    outlook: Outlook
+
+
+def measure(
+    bundle: Bundle,
+    settings: PipelineSettings,
+    broker: Address | None,
+    state_dir: Path,
+    progress: Callable[[], None],
+) -> PipelineResults:
+    """Time the stages on a file or a camera, then the whole path against the bare engine.
+
+    Args:
+        bundle: The model.
+        settings: What, how often.
+        broker: Where to publish; None leaves that stage out.
+        state_dir: Where the outbox lies; its disk decides what a commit costs.
+        progress: Called after each kept frame and each round.
+
+    Raises:
+        EdgeError: From the stages, as they raise it in the daemon.
+    """
+    config = bench_config(
+        bundle, settings.source, settings.fps, settings.prompts, settings.engine, broker, state_dir
+    )
+    with ExitStack() as stack:
+        models = stack.enter_context(open_models(bundle, config.engine))
+        bank = compile_prompts(config, models)
+        reference, decision = model_ref(bundle, models), bundle.manifest.decision
+        outbox = stack.enter_context(
+            closing(Outbox(config.state_dir / OUTBOX, config.outbox.max_bytes))
+        )
+        line = Line(
+            Preprocessor(bundle.manifest.image),
+            Pipeline(config, reference, decision, models.image, bank),
+            outbox,
+            None if broker is None else stack.enter_context(publishing(config, outbox)),
+        )
+        video, stages, pictures = time_stages(
+            line,
+            settings.source,
+            settings.fps,
+            warmup=settings.warmup,
+            frames=settings.frames,
+            progress=progress,
+        )
+        path = compare(
+            [_pair(line, models, frame) for frame in pictures],
+            rounds=settings.rounds,
+            warmup=settings.warmup,
+            iterations=settings.iterations,
+            progress=progress,
+        )
+        core_ms = sum(stage.core_ms for stage in stages)
+        return PipelineResults(
+            video=video,
+            engine=_engine_used(models),
+            broker=None if broker is None else broker.software,
+            frames=settings.frames,
+            stages=stages,
+            core_ms=core_ms,
+            path=path,
+            outlook=_outlook(stages, core_ms, settings.fps),
+        )
+
+
+def _pair(line: Line, models: Models, frame: Frame) -> Pair:
+    pixels = line.preprocess(frame.picture)[None]
+
+    def path() -> NDArray[np.float32]:
+        sample = Sample(CAMERA, 0, frame.arrival, line.preprocess(frame.picture))
+        return line.pipeline.embed([sample])
+
+    def engine() -> NDArray[np.float32]:
+        return models.image.engine.run({"pixels": pixels})["embedding"]
+
+    return Pair(path, engine)
+
+
+def _engine_used(models: Models) -> EngineUsed:
+    engine, report = models.image.engine, models.image.report
+    return EngineUsed(
+        engine=models.kind,
+        runtime=engine.runtime,
+        device=engine.device,
+        precision=models.image.precision,
+        threads=models.settings.threads,
+        mean_cosine=report.mean_cosine if report else None,
+        min_cosine=report.min_cosine if report else None,
+    )
+
+
+def _outlook(stages: Sequence[StageResult], core_ms: float, fps: float) -> Outlook:
+    cores = core_ms / 1000 * fps
+    return Outlook(
+        bottleneck=max(stages, key=lambda stage: stage.core_ms).stage,
+        cores_per_camera=cores,
+        cameras_per_core=1 / cores,
+    )

@@ -1,0 +1,158 @@
+"""Results as one JSON document, and the same as tables for people."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from benchmarks.machine import Machine, Memory
+from edge.redact import redact
+
+SCHEMA = "edge-bench/1"
+_DIGITS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class BundleUsed:
+    """Which model; ``hash`` stands for every byte of it."""
+
+    name: str
+    model: str
+    revision: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a reader needs to repeat a run.
+
+    Attributes:
+        bench: ``model`` or ``pipeline``.
+        at: UTC, ISO 8601.
+        commit: Of the checkout, ``+`` behind it when files differ; None outside of one.
+        load_before: Load average, before and after: who else was on the machine.
+        memory: Of the bench's own process, at the end.
+    """
+
+    bench: str
+    at: str
+    commit: str | None
+    machine: Machine
+    load_before: tuple[float, float, float]
+    load_after: tuple[float, float, float]
+    versions: dict[str, str]
+    bundle: BundleUsed
+    memory: Memory
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One table; the first column is words, the others are numbers."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def to_json(header: Header, settings: Any, results: dict[str, Any]) -> str:
+    """Return the document; no password survives in it.
+
+    Args:
+        header: As it is.
+        settings: A dataclass.
+        results: Dataclasses by name.
+    """
+    document = {
+        "schema": SCHEMA,
+        **asdict(header),
+        "settings": asdict(settings),
+        "results": {
+            name: asdict(result) if result is not None else None for name, result in results.items()
+        },
+    }
+    return redact(json.dumps(_rounded(document), indent=1, allow_nan=False))
+
+
+def head(header: Header, facts: dict[str, str]) -> Section:
+    """The run itself, ``facts`` after what every run has."""
+    machine, memory = header.machine, header.memory
+    governor = f", governor {machine.governor}" if machine.governor else ""
+    lines = {
+        "machine": f"{machine.cpu}, {machine.cores} cores, {machine.memory_mb} MB{governor}",
+        "system": f"{machine.kernel} {machine.architecture}",
+        "load": f"{_words(header.load_before)} before, {_words(header.load_after)} after",
+        "versions": ", ".join(f"{name} {version}" for name, version in header.versions.items()),
+        "bundle": f"{header.bundle.name} {header.bundle.revision}, {header.bundle.hash[:12]}",
+        "commit": header.commit or "not in a checkout",
+        "at": header.at,
+        **facts,
+        "memory": f"{memory.now_mb:.0f} MB now, {memory.peak_mb:.0f} MB at most",
+    }
+    return Section(f"edge-bench {header.bench}", ("", ""), tuple(lines.items()))
+
+
+def show(console: Console, sections: Sequence[Section]) -> None:
+    """Print tables for a terminal."""
+    for section in sections:
+        console.print(f"\n[bold]{escape(section.title)}[/]")
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            show_header=any(section.columns),
+            pad_edge=False,
+            collapse_padding=True,
+        )
+        for index, column in enumerate(section.columns):
+            words = index == 0 or not any(section.columns)
+            table.add_column(
+                column,
+                justify="left" if words else "right",
+                overflow="fold",
+                no_wrap=any(section.columns),
+            )
+        for row in section.rows:
+            table.add_row(*map(escape, row), style="red" if "FAILED" in row else None)
+        console.print(table)
+        for note in section.notes:
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def to_markdown(sections: Sequence[Section]) -> str:
+    """Return the same tables for a document."""
+    return "\n\n".join(_markdown(section) for section in sections) + "\n"
+
+
+def milliseconds(value: float) -> str:
+    """Three figures or so."""
+    return f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+
+
+def _markdown(section: Section) -> str:
+    align = ["---", *("---:" if any(section.columns) else "---" for _ in section.columns[1:])]
+    lines = [section.columns, tuple(align), *section.rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n\n".join([f"### {section.title}", table, *section.notes])
+
+
+def _words(load: tuple[float, float, float]) -> str:
+    return " ".join(f"{value:.2f}" for value in load)
+
+
+def _rounded(value: Any) -> Any:
+    """Plain values, floats to what a clock can tell."""
+    match value:
+        case float():
+            return round(value, _DIGITS)
+        case dict():
+            return {key: _rounded(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_rounded(item) for item in value]
+        case BaseModel():
+            return value.model_dump()
+    return value

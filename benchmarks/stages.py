@@ -1,0 +1,222 @@
+"""Edge's stages in a row, each timed.
+
+One thread does everything, one frame after the other: no two stages overlap, and the core time of
+each is known.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.scene import CAMERA
+from benchmarks.statistics import quantiles
+from benchmarks.stopwatch import Lap, Stopwatch
+from edge.config.models import Config
+from edge.decode import Decoder, Frame, kept_frames
+from edge.errors import PublishError, SourceError
+from edge.frame import Sample
+from edge.mqtt import Publisher
+from edge.outbox import Outbox
+from edge.payloads import Message
+from edge.pipeline import Pipeline
+from edge.preprocess import Preprocessor
+from edge.redact import redact
+from edge.sampler import Sampler
+from edge.scores import margins
+from edge.sources import Packet, SourceSettings, is_live, open_source
+
+PERCENTS = (50, 95, 99)
+
+# Frames kept for what is measured afterwards.
+_KEPT = 8
+_CONNECT_S = 10.0
+_PUBACK_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """What came in.
+
+    Attributes:
+        source: Without credentials.
+        fps: Frames a second, as the stream says; None where it does not.
+        keyframes_only: Whether the sampler found keyframes alone to be enough.
+    """
+
+    source: str
+    codec: str
+    width: int
+    height: int
+    fps: float | None
+    keyframes_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """One stage, per kept frame.
+
+    Attributes:
+        ms: Quantiles of its time on the wall; None where that is waiting for a camera.
+        core_ms: On all cores together, the mean.
+    """
+
+    stage: str
+    ms: dict[str, float] | None
+    core_ms: float
+
+
+class Acknowledgements:
+    """Lets the measuring thread wait for the broker."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._missing = 0
+
+    def note(self, _message: Message, _at: float) -> None:
+        with self._changed:
+            self._missing -= 1
+            self._changed.notify()
+
+    def wait_for(self, messages: int) -> None:
+        """Wait for so many more.
+
+        Raises:
+            PublishError: They do not come.
+        """
+        with self._changed:
+            self._missing += messages
+            if not self._changed.wait_for(lambda: self._missing <= 0, _PUBACK_S):
+                raise PublishError(
+                    f"the broker left {self._missing} messages unacknowledged for {_PUBACK_S:g} s"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Edge's stages behind the decoder."""
+
+    preprocess: Preprocessor
+    pipeline: Pipeline
+    outbox: Outbox
+    acknowledgements: Acknowledgements | None
+
+    def bring(self, frame: Frame, sequence: int, watch: Stopwatch) -> None:
+        """Bring one frame to the broker, or as far as there is a line."""
+        pipeline = self.pipeline
+        with watch.stage("preprocess"):
+            pixels = self.preprocess(frame.picture)
+        samples = [Sample(CAMERA, sequence, frame.arrival, pixels)]
+        with watch.stage("engine", core=time.process_time_ns):
+            embeddings = pipeline.embed(samples)
+        with watch.stage("scores"):
+            scores = margins(pipeline.bank, embeddings)
+        with watch.stage("events"):
+            happenings = pipeline.decide(pipeline.bank, samples, embeddings, scores)
+        with watch.stage("payload"):
+            messages = pipeline.report(samples, embeddings, happenings)
+        with watch.stage("outbox"):
+            self.outbox.put(messages)
+        if self.acknowledgements is not None:
+            with watch.stage("mqtt", core=time.process_time_ns):
+                self.acknowledgements.wait_for(len(messages))
+
+
+@contextmanager
+def publishing(config: Config, outbox: Outbox) -> Iterator[Acknowledgements]:
+    """Run a publisher that is connected.
+
+    Raises:
+        PublishError: The broker cannot be reached.
+    """
+    acknowledgements = Acknowledgements()
+    publisher = Publisher(config.mqtt, config.device.id, outbox, acknowledgements.note)
+    publisher.start()
+    try:
+        deadline = time.monotonic() + _CONNECT_S
+        while not publisher.connected:
+            if time.monotonic() > deadline:
+                raise PublishError(publisher.health().error or "the broker does not answer")
+            time.sleep(0.01)
+        yield acknowledgements
+    finally:
+        publisher.stop()
+
+
+def time_stages(
+    line: Line,
+    url: str,
+    fps: float,
+    *,
+    warmup: int,
+    frames: int,
+    progress: Callable[[], None],
+) -> tuple[Video, tuple[StageResult, ...], list[Frame]]:
+    """Bring frames of a file or camera down the line.
+
+    Args:
+        line: Used by this thread only.
+        url: A file starts again as often as it must.
+        fps: Frames a second that are kept.
+        warmup: Kept frames that do not count.
+        frames: Kept frames that count.
+        progress: Called after each kept frame.
+
+    Returns:
+        What came in, what each stage took, and the last few frames.
+
+    Raises:
+        EdgeError: From the stages, as they raise it in the daemon.
+    """
+    watch = Stopwatch()
+    pictures: list[Frame] = []
+    with open_source(url, SourceSettings(loop=True)) as source:
+        decoder, sampler = Decoder(source.stream), Sampler(fps)
+        kept = kept_frames(_demuxed(source.packets(), watch), decoder, sampler)
+        for sequence in range(warmup + frames):
+            with watch.stage("decode"):
+                frame = next(kept, None)
+            if frame is None:
+                raise SourceError(f"{redact(url)} ended after {sequence} kept frames")
+            line.bring(frame, sequence, watch)
+            watch.end_frame()
+            pictures = [*pictures[1 - _KEPT :], frame]
+            progress()
+        stream = source.stream
+        video = Video(
+            source=redact(url),
+            codec=stream.codec_context.name,
+            width=stream.codec_context.width,
+            height=stream.codec_context.height,
+            fps=float(stream.average_rate) if stream.average_rate else None,
+            keyframes_only=sampler.keyframes_only,
+        )
+    waiting = {"demux"} if is_live(url) else set()
+    return video, _summary(watch.frames[warmup:], waiting), pictures
+
+
+def _demuxed(packets: Iterator[Packet], watch: Stopwatch) -> Iterator[Packet]:
+    while True:
+        with watch.stage("demux"):
+            packet = next(packets, None)
+        if packet is None:
+            return
+        yield packet
+
+
+def _summary(frames: Sequence[dict[str, Lap]], waiting: set[str]) -> tuple[StageResult, ...]:
+    # The decoder asks for packets, so its lap begins first; the data's way is the other one.
+    names = sorted(frames[0], key=lambda name: name != "demux")
+    return tuple(
+        StageResult(
+            stage=name,
+            ms=None
+            if name in waiting
+            else quantiles([laps[name].wall_ms for laps in frames], PERCENTS),
+            core_ms=float(np.mean([laps[name].core_ms for laps in frames])),
+        )
+        for name in names
+    )
