@@ -222,11 +222,14 @@ class Publisher:
             while not self._time_is_up():
                 self._send_unsent(delivery)
                 self._advance(delivery)
-                if self._stopping.is_set() and delivery.idle:
-                    break
-                connection.poll(_TICK_S, self._wake)
+                parting = self._stopping.is_set() and delivery.idle
+                if not parting:
+                    connection.poll(_TICK_S, self._wake)
+                # What was put before the stop has set the wake too.
                 if self._wake.clear():
                     delivery.look_again()
+                elif parting:
+                    break
             self._part(connection, delivery)
         except PublishError:
             delivery.broken()

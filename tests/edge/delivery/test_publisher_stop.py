@@ -1,0 +1,40 @@
+"""Stopping: what was put before ``stop`` goes out before "stopped"."""
+
+import contextlib
+import threading
+
+from edge.mqtt import Publisher
+from edge.outbox import Outbox
+
+
+class Interrupted(Outbox):
+    """Does something in the middle of the publisher's next deletion."""
+
+    then = None
+
+    def delete(self, seqs, *, dropped):
+        super().delete(seqs, dropped=dropped)
+        if self.then:
+            then, self.then = self.then, None
+            then()
+
+
+def test_a_message_put_just_before_the_stop_is_sent(broker, listen, message, tmp_path, eventually):
+    listener = listen(broker.port)
+    with contextlib.closing(Interrupted(tmp_path / "outbox.db", 2**20)) as outbox:
+        publisher = Publisher(broker.config(), "box", outbox)
+        publisher.start()
+        eventually(lambda: listener.payloads("/status") == [b"online"], "the connection")
+        stopper = threading.Thread(target=publisher.stop)
+
+        def put_and_stop() -> None:
+            outbox.put([message("alert", 2)])
+            stopper.start()
+            assert publisher._stopping.wait(5)
+
+        outbox.then = put_and_stop
+        outbox.put([message("alert", 1)])
+        eventually(lambda: listener.payloads("/status")[-1:] == [b"stopped"], "the goodbye")
+        stopper.join()
+        assert listener.payloads("/alert") == [b"1", b"2"]
+        assert outbox.pending(10) == []
