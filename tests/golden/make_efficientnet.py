@@ -17,6 +17,7 @@ import sys
 
 import numpy as np
 import torch
+from efficientnet_lite_pytorch import EfficientNet
 from pictures import picture
 
 SIZE = (288, 512)
@@ -24,8 +25,6 @@ SIZE = (288, 512)
 
 def main(checkpoint: str) -> None:
     with contextlib.redirect_stdout(io.StringIO()):  # the package prints its parameters
-        from efficientnet_lite_pytorch import EfficientNet
-
         network = EfficientNet.from_name("efficientnet-lite0", image_size=None)
     network.load_state_dict(torch.load(checkpoint, weights_only=True))
     network.eval().double()
