@@ -1,0 +1,64 @@
+# Two commands, each complete from a bare clone: `make demo` shows it, `make test` proves it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+export VIDEO URL PROMPT
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format clean
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo 'Options of demo: VIDEO=file, URL=rtsp://..., PROMPT="a sentence"'
+
+demo: $(VENV)/.demo ## Street footage over RTSP in, alerts over MQTT out
+	@$(BIN)/edge-export default >/dev/null
+	@$(BIN)/edge-export footage >/dev/null
+	@set --; \
+	[ -z "$$VIDEO" ] || set -- "$$@" --video "$$VIDEO"; \
+	[ -z "$$PROMPT" ] || set -- "$$@" --prompt "$$PROMPT"; \
+	[ -z "$$URL" ] || export EDGE_DEMO_URL="$$URL"; \
+	exec $(BIN)/edge demo "$$@"
+
+test: check ## All checks and all tests
+	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
+	@$(BIN)/edge-export default >/dev/null
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.test ## Lint, format and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+format: $(VENV)/.test ## Format the code and repair what ruff can
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+clean: ## Remove all that was made here
+	rm -rf $(VENV) demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	@echo 'installing into $(VENV), a minute or two'
+	@$(PIP) --editable '.[demo,openvino]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	@echo 'installing into $(VENV), a minute or two'
+	@$(PIP) --editable '.[dev,openvino,onnxruntime]'
+	@touch $@ $(VENV)/.demo
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "expected Python 3.11 or newer, found $$($(PYTHON) --version 2>&1);" \
+			'choose another one with: make PYTHON=python3.12 ...' >&2; exit 1; }
+	@$(call package,$(PYTHON) -c 'import ensurepip',python3-venv)
+	@$(PYTHON) -m venv $(VENV)
+
+# $(call package,COMMAND,PACKAGE): the Debian package, unless the command succeeds. Installed where
+# we may, named where we may not.
+package = $(1) >/dev/null 2>&1 || { \
+		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(2) >/dev/null; \
+	} || { echo 'expected the package $(2); install it with: sudo apt-get install $(2)' >&2; exit 1; }
