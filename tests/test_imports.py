@@ -1,0 +1,106 @@
+"""What may import what, read from the import statements themselves."""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# What a package must not import. The device has none of the workstation's tools.
+FORBIDDEN = {
+    "edge": {"export", "calibration", "benchmarks", "deploy", "tests", "torch", "onnx"},
+    "export": {"benchmarks", "deploy", "tests", "torch"},
+    "calibration": {"export", "benchmarks", "deploy", "tests", "torch"},
+    "benchmarks": {"deploy", "tests", "torch"},
+}
+# Where a distribution's name is not what is imported.
+IMPORT_NAMES = {"paho-mqtt": "paho", "python-ulid": "ulid", "pyyaml": "yaml"}
+# Not among the dependencies of a device, and where they may be imported all the same.
+EXTRAS = {
+    "openvino": "edge/engines",
+    "onnxruntime": "edge/engines",
+    "matplotlib": "edge/plot.py",
+    "amqtt": "edge/demo/broker.py",
+    "pydantic_core": "edge/config",  # comes with pydantic
+}
+
+
+def imported(source: str) -> set[str]:
+    """Top-level names of everything that ``source`` imports, wherever the statement stands."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=aliases):
+                names |= {alias.name for alias in aliases}
+            case ast.ImportFrom(module=str(module), level=0):
+                names.add(module)
+            case ast.ImportFrom(level=level) if level:
+                raise AssertionError("expected absolute imports, found a relative one")
+            case ast.Call(
+                func=ast.Name(id="__import__") | ast.Attribute(attr="import_module"),
+                args=[ast.Constant(value=str(module)), *_],
+            ):
+                names.add(module)
+    return {name.partition(".")[0] for name in names}
+
+
+def modules(package: str) -> Iterator[Path]:
+    yield from sorted((ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_imports_point_one_way(package):
+    paths = list(modules(package))
+    assert paths, f"no modules found in {ROOT / package}"
+    found = {
+        str(path.relative_to(ROOT)): sorted(wrong)
+        for path in paths
+        if (wrong := imported(path.read_text()) & FORBIDDEN[package])
+    }
+    assert found == {}
+
+
+def dependencies() -> set[str]:
+    """What a device installs, by the names that are imported."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {re.match(r"[\w-]+", line)[0].lower() for line in project["dependencies"]}
+    return {IMPORT_NAMES.get(name, name) for name in names}
+
+
+def test_edge_imports_only_what_a_device_has():
+    allowed = {"edge"} | dependencies() | set(sys.stdlib_module_names)
+    for path in modules("edge"):
+        where = str(path.relative_to(ROOT))
+        for name in imported(path.read_text()) - allowed:
+            assert name in EXTRAS, f"{where} imports {name}, no dependency of a device"
+            assert where.startswith(EXTRAS[name]), f"{where} imports {name}"
+
+
+def test_every_dependency_of_a_device_is_used():
+    used = set().union(*(imported(path.read_text()) for path in modules("edge")))
+    assert dependencies() - used == set()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import torch",
+        "import torch.nn as nn",
+        "from torch.nn import Linear",
+        "def late():\n    from torch import nn",
+        "if True:\n    import os, torch",
+        "import importlib\nimportlib.import_module('torch.nn')",
+        "__import__('torch')",
+    ],
+)
+def test_the_walk_finds_an_import_however_it_is_written(source):
+    assert "torch" in imported(source)
+
+
+def test_the_walk_takes_no_word_for_an_import():
+    assert imported("x = 'import torch'  # import onnx\nimport json") == {"json"}
