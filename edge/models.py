@@ -6,7 +6,7 @@ Letters in shapes: N pictures, K sentences, L tokens, D embedding.
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from types import TracebackType
 from typing import Protocol, Self
@@ -166,10 +166,7 @@ def open_models(bundle: Bundle, config: EngineConfig) -> Models:
     kind = _installed() if config.kind == "auto" else config.kind
     settings = EngineSettings(config.device, config.threads)
     precision = _image_precision(bundle, config)
-    # Who takes INT8 wants speed: the float rest of such a graph may run in bfloat16 then. Measured
-    # on a CPU with AMX: a third faster, cosine 0.9999; the self-test judges it.
-    fast = replace(settings, bfloat16=precision != "fp32")
-    engine = _open(bundle, "image", precision, kind, fast)
+    engine = _open(bundle, "image", precision, kind, settings)
     try:
         report = None
         if kind == "null":

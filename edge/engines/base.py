@@ -30,13 +30,10 @@ class EngineSettings:
         device: The runtime's own device word (``"CPU"``, ``"GPU"``). An engine that cannot get it
             raises ``EngineUnavailable``.
         threads: Inference threads; 0 leaves the choice to the runtime.
-        bfloat16: Float operations may run in bfloat16 where the device is faster at it. Otherwise
-            float32 stays float32.
     """
 
     device: str = "CPU"
     threads: int = 1
-    bfloat16: bool = False
 
 
 class Engine(Protocol):

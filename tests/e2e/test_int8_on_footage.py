@@ -1,0 +1,71 @@
+"""What INT8 costs on footage that neither built nor calibrated it, on both runtimes."""
+
+import numpy as np
+import pytest
+
+from calibration.frames import frames_of
+from edge.bundle import open_bundle
+from edge.engines import EngineSettings, open_engine
+from export.default_bundle.accuracy import loss
+
+CLIPS = ("bottle-detection", "car-detection", "people-door", "person-bicycle-car", "worker-zone")
+
+
+@pytest.fixture(scope="module")
+def frames(footage, concepts_bundle):
+    spec = open_bundle(concepts_bundle).manifest.image
+    return np.concatenate([frames_of(footage / f"{clip}.mp4", spec, fps=2) for clip in CLIPS])
+
+
+@pytest.fixture(scope="module")
+def embed(frames, concepts_bundle):
+    """Embeddings of all frames, by runtime and precision."""
+    bundle = open_bundle(concepts_bundle)
+
+    def embed(kind, precision):
+        settings = EngineSettings(threads=2)
+        engine = open_engine(kind, bundle.read("image", precision), settings)
+        try:
+            return np.concatenate(
+                [engine.run({"pixels": row[None]})["embedding"] for row in frames]
+            )
+        finally:
+            engine.close()
+
+    return embed
+
+
+@pytest.mark.slow
+@pytest.mark.bundle
+@pytest.mark.footage
+def test_int8_agrees_with_float_on_footage_it_has_not_seen(embed, capsys):
+    reference = embed("onnxruntime", "fp32")
+    rows = {
+        (kind, precision): loss("frames", embed(kind, precision), reference)
+        for kind in ("onnxruntime", "openvino")
+        for precision in ("fp32", "int8")
+    }
+    with capsys.disabled():
+        print("\n\n| runtime | precision | cosine mean | worst | concepts mean | worst | top-1 |")
+        print("|---|---|---|---|---|---|---|")
+        for (kind, precision), row in rows.items():
+            print(
+                f"| {kind} | {precision} | {row.mean_cosine:.4f} | {row.min_cosine:.4f} "
+                f"| {row.mean_concept_cosine:.4f} | {row.min_concept_cosine:.4f} "
+                f"| {row.top_concept_agreement:.1%} |"
+            )
+    for (_, precision), row in rows.items():
+        exact = precision == "fp32"
+        assert row.mean_cosine >= (0.9999 if exact else 0.99)
+        assert row.min_cosine >= (0.999 if exact else 0.96)
+        assert row.top_concept_agreement >= (0.99 if exact else 0.9)
+
+
+@pytest.mark.bundle
+@pytest.mark.footage
+def test_a_shuffled_answer_would_be_seen(embed):
+    """Negative control: embeddings of the wrong frames are far from these figures."""
+    reference = embed("onnxruntime", "fp32")
+    shuffled = loss("frames", np.roll(reference, 40, axis=0), reference)
+    assert shuffled.min_concept_cosine < 0.5
+    assert shuffled.top_concept_agreement < 0.9
