@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export VIDEO URL PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format clean
+.PHONY: help demo test footage check format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,11 @@ test: check ## All checks and all tests
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
 	@$(BIN)/edge-export default >/dev/null
 	@$(BIN)/python -m pytest
+
+footage: $(VENV)/.test ## Alerts against labels on real footage, as a table
+	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
+	@$(BIN)/edge-export default >/dev/null
+	@$(BIN)/python -m pytest -q tests/e2e/test_footage.py
 
 check: $(VENV)/.test ## Lint, format and types
 	@$(BIN)/ruff check

@@ -1,0 +1,87 @@
+"""What the front page says can be typed, loaded and followed."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+import edge.cli
+import export.cli
+from benchmarks import cli as bench
+from edge.config.load import load_config
+from edge.payloads import AlertPayload
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+COMMANDS = {"edge": edge.cli.app, "edge-export": export.cli.app, "edge-bench": bench.app}
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def typed() -> list[list[str]]:
+    """Every command behind a ``$``, split as a shell would."""
+    lines = [line for block in blocks("console") for line in block.splitlines()]
+    return [shlex.split(line.removeprefix("$"), comments=True) for line in lines]
+
+
+def parse(words: list[str]) -> None:
+    """Let the command line's own parser read them; nothing is run."""
+    command = typer.main.get_command(COMMANDS[words[0]])
+    with command.make_context(words[0], words[1:]) as context:
+        name, subcommand, rest = command.resolve_command(context, words[1:])
+        subcommand.make_context(name, rest, parent=context).close()
+
+
+@pytest.mark.parametrize("words", [w for w in typed() if w[0] in COMMANDS], ids=" ".join)
+def test_commands_can_be_typed(words):
+    parse(words)
+
+
+def test_the_parser_would_notice_a_wrong_option_and_a_wrong_command():
+    with pytest.raises(Exception, match="--nonsense"):
+        parse(["edge", "demo", "--nonsense"])
+    with pytest.raises(Exception, match="nonsense"):
+        parse(["edge", "nonsense"])
+
+
+def test_every_command_line_is_a_known_one():
+    others = {words[0] for words in typed()} - set(COMMANDS)
+    assert others == {"make", "pip"}
+
+
+def test_what_is_to_be_made_can_be_made():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    pages = "".join((ROOT / page).read_text() for page in PAGES)
+    named = {words[1] for words in typed() if words[0] == "make"}
+    named |= set(re.findall(r"`make ([a-z]+)[^`]*`", pages))
+    assert named >= {"demo", "test", "check"}
+    assert named - targets == set()
+
+
+def test_the_configuration_can_be_loaded(tmp_path):
+    (text,) = blocks("yaml")
+    path = tmp_path / "edge.yaml"
+    path.write_text(text)
+    config = load_config(path, {"MQTT_PASSWORD": "m-secret", "YARD_PASSWORD": "y-secret"})
+    assert config.cameras["yard"].url.get_secret_value().startswith("rtsp://viewer:y-secret@")
+
+
+def test_the_message_is_one_of_ours():
+    (text,) = blocks("json")
+    assert AlertPayload.model_validate_json(text).prompt.text == "a taxi"
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
+)
+def test_links_lead_somewhere(page):
+    path = ROOT / page
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text())
+    local = [target for target in targets if "://" not in target]
+    missing = [target for target in local if not (path.parent / target).exists()]
+    assert missing == []
