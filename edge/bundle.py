@@ -137,7 +137,10 @@ def open_bundle(path: Path) -> Bundle:
         directory = path.resolve(strict=True)
         found = {entry.name for entry in directory.iterdir()}
     except (OSError, RuntimeError) as exc:  # RuntimeError: a loop of links
-        raise ModelError(f"{path}: expected a bundle directory, found: {exc}") from exc
+        raise ModelError(
+            f"{path}: expected a bundle directory, found: {exc}. The default one is built with "
+            "`edge-export default`"
+        ) from exc
     if MANIFEST not in found:
         raise ModelError(
             f"{path}: expected a bundle with {MANIFEST}, found none; check the setting `bundle`, "

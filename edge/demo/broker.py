@@ -7,6 +7,7 @@ box (docs/adr/0007).
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from importlib.util import find_spec
 from types import TracebackType
@@ -39,9 +40,8 @@ class LocalBroker:
                 "Install it with: pip install 'camera-edge-runtime[demo]'"
             )
         self.port = 0
-        self._listening: Future[int] = Future()
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
+        self._listening: Future[tuple[int, Callable[[], object]]] = Future()
+        self._stop: Callable[[], object]
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
 
     def __enter__(self) -> Self:
@@ -50,7 +50,7 @@ class LocalBroker:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._thread.start()
         try:
-            self.port = self._listening.result(_START_S)
+            self.port, self._stop = self._listening.result(_START_S)
         except (OSError, TimeoutError) as exc:
             raise PublishError(f"the demo's broker did not start on {HOST}: {exc}") from exc
         return self
@@ -61,12 +61,11 @@ class LocalBroker:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
+        self._stop()
         self._thread.join(_STOP_S)
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
+        asyncio.run(self._serve())
 
     async def _serve(self) -> None:
         from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter  # noqa: PLC0415 extra
@@ -90,7 +89,9 @@ class LocalBroker:
         except OSError as exc:
             self._listening.set_exception(exc)
         else:
-            self._listening.set_result(server.sockets[0].getsockname()[1])
-            await self._stop.wait()
+            loop, stop = asyncio.get_running_loop(), asyncio.Event()
+            port = server.sockets[0].getsockname()[1]
+            self._listening.set_result((port, lambda: loop.call_soon_threadsafe(stop.set)))
+            await stop.wait()
             server.close()
         await broker.shutdown()
