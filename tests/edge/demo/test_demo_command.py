@@ -160,8 +160,9 @@ def test_the_password_of_a_camera_is_in_no_file_and_no_output(demo, clip, tmp_pa
         (["--bundle", "nowhere"], 3, "nowhere"),
     ],
 )
-def test_a_wrong_argument_is_a_message_and_an_exit_code(demo, arguments, code, words):
-    found, printed, err = said(demo(*arguments))
+def test_a_wrong_argument_is_a_message_and_an_exit_code(demo, clip, arguments, code, words):
+    own = [] if "--url" in arguments or "--video" in arguments else ["--video", clip]
+    found, printed, err = said(demo(*arguments, *own))
     assert (found, printed) == (code, "")
     assert words in err
     assert "Traceback" not in err
