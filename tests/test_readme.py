@@ -8,14 +8,14 @@ import pytest
 import typer
 
 import edge.cli
-import export.cli
+import export.commands
 from benchmarks import cli as bench
 from edge.config.load import load_config
 from edge.payloads import AlertPayload
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
-COMMANDS = {"edge": edge.cli.app, "edge-export": export.cli.app, "edge-bench": bench.app}
+COMMANDS = {"edge": edge.cli.app, "edge-export": export.commands.app, "edge-bench": bench.app}
 README = (ROOT / "README.md").read_text()
 
 

@@ -96,3 +96,23 @@ def test_footage_is_the_pinned_clip(concepts_bundle: Path, member, tmp_path: Pat
     refused = edge_export("footage", "--offline", "--out", clip / "below", **NO_NETWORK)
     assert refused.returncode == 2
     assert "expected to write the clip there" in refused.stderr
+
+
+def test_without_the_extra_it_says_what_to_install():
+    """A device has none of these packages; a finder that refuses one stands in for its absence."""
+    program = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name == "onnx":
+            raise ModuleNotFoundError("No module named 'onnx'", name="onnx")
+sys.meta_path.insert(0, Absent())
+from export.cli import main
+main()
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program, "default"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert "pip install 'camera-edge-runtime[export]'" in result.stderr
+    assert "Traceback" not in result.stderr
