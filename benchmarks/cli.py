@@ -73,9 +73,9 @@ def bench_model(  # noqa: PLR0913, PLR0917 (the command's options)
     device: Device = "CPU",
     threads: Threads = 1,
     batch: Annotated[str, typer.Option(help="Frames a call, such as 1,4,8.")] = "1",
-    rounds: Rounds = 5,
+    rounds: Rounds = 10,
     warmup: Annotated[int, typer.Option(help="Calls of a turn that do not count.", min=0)] = 3,
-    iterations: Iterations = 20,
+    iterations: Iterations = 10,
     seed: Annotated[int, typer.Option(help="Of the order in each round.")] = 0,
     json: Json = None,
     *,
@@ -128,8 +128,8 @@ def bench_pipeline(  # noqa: PLR0913, PLR0917 (the command's options)
     fps: Annotated[float, typer.Option(help="Frames a second kept.", min=0.01, max=60)] = 2.0,
     frames: Annotated[int, typer.Option(help="Kept frames that count.", min=1)] = 100,
     warmup: Annotated[int, typer.Option(help="Kept frames before them.", min=0)] = 5,
-    rounds: Rounds = 5,
-    iterations: Iterations = 20,
+    rounds: Rounds = 10,
+    iterations: Iterations = 10,
     prompt: Annotated[
         list[str] | None, typer.Option(help="A sentence; may be repeated. [default: a person]")
     ] = None,
