@@ -100,7 +100,7 @@ def _next(wish: Wish) -> list[tuple[str, str]]:
     edge = own if own.name == "edge" and not shutil.which("edge") else "edge"
     watched = wish.video if wish.url is None else f"${URL_VARIABLE}"
     return [
-        (f'{edge} demo --prompt "a red car" --prompt "a motorcycle"', "other sentences"),
+        (f'{edge} demo --prompt "a truck" --prompt "a motorcycle"', "other sentences"),
         (f"{edge} demo --video FILE --prompt ...", "your own recording, H.264 or H.265"),
         (f"{edge} demo --url rtsp://USER:PASSWORD@CAMERA/PATH --prompt ...", "your own camera"),
         (f'{edge} score "{watched}" "a truck" --plot truck.png', "how well a sentence fits"),
