@@ -143,10 +143,10 @@ def test_without_a_disk_alerts_go_out_from_memory(serve, monkeypatch, eventually
     eventually(lambda: listener.payloads("/status")[-1] == b"online", "online again")
 
 
-def test_a_failed_batch_is_dropped_and_the_next_one_counts(serve, eventually, caplog):
+def test_a_failed_sample_is_dropped_and_the_next_one_counts(serve, eventually, caplog):
     _camera, _outbox, listener, sample = serve()
     sample(mark=-1)
-    eventually(lambda: "batch 1 dropped: told to fail" in caplog.text, "the failure")
+    eventually(lambda: "sample 1 dropped: told to fail" in caplog.text, "the failure")
     sample()
     eventually(lambda: len(alerts(listener)) == 1, "the alert after it")
 
