@@ -1,11 +1,13 @@
 """The demo itself: camera, broker and daemon up, listen, everything down again, sum up."""
 
 import os
+import signal
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Final
 
 from rich.console import Console
@@ -148,9 +150,9 @@ def _attend(
     def enough() -> bool:
         first = record.first_sample
         end = patience if first is None else first + seconds
-        return daemon.exit_code is not None or time.monotonic() >= end
+        return asked.is_set() or daemon.exit_code is not None or time.monotonic() >= end
 
-    with suppress(KeyboardInterrupt):
+    with _asked_to_end() as asked:
         _listen(connection, record, view, enough)
     left = _ENDING_S if daemon.exit_code is None else _ENDED_S
     goodbye = time.monotonic() + left
@@ -161,6 +163,25 @@ def _attend(
         view,
         lambda: record.status in {"stopped", "offline"} or time.monotonic() >= goodbye,
     )
+
+
+@contextmanager
+def _asked_to_end() -> Iterator[Event]:
+    """SIGINT and SIGTERM set the event.
+
+    As an exception they would come in the middle of a packet, and the broker's next word would make
+    no sense.
+    """
+    asked = Event()
+    before = {
+        number: signal.signal(number, lambda _number, _frame: asked.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _listen(connection: Connection, record: Record, view: View, enough: Callable[[], bool]) -> None:
