@@ -114,6 +114,7 @@ class ThreadCamera:
         spec: Into which pixels, from the bundle.
         snapshots: Whether frames are held for pictures.
         wake: Called from the thread when there is a new sample, and when the camera has ended.
+        phase: Where in a sampling period this camera's samples lie, 0..1 (``edge.sampler``).
     """
 
     def __init__(
@@ -123,11 +124,12 @@ class ThreadCamera:
         spec: ImageSpec,
         snapshots: SnapshotsConfig,
         wake: Callable[[], None],
+        phase: float = 0.0,
     ) -> None:
         self.name = name
         self._url = config.url.get_secret_value()
         self._timeout_s = config.timeout
-        self._fps = config.sample.fps
+        self._fps, self._phase = config.sample.fps, phase
         self._settings = SourceSettings(
             transport=config.transport, timeout_s=config.timeout, realtime=True, loop=config.loop
         )
@@ -203,7 +205,7 @@ class ThreadCamera:
         """Sample the stream until it ends."""
         self._streaming_since = None
         with open_source(self._url, self._settings, self._stop) as source:
-            decoder, sampler = Decoder(source.stream), Sampler(self._fps)
+            decoder, sampler = Decoder(source.stream), Sampler(self._fps, self._phase)
             packets = self._watched(source.packets(), decoder, sampler)
             for frame in kept_frames(packets, decoder, sampler):
                 self._offer(frame)

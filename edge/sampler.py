@@ -42,10 +42,13 @@ class Sampler:
 
     Args:
         fps: Frames per second wanted; a slower camera gives what it has.
+        phase: How much of a period the grid begins after the first arrival, 0..1. Cameras that
+            are connected at once would otherwise be sampled at once, and queue for the engine.
     """
 
-    def __init__(self, fps: float) -> None:
+    def __init__(self, fps: float, phase: float = 0.0) -> None:
         self._period = 1 / fps
+        self._phase = phase
         self._due: float | None = None
         self._intervals: deque[float] = deque(maxlen=_INTERVALS)
         self._last_keyframe: float | None = None
@@ -67,9 +70,9 @@ class Sampler:
 
     def keep(self, arrival: float) -> bool:
         """Decide about a frame that could be had at ``arrival`` (monotonic seconds)."""
-        if not self._is_due(arrival):
+        due = self._next_due(arrival)
+        if arrival < due - _SLACK_S:
             return False
-        due = arrival if self._due is None else self._due
         self._due = max(due + self._period, arrival + self._period / 2)
         return True
 
@@ -79,7 +82,12 @@ class Sampler:
         self._decode_everything()
 
     def _is_due(self, arrival: float) -> bool:
-        return self._due is None or arrival >= self._due - _SLACK_S
+        return arrival >= self._next_due(arrival) - _SLACK_S
+
+    def _next_due(self, arrival: float) -> float:
+        if self._due is None:
+            self._due = arrival + self._phase * self._period
+        return self._due
 
     def _measure(self, arrival: float) -> None:
         if self._last_keyframe is not None:

@@ -142,3 +142,18 @@ def test_keyframes_that_keep_failing_are_not_relied_on():
 def test_rounding_does_not_choose_between_neighbours(offset):
     arrivals = [offset + index / 12 for index in range(120)]
     assert [round((t - offset) * 12) for t in kept(Sampler(2), arrivals)] == list(range(0, 120, 6))
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.25, 0.9])
+def test_a_phase_moves_the_grid_and_keeps_its_rate(phase):
+    arrivals = [n / 25 for n in range(1000)]
+    times = kept(Sampler(2, phase), arrivals)
+    assert times[0] == pytest.approx(phase * 0.5, abs=1 / 25)
+    assert abs(len(times) - 80) <= 1
+    assert min(later - sooner for sooner, later in pairwise(times)) >= 0.25
+
+
+def test_cameras_with_different_phases_are_never_sampled_together():
+    arrivals = [n / 25 for n in range(1000)]
+    first, second = (set(kept(Sampler(2, phase), arrivals)) for phase in (0.0, 0.618034))
+    assert not first & second
