@@ -54,7 +54,7 @@ def mosquitto(program: str) -> Iterator[Address]:
         PublishError: It does not start.
     """
     with tempfile.TemporaryDirectory(prefix="edge-bench-") as directory:
-        port = _free_port()
+        port = free_port()
         config = Path(directory) / "mosquitto.conf"
         config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
         log = Path(directory) / "mosquitto.log"
@@ -67,7 +67,8 @@ def mosquitto(program: str) -> Iterator[Address]:
             _end(process)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a loopback port that nobody uses just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -123,7 +123,7 @@ def measure(
     with ExitStack() as stack:
         models = stack.enter_context(open_models(bundle, config.engine))
         bank = compile_prompts(config, models)
-        reference, decision = model_ref(bundle, models), bundle.manifest.decision
+        reference, decision = model_ref(models), bundle.manifest.decision
         outbox = stack.enter_context(
             closing(Outbox(config.state_dir / OUTBOX, config.outbox.max_bytes))
         )

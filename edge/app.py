@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing
 from typing import Final
 
 from edge import systemd
-from edge.bundle import Bundle, open_bundle
+from edge.bundle import open_bundle
 from edge.camera import CameraWorker, ThreadCamera
 from edge.config.models import Config
 from edge.errors import InferenceError, OutboxError
@@ -83,7 +83,7 @@ def run(
         }
         pipeline = Pipeline(
             config,
-            model_ref(bundle, models),
+            model_ref(models),
             bundle.manifest.decision,
             models.image,
             bank,
@@ -108,8 +108,9 @@ def compile_prompts(config: Config, models: Models) -> PromptBank:
     return bank
 
 
-def model_ref(bundle: Bundle, models: Models) -> ModelRef:
+def model_ref(models: Models) -> ModelRef:
     """What payloads say about the model."""
+    bundle = models.bundle
     return ModelRef(id=bundle.manifest.model.id, hash=bundle.hash, precision=models.image.precision)
 
 

@@ -1,7 +1,6 @@
 """Fixtures shared by all tests: real footage, a real broker, a subscriber not ours, patience."""
 
 import contextlib
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +19,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from rich.progress import Progress
 
+from benchmarks.broker import find_mosquitto, free_port
 from edge import paths
 from edge.config.models import MqttConfig
 from export.default_bundle import build
@@ -32,7 +32,7 @@ settings.load_profile("project")
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "footage"
 
 
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+MOSQUITTO = find_mosquitto()
 
 
 @pytest.fixture(scope="session")
@@ -101,12 +101,6 @@ class Broker:
             assert self.process.poll() is None, self.log()
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.01)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture

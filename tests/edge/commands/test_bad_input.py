@@ -6,7 +6,6 @@ No case may show a stack trace, or the password that stands in every configurati
 import json
 import os
 import shutil
-import socket
 import sys
 import sysconfig
 import venv
@@ -18,6 +17,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from benchmarks.broker import free_port
 from edge.testing import TestCamera
 from export.pack import write_bundle
 from export.testing import tiny_facts, tiny_files
@@ -69,12 +69,6 @@ def workplace(tmp_path, bundle, camera, make_broker, monkeypatch) -> Iterator[Wo
     shutil.copytree(bundle, tmp_path / "bundle")
     (tmp_path / "edge.yaml").write_text(SOUND)
     return Workplace(tmp_path, camera, make_broker, monkeypatch)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 # The configuration

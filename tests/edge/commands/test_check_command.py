@@ -1,13 +1,13 @@
 """``edge check``: what it finds, in words and as an exit code."""
 
 import json
-import socket
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks.broker import free_port
 from edge import checks
 from edge.camera_check import Look, advice, look_at
 from edge.checks import check_cameras, check_disk
@@ -46,12 +46,6 @@ def verdicts(outcome) -> dict[str, str]:
 def found(outcome, check: str) -> dict:
     [finding] = [f for f in json.loads(outcome.out)["checks"] if f["check"] == check]
     return finding
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.mark.broker
