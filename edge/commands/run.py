@@ -28,4 +28,10 @@ def run(
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    app.run(settings, stop, wake)
+    try:
+        app.run(settings, stop, wake)
+    finally:
+        # Python puts its handlers back to "die" before it has quite ended: a second SIGTERM, from
+        # an impatient supervisor, would turn a clean end into exit code -15.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

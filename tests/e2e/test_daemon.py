@@ -84,6 +84,20 @@ def test_sigterm_ends_within_five_seconds_and_loses_nothing(
     assert "offline" not in statuses
 
 
+def test_an_impatient_supervisor_that_repeats_sigterm_still_sees_a_clean_end(
+    sections, clip, run_daemon, broker, eventually
+):
+    with TestCamera({"yard": clip}) as camera:
+        daemon = run_daemon(**sections(broker.port, camera.url("yard")))
+        eventually(lambda: " start: yard/burst" in daemon.log(), "an alert")
+        deadline = time.monotonic() + 10
+        while daemon.process.poll() is None:
+            daemon.process.terminate()
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        assert daemon.process.returncode == 0
+
+
 def test_a_lost_camera_degrades_the_device_ends_its_alert_and_comes_back(
     sections, clip, run_daemon, broker, listen, eventually, alerts_of
 ):

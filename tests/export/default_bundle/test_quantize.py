@@ -89,6 +89,19 @@ def test_weights_are_signed_per_channel_and_activations_unsigned(graphs) -> None
         assert (np.prod(zero_point.dims, dtype=int) > 1) == is_weight, node.name
 
 
+def test_no_pair_of_products_overflows_the_16_bits_of_a_cpu_without_vnni(graphs) -> None:
+    """VPMADDUBSW adds two products of an unsigned and a signed byte into a saturating int16."""
+    weights = [
+        onnx.numpy_helper.to_array(tensor).astype(int)
+        for tensor in graphs["int8"].initializer
+        if tensor.data_type == onnx.TensorProto.INT8 and tensor.name.endswith("_quantized")
+    ]
+    assert len(weights) > 20
+    largest = max(int(np.abs(weight).max()) for weight in weights)
+    assert 2 * 255 * largest < 2**15
+    assert largest == 64, "and the range that is left is used"
+
+
 def test_int8_is_smaller_by_three_quarters_of_what_it_quantized(bundle) -> None:
     sizes = {p: bundle.entry("image", p).size for p in ("fp32", "int8")}
     assert sizes["int8"] < 0.7 * sizes["fp32"]
