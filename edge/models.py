@@ -184,7 +184,12 @@ class Models:
 
 
 def open_models(
-    bundle: Bundle, config: EngineConfig, cache: Path | None = None, *, tune: bool = False
+    bundle: Bundle,
+    config: EngineConfig,
+    cache: Path | None = None,
+    *,
+    tune: bool = False,
+    keep: bool = True,
 ) -> Models:
     """Open the graphs that run for each sample, after each proved itself on the golden set.
 
@@ -193,6 +198,7 @@ def open_models(
         config: Where it leaves a choice, the fastest variant that passes is taken.
         cache: Folder for what was measured; None for the user's own.
         tune: Measure again, whatever is cached.
+        keep: Cache what was measured.
 
     Raises:
         EngineUnavailable: The engine or its device is not there.
@@ -203,7 +209,8 @@ def open_models(
     settings = EngineSettings(config.device, config.threads)
     if config.kind == "null":
         _log.warning("engine null: embeddings mean nothing")
-    choice = choose(bundle, config, cache or paths.choices(), again=tune)
+    folder = cache or paths.choices()
+    choice = choose(bundle, config, folder, again=tune, keep=keep)
     failed: str | None = None
     try:
         models = Models(bundle, choice.variant, settings, choice)
@@ -213,7 +220,7 @@ def open_models(
         # It passed when it was measured: a new driver, or hardware that goes bad.
         failed = f"{choice.variant} was chosen before and fails now: {exc}"
         _log.error("%s; measuring again", failed)
-        choice = choose(bundle, config, cache or paths.choices(), again=True)
+        choice = choose(bundle, config, folder, again=True, keep=keep)
         models = Models(bundle, choice.variant, settings, choice, failed)
     engine = models.main.engine
     _log.info("model %s on %s, %s", models.main.variant, engine.runtime, engine.device)
