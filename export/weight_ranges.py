@@ -40,4 +40,4 @@ def channel_ranges(weight: NDArray[np.float32]) -> NDArray[np.float64]:
         one_sign = np.maximum(sign * wide, 0)
         pairs = one_sign[:, 0::2] + one_sign[:, 1::2]
         ranges = np.maximum(ranges, pairs.reshape(len(wide), -1).max(axis=1))
-    return ranges
+    return np.asarray(ranges)
