@@ -1,8 +1,9 @@
 """Would TensorRT run this quantized graph in INT8? Asked of the ONNX graph alone, without TensorRT.
 
-TensorRT answers half of these mistakes with a parse error and the other half with silence: the graph
-builds and its convolutions run in float. Every rule here was seen with TensorRT for RTX 1.7, whose
-ONNX parser is TensorRT's own; OpenVINO and ONNX Runtime are content with a graph that keeps them.
+TensorRT answers half of these mistakes with a parse error and the other half with silence: the
+graph builds and its convolutions run in float. Every rule here was seen with TensorRT for RTX 1.7,
+whose ONNX parser is TensorRT's own; OpenVINO and ONNX Runtime are content with a graph that keeps
+them.
 
 A rule is a function from one node to what it found wrong there, and a row in ``RULES``. The int8
 input ``pixels`` enters as any activation does, through DequantizeLinear (scale 1) or a Cast.
@@ -276,7 +277,7 @@ def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
 
 
 def _quantized_type(view: _View, node: onnx.NodeProto) -> int | None:
-    """The ONNX type on the integer side of a node; None where it has no such side, or cannot tell."""
+    """The ONNX type on the integer side of a node; None where there is none, or it cannot tell."""
     if not _is_qdq(node):
         return None
     if zero_point := view.constants.get(_input(node, 2)):

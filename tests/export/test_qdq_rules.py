@@ -133,7 +133,9 @@ def test_a_zero_point_that_is_not_zero_is_told_with_its_value() -> None:
     assert broken(lambda model: set_constant(model, "fc_w_zero", one)) == [("fc_w_dq", rule, "7")]
 
 
-@pytest.mark.parametrize(("value", "told"), [(0, "0"), (-1, "-1"), (np.nan, "nan"), (np.inf, "inf")])
+@pytest.mark.parametrize(
+    ("value", "told"), [(0, "0"), (-1, "-1"), (np.nan, "nan"), (np.inf, "inf")]
+)
 def test_a_scale_must_be_finite_and_above_zero(value: float, told: str) -> None:
     def spoil(model: onnx.ModelProto) -> None:
         scales = np.ones(64, np.float32)
