@@ -71,20 +71,20 @@ def build_engine(
         EngineUnavailable: TensorRT does not start here.
         ModelError: TensorRT cannot read the graph (names the nodes), or cannot build it.
     """
-    logger = _logger(trt)
-    logger.begin(detailed=detailed)
+    log = logger(trt)
+    log.begin(detailed=detailed)
     try:
-        builder = trt.Builder(logger)
+        builder = trt.Builder(log)
     except (TypeError, RuntimeError) as exc:  # "factory function returned nullptr"
         raise EngineUnavailable(
-            f"{_version(trt)}: expected a builder, found {logger.problems() or exc}; TensorRT and "
+            f"{_version(trt)}: expected a builder, found {exc}: {log.problems()}; TensorRT and "
             "the NVIDIA driver must fit together: install both from the same JetPack"
         ) from exc
     # Every object here must outlive the ones made from it: TensorRT keeps no references, and a
     # parser whose network was collected ends the process.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     began = time.perf_counter()
-    parser = trt.OnnxParser(network, logger)
+    parser = trt.OnnxParser(network, log)
     if not parser.parse(model):
         raise ModelError(f"{_version(trt)}: expected a graph that it can read, {_refusal(parser)}")
     parsed = time.perf_counter()
@@ -100,31 +100,38 @@ def build_engine(
     engine = builder.build_serialized_network(network, config)
     if engine is None:
         raise ModelError(
-            f"{_version(trt)}: expected an engine, found {logger.problems()}; export the graph "
+            f"{_version(trt)}: expected an engine, found {log.problems()}; export the graph "
             "again, or run it with another engine"
         )
     done = time.perf_counter()
-    return Build(bytes(engine), logger.layers, parsed - began, done - parsed)
+    return Build(bytes(engine), log.layers, parsed - began, done - parsed)
 
 
 def _add_profile(builder: Any, network: Any, config: Any) -> None:
-    """Say how far each open axis reaches. The row is the first axis of the first open input."""
+    """Say how far each open axis reaches: MAX_ROWS where it is the row, MAX_EXTENT elsewhere.
+
+    The row is the first axis of the first input that leaves it open; a first axis of another name
+    is something else.
+    """
     profile = builder.create_optimization_profile()
     row: str | None = None
+    is_open = False
     for index in range(network.num_inputs):
         tensor = network.get_input(index)
         shape = list(tensor.shape)
         if -1 not in shape:
             continue
-        names = [tensor.get_dimension_name(axis) or "" for axis in range(len(shape))]
-        row = names[0] if row is None else row
+        is_open = True
+        name = tensor.get_dimension_name(0) or ""
+        if row is None and shape[0] == -1:
+            row = name
         usual, most = list(shape), list(shape)
         for axis in (axis for axis, extent in enumerate(shape) if extent == -1):
-            is_row = axis == 0 and names[axis] == row
+            is_row = axis == 0 and name == row
             usual[axis], most[axis] = (1, MAX_ROWS) if is_row else (_USUAL_EXTENT, MAX_EXTENT)
         least = [1 if extent == -1 else extent for extent in shape]
         profile.set_shape(tensor.name, least, usual, most)
-    if row is not None and config.add_optimization_profile(profile) < 0:
+    if is_open and config.add_optimization_profile(profile) < 0:
         raise ModelError(
             "expected open axes that fit one optimization profile, found others; export the graph "
             "with fixed shapes"
@@ -152,9 +159,9 @@ def _version(trt: Any) -> str:
     return f"{trt.__name__} {trt.__version__}"
 
 
-@functools.cache  # one for the process: TensorRT goes on using the first logger it was given
-def _logger(trt: Any) -> Any:
-    """Keep what matters of TensorRT's log; nothing is printed."""
+@functools.cache  # one for the process: TensorRT goes on using the first that it was given
+def logger(trt: Any) -> Any:
+    """Return what keeps the few lines of TensorRT's log that matter. It prints nothing."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -167,10 +174,12 @@ def _logger(trt: Any) -> Any:
             self._problems: list[str] = []
 
         def problems(self) -> str:
-            return " | ".join(self._problems[:_SHOWN])
+            """The first problems since the last question: the later ones follow from them."""
+            told, self._problems = self._problems, []
+            return " | ".join(told) or "no reason given"
 
         def log(self, severity: Any, message: str) -> None:
-            if severity.name in _PROBLEMS:
+            if severity.name in _PROBLEMS and len(self._problems) < _SHOWN:
                 self._problems.append(message.strip())
             elif self._detailed and message.startswith("Layers:"):
                 self.layers = message
