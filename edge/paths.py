@@ -28,3 +28,8 @@ def engine_cache() -> Path:
     if named:
         return Path(named)
     return Path(platformdirs.user_cache_dir("edge")) / "engines"
+
+
+def choices() -> Path:
+    """Where tools keep which variant of a bundle they measured to be the fastest."""
+    return Path(platformdirs.user_state_dir("edge")) / "choices"
