@@ -81,6 +81,7 @@ def _hash(row: list[NDArray[Any]]) -> int:
 
 
 def _draw(spec: TensorSpec, columns: int, seed: int) -> NDArray[np.float32]:
-    shape = [extent or columns for extent in spec.shape[1:]]
+    # What the graph itself would decide (edge.graphs.ANY) is one.
+    shape = [columns if extent is None else max(extent, 1) for extent in spec.shape[1:]]
     vector = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
     return np.asarray(vector / np.linalg.norm(vector), np.float32)
