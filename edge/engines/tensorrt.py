@@ -21,7 +21,7 @@ from edge import paths
 from edge.engines import tensorrt_builder
 from edge.engines.base import EngineSettings, TensorSpec
 from edge.engines.engine_cache import engine_key, read_engine, write_engine
-from edge.engines.tensors import describe, fitting
+from edge.engines.tensors import describe, fitting, with_rows
 from edge.errors import EngineUnavailable, InferenceError, ModelError
 
 _log = logging.getLogger(__name__)
@@ -55,7 +55,11 @@ class TensorRtEngine:
             self._engine = _load(self._runtime, model, gpu)
             self.inputs, self.outputs = _specs(self._engine)
             self._most = {spec.name: _most(self._engine, spec) for spec in self.inputs}
-            self._split = _inputs_with_rows(self.inputs, self._most)
+            self._split = {
+                spec.name
+                for spec in with_rows(self.inputs, self.outputs)
+                if spec.shape[:1] == (None,)
+            }
             self._stream = cuda.Stream()
             self._context = self._engine.create_execution_context()
         if self._context is None:
@@ -67,7 +71,7 @@ class TensorRtEngine:
     def run(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         if self._context is None:
             raise InferenceError(f"{self.runtime} is closed")
-        arrays = fitting(self.inputs, tensors)
+        arrays = fitting(self.inputs, self.outputs, tensors)
         try:
             with self._current():
                 results = [self._execute(piece) for piece in self._pieces(arrays)]
@@ -246,17 +250,6 @@ def _most(engine: Any, spec: TensorSpec) -> tuple[int, ...]:
     if None not in spec.shape:
         return tuple(extent or 0 for extent in spec.shape)
     return tuple(map(int, engine.get_tensor_profile_shape(spec.name, _PROFILE)[_MOST]))
-
-
-def _inputs_with_rows(
-    inputs: tuple[TensorSpec, ...], most: Mapping[str, tuple[int, ...]]
-) -> frozenset[str]:
-    """Inputs whose open first axis is the row: it was built for ``MAX_ROWS``, others for more."""
-    return frozenset(
-        spec.name
-        for spec in inputs
-        if spec.shape[:1] == (None,) and most[spec.name][0] == tensorrt_builder.MAX_ROWS
-    )
 
 
 def _problems() -> str:
