@@ -83,13 +83,10 @@ for path, parameters in json.load(sys.stdin).items():
     if found is None:
         missing.append(path)
     elif parameters is not None:
-        texts = re.findall(r"^(?:\d+\. )?\w+\((self.*)\) ->", found.__doc__, re.MULTILINE)
-        # A default may hold commas; a parameter is what is followed by a colon.
-        counts = [
-            (len(re.findall(r"\w+: [^,=]+(?:,|$)", text)) + text.startswith("self,"),
-             len(re.findall(r"(?:^|, )\w+:", text)))
-            for text in texts
-        ]
+        signature = re.compile(r"^(?:\d+\. )?\w+\((self.*)\) ->", re.MULTILINE)
+        # Defaults that are enumerations are written "<Strategy.STATIC: 0>".
+        texts = [re.sub(r"<[^>]*>", "?", text) for text in signature.findall(found.__doc__)]
+        counts = [(text.count(":") - text.count(" = "), text.count(":")) for text in texts]
         if not any(least <= parameters <= most for least, most in counts):
             missing.append(f"{path} with {parameters} parameters: {texts}")
 print(json.dumps(missing))
