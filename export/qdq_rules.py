@@ -1,7 +1,7 @@
 """Would TensorRT run this quantized graph in INT8? Asked of the ONNX graph alone, without TensorRT.
 
 TensorRT answers half of these mistakes with a parse error and the other half with silence: the
-graph builds and its convolutions run in float. Every rule here was seen with TensorRT for RTX 1.7,
+graph builds and its convolutions run in float. The rules were found with TensorRT for RTX 1.7,
 whose ONNX parser is TensorRT's own; OpenVINO and ONNX Runtime are content with a graph that keeps
 them.
 

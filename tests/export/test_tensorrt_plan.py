@@ -102,9 +102,25 @@ def foreign(model: onnx.ModelProto) -> None:
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
 
 
+def dynamic(model: onnx.ModelProto) -> None:
+    outputs = ["a", "b", "c"]
+    model.graph.node.append(helper.make_node("DynamicQuantizeLinear", ["relu"], outputs, name="dq"))
+
+
+def antialias(model: onnx.ModelProto) -> None:
+    scales = numpy_helper.from_array(np.array([1, 1, 0.5, 0.5], np.float32), "half")
+    model.graph.initializer.append(scales)
+    resize = helper.make_node(
+        "Resize", ["patch", "", "half"], ["a"], name="resize", mode="linear", antialias=1
+    )
+    model.graph.node.append(resize)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (dynamic, r'node "dq" \(DynamicQuantizeLinear\): .*; quantize it with static Q/DQ'),
+        (antialias, r'node "resize" \(Resize\): .*; resize before the graph'),
         (unsigned, r'node "relu_q" \(QuantizeLinear\): .*; quantize symmetrically to int8'),
         (zero_point, r'node "relu_q" \(QuantizeLinear\): .*Non-zero zero point is not supported'),
         (zero_scale, r'node "fc_w_dq" \(DequantizeLinear\): .*Scale coefficients must all be posi'),
