@@ -45,23 +45,29 @@ class TensorRtEngine:
 
     def __init__(self, model: bytes, settings: EngineSettings) -> None:
         ordinal = _ordinal(settings.device)
-        gpu = cuda.Device(ordinal)
-        self.device = f"GPU:{ordinal} {gpu.name()}"
-        self._cuda_context = _cuda_context(ordinal)
         self._buffers: dict[str, _Buffer] = {}
         self._context: Any = None
-        with self._current():
-            self._runtime = _start_runtime()
-            self._engine = _load(self._runtime, model, gpu)
-            self.inputs, self.outputs = _specs(self._engine)
-            self._most = {spec.name: _most(self._engine, spec) for spec in self.inputs}
-            self._split = {
-                spec.name
-                for spec in with_rows(self.inputs, self.outputs)
-                if spec.shape[:1] == (None,)
-            }
-            self._stream = cuda.Stream()
-            self._context = self._engine.create_execution_context()
+        try:
+            gpu = cuda.Device(ordinal)
+            self.device = f"GPU:{ordinal} {gpu.name()}"
+            self._cuda_context = _cuda_context(ordinal)
+            with self._current():
+                self._open(model, gpu)
+        except cuda.Error as exc:
+            raise EngineUnavailable(
+                f"{self.runtime} on GPU:{ordinal}: expected a GPU that computes, found: {exc}; "
+                "close what else uses it, or start the device again"
+            ) from exc
+
+    def _open(self, model: bytes, gpu: Any) -> None:
+        self._runtime = _start_runtime()
+        self._engine = _load(self._runtime, model, gpu)
+        self.inputs, self.outputs = _specs(self._engine)
+        self._most = {spec.name: _most(self._engine, spec) for spec in self.inputs}
+        rows = with_rows(self.inputs, self.outputs)
+        self._split = {spec.name for spec in rows if spec.shape[:1] == (None,)}
+        self._stream = cuda.Stream()
+        self._context = self._engine.create_execution_context()
         if self._context is None:
             raise EngineUnavailable(
                 f"{self.runtime} on {self.device}: expected memory to run the engine in, found "

@@ -326,6 +326,18 @@ def test_a_driver_that_does_not_fit_is_unavailable_with_tensorrts_own_words(
         opened(tiny_image_model())
 
 
+def test_a_gpu_that_fails_at_the_start_is_unavailable(
+    opened: Callable[..., Engine], cuda: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise cuda.LogicError("cuStreamCreate failed: unspecified launch failure")
+
+    monkeypatch.setattr(cuda.Stream, "__init__", fail)
+    with pytest.raises(EngineUnavailable, match="GPU:0: expected a GPU that computes, found: cuS"):
+        opened(tiny_image_model())
+    assert cuda._stack() == []
+
+
 def test_no_memory_to_run_in_is_unavailable(
     opened: Callable[..., Engine], trt: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
