@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from edge.errors import ModelError
 from edge.golden import Golden, read_golden
-from edge.manifest import MANIFEST, SCHEMA, BundleFile, Manifest, Precision, Role
+from edge.manifest import MANIFEST, SCHEMA, BundleFile, Format, Manifest, Precision, Role
 from edge.onnx_file import check_self_contained
 
 _MAX_MANIFEST_BYTES = 1024 * 1024
@@ -38,40 +38,56 @@ class Bundle:
     manifest: Manifest
     hash: str
 
-    def precisions(self, role: Role) -> tuple[Precision, ...]:
-        """Precisions that the bundle has of ``image`` or ``text``, most exact first."""
+    def precisions(self, role: Role, format_: Format = "onnx") -> tuple[Precision, ...]:
+        """Precisions that the bundle has of a graph, most exact first."""
         return tuple(
             precision
             for precision in PRECISIONS
-            if any((f.role, f.precision) == (role, precision) for f in self.manifest.files)
+            if any(
+                (f.role, f.precision, f.format) == (role, precision, format_)
+                for f in self.manifest.files
+            )
         )
 
-    def entry(self, role: Role, precision: Precision | None = None) -> BundleFile:
-        """The one file of this role and precision.
+    def entry(
+        self, role: Role, precision: Precision | None = None, format_: Format | None = None
+    ) -> BundleFile:
+        """The one file of this role; of a graph, of this precision and format (default ONNX).
 
         Raises:
             ModelError: The bundle has none.
         """
+        if precision is not None and format_ is None:
+            format_ = "onnx"
         for file in self.manifest.files:
-            if (file.role, file.precision) == (role, precision):
+            if (file.role, file.precision, file.format) == (role, precision, format_):
                 return file
-        wanted = f"{precision} {role}" if precision else role
-        found = ", ".join(self.precisions(role)) or "none"
+        wanted = f"{precision} {role} as {format_}" if precision else role
+        found = ", ".join(self.precisions(role, format_ or "onnx")) or "none"
         raise ModelError(f"{self.path}: expected a file for {wanted}, found {found}")
 
-    def read(self, role: Role, precision: Precision | None = None) -> bytes:
+    def read(
+        self, role: Role, precision: Precision | None = None, format_: Format | None = None
+    ) -> bytes:
         """Return a file's bytes after their size and SHA-256 were checked.
 
-        A graph was also checked to hold all its weights.
+        An ONNX graph was also checked to hold all its weights.
 
         Raises:
             ModelError: The bundle has no such file, or it is not what the manifest says.
         """
-        entry = self.entry(role, precision)
-        data = self._checked(entry)
-        if entry.precision:
-            check_self_contained(data, entry.file)
-        return data
+        return self._sound(self.entry(role, precision, format_))
+
+    def weights(self, entry: BundleFile) -> bytes | None:
+        """The weights that an OpenVINO graph keeps in a file of their own; of others None.
+
+        Raises:
+            ModelError: The file is not what the manifest says.
+        """
+        for file in self.manifest.files:
+            if file.role == "weights" and file.file == entry.weights:
+                return self._checked(file)
+        return None
 
     def tokenizer(self) -> bytes:
         """``tokenizer.json``."""
@@ -83,7 +99,7 @@ class Bundle:
             return None
         name = self.entry("axes").file
         names = _json(self.read("axes"), name)
-        dim = self.manifest.embedding.dim
+        dim = self.manifest.embedding.dim if self.manifest.embedding else 0
         if not isinstance(names, list) or not all(isinstance(axis, str) for axis in names):
             raise ModelError(f"{name}: expected a list of strings, found something else")
         if len(names) != dim:
@@ -101,11 +117,15 @@ class Bundle:
             ModelError: The first one that is not what the manifest says.
         """
         for file in self.manifest.files:
-            data = self._checked(file)
-            if file.precision:
-                check_self_contained(data, file.file)
+            self._sound(file)
         self.axes()
         self.golden()
+
+    def _sound(self, entry: BundleFile) -> bytes:
+        data = self._checked(entry)
+        if entry.format == "onnx":
+            check_self_contained(data, entry.file)
+        return data
 
     def _checked(self, entry: BundleFile) -> bytes:
         data = _read(self.path / entry.file, entry.size)

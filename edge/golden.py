@@ -1,39 +1,44 @@
-"""``golden.npz``: what a model must answer on this device, and how it is read safely.
+"""``golden.npz``: what each graph must answer on this device, and how it is read safely.
 
-Letters in shapes: G pictures, K sentences, L tokens, D embedding.
+For each graph its inputs and the float original's outputs, G rows of each, named
+``<role>.<tensor>``: ``image.pixels``, ``image.embedding``, ``text.input_ids``.
 """
 
 import io
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from edge.engines.base import TensorSpec
 from edge.errors import ModelError
-from edge.manifest import ModelFacts
+from edge.graphs import ANY, signature
+from edge.manifest import ModelFacts, Role
 
-_MAX_ROWS = 4096
+_MAX_ROWS: Final = 4096
+# Of one array: far more than any model needs, far less than would hurt a device.
+_MAX_BYTES: Final = 2**29
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Golden:
-    """Fixed inputs and what the float original answered. At least two rows of each.
+class GoldenSet:
+    """Fixed inputs of one graph and what the float original answered. At least two rows.
 
     Attributes:
-        pixels: int8 [G, 3, H, W].
-        image_embeddings: float32 [G, D], unit rows.
-        input_ids: int64 [K, L].
-        text_embeddings: float32 [K, D], unit rows.
+        inputs: By the graph's input names, first axis G.
+        answers: By its output names, first axis G.
     """
 
-    pixels: NDArray[np.int8]
-    image_embeddings: NDArray[np.float32]
-    input_ids: NDArray[np.int64]
-    text_embeddings: NDArray[np.float32]
+    inputs: Mapping[str, NDArray[Any]]
+    answers: Mapping[str, NDArray[np.float32]]
+
+
+Golden = Mapping[Role, GoldenSet]
 
 
 def read_golden(data: bytes, name: str, facts: ModelFacts) -> Golden:
@@ -42,47 +47,48 @@ def read_golden(data: bytes, name: str, facts: ModelFacts) -> Golden:
     Args:
         data: The file.
         name: Its name, for messages.
-        facts: Give the shapes.
+        facts: Give the graphs and their shapes.
 
     Raises:
         ModelError: No .npz, or an array that is missing, of another dtype or shape, or not finite.
     """
-    image, length, dim = facts.image, facts.text.context_length, facts.embedding.dim
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as zipped:
-            pixels = _read(zipped, "pixels", np.int8, (3, image.height, image.width))
-            input_ids = _read(zipped, "input_ids", np.int64, (length,))
-            return Golden(
-                pixels=pixels,
-                image_embeddings=_read(
-                    zipped, "image_embeddings", np.float32, (dim,), rows=len(pixels)
-                ),
-                input_ids=input_ids,
-                text_embeddings=_read(
-                    zipped, "text_embeddings", np.float32, (dim,), rows=len(input_ids)
-                ),
-            )
+            return {role: _read_set(zipped, facts, role) for role in facts.graphs}
     except (KeyError, ValueError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as exc:
         raise ModelError(f"{name}: expected a .npz file of golden arrays, found: {exc}") from exc
 
 
-def _read(
-    zipped: zipfile.ZipFile,
-    member: str,
-    dtype: type[np.generic],
-    row: tuple[int, ...],
-    rows: int | None = None,
-) -> NDArray[Any]:
+def _read_set(zipped: zipfile.ZipFile, facts: ModelFacts, role: Role) -> GoldenSet:
+    expected = signature(facts, role)
+    inputs = {spec.name: _read(zipped, role, spec) for spec in expected.inputs}
+    answers = {spec.name: _read(zipped, role, spec) for spec in expected.outputs}
+    # A head also takes sentences, which are no rows of its answer.
+    rows = len(next(iter(inputs.values())))
+    for tensor, array in (*inputs.items(), *answers.items()):
+        if len(array) != rows and tensor != "text":
+            raise ValueError(f"{role}.{tensor} has {len(array)} rows, expected {rows}")
+    return GoldenSet(inputs, answers)
+
+
+def _read(zipped: zipfile.ZipFile, role: Role, spec: TensorSpec) -> NDArray[Any]:
+    member = f"{role}.{spec.name}"
     with zipped.open(f"{member}.npy") as file:
         shape, fortran, found = _header(file)
-        count = shape[0] if shape else 0
-        fits = count == rows if rows else 2 <= count <= _MAX_ROWS
-        if fortran or found != dtype or shape[1:] != row or not fits:
+        row = spec.shape[1:]
+        fits = (
+            len(shape) == len(spec.shape)
+            and 2 <= shape[0] <= _MAX_ROWS
+            and all(want in {None, ANY, have} for want, have in zip(row, shape[1:], strict=True))
+        )
+        size = int(np.prod(shape, dtype=object)) * found.itemsize
+        if fortran or found != np.dtype(spec.dtype) or not fits or not 0 < size <= _MAX_BYTES:
             raise ValueError(
-                f"{member} is {found} {list(shape)}, expected {np.dtype(dtype)} "
-                f"{[rows or 'at least 2', *row]} in C order"
+                f"{member} is {found} {list(shape)}, expected {spec.dtype} "
+                f"{['at least 2', *('any' if e in {None, ANY} else e for e in row)]} in C order, "
+                f"at most {_MAX_BYTES} bytes"
             )
-        array = np.frombuffer(file.read(count * int(np.prod(row)) * found.itemsize), found)
+        array = np.frombuffer(file.read(size), found)
     array = array.reshape(shape)
     if not np.isfinite(array).all():
         raise ValueError(f"{member} has numbers that are not finite")

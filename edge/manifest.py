@@ -5,18 +5,31 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA: Final = "edge-bundle/1"
+SCHEMA: Final = "edge-bundle/2"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Role = Literal["image", "text", "tokenizer", "axes", "golden", "accuracy", "card"]
+Role = Literal[
+    "image", "text", "video", "head", "detector",
+    "weights", "tokenizer", "axes", "golden", "accuracy", "card",
+]  # fmt: skip
 Precision = Literal["fp32", "fp16", "int8"]
+Format = Literal["onnx", "openvino"]
+# F: each frame by itself; C: a clip of frames together; P: picture and sentence together.
+FrameClass = Literal["F", "C", "P"]
 # One plain name: no separator, no "..", nothing absolute, nothing hidden.
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 MANIFEST = "manifest.json"
 
-_GRAPHS: tuple[Role, ...] = ("image", "text")
-# How many files of a role a bundle has, graphs being counted per precision.
+# The graphs that a model of each class is made of: what runs for each sample, then what runs when
+# prompts change.
+GRAPHS: Final[dict[FrameClass, tuple[Role, ...]]] = {
+    "F": ("image", "text"),
+    "C": ("video", "head", "text"),
+    "P": ("detector", "text"),
+}
+_GRAPH_ROLES: Final = frozenset(role for roles in GRAPHS.values() for role in roles)
+# How many files of a role a bundle has, graphs being counted per format and precision.
 _EXACTLY_ONE: tuple[Role, ...] = ("tokenizer", "golden")
 _AT_MOST_ONE: tuple[Role, ...] = ("axes",)
 
@@ -108,44 +121,82 @@ class BundleFile(_Record):
         role: What it is for.
         file: A plain name inside the bundle's directory.
         size: In bytes; below protobuf's own limit of 2 GiB.
-        precision: Of an ``image`` or ``text`` graph; others have none.
+        format: Of a graph; others have none.
+        precision: Of a graph; others have none.
         min_cosine: Golden gate of a graph: the smallest cosine to the float reference that a
-            device may see on ``golden.npz``.
+            device may see on ``golden.npz``; others have none.
+        weights: Of an ``openvino`` graph: the file of role ``weights`` that belongs to it.
     """
 
     role: Role
     file: FileName
     sha256: Sha256
     size: int = Field(gt=0, lt=2**31)
+    format: Format | None = None
     precision: Precision | None = None
     min_cosine: float | None = Field(default=None, gt=0, le=1)
+    weights: FileName | None = None
+
+    @property
+    def is_graph(self) -> bool:
+        return self.role in _GRAPH_ROLES
 
     @model_validator(mode="after")
     def _graphs_and_only_graphs_have_a_precision(self) -> Self:
-        given = (self.precision is not None, self.min_cosine is not None)
-        expected = self.role in _GRAPHS
-        if given != (expected, expected):
+        given = (self.format is not None, self.precision is not None, self.min_cosine is not None)
+        if given != (self.is_graph,) * 3:
             raise ValueError(
-                f"{self.file}: expected precision and min_cosine for "
-                f"{' and '.join(_GRAPHS)} files, and for no others"
+                f"{self.file}: expected format, precision and min_cosine for "
+                f"{', '.join(sorted(_GRAPH_ROLES))} files, and for no others"
             )
+        if (self.weights is not None) != (self.format == "openvino"):
+            raise ValueError(f"{self.file}: expected weights for openvino files, and for no others")
         if self.file == MANIFEST:
             raise ValueError(f"{MANIFEST} cannot list itself")
         return self
 
 
 class ModelFacts(_Record):
-    """What a manifest says beside its list of files."""
+    """What a manifest says beside its list of files.
 
-    schema_: Literal["edge-bundle/1"] = Field(default=SCHEMA, alias="schema")
+    Attributes:
+        frame_class: Which graphs there are, and how frames become scores (docs/bundle-format.md).
+        frames: That class C takes together; 1 for the others.
+        embedding: None for class P, which has no space that pictures and sentences share.
+        decision: On the margin; of class P on the detector's own score, 0..1.
+    """
+
+    schema_: Literal["edge-bundle/2"] = Field(default=SCHEMA, alias="schema")
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     model: ModelInfo
-    frame_class: Literal["F", "S", "C"]
-    frames: int = Field(ge=1)
-    embedding: EmbeddingSpec
+    frame_class: FrameClass
+    frames: int = Field(ge=1, le=64)
+    embedding: EmbeddingSpec | None = None
     image: ImageSpec
     text: TextSpec
     decision: Decision
+
+    @property
+    def graphs(self) -> tuple[Role, ...]:
+        return GRAPHS[self.frame_class]
+
+    @property
+    def dim(self) -> int:
+        """Of the embedding; of class P there is none."""
+        if self.embedding is None:
+            raise ValueError("a model of class P has no embedding")
+        return self.embedding.dim
+
+    @model_validator(mode="after")
+    def _facts_fit_the_class(self) -> Self:
+        if (self.frames > 1) != (self.frame_class == "C"):
+            raise ValueError(
+                f"expected frames above 1 for class C and 1 for others, found {self.frames} for "
+                f"class {self.frame_class}"
+            )
+        if (self.embedding is None) != (self.frame_class == "P"):
+            raise ValueError("expected an embedding for classes F and C, and none for class P")
+        return self
 
 
 class Manifest(ModelFacts):
@@ -157,15 +208,26 @@ class Manifest(ModelFacts):
     def _each_file_once_and_all_roles(self) -> Self:
         names = Counter(file.file for file in self.files)
         graphs = Counter(
-            f"{file.precision} {file.role}" for file in self.files if file.role in _GRAPHS
+            f"{file.format} {file.precision} {file.role}" for file in self.files if file.is_graph
         )
         twice = [what for what, count in (names + graphs).items() if count > 1]
         if twice:
             raise ValueError(f"expected each once, found twice: {', '.join(twice)}")
         roles = Counter(file.role for file in self.files)
-        missing = [role for role in (*_GRAPHS, *_EXACTLY_ONE) if not roles[role]]
+        missing = [role for role in (*self.graphs, *_EXACTLY_ONE) if not roles[role]]
         if missing:
             raise ValueError(f"expected a file for each role, found none for {', '.join(missing)}")
+        if strange := sorted(roles.keys() & (_GRAPH_ROLES - set(self.graphs))):
+            raise ValueError(
+                f"expected the graphs of class {self.frame_class}, found {', '.join(strange)}"
+            )
+        given = {file.file for file in self.files if file.role == "weights"}
+        wanted = Counter(file.weights for file in self.files if file.weights is not None)
+        if given != wanted.keys() or any(count > 1 for count in wanted.values()):
+            raise ValueError(
+                "expected one weights file for each openvino graph, found "
+                f"{', '.join(sorted(given)) or 'none'}"
+            )
         many = [role for role in (*_EXACTLY_ONE, *_AT_MOST_ONE) if roles[role] > 1]
         if many:
             raise ValueError(f"expected one file, found several for {', '.join(many)}")

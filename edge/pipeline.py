@@ -1,4 +1,4 @@
-"""Samples to messages: embed, score, decide, report. Everything between cameras and the outbox."""
+"""Samples to messages: score, weigh, decide, report. Everything between cameras and the outbox."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +13,6 @@ from edge.embedding import Embedding
 from edge.events import Rule
 from edge.frame import Arrival, Sample
 from edge.manifest import Decision
-from edge.models import ImageEncoder
 from edge.payloads import (
     AlertPayload,
     Message,
@@ -26,6 +25,7 @@ from edge.payloads import (
     utc,
 )
 from edge.prompts import PromptBank
+from edge.scorers.base import Scored, Scorer
 from edge.scores import Scores, margins
 from edge.watch import Happening, Watch
 
@@ -50,9 +50,9 @@ class Pipeline:
 
     Args:
         config: Cameras, rules, what to publish.
-        model: What computes the embeddings, for the payloads.
+        model: What computes the scores, for the payloads.
         decision: Defaults of rules that set none, from the bundle.
-        encoder: Pixels to embeddings.
+        scorer: Samples to cosines.
         bank: Compiled prompts. Replace it by assigning to ``bank``: one reference, so no frame is
             scored against half of it.
         snapshot_of: Where an alert's picture comes from.
@@ -63,13 +63,13 @@ class Pipeline:
         config: Config,
         model: ModelRef,
         decision: Decision,
-        encoder: ImageEncoder,
+        scorer: Scorer,
         bank: PromptBank,
         snapshot_of: SnapshotOf = no_snapshots,
     ) -> None:
         self.bank = bank
         self._model = model
-        self._encoder = encoder
+        self._scorer = scorer
         self._snapshot_of = snapshot_of
         self._snapshots = config.snapshots.publish
         self._embeddings = config.embeddings
@@ -96,30 +96,40 @@ class Pipeline:
             InferenceError: The engine failed; the samples are lost.
         """
         bank = self.bank
-        embeddings = self.embed(samples)
-        scores = margins(bank, embeddings)
-        happenings = self.decide(bank, samples, embeddings, scores)
-        return self.report(samples, embeddings, happenings)
+        told = [
+            (sample, scored)
+            for sample, scored in zip(samples, self.score(bank, samples), strict=True)
+            if scored is not None
+        ]
+        if not told:
+            return []
+        samples, answers = [sample for sample, _ in told], [scored for _, scored in told]
+        happenings = self.decide(bank, samples, answers, self.weigh(bank, answers))
+        return self.report(samples, answers, happenings)
 
-    def embed(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
-        """Bring N samples through the engine in one batch; float32 [N, D], unit rows.
+    def score(self, bank: PromptBank, samples: Sequence[Sample]) -> list[Scored | None]:
+        """Bring N samples through the model, as ``Scorer.score``.
 
         Raises:
             InferenceError: The engine failed; the samples are lost.
         """
-        return self._encoder.encode(np.stack([sample.pixels for sample in samples]))
+        return self._scorer.score(bank, samples)
+
+    def weigh(self, bank: PromptBank, answers: Sequence[Scored]) -> Scores:
+        """Cosines and margins of every prompt, [N, P]."""
+        return margins(bank, np.stack([scored.cosines for scored in answers]))
 
     def decide(
         self,
         bank: PromptBank,
         samples: Sequence[Sample],
-        embeddings: NDArray[np.float32],
+        answers: Sequence[Scored],
         scores: Scores,
     ) -> list[list[Happening]]:
         """Step each camera's rules; what happened, for each sample."""
         return [
             self._cameras[sample.camera].watch.step(
-                bank, embeddings[row], scores.cosine[row], scores.margin[row], sample.arrival
+                bank, answers[row].cosines, scores.cosine[row], scores.margin[row], sample.arrival
             )
             for row, sample in enumerate(samples)
         ]
@@ -127,7 +137,7 @@ class Pipeline:
     def report(
         self,
         samples: Sequence[Sample],
-        embeddings: NDArray[np.float32],
+        answers: Sequence[Scored],
         happenings: Sequence[list[Happening]],
     ) -> list[Message]:
         """Put what happened, and the embeddings that are wanted, into messages."""
@@ -135,7 +145,7 @@ class Pipeline:
         for row, sample in enumerate(samples):
             camera = self._cameras[sample.camera]
             messages += self._alerts(sample.camera, happenings[row], sample.sequence)
-            messages += self._embedding(camera, sample, embeddings[row])
+            messages += self._embedding(camera, sample, answers[row].embedding)
             camera.lag_s = time.monotonic() - sample.arrival.monotonic
         return messages
 
@@ -194,12 +204,12 @@ class Pipeline:
         return messages
 
     def _embedding(
-        self, camera: _Camera, sample: Sample, vector: NDArray[np.float32]
+        self, camera: _Camera, sample: Sample, vector: NDArray[np.float32] | None
     ) -> list[Message]:
         alerting = camera.watch.alerting
         wanted = self._embeddings.publish
         now = sample.arrival.monotonic
-        if wanted == "off" or (wanted == "alerts" and not alerting):
+        if vector is None or wanted == "off" or (wanted == "alerts" and not alerting):
             return []
         if now - camera.embedded_at < self._embeddings.every:
             return []

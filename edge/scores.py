@@ -1,6 +1,6 @@
-"""Embeddings against the prompt bank: cosines and margins. Pure.
+"""From cosines against every sentence to cosine and margin of every prompt. Pure.
 
-Letters in shapes: N embeddings, P prompts, K rows of the bank, D embedding.
+Letters in shapes: N samples, P prompts, K rows of the bank.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from edge.prompts import CompiledPrompt, PromptBank
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """What N embeddings say about P prompts.
+    """What N samples say about P prompts.
 
     Attributes:
         cosine: float32 [N, P]: to the best of the prompt's texts.
@@ -27,9 +27,13 @@ class Scores:
     margin: NDArray[np.float32]
 
 
-def margins(bank: PromptBank, embeddings: NDArray[np.float32]) -> Scores:
-    """Score embeddings, float32 [N, D] with unit rows."""
-    cosines = embeddings @ bank.rows.T  # [N, D] @ [D, K] -> [N, K]
+def margins(bank: PromptBank, cosines: NDArray[np.float32]) -> Scores:
+    """Take the best of each prompt's sentences, and the best that speaks against it.
+
+    Args:
+        bank: Says which rows belong to which prompt.
+        cosines: float32 [N, K].
+    """
     texts = cosines[:, : bank.prompts[-1].texts.stop]
     cosine = np.maximum.reduceat(texts, [prompt.texts.start for prompt in bank.prompts], axis=1)
     rivals = cosines[:, np.concatenate([prompt.against for prompt in bank.prompts])]
@@ -37,7 +41,6 @@ def margins(bank: PromptBank, embeddings: NDArray[np.float32]) -> Scores:
     return Scores(cosine, cosine - np.maximum.reduceat(rivals, starts, axis=1))
 
 
-def best_sentence(bank: PromptBank, prompt: CompiledPrompt, embedding: NDArray[np.float32]) -> str:
-    """Which of the prompt's sentences says best what the embedding, float32 [D], shows."""
-    sentences = bank.sentences[prompt.texts]
-    return sentences[int(np.argmax(bank.rows[prompt.texts] @ embedding))]
+def best_sentence(bank: PromptBank, prompt: CompiledPrompt, cosines: NDArray[np.float32]) -> str:
+    """Which of the prompt's sentences fits best, by the cosines [K] of one sample."""
+    return bank.sentences[prompt.texts][int(np.argmax(cosines[prompt.texts]))]

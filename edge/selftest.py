@@ -5,14 +5,17 @@ gives the same vector for everything can have a high cosine to each reference. S
 between the answers are compared too.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.engines.base import Engine
 from edge.errors import ModelError
-from edge.golden import Golden
+from edge.golden import GoldenSet
+from edge.manifest import Role
 
 # The answers must lie at least half as far apart as the references.
 MIN_SPREAD_RATIO = 0.5
@@ -22,6 +25,9 @@ _MIN_REFERENCE_SPREAD = 1e-3
 
 # Rows per call: a large batch would take memory that the daemon itself never needs.
 _BATCH = 4
+
+# Outputs that follow the order of another one, which is compared instead.
+_UNORDERED: Final = {"boxes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,33 +45,53 @@ class Report:
     spread_ratio: float
 
 
-def check_image(engine: Engine, golden: Golden, min_cosine: float, batch: int = _BATCH) -> Report:
-    """Run the golden pictures through an image engine, ``batch`` a call.
+def check(
+    engine: Engine, role: Role, golden: GoldenSet, min_cosine: float, batch: int = _BATCH
+) -> Report:
+    """Run the golden inputs of a graph through its engine, ``batch`` rows a call.
+
+    Returns:
+        The worst of its outputs.
 
     Raises:
         ModelError: A row's cosine is below ``min_cosine``, the answers lie too close together, or
             some are not finite.
         InferenceError: The engine failed.
     """
-    answers = _run(engine, "pixels", golden.pixels, batch)
-    return _compare(engine, answers, golden.image_embeddings, min_cosine)
-
-
-def check_text(engine: Engine, golden: Golden, min_cosine: float) -> Report:
-    """Run the golden sentences through a text engine; errors as in ``check_image``."""
-    answers = _run(engine, "input_ids", golden.input_ids, _BATCH)
-    return _compare(engine, answers, golden.text_embeddings, min_cosine)
+    found = _run(engine, role, golden.inputs, batch)
+    reports = [
+        _compare(engine, _rows(name, found[name]), _rows(name, references), min_cosine)
+        for name, references in golden.answers.items()
+        if name not in _UNORDERED
+    ]
+    return min(reports, key=lambda report: report.min_cosine)
 
 
 def _run(
-    engine: Engine, name: str, rows: NDArray[np.int8] | NDArray[np.int64], batch: int
-) -> NDArray[np.float32]:
-    return np.concatenate(
-        [
-            engine.run({name: rows[start : start + batch]})["embedding"]
-            for start in range(0, len(rows), batch)
-        ]
-    )
+    engine: Engine, role: Role, inputs: Mapping[str, NDArray[Any]], batch: int
+) -> dict[str, NDArray[Any]]:
+    if role == "head":
+        # Each clip is compared with every sentence, so these are no rows that could be split off.
+        return engine.run(inputs)
+    rows = len(next(iter(inputs.values())))
+    size = engine.inputs[0].shape[0] or batch
+    answers = [
+        engine.run({name: array[start : start + size] for name, array in inputs.items()})
+        for start in range(0, rows, size)
+    ]
+    return {name: np.concatenate([a[name] for a in answers]) for name in answers[0]}
+
+
+def _rows(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
+    """One vector for each row, [G, anything].
+
+    Boxes come in the order of their scores, and near ties change places from one runtime to the
+    next. What no order changes is the strongest answer to each token.
+    """
+    if name == "logits":
+        strongest = array.max(axis=1).astype(np.float32)  # [G, Q, L] -> [G, L]
+        return np.asarray(1 / (1 + np.exp(-strongest)), np.float32)
+    return np.asarray(array.reshape(len(array), -1), np.float32)
 
 
 def _compare(

@@ -50,7 +50,7 @@ class Watch:
     def step(
         self,
         bank: PromptBank,
-        embedding: NDArray[np.float32],
+        cosines: NDArray[np.float32],
         cosine: NDArray[np.float32],
         margin: NDArray[np.float32],
         at: Arrival,
@@ -59,8 +59,8 @@ class Watch:
 
         Args:
             bank: What the scores were taken with.
-            embedding: float32 [D].
-            cosine: float32 [P], columns as in ``bank``.
+            cosines: float32 [K], of every row of the bank.
+            cosine: float32 [P], of the best sentence of each prompt.
             margin: float32 [P].
             at: When the frame arrived.
         """
@@ -73,7 +73,7 @@ class Watch:
             self.margins[prompt.name] = float(margin[column])
             transitions = machine.step(float(margin[column]), float(cosine[column]), at)
             if transitions:
-                self._sentences[prompt.name] = best_sentence(bank, prompt, embedding)
+                self._sentences[prompt.name] = best_sentence(bank, prompt, cosines)
             happenings += self._told(prompt.name, transitions)
         return happenings
 

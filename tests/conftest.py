@@ -4,6 +4,7 @@ import contextlib
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,9 +31,18 @@ settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "footage"
+DOUBLES = Path(__file__).resolve().parent / "doubles"
 
 
 MOSQUITTO = find_mosquitto()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _choices(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Which variant is fastest is measured once for all tests, and not kept for the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -184,3 +194,18 @@ def concepts_bundle() -> Path:
         with Progress(disable=True) as progress:
             build.build(out, default_cache(), progress)
     return out
+
+
+@pytest.fixture
+def tensorrt_double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """Doubles of TensorRT and pycuda, which compute with ONNX Runtime: no GPU is here.
+
+    The path is the one to search for them.
+    """
+
+    monkeypatch.syspath_prepend(DOUBLES)
+    monkeypatch.setenv(paths.ENGINES_VARIABLE, str(tmp_path / "engines"))
+    yield DOUBLES
+    for name in list(sys.modules):
+        if name.partition(".")[0] in {"tensorrt", "pycuda"} or name == "edge.engines.tensorrt":
+            del sys.modules[name]

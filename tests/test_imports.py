@@ -24,6 +24,8 @@ IMPORT_NAMES = {"paho-mqtt": "paho", "python-ulid": "ulid", "pyyaml": "yaml"}
 EXTRAS = {
     "openvino": "edge/engines",
     "onnxruntime": "edge/engines",
+    "tensorrt": "edge/engines",
+    "pycuda": "edge/engines",
     "matplotlib": "edge/plot.py",
     "amqtt": "edge/demo/broker.py",
     "pydantic_core": "edge/config",  # comes with pydantic

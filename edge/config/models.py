@@ -112,7 +112,7 @@ class EngineConfig(_Section):
         precision: ``auto`` takes int8 where the bundle has it.
     """
 
-    kind: Literal["auto", "openvino", "onnxruntime", "null"] = "auto"
+    kind: Literal["auto", "openvino", "onnxruntime", "tensorrt", "null"] = "auto"
     device: Text = "CPU"
     threads: int = Field(default=1, ge=0, le=256)
     precision: Literal["auto", "int8", "fp16", "fp32"] = "auto"

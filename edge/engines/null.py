@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.engines.base import EngineSettings, TensorSpec
-from edge.engines.tensors import fitting
+from edge.engines.tensors import fitting, with_rows
 from edge.errors import EngineUnavailable, InferenceError, ModelError
 
 
@@ -52,10 +52,18 @@ class NullEngine:
     def run(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         if not self._open:
             raise InferenceError("engine null is closed")
-        arrays = list(fitting(self.inputs, tensors).values())
-        rows = len(arrays[0])
-        seeds = [_hash([array[row] for array in arrays]) for row in range(rows)]
-        return {spec.name: np.stack([_draw(spec, seed) for seed in seeds]) for spec in self.outputs}
+        arrays = list(fitting(self.inputs, self.outputs, tensors).values())
+        shared = len(with_rows(self.inputs, self.outputs))
+        whole = arrays[shared:]
+        columns = len(whole[0]) if whole else 1
+        seeds = [
+            _hash([*(array[row] for array in arrays[:shared]), *whole])
+            for row in range(len(arrays[0]))
+        ]
+        return {
+            spec.name: np.stack([_draw(spec, columns, seed) for seed in seeds])
+            for spec in self.outputs
+        }
 
     def close(self) -> None:
         self._open = False
@@ -72,7 +80,8 @@ def _hash(row: list[NDArray[Any]]) -> int:
     return seed
 
 
-def _draw(spec: TensorSpec, seed: int) -> NDArray[np.float32]:
-    shape = [extent or 1 for extent in spec.shape[1:]]
+def _draw(spec: TensorSpec, columns: int, seed: int) -> NDArray[np.float32]:
+    # What the graph itself would decide (edge.graphs.ANY) is one.
+    shape = [columns if extent is None else max(extent, 1) for extent in spec.shape[1:]]
     vector = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
     return np.asarray(vector / np.linalg.norm(vector), np.float32)
