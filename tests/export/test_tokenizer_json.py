@@ -148,7 +148,7 @@ def test_siglip_2s_ids_on_the_device_are_those_of_transformers():
     plain = json.loads(document)
     plain["normalizer"] = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
     cased = json.dumps(plain).encode()
-    assert on_device(cased, "A FENCE") != expected["a"]
+    assert on_device(cased, "A FENCE") != on_device(cased, "a fence")
     assert device_ids(lowercased(cased)) == expected
     assert json.loads(lowercased(document)) == json.loads(document)
 
