@@ -6,7 +6,7 @@ the two are compared. So the original is split where something can be kept: the 
 they meet a clip (``text``), the clip before it meets sentences (``video``), and their meeting
 (``head``).
 
-Letters in shapes: N clips, T frames, H, W picture, S tokens of a frame, V width of the tower, C
+Letters in shapes: N clips, T frames, H, W picture, S tokens of a frame, V width of a tower, C
 patches of a frame, K sentences, L tokens of a sentence, D embedding.
 """
 
@@ -38,6 +38,7 @@ class VideoTower(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.frames = int(model.config.vision_config.num_frames)
+        self.patches = int(model.vision_model.embeddings.num_patches)
         self.tower = model.vision_model
         self.projection = model.visual_projection
         self.mit = model.mit
@@ -52,12 +53,12 @@ class VideoTower(nn.Module):
                 f"expected clips of {self.frames} frames [N, {self.frames}, 3, H, W], found "
                 f"{list(pixels.shape)}"
             )
-        clips = pixels.shape[0]
+        clips, dim = pixels.shape[0], self.projection.out_features
         states, pooled = self.tower(pixels.flatten(0, 1))[:2]  # [N * T, S, V], [N * T, V]
-        frames = self.projection(pooled)  # [N * T, D]
-        embedding = self.mit(frames.view(clips, self.frames, frames.shape[-1]))[1]  # [N, D]
+        frames = self.projection(pooled).view(clips, self.frames, dim)
+        embedding = self.mit(frames)[1]  # [N, D]
         patches = self.context_norm(states[:, 1:]) @ self.context_projection  # [N * T, C, D]
-        context = patches.view(clips, self.frames, *patches.shape[1:]).mean(dim=1)  # [N, C, D]
+        context = patches.view(clips, self.frames, self.patches, dim).mean(dim=1)  # [N, C, D]
         return unit(embedding), context
 
 
@@ -76,7 +77,14 @@ class TextTower(nn.Module):
     def forward(self, input_ids: Tensor) -> tuple[Tensor, Tensor]:
         # No attention mask: attention is causal, and what follows the end of the sentence is not
         # seen from there.
-        vectors = self.projection(self.tower(input_ids)[1])  # [K, D]
+        states = self.tower(input_ids).last_hidden_state  # [K, L, V]
+        # As the original: the highest id is the end, the first of several. Runtimes disagree about
+        # an argmax among equals, so an earlier one counts a little more; exact up to ids of 2^17.
+        extent = input_ids.shape[1]
+        falling = torch.arange(extent, 0, -1)
+        end = (input_ids * extent + falling).float().argmax(dim=1, keepdim=True)  # [K, 1]
+        chosen = torch.arange(extent)[None] == end  # [K, L]
+        vectors = self.projection((states * chosen[:, :, None]).sum(dim=1))  # [K, D]
         return unit(vectors), vectors.norm(dim=-1)
 
 
@@ -142,7 +150,7 @@ def _facts(checkpoint: Checkpoint) -> ModelFacts:
 
 def _parts(model: Any, found: ModelFacts) -> tuple[Part, ...]:
     frames, side, dim = found.frames, found.image.height, found.dim
-    patches = model.vision_model.embeddings.num_patches
+    video = VideoTower(model)
     generator = torch.Generator().manual_seed(0)
 
     def example(*shape: int) -> Tensor:
@@ -153,7 +161,7 @@ def _parts(model: Any, found: ModelFacts) -> tuple[Part, ...]:
     return (
         Part(
             role="video",
-            module=VideoTower(model).eval(),
+            module=video.eval(),
             inputs={"pixels": example(_CLIPS, frames, 3, side, side)},
             outputs=("embedding", "context"),
             dynamic={"pixels": {0: "N"}, "embedding": {0: "N"}, "context": {0: "N"}},
@@ -164,7 +172,7 @@ def _parts(model: Any, found: ModelFacts) -> tuple[Part, ...]:
             module=Head(model).eval(),
             inputs={
                 "embedding": unit(example(_CLIPS, dim)),
-                "context": example(_CLIPS, patches, dim),
+                "context": example(_CLIPS, video.patches, dim),
                 "text": example(_SENTENCES, dim),
             },
             outputs=("cosine",),
