@@ -24,6 +24,8 @@ from export.families.base import Assembly, Part
 from export.families.testing import CLIP_VOCABULARY, CONTEXT, DIM, SIDE, tiny_clip
 from export.families.testing_xclip import FRAMES, PATCHES, tiny_xclip
 from export.families.xclip_ms import assemble
+from export.quantize.static import quantize_static
+from export.reshape import fold_pixels, simplify
 from export.to_onnx import to_onnx
 
 SENTENCES = ["a person opens a door", "a dog", "two cars collide at a crossing", "sleep", "x"]
@@ -290,3 +292,45 @@ def test_another_architecture_is_a_model_error(tmp_path: Path) -> None:
     other = open_checkpoint(str(tiny_clip(tmp_path / "clip")))
     with pytest.raises(ModelError, match="expected an XCLIPModel of transformers, found CLIPModel"):
         assemble(replace(other, family="xclip_ms"))
+
+
+@pytest.mark.parametrize("kind", ["onnxruntime", "openvino"])
+def test_the_device_s_int8_pixels_give_what_the_original_gives_for_the_same_pictures(
+    graphs: dict[str, onnx.ModelProto], assembly: Assembly, parts: dict[str, Part], kind: str
+) -> None:
+    """Five axes: the tower folds frames into the batch before its first convolution."""
+    pytest.importorskip(kind)
+    image = assembly.facts.image
+    folded = fold_pixels(graphs["video"], "pixels", image.mean, image.std)
+    bytes_ = np.random.default_rng(8).integers(0, 256, (2, FRAMES, 3, SIDE, SIDE), np.uint8)
+    mean, std = (np.float32(v).reshape(3, 1, 1) for v in (image.mean, image.std))
+    with torch.no_grad():
+        expected = parts["video"].module(torch.from_numpy((bytes_ - mean) / std))
+    engine = open_engine(kind, folded.SerializeToString(), SETTINGS)
+    assert engine.inputs == signature(assembly.facts, "video").inputs
+    found = engine.run({"pixels": (bytes_ ^ 0x80).view(np.int8)})
+    for name, wanted in zip(("embedding", "context"), expected, strict=True):
+        assert np.abs(found[name] - wanted.numpy()).max() < 1e-4, name
+
+
+def test_the_video_tower_in_int8_still_sees_the_order_of_frames(
+    graphs: dict[str, onnx.ModelProto], assembly: Assembly
+) -> None:
+    pytest.importorskip("openvino")
+    image = assembly.facts.image
+    folded = simplify(fold_pixels(graphs["video"], "pixels", image.mean, image.std))
+    clips = np.random.default_rng(9).integers(-128, 128, (8, FRAMES, 3, SIDE, SIDE), np.int8)
+    quantized = quantize_static(folded, [{"pixels": clip[None]} for clip in clips[:4]])
+    exact, small = (
+        open_engine("openvino", model.SerializeToString(), SETTINGS)
+        for model in (folded, quantized)
+    )
+    reference = exact.run({"pixels": clips})["embedding"]
+    answers = small.run({"pixels": clips})["embedding"]
+    assert np.einsum("nd,nd->n", reference, answers).min() > 0.9
+    # What reversing the frames changes points the same way in both.
+    backwards = np.ascontiguousarray(clips[:, ::-1])
+    moved = exact.run({"pixels": backwards})["embedding"] - reference
+    moved_small = small.run({"pixels": backwards})["embedding"] - answers
+    lengths = np.linalg.norm(moved, axis=1) * np.linalg.norm(moved_small, axis=1)
+    assert (np.einsum("nd,nd->n", moved, moved_small) / lengths).mean() > 0.6
