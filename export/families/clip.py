@@ -121,6 +121,7 @@ def assemble(checkpoint: Checkpoint) -> Assembly:
             model,
             pool=family.pool,
             marker=end if family.pool == "end" else padding,
+            length=text_spec.context_length,
         ),
     )
     example = torch.from_numpy(Tokenizer(tokenizer, text_spec).encode([text_spec.background[0]]))

@@ -62,7 +62,12 @@ def assemble(checkpoint: Checkpoint) -> Assembly:
         Tokenizer(checkpoint.tokenizer, text_spec).encode([text_spec.background[0]])
     )
     tower = TextTower(
-        states, head, text, pool=pool, marker=end if pool == "end" else _PADDING
+        states,
+        head,
+        text,
+        pool=pool,
+        marker=end if pool == "end" else _PADDING,
+        length=text_spec.context_length,
     )
     parts = (
         image_part(ImageTower(visual, visual), height, width),
