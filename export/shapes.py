@@ -43,7 +43,9 @@ def constant_reshapes(
         target = [a if a == b else -1 for a, b in zip(one, other, strict=True)]
         if target.count(-1) <= 1:
             name = f"{node.output[0]}.shape"
-            model.graph.initializer.append(numpy_helper.from_array(np.int64(target), name))
+            model.graph.initializer.append(
+                numpy_helper.from_array(np.array(target, np.int64), name)
+            )
             node.input[1] = name
     _remove_unused(model.graph)
     return model

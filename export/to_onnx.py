@@ -9,9 +9,11 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import onnx
 import torch
+from torch.jit._trace import TracerWarning
 
 from edge.errors import ModelError
 from export.families.base import Part
@@ -22,7 +24,7 @@ _EXPECTED = (
     (DeprecationWarning, "You are using the legacy TorchScript-based ONNX export"),
     (DeprecationWarning, "The feature will be removed. Please remove usage of this function"),
     # Shapes that are Python numbers become constants: wanted, only the batch is dynamic.
-    (torch.jit.TracerWarning, ""),
+    (TracerWarning, ""),
     # Of masks and positions, none of them negative.
     (UserWarning, "Exporting aten::index operator of advanced indexing"),
 )
@@ -42,7 +44,7 @@ def to_onnx(part: Part, opset: int = 18) -> onnx.ModelProto:
     Raises:
         ModelError: The module cannot be expressed, or is larger than a model file can be.
     """
-    data = io.BytesIO()
+    data: Any = io.BytesIO()  # takes one, says it does not
     names = list(part.inputs)
     with _tracing():
         try:

@@ -52,9 +52,8 @@ def assemble(checkpoint: Checkpoint) -> Assembly:
         projection = text.text_projection
         if projection is None:
             return tokens
-        if isinstance(projection, torch.nn.Linear):
-            return projection(tokens)
-        projected: Tensor = tokens @ projection
+        linear = isinstance(projection, torch.nn.Linear)
+        projected: Tensor = projection(tokens) if linear else tokens @ projection
         return projected
 
     visual = _one_branch(model.visual)

@@ -94,7 +94,8 @@ class TextTower(torch.nn.Module):
 
 def unit(rows: Tensor) -> Tensor:
     """``rows`` [..., D] at length one."""
-    return rows / rows.norm(dim=-1, keepdim=True)
+    lengths: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    return rows / lengths
 
 
 def embedding_of(features: Any) -> Tensor:

@@ -1,5 +1,6 @@
 """Opening checkpoints: from a directory, from the hub's cache, at random; and what is refused."""
 
+import builtins
 import dataclasses
 import hashlib
 import json
@@ -7,6 +8,8 @@ import shutil
 
 import pytest
 import torch
+import transformers
+from open_clip import list_models
 from safetensors.torch import load_file, save_file
 
 from edge.errors import ConfigError, ModelError
@@ -118,14 +121,14 @@ def test_a_pickle_beside_the_safetensors_is_left_alone(clip):
 
 def test_missing_weights_are_named(clip):
     (clip / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match="expected the weights as model.safetensors, found no"):
+    with pytest.raises(ModelError, match=r"expected the weights as model.safetensors, found no"):
         open_checkpoint(str(clip))
 
 
 def test_truncated_weights_are_refused(clip):
     path = clip / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ModelError, match="expected a whole safetensors file.*download it again"):
+    with pytest.raises(ModelError, match=r"expected a whole safetensors file.*download it again"):
         open_checkpoint(str(clip))
 
 
@@ -143,7 +146,7 @@ def test_weights_that_are_no_numbers_are_named(clip, bad):
 
 def test_missing_tensors_are_an_error_and_not_random(clip):
     change_weights(clip / "model.safetensors", lambda w: w.pop("visual_projection.weight"))
-    with pytest.raises(ModelError, match="missing 1, among them visual_projection.weight"):
+    with pytest.raises(ModelError, match=r"missing 1, among them visual_projection.weight"):
         open_checkpoint(str(clip))
 
 
@@ -158,7 +161,7 @@ def test_tensors_of_another_size_are_an_error(clip):
 
 def test_another_architecture_is_named(clip):
     edit(clip / "config.json", model_type="bert")
-    with pytest.raises(ModelError, match="expected a model of type clip, siglip.*found 'bert'"):
+    with pytest.raises(ModelError, match=r"expected a model of type clip, siglip.*found 'bert'"):
         open_checkpoint(str(clip))
 
 
@@ -175,7 +178,7 @@ def test_a_missing_tokenizer_is_named(clip):
 
 def test_a_missing_preprocessor_is_named(clip):
     (clip / "preprocessor_config.json").unlink()
-    with pytest.raises(ModelError, match="expected preprocessor_config.json"):
+    with pytest.raises(ModelError, match=r"expected preprocessor_config.json"):
         open_checkpoint(str(clip))
 
 
@@ -195,7 +198,7 @@ def test_a_broken_config_is_named(clip, content):
 
 
 def test_a_directory_without_a_config_is_no_checkpoint(tmp_path):
-    with pytest.raises(ModelError, match="config.json or open_clip_config.json, found neither"):
+    with pytest.raises(ModelError, match=r"config.json or open_clip_config.json, found neither"):
         open_checkpoint(str(tmp_path))
 
 
@@ -210,7 +213,7 @@ def test_an_architecture_that_open_clip_does_not_know_is_named(open_clip):
     document = json.loads((open_clip / open_clip_models.CONFIG).read_text())
     document["model_cfg"]["vision_cfg"]["wings"] = 2
     (open_clip / open_clip_models.CONFIG).write_text(json.dumps(document))
-    with pytest.raises(ModelError, match="an architecture that open_clip knows.*wings"):
+    with pytest.raises(ModelError, match=r"an architecture that open_clip knows.*wings"):
         open_checkpoint(str(open_clip))
 
 
@@ -220,7 +223,7 @@ def test_an_open_clip_model_with_another_tokenizer_is_refused(open_clip):
     document["model_cfg"]["text_cfg"]["tokenizer_kwargs"] = {"clean": "canonicalize"}
     opened = open_checkpoint(str(open_clip))
     path.write_text(json.dumps(document))
-    with pytest.raises(ModelError, match="CLIP's own tokenizer, found .*canonicalize"):
+    with pytest.raises(ModelError, match=r"CLIP's own tokenizer, found .*canonicalize"):
         assemble(opened)
 
 
@@ -230,11 +233,9 @@ def test_a_broken_torchvision_is_a_message(monkeypatch):
             raise RuntimeError("operator torchvision::nms does not exist")
         return real(name, *args, **kwargs)
 
-    import builtins
-
     real = builtins.__import__
     monkeypatch.setattr(builtins, "__import__", broken)
-    with pytest.raises(ConfigError, match="torchvision that fits torch.*nms does not exist"):
+    with pytest.raises(ConfigError, match=r"torchvision that fits torch.*nms does not exist"):
         open_clip_models.random("ViT-B-32")
 
 
@@ -247,8 +248,6 @@ def test_a_transformers_that_cannot_import_its_models_is_a_message(clip, monkeyp
             raise ModuleNotFoundError(f"Could not import module '{name}'") from RuntimeError(
                 "operator torchvision::nms does not exist"
             )
-
-    import transformers
 
     monkeypatch.setattr(hf_models, "_transformers", lambda: Broken(transformers))
     with pytest.raises(ConfigError, match="cannot import it: operator torchvision::nms"):
@@ -288,12 +287,12 @@ def test_a_repository_without_a_row_is_opened_and_its_commit_recorded(monkeypatc
 
 def test_an_unreachable_hub_says_how_to_go_on(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ConfigError, match="expected to reach the hub.*copy the directory here"):
+    with pytest.raises(ConfigError, match=r"expected to reach the hub.*copy the directory here"):
         open_checkpoint("clip-vit-b-32")
 
 
 def test_a_name_that_is_nothing_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="catalogue, a hub repository .* or a directory"):
+    with pytest.raises(ConfigError, match=r"catalogue, a hub repository .* or a directory"):
         open_checkpoint(str(tmp_path / "missing"))
     with pytest.raises(ConfigError, match="two models"):
         open_checkpoint("xclip")
@@ -344,12 +343,8 @@ def test_a_rows_sizes_are_those_of_its_config_class(row):
     """Without the weights: what differs from the defaults is spelled as the class spells it."""
     assert row.family in FAMILIES
     if row.family == "open_clip":
-        import open_clip
-
-        assert row.sizes["model"] in open_clip.list_models()
+        assert row.sizes["model"] in list_models()
         return
-    import transformers
-
     config = getattr(transformers, hf_models._ARCHITECTURES[row.family].config)(
         **hf_models._plain(row.sizes)
     )

@@ -4,9 +4,11 @@ import collections
 
 import numpy as np
 import onnx
+import open_clip
 import pytest
 import torch
 from torch.nn.functional import normalize
+from transformers import AutoTokenizer
 
 from edge.engines import EngineSettings, open_engine
 from edge.errors import ModelError
@@ -46,12 +48,8 @@ def original_texts(checkpoint, sentences, **how):
     """Through the library's own tokenizer, padding and pooling, not ours."""
     with torch.no_grad():
         if checkpoint.family == "open_clip":
-            import open_clip
-
             ids = open_clip.SimpleTokenizer(context_length=testing.CONTEXT)(sentences)
             return checkpoint.model.encode_text(ids, normalize=True).numpy()
-        from transformers import AutoTokenizer
-
         tokenizer = AutoTokenizer.from_pretrained(checkpoint.directory)
         padding = {
             # As each family's own processor pads.

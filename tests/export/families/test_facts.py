@@ -15,7 +15,10 @@ OPEN = {"size": [32, 32], "mean": MEAN, "std": STD, "interpolation": "bicubic"}
     [
         # As openai's own files have it, in the words of 2021.
         ({"size": 32, "crop_size": 32, "do_center_crop": True}, "shortest_edge"),
-        ({"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}, "shortest_edge"),
+        (
+            {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}},
+            "shortest_edge",
+        ),
         ({"size": {"height": 32, "width": 32}, "do_center_crop": False}, "stretch"),
         ({"size": {"height": 32, "width": 32}}, "stretch"),
         ({"size": {"height": 32, "width": 32, "shortest_edge": None}}, "stretch"),
