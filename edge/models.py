@@ -17,10 +17,11 @@ from edge.choice import Choice, choose
 from edge.config.models import EngineConfig, PromptConfig
 from edge.engines import Engine, EngineSettings
 from edge.errors import EngineError, ModelError
-from edge.manifest import Precision, Role
+from edge.manifest import Manifest, Precision, Role
 from edge.prompts import PromptBank, compile_bank
 from edge.scorers.base import Scorer
 from edge.scorers.frames import FrameScorer
+from edge.scorers.window import WindowScorer
 from edge.selftest import Report
 from edge.text import TextEncoder, Tokenizer
 from edge.variants import Variant, open_graph, prove
@@ -98,7 +99,7 @@ class Models:
                 role: self._open(role) for role in bundle.manifest.graphs if role != "text"
             }
             self.main = next(iter(self._graphs.values()))
-            self.scorer: Scorer = _scorer(self._graphs)
+            self.scorer: Scorer = _scorer(self._graphs, bundle.manifest)
         except BaseException:
             self._stack.close()
             raise
@@ -227,5 +228,7 @@ def open_models(
     return models
 
 
-def _scorer(graphs: Mapping[Role, Running]) -> Scorer:
+def _scorer(graphs: Mapping[Role, Running], manifest: Manifest) -> Scorer:
+    if manifest.frame_class == "C":
+        return WindowScorer(graphs["video"].engine, graphs["head"].engine, manifest.frames)
     return FrameScorer(graphs["image"].engine)
