@@ -14,17 +14,17 @@ from random import Random
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.statistics import Rounds, Spread, medians, paired_ratio, quantiles, spread
 from edge.bundle import Bundle
 from edge.config.models import EngineConfig
-from edge.engines import ENGINES, Engine, EngineSettings, TensorSpec, open_engine
+from edge.engines import ENGINES, Engine, EngineSettings, open_engine
 from edge.engines.null import null_model
 from edge.errors import ConfigError, EngineUnavailable, InferenceError, ModelError
+from edge.graphs import signature
 from edge.manifest import Precision
 from edge.models import open_models
-from edge.selftest import Report, check_image
+from edge.selftest import Report, check
 
 PERCENTS = (50, 90, 99)
 FLOOR = "null"
@@ -192,10 +192,8 @@ class _Variant:
 
 
 def _open_floor(stack: ExitStack, bundle: Bundle) -> _Variant:
-    image, dim = bundle.manifest.image, bundle.manifest.embedding.dim
-    pixels = TensorSpec("pixels", "int8", (None, 3, image.height, image.width))
-    embedding = TensorSpec("embedding", "float32", (None, dim))
-    engine = open_engine(FLOOR, null_model((pixels,), (embedding,)), EngineSettings())
+    expected = signature(bundle.manifest, bundle.manifest.graphs[0])
+    engine = open_engine(FLOOR, null_model(expected.inputs, expected.outputs), EngineSettings())
     return _Variant(FLOOR, FLOOR, None, stack.enter_context(closing(engine)))
 
 
@@ -209,7 +207,7 @@ def _open(
         models = stack.enter_context(open_models(bundle, config))
     except (ModelError, InferenceError) as exc:
         return _Variant(name, kind, precision, None, str(exc))
-    return _Variant(name, kind, precision, models.image.engine)
+    return _Variant(name, kind, precision, models.main.engine)
 
 
 @dataclass(slots=True)
@@ -228,9 +226,12 @@ class _Contest:
     ) -> None:
         self._bundle, self._batch, self._settings = bundle, batch, settings
         self._variants = variants
-        self._golden = bundle.golden()
-        shape = (batch, *self._golden.pixels.shape[1:])
-        self._pixels: NDArray[np.int8] = np.resize(self._golden.pixels, shape)  # repeats the rows
+        self._role = bundle.manifest.graphs[0]
+        self._golden = bundle.golden()[self._role]
+        self._tensors = {
+            name: np.resize(array, (batch, *array.shape[1:]))  # repeats the rows
+            for name, array in self._golden.inputs.items()
+        }
         self._failed = {v.name: v.reason or "" for v in variants if v.engine is None}
         self._reports: dict[str, Report] = {}
         self._turns = {variant.name: _Turns([], []) for variant in variants}
@@ -259,24 +260,23 @@ class _Contest:
     def _check(self, variant: _Variant) -> None:
         if variant.engine is None or variant.precision is None:
             return
-        gate = self._bundle.entry("image", variant.precision).min_cosine or 0
+        gate = self._bundle.entry(self._role, variant.precision).min_cosine or 0
         try:
-            report = check_image(variant.engine, self._golden, gate, batch=self._batch)
+            report = check(variant.engine, self._role, self._golden, gate, self._batch)
         except (ModelError, InferenceError) as exc:
             self._failed[variant.name] = str(exc)
         else:
             self._reports[variant.name] = report
 
     def _take_turn(self, name: str, engine: Engine) -> None:
-        tensors = {"pixels": self._pixels}
         took = []
         try:
             for _ in range(self._settings.warmup):
-                engine.run(tensors)
+                engine.run(self._tensors)
             core_from = time.process_time_ns()
             for _ in range(self._settings.iterations):
                 wall_from = time.perf_counter_ns()
-                engine.run(tensors)
+                engine.run(self._tensors)
                 took.append(time.perf_counter_ns() - wall_from)
         except InferenceError as exc:
             self._failed[name] = str(exc)

@@ -35,8 +35,8 @@ class PathResult:
     """The whole path by the bare engine call on the same pixels.
 
     Attributes:
-        path_ms: Preprocess, stacking into the batch, engine, check for finite numbers; medians of
-            the rounds.
+        path_ms: Preprocess, stacking into the batch, engine, check for finite numbers, cosines;
+            medians of the rounds.
         engine_ms: ``Engine.run`` alone.
         ratio: Of the two, round by round.
         pairs: That were timed.

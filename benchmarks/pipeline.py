@@ -20,6 +20,7 @@ from edge.app import OUTBOX, compile_prompts, model_ref
 from edge.bundle import Bundle
 from edge.config.models import EngineConfig
 from edge.decode import Frame
+from edge.errors import ConfigError
 from edge.frame import Sample
 from edge.models import Models, open_models
 from edge.outbox import Outbox
@@ -129,7 +130,7 @@ def measure(
         )
         line = Line(
             Preprocessor(bundle.manifest.image),
-            Pipeline(config, reference, decision, models.image, bank),
+            Pipeline(config, reference, decision, models.scorer, bank),
             outbox,
             None if broker is None else stack.enter_context(publishing(config, outbox)),
         )
@@ -166,21 +167,28 @@ def _pair(line: Line, models: Models, frame: Frame) -> Pair:
 
     def path() -> NDArray[np.float32]:
         sample = Sample(CAMERA, 0, frame.arrival, line.preprocess(frame.picture))
-        return line.pipeline.embed([sample])
+        (scored,) = line.pipeline.score(line.pipeline.bank, [sample])
+        if scored is None or scored.embedding is None:
+            raise ConfigError(
+                "edge-bench pipeline: expected a model of class F, found one whose frames have no "
+                "embedding of their own; edge-bench model takes it"
+            )
+        return scored.embedding[np.newaxis]
 
     def engine() -> NDArray[np.float32]:
-        return models.image.engine.run({"pixels": pixels})["embedding"]
+        embedding: NDArray[np.float32] = models.main.engine.run({"pixels": pixels})["embedding"]
+        return embedding
 
     return Pair(path, engine)
 
 
 def _engine_used(models: Models) -> EngineUsed:
-    engine, report = models.image.engine, models.image.report
+    engine, report = models.main.engine, models.main.report
     return EngineUsed(
-        engine=models.kind,
+        engine=models.variant.kind,
         runtime=engine.runtime,
         device=engine.device,
-        precision=models.image.precision,
+        precision=models.precision,
         threads=models.settings.threads,
         mean_cosine=report.mean_cosine if report else None,
         min_cosine=report.min_cosine if report else None,

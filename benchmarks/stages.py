@@ -26,7 +26,6 @@ from edge.pipeline import Pipeline
 from edge.preprocess import Preprocessor
 from edge.redact import redact
 from edge.sampler import Sampler
-from edge.scores import margins
 from edge.sources import Packet, SourceSettings, is_live, open_source
 
 PERCENTS = (50, 95, 99)
@@ -111,13 +110,13 @@ class Line:
             pixels = self.preprocess(frame.picture)
         samples = [Sample(CAMERA, sequence, frame.arrival, pixels)]
         with watch.stage("engine", core=time.process_time_ns):
-            embeddings = pipeline.embed(samples)
+            answers = [a for a in pipeline.score(pipeline.bank, samples) if a is not None]
         with watch.stage("scores"):
-            scores = margins(pipeline.bank, embeddings)
+            scores = pipeline.weigh(pipeline.bank, answers)
         with watch.stage("events"):
-            happenings = pipeline.decide(pipeline.bank, samples, embeddings, scores)
+            happenings = pipeline.decide(pipeline.bank, samples, answers, scores)
         with watch.stage("payload"):
-            messages = pipeline.report(samples, embeddings, happenings)
+            messages = pipeline.report(samples, answers, happenings)
         with watch.stage("outbox"):
             self.outbox.put(messages)
         if self.acknowledgements is not None:

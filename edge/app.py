@@ -16,9 +16,9 @@ from edge import systemd
 from edge.bundle import open_bundle
 from edge.camera import CameraWorker, ThreadCamera
 from edge.config.models import Config
-from edge.errors import InferenceError, OutboxError
+from edge.errors import EngineError, InferenceError, ModelError, OutboxError
 from edge.frame import Arrival
-from edge.models import Models, open_models
+from edge.models import CHOICES, Models, open_models
 from edge.mqtt import Publisher
 from edge.outbox import Outbox
 from edge.payloads import (
@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 OUTBOX: Final = "outbox.db"
 # How often cameras report their state, and trouble is looked for.
 _TICK_S: Final = 1.0
+# How often the model must prove itself. Its golden frames take as long as a few samples.
+_PROOF_S: Final = 3600.0
 # SIGTERM must be over within 5 s: the cameras' share, and the broker's.
 _CAMERAS_STOP_S: Final = 1.0
 _PUBLISHER_STOP_S: Final = 3.0
@@ -71,7 +73,7 @@ def run(
     """
     with ExitStack() as stack:
         bundle = open_bundle(config.bundle)
-        models = stack.enter_context(open_models(bundle, config.engine))
+        models = stack.enter_context(open_models(bundle, config.engine, config.state_dir / CHOICES))
         bank = compile_prompts(config, models)
         outbox = stack.enter_context(closing(Outbox(config.state_dir / OUTBOX,
                                                     config.outbox.max_bytes)))  # fmt: skip
@@ -85,12 +87,12 @@ def run(
             config,
             model_ref(models),
             bundle.manifest.decision,
-            models.image,
+            models.scorer,
             bank,
             lambda camera, sequence: cameras[camera].snapshot(sequence),
         )
         publisher = Publisher(config.mqtt, config.device.id, outbox, on_delivered)
-        daemon = Daemon(config, cameras, pipeline, outbox, publisher)
+        daemon = Daemon(config, cameras, models, pipeline, outbox, publisher)
         daemon.serve(stop, wake)
 
 
@@ -111,7 +113,7 @@ def compile_prompts(config: Config, models: Models) -> PromptBank:
 def model_ref(models: Models) -> ModelRef:
     """What payloads say about the model."""
     bundle = models.bundle
-    return ModelRef(id=bundle.manifest.model.id, hash=bundle.hash, precision=models.image.precision)
+    return ModelRef(id=bundle.manifest.model.id, hash=bundle.hash, precision=models.precision)
 
 
 class Daemon:
@@ -121,6 +123,7 @@ class Daemon:
         self,
         config: Config,
         cameras: dict[str, CameraWorker],
+        models: Models,
         pipeline: Pipeline,
         outbox: Outbox,
         publisher: Publisher,
@@ -128,12 +131,14 @@ class Daemon:
         self._device = config.device.id
         self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
         self._cameras = cameras
+        self._models = models
         self._pipeline = pipeline
         self._outbox = outbox
         self._publisher = publisher
         self._status: Status = "online"
         self._failed_samples = 0
         self._disk_error: str | None = None
+        self._model_error = models.failed
         self._watchdog_s = systemd.watchdog_interval()
 
     def serve(self, stop: threading.Event, wake: threading.Event) -> None:
@@ -144,6 +149,7 @@ class Daemon:
         logger.info("watching %s", ", ".join(self._cameras))
         systemd.notify("READY=1")
         next_tick, next_ping = 0.0, 0.0
+        next_proof = time.monotonic() + _PROOF_S
         while not stop.is_set():
             now = time.monotonic()
             if now >= next_tick:
@@ -152,10 +158,23 @@ class Daemon:
             if self._watchdog_s is not None and now >= next_ping and self._progressing():
                 systemd.notify("WATCHDOG=1")
                 next_ping = now + self._watchdog_s
+            if now >= next_proof:
+                self._prove()
+                next_proof = now + _PROOF_S
             wake.wait(max(0.0, next_tick - time.monotonic()))
             wake.clear()
             self._process()
         self._end()
+
+    def _prove(self) -> None:
+        """Ask again whether the graphs answer right: memory and drivers go bad in service."""
+        try:
+            self._models.prove_again()
+        except (EngineError, ModelError) as exc:
+            self._model_error = str(exc)
+            logger.error("the model no longer answers right: %s", exc)  # noqa: TRY400  expected: no traceback
+        else:
+            self._model_error = None
 
     def _process(self) -> None:
         """Bring every waiting sample through the engine, camera by camera.
@@ -198,7 +217,7 @@ class Daemon:
         self._put(self._pipeline.lost(now))
         # Without a connection nobody hears a status, and at its return the outage is over.
         queue = self._publisher.health().error if self._publisher.connected else None
-        troubled = self._disk_error is not None or queue is not None
+        troubled = any(error is not None for error in (self._disk_error, self._model_error, queue))
         for name, camera in self._cameras.items():
             health = camera.health()
             troubled = troubled or health.state not in _HEALTHY

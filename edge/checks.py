@@ -14,9 +14,10 @@ from typing import Final, Literal
 from edge.broker import connect
 from edge.bundle import Bundle, open_bundle
 from edge.camera_check import LONGEST_LOOK_S, advice, look_at
+from edge.choice import Choice
 from edge.config.models import CameraConfig, Config, EngineConfig, MqttConfig, PromptConfig
 from edge.errors import ConfigError, EdgeError, ModelError, OutboxError, SourceError
-from edge.models import Models, open_models
+from edge.models import CHOICES, Models, open_models
 from edge.prompts import PromptBank
 from edge.redact import redact
 from edge.tables import concepts
@@ -60,18 +61,27 @@ def exit_code(findings: Sequence[Finding]) -> int:
     return min((finding.exit_code for finding in findings if finding.exit_code), default=0)
 
 
-def check_config(config: Config, *, cameras: bool = True, broker: bool = True) -> Iterator[Finding]:
+def check_config(
+    config: Config, *, cameras: bool = True, broker: bool = True, tune: bool = False
+) -> Iterator[Finding]:
     """Check all that a configuration names, each finding as soon as it is there.
 
     Args:
         config: Loaded, so its file is sound.
         cameras: Whether cameras are opened.
         broker: Whether the broker is asked.
+        tune: Measure again which variant is the fastest.
     """
     yield _watched_prompts(config)
     wanted_fps = sum(camera.sample.fps for camera in config.cameras.values())
     yield from check_model(
-        config.bundle, config.engine, config.prompts, config.background, wanted_fps
+        config.bundle,
+        config.engine,
+        config.prompts,
+        config.background,
+        wanted_fps,
+        cache=config.state_dir / CHOICES,
+        tune=tune,
     )
     if cameras:
         yield from check_cameras(config.cameras)
@@ -86,6 +96,9 @@ def check_model(
     prompts: Mapping[str, PromptConfig] | None = None,
     background: Sequence[str] | None = None,
     wanted_fps: float = 0.0,
+    *,
+    cache: Path | None = None,
+    tune: bool = False,
 ) -> Iterator[Finding]:
     """Check a bundle with every hash, both its graphs on this device, and what prompts become.
 
@@ -95,6 +108,8 @@ def check_model(
         prompts: By name.
         background: In place of the bundle's.
         wanted_fps: Pictures a second that the cameras will want together.
+        cache: Folder for what was measured; None for the user's own.
+        tune: Measure again which variant is the fastest.
     """
     try:
         bundle = open_bundle(path)
@@ -106,7 +121,7 @@ def check_model(
     sound = f"{manifest.name} in {bundle.path}, {len(manifest.files)} files as its manifest says"
     yield Finding("bundle", f"{sound}, hash {bundle.hash[:12]}")
     try:
-        models = open_models(bundle, engine)
+        models = open_models(bundle, engine, cache, tune=tune)
     except EdgeError as exc:
         yield failure("engine", exc)
         return
@@ -190,35 +205,45 @@ def _watched_prompts(config: Config) -> Finding:
 
 
 def _engine(models: Models, wanted_fps: float) -> Finding:
-    image = models.image
-    used = f"{image.engine.runtime} on {image.engine.device}, {image.precision}"
-    if image.report is None:
+    engine, report = models.main.engine, models.main.report
+    used = f"{models.main.variant} on {engine.runtime}, {engine.device}"
+    if report is None:
         return Finding("engine", used, ("engine null computes nothing: set engine.kind",))
     try:
         picture_s = _picture_s(models)
     except EdgeError as exc:
         return failure("engine", exc)
-    remarks = []
+    remarks = [f"{models.failed}; the driver or the hardware changed"] if models.failed else []
     if wanted_fps * picture_s > _MOST_LOAD:
         remarks.append(
             f"lower sample.fps, or raise engine.threads: the cameras want {wanted_fps:g} pictures a"
             f" second, this engine makes {1 / picture_s:.0f}"
         )
-    cosine = f"mean {image.report.mean_cosine:.4f}, worst {image.report.min_cosine:.4f}"
-    return Finding(
-        "engine",
-        f"{used}, {1000 * picture_s:.1f} ms a picture; cosine to the float original {cosine}",
-        tuple(remarks),
+    cosine = f"mean {report.mean_cosine:.4f}, worst {report.min_cosine:.4f}"
+    found = f"{used}, {1000 * picture_s:.1f} ms a picture; cosine to the float original {cosine}"
+    if models.choice.measured:
+        found += f"; {_choice(models.choice)}"
+    return Finding("engine", found, tuple(remarks))
+
+
+def _choice(choice: Choice) -> str:
+    """What was measured, fastest first."""
+    tried = sorted(choice.measured, key=lambda one: (one.ms is None, one.ms))
+    when = "earlier" if choice.remembered else "now"
+    return f"measured {when}: " + ", ".join(
+        f"{one.variant} {one.ms:.1f} ms" if one.ms is not None else f"{one.variant} {one.failure}"
+        for one in tried
     )
 
 
 def _picture_s(models: Models) -> float:
-    """Median seconds for one picture."""
-    pixels = models.bundle.golden().pixels[:1]
+    """Median seconds for one picture, or one clip of them."""
+    golden = models.bundle.golden()[models.bundle.manifest.graphs[0]]
+    row = {name: array[:1] for name, array in golden.inputs.items()}
     took = []
     for _ in range(_TIMED_PICTURES):
         began = time.perf_counter()
-        models.image.encode(pixels)
+        models.main.engine.run(row)
         took.append(time.perf_counter() - began)
     return statistics.median(took)
 

@@ -1,66 +1,49 @@
-"""From a bundle to running encoders: picks engine and precision, and proves them on the golden set.
+"""From a bundle to running graphs, each proven on the golden set before it is used.
 
-Letters in shapes: N pictures, K sentences, L tokens, D embedding.
+Which runtime and precision: what the configuration says, else what ``edge.choice`` measured.
 """
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
+from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
+from edge import paths
 from edge.bundle import Bundle
+from edge.choice import Choice, choose
 from edge.config.models import EngineConfig, PromptConfig
-from edge.engines import Engine, EngineSettings, TensorSpec, open_engine
-from edge.engines.null import null_model
-from edge.engines.tensors import describe
-from edge.errors import EngineUnavailable, InferenceError, ModelError
-from edge.manifest import Manifest, Precision, Role
+from edge.engines import Engine, EngineSettings
+from edge.errors import EngineError, ModelError
+from edge.manifest import Precision, Role
 from edge.prompts import PromptBank, compile_bank
-from edge.selftest import Report, check_image, check_text
+from edge.scorers.base import Scorer
+from edge.scorers.frames import FrameScorer
+from edge.selftest import Report
 from edge.text import TextEncoder, Tokenizer
+from edge.variants import Variant, open_graph, prove
 
 _log = logging.getLogger(__name__)
 
-# On x86 OpenVINO is the faster one for INT8.
-_AUTO = ("openvino", "onnxruntime")
+CHOICES: Final = "choices"
+"""Folder in the daemon's ``state_dir`` for what was measured."""
 
 
-class ImageEncoder:
-    """Pictures to embeddings. Not thread-safe.
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A graph that proved itself.
 
     Attributes:
         engine: Tells runtime and device.
-        precision: Of the graph.
+        variant: What runs.
         report: How the self-test went; None with the null engine, which has nothing to prove.
     """
 
-    def __init__(self, engine: Engine, precision: Precision, report: Report | None) -> None:
-        self.engine = engine
-        self.precision = precision
-        self.report = report
-
-    def encode(self, pixels: NDArray[np.int8]) -> NDArray[np.float32]:
-        """Embed pictures.
-
-        Args:
-            pixels: int8 [N, 3, H, W], ``u8 ^ 0x80``.
-
-        Returns:
-            float32 [N, D], unit rows, owned by the caller.
-
-        Raises:
-            InferenceError: Wrong dtype or shape, the runtime failed, or gave no finite numbers.
-        """
-        embeddings: NDArray[np.float32] = self.engine.run({"pixels": pixels})["embedding"]
-        if not np.isfinite(embeddings).all():
-            raise InferenceError("expected finite embeddings, found others; the batch is dropped")
-        return embeddings
+    engine: Engine
+    variant: Variant
+    report: Report | None
 
 
 class Compiler(Protocol):
@@ -79,23 +62,61 @@ class Compiler(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
 class Models:
-    """Both towers of a bundle on the engine of a configuration. Close it, or use ``with``.
+    """The graphs of a bundle on one engine. Close it, or use ``with``.
 
     Attributes:
         bundle: Where they come from.
-        kind: The engine chosen, a row of ``edge.engines.ENGINES``.
+        variant: How they run.
         settings: What the engine was asked for.
-        image: Always open.
+        choice: What was measured to come to it.
+        failed: What should have run and no longer passes its self-test; None where all is well.
+        main: The graph that sees the pictures.
+        scorer: Samples to cosines.
         text_precision: Of the text graph.
     """
 
-    bundle: Bundle
-    kind: str
-    settings: EngineSettings
-    image: ImageEncoder
-    text_precision: Precision
+    def __init__(
+        self,
+        bundle: Bundle,
+        variant: Variant,
+        settings: EngineSettings,
+        choice: Choice,
+        failed: str | None = None,
+    ) -> None:
+        """Open the graphs that run for each sample; errors as ``open_models``."""
+        self.bundle = bundle
+        self.choice = choice
+        self.failed = failed
+        self.variant = variant
+        self.settings = settings
+        # Compiling prompts is rare, so the most exact graph there is.
+        self.text_precision = bundle.precisions("text")[0]
+        self._stack = ExitStack()
+        try:
+            self._graphs: dict[Role, Running] = {
+                role: self._open(role) for role in bundle.manifest.graphs if role != "text"
+            }
+            self.main = next(iter(self._graphs.values()))
+            self.scorer: Scorer = _scorer(self._graphs)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    @property
+    def precision(self) -> Precision:
+        """Of the main graph."""
+        return self.main.variant.precision
+
+    @property
+    def used(self) -> str:
+        """In words: precision and runtime."""
+        return f"{self.precision} on {self.main.engine.runtime}"
+
+    def prove_again(self) -> None:
+        """Run the golden self-test of the graphs that are in use; errors as ``open_models``."""
+        for role, graph in self._graphs.items():
+            prove(self.bundle, role, graph.variant, graph.engine)
 
     @contextmanager
     def open_text_engine(self) -> Iterator[Engine]:
@@ -108,11 +129,10 @@ class Models:
             EngineUnavailable: The device is gone.
         """
         role: Role = "text"
-        engine = _open(self.bundle, role, self.text_precision, self.kind, self.settings)
+        variant = Variant(self.variant.kind, "onnx", self.text_precision)
+        engine = open_graph(self.bundle, role, variant, self.settings)
         try:
-            if self.kind != "null":
-                entry = self.bundle.entry(role, self.text_precision)
-                check_text(engine, self.bundle.golden(), entry.min_cosine or 0)
+            prove(self.bundle, role, variant, engine)
             yield engine
         finally:
             engine.close()
@@ -139,8 +159,8 @@ class Models:
             yield compile_prompts
 
     def close(self) -> None:
-        """Free the image engine. Closing twice is allowed."""
-        self.image.engine.close()
+        """Free the engines. Closing twice is allowed."""
+        self._stack.close()
 
     def __enter__(self) -> Self:
         return self
@@ -153,109 +173,52 @@ class Models:
     ) -> None:
         self.close()
 
+    def _open(self, role: Role) -> Running:
+        wanted = self.variant
+        found = self.bundle.precisions(role, wanted.format)
+        precision = wanted.precision if wanted.precision in found else found[-1]
+        variant = Variant(wanted.kind, wanted.format, precision)
+        engine = open_graph(self.bundle, role, variant, self.settings)
+        self._stack.callback(engine.close)
+        return Running(engine, variant, prove(self.bundle, role, variant, engine))
 
-def open_models(bundle: Bundle, config: EngineConfig) -> Models:
-    """Open the bundle's image graph as ``config`` says, after it proved itself on the golden set.
+
+def open_models(
+    bundle: Bundle, config: EngineConfig, cache: Path | None = None, *, tune: bool = False
+) -> Models:
+    """Open the graphs that run for each sample, after each proved itself on the golden set.
+
+    Args:
+        bundle: The model.
+        config: Where it leaves a choice, the fastest variant that passes is taken.
+        cache: Folder for what was measured; None for the user's own.
+        tune: Measure again, whatever is cached.
 
     Raises:
-        EngineUnavailable: The engine or its device is not there. Nothing else is tried instead.
+        EngineUnavailable: The engine or its device is not there.
         ModelError: The bundle lacks the precision, or a graph is not what the manifest says or
-            fails its self-test.
+            fails its self-test, and there is no other choice.
         InferenceError: The engine failed on the golden set.
     """
-    kind = _installed() if config.kind == "auto" else config.kind
     settings = EngineSettings(config.device, config.threads)
-    precision = _image_precision(bundle, config)
-    engine = _open(bundle, "image", precision, kind, settings)
+    if config.kind == "null":
+        _log.warning("engine null: embeddings mean nothing")
+    choice = choose(bundle, config, cache or paths.choices(), again=tune)
+    failed: str | None = None
     try:
-        report = None
-        if kind == "null":
-            _log.warning("engine null: embeddings mean nothing")
-        else:
-            entry = bundle.entry("image", precision)
-            report = check_image(engine, bundle.golden(), entry.min_cosine or 0)
-    except BaseException:
-        engine.close()
-        raise
-    _log.info("image model %s on %s, %s", precision, engine.runtime, engine.device)
-    # Compiling prompts is rare, so the most exact graph there is.
-    text_precision = bundle.precisions("text")[0]
-    return Models(bundle, kind, settings, ImageEncoder(engine, precision, report), text_precision)
+        models = Models(bundle, choice.variant, settings, choice)
+    except (EngineError, ModelError) as exc:
+        if not choice.remembered:
+            raise
+        # It passed when it was measured: a new driver, or hardware that goes bad.
+        failed = f"{choice.variant} was chosen before and fails now: {exc}"
+        _log.error("%s; measuring again", failed)
+        choice = choose(bundle, config, cache or paths.choices(), again=True)
+        models = Models(bundle, choice.variant, settings, choice, failed)
+    engine = models.main.engine
+    _log.info("model %s on %s, %s", models.main.variant, engine.runtime, engine.device)
+    return models
 
 
-def _installed() -> str:
-    for kind in _AUTO:
-        if find_spec(kind):
-            return kind
-    raise EngineUnavailable(
-        f"engine auto: expected one of {', '.join(_AUTO)}, found none installed. Install one "
-        "with: pip install 'camera-edge-runtime[openvino]'"
-    )
-
-
-def _image_precision(bundle: Bundle, config: EngineConfig) -> Precision:
-    available = bundle.precisions("image")
-    if config.precision == "auto":
-        return available[-1]  # the smallest
-    if config.precision not in available:
-        raise ModelError(
-            f"{bundle.path}: expected an image graph in {config.precision}, found "
-            f"{', '.join(available)}; set engine.precision to one of these, or auto"
-        )
-    return config.precision
-
-
-def _open(
-    bundle: Bundle, role: Role, precision: Precision, kind: str, settings: EngineSettings
-) -> Engine:
-    inputs, outputs = _signature(bundle.manifest, role)
-    model = null_model(inputs, outputs) if kind == "null" else bundle.read(role, precision)
-    engine = open_engine(kind, model, settings)
-    name = bundle.entry(role, precision).file
-    try:
-        _check_signature(name, "input", inputs, engine.inputs)
-        # Further outputs are allowed: a text graph may also tell its coverage.
-        wanted = {spec.name for spec in outputs}
-        found = tuple(spec for spec in engine.outputs if spec.name in wanted)
-        _check_signature(name, "output", outputs, found)
-    except ModelError:
-        engine.close()
-        raise
-    return engine
-
-
-def _signature(
-    manifest: Manifest, role: Role
-) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    image = manifest.image
-    inputs = {
-        "image": TensorSpec("pixels", "int8", (None, 3, image.height, image.width)),
-        "text": TensorSpec("input_ids", "int64", (None, manifest.text.context_length)),
-    }
-    return (inputs[role],), (TensorSpec("embedding", "float32", (None, manifest.embedding.dim)),)
-
-
-def _check_signature(
-    name: str, what: str, expected: tuple[TensorSpec, ...], found: tuple[TensorSpec, ...]
-) -> None:
-    if len(expected) != len(found) or not all(map(_serves, expected, found)):
-        raise ModelError(
-            f"{name}: expected the {what} {_words(expected)}, found {_words(found)}; build the "
-            "bundle again"
-        )
-
-
-def _serves(expected: TensorSpec, found: TensorSpec) -> bool:
-    """Whether a graph's tensor takes what is expected; it may be dynamic where we are fixed."""
-    return (
-        (expected.name, expected.dtype) == (found.name, found.dtype)
-        and len(expected.shape) == len(found.shape)
-        and all(
-            have is None or have == want
-            for want, have in zip(expected.shape, found.shape, strict=True)
-        )
-    )
-
-
-def _words(specs: tuple[TensorSpec, ...]) -> str:
-    return ", ".join(f"{spec.name} {spec.dtype} {describe(spec.shape)}" for spec in specs) or "none"
+def _scorer(graphs: Mapping[Role, Running]) -> Scorer:
+    return FrameScorer(graphs["image"].engine)

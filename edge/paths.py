@@ -19,3 +19,8 @@ def default_bundle() -> Path:
 def default_clip() -> Path:
     """Where ``edge-export footage`` puts the street clip of ``edge demo``."""
     return Path(platformdirs.user_data_dir("edge")) / "footage" / "street.mp4"
+
+
+def choices() -> Path:
+    """Where tools keep which variant of a bundle they measured to be the fastest."""
+    return Path(platformdirs.user_state_dir("edge")) / "choices"

@@ -11,12 +11,12 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from edge.decode import Decoder, kept_frames
-from edge.frame import Arrival
+from edge.frame import Arrival, Sample
 from edge.manifest import ImageSpec
-from edge.models import ImageEncoder
 from edge.preprocess import Preprocessor
 from edge.prompts import PromptBank
 from edge.sampler import Sampler
+from edge.scorers.base import Scorer
 from edge.scores import margins
 from edge.sources import Packet, Source
 from edge.sources.container import seconds
@@ -40,7 +40,7 @@ class ScoredFrame:
 def score_frames(
     source: Source,
     spec: ImageSpec,
-    encoder: ImageEncoder,
+    scorer: Scorer,
     bank: PromptBank,
     *,
     fps: float,
@@ -51,7 +51,7 @@ def score_frames(
     Args:
         source: Just opened.
         spec: Into which pixels, from the bundle.
-        encoder: Pixels to embeddings.
+        scorer: Samples to cosines; a model of several frames gives nothing for the first few.
         bank: Compiled prompts.
         fps: Frames per second that are looked at.
         duration_s: Stop after so many seconds of video.
@@ -64,15 +64,19 @@ def score_frames(
     begin = _begin(source.stream)
     packets = source.packets() if duration_s is None else _within(source.packets(), duration_s)
     first: Arrival | None = None
-    for frame in kept_frames(packets, Decoder(source.stream), Sampler(fps)):
+    kept = kept_frames(packets, Decoder(source.stream), Sampler(fps))
+    for sequence, frame in enumerate(kept):
         first = first or frame.arrival
         pts_s = frame.arrival.pts_s
         if begin is None or pts_s is None:
             t = frame.arrival.monotonic - first.monotonic
         else:
             t = pts_s - begin
-        scores = margins(bank, encoder.encode(preprocess(frame.picture)[np.newaxis]))
-        yield ScoredFrame(t, scores.cosine[0], scores.margin[0])
+        sample = Sample("", sequence, frame.arrival, preprocess(frame.picture))
+        (scored,) = scorer.score(bank, [sample])
+        if scored is not None:
+            scores = margins(bank, scored.cosines[np.newaxis])
+            yield ScoredFrame(t, scores.cosine[0], scores.margin[0])
 
 
 def margins_by_prompt(

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from edge.bundle import Bundle, open_bundle
 from edge.errors import ModelError
 from edge.golden import Golden
-from edge.manifest import MANIFEST, BundleFile, Manifest, ModelFacts, Precision, Role
+from edge.manifest import MANIFEST, BundleFile, Format, Manifest, ModelFacts, Precision, Role
 
 # The earliest date that a zip can hold: golden.npz must not depend on the clock.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -28,12 +28,20 @@ _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """One file to pack; ``precision`` and ``min_cosine`` for ``image`` and ``text`` graphs."""
+    """One file to pack.
+
+    Attributes:
+        precision: Of a graph, with ``min_cosine``.
+        format: Of a graph; left out it is ONNX.
+        weights: Of an OpenVINO graph, the name of the file that holds them.
+    """
 
     role: Role
     data: bytes
     precision: Precision | None = None
     min_cosine: float | None = None
+    format: Format | None = None
+    weights: str | None = None
 
 
 def write_bundle(out: Path, facts: ModelFacts, files: Mapping[str, Artefact]) -> Bundle:
@@ -91,10 +99,9 @@ def workplace(out: Path) -> Iterator[Path]:
 def golden_npz(golden: Golden) -> bytes:
     """Serialize golden arrays as the bundle's ``golden.npz``."""
     arrays = {
-        "pixels": golden.pixels,
-        "image_embeddings": golden.image_embeddings,
-        "input_ids": golden.input_ids,
-        "text_embeddings": golden.text_embeddings,
+        f"{role}.{name}": array
+        for role, graph in golden.items()
+        for name, array in (*graph.inputs.items(), *graph.answers.items())
     }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as zipped:
@@ -121,8 +128,10 @@ def _manifest(facts: ModelFacts, files: Mapping[str, Artefact]) -> bytes:
                 file=name,
                 sha256=hashlib.sha256(artefact.data).hexdigest(),
                 size=len(artefact.data),
+                format=artefact.format or ("onnx" if artefact.precision else None),
                 precision=artefact.precision,
                 min_cosine=artefact.min_cosine,
+                weights=artefact.weights,
             )
             for name, artefact in files.items()
         ]

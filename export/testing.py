@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from edge.bundle import Bundle
-from edge.golden import Golden
+from edge.golden import Golden, GoldenSet
 from edge.manifest import (
     Decision,
     EmbeddingSpec,
@@ -136,7 +136,10 @@ def tiny_golden() -> Golden:
     means = pixels.astype(np.float32).mean(axis=(2, 3))
     image = means @ _COLOURS + np.array([0, 0, 0, 0.1], np.float32)
     text = _WORDS[input_ids].mean(axis=1) + np.array([0, 0, 0, 0.01], np.float32)
-    return Golden(pixels, _unit(image), input_ids, _unit(text))
+    return {
+        "image": GoldenSet({"pixels": pixels}, {"embedding": _unit(image)}),
+        "text": GoldenSet({"input_ids": input_ids}, {"embedding": _unit(text)}),
+    }
 
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:

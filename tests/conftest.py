@@ -35,6 +35,14 @@ FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "footage"
 MOSQUITTO = find_mosquitto()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _choices(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Which variant is fastest is measured once for all tests, and not kept for the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def footage() -> Path:
     """The directory of real clips, or a visible skip."""

@@ -33,11 +33,15 @@ def check(
     *,
     cameras: Annotated[bool, typer.Option(help="Open each camera.")] = True,
     broker: Annotated[bool, typer.Option(help="Connect to the broker.")] = True,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Measure again which variant of the model is fastest.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Try everything that `edge run` will need, and say what to do about what fails.
 
-    Examples: `edge check /etc/edge/edge.yaml`, `edge check --bundle bundles/concepts`
+    Examples: `edge check /etc/edge/edge.yaml`, `edge check --bundle bundles/concepts`,
+    `edge check --tune`
 
     The exit code is that of the failure `edge run` would meet first: 2 configuration, 3 model or
     engine, 4 camera, 5 broker, 6 disk; 0 without failures.
@@ -46,7 +50,7 @@ def check(
     if not console.is_terminal:
         console.width = _NO_WRAP
     findings = []
-    for finding in _findings(config, bundle, cameras=cameras, broker=broker):
+    for finding in _findings(config, bundle, cameras=cameras, broker=broker, tune=tune):
         findings.append(finding)
         if not as_json:
             console.print(_line(finding))
@@ -57,10 +61,10 @@ def check(
 
 
 def _findings(
-    path: Path | None, bundle: Path | None, *, cameras: bool, broker: bool
+    path: Path | None, bundle: Path | None, *, cameras: bool, broker: bool, tune: bool
 ) -> Iterator[Finding]:
     if path is None:
-        yield from check_model(bundle or paths.default_bundle(), EngineConfig())
+        yield from check_model(bundle or paths.default_bundle(), EngineConfig(), tune=tune)
         return
     try:
         config = load_config(path)
@@ -69,7 +73,7 @@ def _findings(
         return
     if bundle is not None:
         config = config.model_copy(update={"bundle": bundle})
-    yield from check_config(config, cameras=cameras, broker=broker)
+    yield from check_config(config, cameras=cameras, broker=broker, tune=tune)
 
 
 def _line(finding: Finding) -> Table:

@@ -82,10 +82,10 @@ def score(  # noqa: PLR0913, PLR0917  options of a command line
         with open_source(video) as source:
             length = length_s(source.stream) if duration is None else duration
             scored = score_frames(
-                source, model.manifest.image, models.image, bank, fps=fps, duration_s=duration
+                source, model.manifest.image, models.scorer, bank, fps=fps, duration_s=duration
             )
             frames = list(_with_progress(scored, length))
-        used = f"{models.image.precision} on {models.image.engine.runtime}"
+        used = models.used
     name = redact(video)
     if plot is not None:
         title = f"{Path(name).name}, {model.manifest.name} {used}"

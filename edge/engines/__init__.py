@@ -15,13 +15,17 @@ ENGINES = {
 }
 
 
-def open_engine(name: str, model: bytes, settings: EngineSettings) -> Engine:
-    """Open a serialized ONNX model with the runtime called ``name``.
+def open_engine(
+    name: str, model: bytes, settings: EngineSettings, weights: bytes | None = None
+) -> Engine:
+    """Open a serialized model with the runtime called ``name``.
 
     Args:
         name: Row in ``ENGINES``.
-        model: The model's bytes, without external data (``edge.onnx_file`` checks it).
+        model: ONNX, without external data (``edge.onnx_file`` checks it); with ``weights`` the XML
+            of an OpenVINO model.
         settings: Device and threads.
+        weights: Of an OpenVINO model, which only OpenVINO reads.
 
     Raises:
         ConfigError: No engine of that name.
@@ -41,5 +45,7 @@ def open_engine(name: str, model: bytes, settings: EngineSettings) -> Engine:
             f"engine {name}: expected the package {name}, found: {exc}. "
             f"Install it with: pip install 'camera-edge-runtime[{name}]'"
         ) from exc
-    engine: Engine = opener(model, settings)
+    engine: Engine = (
+        opener(model, settings) if weights is None else opener(model, settings, weights)
+    )
     return engine

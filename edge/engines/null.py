@@ -73,6 +73,6 @@ def _hash(row: list[NDArray[Any]]) -> int:
 
 
 def _draw(spec: TensorSpec, seed: int) -> NDArray[np.float32]:
-    shape = [extent or 1 for extent in spec.shape[1:]]
+    shape = [max(extent or 1, 1) for extent in spec.shape[1:]]  # what is free is one
     vector = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
     return np.asarray(vector / np.linalg.norm(vector), np.float32)

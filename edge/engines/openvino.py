@@ -20,11 +20,13 @@ class OpenVinoEngine:
     name = "openvino"
     runtime = f"openvino {openvino.get_version().partition('-')[0]}"
 
-    def __init__(self, model: bytes, settings: EngineSettings) -> None:
+    def __init__(
+        self, model: bytes, settings: EngineSettings, weights: bytes | None = None
+    ) -> None:
         core = openvino.Core()
         _check_device(settings.device, core.available_devices)
         try:
-            graph = core.read_model(model)
+            graph = core.read_model(model, weights or b"")
             self.inputs = tuple(_spec(port) for port in graph.inputs)
             self.outputs = tuple(_spec(port) for port in graph.outputs)
             self._one_row = settings.device == "CPU" and _has_rows(self.inputs + self.outputs)

@@ -20,7 +20,7 @@ import edge
 from calibration.frames import calibration_set, frames_of
 from edge.bundle import Bundle, open_bundle
 from edge.errors import ModelError
-from edge.golden import Golden
+from edge.golden import Golden, GoldenSet
 from edge.manifest import (
     Decision,
     EmbeddingSpec,
@@ -189,12 +189,13 @@ def build(out: Path, cache: Path, progress: Progress, *, offline: bool = False) 
         _gate(losses)
         spread = np.linspace(0, len(held_out) - 1, _GOLDEN_FRAMES).round().astype(int)
         ids = [encoding.ids for encoding in tokenizer.encode_batch(list(_GOLDEN_PROMPTS))]
-        golden = Golden(
-            pixels=held_out[spread],
-            image_embeddings=reference[spread],
-            input_ids=towers.pad(ids, _TEXT.context_length),
-            text_embeddings=towers.embed_texts(text_original, tokenizer, list(_GOLDEN_PROMPTS)),
-        )
+        golden: Golden = {
+            "image": GoldenSet({"pixels": held_out[spread]}, {"embedding": reference[spread]}),
+            "text": GoldenSet(
+                {"input_ids": towers.pad(ids, _TEXT.context_length)},
+                {"embedding": towers.embed_texts(text_original, tokenizer, list(_GOLDEN_PROMPTS))},
+            ),
+        }
         return write_bundle(
             out, _facts(), _artefacts(image, image_int8, text, sources, golden, losses)
         )

@@ -79,8 +79,8 @@ def test_a_row_does_not_depend_on_its_neighbours(engine: Engine) -> None:
 
 
 def test_real_engines_compute_what_the_graph_says(engine: Engine, name: str) -> None:
-    golden = tiny_golden()
-    error = np.abs(engine.run({"pixels": golden.pixels})["embedding"] - golden.image_embeddings)
+    golden = tiny_golden()["image"]
+    error = np.abs(engine.run(golden.inputs)["embedding"] - golden.answers["embedding"])
     assert (error.max() < 1e-5) == (name != "null")
 
 

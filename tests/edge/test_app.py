@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge import systemd
+from edge import app, systemd
 from edge.app import Daemon
 from edge.camera import CameraHealth
 from edge.config.models import Config
-from edge.errors import InferenceError, OutboxError
+from edge.errors import InferenceError, ModelError, OutboxError
 from edge.frame import Arrival, Sample
 from edge.mqtt import Publisher, Retry
 from edge.outbox import Outbox
@@ -80,8 +80,26 @@ class Line:
         return None
 
 
+class Proof:
+    """Models whose self-test fails while ``failure`` is set."""
+
+    failed = None
+    failure = None
+
+    def prove_again(self):
+        if self.failure:
+            raise ModelError(self.failure)
+
+
 @pytest.fixture
-def serve(tmp_path, broker, listen, eventually):
+def models(request):
+    proof = Proof()
+    proof.failed = getattr(request, "param", None)
+    return proof
+
+
+@pytest.fixture
+def serve(tmp_path, broker, listen, eventually, models):
     """Run a daemon around one camera, a real outbox, a real publisher and a real broker."""
     config = Config.model_validate(
         {
@@ -97,7 +115,7 @@ def serve(tmp_path, broker, listen, eventually):
     with contextlib.ExitStack() as stack:
         outbox = stack.enter_context(contextlib.closing(Outbox(tmp_path / "outbox.db", 1 << 20)))
         publisher = Publisher(config.mqtt, "box", outbox, retry=Retry(first=0.05, most=0.2))
-        daemon = Daemon(config, {"yard": camera}, Line(), outbox, publisher)
+        daemon = Daemon(config, {"yard": camera}, models, Line(), outbox, publisher)
         thread = threading.Thread(target=daemon.serve, args=(stop, wake))
 
         def end():
@@ -159,6 +177,25 @@ def test_a_file_that_has_ended_is_no_trouble_but_a_refused_camera_is(serve, even
     assert b"degraded" not in listener.payloads("/status")
     camera.now = replace(STREAMING, state="refused", error="401")
     eventually(lambda: listener.payloads("/status")[-1] == b"degraded", "degraded")
+
+
+def test_a_model_that_no_longer_answers_right_degrades_the_device(
+    serve, models, monkeypatch, eventually, caplog
+):
+    monkeypatch.setattr(app, "_PROOF_S", 0.05)
+    _camera, _outbox, listener, _sample = serve()
+    eventually(lambda: listener.payloads("/status")[-1] == b"online", "online")
+    models.failure = "cosine 0.3"
+    eventually(lambda: listener.payloads("/status")[-1] == b"degraded", "degraded")
+    assert "the model no longer answers right: cosine 0.3" in caplog.text
+    models.failure = None
+    eventually(lambda: listener.payloads("/status")[-1] == b"online", "online again")
+
+
+@pytest.mark.parametrize("models", ["openvino int8 fails now"], indirect=True)
+def test_a_choice_that_failed_at_the_start_degrades_the_device(serve, eventually):
+    _camera, _outbox, listener, _sample = serve()
+    eventually(lambda: b"degraded" in listener.payloads("/status"), "degraded")
 
 
 def test_the_watchdog_is_not_told_while_a_camera_worker_is_dead(serve, monkeypatch, eventually):

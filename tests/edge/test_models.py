@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edge import models
+from edge import variants
 from edge.bundle import Bundle
 from edge.config.models import EngineConfig
 from edge.errors import EngineUnavailable, InferenceError, ModelError
@@ -24,6 +24,7 @@ from export.testing import (
 )
 
 KINDS = ["openvino", "onnxruntime"]
+PIXELS = tiny_golden()["image"].inputs["pixels"]
 
 
 @pytest.fixture(scope="session")
@@ -53,9 +54,9 @@ def test_pictures_and_sentences_meet_in_one_space(bundle: Bundle, kind: str) -> 
     pytest.importorskip(kind)
     golden = tiny_golden()
     with open_models(bundle, EngineConfig(kind=kind)) as opened:
-        pictures = opened.image.encode(golden.pixels)
+        pictures = opened.scorer.encode(golden["image"].inputs["pixels"])
         with opened.open_text_engine() as engine:
-            sentences = engine.run({"input_ids": golden.input_ids})["embedding"]
+            sentences = engine.run({"input_ids": golden["text"].inputs["input_ids"]})["embedding"]
     assert (pictures @ sentences.T).argmax(axis=1).tolist() == [0, 1, 2]
     assert pictures.dtype == np.float32
 
@@ -64,45 +65,34 @@ def test_pictures_and_sentences_meet_in_one_space(bundle: Bundle, kind: str) -> 
 def test_the_self_test_and_the_device_used_are_reported(bundle: Bundle, kind: str) -> None:
     pytest.importorskip(kind)
     with open_models(bundle, EngineConfig(kind=kind)) as opened:
-        assert opened.kind == kind
-        assert opened.image.engine.device == "CPU"
-        assert opened.image.report is not None
-        assert opened.image.report.min_cosine == pytest.approx(1, abs=1e-4)
+        assert opened.variant.kind == kind
+        assert opened.main.engine.device == "CPU"
+        assert opened.main.report is not None
+        assert opened.main.report.min_cosine == pytest.approx(1, abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("installed", "expected"),
-    [
-        ({"openvino", "onnxruntime"}, "openvino"),
-        ({"openvino"}, "openvino"),
-        ({"onnxruntime"}, "onnxruntime"),
-    ],
-)
-def test_auto_takes_the_first_engine_installed(
-    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, installed: set[str], expected: str
+@pytest.mark.parametrize("installed", KINDS)
+def test_auto_takes_an_engine_that_is_installed(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, installed: str
 ) -> None:
-    pytest.importorskip(expected)
-    monkeypatch.setattr(models, "find_spec", lambda kind: kind in installed or None)
+    pytest.importorskip(installed)
+    monkeypatch.setattr(variants, "find_spec", lambda kind: kind == installed or None)
     with open_models(bundle, EngineConfig(kind="auto")) as opened:
-        assert opened.kind == expected
+        assert opened.variant.kind == installed
 
 
 def test_auto_with_no_engine_says_what_to_install(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "find_spec", lambda _: None)
+    monkeypatch.setattr(variants, "find_spec", lambda _: None)
     with pytest.raises(EngineUnavailable, match=r"pip install 'camera-edge-runtime\[openvino\]'"):
         open_models(bundle, EngineConfig(kind="auto"))
 
 
-@pytest.mark.parametrize(
-    ("asked", "expected"), [("auto", "int8"), ("int8", "int8"), ("fp32", "fp32")]
-)
-def test_auto_precision_is_int8_where_the_bundle_has_it(
-    bundle: Bundle, asked: str, expected: str
-) -> None:
+@pytest.mark.parametrize("asked", ["int8", "fp32"])
+def test_a_precision_that_is_asked_for_is_taken(bundle: Bundle, asked: str) -> None:
     with open_models(bundle, EngineConfig(precision=asked)) as opened:
-        assert opened.image.precision == expected
+        assert opened.precision == asked
         assert opened.text_precision == "fp32"
 
 
@@ -110,7 +100,7 @@ def test_auto_precision_without_int8_takes_what_there_is(tmp_path: Path) -> None
     files = tiny_files()
     del files["image.int8.onnx"]
     with open_models(write_bundle(tmp_path / "b", tiny_facts(), files), EngineConfig()) as opened:
-        assert opened.image.precision == "fp32"
+        assert opened.precision == "fp32"
 
 
 def test_a_precision_that_is_not_there_names_those_that_are(bundle: Bundle) -> None:
@@ -125,7 +115,9 @@ def test_an_absent_device_is_no_fall_back(bundle: Bundle) -> None:
 
 def test_a_constant_image_graph_does_not_start(tmp_path: Path) -> None:
     bundle = with_image(tmp_path, constant(tiny_image_model(), "colours"))
-    with pytest.raises(ModelError, match=r"golden self-test on .* CPU: expected"):
+    with pytest.raises(
+        ModelError, match=r"passes its self-test: .*golden self-test on .* CPU: expected"
+    ):
         open_models(bundle, EngineConfig())
 
 
@@ -134,7 +126,7 @@ def test_a_constant_text_graph_is_refused_when_prompts_are_compiled(tmp_path: Pa
     with open_models(bundle, EngineConfig()) as opened:
         with pytest.raises(ModelError, match="golden self-test"), opened.open_text_engine():
             pass
-        assert opened.image.encode(tiny_golden().pixels).shape == (3, 4)
+        assert opened.scorer.encode(PIXELS).shape == (3, 4)
 
 
 @pytest.mark.parametrize(
@@ -163,8 +155,8 @@ def test_a_graph_may_leave_an_axis_dynamic(tmp_path: Path) -> None:
     bundle = with_image(tmp_path, model.SerializeToString(), role="text")
     golden = tiny_golden()
     with open_models(bundle, EngineConfig()) as opened, opened.open_text_engine() as engine:
-        found = engine.run({"input_ids": golden.input_ids})["embedding"]
-    assert found == pytest.approx(golden.text_embeddings, abs=1e-5)
+        found = engine.run({"input_ids": golden["text"].inputs["input_ids"]})["embedding"]
+    assert found == pytest.approx(golden["text"].answers["embedding"], abs=1e-5)
 
 
 def test_a_graph_that_fixes_the_batch_is_refused(tmp_path: Path) -> None:
@@ -185,7 +177,7 @@ def test_a_text_graph_may_tell_its_coverage_too(tmp_path: Path) -> None:
     )
     bundle = with_image(tmp_path, model.SerializeToString(), role="text")
     with open_models(bundle, EngineConfig()) as opened, opened.open_text_engine() as engine:
-        results = engine.run({"input_ids": tiny_golden().input_ids})
+        results = engine.run({"input_ids": tiny_golden()["text"].inputs["input_ids"]})
     assert {name: array.shape for name, array in results.items()} == {
         "embedding": (3, 4),
         "coverage": (3,),
@@ -194,21 +186,23 @@ def test_a_text_graph_may_tell_its_coverage_too(tmp_path: Path) -> None:
 
 def test_embeddings_that_are_not_finite_cost_the_batch(bundle: Bundle) -> None:
     with open_models(bundle, EngineConfig(kind="null")) as opened:
-        opened.image.engine.run = lambda tensors: {  # type: ignore[method-assign]
+        opened.main.engine.run = lambda tensors: {  # type: ignore[method-assign]
             "embedding": np.full((1, 4), np.nan, np.float32)
         }
         with pytest.raises(InferenceError, match="finite"):
-            opened.image.encode(tiny_golden().pixels)
+            opened.scorer.encode(PIXELS)
 
 
 def test_the_null_engine_stands_in_for_any_bundle(
     bundle: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:
     with open_models(bundle, EngineConfig(kind="null")) as opened:
-        assert opened.image.encode(tiny_golden().pixels).shape == (3, 4)
-        assert opened.image.report is None
+        assert opened.scorer.encode(PIXELS).shape == (3, 4)
+        assert opened.main.report is None
         with opened.open_text_engine() as engine:
-            assert engine.run({"input_ids": tiny_golden().input_ids})["embedding"].shape == (3, 4)
+            assert engine.run({"input_ids": tiny_golden()["text"].inputs["input_ids"]})[
+                "embedding"
+            ].shape == (3, 4)
     assert "embeddings mean nothing" in caplog.text
 
 
@@ -217,4 +211,4 @@ def test_after_close_nothing_is_encoded(bundle: Bundle) -> None:
     opened.close()
     opened.close()
     with pytest.raises(InferenceError, match="closed"):
-        opened.image.encode(tiny_golden().pixels)
+        opened.scorer.encode(PIXELS)

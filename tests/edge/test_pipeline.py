@@ -1,4 +1,4 @@
-"""Samples to messages, with an encoder that says what it is told."""
+"""Samples to messages, with a scorer that says what it is told."""
 
 import json
 from types import SimpleNamespace
@@ -14,6 +14,7 @@ from edge.manifest import Decision
 from edge.payloads import ModelRef
 from edge.pipeline import Pipeline
 from edge.prompts import CompiledPrompt, PromptBank
+from edge.scorers.base import Scored
 
 JPEG = b"\xff\xd8 a picture"
 MODEL = ModelRef(id="m", hash="h", precision="int8")
@@ -37,14 +38,18 @@ def config(**sections):
     return Config.model_validate(settings | sections)
 
 
-class Encoder:
-    """Each picture's first pixel chooses its embedding; -1 fails."""
+class MarkScorer:
+    """Each picture's first pixel chooses its embedding; -1 fails, 9 needs more frames."""
 
-    def encode(self, pixels):
-        marks = pixels[:, 0, 0, 0]
-        if (marks < 0).any():
+    def score(self, bank, samples):
+        marks = [int(sample.pixels[0, 0, 0]) for sample in samples]
+        if min(marks) < 0:
             raise InferenceError("told to fail")
-        return np.array([HIT if mark else MISS for mark in marks], np.float32)
+        vectors = [np.array(HIT if mark else MISS, np.float32) for mark in marks]
+        return [
+            None if mark == 9 else Scored(bank.rows @ vector, vector)
+            for mark, vector in zip(marks, vectors, strict=True)
+        ]
 
 
 @pytest.fixture
@@ -54,7 +59,7 @@ def make():
             settings or config(),
             MODEL,
             Decision(threshold=0.1, hysteresis=0.0),
-            Encoder(),
+            MarkScorer(),
             bank(),
             lambda _camera, _sequence: snapshot,
         )
@@ -94,6 +99,17 @@ def test_without_a_frame_the_alert_goes_out_without_a_picture(make):
     messages = make(snapshot=None).feed(0, yard=1)
     assert kinds(messages) == [("yard", "alert"), ("yard", "embedding")]
     assert json.loads(messages[0].payload)["snapshot"] is None
+
+
+def test_a_model_that_needs_more_frames_says_nothing_yet_and_holds_nobody_up(make):
+    run = make()
+    assert run.feed(0, yard=9) == []
+    assert kinds(run.feed(0, yard=9, door=1)) == [
+        ("door", "alert"),
+        ("door", "snapshot"),
+        ("door", "embedding"),
+    ]
+    assert run.pipeline.lag_of("yard") is None
 
 
 def test_pictures_can_be_switched_off(make):

@@ -28,7 +28,8 @@ def at(seconds):
 
 def step(watch, bank, seconds, cat, dog):
     scores = np.array([cat, dog], np.float32)
-    return watch.step(bank, np.array([cat, dog, 0], np.float32), scores, scores, at(seconds))
+    cosines = np.array([cat, dog, 0], np.float32)
+    return watch.step(bank, cosines, scores, scores, at(seconds))
 
 
 def test_each_rule_sees_its_own_score(bank):

@@ -13,7 +13,7 @@ import pytest
 
 from edge.bundle import open_bundle
 from edge.errors import ModelError
-from edge.golden import read_golden
+from edge.golden import GoldenSet, read_golden
 from export import pack
 from export.pack import Artefact, golden_npz, write_bundle
 from export.testing import (
@@ -39,11 +39,12 @@ def test_what_is_packed_is_read_back(tmp_path: Path) -> None:
     assert bundle.precisions("image") == ("fp32", "int8")
     assert bundle.entry("image", "int8").min_cosine == 0.99
     assert bundle.manifest.image == tiny_facts().image
-    for name in ("pixels", "image_embeddings", "input_ids", "text_embeddings"):
-        expected = getattr(tiny_golden(), name)
-        found = getattr(bundle.golden(), name)
-        assert found.dtype == expected.dtype
-        assert np.array_equal(found, expected)
+    for role, expected in tiny_golden().items():
+        found = bundle.golden()[role]
+        for name, array in (*expected.inputs.items(), *expected.answers.items()):
+            same = (found.inputs | found.answers)[name]
+            assert same.dtype == array.dtype
+            assert np.array_equal(same, array)
 
 
 def test_axes_are_optional(tmp_path: Path) -> None:
@@ -53,7 +54,9 @@ def test_axes_are_optional(tmp_path: Path) -> None:
 
 
 def test_asking_for_what_a_bundle_lacks_names_what_it_has(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="expected a file for fp16 image, found fp32, int8"):
+    with pytest.raises(
+        ModelError, match="expected a file for fp16 image as onnx, found fp32, int8"
+    ):
         tiny_bundle(tmp_path / "bundle").read("image", "fp16")
 
 
@@ -73,19 +76,13 @@ def test_the_clock_leaves_no_trace_in_the_golden_file() -> None:
 
 def test_golden_arrays_of_any_memory_order_are_written_in_c_order() -> None:
     golden = tiny_golden()
-    golden.pixels.setflags(write=False)
-    turned = golden.pixels.transpose(0, 1, 3, 2)
-    data = golden_npz(
-        type(golden)(
-            turned,
-            np.asfortranarray(golden.image_embeddings),
-            golden.input_ids,
-            golden.text_embeddings,
-        )
-    )
-    found = read_golden(data, "golden.npz", tiny_facts())
-    assert np.array_equal(found.pixels, turned)
-    assert np.array_equal(found.image_embeddings, golden.image_embeddings)
+    image = golden["image"]
+    turned = image.inputs["pixels"].transpose(0, 1, 3, 2)
+    embedding = np.asfortranarray(image.answers["embedding"])
+    image = GoldenSet({"pixels": turned}, {"embedding": embedding})
+    found = read_golden(golden_npz({**golden, "image": image}), "golden.npz", tiny_facts())
+    assert np.array_equal(found["image"].inputs["pixels"], turned)
+    assert np.array_equal(found["image"].answers["embedding"], embedding)
 
 
 def test_a_bundle_is_replaced_whole(tmp_path: Path) -> None:
@@ -143,5 +140,5 @@ def test_files_that_make_no_bundle(
 
 def test_the_manifest_is_readable_and_has_no_nulls(tmp_path: Path) -> None:
     text = (tiny_bundle(tmp_path / "bundle").path / "manifest.json").read_text()
-    assert text.startswith('{\n  "schema": "edge-bundle/1",\n  "name": "tiny"')
+    assert text.startswith('{\n  "schema": "edge-bundle/2",\n  "name": "tiny"')
     assert None not in json.loads(text)["files"][3].values()

@@ -181,15 +181,15 @@ def test_a_link_to_the_whole_directory_is_fine_and_followed_once(
 # The manifest
 
 
-@pytest.mark.parametrize("schema", ["edge-bundle/2", "", None, 1, ["edge-bundle/1"]])
+@pytest.mark.parametrize("schema", ["edge-bundle/9", "", None, 1, ["edge-bundle/2"]])
 def test_an_unknown_format_version_names_the_known_one(bundle: Path, schema: object) -> None:
     edit(bundle, lambda manifest: manifest.update(schema=schema))
-    refused_at_once(bundle, "expected schema 'edge-bundle/1', found .* use a bundle made for this")
+    refused_at_once(bundle, "expected schema 'edge-bundle/2', found .* use a bundle made for this")
 
 
 def test_no_format_version(bundle: Path) -> None:
     edit(bundle, lambda manifest: manifest.pop("schema"))
-    refused_at_once(bundle, "expected schema 'edge-bundle/1', found None")
+    refused_at_once(bundle, "expected schema 'edge-bundle/2', found None")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_no_format_version(bundle: Path) -> None:
         (b"[" * 100_000, "expected JSON"),
         (b"[]", "expected schema"),
         (b"null", "expected schema"),
-        (b'{"schema": "edge-bundle/1", "schema": "edge-bundle/1"}', "a key that occurs twice"),
+        (b'{"schema": "edge-bundle/2", "schema": "edge-bundle/2"}', "a key that occurs twice"),
         (b" " * (1024 * 1024 + 1), "expected at most 1048576 bytes, found more"),
     ],
     ids=["empty", "cut off", "binary", "deep", "list", "null", "key twice", "large"],
@@ -257,7 +257,7 @@ def test_a_name_twice(bundle: Path) -> None:
 
 def test_two_graphs_of_one_role_and_precision(bundle: Path) -> None:
     edit(bundle, lambda manifest: manifest["files"][0].update(precision="int8"))
-    refused_at_once(bundle, "found twice: int8 image")
+    refused_at_once(bundle, "found twice: onnx int8 image")
 
 
 @pytest.mark.parametrize("role", ["image", "text", "tokenizer", "golden"])
@@ -274,10 +274,13 @@ def test_two_tokenizers(bundle: Path) -> None:
     refused_at_once(bundle, "expected one file, found several for tokenizer")
 
 
-@pytest.mark.parametrize("key", ["precision", "min_cosine"])
+@pytest.mark.parametrize("key", ["format", "precision", "min_cosine"])
 def test_a_graph_without_its_gate(bundle: Path, key: str) -> None:
     edit(bundle, lambda manifest: manifest["files"][0].pop(key))
-    refused_at_once(bundle, "expected precision and min_cosine for image and text files")
+    refused_at_once(
+        bundle,
+        "expected format, precision and min_cosine for detector, head, image, text, video files",
+    )
 
 
 @pytest.mark.parametrize(
@@ -291,7 +294,8 @@ def test_a_graph_without_its_gate(bundle: Path, key: str) -> None:
         ("min_cosine", 0),
         ("min_cosine", 1.5),
         ("min_cosine", float("nan")),
-        ("role", "weights"),
+        ("role", "pictures"),
+        ("format", "tensorrt"),
         ("precision", "int4"),
     ],
 )
@@ -485,28 +489,31 @@ def npz(**arrays: Any) -> bytes:
 
 
 def golden_arrays() -> dict[str, Any]:
-    golden = tiny_golden()
-    return {name: getattr(golden, name) for name in golden.__slots__}
+    return {
+        f"{role}.{name}": array
+        for role, graph in tiny_golden().items()
+        for name, array in (*graph.inputs.items(), *graph.answers.items())
+    }
 
 
 def test_a_pickle_in_the_golden_set(tmp_path: Path) -> None:
     poison = np.array([{"a": 1}], dtype=object)
-    bundle = pack(tmp_path, "golden.npz", npz(**golden_arrays() | {"pixels": poison}))
+    bundle = pack(tmp_path, "golden.npz", npz(**golden_arrays() | {"image.pixels": poison}))
     refused(bundle, r"golden\.npz: .*pixels is object")
 
 
 @pytest.mark.parametrize(
     ("name", "array", "message"),
     [
-        ("pixels", np.zeros((3, 3, 8, 8), np.float32), "pixels is float32"),
-        ("pixels", np.zeros((3, 3, 8, 9), np.int8), r"\[3, 3, 8, 9\], expected int8"),
-        ("pixels", np.zeros((1, 3, 8, 8), np.int8), "at least 2"),
-        ("pixels", np.int8(1), r"pixels is int8 \[\]"),
-        ("image_embeddings", np.zeros((2, 4), np.float32), r"expected float32 \[3, 4\]"),
-        ("text_embeddings", np.full((3, 4), np.nan, np.float32), "not finite"),
-        ("image_embeddings", np.asfortranarray(np.eye(3, 4, dtype=np.float32)), "C order"),
-        ("input_ids", np.zeros((3, 7), np.int64), r"\[3, 7\], expected int64"),
-        ("input_ids", np.zeros((3, 6), ">i8"), "input_ids is >i8"),
+        ("image.pixels", np.zeros((3, 3, 8, 8), np.float32), "pixels is float32"),
+        ("image.pixels", np.zeros((3, 3, 8, 9), np.int8), r"\[3, 3, 8, 9\], expected int8"),
+        ("image.pixels", np.zeros((1, 3, 8, 8), np.int8), "at least 2"),
+        ("image.pixels", np.int8(1), r"pixels is int8 \[\]"),
+        ("image.embedding", np.zeros((2, 4), np.float32), "has 2 rows, expected 3"),
+        ("text.embedding", np.full((3, 4), np.nan, np.float32), "not finite"),
+        ("image.embedding", np.asfortranarray(np.eye(3, 4, dtype=np.float32)), "C order"),
+        ("text.input_ids", np.zeros((3, 7), np.int64), r"\[3, 7\], expected int64"),
+        ("text.input_ids", np.zeros((3, 6), ">i8"), "input_ids is >i8"),
     ],
 )
 def test_golden_arrays_of_another_kind(tmp_path: Path, name: str, array: Any, message: str) -> None:
@@ -516,8 +523,8 @@ def test_golden_arrays_of_another_kind(tmp_path: Path, name: str, array: Any, me
 
 def test_a_golden_array_that_is_missing(tmp_path: Path) -> None:
     arrays = golden_arrays()
-    del arrays["input_ids"]
-    refused(pack(tmp_path, "golden.npz", npz(**arrays)), "no item named 'input_ids")
+    del arrays["text.input_ids"]
+    refused(pack(tmp_path, "golden.npz", npz(**arrays)), "no item named 'text.input_ids")
 
 
 def test_a_golden_header_that_claims_more_than_there_is(tmp_path: Path) -> None:
@@ -527,7 +534,7 @@ def test_a_golden_header_that_claims_more_than_there_is(tmp_path: Path) -> None:
     np.lib.format.write_array_header_1_0(member, header)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as zipped:
-        zipped.writestr("pixels.npy", member.getvalue())
+        zipped.writestr("image.pixels.npy", member.getvalue())
     refused(pack(tmp_path, "golden.npz", buffer.getvalue()), "expected a .npz file of golden")
 
 
@@ -541,7 +548,7 @@ def test_a_damaged_golden_file_is_read_or_refused(data: st.DataObject) -> None:
     except ModelError as error:
         assert "golden.npz: expected" in str(error)  # noqa: PT017 - both ends are right
     else:
-        assert golden.pixels.shape[1:] == (3, 8, 8)
+        assert golden["image"].inputs["pixels"].shape[1:] == (3, 8, 8)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_background_that_means_the_same_as_a_prompt_does_not_count_for_it(compil
     assert against == {"empty": ["empty street"], "dog": ["empty yard", "empty street"]}
     # So the prompt can alert: on its own picture the margin is large.
     picture = bank.rows[:1]
-    assert margins(bank, picture).margin[0, 0] > 0.1
+    assert margins(bank, picture @ bank.rows.T).margin[0, 0] > 0.1
 
 
 def test_a_prompt_with_nothing_to_be_compared_against_is_refused(compile_):
@@ -179,7 +179,7 @@ def test_while_banks_are_swapped_every_frame_is_scored_against_one_whole_bank(co
         compile_({"tree": prompt("tree")}, ["road"]),
     )
     frame = np.random.default_rng(0).normal(size=(1, 16)).astype(np.float32)
-    expected = {bank.names: margins(bank, frame).margin.tolist() for bank in banks}
+    expected = {bank.names: margins(bank, frame @ bank.rows.T).margin.tolist() for bank in banks}
     holder = {"bank": banks[0]}
     stop = threading.Event()
     wrong, seen = [], set()
@@ -188,7 +188,7 @@ def test_while_banks_are_swapped_every_frame_is_scored_against_one_whole_bank(co
         while not stop.is_set():
             bank = holder["bank"]
             seen.add(bank.names)
-            if margins(bank, frame).margin.tolist() != expected[bank.names]:
+            if margins(bank, frame @ bank.rows.T).margin.tolist() != expected[bank.names]:
                 wrong.append(bank.names)
 
     threads = [threading.Thread(target=score) for _ in range(3)]

