@@ -69,7 +69,7 @@ def write_caption(phrases: Sequence[str], tokenizer: Tokenizer, spec: TextSpec) 
     """
     if not phrases:
         raise ConfigError("expected at least one phrase, found none: say what to look for")
-    first, stop, question, last = _specials(tokenizer, spec)
+    first, stop, last = _specials(tokenizer, spec)
     bare = [_bare(phrase) for phrase in phrases]
     ids, spans = [first], list[slice]()
     for phrase, words in zip(phrases, bare, strict=True):
@@ -86,7 +86,7 @@ def write_caption(phrases: Sequence[str], tokenizer: Tokenizer, spec: TextSpec) 
     ids.append(last)
     row = np.full(spec.context_length, spec.pad_id, np.int64)
     row[: len(ids)] = ids
-    block_mask, position_ids = blocks(row, (first, stop, question, last))
+    block_mask, position_ids = blocks(row, (first, stop, last))
     return Caption(
         phrases=tuple(phrases),
         text=" ".join(f"{words}." for words in bare),
@@ -122,17 +122,17 @@ def blocks(
     return mask, np.where(inside, index - opening - 1, 0).astype(np.int64)
 
 
-def _specials(tokenizer: Tokenizer, spec: TextSpec) -> tuple[int, int, int, int]:
-    """Ids of what begins a caption, of ".", of "?", and of what ends a caption."""
-    rows = tokenizer.encode([".", "?"])
-    framed = [row[row != spec.pad_id].tolist() for row in rows]
-    if [len(row) for row in framed] != [3, 3]:
+def _specials(tokenizer: Tokenizer, spec: TextSpec) -> tuple[int, int, int]:
+    """Ids of what begins a caption, of the full stop, and of what ends a caption."""
+    row = tokenizer.encode(["."])[0]
+    found = row[row != spec.pad_id].tolist()
+    if len(set(found)) != 3:
         raise ModelError(
             "expected a tokenizer that makes three tokens of a full stop, [CLS] . [SEP], found "
-            f"{framed}: build the bundle again"
+            f"{found}: build the bundle again"
         )
-    (first, stop, last), (_, question, _) = framed
-    return first, stop, question, last
+    first, stop, last = found
+    return first, stop, last
 
 
 def _bare(phrase: str) -> str:

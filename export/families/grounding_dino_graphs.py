@@ -98,6 +98,9 @@ class Detector(nn.Module):
     def __init__(self, model: Any, height: int, width: int) -> None:
         super().__init__()
         inner = model.model
+        for module in inner.modules():
+            if hasattr(module, "disable_custom_kernels"):  # no exporter knows those
+                module.disable_custom_kernels = True
         self.backbone = inner.backbone.conv_encoder.model
         self.input_projections = inner.input_proj_vision
         self.encoder = nn.ModuleList(EncoderLayer(layer) for layer in inner.encoder.layers)
