@@ -108,7 +108,7 @@ def original_shares(
     offset = np.asarray([place.left, place.top] * 2)
     scaled = np.asarray([place.width, place.height] * 2)
     shares = (corners * canvas - offset) / scaled
-    return np.clip(shares, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(shares, 0, 1), np.float32)
 
 
 def suppress(boxes: NDArray[np.float32], classes: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -135,7 +135,8 @@ def overlaps(ours: NDArray[Any], theirs: NDArray[Any]) -> NDArray[np.float64]:
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     both = np.clip(sides, 0, None).prod(axis=-1)
     either = _area(a) + _area(b) - both
-    return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+    shares: NDArray[np.float64] = np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+    return shares
 
 
 def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:

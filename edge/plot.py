@@ -114,7 +114,8 @@ def draw_boxes(
             Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, lw=2)
         )
         axes.text(
-            left, max(top, 14), label, fontsize=9, color="white", va="bottom", clip_on=True, parse_math=False,
+            left, max(top, 14), label, fontsize=9, color="white", va="bottom", clip_on=True,
+            parse_math=False,
             bbox={"facecolor": colour, "edgecolor": "none", "pad": 1},
         )  # fmt: skip
     _save(figure, path)

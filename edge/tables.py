@@ -77,8 +77,8 @@ def time_table(bank: PromptBank, frames: Sequence[ScoredFrame], threshold: float
 def boxes_table(labels: Sequence[str], found: Detections) -> Table:
     """What a detector found: a row per box, with its place in pixels."""
     table = _table("phrase", "score", "left", "top", "right", "bottom")
-    for label, score, box in zip(labels, found.scores, found.pixels, strict=True):
-        table.add_row(Text(label), f"{score:.3f}", *(f"{edge:.0f}" for edge in box))
+    for label, score, edges in zip(labels, found.scores, found.pixels, strict=True):
+        table.add_row(Text(label), f"{score:.3f}", *(f"{edge:.0f}" for edge in edges))
     return table
 
 

@@ -30,7 +30,7 @@ from edge.tables import boxes_table
 from edge.text import Tokenizer
 
 
-def detect(  # noqa: PLR0913, PLR0917  options of a command line
+def detect(
     image: Annotated[
         str,
         typer.Argument(

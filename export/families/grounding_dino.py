@@ -115,8 +115,8 @@ def _check_tokenizer(checkpoint: Checkpoint) -> None:
     found = {token: vocabulary.get(token) for token in _SPECIAL}
     if found != _SPECIAL:
         raise ModelError(
-            f"{checkpoint.name}: expected BERT's vocabulary with {_SPECIAL}, which the original has "
-            f"built in, found {found}; take the checkpoint's own tokenizer.json"
+            f"{checkpoint.name}: expected BERT's vocabulary with {_SPECIAL}, which the original "
+            f"has built in, found {found}; take the checkpoint's own tokenizer.json"
         )
 
 

@@ -201,4 +201,5 @@ class Detector(nn.Module):
 
 def _logits(states: Tensor, text: Tensor, token_mask: Tensor) -> Tensor:
     """How well each of ``states`` [1, n, E] fits each token of ``text`` [1, L, E]; finite."""
-    return (states @ text.transpose(1, 2)).masked_fill(~token_mask[:, None], FLOOR)
+    fit: Tensor = states @ text.transpose(1, 2)
+    return fit.masked_fill(~token_mask[:, None], FLOOR)
