@@ -17,6 +17,8 @@ from torch import Tensor, nn
 # Instead of minus infinity for tokens that are none: a sigmoid of zero all the same, and its
 # exponential is still a float32.
 FLOOR: Final = -80.0
+# Instead of minus infinity before a softmax; a float16 too.
+_UNSEEN: Final = -3e4
 # Instead of infinity for places where no box can start: a sigmoid of one all the same.
 _FAR: Final = 1e4
 # Hugging Face's own, where a box's coordinates go back through the sigmoid.
@@ -34,7 +36,9 @@ class TextTower(nn.Module):
     def forward(self, input_ids: Tensor, position_ids: Tensor, block_mask: Tensor) -> Tensor:
         states = self.tower(
             input_ids,
-            attention_mask=block_mask[:, None],  # [1, L, L] -> [1, heads, L, L]
+            # A number that is added, [1, 1, L, L]: what is true or false, transformers' plain
+            # attention would add as one or zero.
+            attention_mask=(~block_mask[:, None]).float() * _UNSEEN,
             token_type_ids=torch.zeros_like(input_ids),
             position_ids=position_ids,
             return_dict=False,
@@ -201,5 +205,6 @@ class Detector(nn.Module):
 
 def _logits(states: Tensor, text: Tensor, token_mask: Tensor) -> Tensor:
     """How well each of ``states`` [1, n, E] fits each token of ``text`` [1, L, E]; finite."""
-    fit: Tensor = states @ text.transpose(1, 2)
-    return fit.masked_fill(~token_mask[:, None], FLOOR)
+    fit = states @ text.transpose(1, 2)
+    finite: Tensor = fit.masked_fill(~token_mask[:, None], FLOOR)
+    return finite
