@@ -140,8 +140,7 @@ CATALOG = (
             "text_config": {"vocab_size": 21128},
             "vision_config": {"patch_size": 16},
         },
-        preprocessor=_STRETCHED
-        | {"resample": 3, "image_mean": _CLIP_MEAN, "image_std": _CLIP_STD},
+        preprocessor=_STRETCHED | {"resample": 3, "image_mean": _CLIP_MEAN, "image_std": _CLIP_STD},
         notes="prompts in Chinese",
     ),
     Row(

@@ -133,7 +133,7 @@ def _family_of(directory: Path) -> str:
 
 
 def _random(row: Row, seed: int) -> Checkpoint:
-    """``row``'s architecture with weights drawn from ``seed``: for parity and speed, not for use."""
+    """``row``'s architecture with weights drawn from ``seed``: for parity and speed only."""
     config: Any = None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

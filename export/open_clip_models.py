@@ -1,4 +1,4 @@
-"""Models of the package open_clip: ``open_clip_config.json`` and ``open_clip_model.safetensors``."""
+"""Models in the layout of the package open_clip: its config and its safetensors."""
 
 import json
 import logging
@@ -62,8 +62,9 @@ def random(architecture: str) -> "torch.nn.Module":
         try:
             model = open_clip.create_model(architecture, pretrained=None, pretrained_text=False)
         except RuntimeError as exc:
+            reason = str(exc)[:200]
             raise ConfigError(
-                f"expected open_clip to know {architecture}, found: {str(exc)[:200]}; install a newer one"
+                f"expected open_clip to know {architecture}, found: {reason}; install a newer one"
             ) from exc
     return _ready(model)
 

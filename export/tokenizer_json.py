@@ -119,13 +119,12 @@ def bert_stand_in(vocabulary: int) -> bytes:
     # bert-base: Grounding DINO's captions count on ".", "?", [CLS] and [SEP] being these.
     fixed = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]"}
     fixed |= {1012: ".", 1029: "?"}
-    low = vocabulary <= max(fixed)
-    if low:
-        fixed = dict(enumerate(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?")))
+    if vocabulary <= max(fixed):
+        fixed = dict(enumerate(fixed.values()))
     for index, word in fixed.items():
         words[index] = word
     letters = [chr(code) for code in range(33, 127) if chr(code) not in ".?"]
-    free = [index for index in range(vocabulary) if index not in fixed and (low or index > 1029)]
+    free = [index for index in range(vocabulary) if index not in fixed]
     for index, word in zip(free, [*letters, *(f"##{letter}" for letter in letters)], strict=False):
         words[index] = word
     return bert_tokenizer({word: index for index, word in enumerate(words)}, lowercase=True)

@@ -54,8 +54,8 @@ def _pooled_and_projected(model: Any) -> Callable[[Tensor], Tensor]:
 
     def head(states: Tensor) -> Tensor:
         rows = states.flatten(0, 1)[:, None]  # [K, L, W] -> [K * L, 1, W]
-        words: Tensor = model.text_projection(model.text_model.pooler(rows))
-        return words.unflatten(0, states.shape[:2])
+        words: Tensor = model.text_projection(model.text_model.pooler(rows))  # [K * L, D]
+        return words.reshape(*states.shape[:2], -1)
 
     return head
 
@@ -121,6 +121,7 @@ def assemble(checkpoint: Checkpoint) -> Assembly:
             model,
             pool=family.pool,
             marker=end if family.pool == "end" else padding,
+            length=text_spec.context_length,
         ),
     )
     example = torch.from_numpy(Tokenizer(tokenizer, text_spec).encode([text_spec.background[0]]))

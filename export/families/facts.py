@@ -23,7 +23,7 @@ BACKGROUND: Final = (
     "a blurry picture",
     "nothing in particular",
 )
-CHINESE_TEMPLATES: Final = ("{}", "一张{}的照片", "监控画面：{}")
+CHINESE_TEMPLATES: Final = ("{}", "一张{}的照片", "监控画面中的{}")
 CHINESE_BACKGROUND: Final = ("空荡的场景", "空荡的街道", "空荡的房间", "模糊的画面")
 
 # Priors, not measured: cosines of CLIP lie between about 0.15 and 0.35, so that a sentence which
@@ -103,7 +103,7 @@ def open_clip_image_spec(preprocess: Mapping[str, Any], height: int, width: int)
     )
 
 
-def _image_spec(  # noqa: PLR0913, PLR0917 - the facts themselves
+def _image_spec(
     side: int, resize: Any, interpolation: Any, given: Any, mean: Any, std: Any
 ) -> ImageSpec:
     if interpolation is None:
@@ -116,9 +116,14 @@ def _image_spec(  # noqa: PLR0913, PLR0917 - the facts themselves
         width=side,
         resize=resize,
         interpolation=interpolation,
-        mean=tuple(255 * float(value) for value in mean),
-        std=tuple(255 * float(value) for value in std),
+        mean=_levels(mean),
+        std=_levels(std),
     )
+
+
+def _levels(values: Any) -> tuple[float, float, float]:
+    red, green, blue = (255 * float(value) for value in values)
+    return red, green, blue
 
 
 def _expect(what: str, expected: int, found: Any) -> None:

@@ -52,9 +52,8 @@ def assemble(checkpoint: Checkpoint) -> Assembly:
         projection = text.text_projection
         if projection is None:
             return tokens
-        if isinstance(projection, torch.nn.Linear):
-            return projection(tokens)
-        projected: Tensor = tokens @ projection
+        linear = isinstance(projection, torch.nn.Linear)
+        projected: Tensor = projection(tokens) if linear else tokens @ projection
         return projected
 
     visual = _one_branch(model.visual)
@@ -62,7 +61,12 @@ def assemble(checkpoint: Checkpoint) -> Assembly:
         Tokenizer(checkpoint.tokenizer, text_spec).encode([text_spec.background[0]])
     )
     tower = TextTower(
-        states, head, text, pool=pool, marker=end if pool == "end" else _PADDING
+        states,
+        head,
+        text,
+        pool=pool,
+        marker=end if pool == "end" else _PADDING,
+        length=text_spec.context_length,
     )
     parts = (
         image_part(ImageTower(visual, visual), height, width),

@@ -102,9 +102,9 @@ def tiny_dual_encoder(directory: Path, seed: int = 0) -> Path:
     """Any light picture tower with a BERT: here a ViT."""
     from transformers import (  # noqa: PLC0415
         BertConfig,
-        ViTConfig,
         VisionTextDualEncoderConfig,
         VisionTextDualEncoderModel,
+        ViTConfig,
     )
 
     config = VisionTextDualEncoderConfig.from_vision_text_configs(

@@ -52,6 +52,7 @@ class TextTower(torch.nn.Module):
         *owned: torch.nn.Module,
         pool: Pool,
         marker: int,
+        length: int,
     ) -> None:
         """Take what makes states of tokens, and embeddings of states.
 
@@ -62,6 +63,7 @@ class TextTower(torch.nn.Module):
             owned: Modules whose weights they use.
             pool: Which token's embedding is the sentence's.
             marker: With ``end``, the end-of-text token; otherwise the padding token.
+            length: L.
         """
         super().__init__()
         self._states = states
@@ -69,16 +71,17 @@ class TextTower(torch.nn.Module):
         self.owned = torch.nn.ModuleList(owned)
         self._pool = pool
         self._marker = marker
+        # Constants of the graph, not ranges that it computes from a shape.
+        self.register_buffer("positions", torch.arange(length)[None], persistent=False)  # [1, L]
         self.eval()
 
     def forward(self, input_ids: Tensor) -> tuple[Tensor, Tensor]:
-        length = input_ids.shape[1]
+        positions: Tensor = self.get_buffer("positions")
         if self._pool == "end":
-            # The first of several: runtimes disagree about an argmax among equals, so the earlier
-            # one counts more.
-            falling = torch.arange(length, 0, -1)
-            end = ((input_ids == self._marker) * falling).float().argmax(dim=1, keepdim=True)
-            positions = torch.arange(length)[None]  # [1, L]
+            # The first of several. Runtimes need not agree about the largest among equals, so the
+            # earlier one counts more.
+            earlier = positions.shape[1] - positions
+            end = ((input_ids == self._marker) * earlier).float().argmax(dim=1, keepdim=True)
             real, chosen = positions <= end, positions == end  # [K, L]
             words = unit(self._head(self._states(input_ids, real)))  # [K, L, D]
             embedding = (words * chosen[:, :, None]).sum(dim=1)
@@ -91,7 +94,8 @@ class TextTower(torch.nn.Module):
 
 def unit(rows: Tensor) -> Tensor:
     """``rows`` [..., D] at length one."""
-    return rows / rows.norm(dim=-1, keepdim=True)
+    lengths: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    return rows / lengths
 
 
 def embedding_of(features: Any) -> Tensor:
