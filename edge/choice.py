@@ -95,7 +95,7 @@ def choose(bundle: Bundle, config: EngineConfig, cache: Path, *, again: bool = F
 
     Raises:
         EngineUnavailable: No runtime, or none with that device.
-        ModelError: No variant passes.
+        ModelError: No variant passes, or a file is damaged.
     """
     found = variants(bundle, config)
     if len(found) == 1:
@@ -126,6 +126,8 @@ def fastest(measured: Sequence[Measured]) -> Measured | None:
 def _measure(bundle: Bundle, variant: Variant, settings: EngineSettings) -> Measured:
     role = bundle.manifest.graphs[0]
     facts = {"kind": variant.kind, "format": variant.format, "precision": variant.precision}
+    # A damaged file is no reason to run another one: the bundle is to be installed again.
+    bundle.read(role, variant.precision, variant.format)
     try:
         engine = open_graph(bundle, role, variant, settings)
         try:

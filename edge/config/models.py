@@ -106,10 +106,10 @@ class EngineConfig(_Section):
     """Which runtime computes embeddings.
 
     Attributes:
-        kind: ``auto`` takes the first installed of openvino, onnxruntime.
+        kind: ``auto`` measures the installed ones and takes the fastest that answers right.
         device: The runtime's device word. Not there: exit 3, never a silent fall-back.
         threads: Inference threads; 0 leaves the choice to the runtime.
-        precision: ``auto`` takes int8 where the bundle has it.
+        precision: ``auto`` likewise, among those that the bundle has.
     """
 
     kind: Literal["auto", "openvino", "onnxruntime", "null"] = "auto"
