@@ -20,6 +20,7 @@ from edge.errors import EngineError, ModelError
 from edge.manifest import Precision, Role
 from edge.prompts import PromptBank, compile_bank
 from edge.scorers.base import Scorer
+from edge.scorers.detect import DetectScorer
 from edge.scorers.frames import FrameScorer
 from edge.selftest import Report
 from edge.text import TextEncoder, Tokenizer
@@ -98,7 +99,7 @@ class Models:
                 role: self._open(role) for role in bundle.manifest.graphs if role != "text"
             }
             self.main = next(iter(self._graphs.values()))
-            self.scorer: Scorer = _scorer(self._graphs)
+            self.scorer = self._scorer()
         except BaseException:
             self._stack.close()
             raise
@@ -173,6 +174,13 @@ class Models:
     ) -> None:
         self.close()
 
+    def _scorer(self) -> Scorer:
+        engine, manifest = self.main.engine, self.bundle.manifest
+        if manifest.frame_class == "P":
+            tokenizer = Tokenizer(self.bundle.tokenizer(), manifest.text)
+            return DetectScorer(engine, self.open_text_engine, tokenizer, manifest.text)
+        return FrameScorer(engine)
+
     def _open(self, role: Role) -> Running:
         wanted = self.variant
         found = self.bundle.precisions(role, wanted.format)
@@ -218,7 +226,3 @@ def open_models(
     engine = models.main.engine
     _log.info("model %s on %s, %s", models.main.variant, engine.runtime, engine.device)
     return models
-
-
-def _scorer(graphs: Mapping[Role, Running]) -> Scorer:
-    return FrameScorer(graphs["image"].engine)

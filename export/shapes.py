@@ -37,6 +37,8 @@ def constant_reshapes(
         for node in model.graph.node
         if node.op_type == "Reshape" and node.input[1] not in constants
     ]
+    if not computed:  # and a session that is asked for nothing gives everything
+        return model
     names = [node.output[0] for node in computed]
     few, many = (_shapes(model, names, _resized(inputs, dynamic, extra)) for extra in (0, 1))
     for node, one, other in zip(computed, few, many, strict=True):

@@ -22,7 +22,10 @@ from export.tokenizer_json import bert_tokenizer
 HEIGHT, WIDTH = 32, 48
 CELL = 8
 LENGTH = 16
-WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", "a", "square", "red", "green", "blue")
+WORDS = (
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?",
+    "a", "square", "red", "green", "blue",
+)  # fmt: skip
 
 _OPSET = 18
 _IR_VERSION = 9
@@ -31,6 +34,7 @@ _FLOOR = -80.0
 _COLOURS = {"red": (1, -0.5, -0.5), "green": (-0.5, 1, -0.5), "blue": (-0.5, -0.5, 1)}
 _STEEPNESS = 1 / 20
 _BIAS = -5.0
+_ZEROS = {"rows": np.array([1]), "none": np.float32(0), "begin": np.array(0)}
 
 
 def tiny_detector_facts() -> ModelFacts:
@@ -48,9 +52,7 @@ def tiny_detector_facts() -> ModelFacts:
             mean=(128, 128, 128),
             std=(1, 1, 1),
         ),
-        text=TextSpec(
-            context_length=LENGTH, pad_id=0, templates=("{}",), background=("square",)
-        ),
+        text=TextSpec(context_length=LENGTH, pad_id=0, templates=("{}",), background=("square",)),
         decision=Decision(threshold=0.5, hysteresis=0.1),
     )
 
@@ -63,13 +65,19 @@ def tiny_detector_tokenizer() -> bytes:
 def tiny_detector_text() -> onnx.ModelProto:
     """``features`` [1, L, 3]: the colour that each word names, zeros for the others."""
     colours = np.array([_COLOURS.get(word, (0, 0, 0)) for word in WORDS], np.float32)
-    nodes = [helper.make_node("Gather", ["colours", "input_ids"], ["features"])]
+    nodes = [
+        helper.make_node("Gather", ["colours", "input_ids"], ["words"]),
+        *_seen(),
+        helper.make_node("Unsqueeze", ["seen", "last"], ["column"]),
+        helper.make_node("Where", ["column", "words", "nothing"], ["features"]),
+    ]
     inputs = {
         "input_ids": (TensorProto.INT64, [1, LENGTH]),
         "position_ids": (TensorProto.INT64, [1, LENGTH]),
         "block_mask": (TensorProto.BOOL, [1, LENGTH, LENGTH]),
     }
-    return _model(nodes, inputs, {"features": [1, LENGTH, 3]}, {"colours": colours})
+    constants = {"colours": colours, "last": np.array([2]), "nothing": np.float32(0)}
+    return _model(nodes, inputs, {"features": [1, LENGTH, 3]}, constants | _ZEROS)
 
 
 def tiny_detector_model() -> onnx.ModelProto:
@@ -86,7 +94,9 @@ def tiny_detector_model() -> onnx.ModelProto:
         helper.make_node("MatMul", ["cells", "words"], ["fit"]),  # [1, Q, L]
         helper.make_node("Mul", ["fit", "steepness"], ["steep"]),
         helper.make_node("Add", ["steep", "bias"], ["raw"]),
-        helper.make_node("Where", ["token_mask", "raw", "floor"], ["logits"]),
+        *_seen(),
+        helper.make_node("And", ["token_mask", "seen"], ["words_seen"]),
+        helper.make_node("Where", ["words_seen", "raw", "floor"], ["logits"]),
         helper.make_node("Identity", ["cell_boxes"], ["boxes"]),
     ]
     inputs = {
@@ -103,8 +113,8 @@ def tiny_detector_model() -> onnx.ModelProto:
         "floor": np.float32(_FLOOR),
         "cell_boxes": boxes,
     }
-    count = boxes.shape[1]
-    return _model(nodes, inputs, {"logits": [1, count, LENGTH], "boxes": [1, count, 4]}, constants)
+    outputs = {"logits": [1, boxes.shape[1], LENGTH], "boxes": list(boxes.shape)}
+    return _model(nodes, inputs, outputs, constants | _ZEROS)
 
 
 def tiny_detector_bundle(out: Path) -> Bundle:
@@ -117,6 +127,20 @@ def tiny_detector_bundle(out: Path) -> Bundle:
         "golden.npz": Artefact("golden", golden_npz(_golden(text, detector))),
     }
     return write_bundle(out, tiny_detector_facts(), files)
+
+
+def _seen() -> list[onnx.NodeProto]:
+    """Use the inputs that this model has no use for: OpenVINO drops what nothing reads.
+
+    ``seen`` [1, L] is true: each token sees at least itself, and no position is negative.
+    """
+    return [
+        helper.make_node("Cast", ["block_mask"], ["block"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMax", ["block", "rows"], ["most"], keepdims=0),
+        helper.make_node("Greater", ["most", "none"], ["some"]),
+        helper.make_node("GreaterOrEqual", ["position_ids", "begin"], ["placed"]),
+        helper.make_node("And", ["some", "placed"], ["seen"]),
+    ]
 
 
 def _golden(text: onnx.ModelProto, detector: onnx.ModelProto) -> Golden:

@@ -80,7 +80,12 @@ def test_shapes_and_dtypes_are_what_the_graphs_take(tokenizer, spec):
             caption.input_ids, caption.position_ids, caption.token_mask, caption.block_mask,
         )
     ]  # fmt: skip
-    assert found == [("int64", (1, 24)), ("int64", (1, 24)), ("bool", (1, 24)), ("bool", (1, 24, 24))]
+    assert found == [
+        ("int64", (1, 24)),
+        ("int64", (1, 24)),
+        ("bool", (1, 24)),
+        ("bool", (1, 24, 24)),
+    ]
 
 
 def test_a_full_stop_inside_a_phrase_does_not_cut_it_in_two(tokenizer, spec):

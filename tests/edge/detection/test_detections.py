@@ -105,7 +105,11 @@ def placed(draw):
     top, left = draw(st.integers(0, height - 40)), draw(st.integers(0, width - 40))
     bottom = draw(st.integers(top + 40, height))
     right = draw(st.integers(left + 40, width))
-    return (height, width), (left, top, right, bottom), draw(st.sampled_from([(96, 128), (160, 96)]))
+    return (
+        (height, width),
+        (left, top, right, bottom),
+        draw(st.sampled_from([(96, 128), (160, 96)])),
+    )
 
 
 @settings(max_examples=60)
