@@ -26,6 +26,7 @@ EXTRAS = {
     "onnxruntime": "edge/engines",
     "matplotlib": "edge/plot.py",
     "amqtt": "edge/demo/broker.py",
+    "cryptography": "edge/ed25519.py",
     "pydantic_core": "edge/config",  # comes with pydantic
 }
 
