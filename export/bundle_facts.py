@@ -43,8 +43,9 @@ class Comparison:
 def facts(bundle: Bundle) -> dict[str, Any]:
     """Return the manifest with where and what the bundle is, its signature and its losses.
 
-    ``signed`` is the key id that the signature names, unverified. Each of ``files`` has its row of ``accuracy.json`` as ``accuracy``; ``left_out`` are the
-    variants that lost too much to be in the bundle, where the exporter named them.
+    ``signed`` is the key id that the signature names, unverified. Each of ``files`` has its row of
+    ``accuracy.json`` as ``accuracy``; ``left_out`` are the variants that lost too much to be in
+    the bundle, where the exporter named them.
 
     Raises:
         ModelError: ``accuracy.json`` is damaged or something else.
