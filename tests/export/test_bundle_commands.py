@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -155,6 +156,40 @@ def test_the_passphrase_comes_from_the_environment(
     empty = edge_export("keygen", tmp_path / "open.key")
     assert (empty.code, "found an empty one" in empty.err) == (2, True)
     assert not (tmp_path / "open.key").exists()
+
+
+ABSENT = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name == "cryptography":
+            raise ModuleNotFoundError("No module named 'cryptography'", name=name)
+sys.meta_path.insert(0, Absent())
+from export.cli import main
+for command in (["verify", sys.argv[1]], ["keygen", sys.argv[2]]):
+    sys.argv = ["edge-export", *command]
+    try:
+        main()
+    except SystemExit as ended:
+        print("exit code", ended.code)
+"""
+
+
+def test_without_the_extra_it_says_what_to_install_and_the_rest_works(
+    bundle: Path, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ABSENT, bundle, tmp_path / "site.key"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    verified, *codes = done.stdout.splitlines()
+    assert verified.endswith(", not signed")
+    assert codes == ["exit code 0", "exit code 2"]
+    assert "pip install 'camera-edge-runtime[signing]'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "site.key").exists()
 
 
 # inspect

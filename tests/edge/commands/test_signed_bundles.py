@@ -78,6 +78,7 @@ SPOILT = [
 ]
 
 
+@pytest.mark.timeout(30)  # a daemon that starts would not end
 @pytest.mark.parametrize(("spoil", "code", "words"), SPOILT)
 def test_what_is_not_rightly_signed_does_not_start(edge, folder, spoil, code, words):
     assert check(edge, folder)[0] == 0  # the control
