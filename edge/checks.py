@@ -112,7 +112,7 @@ def check_model(
         background: In place of the bundle's.
         wanted_fps: Pictures a second that the cameras will want together.
         keys: Files of the public keys, one of which must have signed it; empty: any will do.
-        cache: Folder for what was measured; None for the user's own.
+        cache: Folder for what was measured, changed by ``tune`` only; None for the user's own.
         tune: Measure again which variant is the fastest.
     """
     try:
@@ -125,7 +125,7 @@ def check_model(
     sound = f"{manifest.name} in {bundle.path}, {len(manifest.files)} files as its manifest says"
     yield Finding("bundle", f"{sound}, hash {bundle.hash[:12]}, {told(bundle.signed)}")
     try:
-        models = open_models(bundle, engine, cache, tune=tune)
+        models = open_models(bundle, engine, cache, tune=tune, keep=tune or cache is None)
     except EdgeError as exc:
         yield failure("engine", exc)
         return

@@ -17,10 +17,11 @@ from edge.choice import Choice, choose
 from edge.config.models import EngineConfig, PromptConfig
 from edge.engines import Engine, EngineSettings
 from edge.errors import EngineError, ModelError
-from edge.manifest import Precision, Role
+from edge.manifest import Manifest, Precision, Role
 from edge.prompts import PromptBank, compile_bank
 from edge.scorers.base import Scorer
 from edge.scorers.frames import FrameScorer
+from edge.scorers.window import WindowScorer
 from edge.selftest import Report
 from edge.text import TextEncoder, Tokenizer
 from edge.variants import Variant, open_graph, prove
@@ -98,7 +99,7 @@ class Models:
                 role: self._open(role) for role in bundle.manifest.graphs if role != "text"
             }
             self.main = next(iter(self._graphs.values()))
-            self.scorer: Scorer = _scorer(self._graphs)
+            self.scorer: Scorer = _scorer(self._graphs, bundle.manifest)
         except BaseException:
             self._stack.close()
             raise
@@ -184,7 +185,12 @@ class Models:
 
 
 def open_models(
-    bundle: Bundle, config: EngineConfig, cache: Path | None = None, *, tune: bool = False
+    bundle: Bundle,
+    config: EngineConfig,
+    cache: Path | None = None,
+    *,
+    tune: bool = False,
+    keep: bool = True,
 ) -> Models:
     """Open the graphs that run for each sample, after each proved itself on the golden set.
 
@@ -193,6 +199,7 @@ def open_models(
         config: Where it leaves a choice, the fastest variant that passes is taken.
         cache: Folder for what was measured; None for the user's own.
         tune: Measure again, whatever is cached.
+        keep: Cache what was measured.
 
     Raises:
         EngineUnavailable: The engine or its device is not there.
@@ -203,7 +210,8 @@ def open_models(
     settings = EngineSettings(config.device, config.threads)
     if config.kind == "null":
         _log.warning("engine null: embeddings mean nothing")
-    choice = choose(bundle, config, cache or paths.choices(), again=tune)
+    folder = cache or paths.choices()
+    choice = choose(bundle, config, folder, again=tune, keep=keep)
     failed: str | None = None
     try:
         models = Models(bundle, choice.variant, settings, choice)
@@ -213,12 +221,14 @@ def open_models(
         # It passed when it was measured: a new driver, or hardware that goes bad.
         failed = f"{choice.variant} was chosen before and fails now: {exc}"
         _log.error("%s; measuring again", failed)
-        choice = choose(bundle, config, cache or paths.choices(), again=True)
+        choice = choose(bundle, config, folder, again=True, keep=keep)
         models = Models(bundle, choice.variant, settings, choice, failed)
     engine = models.main.engine
     _log.info("model %s on %s, %s", models.main.variant, engine.runtime, engine.device)
     return models
 
 
-def _scorer(graphs: Mapping[Role, Running]) -> Scorer:
+def _scorer(graphs: Mapping[Role, Running], manifest: Manifest) -> Scorer:
+    if manifest.frame_class == "C":
+        return WindowScorer(graphs["video"].engine, graphs["head"].engine, manifest.frames)
     return FrameScorer(graphs["image"].engine)

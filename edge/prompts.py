@@ -59,6 +59,8 @@ class PromptBank:
             negatives, then the background.
         notes: What the author of the prompts should know, a sentence each.
         hash: SHA-256 over sentences, templates and model: equal banks score alike.
+        lengths: float32 [K], read-only: of the model's own vectors, whose directions ``rows`` are;
+            None where the model does not tell, because only directions count.
     """
 
     prompts: tuple[CompiledPrompt, ...]
@@ -66,6 +68,7 @@ class PromptBank:
     rows: NDArray[np.float32]
     notes: tuple[str, ...]
     hash: str
+    lengths: NDArray[np.float32] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -134,6 +137,7 @@ def compile_bank(
             )
         ),
         hash=_digest(prompts, background, spec.templates, model_hash),
+        lengths=sheet.read_only_lengths(),
     )
 
 
@@ -152,6 +156,7 @@ class _Sheet:
         self.sentences: list[str] = []
         self.rows: list[NDArray[np.float32]] = []
         self.coverage: list[float] = []
+        self.lengths: list[float] = []
 
     def add(self, owner: str, sentences: Sequence[str]) -> slice:
         """Append one row per sentence and return where they are; ``owner`` is for messages."""
@@ -166,7 +171,16 @@ class _Sheet:
             self.sentences.append(sentence)
             if encoding.coverage is not None:
                 self.coverage.append(float(encoding.coverage.mean()))
+            if encoding.lengths is not None:
+                self.lengths.append(float(encoding.lengths.mean()))
         return slice(start, len(self.rows))
+
+    def read_only_lengths(self) -> NDArray[np.float32] | None:
+        if not self.lengths:
+            return None
+        lengths = np.array(self.lengths, np.float32)
+        lengths.setflags(write=False)
+        return lengths
 
 
 def _fill(templates: Sequence[str], sentence: str) -> list[str]:

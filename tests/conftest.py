@@ -1,11 +1,14 @@
 """Fixtures shared by all tests: real footage, a real broker, a subscriber not ours, patience."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +28,21 @@ from edge.config.models import MqttConfig
 from export.default_bundle import build
 from export.fetch import default_cache
 
+# No test asks the hub for anything; read when its client is first imported.
+os.environ["HF_HUB_OFFLINE"] = "1"
+# Where torchvision was built for another torch than the one installed, it fails at its import, and
+# with it transformers and open_clip. All that fails is the registration of operators for tracing
+# with abstract tensors, which no test needs.
+sys.modules.setdefault(
+    "torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations")
+)
+
 # A machine that is busy with something else must not fail a property.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "footage"
+DOUBLES = Path(__file__).resolve().parent / "doubles"
 
 
 MOSQUITTO = find_mosquitto()
@@ -192,3 +205,18 @@ def concepts_bundle() -> Path:
         with Progress(disable=True) as progress:
             build.build(out, default_cache(), progress)
     return out
+
+
+@pytest.fixture
+def tensorrt_double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """Doubles of TensorRT and pycuda, which compute with ONNX Runtime: no GPU is here.
+
+    The path is the one to search for them.
+    """
+
+    monkeypatch.syspath_prepend(DOUBLES)
+    monkeypatch.setenv(paths.ENGINES_VARIABLE, str(tmp_path / "engines"))
+    yield DOUBLES
+    for name in list(sys.modules):
+        if name.partition(".")[0] in {"tensorrt", "pycuda"} or name == "edge.engines.tensorrt":
+            del sys.modules[name]

@@ -110,13 +110,13 @@ class EngineConfig(_Section):
     """Which runtime computes embeddings.
 
     Attributes:
-        kind: ``auto`` takes the first installed of openvino, onnxruntime.
+        kind: ``auto`` measures the installed ones and takes the fastest that answers right.
         device: The runtime's device word. Not there: exit 3, never a silent fall-back.
         threads: Inference threads; 0 leaves the choice to the runtime.
-        precision: ``auto`` takes int8 where the bundle has it.
+        precision: ``auto`` likewise, among those that the bundle has.
     """
 
-    kind: Literal["auto", "openvino", "onnxruntime", "null"] = "auto"
+    kind: Literal["auto", "openvino", "onnxruntime", "tensorrt", "null"] = "auto"
     device: Text = "CPU"
     threads: int = Field(default=1, ge=0, le=256)
     precision: Literal["auto", "int8", "fp16", "fp32"] = "auto"

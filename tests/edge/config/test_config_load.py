@@ -552,7 +552,7 @@ def test_a_wrong_value_is_told_with_its_line_key_and_remedy(problems, old, new, 
         (
             "engine: {kind: opnvino}",
             (
-                "engine.kind: expected 'auto', 'openvino', 'onnxruntime' or 'null', found 'opnvino'; "
+                "engine.kind: expected 'auto', 'openvino', 'onnxruntime', 'tensorrt' or 'null', found 'opnvino'; "
                 "did you mean 'openvino'?"
             ),
         ),

@@ -91,15 +91,25 @@ def test_weights_are_signed_per_channel_and_activations_unsigned(graphs) -> None
 
 def test_no_pair_of_products_overflows_the_16_bits_of_a_cpu_without_vnni(graphs) -> None:
     """VPMADDUBSW adds two products of an unsigned and a signed byte into a saturating int16."""
-    weights = [
-        onnx.numpy_helper.to_array(tensor).astype(int)
-        for tensor in graphs["int8"].initializer
-        if tensor.data_type == onnx.TensorProto.INT8 and tensor.name.endswith("_quantized")
-    ]
-    assert len(weights) > 20
-    largest = max(int(np.abs(weight).max()) for weight in weights)
-    assert 2 * 255 * largest < 2**15
-    assert largest == 64, "and the range that is left is used"
+    constants = {tensor.name: tensor for tensor in graphs["int8"].initializer}
+    dequantized = {
+        node.output[0]: node.input[0]
+        for node in graphs["int8"].node
+        if node.op_type == "DequantizeLinear"
+    }
+    largest = []
+    for node in graphs["int8"].node:
+        grouped = any(a.name == "group" and a.i > 1 for a in node.attribute)
+        if node.op_type != "Conv" or node.input[1] not in dequantized or grouped:
+            continue
+        weight = onnx.numpy_helper.to_array(constants[dequantized[node.input[1]]]).astype(int)
+        assert weight.shape[1] % 2 == 0
+        for sign in (1, -1):
+            one_sign = np.maximum(sign * weight, 0)
+            largest.append((one_sign[:, 0::2] + one_sign[:, 1::2]).max())
+    assert len(largest) > 40
+    assert 255 * max(largest) < 2**15
+    assert max(largest) >= 127, "and the range that is left is used"
 
 
 def test_int8_is_smaller_by_three_quarters_of_what_it_quantized(bundle) -> None:
