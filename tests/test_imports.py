@@ -33,6 +33,7 @@ EXTRAS = {
     "pycuda": "edge/engines",
     "matplotlib": "edge/plot.py",
     "amqtt": "edge/demo/broker.py",
+    "cryptography": "edge/ed25519.py",
     "pydantic_core": "edge/config",  # comes with pydantic
 }
 
