@@ -89,7 +89,8 @@ def _draw_losses(axes: Any, styled: list[_Styled]) -> None:
             marker=marker,
             markersize=5,
             markevery=[len(lost)],
-            label=f"{variant.file}, {variant.measured.inputs} {variant.inputs}",
+            label=f"{variant.file}, {variant.measured.inputs} {variant.inputs}"
+            + ("" if variant.verdict.passed else ": left out"),
         )
         for check in variant.verdict.checks:
             if check.name == "min_cosine":

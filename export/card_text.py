@@ -79,9 +79,9 @@ def _in_words(variant: Variant) -> str:
             lead = f"{same.worst_lead:.3f}"
             sentences.append(f"Where not, the original preferred its own by {lead} at most.")
     if measured.alerts is not None:
-        sentences.append(f"Of the alerts of either, both have {share_text(measured.alerts)}.")
+        sentences.append(f"Alerts in common: {share_text(measured.alerts)}.")
     if measured.matched is not None:
-        sentences.append(f"Of the original's detections it has {share_text(measured.matched)}.")
+        sentences.append(f"Detections kept: {share_text(measured.matched)}.")
     return f"* **`{variant.file}`**: {' '.join(sentences)}"
 
 
@@ -89,7 +89,8 @@ def _left_out(card: Card) -> Iterator[str]:
     if not card.left_out:
         yield "Nothing."
     for file, reasons in card.left_out.items():
-        yield f"* **`{file}`**: {'; '.join(reasons)}."
+        yield f"* **`{file}`**"
+        yield from (f"    * {reason}" for reason in reasons)
 
 
 def _numbers(variants: Sequence[Variant]) -> str:
@@ -136,8 +137,12 @@ def _conditions(card: Card) -> Iterator[str]:
     if card.prompts:
         yield f"first choice among: {', '.join(card.prompts)}"
     if card.threshold is not None:
-        yield f"an alert: a margin of {card.threshold:g} or more"
+        yield (
+            f"an alert: a margin of {card.threshold:g} or more; those in common are of all that "
+            "the variant or the original gives"
+        )
     yield "retrieval: an answer finds its own reference among those of all inputs"
+    yield "spread: mean distance of two answers, over that of two references"
     yield "intervals: Wilson's, 95 %"
     versions = ", ".join(f"{name} {version}" for name, version in card.conditions.versions.items())
     yield f"on {card.conditions.cpu}; {versions}"
