@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -223,6 +224,21 @@ def test_programs_read_what_people_read() -> None:
     assert document["measured"]["prompts"] == ["a cat", "a dog", "a car"]
     assert document["measured"]["cpu"] == "Tiny CPU"
     assert document["limits"][0] == "Anything about the text tower."
+
+
+def test_the_format_page_names_every_key() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "bundle-format.md").read_text()
+    section = page.partition("## `accuracy.json`")[2].partition("\n## ")[0]
+    told = set(re.findall(r"`(\w+)`", section))
+    document = json.loads(accuracy_json(CARD))
+    row = document["variants"]["image.fp32.onnx"]
+    measured = replace(CARD.variants[0].measured, matched=Share(1, 2))
+    row |= json.loads(
+        accuracy_json(replace(CARD, variants=[replace(CARD.variants[0], measured=measured)]))
+    )["variants"]["image.fp32.onnx"]
+    written = {*document, *document["model"], *document["measured"], *row, *row["checks"][0]}
+    written |= {*row["outputs"]["embedding"], *row["same_prompt"]}
+    assert written - told == set()
 
 
 def test_small_numbers_are_not_rounded_to_nothing() -> None:
