@@ -100,7 +100,7 @@ def test_the_licence_texts_travel_along(bundle) -> None:
     texts = {
         file.file: (bundle.path / file.file).read_text()
         for file in bundle.manifest.files
-        if file.role == "card"
+        if file.role == "card" and not file.file.endswith(".png")
     }
     assert "ML Illustrated" in texts["LICENSE.efficientnet-lite0.txt"]
     assert "Apache License\n" in texts["LICENSE.apache-2.0.txt"]
