@@ -283,13 +283,14 @@ def test_a_failing_copy_is_an_inference_error_and_the_next_batch_runs(
     assert np.array_equal(engine.run({"pixels": pictures(1)})["embedding"], expected)
 
 
-def test_what_tensorrt_complains_of_is_in_the_error(
+def test_a_shape_that_tensorrt_refuses_does_not_run_with_the_one_before(
     opened: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = opened(tiny_image_model())
-    monkeypatch.setitem(engine._engine._shapes, "pixels", [(2, 3, 8, 8)] * 3)  # type: ignore[attr-defined]
-    with pytest.raises(InferenceError, match=r"pixels: \(1, 3, 8, 8\) is outside of the profile"):
-        engine.run({"pixels": pictures(1)})
+    engine.run({"pixels": pictures(1)})
+    monkeypatch.setitem(engine._engine._shapes, "pixels", [(1, 3, 8, 8)] * 3)  # type: ignore[attr-defined]
+    with pytest.raises(InferenceError, match=r"pixels: \(2, 3, 8, 8\) is outside of the profile"):
+        engine.run({"pixels": pictures(2)})
 
 
 def test_a_gpu_is_named_by_its_number(
