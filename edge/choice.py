@@ -84,7 +84,9 @@ class Choice:
     remembered: bool
 
 
-def choose(bundle: Bundle, config: EngineConfig, cache: Path, *, again: bool = False) -> Choice:
+def choose(
+    bundle: Bundle, config: EngineConfig, cache: Path, *, again: bool = False, keep: bool = True
+) -> Choice:
     """Find the fastest variant that passes its self-test.
 
     Args:
@@ -92,10 +94,11 @@ def choose(bundle: Bundle, config: EngineConfig, cache: Path, *, again: bool = F
         config: Narrows the choice down; where it leaves one, nothing is measured.
         cache: Folder for what was measured.
         again: Measure whatever is remembered.
+        keep: Remember what was measured.
 
     Raises:
         EngineUnavailable: No runtime, or none with that device.
-        ModelError: No variant passes.
+        ModelError: No variant passes, or a file is damaged.
     """
     found = variants(bundle, config)
     if len(found) == 1:
@@ -109,7 +112,7 @@ def choose(bundle: Bundle, config: EngineConfig, cache: Path, *, again: bool = F
     chosen = fastest(measured)
     if chosen is None:
         raise _none_passes(bundle, measured)
-    if not remembered:
+    if keep and not remembered:
         _keep(path, measured)
     return Choice(chosen.variant, measured, remembered)
 
@@ -126,6 +129,8 @@ def fastest(measured: Sequence[Measured]) -> Measured | None:
 def _measure(bundle: Bundle, variant: Variant, settings: EngineSettings) -> Measured:
     role = bundle.manifest.graphs[0]
     facts = {"kind": variant.kind, "format": variant.format, "precision": variant.precision}
+    # A damaged file is no reason to run another one: the bundle is to be installed again.
+    bundle.read(role, variant.precision, variant.format)
     try:
         engine = open_graph(bundle, role, variant, settings)
         try:

@@ -6,6 +6,7 @@ depends on their order. The head moves each sentence by the mean of the clip's c
 Letters in shapes: N clips, T frames, K sentences, L tokens, D embedding.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from edge.bundle import Bundle
+from edge.golden import Golden, GoldenSet
 from edge.manifest import ModelFacts
-from export.testing import CONTEXT, DIM, SIDE, tiny_facts
+from export.pack import Artefact, golden_npz, write_bundle
+from export.testing import CONTEXT, DIM, SIDE, WORDS, tiny_facts, tiny_tokenizer
 
 FRAMES = 3
 
@@ -24,11 +28,14 @@ _IR_VERSION = 9
 # Colour to embedding, [3, D]; the last axis keeps every vector away from zero.
 _COLOURS = np.eye(3, DIM, dtype=np.float32) / np.float32(64)
 _OFFSET = np.array([0, 0, 0, 0.1], np.float32)
+_SHARE = np.array(0.1, np.float32)  # of the context, in what a sentence becomes
 _WEIGHTS = np.arange(1, FRAMES + 1, dtype=np.float32)[:, None] / np.float32(6)  # [T, 1]
 # Word to vector, [words, D], in the order of ``export.testing.WORDS``.
 _WORDS = np.array(
     [[0, 0, 0, 0], [0, 0, 0, 1], [2, -1, -1, 0.1], [-1, 2, -1, 0.1], [-1, -1, 2, 0.1]], np.float32
 )
+
+_WORD_OFFSET = np.array([0, 0, 0, 0.01], np.float32)
 
 
 def tiny_window_facts() -> ModelFacts:
@@ -68,7 +75,8 @@ def tiny_head_model() -> bytes:
     return _model(
         [
             node("ReduceMean", ["context"], ["seen"], axes=[1], keepdims=1),
-            node("Add", ["text", "seen"], ["moved"]),  # [K, D] + [N, 1, D] -> [N, K, D]
+            node("Mul", ["seen", "share"], ["move"]),
+            node("Add", ["text", "move"], ["moved"]),  # [K, D] + [N, 1, D] -> [N, K, D]
             node("LpNormalization", ["moved"], ["said"], axis=-1, p=2),
             node("Unsqueeze", ["embedding", "last"], ["column"]),  # [N, D, 1]
             node("MatMul", ["said", "column"], ["products"]),
@@ -80,7 +88,7 @@ def tiny_head_model() -> bytes:
             ("text", TensorProto.FLOAT, ["K", DIM]),
         ],
         [("cosine", ["N", "K"])],
-        {"last": np.array([2])},
+        {"share": _SHARE, "last": np.array([2])},
     )
 
 
@@ -97,8 +105,46 @@ def tiny_window_text_model() -> bytes:
         ],
         [("input_ids", TensorProto.INT64, ["K", CONTEXT])],
         [("embedding", ["K", DIM]), ("length", ["K"])],
-        {"words": _WORDS, "offset": np.array([0, 0, 0, 0.01], np.float32)},
+        {"words": _WORDS, "offset": _WORD_OFFSET},
     )
+
+
+def tiny_window_golden() -> Golden:
+    """Clips that turn from one colour to another, words of colours, and each with each."""
+    input_ids = np.zeros((3, CONTEXT), np.int64)
+    input_ids[:, 0] = WORDS.index("red") + np.arange(3)
+    vectors = _WORDS[input_ids].mean(axis=1) + _WORD_OFFSET
+    clips = np.stack([colour_clip(first, last) for first, last in ((0, 1), (1, 2), (2, 0))])
+    embedding, context = video_reference(clips)
+    head = {"embedding": embedding, "context": context, "text": vectors}
+    return {
+        "video": GoldenSet({"pixels": clips}, {"embedding": embedding, "context": context}),
+        "head": GoldenSet(head, {"cosine": head_reference(embedding, context, vectors)}),
+        "text": GoldenSet(
+            {"input_ids": input_ids},
+            {"embedding": _unit(vectors), "length": np.linalg.norm(vectors, axis=1)},
+        ),
+    }
+
+
+def tiny_window_bundle(out: Path) -> Bundle:
+    """Write a bundle of the tiny model to ``out``."""
+    files = {
+        "video.fp32.onnx": Artefact("video", tiny_video_model(), "fp32", 0.999),
+        "head.fp32.onnx": Artefact("head", tiny_head_model(), "fp32", 0.999),
+        "text.fp32.onnx": Artefact("text", tiny_window_text_model(), "fp32", 0.999),
+        "tokenizer.json": Artefact("tokenizer", tiny_tokenizer()),
+        "golden.npz": Artefact("golden", golden_npz(tiny_window_golden())),
+    }
+    return write_bundle(out, tiny_window_facts(), files)
+
+
+def colour_clip(first: int, last: int) -> NDArray[np.int8]:
+    """A clip, int8 [T, 3, 8, 8], whose last frame has another colour than those before it."""
+    clip = np.full((FRAMES, 3, SIDE, SIDE), -64, np.int8)
+    clip[:-1, first] = 64
+    clip[-1, last] = 64
+    return clip
 
 
 def video_reference(clips: NDArray[np.int8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -111,7 +157,7 @@ def head_reference(
     embedding: NDArray[np.float32], context: NDArray[np.float32], text: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """``cosine`` [N, K] as the tiny head's arithmetic gives it."""
-    said = _unit(text + context.mean(axis=1, keepdims=True))  # [N, K, D]
+    said = _unit(text + context.mean(axis=1, keepdims=True) * _SHARE)  # [N, K, D]
     return np.asarray(np.einsum("nd,nkd->nk", embedding, said), np.float32)
 
 

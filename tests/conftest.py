@@ -1,12 +1,14 @@
 """Fixtures shared by all tests: real footage, a real broker, a subscriber not ours, patience."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +27,15 @@ from edge import paths
 from edge.config.models import MqttConfig
 from export.default_bundle import build
 from export.fetch import default_cache
+
+# No test asks the hub for anything; read when its client is first imported.
+os.environ["HF_HUB_OFFLINE"] = "1"
+# Where torchvision was built for another torch than the one installed, it fails at its import, and
+# with it transformers and open_clip. All that fails is the registration of operators for tracing
+# with abstract tensors, which no test needs.
+sys.modules.setdefault(
+    "torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations")
+)
 
 # A machine that is busy with something else must not fail a property.
 settings.register_profile("project", deadline=None)

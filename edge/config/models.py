@@ -84,6 +84,10 @@ Names = Annotated[
     BeforeValidator(_one_or_more, json_schema_input_type=Name | tuple[Name, ...]),
 ]
 LocalPath = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(_against_folder)]
+LocalPaths = Annotated[
+    tuple[LocalPath, ...],
+    BeforeValidator(_one_or_more, json_schema_input_type=LocalPath | tuple[LocalPath, ...]),
+]
 
 
 class _Section(BaseModel):
@@ -106,10 +110,10 @@ class EngineConfig(_Section):
     """Which runtime computes embeddings.
 
     Attributes:
-        kind: ``auto`` takes the first installed of openvino, onnxruntime.
+        kind: ``auto`` measures the installed ones and takes the fastest that answers right.
         device: The runtime's device word. Not there: exit 3, never a silent fall-back.
         threads: Inference threads; 0 leaves the choice to the runtime.
-        precision: ``auto`` takes int8 where the bundle has it.
+        precision: ``auto`` likewise, among those that the bundle has.
     """
 
     kind: Literal["auto", "openvino", "onnxruntime", "tensorrt", "null"] = "auto"
@@ -286,6 +290,7 @@ class Config(_Section):
     Attributes:
         device: Who this box is.
         bundle: Folder of the model.
+        bundle_keys: Public keys; the bundle must be signed by one of them. Left out, any will do.
         state_dir: Where the outbox lives; survives restarts.
         engine: Which runtime computes embeddings.
         mqtt: Where messages go.
@@ -299,6 +304,8 @@ class Config(_Section):
 
     device: DeviceConfig
     bundle: LocalPath
+    # Given and empty is refused: it would be taken for "none" and mean "anybody".
+    bundle_keys: LocalPaths = Field(default=(), min_length=1)
     state_dir: LocalPath = Path("/var/lib/edge")
     engine: EngineConfig = EngineConfig()
     mqtt: MqttConfig

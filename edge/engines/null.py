@@ -7,7 +7,7 @@ of the same row of the inputs: the same row always gives the same vector, whatev
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,14 @@ def null_model(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) 
         inputs: Any; the first axis is the row.
         outputs: float32, shape ``(None, ...)``.
     """
+    # An extent that the graph itself decides (edge.graphs.ANY) is one here.
+    inputs, outputs = (
+        tuple(
+            replace(spec, shape=tuple(extent and abs(extent) for extent in spec.shape))
+            for spec in specs
+        )
+        for specs in (inputs, outputs)
+    )
     model = {"inputs": [asdict(spec) for spec in inputs], "outputs": [asdict(s) for s in outputs]}
     return json.dumps(model).encode()
 
@@ -81,7 +89,6 @@ def _hash(row: list[NDArray[Any]]) -> int:
 
 
 def _draw(spec: TensorSpec, columns: int, seed: int) -> NDArray[np.float32]:
-    # What the graph itself would decide (edge.graphs.ANY) is one.
-    shape = [columns if extent is None else max(extent, 1) for extent in spec.shape[1:]]
+    shape = [columns if extent is None else extent for extent in spec.shape[1:]]
     vector = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
     return np.asarray(vector / np.linalg.norm(vector), np.float32)

@@ -23,7 +23,8 @@ class Part:
         inputs: Example of each input by name; pictures as float32, normalised as the original
             wants them.
         outputs: Names.
-        dynamic: Names of dynamic axes, by tensor name (inputs and outputs): {"input_ids": {0: "K"}}.
+        dynamic: Names of dynamic axes, by tensor name (inputs and outputs):
+            {"input_ids": {0: "K"}}.
         pixels: Name of the picture input that ``reshape.fold_pixels`` turns into int8 ``pixels``;
             None for graphs without one.
     """

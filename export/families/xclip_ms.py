@@ -6,20 +6,22 @@ the two are compared. So the original is split where something can be kept: the 
 they meet a clip (``text``), the clip before it meets sentences (``video``), and their meeting
 (``head``).
 
-Letters in shapes: N clips, T frames, H, W picture, S tokens of a frame, V width of the tower, C
+Letters in shapes: N clips, T frames, H, W picture, S tokens of a frame, V width of a tower, C
 patches of a frame, K sentences, L tokens of a sentence, D embedding.
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from edge.errors import ModelError
-from edge.manifest import Decision, EmbeddingSpec, ImageSpec, ModelFacts, ModelInfo, TextSpec
+from edge.manifest import ModelFacts, TextSpec
 from export.checkpoint import Checkpoint
+from export.families import facts
 from export.families.base import Assembly, Part
+from export.families.clip import special_ids
+from export.families.towers import unit
 
 # Extents of the examples. Above one, because an exporter takes an extent of one for a constant;
 # all different, because it takes equal extents for the same axis.
@@ -28,10 +30,6 @@ _CLIPS, _SENTENCES = 2, 3
 # What the original was trained with: class names as they are, no template around them.
 _TEMPLATES = ("{}",)
 _BACKGROUND = ("an empty scene", "nothing is happening", "something else")
-# Not measured: there are no trained weights where this is tested.
-_DECISION = Decision(threshold=0.05, hysteresis=0.02)
-# Pillow's numbers of its filters.
-_INTERPOLATIONS: Mapping[int | None, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
 
 
 class VideoTower(nn.Module):
@@ -40,6 +38,7 @@ class VideoTower(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.frames = int(model.config.vision_config.num_frames)
+        self.patches = int(model.vision_model.embeddings.num_patches)
         self.tower = model.vision_model
         self.projection = model.visual_projection
         self.mit = model.mit
@@ -54,13 +53,13 @@ class VideoTower(nn.Module):
                 f"expected clips of {self.frames} frames [N, {self.frames}, 3, H, W], found "
                 f"{list(pixels.shape)}"
             )
-        clips = pixels.shape[0]
+        clips, dim = pixels.shape[0], self.projection.out_features
         states, pooled = self.tower(pixels.flatten(0, 1))[:2]  # [N * T, S, V], [N * T, V]
-        frames = self.projection(pooled)  # [N * T, D]
-        embedding = self.mit(frames.view(clips, self.frames, frames.shape[-1]))[1]  # [N, D]
+        frames = self.projection(pooled).view(clips, self.frames, dim)
+        embedding = self.mit(frames)[1]  # [N, D]
         patches = self.context_norm(states[:, 1:]) @ self.context_projection  # [N * T, C, D]
-        context = patches.view(clips, self.frames, *patches.shape[1:]).mean(dim=1)  # [N, C, D]
-        return _unit(embedding), context
+        context = patches.view(clips, self.frames, self.patches, dim).mean(dim=1)  # [N, C, D]
+        return unit(embedding), context
 
 
 class TextTower(nn.Module):
@@ -78,8 +77,15 @@ class TextTower(nn.Module):
     def forward(self, input_ids: Tensor) -> tuple[Tensor, Tensor]:
         # No attention mask: attention is causal, and what follows the end of the sentence is not
         # seen from there.
-        vectors = self.projection(self.tower(input_ids)[1])  # [K, D]
-        return _unit(vectors), vectors.norm(dim=-1)
+        states = self.tower(input_ids).last_hidden_state  # [K, L, V]
+        # As the original: the highest id is the end, the first of several. Runtimes disagree about
+        # an argmax among equals, so an earlier one counts a little more; exact up to ids of 2^17.
+        extent = input_ids.shape[1]
+        falling = torch.arange(extent, 0, -1)
+        end = (input_ids * extent + falling).float().argmax(dim=1, keepdim=True)  # [K, 1]
+        chosen = torch.arange(extent)[None] == end  # [K, L]
+        vectors = self.projection((states * chosen[:, :, None]).sum(dim=1))  # [K, D]
+        return unit(vectors), vectors.norm(dim=-1)
 
 
 class Head(nn.Module):
@@ -94,21 +100,17 @@ class Head(nn.Module):
 
     def forward(self, embedding: Tensor, context: Tensor, text: Tensor) -> Tensor:
         each = text.expand(embedding.shape[0], -1, -1)  # [K, D] -> [N, K, D]
-        said = _unit(each + self.generator(each, context))
+        said = unit(each + self.generator(each, context))
         cosine: Tensor = torch.einsum("nd,nkd->nk", embedding, said)
         return cosine
-
-
-def _unit(vectors: Tensor) -> Tensor:
-    return vectors / vectors.norm(dim=-1, keepdim=True)
 
 
 def assemble(checkpoint: Checkpoint) -> Assembly:
     """Take an X-CLIP apart into ``video``, ``text`` and ``head``.
 
     Raises:
-        ModelError: Another architecture, another number of frames than its row says, or a
-            preprocessing that a manifest cannot express.
+        ModelError: Another architecture, another number of frames than its row says, or something
+            that a bundle cannot express.
     """
     model, config = checkpoint.model, checkpoint.config
     if getattr(config, "model_type", None) != "xclip":
@@ -116,93 +118,50 @@ def assemble(checkpoint: Checkpoint) -> Assembly:
             f"{checkpoint.name}: expected an XCLIPModel of transformers, found "
             f"{type(model).__name__}; choose the family that fits the checkpoint"
         )
-    facts = _facts(checkpoint)
-    return Assembly(facts, checkpoint.tokenizer, _parts(model, facts))
+    found = _facts(checkpoint)
+    return Assembly(found, checkpoint.tokenizer, _parts(model, found))
 
 
 def _facts(checkpoint: Checkpoint) -> ModelFacts:
-    model, config, row = checkpoint.model, checkpoint.config, checkpoint.row
-    frames = int(config.vision_config.num_frames)
-    if row is not None and row.frames != frames:
+    model: Any = checkpoint.model
+    config, row = checkpoint.config, checkpoint.row
+    vision, text = config.vision_config, config.text_config
+    if row is not None and row.frames != vision.num_frames:
         raise ModelError(
-            f"{checkpoint.name}: expected {row.frames} frames as in the catalogue, found {frames} "
-            "in the checkpoint's config; the number of frames is part of the weights"
+            f"{checkpoint.name}: expected {row.frames} frames as the catalogue has it, found "
+            f"{vision.num_frames} in the checkpoint's config; the number of frames is part of the "
+            "weights"
         )
-    scale: Any = model.logit_scale
-    return ModelFacts(
-        name=checkpoint.name,
-        model=ModelInfo(
-            family="xclip_ms",
-            id=row.hub if row else checkpoint.origin.package,
-            revision=checkpoint.origin.version,
-            licence=checkpoint.origin.licence,
-            origins=(checkpoint.origin,),
-        ),
-        frame_class="C",
-        frames=frames,
-        embedding=EmbeddingSpec(dim=config.projection_dim, logit_scale=float(scale.exp())),
-        image=_image(checkpoint),
-        text=TextSpec(
-            context_length=config.text_config.max_position_embeddings,
-            # The original's padding. Only the end of a sentence is read, attention is causal and
-            # the end is found as the highest id, so any id below that one will do.
-            pad_id=0,
+    end, _ = special_ids(checkpoint.tokenizer, text.vocab_size)
+    return facts.model_facts(
+        checkpoint,
+        facts.hf_image_spec(checkpoint.preprocessor, vision.image_size),
+        TextSpec(
+            context_length=text.max_position_embeddings,
+            pad_id=end,
             templates=_TEMPLATES,
             background=_BACKGROUND,
         ),
-        decision=_DECISION,
+        dim=config.projection_dim,
+        logit_scale=model.logit_scale.exp().item(),
+        frames=vision.num_frames,
     )
 
 
-def _image(checkpoint: Checkpoint) -> ImageSpec:
-    """What ``VideoMAEImageProcessor`` does to each frame, as facts of a manifest."""
-    given, side = checkpoint.preprocessor, checkpoint.config.vision_config.image_size
-    shortest = _extent(given.get("size"), "shortest_edge")
-    crop = _extent(given.get("crop_size"), "height", "width")
-    resample = given.get("resample")
-    if not isinstance(side, int) or (shortest, crop) != (side, side):
-        raise ModelError(
-            f"{checkpoint.name}: expected a shortest edge of {side} and a square crop of it, found "
-            f"size {given.get('size')} and crop_size {given.get('crop_size')} in "
-            "preprocessor_config.json"
-        )
-    if resample not in _INTERPOLATIONS:
-        raise ModelError(
-            f"{checkpoint.name}: expected resample {' or '.join(map(str, _INTERPOLATIONS))}, found "
-            f"{resample} in preprocessor_config.json"
-        )
-    return ImageSpec(
-        height=side,
-        width=side,
-        resize="shortest_edge",
-        interpolation=_INTERPOLATIONS[resample],
-        mean=tuple(255 * value for value in given["image_mean"]),
-        std=tuple(255 * value for value in given["image_std"]),
-    )
-
-
-def _extent(size: int | Mapping[str, int] | None, *sides: str) -> int | None:
-    """The one extent in transformers' ways to write a size; None where there are two."""
-    if not isinstance(size, Mapping):
-        return size
-    extents = {size.get(side) for side in sides}
-    return extents.pop() if len(extents) == 1 else None
-
-
-def _parts(model: Any, facts: ModelFacts) -> tuple[Part, ...]:
-    frames, side, dim = facts.frames, facts.image.height, facts.dim
-    patches = model.vision_model.embeddings.num_patches
+def _parts(model: Any, found: ModelFacts) -> tuple[Part, ...]:
+    frames, side, dim = found.frames, found.image.height, found.dim
+    video = VideoTower(model)
     generator = torch.Generator().manual_seed(0)
 
     def example(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator)
 
-    length = facts.text.context_length
+    length = found.text.context_length
     ids = torch.arange(_SENTENCES * length).reshape(_SENTENCES, length)
     return (
         Part(
             role="video",
-            module=VideoTower(model).eval(),
+            module=video.eval(),
             inputs={"pixels": example(_CLIPS, frames, 3, side, side)},
             outputs=("embedding", "context"),
             dynamic={"pixels": {0: "N"}, "embedding": {0: "N"}, "context": {0: "N"}},
@@ -212,8 +171,8 @@ def _parts(model: Any, facts: ModelFacts) -> tuple[Part, ...]:
             role="head",
             module=Head(model).eval(),
             inputs={
-                "embedding": _unit(example(_CLIPS, dim)),
-                "context": example(_CLIPS, patches, dim),
+                "embedding": unit(example(_CLIPS, dim)),
+                "context": example(_CLIPS, video.patches, dim),
                 "text": example(_SENTENCES, dim),
             },
             outputs=("cosine",),

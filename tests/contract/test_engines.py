@@ -22,6 +22,7 @@ from edge.engines import ENGINES, Engine, EngineSettings, TensorSpec, open_engin
 from edge.engines.null import null_model
 from edge.errors import ConfigError, EngineUnavailable, InferenceError, ModelError
 from export.testing import DIM, SIDE, tiny_golden, tiny_image_model
+from export.testing_window import FRAMES, head_reference, tiny_head_model
 
 PIXELS = TensorSpec("pixels", "int8", (None, 3, SIDE, SIDE))
 EMBEDDING = TensorSpec("embedding", "float32", (None, DIM))
@@ -151,6 +152,51 @@ def test_inputs_with_different_numbers_of_rows_do_not_fit() -> None:
     assert len(engine.run({"pixels": pictures(2), "words": two})["embedding"]) == 2
     with pytest.raises(InferenceError, match=r"found \{'pixels': 3, 'words': 2\}"):
         engine.run({"pixels": pictures(3), "words": two})
+
+
+def comparing(name: str) -> Engine:
+    """A graph of two inputs with N rows, and one of K vectors that each row is compared with."""
+    if name != "null":
+        return open_engine(name, tiny_head_model(), SETTINGS)
+    rows = TensorSpec("embedding", "float32", (None, DIM))
+    context = TensorSpec("context", "float32", (None, FRAMES, DIM))
+    cosine = TensorSpec("cosine", "float32", (None, None))
+    inputs = (rows, context, replace(rows, name="text"))
+    return open_engine(name, null_model(inputs, (cosine,)), SETTINGS)
+
+
+def comparison(rows: int, columns: int) -> dict[str, np.ndarray]:
+    draw = np.random.default_rng(11)
+    shapes = {"embedding": (rows, DIM), "context": (rows, FRAMES, DIM), "text": (columns, DIM)}
+    return {k: draw.standard_normal(shape).astype(np.float32) for k, shape in shapes.items()}
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 5), (3, 1), (3, 3), (2, 5)])
+def test_a_graph_that_compares_takes_any_number_of_rows_and_of_columns(
+    name: str, rows: int, columns: int
+) -> None:
+    engine = comparing(name)
+    tensors = comparison(rows, columns)
+    cosine = engine.run(tensors)["cosine"]
+    assert (cosine.shape, cosine.dtype) == ((rows, columns), np.float32)
+    if name != "null":
+        assert cosine == pytest.approx(head_reference(*tensors.values()), abs=1e-5)
+    for row in range(rows):
+        one = {k: v if k == "text" else v[row : row + 1] for k, v in tensors.items()}
+        assert engine.run(one)["cosine"][0] == pytest.approx(cosine[row], abs=1e-6)
+    engine.close()
+
+
+@pytest.mark.parametrize("short", ["embedding", "context"])
+def test_rows_that_do_not_belong_together_are_refused_and_not_repeated(
+    name: str, short: str
+) -> None:
+    engine = comparing(name)
+    tensors = comparison(3, 2)
+    tensors[short] = tensors[short][:1]
+    with pytest.raises(InferenceError, match="expected as many rows in each input"):
+        engine.run(tensors)
+    engine.close()
 
 
 @pytest.mark.parametrize(

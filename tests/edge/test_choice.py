@@ -112,6 +112,15 @@ def test_if_none_answers_right_the_reasons_are_told(tmp_path) -> None:
         choose(bundle, AUTO, tmp_path / "cache")
 
 
+def test_a_damaged_file_is_no_reason_to_run_another_one(bundle: Bundle, tmp_path) -> None:
+    path = bundle.path / "image.int8.onnx"
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="expected SHA-256"):
+        choose(bundle, AUTO, tmp_path / "cache")
+
+
 def test_a_device_that_no_runtime_has_is_unavailable(bundle: Bundle, tmp_path) -> None:
     with pytest.raises(EngineUnavailable, match="expected device 'NPU7'"):
         choose(bundle, EngineConfig(device="NPU7"), tmp_path / "cache")

@@ -38,9 +38,7 @@ def clip_of(window: Window, frames: int) -> np.ndarray:
 
 def is_even(times: list[float]) -> bool:
     spacings = [newer - older for older, newer in pairwise(times)]
-    return not spacings or (
-        min(spacings) > 0 and max(spacings) <= MAX_UNEVENNESS * min(spacings)
-    )
+    return not spacings or (min(spacings) > 0 and max(spacings) <= MAX_UNEVENNESS * min(spacings))
 
 
 # Regular spacings, jitter, lost samples, reconnects, bursts, and arrivals that go backwards.
