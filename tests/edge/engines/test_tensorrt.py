@@ -15,9 +15,11 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from edge.config.models import EngineConfig
 from edge.engines import Engine, EngineSettings, TensorSpec, open_engine
 from edge.errors import EngineUnavailable, InferenceError, ModelError
-from export.testing import SIDE, tiny_image_model, tiny_text_model
+from edge.models import open_models
+from export.testing import SIDE, tiny_bundle, tiny_golden, tiny_image_model, tiny_text_model
 
 GPU = EngineSettings("GPU")
 
@@ -171,6 +173,18 @@ def test_only_the_row_is_cut_and_another_open_axis_goes_whole(
         InferenceError, match=r"text: expected a shape up to \[256, 4\], found \[30"
     ):
         opened(head()).run(many)
+
+
+def test_a_bundle_proves_itself_on_the_golden_set_and_both_towers_meet(tmp_path: Path) -> None:
+    golden = tiny_golden()
+    config = EngineConfig(kind="tensorrt", device="GPU")
+    with open_models(tiny_bundle(tmp_path / "bundle"), config, tmp_path / "choices") as models:
+        assert models.main.engine.device == "GPU:0 Orin"
+        assert models.main.report is not None
+        found = models.scorer.encode(golden["image"].inputs["pixels"])
+        with models.open_text_engine() as engine:
+            words = engine.run({"input_ids": golden["text"].inputs["input_ids"]})["embedding"]
+    assert (found @ words.T).argmax(axis=1).tolist() == [0, 1, 2]
 
 
 def test_a_second_start_loads_what_the_first_has_built(
