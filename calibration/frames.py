@@ -4,6 +4,7 @@ They go through the device's own decoder and preprocessing, so the ranges are th
 that the device will see.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +29,20 @@ def frames_of(path: Path, spec: ImageSpec, fps: float) -> NDArray[np.int8]:
     Raises:
         SourceError: Not a video, or no decodable frame.
     """
+    return np.stack(list(each_frame(path, spec, fps)))
+
+
+def each_frame(path: Path, spec: ImageSpec, fps: float) -> Iterator[NDArray[np.int8]]:
+    """Read ``path`` as ``frames_of`` does, one frame [3,H,W] at a time.
+
+    Raises:
+        SourceError: Not a video, or no decodable frame.
+    """
     preprocess = Preprocessor(spec)
     with open_source(str(path)) as source:
         decoder = Decoder(source.stream)
-        kept = kept_frames(source.packets(), decoder, Sampler(fps))
-        return np.stack([preprocess(frame.picture) for frame in kept])
+        for frame in kept_frames(source.packets(), decoder, Sampler(fps)):
+            yield preprocess(frame.picture)
 
 
 def calibration_set(frames: NDArray[np.int8]) -> NDArray[np.int8]:

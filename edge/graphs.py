@@ -47,7 +47,9 @@ def signature(facts: ModelFacts, role: Role) -> Signature:
             return Signature((rows, context, text), (_float("cosine", None, None),))
         case _:
             ids = TensorSpec("input_ids", "int64", (None, length))
-            return Signature((ids,), (rows,))
+            # A head needs the vectors that the unit rows were: see edge/scorers/window.py.
+            lengths = (_float("length", None),) if facts.frame_class == "C" else ()
+            return Signature((ids,), (rows, *lengths))
 
 
 def _detection(role: Role, height: int, width: int, length: int) -> Signature:

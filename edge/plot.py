@@ -12,7 +12,7 @@ from edge.errors import ConfigError
 _INCHES = (10.0, 4.5)
 _DPI = 120
 # Okabe and Ito's colours: told apart by everybody.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def check_plot(path: Path) -> None:
@@ -60,7 +60,7 @@ def plot_scores(
     figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()
     for index, (prompt, margins) in enumerate(scores.items()):
-        colour = _COLOURS[index % len(_COLOURS)]
+        colour = COLOURS[index % len(COLOURS)]
         values = np.asarray(margins)
         axes.plot(times, values, color=colour, linewidth=1.6, marker=".", label=prompt)
         hits = values >= threshold

@@ -59,6 +59,8 @@ class PromptBank:
             negatives, then the background.
         notes: What the author of the prompts should know, a sentence each.
         hash: SHA-256 over sentences, templates and model: equal banks score alike.
+        lengths: float32 [K], read-only: of the model's own vectors, whose directions ``rows`` are;
+            None where the model does not tell, because only directions count.
     """
 
     prompts: tuple[CompiledPrompt, ...]
@@ -66,6 +68,7 @@ class PromptBank:
     rows: NDArray[np.float32]
     notes: tuple[str, ...]
     hash: str
+    lengths: NDArray[np.float32] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -134,6 +137,46 @@ def compile_bank(
             )
         ),
         hash=_digest(prompts, background, spec.templates, model_hash),
+        lengths=sheet.read_only_lengths(),
+    )
+
+
+def phrase_bank(
+    prompts: Mapping[str, PromptConfig], background: Sequence[str], *, model_hash: str
+) -> PromptBank:
+    """Compile sentences for a model that reads them together with each picture.
+
+    Its rows are [K, 0]: only the picture gives them a direction, so nothing can be said beforehand
+    about what means the same. Templates would be words to look for, and are left out.
+
+    Raises:
+        ConfigError: No prompts, or a prompt with nothing to be compared against.
+    """
+    if not prompts:
+        raise ConfigError("expected at least one prompt, found none")
+    sentences: list[str] = []
+
+    def add(texts: Sequence[str]) -> slice:
+        start = len(sentences)
+        sentences.extend(texts)
+        return slice(start, len(sentences))
+
+    texts = [add(prompt.text) for prompt in prompts.values()]
+    negatives = [add(prompt.negatives) for prompt in prompts.values()]
+    shared = add(background)
+    rows = np.zeros((len(sentences), 0), np.float32)
+    compiled = tuple(
+        CompiledPrompt(name, own, negative, _rivals(name, negative, shared), None)
+        for name, own, negative in zip(prompts, texts, negatives, strict=True)
+    )
+    return PromptBank(
+        prompts=compiled,
+        sentences=tuple(sentences),
+        rows=rows,
+        notes=tuple(
+            note for prompt in compiled for note in _negation_notes(prompt, tuple(sentences))
+        ),
+        hash=_digest(prompts, background, (), model_hash),
     )
 
 
@@ -152,6 +195,7 @@ class _Sheet:
         self.sentences: list[str] = []
         self.rows: list[NDArray[np.float32]] = []
         self.coverage: list[float] = []
+        self.lengths: list[float] = []
 
     def add(self, owner: str, sentences: Sequence[str]) -> slice:
         """Append one row per sentence and return where they are; ``owner`` is for messages."""
@@ -166,7 +210,16 @@ class _Sheet:
             self.sentences.append(sentence)
             if encoding.coverage is not None:
                 self.coverage.append(float(encoding.coverage.mean()))
+            if encoding.lengths is not None:
+                self.lengths.append(float(encoding.lengths.mean()))
         return slice(start, len(self.rows))
+
+    def read_only_lengths(self) -> NDArray[np.float32] | None:
+        if not self.lengths:
+            return None
+        lengths = np.array(self.lengths, np.float32)
+        lengths.setflags(write=False)
+        return lengths
 
 
 def _fill(templates: Sequence[str], sentence: str) -> list[str]:
@@ -182,7 +235,11 @@ def _against(
 ) -> NDArray[np.intp]:
     closest = (rows[shared] @ rows[own].T).max(axis=1)  # [background]
     background = np.arange(shared.start, shared.stop)[closest <= SAME_MEANING]
-    against = np.concatenate([np.arange(negative.start, negative.stop), background])
+    return _rivals(name, negative, background)
+
+
+def _rivals(name: str, negative: slice, background: slice | NDArray[np.intp]) -> NDArray[np.intp]:
+    against = np.r_[negative, background].astype(np.intp)
     if not len(against):
         raise ConfigError(
             f"prompt {name!r} has nothing to be compared against: expected negatives, or a "

@@ -28,6 +28,8 @@ _BATCH = 4
 
 # Outputs that follow the order of another one, which is compared instead.
 _UNORDERED: Final = {"boxes"}
+# Outputs with one number for each row: what a cosine cannot see of another output.
+_LENGTHS: Final = {"length"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,10 @@ def check(
     reports = [
         _compare(engine, _rows(name, found[name]), _rows(name, references), min_cosine)
         for name, references in golden.answers.items()
-        if name not in _UNORDERED
+        if name not in _UNORDERED | _LENGTHS
     ]
+    for name in _LENGTHS & golden.answers.keys():
+        _compare_lengths(engine, found[name], golden.answers[name], min_cosine)
     return min(reports, key=lambda report: report.min_cosine)
 
 
@@ -131,6 +135,23 @@ def _compare(
             "hardly looks at its input; use another precision or engine"
         )
     return report
+
+
+def _compare_lengths(
+    engine: Engine,
+    answers: NDArray[np.float32],
+    references: NDArray[np.float32],
+    min_cosine: float,
+) -> None:
+    """An error along a vector may be as large as ``min_cosine`` allows one across it to be."""
+    allowed = (2 * (1 - min_cosine)) ** 0.5
+    error = np.abs(answers - references) / references
+    if answers.shape != references.shape or not (error <= allowed).all():
+        raise ModelError(
+            f"golden self-test on {engine.runtime}, {engine.device}: expected lengths within "
+            f"{allowed:.1%} of the float reference, found {error.max():.1%}; use another precision "
+            "or engine"
+        )
 
 
 def _cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:

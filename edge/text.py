@@ -98,10 +98,13 @@ class TextEncoding:
         embeddings: float32 [K, D], unit rows.
         coverage: float32 [K], 0..1: how well the model's concepts express the text; None where
             the model cannot say.
+        lengths: float32 [K]: of the vectors before they were brought to unit length; None where
+            nothing asks for it.
     """
 
     embeddings: NDArray[np.float32]
     coverage: NDArray[np.float32] | None
+    lengths: NDArray[np.float32] | None = None
 
 
 class TextEncoder:
@@ -143,10 +146,13 @@ class TextEncoder:
         ids = self._tokenizer.encode(texts)
         outputs = [self._run(chunk) for chunk in self._chunks(ids)]
         embeddings = np.concatenate([output["embedding"] for output in outputs])[: len(ids)]
-        coverage = None
-        if "coverage" in outputs[0]:
-            coverage = np.concatenate([output["coverage"] for output in outputs])[: len(ids)]
-        return TextEncoding(unit_rows(embeddings), coverage)
+        coverage, lengths = (
+            np.concatenate([output[name] for output in outputs])[: len(ids)]
+            if name in outputs[0]
+            else None
+            for name in ("coverage", "length")
+        )
+        return TextEncoding(unit_rows(embeddings), coverage, lengths)
 
     def _chunks(self, ids: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """``ids`` in the batches that the graph takes; a fixed batch repeats its last row."""

@@ -61,6 +61,12 @@ _OPEN_CLIP_PICTURE = {
     "interpolation": "bicubic",
     "resize_mode": "shortest",
 }
+# As VideoMAE's processor does it, which these checkpoints come with; not as CLIP's.
+_XCLIP_PICTURE = _CLIP_PICTURE | {
+    "resample": 2,
+    "image_mean": _IMAGENET_MEAN,
+    "image_std": _IMAGENET_STD,
+}
 _XCLIP_NOTE = "the clip model of Ni et al.: actions over a clip, not single frames"
 
 CATALOG = (
@@ -186,7 +192,7 @@ CATALOG = (
         hub="microsoft/xclip-base-patch32",
         revision=None,
         licence="MIT",
-        preprocessor=_CLIP_PICTURE,
+        preprocessor=_XCLIP_PICTURE,
         frames=8,
         notes=_XCLIP_NOTE,
     ),
@@ -197,7 +203,7 @@ CATALOG = (
         revision=None,
         licence="MIT",
         sizes={"vision_config": {"patch_size": 16}},
-        preprocessor=_CLIP_PICTURE,
+        preprocessor=_XCLIP_PICTURE,
         frames=8,
         notes=_XCLIP_NOTE,
     ),
@@ -207,8 +213,8 @@ CATALOG = (
         hub="microsoft/xclip-base-patch16-zero-shot",
         revision=None,
         licence="MIT",
-        sizes={"vision_config": {"patch_size": 16, "num_frames": 32, "mit_hidden_size": 512}},
-        preprocessor=_CLIP_PICTURE,
+        sizes={"vision_config": {"patch_size": 16, "num_frames": 32}},
+        preprocessor=_XCLIP_PICTURE,
         frames=32,
         notes=_XCLIP_NOTE + "; trained for actions that it has not seen",
     ),

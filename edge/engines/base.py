@@ -54,6 +54,9 @@ class Engine(Protocol):
     def run(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run once. The first axis is the row; no row's result depends on another row.
 
+        The last input of a graph that compares (``edge.engines.tensors.with_rows``) is whole for
+        every row: its first axis becomes the outputs' second.
+
         Args:
             tensors: One array per input name, of its dtype and shape.
 

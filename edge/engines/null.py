@@ -7,14 +7,14 @@ of the same row of the inputs: the same row always gives the same vector, whatev
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.engines.base import EngineSettings, TensorSpec
-from edge.engines.tensors import fitting
+from edge.engines.tensors import fitting, with_rows
 from edge.errors import EngineUnavailable, InferenceError, ModelError
 
 
@@ -25,6 +25,14 @@ def null_model(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) 
         inputs: Any; the first axis is the row.
         outputs: float32, shape ``(None, ...)``.
     """
+    # An extent that the graph itself decides (edge.graphs.ANY) is one here.
+    inputs, outputs = (
+        tuple(
+            replace(spec, shape=tuple(extent and abs(extent) for extent in spec.shape))
+            for spec in specs
+        )
+        for specs in (inputs, outputs)
+    )
     model = {"inputs": [asdict(spec) for spec in inputs], "outputs": [asdict(s) for s in outputs]}
     return json.dumps(model).encode()
 
@@ -52,10 +60,18 @@ class NullEngine:
     def run(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         if not self._open:
             raise InferenceError("engine null is closed")
-        arrays = list(fitting(self.inputs, tensors).values())
-        rows = len(arrays[0])
-        seeds = [_hash([array[row] for array in arrays]) for row in range(rows)]
-        return {spec.name: np.stack([_draw(spec, seed) for seed in seeds]) for spec in self.outputs}
+        arrays = list(fitting(self.inputs, self.outputs, tensors).values())
+        shared = len(with_rows(self.inputs, self.outputs))
+        whole = arrays[shared:]
+        columns = len(whole[0]) if whole else 1
+        seeds = [
+            _hash([*(array[row] for array in arrays[:shared]), *whole])
+            for row in range(len(arrays[0]))
+        ]
+        return {
+            spec.name: np.stack([_draw(spec, columns, seed) for seed in seeds])
+            for spec in self.outputs
+        }
 
     def close(self) -> None:
         self._open = False
@@ -72,7 +88,7 @@ def _hash(row: list[NDArray[Any]]) -> int:
     return seed
 
 
-def _draw(spec: TensorSpec, seed: int) -> NDArray[np.float32]:
-    shape = [max(extent or 1, 1) for extent in spec.shape[1:]]  # what is free is one
+def _draw(spec: TensorSpec, columns: int, seed: int) -> NDArray[np.float32]:
+    shape = [columns if extent is None else extent for extent in spec.shape[1:]]
     vector = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
     return np.asarray(vector / np.linalg.norm(vector), np.float32)

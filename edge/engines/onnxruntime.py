@@ -84,7 +84,7 @@ class OnnxRuntimeEngine:
     def run(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         if self._session is None:
             raise InferenceError(f"{self.runtime} is closed")
-        arrays = fitting(self.inputs, tensors)
+        arrays = fitting(self.inputs, self.outputs, tensors)
         names = [spec.name for spec in self.outputs]
         try:
             results = self._session.run(names, arrays)

@@ -14,20 +14,38 @@ from edge.engines.base import TensorSpec
 from edge.errors import InferenceError
 
 
+def with_rows(
+    inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
+) -> tuple[TensorSpec, ...]:
+    """The inputs whose first axis is the row of every output.
+
+    That is all of them, but for a graph that compares: one with a second dynamic axis in an output
+    [N, K] takes the K vectors that each row is compared with as its last input.
+    """
+    compares = any(None in spec.shape[1:] for spec in outputs if spec.shape[:1] == (None,))
+    return inputs[:-1] if compares and len(inputs) > 1 else inputs
+
+
 def fitting(
-    inputs: tuple[TensorSpec, ...], tensors: Mapping[str, NDArray[Any]]
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    tensors: Mapping[str, NDArray[Any]],
 ) -> dict[str, NDArray[Any]]:
     """Return ``tensors`` as C-contiguous arrays.
 
     Raises:
         InferenceError: A name is missing or too many, a dtype or shape differs from ``inputs``, or
-            two tensors have different numbers of rows.
+            two tensors have different numbers of rows (a runtime would repeat a single one).
     """
     names = [spec.name for spec in inputs]
     if sorted(tensors) != sorted(names):
         raise InferenceError(f"expected the inputs {sorted(names)}, found {sorted(tensors)}")
     arrays = {spec.name: _fitting(spec, tensors[spec.name]) for spec in inputs}
-    rows = {spec.name: len(arrays[spec.name]) for spec in inputs if spec.shape[:1] == (None,)}
+    rows = {
+        spec.name: len(arrays[spec.name])
+        for spec in with_rows(inputs, outputs)
+        if spec.shape[:1] == (None,)
+    }
     if len(set(rows.values())) > 1:
         raise InferenceError(f"expected as many rows in each input, found {rows}")
     return arrays

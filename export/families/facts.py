@@ -135,9 +135,15 @@ def _expect(what: str, expected: int, found: Any) -> None:
 
 
 def model_facts(
-    checkpoint: Checkpoint, image: ImageSpec, text: TextSpec, dim: int, logit_scale: float
+    checkpoint: Checkpoint,
+    image: ImageSpec,
+    text: TextSpec,
+    dim: int,
+    logit_scale: float,
+    *,
+    frames: int = 1,
 ) -> ModelFacts:
-    """The manifest of a frame-independent model but for its list of files."""
+    """The manifest but for its list of files; above one, ``frames`` is what a clip has."""
     origin = checkpoint.origin
     return ModelFacts(
         name=checkpoint.name,
@@ -148,8 +154,8 @@ def model_facts(
             licence=origin.licence,
             origins=(origin,),
         ),
-        frame_class="F",
-        frames=1,
+        frame_class="F" if frames == 1 else "C",
+        frames=frames,
         embedding=EmbeddingSpec(dim=dim, logit_scale=logit_scale),
         image=image,
         text=text,

@@ -1,0 +1,161 @@
+"""A calibration set out of whatever footage there is: a folder, a video, pictures.
+
+A camera shows the same yard for hours, and INT8 ranges come from the few frames that are unlike the
+rest. So frames are chosen to be far apart (each next one is the farthest from all chosen so far, on
+thumbnails), near-duplicates are left out, and the number is bounded. Only a few times that number
+is ever in memory. The same files give the same frames.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.frames import MIN_FRAMES, each_frame
+from edge.errors import ModelError, SourceError
+from edge.manifest import ImageSpec
+
+_log = logging.getLogger(__name__)
+
+# Rows and columns of the thumbnail that tells frames apart.
+_THUMBNAIL = 8
+# Mean difference of two thumbnails in units of 0..255: below, it is the same picture with noise.
+_MIN_DISTANCE = 1.0
+# Frames in memory at once, as a multiple of those wanted.
+_POOL = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Footage:
+    """Frames chosen from files.
+
+    Attributes:
+        frames: int8 [M,3,H,W], in the order of files and time.
+        seen: How many frames they were chosen from.
+        skipped: Why a file gave none, by file.
+    """
+
+    frames: NDArray[np.int8]
+    seen: int
+    skipped: dict[Path, str]
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return ``path`` itself, or all files in that folder and below, sorted, hidden ones left out.
+
+    Raises:
+        ModelError: Nothing there.
+    """
+    if path.is_file():
+        return [path]
+    files = sorted(
+        file
+        for file in path.rglob("*")
+        if file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
+    )
+    if not files:
+        what = "an empty folder" if path.is_dir() else "nothing"
+        raise ModelError(f"expected pictures or videos for calibration in {path}, found {what}")
+    return files
+
+
+def read_footage(
+    files: Sequence[Path], spec: ImageSpec, fps: float = 2.0, count: int = 128
+) -> Footage:
+    """Choose at most ``count`` frames of ``files``, as the device would see them.
+
+    A file that cannot be read is skipped, logged and named in the result: one broken picture among
+    hundreds is no reason to stop. If none can be read, the first reason is in the error.
+
+    Args:
+        files: Videos and pictures.
+        spec: Size and preprocessing, from the bundle.
+        fps: Frames per second that are looked at.
+        count: Frames wanted.
+
+    Raises:
+        ModelError: No file can be read, or fewer than ``MIN_FRAMES`` different frames.
+    """
+    pool = _Pool(count)
+    skipped: dict[Path, str] = {}
+    for file in files:
+        try:
+            for frame in each_frame(file, spec, fps):
+                pool.add(frame)
+        except SourceError as exc:
+            skipped[file] = str(exc)
+            _log.warning("calibration skips %s: %s", file, exc)
+    if not pool.seen:
+        raise ModelError(
+            f"expected pictures or videos for calibration, found {len(skipped)} files that cannot "
+            f"be read, the first: {next(iter(skipped.values()), 'none at all')}"
+        )
+    frames = pool.chosen()
+    if len(frames) < MIN_FRAMES:
+        without = f" ({len(skipped)} files cannot be read)" if skipped else ""
+        raise ModelError(
+            f"expected at least {MIN_FRAMES} different frames for calibration, found {len(frames)} "
+            f"among {pool.seen}{without}; add footage of other scenes or hours"
+        )
+    return Footage(frames, pool.seen, skipped)
+
+
+def clips_of(frames: NDArray[np.int8], length: int) -> NDArray[np.int8]:
+    """Return frames [M,3,H,W] as clips [M // length,length,3,H,W] of neighbours."""
+    whole = len(frames) // length * length
+    return frames[:whole].reshape(-1, length, *frames.shape[1:])
+
+
+@dataclass(slots=True, eq=False)
+class _Pool:
+    """Frames so far, thinned out whenever there are too many."""
+
+    count: int
+    seen: int = 0
+    _frames: list[NDArray[np.int8]] = field(default_factory=list)
+    _thumbnails: list[NDArray[np.float32]] = field(default_factory=list)
+
+    def add(self, frame: NDArray[np.int8]) -> None:
+        self.seen += 1
+        self._frames.append(frame)
+        self._thumbnails.append(thumbnail(frame))
+        if len(self._frames) >= _POOL * self.count:
+            self._thin_out(_POOL * self.count // 2)
+
+    def chosen(self) -> NDArray[np.int8]:
+        self._thin_out(self.count)
+        return np.stack(self._frames)
+
+    def _thin_out(self, count: int) -> None:
+        kept = farthest(np.stack(self._thumbnails), count)
+        self._frames = [self._frames[index] for index in kept]
+        self._thumbnails = [self._thumbnails[index] for index in kept]
+
+
+def thumbnail(frame: NDArray[np.int8]) -> NDArray[np.float32]:
+    """Return mean colours of an 8 x 8 grid over ``frame`` [3,H,W], float32 [192]."""
+    means = frame.astype(np.float32)
+    for axis in (1, 2):
+        edges = np.linspace(0, frame.shape[axis], _THUMBNAIL, endpoint=False).astype(int)
+        sizes = np.diff(np.append(edges, frame.shape[axis]))
+        sums = np.add.reduceat(means, edges, axis=axis)
+        means = sums / (sizes[:, None] if axis == 1 else sizes)
+    return means.reshape(-1)
+
+
+def farthest(thumbnails: NDArray[np.float32], count: int) -> list[int]:
+    """Return at most ``count`` rows of [M,E] that are far apart, ascending; the first is always in.
+
+    It stops early where all that is left looks like a chosen row.
+    """
+    chosen = [0]
+    distance = np.abs(thumbnails - thumbnails[0]).mean(1)
+    while len(chosen) < count and distance.max() >= _MIN_DISTANCE:
+        index = int(distance.argmax())
+        chosen.append(index)
+        distance = np.minimum(distance, np.abs(thumbnails - thumbnails[index]).mean(1))
+    return sorted(chosen)

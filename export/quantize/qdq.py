@@ -1,0 +1,212 @@
+"""Q/DQ around the layers of a graph: one INT8 graph for OpenVINO, TensorRT and ONNX Runtime.
+
+The strict form that TensorRT takes, and the others as well: signed and symmetric everywhere, scalar
+scales for activations, one scale per output channel for weights, weights stored as int8 behind a
+DequantizeLinear alone, biases and outputs in float. Softmax and LayerNormalization stay in float:
+only Conv, MatMul and Gemm get Q/DQ, which is where the time goes.
+
+``quantize_static`` of ONNX Runtime writes the same nodes, bit for bit (a test compares them). It
+measures ranges anew on each call, writes large graphs to disk several times, and cannot start from
+int8 pixels, so this is written by hand.
+
+Weights take 7 of their 8 bits. An x86 CPU without VNNI multiplies unsigned by signed bytes in pairs
+and adds each pair into 16 bits that saturate (VPMADDUBSW): 255 * 127 * 2 does not fit, 255 * 64 * 2
+does.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from edge.errors import ModelError
+from export.reshape import MOVERS
+
+# A weight's largest magnitude as an integer; 127 would be 8 bits.
+WEIGHT_LEVELS = 64
+ACTIVATION_LEVELS = 127
+# The smallest positive float16: a smaller scale of a dead channel becomes 0 in the FP16 variant, and
+# TensorRT refuses a scale of 0.
+_SCALE_FLOOR = 2.0**-24
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A node that can multiply in INT8.
+
+    Attributes:
+        node: The node itself.
+        activations: Values that it reads and that are computed.
+        weight: Constant that it reads; None for a product of two computed values (attention).
+        axis: Output channels of the weight.
+    """
+
+    node: onnx.NodeProto
+    activations: tuple[str, ...]
+    weight: str | None
+    axis: int
+
+
+def layers(model: onnx.ModelProto) -> list[Layer]:
+    """Return the layers of ``model``, in its order."""
+    constants = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
+    return [layer for node in model.graph.node if (layer := _layer(node, constants))]
+
+
+def _layer(node: onnx.NodeProto, constants: Mapping[str, int]) -> Layer | None:
+    """Return what of ``node`` becomes INT8, ``constants`` being ranks by name."""
+    if node.op_type not in ("Conv", "MatMul", "Gemm") or node.input[0] in constants:
+        return None
+    activation, weight = node.input[:2]
+    if weight not in constants:
+        both = node.op_type == "MatMul"
+        return Layer(node, (activation, weight), None, 0) if both else None
+    match node.op_type, constants[weight]:
+        case "Conv", _:
+            axis = 0
+        case "Gemm", 2:
+            transposed = any(attr.name == "transB" and attr.i for attr in node.attribute)
+            axis = 0 if transposed else 1
+        case "MatMul", 2:
+            axis = 1
+        case _:
+            return None
+    return Layer(node, (activation,), weight, axis)
+
+
+def insert_qdq(
+    model: onnx.ModelProto, ranges: Mapping[str, float], keep_float: Collection[str] = ()
+) -> onnx.ModelProto:
+    """Return ``model`` with its layers in INT8.
+
+    Int8 ``pixels`` of the graph enter through a DequantizeLinear of scale 1, as they are.
+
+    Args:
+        model: Float graph.
+        ranges: Largest magnitude of each value that a layer reads.
+        keep_float: Names of layers that stay as they are.
+
+    Raises:
+        ModelError: ``keep_float`` names something else than a layer.
+    """
+    chosen = layers(model)
+    if unknown := set(keep_float) - {layer.node.name for layer in chosen}:
+        raise ModelError(f"expected names of layers to keep in float, found {sorted(unknown)}")
+    inserted = _Inserted(model.graph, ranges)
+    by_name = {layer.node.name: layer for layer in chosen if layer.node.name not in keep_float}
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        copied = onnx.NodeProto()
+        copied.CopyFrom(node)
+        if layer := by_name.get(node.name):
+            for position, value in enumerate(node.input[:2]):
+                if value == layer.weight:
+                    copied.input[position] = inserted.weight(value, layer.axis)
+                else:
+                    copied.input[position] = inserted.activation(value)
+            nodes.extend(inserted.new_nodes())
+        nodes.append(copied)
+    quantized = onnx.ModelProto()
+    quantized.CopyFrom(model)
+    graph = quantized.graph
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(_alive(nodes, {value.name for value in graph.output}))
+    used = {value for node in graph.node for value in node.input}
+    graph.initializer.extend(
+        tensor
+        for tensor in (*model.graph.initializer, *inserted.constants)
+        if tensor.name in used
+    )
+    onnx.checker.check_model(quantized, full_check=True)
+    return quantized
+
+
+class _Inserted:
+    """Q/DQ pairs of one graph: one for each value, however many layers read it."""
+
+    def __init__(self, graph: onnx.GraphProto, ranges: Mapping[str, float]) -> None:
+        self._ranges = ranges
+        self._weights = {tensor.name: tensor for tensor in graph.initializer}
+        self._bytes = _bytes_behind_casts(graph)
+        self._done: dict[str, str] = {}
+        self._nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def new_nodes(self) -> Iterator[onnx.NodeProto]:
+        """Hand over the nodes that were inserted since the last call."""
+        nodes, self._nodes = self._nodes, []
+        yield from nodes
+
+    def activation(self, value: str) -> str:
+        """Return ``value`` quantized and dequantized."""
+        if value not in self._done:
+            if (pixels := self._bytes.get(value)) is not None:
+                scale, quantized = np.float32(1), pixels
+            else:
+                scale = _scale(np.float64(self._ranges[value]), ACTIVATION_LEVELS)
+                quantized = f"{value}.q"
+            constants = self._scale_and_zero(value, np.asarray(scale))
+            if quantized != pixels:
+                self._add("QuantizeLinear", [value, *constants], quantized)
+            self._done[value] = self._add("DequantizeLinear", [quantized, *constants], f"{value}.dq")
+        return self._done[value]
+
+    def weight(self, value: str, axis: int) -> str:
+        """Return the constant ``value`` stored as int8, dequantized."""
+        key = f"{value}.axis{axis}"  # two layers may share a weight
+        if key not in self._done:
+            weight = numpy_helper.to_array(self._weights[value]).astype(np.float64)
+            others = tuple(other for other in range(weight.ndim) if other != axis)
+            scale = _scale(np.abs(weight).max(axis=others), WEIGHT_LEVELS)
+            columns = [-1 if dim == axis else 1 for dim in range(weight.ndim)]
+            levels = np.round(weight / scale.reshape(columns)).clip(-WEIGHT_LEVELS, WEIGHT_LEVELS)
+            self._constant(f"{key}.q", levels.astype(np.int8))
+            constants = self._scale_and_zero(key, scale)
+            self._done[key] = self._add(
+                "DequantizeLinear", [f"{key}.q", *constants], f"{key}.dq", axis=axis
+            )
+        return self._done[key]
+
+    def _scale_and_zero(self, value: str, scale: NDArray[np.float32]) -> list[str]:
+        return [
+            self._constant(f"{value}.scale", scale),
+            self._constant(f"{value}.zero", np.zeros(scale.shape, np.int8)),
+        ]
+
+    def _constant(self, name: str, value: NDArray[np.float32] | NDArray[np.int8]) -> str:
+        self.constants.append(numpy_helper.from_array(value, name))
+        return name
+
+    def _add(self, op: str, inputs: list[str], output: str, **attributes: int) -> str:
+        self._nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
+        return output
+
+
+def _scale(largest: NDArray[np.float64] | np.float64, levels: int) -> NDArray[np.float32]:
+    return np.maximum(largest / levels, _SCALE_FLOOR).astype(np.float32)
+
+
+def _bytes_behind_casts(graph: onnx.GraphProto) -> dict[str, str]:
+    """Return, for each float value that is a cast int8 input of the graph, these bytes."""
+    known = {v.name for v in graph.input if v.type.tensor_type.elem_type == TensorProto.INT8}
+    found = {}
+    for node in graph.node:
+        if node.input and node.input[0] in known:
+            if node.op_type == "Cast":
+                found[node.output[0]] = node.input[0]
+            elif node.op_type in MOVERS:
+                known.add(node.output[0])
+    return found
+
+
+def _alive(nodes: list[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
+    """Return the nodes that ``wanted`` values need: a cast that nothing reads any more goes."""
+    kept = []
+    for node in reversed(nodes):
+        if wanted & set(node.output):
+            kept.append(node)
+            wanted = wanted | set(node.input)
+    return kept[::-1]
