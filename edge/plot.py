@@ -109,7 +109,7 @@ def draw_boxes(
     axes.imshow(rgb, extent=(0, width, height, 0), aspect="auto", interpolation="nearest")
     axes.set_axis_off()
     for (left, top, right, bottom), index, label in zip(boxes, classes, labels, strict=True):
-        colour = _COLOURS[index % len(_COLOURS)]
+        colour = COLOURS[index % len(COLOURS)]
         axes.add_patch(
             Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, lw=2)
         )

@@ -3,7 +3,9 @@
 Each cell of 8 x 8 pixels is one box; it fits ``red``, ``green`` or ``blue`` as its mean colour is.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -34,7 +36,7 @@ _FLOOR = -80.0
 _COLOURS = {"red": (1, -0.5, -0.5), "green": (-0.5, 1, -0.5), "blue": (-0.5, -0.5, 1)}
 _STEEPNESS = 1 / 20
 _BIAS = -5.0
-_ZEROS = {"rows": np.array([1]), "none": np.float32(0), "begin": np.array(0)}
+_ZEROS: dict[str, Any] = {"rows": np.array([1]), "none": np.float32(0), "begin": np.array(0)}
 
 
 def tiny_detector_facts() -> ModelFacts:
@@ -166,7 +168,7 @@ def _golden(text: onnx.ModelProto, detector: onnx.ModelProto) -> Golden:
     }
 
 
-def _text_inputs(caption: Caption) -> dict[str, NDArray[np.generic]]:
+def _text_inputs(caption: Caption) -> dict[str, NDArray[Any]]:
     return {
         "input_ids": caption.input_ids,
         "position_ids": caption.position_ids,
@@ -174,14 +176,13 @@ def _text_inputs(caption: Caption) -> dict[str, NDArray[np.generic]]:
     }
 
 
-def _run(
-    model: onnx.ModelProto, inputs: dict[str, NDArray[np.generic]]
-) -> dict[str, NDArray[np.float32]]:
+def _run(model: onnx.ModelProto, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     names = [value.name for value in model.graph.output]
-    return dict(zip(names, ReferenceEvaluator(model).run(names, inputs), strict=True))
+    answers: Any = ReferenceEvaluator(model).run(names, dict(inputs))
+    return dict(zip(names, answers, strict=True))
 
 
-def _rows(dicts: list[dict[str, NDArray[np.generic]]]) -> dict[str, NDArray[np.generic]]:
+def _rows(dicts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     return {name: np.concatenate([row[name] for row in dicts]) for name in dicts[0]}
 
 
@@ -196,9 +197,9 @@ def _cells() -> NDArray[np.float32]:
 
 def _model(
     nodes: list[onnx.NodeProto],
-    inputs: dict[str, tuple[int, list[int]]],
-    outputs: dict[str, list[int]],
-    constants: dict[str, NDArray[np.generic] | np.float32],
+    inputs: Mapping[str, tuple[int, list[int]]],
+    outputs: Mapping[str, list[int]],
+    constants: Mapping[str, Any],
 ) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,

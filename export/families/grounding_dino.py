@@ -90,23 +90,19 @@ def assemble(
     return Assembly(facts, checkpoint.tokenizer, _parts(model, facts))
 
 
-def keep_float(names: Iterable[str]) -> frozenset[str]:
-    """Which nodes of the ``detector`` graph stay float when it is quantized.
+def keep_float(layers: Iterable[str]) -> frozenset[str]:
+    """Which layers of the ``detector`` graph stay float when it is quantized.
 
-    INT8 are Swin and the large linear layers. All else stays: softmax and norms, whose outliers
-    eight bits cannot hold; sampling offsets, attention weights and the layers of boxes, where one
-    step of 255 is a visible shift; the products of attention, which the original lets grow up to
-    50 000; the caption's layers; the product with the caption, which is the score.
+    INT8 are Swin and the large linear layers. All else stays: sampling offsets, attention weights
+    and the layers of boxes, where one step of 255 is a visible shift; the products of attention,
+    which the original lets grow up to 50 000; the caption's layers; the product with the caption,
+    which is the score. Softmax and norms are no layers and stay float anyway.
 
     Args:
-        names: Of all nodes.
+        layers: Names of the nodes that could become INT8: convolutions and products of matrices.
     """
     return frozenset(
-        name
-        for name in names
-        if _TEXT in name
-        or not any(part in name for part in _INT8)
-        or name.rsplit("/", 1)[-1].startswith(("Softmax", "LayerNormalization"))
+        layer for layer in layers if _TEXT in layer or not any(part in layer for part in _INT8)
     )
 
 

@@ -192,7 +192,9 @@ class Detector(nn.Module):
         best = fit.topk(self.queries.num_embeddings, dim=1).indices[..., None].expand(-1, -1, 4)
         # Boxes of the best only: the others' would be thrown away.
         chosen = best[..., :1].expand(-1, -1, candidates.shape[-1])
-        boxes = self.start_box(candidates.gather(1, chosen)) + self.proposals.gather(1, best)
+        boxes: Tensor = self.start_box(candidates.gather(1, chosen)) + self.proposals.gather(
+            1, best
+        )
         return boxes.sigmoid()
 
     def _grid(self) -> dict[str, Any]:
@@ -205,6 +207,4 @@ class Detector(nn.Module):
 
 def _logits(states: Tensor, text: Tensor, token_mask: Tensor) -> Tensor:
     """How well each of ``states`` [1, n, E] fits each token of ``text`` [1, L, E]; finite."""
-    fit = states @ text.transpose(1, 2)
-    finite: Tensor = fit.masked_fill(~token_mask[:, None], FLOOR)
-    return finite
+    return torch.matmul(states, text.transpose(1, 2)).masked_fill(~token_mask[:, None], FLOOR)

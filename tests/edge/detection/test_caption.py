@@ -103,16 +103,16 @@ def test_words_that_look_like_special_tokens_stay_words(tokenizer, spec):
 
 @pytest.mark.parametrize("phrases", [[], [""], ["a car", " "], ["..."]])
 def test_no_phrase_is_refused(tokenizer, spec, phrases):
-    with pytest.raises(ConfigError, match="expected .*phrase, found"):
+    with pytest.raises(ConfigError, match=r"expected .*phrase, found"):
         write_caption(phrases, tokenizer, spec)
 
 
 def test_the_phrase_that_does_not_fit_is_named(tokenizer, spec):
     fits = ["a big car"] * 5 + ["a"]  # [CLS], 5 x 4, 2, [SEP]: 24
     assert write_caption(fits, tokenizer, spec).token_mask.all()
-    with pytest.raises(ConfigError, match="at most 24 tokens.*phrase 'a bus', number 6 of 7"):
+    with pytest.raises(ConfigError, match=r"at most 24 tokens.*phrase 'a bus', number 6 of 7"):
         write_caption([*fits[:5], "a bus", "dog"], tokenizer, spec)
-    with pytest.raises(ConfigError, match="at most 24 tokens.*'dog dog"):
+    with pytest.raises(ConfigError, match=r"at most 24 tokens.*'dog dog"):
         write_caption([" ".join(["dog"] * 30)], tokenizer, spec)
 
 
