@@ -33,6 +33,7 @@ from edge.payloads import (
 )
 from edge.pipeline import Pipeline
 from edge.prompts import PromptBank
+from edge.signature import read_keys, told
 
 logger = logging.getLogger(__name__)
 
@@ -66,13 +67,14 @@ def run(
         on_delivered: Told of each acknowledged message, as by ``Publisher``.
 
     Raises:
-        ModelError: The bundle is not usable.
+        ModelError: The bundle is not usable, or not signed by who it must be.
         EngineUnavailable: The runtime or device is not there.
-        ConfigError: A prompt cannot be compiled.
+        ConfigError: A prompt cannot be compiled, or a key of ``bundle_keys`` not read.
         OutboxError: There is no disk for the outbox.
     """
     with ExitStack() as stack:
-        bundle = open_bundle(config.bundle)
+        bundle = open_bundle(config.bundle, read_keys(config.bundle_keys))
+        logger.info("bundle %s, %s", bundle.hash[:12], told(bundle.signed))
         models = stack.enter_context(open_models(bundle, config.engine, config.state_dir / CHOICES))
         bank = compile_prompts(config, models)
         outbox = stack.enter_context(closing(Outbox(config.state_dir / OUTBOX,

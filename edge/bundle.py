@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,18 @@ from pydantic import ValidationError
 
 from edge.errors import ModelError
 from edge.golden import Golden, read_golden
-from edge.manifest import MANIFEST, SCHEMA, BundleFile, Format, Manifest, Precision, Role
+from edge.manifest import (
+    MANIFEST,
+    SCHEMA,
+    SIGNATURE,
+    BundleFile,
+    Format,
+    Manifest,
+    Precision,
+    Role,
+)
 from edge.onnx_file import check_self_contained
+from edge.signature import MAX_SIGNATURE_BYTES, PublicKey, Signed, check_signature
 
 _MAX_MANIFEST_BYTES = 1024 * 1024
 
@@ -32,11 +43,13 @@ class Bundle:
         path: The directory, links resolved: a ``current`` that moves on does not matter.
         manifest: What it says about itself.
         hash: SHA-256 of ``manifest.json``, and through it of every file.
+        signed: Whose signature there is; None: none.
     """
 
     path: Path
     manifest: Manifest
     hash: str
+    signed: Signed | None = None
 
     def precisions(self, role: Role, format_: Format = "onnx") -> tuple[Precision, ...]:
         """Precisions that the bundle has of a graph, most exact first."""
@@ -143,15 +156,20 @@ class Bundle:
         return data
 
 
-def open_bundle(path: Path) -> Bundle:
+def open_bundle(path: Path, keys: Sequence[PublicKey] = ()) -> Bundle:
     """Open the bundle in the directory ``path`` (itself possibly a link, such as ``current``).
 
     Cheap: reads the manifest, and checks that exactly the listed files are there as plain files.
     Contents are checked when read, or all at once by ``Bundle.verify``.
 
+    Args:
+        path: The directory.
+        keys: Whose signature it must have; empty: anybody's or none.
+
     Raises:
-        ModelError: Not a bundle, of another format version, or with files that are missing,
-            linked, not plain, or not listed.
+        ModelError: Not a bundle, of another format version, with files that are missing, linked,
+            not plain, or not listed, or not signed by one of ``keys``.
+        ConfigError: There are keys, and no library to verify with.
     """
     try:
         directory = path.resolve(strict=True)
@@ -167,12 +185,16 @@ def open_bundle(path: Path) -> Bundle:
             "or build one with `edge-export default --out DIR`"
         )
     data = _read(directory / MANIFEST, _MAX_MANIFEST_BYTES)
+    # Before anything in the manifest is looked at.
+    place = directory / SIGNATURE
+    signature = _read(place, MAX_SIGNATURE_BYTES) if SIGNATURE in found else None
+    signed = check_signature(place, data, signature, keys)
     manifest = _manifest(data, directory / MANIFEST)
     listed = {file.file for file in manifest.files} | {MANIFEST}
-    _refuse_difference(directory, listed, found)
+    _refuse_difference(directory, listed, found - {SIGNATURE})
     for name in sorted(listed):
         os.close(_open(directory / name))
-    return Bundle(directory, manifest, hashlib.sha256(data).hexdigest())
+    return Bundle(directory, manifest, hashlib.sha256(data).hexdigest(), signed)
 
 
 def _refuse_difference(directory: Path, listed: set[str], found: set[str]) -> None:

@@ -20,6 +20,7 @@ from edge.errors import ConfigError, EdgeError, ModelError, OutboxError, SourceE
 from edge.models import CHOICES, Models, open_models
 from edge.prompts import PromptBank
 from edge.redact import redact
+from edge.signature import read_keys, told
 from edge.tables import concepts
 
 _TIMED_PICTURES: Final = 5
@@ -80,6 +81,7 @@ def check_config(
         config.prompts,
         config.background,
         wanted_fps,
+        keys=config.bundle_keys,
         cache=config.state_dir / CHOICES,
         tune=tune,
     )
@@ -97,6 +99,7 @@ def check_model(
     background: Sequence[str] | None = None,
     wanted_fps: float = 0.0,
     *,
+    keys: Sequence[Path] = (),
     cache: Path | None = None,
     tune: bool = False,
 ) -> Iterator[Finding]:
@@ -108,20 +111,21 @@ def check_model(
         prompts: By name.
         background: In place of the bundle's.
         wanted_fps: Pictures a second that the cameras will want together.
-        cache: Folder for what was measured; None for the user's own.
+        keys: Files of the public keys, one of which must have signed it; empty: any will do.
+        cache: Folder for what was measured, changed by ``tune`` only; None for the user's own.
         tune: Measure again which variant is the fastest.
     """
     try:
-        bundle = open_bundle(path)
+        bundle = open_bundle(path, read_keys(keys))
         bundle.verify()
-    except ModelError as exc:
+    except (ConfigError, ModelError) as exc:
         yield failure("bundle", exc)
         return
     manifest = bundle.manifest
     sound = f"{manifest.name} in {bundle.path}, {len(manifest.files)} files as its manifest says"
-    yield Finding("bundle", f"{sound}, hash {bundle.hash[:12]}")
+    yield Finding("bundle", f"{sound}, hash {bundle.hash[:12]}, {told(bundle.signed)}")
     try:
-        models = open_models(bundle, engine, cache, tune=tune)
+        models = open_models(bundle, engine, cache, tune=tune, keep=tune or cache is None)
     except EdgeError as exc:
         yield failure("engine", exc)
         return

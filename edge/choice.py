@@ -84,7 +84,9 @@ class Choice:
     remembered: bool
 
 
-def choose(bundle: Bundle, config: EngineConfig, cache: Path, *, again: bool = False) -> Choice:
+def choose(
+    bundle: Bundle, config: EngineConfig, cache: Path, *, again: bool = False, keep: bool = True
+) -> Choice:
     """Find the fastest variant that passes its self-test.
 
     Args:
@@ -92,6 +94,7 @@ def choose(bundle: Bundle, config: EngineConfig, cache: Path, *, again: bool = F
         config: Narrows the choice down; where it leaves one, nothing is measured.
         cache: Folder for what was measured.
         again: Measure whatever is remembered.
+        keep: Remember what was measured.
 
     Raises:
         EngineUnavailable: No runtime, or none with that device.
@@ -109,7 +112,7 @@ def choose(bundle: Bundle, config: EngineConfig, cache: Path, *, again: bool = F
     chosen = fastest(measured)
     if chosen is None:
         raise _none_passes(bundle, measured)
-    if not remembered:
+    if keep and not remembered:
         _keep(path, measured)
     return Choice(chosen.variant, measured, remembered)
 

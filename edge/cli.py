@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from edge import __version__
-from edge.commands import alerts, check, demo, run, score
+from edge.commands import alerts, check, demo, detect, run, score
 from edge.errors import EdgeError
 from edge.redact import RedactFilter, redact
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("check")(check.check)
 app.command("score")(score.score)
+app.command("detect")(detect.detect)
 app.command("alerts")(alerts.alerts)
 app.command("demo")(demo.demo)
 

@@ -20,6 +20,8 @@ FrameClass = Literal["F", "C", "P"]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 MANIFEST = "manifest.json"
+# Signs the manifest, and so is the one other file that the manifest does not list.
+SIGNATURE = "SIGNATURE"
 
 # The graphs that a model of each class is made of: what runs for each sample, then what runs when
 # prompts change.
@@ -153,6 +155,8 @@ class BundleFile(_Record):
             raise ValueError(f"{self.file}: expected weights for openvino files, and for no others")
         if self.file == MANIFEST:
             raise ValueError(f"{MANIFEST} cannot list itself")
+        if self.file == SIGNATURE:
+            raise ValueError(f"{SIGNATURE} cannot be listed in what it signs")
         return self
 
 

@@ -17,9 +17,10 @@ from edge.choice import Choice, choose
 from edge.config.models import EngineConfig, PromptConfig
 from edge.engines import Engine, EngineSettings
 from edge.errors import EngineError, ModelError
-from edge.manifest import Manifest, Precision, Role
-from edge.prompts import PromptBank, compile_bank
+from edge.manifest import Precision, Role
+from edge.prompts import PromptBank, compile_bank, phrase_bank
 from edge.scorers.base import Scorer
+from edge.scorers.detect import DetectScorer
 from edge.scorers.frames import FrameScorer
 from edge.scorers.window import WindowScorer
 from edge.selftest import Report
@@ -99,7 +100,7 @@ class Models:
                 role: self._open(role) for role in bundle.manifest.graphs if role != "text"
             }
             self.main = next(iter(self._graphs.values()))
-            self.scorer: Scorer = _scorer(self._graphs, bundle.manifest)
+            self.scorer: Scorer = self._scorer()
         except BaseException:
             self._stack.close()
             raise
@@ -141,6 +142,9 @@ class Models:
     @contextmanager
     def open_compiler(self) -> Iterator[Compiler]:
         """Open the text graph to compile prompts with; errors as in ``open_text_engine``."""
+        if isinstance(self.scorer, DetectScorer):
+            yield self._phrase_compiler(self.scorer)
+            return
         bundle, spec, axes = self.bundle, self.bundle.manifest.text, self.bundle.axes()
         with self.open_text_engine() as engine:
             encoder = TextEncoder(engine, Tokenizer(bundle.tokenizer(), spec), spec)
@@ -159,6 +163,20 @@ class Models:
 
             yield compile_prompts
 
+    def _phrase_compiler(self, scorer: DetectScorer) -> Compiler:
+        """Of class P, whose sentences mean nothing without a picture."""
+        spec, model_hash = self.bundle.manifest.text, self.bundle.hash
+
+        def compile_prompts(
+            prompts: Mapping[str, PromptConfig], background: Sequence[str] | None = None
+        ) -> PromptBank:
+            shared = spec.background if background is None else background
+            bank = phrase_bank(prompts, shared, model_hash=model_hash)
+            scorer.prepare(bank.sentences)  # now, while a mistake can still be told
+            return bank
+
+        return compile_prompts
+
     def close(self) -> None:
         """Free the engines. Closing twice is allowed."""
         self._stack.close()
@@ -174,6 +192,17 @@ class Models:
     ) -> None:
         self.close()
 
+    def _scorer(self) -> Scorer:
+        engine, manifest = self.main.engine, self.bundle.manifest
+        match manifest.frame_class:
+            case "F":
+                return FrameScorer(engine)
+            case "C":
+                return WindowScorer(engine, self._graphs["head"].engine, manifest.frames)
+            case "P":
+                tokenizer = Tokenizer(self.bundle.tokenizer(), manifest.text)
+                return DetectScorer(engine, self.open_text_engine, tokenizer, manifest.text)
+
     def _open(self, role: Role) -> Running:
         wanted = self.variant
         found = self.bundle.precisions(role, wanted.format)
@@ -185,7 +214,12 @@ class Models:
 
 
 def open_models(
-    bundle: Bundle, config: EngineConfig, cache: Path | None = None, *, tune: bool = False
+    bundle: Bundle,
+    config: EngineConfig,
+    cache: Path | None = None,
+    *,
+    tune: bool = False,
+    keep: bool = True,
 ) -> Models:
     """Open the graphs that run for each sample, after each proved itself on the golden set.
 
@@ -194,6 +228,7 @@ def open_models(
         config: Where it leaves a choice, the fastest variant that passes is taken.
         cache: Folder for what was measured; None for the user's own.
         tune: Measure again, whatever is cached.
+        keep: Cache what was measured.
 
     Raises:
         EngineUnavailable: The engine or its device is not there.
@@ -204,7 +239,8 @@ def open_models(
     settings = EngineSettings(config.device, config.threads)
     if config.kind == "null":
         _log.warning("engine null: embeddings mean nothing")
-    choice = choose(bundle, config, cache or paths.choices(), again=tune)
+    folder = cache or paths.choices()
+    choice = choose(bundle, config, folder, again=tune, keep=keep)
     failed: str | None = None
     try:
         models = Models(bundle, choice.variant, settings, choice)
@@ -214,14 +250,8 @@ def open_models(
         # It passed when it was measured: a new driver, or hardware that goes bad.
         failed = f"{choice.variant} was chosen before and fails now: {exc}"
         _log.error("%s; measuring again", failed)
-        choice = choose(bundle, config, cache or paths.choices(), again=True)
+        choice = choose(bundle, config, folder, again=True, keep=keep)
         models = Models(bundle, choice.variant, settings, choice, failed)
     engine = models.main.engine
     _log.info("model %s on %s, %s", models.main.variant, engine.runtime, engine.device)
     return models
-
-
-def _scorer(graphs: Mapping[Role, Running], manifest: Manifest) -> Scorer:
-    if manifest.frame_class == "C":
-        return WindowScorer(graphs["video"].engine, graphs["head"].engine, manifest.frames)
-    return FrameScorer(graphs["image"].engine)

@@ -6,6 +6,7 @@ from pathlib import Path
 import platformdirs
 
 BUNDLE_VARIABLE = "EDGE_BUNDLE"
+ENGINES_VARIABLE = "EDGE_ENGINE_CACHE"
 
 
 def default_bundle() -> Path:
@@ -19,6 +20,14 @@ def default_bundle() -> Path:
 def default_clip() -> Path:
     """Where ``edge-export footage`` puts the street clip of ``edge demo``."""
     return Path(platformdirs.user_data_dir("edge")) / "footage" / "street.mp4"
+
+
+def engine_cache() -> Path:
+    """Where engines built on this device are kept: ``$EDGE_ENGINE_CACHE``, else the user's own."""
+    named = os.environ.get(ENGINES_VARIABLE)
+    if named:
+        return Path(named)
+    return Path(platformdirs.user_cache_dir("edge")) / "engines"
 
 
 def choices() -> Path:

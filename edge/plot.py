@@ -1,7 +1,8 @@
-"""Margins over time as a picture, for people. Needs the extra ``demo``."""
+"""Margins over time, and boxes, as pictures for people. Needs the extra ``demo``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from edge.errors import ConfigError
 _INCHES = (10.0, 4.5)
 _DPI = 120
 # Okabe and Ito's colours: told apart by everybody.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def check_plot(path: Path) -> None:
@@ -24,7 +25,7 @@ def check_plot(path: Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  an extra
     except ImportError as exc:
         raise ConfigError(
-            "a plot needs matplotlib, found none; install it with: "
+            "a picture needs matplotlib, found none; install it with: "
             "pip install 'camera-edge-runtime[demo]'"
         ) from exc
     kinds = FigureCanvasAgg.get_supported_filetypes()
@@ -59,7 +60,7 @@ def plot_scores(
     figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()
     for index, (prompt, margins) in enumerate(scores.items()):
-        colour = _COLOURS[index % len(_COLOURS)]
+        colour = COLOURS[index % len(COLOURS)]
         values = np.asarray(margins)
         axes.plot(times, values, color=colour, linewidth=1.6, marker=".", label=prompt)
         hits = values >= threshold
@@ -75,7 +76,53 @@ def plot_scores(
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=min(len(scores) + 1, 4), frameon=False)
+    _save(figure, path)
+
+
+def draw_boxes(
+    path: Path,
+    rgb: NDArray[np.uint8],
+    boxes: NDArray[np.float32],
+    classes: NDArray[np.intp],
+    labels: Sequence[str],
+) -> None:
+    """Draw boxes into a copy of a picture, of the same size.
+
+    Args:
+        path: Picture to write; its ending chooses the format.
+        rgb: uint8 [H, W, 3].
+        boxes: float32 [B, 4]: left, top, right, bottom in pixels.
+        classes: intp [B]: one colour for each.
+        labels: What stands at each box.
+
+    Raises:
+        ConfigError: As ``check_plot``, or the file cannot be written.
+    """
+    check_plot(path)
+    from matplotlib.figure import Figure  # noqa: PLC0415  an extra
+    from matplotlib.patches import Rectangle  # noqa: PLC0415
+
+    height, width = rgb.shape[:2]
+    # At 100 dots to the inch a label of 9 points is 12 pixels high.
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(rgb, extent=(0, width, height, 0), aspect="auto", interpolation="nearest")
+    axes.set_axis_off()
+    for (left, top, right, bottom), index, label in zip(boxes, classes, labels, strict=True):
+        colour = _COLOURS[index % len(_COLOURS)]
+        axes.add_patch(
+            Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, lw=2)
+        )
+        axes.text(
+            left, max(top, 14), label, fontsize=9, color="white", va="bottom", clip_on=True,
+            parse_math=False,
+            bbox={"facecolor": colour, "edgecolor": "none", "pad": 1},
+        )  # fmt: skip
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
     try:
         figure.savefig(path)
     except OSError as exc:
-        raise ConfigError(f"{path}: cannot write the plot: {exc.strerror}") from exc
+        raise ConfigError(f"{path}: cannot write the picture: {exc.strerror}") from exc

@@ -141,6 +141,45 @@ def compile_bank(
     )
 
 
+def phrase_bank(
+    prompts: Mapping[str, PromptConfig], background: Sequence[str], *, model_hash: str
+) -> PromptBank:
+    """Compile sentences for a model that reads them together with each picture.
+
+    Its rows are [K, 0]: only the picture gives them a direction, so nothing can be said beforehand
+    about what means the same. Templates would be words to look for, and are left out.
+
+    Raises:
+        ConfigError: No prompts, or a prompt with nothing to be compared against.
+    """
+    if not prompts:
+        raise ConfigError("expected at least one prompt, found none")
+    sentences: list[str] = []
+
+    def add(texts: Sequence[str]) -> slice:
+        start = len(sentences)
+        sentences.extend(texts)
+        return slice(start, len(sentences))
+
+    texts = [add(prompt.text) for prompt in prompts.values()]
+    negatives = [add(prompt.negatives) for prompt in prompts.values()]
+    shared = add(background)
+    rows = np.zeros((len(sentences), 0), np.float32)
+    compiled = tuple(
+        CompiledPrompt(name, own, negative, _rivals(name, negative, shared), None)
+        for name, own, negative in zip(prompts, texts, negatives, strict=True)
+    )
+    return PromptBank(
+        prompts=compiled,
+        sentences=tuple(sentences),
+        rows=rows,
+        notes=tuple(
+            note for prompt in compiled for note in _negation_notes(prompt, tuple(sentences))
+        ),
+        hash=_digest(prompts, background, (), model_hash),
+    )
+
+
 def explain(row: NDArray[np.float32], axes: Sequence[str], top: int = 5) -> list[tuple[str, float]]:
     """The axes that ``row`` [D] leans on, heaviest first; axes that weigh nothing are left out."""
     heaviest = np.argsort(-row, kind="stable")[:top]
@@ -196,7 +235,11 @@ def _against(
 ) -> NDArray[np.intp]:
     closest = (rows[shared] @ rows[own].T).max(axis=1)  # [background]
     background = np.arange(shared.start, shared.stop)[closest <= SAME_MEANING]
-    against = np.concatenate([np.arange(negative.start, negative.stop), background])
+    return _rivals(name, negative, background)
+
+
+def _rivals(name: str, negative: slice, background: slice | NDArray[np.intp]) -> NDArray[np.intp]:
+    against = np.r_[negative, background].astype(np.intp)
     if not len(against):
         raise ConfigError(
             f"prompt {name!r} has nothing to be compared against: expected negatives, or a "

@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from edge.detections import Detections
 from edge.prompts import PromptBank, explain
 from edge.scoring import ScoredFrame, margins_by_prompt
 
@@ -70,6 +71,14 @@ def time_table(bank: PromptBank, frames: Sequence[ScoredFrame], threshold: float
         margins = np.max([frame.margin for frame in frames[start : start + size]], axis=0)  # [P]
         cells = (_margin(float(margin), threshold) for margin in margins)
         table.add_row(clock(frames[start].t), *cells)
+    return table
+
+
+def boxes_table(labels: Sequence[str], found: Detections) -> Table:
+    """What a detector found: a row per box, with its place in pixels."""
+    table = _table("phrase", "score", "left", "top", "right", "bottom")
+    for label, score, edges in zip(labels, found.scores, found.pixels, strict=True):
+        table.add_row(Text(label), f"{score:.3f}", *(f"{edge:.0f}" for edge in edges))
     return table
 
 

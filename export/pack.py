@@ -70,7 +70,12 @@ def write_bundle(out: Path, facts: ModelFacts, files: Mapping[str, Artefact]) ->
         open_bundle(new).verify()
         if out.exists():
             out.rename(old)
-        new.rename(out)
+        try:
+            new.rename(out)
+        except OSError:
+            if old.exists():
+                old.rename(out)  # it would go with the folder
+            raise
     return open_bundle(out)
 
 

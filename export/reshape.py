@@ -323,7 +323,7 @@ def fix_axes(model: onnx.ModelProto, extents: Mapping[str, int]) -> onnx.ModelPr
 def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return ``model`` with constants folded and dead or doubled nodes gone, in standard ops only.
 
-    ONNX Runtime's basic optimizations do it: they are the ones that write no ops of its own.
+    Every node has a name of its own afterwards. ONNX Runtime's basic optimizations do it: they are those that write no ops of its own.
 
     Raises:
         ModelError: Not a valid graph, or too large.
@@ -347,6 +347,11 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     kept = [entry for entry in simple.opset_import if entry.domain in _STANDARD]
     del simple.opset_import[:]
     simple.opset_import.extend(kept)
+    taken: set[str] = set()
+    for node in simple.graph.node:
+        if not node.name or node.name in taken:
+            node.name = node.output[0]
+        taken.add(node.name)
     return _checked(simple)
 
 

@@ -5,7 +5,6 @@ reshape: some forty nodes a layer that compute nothing, hide the extents from a 
 from fusing attention. Only one extent really varies, and ONNX has a way to say that: -1.
 """
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,15 +19,16 @@ def constant_reshapes(
     model: onnx.ModelProto,
     inputs: Mapping[str, NDArray[Any]],
     dynamic: Mapping[str, Mapping[int, str]],
-) -> onnx.ModelProto:
-    """Return ``model`` with constant targets where two runs differ in one extent at most.
+) -> None:
+    """Change ``model``: a target of which two runs differ in one extent at most becomes constant.
+
+    In place, because a model is large.
 
     Args:
         model: Any graph.
         inputs: Example of each input.
         dynamic: Names of dynamic axes, by tensor name.
     """
-    model = copy.deepcopy(model)
     constants = {tensor.name for tensor in model.graph.initializer} | {
         node.output[0] for node in model.graph.node if node.op_type == "Constant"
     }
@@ -37,18 +37,19 @@ def constant_reshapes(
         for node in model.graph.node
         if node.op_type == "Reshape" and node.input[1] not in constants
     ]
+    if not computed:
+        return
     names = [node.output[0] for node in computed]
-    few, many = (_shapes(model, names, _resized(inputs, dynamic, extra)) for extra in (0, 1))
+    session = _watching(model, names)
+    few, many = (session.run(names, _resized(inputs, dynamic, extra)) for extra in (0, 1))
     for node, one, other in zip(computed, few, many, strict=True):
-        target = [a if a == b else -1 for a, b in zip(one, other, strict=True)]
-        if target.count(-1) <= 1:
+        extents = zip(one.shape, other.shape, strict=True)
+        target = np.array([a if a == b else -1 for a, b in extents], np.int64)
+        if (target == -1).sum() <= 1:
             name = f"{node.output[0]}.shape"
-            model.graph.initializer.append(
-                numpy_helper.from_array(np.array(target, np.int64), name)
-            )
+            model.graph.initializer.append(numpy_helper.from_array(target, name))
             node.input[1] = name
     _remove_unused(model.graph)
-    return model
 
 
 def _remove_unused(graph: onnx.GraphProto) -> None:
@@ -83,19 +84,16 @@ def _resized(
     return resized
 
 
-def _shapes(
-    model: onnx.ModelProto, names: list[str], inputs: dict[str, NDArray[Any]]
-) -> list[tuple[int, ...]]:
-    """Shapes of the tensors ``names`` when the model runs on ``inputs``."""
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    present = {value.name for value in watched.graph.output}
-    watched.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in present)
+def _watching(model: onnx.ModelProto, names: list[str]) -> onnxruntime.InferenceSession:
+    """A session of ``model`` that also gives the tensors ``names``."""
+    outputs = model.graph.output
+    own = len(outputs)
+    present = {value.name for value in outputs}
+    outputs.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     # Optimized, a reshape may be gone.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
-        watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return [tensor.shape for tensor in session.run(names, inputs)]
+    data = model.SerializeToString()
+    del outputs[own:]
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

@@ -66,7 +66,9 @@ def to_onnx(part: Part, opset: int = 18) -> onnx.ModelProto:
                 f"found: {reason}"
             ) from exc
     examples = {name: tensor.numpy() for name, tensor in part.inputs.items()}
-    model = constant_reshapes(onnx.load_from_string(data.getvalue()), examples, part.dynamic)
+    model = onnx.load_from_string(data.getvalue())
+    del data
+    constant_reshapes(model, examples, part.dynamic)
     _check(model, part)
     return model
 

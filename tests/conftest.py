@@ -42,6 +42,7 @@ settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "footage"
+DOUBLES = Path(__file__).resolve().parent / "doubles"
 
 
 MOSQUITTO = find_mosquitto()
@@ -204,3 +205,18 @@ def concepts_bundle() -> Path:
         with Progress(disable=True) as progress:
             build.build(out, default_cache(), progress)
     return out
+
+
+@pytest.fixture
+def tensorrt_double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """Doubles of TensorRT and pycuda, which compute with ONNX Runtime: no GPU is here.
+
+    The path is the one to search for them.
+    """
+
+    monkeypatch.syspath_prepend(DOUBLES)
+    monkeypatch.setenv(paths.ENGINES_VARIABLE, str(tmp_path / "engines"))
+    yield DOUBLES
+    for name in list(sys.modules):
+        if name.partition(".")[0] in {"tensorrt", "pycuda"} or name == "edge.engines.tensorrt":
+            del sys.modules[name]

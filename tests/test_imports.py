@@ -29,8 +29,11 @@ IMPORT_NAMES = {"paho-mqtt": "paho", "python-ulid": "ulid", "pyyaml": "yaml"}
 EXTRAS = {
     "openvino": "edge/engines",
     "onnxruntime": "edge/engines",
+    "tensorrt": "edge/engines",
+    "pycuda": "edge/engines",
     "matplotlib": "edge/plot.py",
     "amqtt": "edge/demo/broker.py",
+    "cryptography": "edge/ed25519.py",
     "pydantic_core": "edge/config",  # comes with pydantic
 }
 

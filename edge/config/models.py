@@ -84,6 +84,10 @@ Names = Annotated[
     BeforeValidator(_one_or_more, json_schema_input_type=Name | tuple[Name, ...]),
 ]
 LocalPath = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(_against_folder)]
+LocalPaths = Annotated[
+    tuple[LocalPath, ...],
+    BeforeValidator(_one_or_more, json_schema_input_type=LocalPath | tuple[LocalPath, ...]),
+]
 
 
 class _Section(BaseModel):
@@ -112,7 +116,7 @@ class EngineConfig(_Section):
         precision: ``auto`` likewise, among those that the bundle has.
     """
 
-    kind: Literal["auto", "openvino", "onnxruntime", "null"] = "auto"
+    kind: Literal["auto", "openvino", "onnxruntime", "tensorrt", "null"] = "auto"
     device: Text = "CPU"
     threads: int = Field(default=1, ge=0, le=256)
     precision: Literal["auto", "int8", "fp16", "fp32"] = "auto"
@@ -286,6 +290,7 @@ class Config(_Section):
     Attributes:
         device: Who this box is.
         bundle: Folder of the model.
+        bundle_keys: Public keys; the bundle must be signed by one of them. Left out, any will do.
         state_dir: Where the outbox lives; survives restarts.
         engine: Which runtime computes embeddings.
         mqtt: Where messages go.
@@ -299,6 +304,8 @@ class Config(_Section):
 
     device: DeviceConfig
     bundle: LocalPath
+    # Given and empty is refused: it would be taken for "none" and mean "anybody".
+    bundle_keys: LocalPaths = Field(default=(), min_length=1)
     state_dir: LocalPath = Path("/var/lib/edge")
     engine: EngineConfig = EngineConfig()
     mqtt: MqttConfig

@@ -124,7 +124,8 @@ class Record:
         if self.first_sample is None:
             self.first_sample, self._began = time.monotonic(), embedding.at
         self.times.append(embedding.at - self._began)
-        (row,) = margins(self._bank, embedding.vector[np.newaxis]).margin
+        cosines = embedding.vector[np.newaxis] @ self._bank.rows.T
+        (row,) = margins(self._bank, cosines).margin
         for column, margin in zip(self.margins.values(), row, strict=True):
             column.append(float(margin))
 

@@ -12,6 +12,14 @@ ENGINES = {
     "null": "edge.engines.null:NullEngine",
     "onnxruntime": "edge.engines.onnxruntime:OnnxRuntimeEngine",
     "openvino": "edge.engines.openvino:OpenVinoEngine",
+    "tensorrt": "edge.engines.tensorrt:TensorRtEngine",
+}
+# What an engine imports besides the package of its own name.
+_HELPERS = {"tensorrt": "pycuda"}
+# What the extra cannot install.
+_NOTES = {
+    "tensorrt": "; TensorRT's own package comes with JetPack: make the environment with "
+    "python3 -m venv --system-site-packages"
 }
 
 
@@ -39,11 +47,12 @@ def open_engine(
         opener = getattr(import_module(module), attribute)
     except ImportError as exc:
         # A missing module of our own is a bug, not a missing runtime.
-        if (exc.name or "").partition(".")[0] != name:
+        package = (exc.name or "").partition(".")[0]
+        if package not in {name, _HELPERS.get(name)}:
             raise
         raise EngineUnavailable(
-            f"engine {name}: expected the package {name}, found: {exc}. "
-            f"Install it with: pip install 'camera-edge-runtime[{name}]'"
+            f"engine {name}: expected the package {package}, found: {exc}. Install it with: "
+            f"pip install 'camera-edge-runtime[{name}]'{_NOTES.get(name, '')}"
         ) from exc
     engine: Engine = (
         opener(model, settings) if weights is None else opener(model, settings, weights)

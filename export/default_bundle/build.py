@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -30,6 +31,9 @@ from edge.manifest import (
     Origin,
     TextSpec,
 )
+from export.agreement import Prompts
+from export.card import Card
+from export.card_files import card_files
 from export.default_bundle import accuracy, centernet, efficientnet, minilm, packages, towers
 from export.default_bundle.concepts import DIM, Concepts, load_concepts
 from export.default_bundle.quantize import quantize_classifier
@@ -76,13 +80,6 @@ _GOLDEN_PROMPTS = (
     "a dog in the garden",
     "smoke",
 )
-_NOTE = (
-    "Image variants: frames of the street clip that lie between the calibration frames, so these "
-    "figures are kind; the README has those on other footage. The detector stays in float in the "
-    "INT8 variant; image.fp32.onnx is the reference itself. Text variant: weights stored as "
-    "float16, the anchors themselves."
-)
-_REFERENCE = "float original under ONNX Runtime"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,29 +173,32 @@ def build(out: Path, cache: Path, progress: Progress, *, offline: bool = False) 
     with steps.step("measure and pack"):
         held_out = sources.street[1::2]
         reference = accuracy.image_embeddings(image, held_out)
-        text_reference = towers.embed_texts(text_original, tokenizer, texts)
-        losses = {
-            "image.fp32.onnx": accuracy.loss("frames", reference, reference),
-            "image.int8.onnx": accuracy.loss(
-                "frames", accuracy.image_embeddings(image_int8, held_out), reference
+        facts = _facts()
+        original = partial(towers.embed_texts, text_original, tokenizer)
+        card = accuracy.measure(
+            facts,
+            {"fp32": image, "int8": image_int8},
+            held_out,
+            reference,
+            Prompts(
+                accuracy.PROMPTS,
+                original(accuracy.PROMPTS),
+                original(_TEXT.background),
+                _DECISION.threshold,
             ),
-            "text.fp16.onnx": accuracy.loss(
-                "sentences", towers.embed_texts(text, tokenizer, texts), text_reference
-            ),
-        }
-        _gate(losses)
+            (towers.embed_texts(text, tokenizer, texts), original(texts)),
+        )
+        _gate(card)
         spread = np.linspace(0, len(held_out) - 1, _GOLDEN_FRAMES).round().astype(int)
         ids = [encoding.ids for encoding in tokenizer.encode_batch(list(_GOLDEN_PROMPTS))]
         golden: Golden = {
             "image": GoldenSet({"pixels": held_out[spread]}, {"embedding": reference[spread]}),
             "text": GoldenSet(
                 {"input_ids": towers.pad(ids, _TEXT.context_length)},
-                {"embedding": towers.embed_texts(text_original, tokenizer, list(_GOLDEN_PROMPTS))},
+                {"embedding": original(_GOLDEN_PROMPTS)},
             ),
         }
-        return write_bundle(
-            out, _facts(), _artefacts(image, image_int8, text, sources, golden, losses)
-        )
+        return write_bundle(out, facts, _artefacts(image, image_int8, text, sources, golden, card))
 
 
 def _read(members: dict[str, Path]) -> _Sources:
@@ -226,17 +226,12 @@ def _read(members: dict[str, Path]) -> _Sources:
     )
 
 
-def _gate(losses: dict[str, accuracy.Loss]) -> None:
-    gates = {
-        "image.int8.onnx": _MIN_COSINE["int8"],
-        "text.fp16.onnx": _MIN_COSINE["text"],
-    }
-    for name, gate in gates.items():
-        if losses[name].min_cosine < gate:
-            raise ModelError(
-                f"{name} lost too much: expected a cosine of at least {gate} to the {_REFERENCE}, "
-                f"found {losses[name].min_cosine:.4f}; another version of onnxruntime may differ"
-            )
+def _gate(card: Card) -> None:
+    """Refuse to build: each of these variants belongs to the bundle."""
+    for name, reasons in card.left_out.items():
+        raise ModelError(
+            f"{name} lost too much: {'; '.join(reasons)}; another version of onnxruntime may differ"
+        )
 
 
 def _facts() -> ModelFacts:
@@ -278,7 +273,7 @@ def _artefacts(
     text: onnx.ModelProto,
     sources: _Sources,
     golden: Golden,
-    losses: dict[str, accuracy.Loss],
+    card: Card,
 ) -> dict[str, Artefact]:
     axes = json.dumps(sources.concepts.axes, indent=0, ensure_ascii=False)
     wordnet = files(__package__) / "wordnet-license.txt"
@@ -293,8 +288,7 @@ def _artefacts(
         "tokenizer.json": Artefact("tokenizer", sources.tokenizer_json),
         "axes.json": Artefact("axes", axes.encode()),
         "golden.npz": Artefact("golden", golden_npz(golden)),
-        "accuracy.json": Artefact("accuracy", accuracy.accuracy_json(losses, _NOTE)),
-        "accuracy.md": Artefact("card", accuracy.accuracy_card(losses, _NOTE)),
+        **card_files(card),
         "LICENSE.wordnet.txt": Artefact("card", wordnet.read_bytes()),
         **{name: Artefact("card", text) for name, text in sources.licences.items()},
     }

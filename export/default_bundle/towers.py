@@ -1,5 +1,6 @@
 """Both towers of the bundle: pixels to embedding, token ids to embedding and coverage."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -71,13 +72,13 @@ def text_graph(
 
 
 def embed_texts(
-    model: onnx.ModelProto, tokenizer: Tokenizer, texts: list[str]
+    model: onnx.ModelProto, tokenizer: Tokenizer, texts: Sequence[str]
 ) -> NDArray[np.float32]:
     """Return the first output of a text graph for each text, float32 [K,D]."""
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    ids = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+    ids = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
     # Sorted by length, a batch needs next to no padding.
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     rows: dict[int, NDArray[np.float32]] = {}

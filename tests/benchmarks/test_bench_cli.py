@@ -16,7 +16,7 @@ Bench = Callable[[str], Any]
     [
         ("model --bundle /nonexistent", 3, "expected a bundle directory"),
         ("model --engine magic", 2, "--engine: expected one of"),
-        ("model --precision fp16", 3, "expected a file for fp16 image, found fp32, int8"),
+        ("model --precision fp16", 3, "expected a file for fp16 image as onnx, found fp32, int8"),
         ("model --batch 1,two", 2, "--batch: expected numbers from 1"),
         ("model --batch 0", 2, "--batch: expected numbers from 1"),
         ("model --device GPU", 3, "expected device 'GPU'"),

@@ -1,6 +1,8 @@
 """What every engine promises, asked of each of them.
 
 ``EDGE_REQUIRE_ENGINES=openvino,onnxruntime`` names engines whose absence fails instead of skips.
+TensorRT needs a GPU: where it is neither installed nor required, doubles of it and of pycuda stand
+in, so that at least the engine's own part is asked.
 """
 
 import os
@@ -25,6 +27,7 @@ from export.testing_window import FRAMES, head_reference, tiny_head_model
 PIXELS = TensorSpec("pixels", "int8", (None, 3, SIDE, SIDE))
 EMBEDDING = TensorSpec("embedding", "float32", (None, DIM))
 SETTINGS = EngineSettings("CPU", threads=1)
+DEVICES = {"tensorrt": "GPU"}
 REQUIRED = os.environ.get("EDGE_REQUIRE_ENGINES", "").split(",")
 
 
@@ -35,8 +38,15 @@ def require(name: str) -> None:
 
 @pytest.fixture(params=sorted(ENGINES))
 def name(request: pytest.FixtureRequest) -> str:
+    if request.param == "tensorrt" and not find_spec("tensorrt") and "tensorrt" not in REQUIRED:
+        request.getfixturevalue("tensorrt_double")
     require(request.param)
     return request.param
+
+
+@pytest.fixture
+def settings(name: str) -> EngineSettings:
+    return replace(SETTINGS, device=DEVICES.get(name, "CPU"))
 
 
 @pytest.fixture
@@ -45,8 +55,8 @@ def model(name: str) -> bytes:
 
 
 @pytest.fixture
-def engine(name: str, model: bytes) -> Iterator[Engine]:
-    engine = open_engine(name, model, SETTINGS)
+def engine(name: str, model: bytes, settings: EngineSettings) -> Iterator[Engine]:
+    engine = open_engine(name, model, settings)
     yield engine
     engine.close()
 
@@ -55,8 +65,11 @@ def pictures(rows: int) -> np.ndarray:
     return np.random.default_rng(7).integers(-128, 128, (rows, 3, SIDE, SIDE), np.int8)
 
 
-def test_an_engine_says_what_goes_in_and_comes_out(engine: Engine, name: str) -> None:
-    assert (engine.name, engine.device) == (name, "CPU")
+def test_an_engine_says_what_goes_in_and_comes_out(
+    engine: Engine, name: str, settings: EngineSettings
+) -> None:
+    assert engine.name == name
+    assert engine.device.startswith(settings.device)
     assert engine.runtime.startswith(name)
     assert engine.inputs == (PIXELS,)
     assert engine.outputs == (EMBEDDING,)
@@ -192,10 +205,10 @@ def test_rows_that_do_not_belong_together_are_refused_and_not_repeated(
     ids=["empty", "junk", "cut off"],
 )
 def test_a_corrupt_model_is_a_model_error(
-    name: str, model: bytes, damage: Callable[[bytes], bytes]
+    name: str, model: bytes, settings: EngineSettings, damage: Callable[[bytes], bytes]
 ) -> None:
     with pytest.raises(ModelError, match=name):
-        open_engine(name, damage(model), SETTINGS)
+        open_engine(name, damage(model), settings)
 
 
 @pytest.mark.parametrize("device", ["NO_SUCH_DEVICE", "AUTO", "HETERO:CPU", ""])
@@ -206,8 +219,8 @@ def test_an_absent_device_is_unavailable_and_no_fall_back(
         open_engine(name, model, replace(SETTINGS, device=device))
 
 
-def test_threads_left_to_the_runtime(name: str, model: bytes) -> None:
-    engine = open_engine(name, model, replace(SETTINGS, threads=0))
+def test_threads_left_to_the_runtime(name: str, model: bytes, settings: EngineSettings) -> None:
+    engine = open_engine(name, model, replace(settings, threads=0))
     assert engine.run({"pixels": pictures(1)})["embedding"].shape == (1, DIM)
     engine.close()
 
@@ -225,17 +238,18 @@ from pathlib import Path
 import numpy as np
 from edge.engines import EngineSettings, open_engine
 from edge.errors import EdgeError
-engine = open_engine(sys.argv[1], Path(sys.argv[2]).read_bytes(), EngineSettings())
+settings = EngineSettings(sys.argv[3])
+engine = open_engine(sys.argv[1], Path(sys.argv[2]).read_bytes(), settings)
 engine.run({"pixels": np.zeros((1, 3, 8, 8), np.int8)})
 try:
-    open_engine(sys.argv[1], b"junk", EngineSettings())
+    open_engine(sys.argv[1], b"junk", settings)
 except EdgeError:
     pass
 """
 
 
 def test_an_engine_prints_nothing_and_leaves_nothing_in_the_home_directory(
-    name: str, model: bytes, tmp_path: Path
+    name: str, model: bytes, settings: EngineSettings, tmp_path: Path
 ) -> None:
     if name != "null":
         # A weight that nothing uses: worth a warning to a runtime that is not told to be quiet.
@@ -248,8 +262,17 @@ def test_an_engine_prints_nothing_and_leaves_nothing_in_the_home_directory(
     # A runtime that reports itself over the internet holds back where CI is set.
     environment = {key: value for key, value in os.environ.items() if key != "CI"}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", OPEN_AND_RUN, name, str(tmp_path / "model")],
-        env=environment | {"HOME": str(home)},
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-c",
+            OPEN_AND_RUN,
+            name,
+            tmp_path / "model",
+            settings.device,
+        ],
+        env=environment | {"HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=False,
@@ -272,13 +295,13 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 def test_a_missing_runtime_says_what_to_install(
-    name: str, model: bytes, forget: Callable[[str], None]
+    name: str, model: bytes, settings: EngineSettings, forget: Callable[[str], None]
 ) -> None:
     if name == "null":
         pytest.skip("needs no package")
     forget(name)
     with pytest.raises(EngineUnavailable, match=rf"pip install 'camera-edge-runtime\[{name}\]'"):
-        open_engine(name, model, SETTINGS)
+        open_engine(name, model, settings)
 
 
 def test_a_missing_module_of_our_own_is_a_bug_and_no_missing_runtime(

@@ -5,6 +5,8 @@ import hashlib
 import io
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -113,6 +115,65 @@ def test_a_failure_leaves_the_old_bundle_and_no_rubbish(
         tiny_bundle(tmp_path / "bundle")
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     assert open_bundle(tmp_path / "bundle").hash == before.hash
+
+
+def test_a_rename_that_fails_puts_the_old_bundle_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tiny_bundle(tmp_path / "bundle")
+    real = Path.rename
+
+    def full_disk(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", full_disk)
+    with pytest.raises(ModelError, match="expected to write a bundle there, found: No space"):
+        tiny_bundle(tmp_path / "bundle")
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    assert open_bundle(tmp_path / "bundle").hash == before.hash
+
+
+# The kernel's own limit, for no file may become longer than so many bytes: each file of the bundle
+# is the one that fails in turn, in its middle, whatever writes it.
+FULL_DISK = """
+import json, resource, sys
+from pathlib import Path
+from edge.errors import ModelError
+from export.testing import tiny_bundle
+folder, *limits = sys.argv[1:]
+told = []
+for out in (Path(folder) / "bundle", Path(folder) / "fresh"):
+    for limit in map(int, limits):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        try:
+            tiny_bundle(out)
+            told.append("packed")
+        except ModelError as exc:
+            told.append(str(exc).partition("found: ")[2])
+        if limit == int(limits[-1]):
+            break
+        there = sorted(path.name for path in Path(folder).iterdir())
+        assert there == ["bundle"], (limit, there)
+print(json.dumps(told))
+"""
+
+
+def test_a_disk_that_is_full_in_any_file_leaves_nothing_half_written(tmp_path: Path) -> None:
+    before = content(tiny_bundle(tmp_path / "bundle").path)
+    sizes = sorted({len(data) for data in before.values()})
+    limits = [0, *(size - 1 for size in sizes), sizes[-1]]  # with the last it fits: the control
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, tmp_path, *map(str, limits)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    full = ["File too large; choose another --out"] * (len(limits) - 1)
+    assert json.loads(done.stdout) == [*full, "packed"] * 2
+    assert content(tmp_path / "bundle") == before == content(tmp_path / "fresh")
 
 
 def test_what_a_device_would_refuse_is_not_packed(tmp_path: Path) -> None:

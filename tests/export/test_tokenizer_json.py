@@ -2,6 +2,7 @@
 
 import json
 import random
+from functools import cache
 
 import pytest
 from open_clip import SimpleTokenizer
@@ -53,15 +54,21 @@ def sentences(count, seed):
 TEXTS = CORPUS + ODD + list(sentences(300, seed=0))
 
 
-def on_device(tokenizer_json, text):
+CLIP = clip_tokenizer()
+
+
+@cache
+def opened(tokenizer_json):
     spec = TextSpec(context_length=400, pad_id=0, templates=("{}",), background=("x",))
-    return Tokenizer(tokenizer_json, spec)._ids(text)
+    return Tokenizer(tokenizer_json, spec)
+
+
+def on_device(tokenizer_json, text):
+    return opened(tokenizer_json)._ids(text)
 
 
 def device_ids(tokenizer_json, texts=TEXTS):
-    spec = TextSpec(context_length=400, pad_id=0, templates=("{}",), background=("x",))
-    tokenizer = Tokenizer(tokenizer_json, spec)
-    return {text: tokenizer._ids(text) for text in texts}
+    return {text: on_device(tokenizer_json, text) for text in texts}
 
 
 def trained_bert(*, lowercase):
@@ -89,12 +96,12 @@ def trained_gemma():
 
 
 def test_clips_ids_on_the_device_are_those_of_transformers():
-    document = json.loads(clip_tokenizer())["model"]
+    document = json.loads(CLIP)["model"]
     reference = CLIPTokenizer(
         vocab=document["vocab"], merges=[tuple(m) for m in document["merges"]]
     )
     assert (reference.bos_token_id, reference.eos_token_id) == (49406, 49407)
-    assert device_ids(clip_tokenizer()) == {t: reference(t)["input_ids"] for t in TEXTS}
+    assert device_ids(CLIP) == {t: reference(t)["input_ids"] for t in TEXTS}
 
 
 def test_clips_ids_on_the_device_are_those_of_open_clip():
@@ -102,17 +109,17 @@ def test_clips_ids_on_the_device_are_those_of_open_clip():
     # Ligatures and full-width letters are taken apart by ftfy, which open_clip calls first.
     texts = [text for text in TEXTS if "ﬁ" not in text]
     expected = {text: [49406, *reference.encode(text), 49407] for text in texts}
-    assert device_ids(clip_tokenizer(), texts) == expected
+    assert device_ids(CLIP, texts) == expected
 
 
 def test_html_is_text_on_the_device_and_markup_for_open_clip():
     """The limit that the module names: whoever writes &amp; in a prompt gets what is written."""
-    assert on_device(clip_tokenizer(), "a &amp; b") != on_device(clip_tokenizer(), "a & b")
+    assert on_device(CLIP, "a &amp; b") != on_device(CLIP, "a & b")
     assert SimpleTokenizer().encode("a &amp; b") == SimpleTokenizer().encode("a & b")
 
 
 def test_words_like_special_tokens_stay_words():
-    ids = on_device(clip_tokenizer(), "<|endoftext|> inside")
+    ids = on_device(CLIP, "<|endoftext|> inside")
     assert ids.count(49407) == 1
     assert ids[-1] == 49407
 

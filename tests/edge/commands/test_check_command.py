@@ -66,12 +66,24 @@ def test_a_sound_set_up_is_ok_throughout(edge, config, camera, broker, tmp_path)
         ],
         "ok",
     )
-    assert "int8, " in found(outcome, "engine")["found"]
+    assert "measured now: " in found(outcome, "engine")["found"]
+    assert "onnxruntime int8" in found(outcome, "engine")["found"]
     assert "cosine to the float original mean 1.0000" in found(outcome, "engine")["found"]
     assert found(outcome, "prompt red")["found"].startswith("'red'; red 0.")
     assert "h264, 64x48, 10 fps, a keyframe every 1.0 s" in found(outcome, "camera yard")["found"]
     assert "MQTT 5, not encrypted" in found(outcome, "broker")["found"]
     assert not (tmp_path / "state").exists()  # a check changes nothing
+
+
+def test_tuning_is_kept_for_the_daemon_and_shown_by_the_next_check(edge, config, clip, tmp_path):
+    path = config(f"{{yard: {{url: {clip}}}}}", free_port())
+    asked = ("check", path, "--no-broker", "--no-cameras", "--json")
+    tuned = found(edge(*asked, "--tune"), "engine")["found"]
+    assert "measured now: " in tuned
+    assert len(list((tmp_path / "state" / "choices").iterdir())) == 1
+    later = found(edge(*asked), "engine")["found"]
+    assert "measured earlier: " in later
+    assert later.partition("measured earlier: ")[2] == tuned.partition("measured now: ")[2]
 
 
 @pytest.mark.broker

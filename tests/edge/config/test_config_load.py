@@ -74,6 +74,26 @@ def test_a_cameras_url_may_be_a_file_beside_the_configuration(load, tmp_path, wr
     assert url == meant.format(folder=tmp_path)
 
 
+@pytest.mark.parametrize("written", ["keys/site.pub", "[keys/site.pub]"])
+def test_one_key_needs_no_brackets(load, tmp_path, written):
+    assert load(GOOD).bundle_keys == ()
+    assert load(f"{GOOD}bundle_keys: {written}\n").bundle_keys == (tmp_path / "keys/site.pub",)
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("[]", "expected at least 1, found an empty list"),
+        ("", "expected a list, found nothing"),
+        ("~", "expected a list, found nothing"),
+        ("${KEYS:}", "expected some text"),
+    ],
+)
+def test_keys_that_are_asked_for_and_not_named_are_not_taken_for_none(problems, written, found):
+    [line] = problems(f"{GOOD}bundle_keys: {written}\n")
+    assert f"bundle_keys: {found}" in line.replace("[0]", "")
+
+
 def test_a_file_named_without_a_folder_has_the_working_folder(tmp_path, monkeypatch):
     (tmp_path / "edge.yaml").write_text(GOOD)
     monkeypatch.chdir(tmp_path)
@@ -532,7 +552,7 @@ def test_a_wrong_value_is_told_with_its_line_key_and_remedy(problems, old, new, 
         (
             "engine: {kind: opnvino}",
             (
-                "engine.kind: expected 'auto', 'openvino', 'onnxruntime' or 'null', found 'opnvino'; "
+                "engine.kind: expected 'auto', 'openvino', 'onnxruntime', 'tensorrt' or 'null', found 'opnvino'; "
                 "did you mean 'openvino'?"
             ),
         ),

@@ -9,6 +9,7 @@ import pytest
 
 from calibration.frames import frames_of
 from edge.bundle import open_bundle
+from export.agreement import row_cosines
 from export.default_bundle import accuracy, packages
 from export.default_bundle.concepts import CONCEPT_AXES
 
@@ -91,15 +92,25 @@ def test_weights_are_signed_per_channel_and_activations_unsigned(graphs) -> None
 
 def test_no_pair_of_products_overflows_the_16_bits_of_a_cpu_without_vnni(graphs) -> None:
     """VPMADDUBSW adds two products of an unsigned and a signed byte into a saturating int16."""
-    weights = [
-        onnx.numpy_helper.to_array(tensor).astype(int)
-        for tensor in graphs["int8"].initializer
-        if tensor.data_type == onnx.TensorProto.INT8 and tensor.name.endswith("_quantized")
-    ]
-    assert len(weights) > 20
-    largest = max(int(np.abs(weight).max()) for weight in weights)
-    assert 2 * 255 * largest < 2**15
-    assert largest == 64, "and the range that is left is used"
+    constants = {tensor.name: tensor for tensor in graphs["int8"].initializer}
+    dequantized = {
+        node.output[0]: node.input[0]
+        for node in graphs["int8"].node
+        if node.op_type == "DequantizeLinear"
+    }
+    largest = []
+    for node in graphs["int8"].node:
+        grouped = any(a.name == "group" and a.i > 1 for a in node.attribute)
+        if node.op_type != "Conv" or node.input[1] not in dequantized or grouped:
+            continue
+        weight = onnx.numpy_helper.to_array(constants[dequantized[node.input[1]]]).astype(int)
+        assert weight.shape[1] % 2 == 0
+        for sign in (1, -1):
+            one_sign = np.maximum(sign * weight, 0)
+            largest.append((one_sign[:, 0::2] + one_sign[:, 1::2]).max())
+    assert len(largest) > 40
+    assert 255 * max(largest) < 2**15
+    assert max(largest) >= 127, "and the range that is left is used"
 
 
 def test_int8_is_smaller_by_three_quarters_of_what_it_quantized(bundle) -> None:
@@ -121,10 +132,10 @@ def test_the_loss_in_the_bundle_is_the_one_measured_again(bundle) -> None:
     found = accuracy.image_embeddings(
         onnx.load_model_from_string(bundle.read("image", "int8")), golden.inputs["pixels"]
     )
-    again = accuracy.loss("frames", found, golden.answers["embedding"])
+    again = row_cosines(found, golden.answers["embedding"])
     stated = json.loads(bundle.read("accuracy"))["variants"]["image.int8.onnx"]
-    assert again.min_cosine >= stated["min_cosine"] - 1e-3
-    assert again.mean_cosine == pytest.approx(stated["mean_cosine"], abs=2e-3)
+    assert again.min() >= stated["min_cosine"] - 1e-3
+    assert again.mean() == pytest.approx(stated["mean_cosine"], abs=2e-3)
     assert stated["min_cosine"] >= bundle.entry("image", "int8").min_cosine
 
 
@@ -137,11 +148,11 @@ def test_int8_sees_the_same_on_photographs(bundle, member) -> None:
         )
         for precision in ("fp32", "int8")
     }
-    loss = accuracy.loss("photographs", rows["int8"], rows["fp32"])
-    assert loss.min_cosine > 0.94
-    assert loss.top_concept_agreement == 1
-    unlike = accuracy.loss("photographs", rows["int8"][::-1], rows["fp32"])
-    assert unlike.min_concept_cosine < 0.2, "photographs of different things"
+    assert row_cosines(rows["int8"], rows["fp32"]).min() > 0.94
+    loss = accuracy.concept_columns(rows["int8"], rows["fp32"])
+    assert loss["top_concept_agreement"] == 1
+    unlike = accuracy.concept_columns(rows["int8"][::-1], rows["fp32"])
+    assert unlike["min_concept_cosine"] < 0.2, "photographs of different things"
 
 
 def test_agreement_counts_rows_whose_strongest_concept_is_the_same() -> None:
@@ -150,14 +161,13 @@ def test_agreement_counts_rows_whose_strongest_concept_is_the_same() -> None:
     reference[:, -1] = 0.8
     found = reference.copy()
     found[3, [4, 5]] = found[3, [5, 4]]
-    loss = accuracy.loss("pictures", found, reference)
-    assert loss.inputs == "4 pictures"
-    assert loss.top_concept_agreement == 0.75
-    assert loss.min_concept_cosine == 0
-    assert loss.min_cosine == pytest.approx(0.64, abs=1e-4)
+    loss = accuracy.concept_columns(found, reference)
+    assert loss["top_concept_agreement"] == 0.75
+    assert loss["min_concept_cosine"] == 0
+    assert loss["mean_concept_cosine"] == 0.75
 
 
 def test_two_scenes_without_evidence_agree() -> None:
     empty = np.zeros((1, CONCEPT_AXES + 3), np.float32)
     empty[0, -1] = 1
-    assert accuracy.loss("pictures", empty, empty).min_concept_cosine == 1
+    assert accuracy.concept_columns(empty, empty)["min_concept_cosine"] == 1

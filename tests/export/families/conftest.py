@@ -28,12 +28,10 @@ class Exported:
     checkpoint: Checkpoint
     assembly: Assembly
     graphs: dict[str, onnx.ModelProto]
+    tokenizer: Tokenizer
 
     def part(self, role: str) -> Part:
         return next(part for part in self.assembly.parts if part.role == role)
-
-    def tokenizer(self) -> Tokenizer:
-        return Tokenizer(self.assembly.tokenizer, self.assembly.facts.text)
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +43,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Export
         checkpoint = open_checkpoint(str(SAVE[family](root / family)))
         assembly = assemble(checkpoint)
         graphs = {part.role: to_onnx(part, assembly.opset) for part in assembly.parts}
-        return Exported(checkpoint, assembly, graphs)
+        tokenizer = Tokenizer(assembly.tokenizer, assembly.facts.text)
+        return Exported(checkpoint, assembly, graphs, tokenizer)
 
     return export
 

@@ -1,0 +1,36 @@
+"""The two things asked of the package ``cryptography``; imported by who can do without it."""
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+
+def raw_public_key(pem: bytes) -> bytes:
+    """The 32 bytes of a public key in PEM.
+
+    Raises:
+        ValueError: It is none, or of another kind; says what was found.
+    """
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise ValueError("PEM that holds no key") from exc
+    if not isinstance(key, Ed25519PublicKey):
+        kind = type(key).__name__.strip("_").removesuffix("PublicKey")
+        raise ValueError(f"one of another kind, {kind}")  # noqa: TRY004  of the file, not of an argument
+    return key.public_bytes_raw()
+
+
+def verifies(raw: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether the owner of a public key signed ``message`` (RFC 8032).
+
+    Args:
+        raw: 32 bytes of the key.
+        signature: 64 bytes.
+        message: Any.
+    """
+    try:
+        Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True

@@ -1,0 +1,194 @@
+"""Finished steps of a build, kept by what they were made of, so that a build can go on.
+
+A step's key is the hash of its name, its code, its inputs and its options: change any, and it is
+another step. Its value is a few files in ``<folder>/<key>/``, which appears by one rename: half a
+step never counts, and interrupting is harmless. Files are checked by SHA-256 when read; a damaged
+entry is made again. The cache is a convenience: where it cannot be read or written, the step is
+computed and the build goes on.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+_log = logging.getLogger(__name__)
+
+_INDEX: Final = "index.json"
+_PARTIAL: Final = ".partial-"
+# Longer than any step takes: what is older was left by a killed process.
+_STALE_S: Final = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class StepCache:
+    """Where steps are kept.
+
+    Attributes:
+        folder: Made when missing.
+        limit: Bytes; beyond, the steps used longest ago go. A few large models fit.
+    """
+
+    folder: Path
+    limit: int = 20 * 10**9
+
+
+def default_cache() -> StepCache:
+    """The user's own."""
+    return StepCache(Path(platformdirs.user_cache_dir("edge")) / "steps")
+
+
+def step_key(
+    step: str, code: str, inputs: Mapping[str, str], options: Mapping[str, Any] | None = None
+) -> str:
+    """Return the key of a step, 64 hex digits.
+
+    Args:
+        step: Its name.
+        code: ``code_version`` of what it runs.
+        inputs: Hash of each input by name (``digest``).
+        options: Whatever else decides the result; anything that JSON can say.
+    """
+    facts = {"step": step, "code": code, "inputs": dict(inputs), "options": dict(options or {})}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def digest(data: bytes | NDArray[Any]) -> str:
+    """Return the hash of an input; an array's dtype and shape are part of it."""
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).hexdigest()
+    sha = hashlib.sha256(f"{data.dtype.str} {data.shape} ".encode())
+    sha.update(np.ascontiguousarray(data).data)
+    return sha.hexdigest()
+
+
+def code_version(modules: tuple[ModuleType, ...], packages: tuple[str, ...] = ()) -> str:
+    """Return the hash of our modules' source and of the installed packages' versions."""
+    sha = hashlib.sha256()
+    for module in modules:
+        sha.update(Path(str(module.__file__)).read_bytes())
+    for package in packages:
+        sha.update(f"{package} {metadata.version(package)}\n".encode())
+    return sha.hexdigest()
+
+
+def cached(
+    cache: StepCache, key: str, compute: Callable[[], Mapping[str, bytes]]
+) -> dict[str, bytes]:
+    """Return the files of a step by plain name: kept ones, else computed and kept.
+
+    What ``compute`` raises goes through, and nothing is kept.
+    """
+    files = load(cache, key)
+    if files is None:
+        files = dict(compute())
+        store(cache, key, files)
+    return files
+
+
+def load(cache: StepCache, key: str) -> dict[str, bytes] | None:
+    """Return the files of a step; None where it is not kept, or damaged."""
+    home = cache.folder / key
+    try:
+        index = json.loads((home / _INDEX).read_bytes())
+        files = {name: _checked(home, name, sha256) for name, sha256 in index.items()}
+        os.utime(home)  # used just now: the last to go
+    except FileNotFoundError:
+        if not home.exists():
+            return None
+        damage = "a file is missing"
+    except (OSError, ValueError, AttributeError, TypeError) as exc:
+        damage = str(exc)
+    else:
+        return files
+    _log.warning("cached step %s is damaged (%s); it is made again", key[:12], damage)
+    _remove(home)
+    return None
+
+
+def store(cache: StepCache, key: str, files: Mapping[str, bytes]) -> None:
+    """Keep the files of a step, unless they alone exceed the limit or the disk refuses."""
+    size = sum(map(len, files.values()))
+    if size > cache.limit:
+        _log.warning("step %s is not kept: its %d bytes exceed the limit", key[:12], size)
+        return
+    try:
+        cache.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=_PARTIAL, dir=cache.folder, ignore_cleanup_errors=True
+        ) as partial:
+            new = Path(partial) / key
+            new.mkdir()
+            for name, data in files.items():
+                (new / name).write_bytes(data)
+            index = {name: digest(data) for name, data in files.items()}
+            (new / _INDEX).write_text(json.dumps(index))
+            if not (cache.folder / key).exists():  # else a second process was faster
+                new.rename(cache.folder / key)
+    except OSError as exc:
+        _log.warning(
+            "step %s is not kept (%s); the build goes on, but could not be resumed from here",
+            key[:12],
+            exc,
+        )
+    else:
+        # What cannot be removed now is removed after another step.
+        with contextlib.suppress(OSError):
+            _tidy(cache, key)
+
+
+def _checked(home: Path, name: str, sha256: str) -> bytes:
+    """Read a file of an entry.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is not what was stored.
+    """
+    if Path(name).name != name:
+        raise ValueError(f"no plain name: {name!r}")
+    data = (home / name).read_bytes()
+    if digest(data) != sha256:
+        raise ValueError(f"{name} is not what was stored")
+    return data
+
+
+def _tidy(cache: StepCache, newest: str) -> None:
+    """Remove what killed processes left, and the steps used longest ago beyond the limit."""
+    entries = []
+    for path in cache.folder.iterdir():
+        used = path.stat().st_mtime
+        if not path.is_dir():
+            continue  # not ours
+        if not path.name.startswith(_PARTIAL):
+            entries.append((path.name != newest, -used, path))
+        elif time.time() - used > _STALE_S:
+            _remove(path)
+    total = 0
+    for _, _, path in sorted(entries):
+        total += sum(file.stat().st_size for file in path.iterdir())
+        if total > cache.limit:
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Take it away from other processes first, at once, and then file by file."""
+    gone = path.with_name(f"{_PARTIAL}{path.name}-{os.getpid()}")
+    try:
+        path.rename(gone)
+    except OSError:
+        return  # a second process was faster, or the folder cannot be written
+    shutil.rmtree(gone, ignore_errors=True)

@@ -1,0 +1,210 @@
+"""Grounding DINO's two graphs: the original's own layers in the original's order.
+
+What the original computes again for every call and what never changes for one size of picture is
+computed once, here: its mask of padded pixels (a letterbox's bars are picture), the positions and
+the proposals. What it computes from the token ids (``edge.caption``) comes in as inputs, because
+no exporter knows the operators that it uses for it.
+
+Letters in shapes: H, W picture, S tokens of the picture on all levels, V levels, L tokens of the
+caption, E features of a token, Q boxes.
+"""
+
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+# Instead of minus infinity for tokens that are none: a sigmoid of zero all the same, and its
+# exponential is still a float32.
+FLOOR: Final = -80.0
+# Instead of minus infinity before a softmax; a float16 too.
+_UNSEEN: Final = -3e4
+# Instead of infinity for places where no box can start: a sigmoid of one all the same.
+_FAR: Final = 1e4
+# Hugging Face's own, where a box's coordinates go back through the sigmoid.
+_EPSILON: Final = 1e-5
+
+
+class TextTower(nn.Module):
+    """A caption's ids [1, L], ``position_ids`` [1, L], ``block_mask`` [1, L, L] to [1, L, E]."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.tower = model.model.text_backbone
+        self.projection = model.model.text_projection
+
+    def forward(self, input_ids: Tensor, position_ids: Tensor, block_mask: Tensor) -> Tensor:
+        states = self.tower(
+            input_ids,
+            # A number that is added, [1, 1, L, L]: what is true or false, transformers' plain
+            # attention would add as one or zero.
+            attention_mask=(~block_mask[:, None]).float() * _UNSEEN,
+            token_type_ids=torch.zeros_like(input_ids),
+            position_ids=position_ids,
+            return_dict=False,
+        )[0]
+        features: Tensor = self.projection(states)
+        return features
+
+
+class EncoderLayer(nn.Module):
+    """The original's, without its mask of padded pixels, which would mask nothing."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.text_positions = layer.get_text_position_embeddings
+        self.fusion = layer.fusion_layer
+        self.text = layer.text_enhancer_layer
+        self.deformable = layer.deformable_layer
+
+    def forward(
+        self,
+        tokens: Tensor,
+        text: Tensor,
+        token_mask: Tensor,
+        position_ids: Tensor,
+        block_mask: Tensor,
+        positions: Tensor,
+        places: Tensor,
+        grid: dict[str, Any],
+    ) -> tuple[Tensor, Tensor]:
+        text_positions = self.text_positions(text, None, position_ids)
+        (tokens, _), (text, _) = self.fusion(
+            tokens, text, attention_mask_vision=None, attention_mask_text=~token_mask
+        )
+        text, _ = self.text(text, block_mask, text_positions)
+        tokens, _ = self.deformable(
+            hidden_states=tokens,
+            attention_mask=None,
+            position_embeddings=positions,
+            reference_points=places,
+            **grid,
+        )
+        return tokens, text
+
+
+class Detector(nn.Module):
+    """A picture [1, 3, H, W] and a caption's features to ``logits`` [1, Q, L], ``boxes`` [1, Q, 4].
+
+    Args:
+        model: GroundingDinoForObjectDetection, two-stage, in eval mode.
+        height: Rows of the picture.
+        width: Columns of the picture.
+    """
+
+    positions: Tensor
+    places: Tensor
+    possible: Tensor
+    proposals: Tensor
+    ratios: Tensor
+    extents: Tensor
+
+    def __init__(self, model: Any, height: int, width: int) -> None:
+        super().__init__()
+        inner = model.model
+        for module in inner.modules():
+            if hasattr(module, "disable_custom_kernels"):  # no exporter knows those
+                module.disable_custom_kernels = True
+        self.backbone = inner.backbone.conv_encoder.model
+        self.input_projections = inner.input_proj_vision
+        self.encoder = nn.ModuleList(EncoderLayer(layer) for layer in inner.encoder.layers)
+        self.start_norm = nn.Sequential(inner.enc_output, inner.enc_output_norm)
+        self.start_box = inner.encoder_output_bbox_embed
+        self.queries = inner.query_position_embeddings
+        self.decoder = inner.decoder
+        self.box = model.bbox_embed[-1]
+        with torch.no_grad():
+            self._precompute(inner, height, width)
+
+    def _precompute(self, inner: Any, height: int, width: int) -> None:
+        levels = self._levels(torch.zeros(1, 3, height, width))
+        self.shapes = [(int(level.shape[2]), int(level.shape[3])) for level in levels]
+        positions = []
+        for index, level in enumerate(levels):
+            seen = torch.ones(1, *level.shape[2:], dtype=torch.bool)
+            position = inner.backbone.position_embedding(level, seen).flatten(2).transpose(1, 2)
+            positions.append(position + inner.level_embed[index])
+        self.register_buffer("positions", torch.cat(positions, 1))  # [1, S, E]
+        # All of every level is picture.
+        ratios = torch.ones(1, len(levels), 2)
+        self.register_buffer("ratios", ratios)  # [1, V, 2]
+        places = inner.encoder.get_reference_points(self.shapes, ratios, ratios.device)
+        self.register_buffer("places", places)  # [1, S, V, 2]
+        # Float: divided by an integer tensor, the exporter would make the sampling grid float64,
+        # for which runtimes have no GridSample.
+        self.register_buffer("extents", torch.tensor(self.shapes, dtype=torch.float32))  # [V, 2]
+        tokens = torch.zeros_like(self.positions)
+        padded = torch.zeros(tokens.shape[:2], dtype=torch.bool)
+        _, proposals = inner.generate_encoder_output_proposals(tokens, padded, self.shapes)
+        possible = torch.isfinite(proposals).all(-1, keepdim=True).to(torch.float32)
+        self.register_buffer("possible", possible)  # [1, S, 1]
+        self.register_buffer("proposals", proposals.clamp(-_FAR, _FAR))  # [1, S, 4]
+
+    def forward(
+        self,
+        pixels: Tensor,
+        features: Tensor,
+        token_mask: Tensor,
+        position_ids: Tensor,
+        block_mask: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        picture = [level.flatten(2).transpose(1, 2) for level in self._levels(pixels)]
+        tokens, text = torch.cat(picture, 1), features
+        for layer in self.encoder:
+            tokens, text = layer(
+                tokens, text, token_mask, position_ids, block_mask, self.positions, self.places,
+                self._grid(),
+            )  # fmt: skip
+        starts = self._starts(tokens, text, token_mask)
+        states, references = self.decoder(
+            inputs_embeds=self.queries.weight[None],
+            vision_encoder_hidden_states=tokens,
+            vision_encoder_attention_mask=None,
+            text_encoder_hidden_states=text,
+            text_encoder_attention_mask=~token_mask,
+            reference_points=starts,
+            valid_ratios=self.ratios,
+            output_attentions=False,
+            output_hidden_states=False,
+            return_dict=False,
+            **self._grid(),
+        )[1:3]  # after each layer: [1, layers, Q, E], [1, layers, Q, 4]
+        before = references[:, -2] if len(self.decoder.layers) > 1 else starts
+        boxes = self.box(states[:, -1]) + torch.logit(before, eps=_EPSILON)
+        return _logits(states[:, -1], text, token_mask), boxes.sigmoid()
+
+    def _levels(self, pixels: Tensor) -> list[Tensor]:
+        """Feature maps [1, E, h, w], finest first."""
+        maps = self.backbone(pixels, return_dict=True).feature_maps
+        levels = [
+            project(source) for project, source in zip(self.input_projections, maps, strict=False)
+        ]
+        source = maps[-1]
+        for project in self.input_projections[len(maps) :]:
+            source = project(source)
+            levels.append(source)
+        return levels
+
+    def _starts(self, tokens: Tensor, text: Tensor, token_mask: Tensor) -> Tensor:
+        """The places that fit the caption best, as boxes [1, Q, 4] for the decoder to refine."""
+        candidates = self.start_norm(tokens * self.possible)
+        fit = _logits(candidates, text, token_mask).amax(-1)  # [1, S]
+        best = fit.topk(self.queries.num_embeddings, dim=1).indices[..., None].expand(-1, -1, 4)
+        # Boxes of the best only: the others' would be thrown away.
+        chosen = best[..., :1].expand(-1, -1, candidates.shape[-1])
+        boxes = self.start_box(candidates.gather(1, chosen)) + self.proposals.gather(1, best)
+        return boxes.sigmoid()
+
+    def _grid(self) -> dict[str, Any]:
+        return {
+            "spatial_shapes": self.extents,
+            "spatial_shapes_list": self.shapes,
+            "level_start_index": None,  # read by the custom kernels only
+        }
+
+
+def _logits(states: Tensor, text: Tensor, token_mask: Tensor) -> Tensor:
+    """How well each of ``states`` [1, n, E] fits each token of ``text`` [1, L, E]; finite."""
+    fit = states @ text.transpose(1, 2)
+    finite: Tensor = fit.masked_fill(~token_mask[:, None], FLOOR)
+    return finite

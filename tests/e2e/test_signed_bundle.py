@@ -1,0 +1,74 @@
+"""A daemon that is to take signed bundles only, as a process: it starts, or it says why not."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks.broker import free_port
+from edge.testing.synthetic import write_clip
+from export.signing import generate, read_private_key, sign
+
+
+@pytest.fixture
+def folder(small_bundle: Path, tmp_path: Path) -> Path:
+    """With a signed bundle, its key, another key and a clip."""
+    shutil.copytree(small_bundle, tmp_path / "bundle")
+    for name in ("site.key", "other.key"):
+        generate(tmp_path / name)
+    sign(tmp_path / "bundle", read_private_key(tmp_path / "site.key"), tmp_path / "site.key")
+    write_clip(tmp_path / "clip.mp4", width=64, height=48, fps=10, seconds=1, gop=10)
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder, run_daemon):
+    """Runs the daemon of the folder with these settings over the usual ones; there is no broker."""
+    usual = {
+        "bundle": str(folder / "bundle"),
+        "mqtt": {"host": "127.0.0.1", "port": free_port()},
+        "prompts": {"any": {"text": "red", "threshold": -2, "on": {"for": 1, "of": 1}}},
+        "cameras": {"yard": {"url": str(folder / "clip.mp4"), "loop": True}},
+    }
+    return lambda **settings: run_daemon(**usual | settings)
+
+
+def change_a_byte(folder: Path) -> None:
+    manifest = folder / "bundle" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("Apache-2.0", "Apache-3.0"))
+
+
+def strip(folder: Path) -> None:
+    (folder / "bundle" / "SIGNATURE").unlink()
+
+
+def test_a_signed_bundle_starts_the_daemon_and_alerts(folder, run, eventually):
+    daemon = run(bundle_keys=["site.key.pub"])
+    eventually(lambda: " start: yard/any" in daemon.log(), "an alert", 30)
+    assert "site.key.pub)" in daemon.log()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "key", "words"),
+    [
+        (change_a_byte, "site.key.pub", "found one that does not fit it"),
+        (strip, "site.key.pub", "found none; sign the bundle"),
+        (None, "other.key.pub", "found one by "),
+    ],
+)
+def test_a_bundle_that_is_not_rightly_signed_does_not(folder, run, spoil, key, words):
+    if spoil is not None:
+        spoil(folder)
+    daemon = run(bundle_keys=[key])
+    assert daemon.process.wait(30) == 3
+    assert words in daemon.log()
+    assert "Traceback" not in daemon.log()
+    assert not (folder / "state").exists()
+
+
+@pytest.mark.parametrize("spoil", [change_a_byte, strip])
+def test_without_keys_the_same_bundle_starts_it(folder, run, eventually, spoil):
+    """The negative control: it was the signature, and nothing else, that was missed."""
+    spoil(folder)
+    daemon = run()
+    eventually(lambda: " start: yard/any" in daemon.log(), "an alert", 30)
