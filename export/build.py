@@ -108,7 +108,7 @@ def build(request: Request, progress: Progress, cache: StepCache | None = None) 
         checkpoint = open_checkpoint(
             request.source, revision=request.revision, random_weights=request.random_weights
         )
-        assembly = _assemble(checkpoint, request.size)
+        assembly = assemble(checkpoint, request.size)
     with steps.step("read calibration frames"):
         frames = _frames(request, assembly.facts)
     with steps.step("export and reshape"):
@@ -127,12 +127,6 @@ def build(request: Request, progress: Progress, cache: StepCache | None = None) 
         bundle, card = _pack(request.out, assembly, exams, made)
     notes = tuple(f"{one.name}: {one.note}" for one in made if one.note)
     return Built(bundle, card.left_out, notes)
-
-
-def _assemble(checkpoint: Checkpoint, size: tuple[int, int] | None) -> Assembly:
-    if size is None:
-        return assemble(checkpoint)
-    return assemble(checkpoint, height=size[0], width=size[1])
 
 
 def _frames(request: Request, facts: ModelFacts) -> NDArray[np.int8]:
