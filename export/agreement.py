@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-# Cosines this close are a tie, and either order is right: float32 of unit vectors.
-_TIE: Final = 1e-6
+# Of how scores of one input differ (standard deviation): choices closer together count as one.
+_UNDECIDED: Final = 0.1
 # Of the mean distance: references closer together count as one. A choice: frames of a street clip
 # that are 0.1 s apart lie at 0.3 of it.
 _ALIKE: Final = 0.25
@@ -85,11 +85,16 @@ class Agreement:
 
 
 def first_choice(found: NDArray[Any], reference: NDArray[Any]) -> Agreement:
-    """Whether both have the same best column in each row of scores [N, K]."""
+    """Whether both have the same best column in each row of scores [N, K].
+
+    A choice that the original hardly preferred to the one that was made, by less than a tenth of
+    what its scores of one input differ, is none: another frame of the same scene decides it anew.
+    """
     rows = np.arange(len(reference))
     wanted, chosen = reference.argmax(axis=1), found.argmax(axis=1)
-    same = found[rows, wanted] >= found[rows, chosen] - _TIE
-    leads = np.where(same, 0.0, reference[rows, wanted] - reference[rows, chosen])
+    lead = reference[rows, wanted] - reference[rows, chosen]
+    same = lead <= _UNDECIDED * reference.std(axis=1).mean()
+    leads = np.where(same, 0.0, lead)
     return Agreement(Share(int(same.sum()), len(same)), float(leads.max()))
 
 
