@@ -134,8 +134,8 @@ def _gate(check: Check | None) -> str:
 
 
 def _conditions(card: Card) -> Iterator[str]:
-    for name, what in card.inputs.items():
-        yield f"{name}: {what}"
+    asked = {variant.inputs for variant in card.variants}
+    yield from (f"{name}: {what}" for name, what in card.inputs.items() if name in asked)
     if card.prompts:
         yield f"first choice among: {', '.join(card.prompts)}"
     if card.threshold is not None:

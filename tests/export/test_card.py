@@ -180,6 +180,12 @@ def test_the_card_says_this() -> None:
     assert accuracy_card(SAID, "accuracy.png").decode() == GOLDEN
 
 
+def test_inputs_that_nothing_was_asked_are_not_told() -> None:
+    card = replace(CARD, inputs={"frames": "of the yard", "clips": "of the street"})
+    assert b"* frames: of the yard\n" in accuracy_card(card)
+    assert b"of the street" not in accuracy_card(card)
+
+
 def test_without_a_picture_the_card_shows_none() -> None:
     assert "](" not in accuracy_card(CARD).decode()
 

@@ -63,14 +63,14 @@ def test_the_float_original_against_itself_loses_nothing() -> None:
 
 
 def test_a_real_engine_is_measured_as_its_arithmetic_says() -> None:
-    golden = tiny_golden()
+    golden = tiny_golden()["image"]
+    rows, references = golden.inputs, golden.answers
     engine = open_engine("onnxruntime", tiny_image_model(), EngineSettings())
-    rows, references = {"pixels": golden.pixels}, {"embedding": golden.image_embeddings}
     measured = measure_variant(engine, rows, references)
     assert measured.main.max_abs < 1e-6
     assert measured.main.cosines.min() > 0.999999
     assert measured.steadiness.batch < 1e-6
-    wrong = {"embedding": golden.image_embeddings[[1, 2, 0]]}
+    wrong = {"embedding": references["embedding"][[1, 2, 0]]}
     assert measure_variant(engine, rows, wrong).finds_itself == Share(0, 3)
 
 
