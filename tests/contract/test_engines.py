@@ -158,7 +158,7 @@ def test_inputs_with_different_numbers_of_rows_do_not_fit() -> None:
         engine.run({"pixels": pictures(3), "words": two})
 
 
-def comparing(name: str) -> Engine:
+def comparing(name: str, settings: EngineSettings) -> Engine:
     """A graph of two inputs with N rows, and one of K vectors that each row is compared with."""
     if name != "null":
         return open_engine(name, tiny_head_model(), settings_of(name))
@@ -166,7 +166,7 @@ def comparing(name: str) -> Engine:
     context = TensorSpec("context", "float32", (None, FRAMES, DIM))
     cosine = TensorSpec("cosine", "float32", (None, None))
     inputs = (rows, context, replace(rows, name="text"))
-    return open_engine(name, null_model(inputs, (cosine,)), SETTINGS)
+    return open_engine(name, null_model(inputs, (cosine,)), settings)
 
 
 def comparison(rows: int, columns: int) -> dict[str, np.ndarray]:
@@ -177,9 +177,9 @@ def comparison(rows: int, columns: int) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 5), (3, 1), (3, 3), (2, 5)])
 def test_a_graph_that_compares_takes_any_number_of_rows_and_of_columns(
-    name: str, rows: int, columns: int
+    name: str, settings: EngineSettings, rows: int, columns: int
 ) -> None:
-    engine = comparing(name)
+    engine = comparing(name, settings)
     tensors = comparison(rows, columns)
     cosine = engine.run(tensors)["cosine"]
     assert (cosine.shape, cosine.dtype) == ((rows, columns), np.float32)
@@ -193,9 +193,9 @@ def test_a_graph_that_compares_takes_any_number_of_rows_and_of_columns(
 
 @pytest.mark.parametrize("short", ["embedding", "context"])
 def test_rows_that_do_not_belong_together_are_refused_and_not_repeated(
-    name: str, short: str
+    name: str, settings: EngineSettings, short: str
 ) -> None:
-    engine = comparing(name)
+    engine = comparing(name, settings)
     tensors = comparison(3, 2)
     tensors[short] = tensors[short][:1]
     with pytest.raises(InferenceError, match="expected as many rows in each input"):
