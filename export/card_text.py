@@ -126,9 +126,11 @@ def _gate(check: Check | None) -> str:
     if check is None:
         return ""
     bound = "at most" if check.name.startswith("max_") else "at least"
-    found = "not measured" if check.found is None else f"{check.found:.4g}"
-    text = f"{found} ({bound} {check.limit:g})"
-    return text if check.passed else f"**{text} failed**"
+    limit = f"({bound} {check.limit:g})"
+    if check.found is None:
+        return f"**not measured {limit} failed**"
+    # What failed by little must not look like the limit.
+    return f"{check.found:.4g} {limit}" if check.passed else f"**{check.found:.6g} {limit} failed**"
 
 
 def _conditions(card: Card) -> Iterator[str]:

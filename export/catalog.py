@@ -175,7 +175,7 @@ CATALOG = (
         family="open_clip",
         hub="apple/MobileCLIP-S1-OpenCLIP",
         revision=None,
-        licence="Apple sample code licence for research (read it before any other use)",
+        licence="Apple's own, see the repository: read it before any use",
         sizes={"model": "MobileCLIP-S1"},
         preprocessor={
             "size": (256, 256),

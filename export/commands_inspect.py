@@ -24,6 +24,8 @@ _CLASSES = {
     "C": "a clip of frames together",
     "P": "a frame and a sentence together",
 }
+# Of a row of accuracy.json: what the table of files has, and what --json is for.
+_TOLD_ELSEWHERE = {"role", "precision", "outputs", "checks"}
 _NONE = "-"
 _HASH_DIGITS = 12
 # Where nobody reads along, a row is one line, however long.
@@ -167,6 +169,8 @@ def _shown(value: Any, key: str = "") -> str:
         return str(value)[:_HASH_DIGITS]
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return "; ".join(value)
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        return f"{len(value)} entries"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -185,7 +189,17 @@ def _document(a: Bundle, b: Bundle, found: Comparison) -> dict[str, Any]:
 
 
 def _numbers(row: Row) -> str:
-    return ", ".join(f"{key} {_shown(value)}" for key, value in flat(dict(row)))
+    """What a person wants to know of a row of accuracy.json, in a line."""
+    told = {}
+    for key, value in row.items():
+        match value:
+            case _ if key in _TOLD_ELSEWHERE:
+                continue
+            case {"count": count, "total": total}:
+                told[key] = f"{_shown(count)} of {_shown(total)}"
+            case _:
+                told |= {inner: _shown(found) for inner, found in flat(value, key)}
+    return ", ".join(f"{key} {value}" for key, value in told.items())
 
 
 def _console() -> Console:

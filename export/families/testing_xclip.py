@@ -64,7 +64,7 @@ def _model(config: Any) -> torch.nn.Module:
     """
     from transformers import XCLIPModel  # noqa: PLC0415
 
-    model = XCLIPModel(config)
+    model: torch.nn.Module = XCLIPModel(config)
     with torch.no_grad():
-        model.prompts_generator.alpha.uniform_(0.2, 0.9)
+        model.get_parameter("prompts_generator.alpha").uniform_(0.2, 0.9)
     return model

@@ -7,7 +7,7 @@ holds for every exporter and family. A graph without normalizations has one bloc
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -73,6 +73,7 @@ def quantize_to_gate(
     gate: Gate,
     min_cosine: float,
     max_in_float: float = 0.5,
+    keep_float: Collection[str] = (),
 ) -> Fallback:
     """Quantize all of ``model``, then keep blocks in float until ``gate`` gives ``min_cosine``.
 
@@ -85,27 +86,29 @@ def quantize_to_gate(
         gate: Worst cosine of a quantized graph; deterministic.
         min_cosine: What is enough.
         max_in_float: Share of the blocks that may stay in float; beyond it INT8 saves little.
+        keep_float: Names of nodes that stay in float whatever happens.
 
     Raises:
         ModelError: See ``quantize_static``.
     """
     ranges = measure_ranges(model, samples)
-    groups = blocks_of(model)
-    quantized = insert_qdq(model, ranges)
+    always = set(keep_float) & {layer.node.name for layer in layers(model)}
+    groups = [left for group in blocks_of(model) if (left := tuple(n for n in group if n not in always))]
+    quantized = insert_qdq(model, ranges, always)
     cosine = gate(quantized)
     in_float: list[Block] = []
     if cosine < min_cosine:
         everything = {node for group in groups for node in group}
         ranked = sorted(
             (
-                Block(group, gate(insert_qdq(model, ranges, everything - set(group))))
+                Block(group, gate(insert_qdq(model, ranges, everything - set(group) | always)))
                 for group in groups
             ),
             key=lambda block: block.cosine,  # equal ones keep the order of the graph
         )
         for block in ranked[: int(len(groups) * max_in_float)]:
             in_float.append(block)
-            kept = {node for block in in_float for node in block.nodes}
+            kept = always | {node for block in in_float for node in block.nodes}
             quantized = insert_qdq(model, ranges, kept)
             cosine = gate(quantized)
             _log.info("%s in float: worst cosine %.4f", block.nodes[0], cosine)

@@ -44,9 +44,13 @@ def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+def settings_of(name: str) -> EngineSettings:
+    return replace(SETTINGS, device=DEVICES.get(name, "CPU"))
+
+
 @pytest.fixture
 def settings(name: str) -> EngineSettings:
-    return replace(SETTINGS, device=DEVICES.get(name, "CPU"))
+    return settings_of(name)
 
 
 @pytest.fixture
@@ -157,7 +161,7 @@ def test_inputs_with_different_numbers_of_rows_do_not_fit() -> None:
 def comparing(name: str) -> Engine:
     """A graph of two inputs with N rows, and one of K vectors that each row is compared with."""
     if name != "null":
-        return open_engine(name, tiny_head_model(), SETTINGS)
+        return open_engine(name, tiny_head_model(), settings_of(name))
     rows = TensorSpec("embedding", "float32", (None, DIM))
     context = TensorSpec("context", "float32", (None, FRAMES, DIM))
     cosine = TensorSpec("cosine", "float32", (None, None))

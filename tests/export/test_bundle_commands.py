@@ -18,8 +18,19 @@ from export.cli import main
 from export.pack import Artefact, write_bundle
 from export.testing import tiny_bundle, tiny_facts, tiny_files
 
+# As export/card.py writes it.
 ACCURACY = {
-    "variants": {"image.int8.onnx": {"inputs": "3 frames", "mean_cosine": 0.9912}},
+    "variants": {
+        "image.int8.onnx": {
+            "role": "image",
+            "precision": "int8",
+            "inputs": "3 frames",
+            "mean_cosine": 0.9912,
+            "outputs": {"embedding": {"max_abs": 0.03}},
+            "alerts": {"count": 30, "total": 31, "low": 0.84, "high": 0.99},
+            "checks": [{"name": "min_cosine", "passed": True}, {"name": "spread", "passed": True}],
+        }
+    },
     "left_out": {"image.fp16.onnx": {"reasons": ["min_cosine 0.71 below 0.96", "constant"]}},
 }
 
@@ -215,7 +226,7 @@ def test_inspect_shows_what_a_bundle_is(edge_export: Run, key: Path, tmp_path: P
         f"hash {open_bundle(path).hash}",
         f"signature signature by {public.id} not verified, as no key was given",
         "origin weights 1.2 from hub, MIT",
-        "image.int8.onnx inputs 3 frames, mean_cosine 0.9912",
+        "image.int8.onnx inputs 3 frames, mean_cosine 0.9912, alerts 30 of 31",
         "image.fp16.onnx left out reasons min_cosine 0.71 below 0.96; constant",
     ):
         assert line in lines
@@ -281,8 +292,10 @@ def test_diff_shows_facts_files_and_losses_side_by_side(
     assert outcome.code == 1
     for line in (
         "decision.threshold 0.1 0.2",
-        "image int8 onnx accuracy.inputs - 3 frames",
+        "accuracy.inputs - 3 frames",
         "accuracy.mean_cosine - 0.9912",
+        "accuracy.alerts.count - 30",
+        "accuracy.checks - 2 entries",
         "card a.md - only here: a.md",
         "files: 5 the same, 4 differ",
         "embeddings: those of A and B compare: family, id and revision agree",

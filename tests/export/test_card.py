@@ -131,8 +131,8 @@ tiny/clip (family clip, revision `abc123`). Each variant and the float original 
 ## Left out of the bundle
 
 * **`image.fp16.onnx`**
-    * cosine to the float original, worst of 50: expected at least 0.999, found 0.8750 (embedding)
-    * spread of the answers over that of the references: expected at least 0.5, found 0.1250 (embedding)
+    * cosine to the float original, worst of 50: expected at least 0.999, found 0.875 (embedding)
+    * spread of the answers over that of the references: expected at least 0.5, found 0.125 (embedding)
     * same first choice: expected at least 0.99, found 10 of 50 (20.0 %, 95 % interval 11 to 33 %); the original preferred its own by 0.250 at most
     * alone and among others, difference: expected at most 0.001, found 0.5
 * **`text.int8.onnx`**

@@ -108,6 +108,17 @@ def test_a_picture_may_come_through_a_cast() -> None:
     assert broken(spoil) == []
 
 
+def test_a_constant_of_8_bits_goes_nowhere_but_into_dequantize_linear() -> None:
+    def spoil(model: onnx.ModelProto) -> None:
+        pad = helper.make_node("Pad", ["pixels", "none", "black"], ["padded"], name="pad")
+        model.graph.node.insert(0, pad)
+        model.graph.initializer.append(numpy_helper.from_array(np.int8(-128), "black"))
+        node(model, "picture").input[0] = "padded"
+
+    rule = "8-bit constants before DequantizeLinear only"
+    assert broken(spoil) == [("pad", rule, "black into Pad")]
+
+
 def test_an_int32_bias_is_one_violation_only() -> None:
     def spoil(model: onnx.ModelProto) -> None:
         set_constant(model, "fc_bias", np.ones(64, np.int32))

@@ -116,9 +116,18 @@ def antialias(model: onnx.ModelProto) -> None:
     model.graph.node.append(resize)
 
 
+def int8_constant(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(numpy_helper.from_array(np.int8(-128), "black"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0, 0, 1, 0] * 2), "pads"))
+    pad = helper.make_node("Pad", ["pixels", "pads", "black"], ["padded"], name="pad")
+    model.graph.node.insert(0, pad)
+    node(model, "picture").input[0] = "padded"
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (int8_constant, r"Quantized constant \(black\) is only allowed before DQ"),
         (dynamic, r'node "dq" \(DynamicQuantizeLinear\): .*; quantize it with static Q/DQ'),
         (antialias, r'node "resize" \(Resize\): .*; resize before the graph'),
         (unsigned, r'node "relu_q" \(QuantizeLinear\): .*; quantize symmetrically to int8'),

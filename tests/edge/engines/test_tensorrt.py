@@ -15,9 +15,11 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from edge.config.models import EngineConfig
 from edge.engines import Engine, EngineSettings, TensorSpec, open_engine
 from edge.errors import EngineUnavailable, InferenceError, ModelError
-from export.testing import SIDE, tiny_image_model, tiny_text_model
+from edge.models import open_models
+from export.testing import SIDE, tiny_bundle, tiny_golden, tiny_image_model, tiny_text_model
 
 GPU = EngineSettings("GPU")
 
@@ -173,6 +175,18 @@ def test_only_the_row_is_cut_and_another_open_axis_goes_whole(
         opened(head()).run(many)
 
 
+def test_a_bundle_proves_itself_on_the_golden_set_and_both_towers_meet(tmp_path: Path) -> None:
+    golden = tiny_golden()
+    config = EngineConfig(kind="tensorrt", device="GPU")
+    with open_models(tiny_bundle(tmp_path / "bundle"), config, tmp_path / "choices") as models:
+        assert models.main.engine.device == "GPU:0 Orin"
+        assert models.main.report is not None
+        found = models.scorer.encode(golden["image"].inputs["pixels"])
+        with models.open_text_engine() as engine:
+            words = engine.run({"input_ids": golden["text"].inputs["input_ids"]})["embedding"]
+    assert (found @ words.T).argmax(axis=1).tolist() == [0, 1, 2]
+
+
 def test_a_second_start_loads_what_the_first_has_built(
     opened: Callable[..., Engine], trt: ModuleType
 ) -> None:
@@ -283,13 +297,14 @@ def test_a_failing_copy_is_an_inference_error_and_the_next_batch_runs(
     assert np.array_equal(engine.run({"pixels": pictures(1)})["embedding"], expected)
 
 
-def test_what_tensorrt_complains_of_is_in_the_error(
+def test_a_shape_that_tensorrt_refuses_does_not_run_with_the_one_before(
     opened: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = opened(tiny_image_model())
-    monkeypatch.setitem(engine._engine._shapes, "pixels", [(2, 3, 8, 8)] * 3)  # type: ignore[attr-defined]
-    with pytest.raises(InferenceError, match=r"pixels: \(1, 3, 8, 8\) is outside of the profile"):
-        engine.run({"pixels": pictures(1)})
+    engine.run({"pixels": pictures(1)})
+    monkeypatch.setitem(engine._engine._shapes, "pixels", [(1, 3, 8, 8)] * 3)  # type: ignore[attr-defined]
+    with pytest.raises(InferenceError, match=r"pixels: \(2, 3, 8, 8\) is outside of the profile"):
+        engine.run({"pixels": pictures(2)})
 
 
 def test_a_gpu_is_named_by_its_number(

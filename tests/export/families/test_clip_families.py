@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 from edge.engines import EngineSettings, open_engine
 from edge.errors import ModelError
-from edge.text import Tokenizer
+from edge.text import TextEncoder, Tokenizer
 from export.checkpoint import open_checkpoint
 from export.families import assemble, testing
 from export.families.towers import embedding_of
@@ -98,6 +98,19 @@ def test_the_text_graph_answers_as_the_original(exported, family, engine):
     wrong = run(model.graphs["text"], engine, {"input_ids": model.tokenizer.encode(others)})
     differ = np.abs(wrong["embedding"] - expected).max(axis=1) > 10 * TOLERANCE
     assert differ.tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_devices_own_text_encoder_answers_as_the_original(exported, family):
+    model = exported(family)
+    graph = model.graphs["text"].SerializeToString()
+    engine = open_engine("onnxruntime", graph, EngineSettings())
+    encoder = TextEncoder(engine, model.tokenizer, model.assembly.facts.text)
+    found = encoder.encode(SENTENCES)
+    engine.close()
+    expected = original_texts(model.checkpoint, SENTENCES)
+    assert np.abs(found.embeddings - expected).max() <= TOLERANCE
+    assert found.coverage is None
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -1,0 +1,242 @@
+"""The variants of one graph: made, held against the float original, judged.
+
+One function from a float ONNX graph to everything that may be packed of it. What fails its gate is
+kept with its verdict: the card names it, the bundle does not hold it.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edge.engines import Engine, EngineSettings, open_engine
+from edge.errors import EdgeError, ModelError
+from edge.manifest import Precision, Role
+from export.agreement import Prompts
+from export.card import Variant
+from export.gates import GATES, judge
+from export.openvino_ir import IrFiles, to_ir
+from export.pack import Artefact
+from export.qdq_rules import require_qdq_rules
+from export.quantize.dynamic import quantize_dynamic
+from export.quantize.fallback import quantize_to_gate
+from export.quantize.half import to_fp16
+from export.reference import Exam
+from export.reshape import fix_axes, to_bytes
+from export.tensorrt_plan import plan
+from export.verify import Matched, Measured, ask, compare
+
+Target = Literal["onnx", "openvino", "tensorrt"]
+TARGETS: Final[tuple[Target, ...]] = get_args(Target)
+
+# What a device may see on the golden rows: the gate of the build, less what another runtime's
+# rounding, or another processor's, takes.
+GOLDEN_COSINE: Final[Mapping[Precision, float]] = {"fp32": 0.999, "fp16": 0.998, "int8": 0.95}
+
+# A clip's embedding and context to what the float head makes of them.
+Meet = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Questions:
+    """What a graph's variants are asked beside its exam.
+
+    Attributes:
+        exam: Held-out inputs and the original's answers.
+        samples: Inputs that fix INT8 ranges; empty for graphs that are not quantized statically.
+        prompts: To choose among, for graphs with a space of their own.
+        matched: For detectors.
+        meet: For the tower of a clip, whose choices its head makes.
+        keep_float: Names of nodes that INT8 would break.
+    """
+
+    exam: Exam
+    samples: Sequence[Mapping[str, NDArray[Any]]] = ()
+    prompts: Prompts | None = None
+    matched: Matched | None = None
+    meet: Meet | None = None
+    keep_float: Callable[[Collection[str]], Collection[str]] = lambda _names: ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """One variant.
+
+    Attributes:
+        files: What the bundle gets, if it passed.
+        variant: For the card; None where nothing could be measured.
+        refused: Why nothing could be measured.
+        note: What a person should know about how it was made.
+    """
+
+    name: str
+    files: dict[str, Artefact]
+    variant: Variant | None
+    refused: str | None = None
+    note: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.variant is not None and self.variant.verdict.passed
+
+
+def make_variants(
+    role: Role,
+    model: onnx.ModelProto,
+    questions: Questions,
+    targets: Collection[Target],
+    inputs: str,
+) -> list[Made]:
+    """Make and judge the variants of one graph.
+
+    Args:
+        role: Of the graph.
+        model: float32, reshaped.
+        questions: What they are asked.
+        targets: What the bundle is for.
+        inputs: What the exam's rows are, in the plural.
+
+    Raises:
+        ModelError: The float32 graph itself does not answer as the original: the export is wrong.
+    """
+    made = [_onnx(role, "fp32", model, questions, inputs)]
+    if not made[0].passed:
+        raise ModelError(f"{role} fp32: {_why(made[0])}; this is a slip of the export, report it")
+    if "tensorrt" in targets:
+        made.append(_try(role, "fp16", lambda: to_fp16(model), questions, inputs))
+    if questions.samples:
+        made.append(_int8(role, model, questions, targets, inputs))
+    elif role == "text":
+        made.append(_try(role, "int8", lambda: _dynamic_text(model), questions, inputs))
+    if "openvino" in targets and role != "text":
+        made += [_ir(one, questions, inputs) for one in made if one.passed]
+    return made
+
+
+def _int8(
+    role: Role,
+    model: onnx.ModelProto,
+    questions: Questions,
+    targets: Collection[Target],
+    inputs: str,
+) -> Made:
+    """INT8 that passes; blocks go back to float where the whole graph does not."""
+    gate = GATES[role, "int8"]
+    kept = questions.keep_float([node.name for node in model.graph.node])
+
+    def worst(candidate: onnx.ModelProto) -> float:
+        measured = _measure(to_bytes(candidate), None, "onnxruntime", questions)[0]
+        main = measured.main.cosines
+        return float("-inf") if main is None else float(main.min())
+
+    try:
+        found = quantize_to_gate(
+            model, questions.samples, worst, gate.min_cosine or 0.0, keep_float=kept
+        )
+        note = str(found)
+        if "tensorrt" in targets:
+            require_qdq_rules(found.model)
+            note += f"; {_plan_in_words(to_bytes(found.model))}"
+    except EdgeError as exc:
+        return Made(f"{role}.int8.onnx", {}, None, str(exc))
+    return replace(_onnx(role, "int8", found.model, questions, inputs), note=note)
+
+
+def _dynamic_text(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Dynamic INT8, one sentence a call: its ranges are taken from all rows of a call together."""
+    return quantize_dynamic(fix_axes(model, {"K": 1}))
+
+
+def _plan_in_words(model: bytes) -> str:
+    """What TensorRT's compiler makes of it, where it is installed."""
+    try:
+        found = plan(model)
+    except EdgeError as exc:
+        return f"not built with TensorRT: {exc}"
+    int8, all_ = len(found.int8_layers), len(found.layers)
+    return (
+        f"TensorRT for RTX runs {int8} of {all_} layers with weights in INT8, "
+        f"{found.fused_attention} fused attention kernels"
+    )
+
+
+def _try(
+    role: Role,
+    precision: Precision,
+    make: Callable[[], onnx.ModelProto],
+    questions: Questions,
+    inputs: str,
+) -> Made:
+    try:
+        return _onnx(role, precision, make(), questions, inputs)
+    except EdgeError as exc:
+        return Made(f"{role}.{precision}.onnx", {}, None, str(exc))
+
+
+def _onnx(
+    role: Role, precision: Precision, model: onnx.ModelProto, questions: Questions, inputs: str
+) -> Made:
+    name, data = f"{role}.{precision}.onnx", to_bytes(model)
+    artefact = Artefact(role, data, precision, GOLDEN_COSINE[precision], "onnx")
+    return _judged(name, artefact, {name: artefact}, None, questions, inputs)
+
+
+def _ir(one: Made, questions: Questions, inputs: str) -> Made:
+    """The same graph as OpenVINO stores it."""
+    (artefact,) = one.files.values()
+    stem = one.name.removesuffix(".onnx")
+    ir: IrFiles = to_ir(artefact.data)
+    graph = replace(artefact, data=ir.xml, format="openvino", weights=f"{stem}.bin")
+    files = {f"{stem}.xml": graph, f"{stem}.bin": Artefact("weights", ir.weights)}
+    return _judged(f"{stem}.xml", graph, files, ir.weights, questions, inputs)
+
+
+def _judged(
+    name: str,
+    artefact: Artefact,
+    files: dict[str, Artefact],
+    weights: bytes | None,
+    questions: Questions,
+    inputs: str,
+) -> Made:
+    kind = "openvino" if artefact.format == "openvino" else "onnxruntime"
+    role, precision = artefact.role, artefact.precision or "fp32"
+    try:
+        measured, runtime = _measure(artefact.data, weights, kind, questions)
+    except EdgeError as exc:
+        return Made(name, {}, None, str(exc))
+    verdict = judge(measured, GATES[role, precision])
+    variant = Variant(name, role, precision, runtime, inputs, measured, verdict)
+    return Made(name, files, variant)
+
+
+def _measure(
+    model: bytes, weights: bytes | None, kind: str, questions: Questions
+) -> tuple[Measured, str]:
+    exam = questions.exam
+    engine: Engine = open_engine(kind, model, EngineSettings(threads=0), weights)
+    try:
+        found, steadiness = ask(engine, exam.rows, tuple(exam.answers), exam.shared)
+    finally:
+        engine.close()
+    references = dict(exam.answers)
+    if questions.meet is not None:
+        found["cosine"] = questions.meet(found)
+        references["cosine"] = questions.meet(references)
+    measured = compare(
+        found,
+        references,
+        prompts=questions.prompts,
+        matched=questions.matched,
+        steadiness=steadiness,
+    )
+    return measured, f"{engine.runtime} on {engine.device}"
+
+
+def _why(made: Made) -> str:
+    if made.variant is None:
+        return made.refused or "nothing measured"
+    return "; ".join(check.text for check in made.variant.verdict.failed)
