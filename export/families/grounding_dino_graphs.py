@@ -30,19 +30,20 @@ class TextTower(nn.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        self.tower = model.model.text_backbone
+        # BERT's two halves, because what it makes of a mask differs: transformers 4 wants another
+        # shape than 5, and the plain attention of 5 adds true and false as one and zero.
+        self.embeddings = model.model.text_backbone.embeddings
+        self.encoder = model.model.text_backbone.encoder
         self.projection = model.model.text_projection
 
     def forward(self, input_ids: Tensor, position_ids: Tensor, block_mask: Tensor) -> Tensor:
-        states = self.tower(
-            input_ids,
-            # A number that is added, [1, 1, L, L]: what is true or false, transformers' plain
-            # attention would add as one or zero.
-            attention_mask=(~block_mask[:, None]).float() * _UNSEEN,
+        words = self.embeddings(
+            input_ids=input_ids,
             token_type_ids=torch.zeros_like(input_ids),
             position_ids=position_ids,
-            return_dict=False,
-        )[0]
+        )
+        unseen = (~block_mask[:, None]).to(words.dtype) * _UNSEEN  # [1, 1, L, L]
+        states = self.encoder(words, attention_mask=unseen)[0]
         features: Tensor = self.projection(states)
         return features
 
