@@ -2,7 +2,9 @@
 
 import copy
 
+import numpy as np
 import onnx
+from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization.onnx_model import ONNXModel
 
 from edge.errors import ModelError
@@ -34,9 +36,9 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
 
     opset = next(entry.version for entry in model.opset_import if not entry.domain)
     current = to_opset(model, _OPSET) if opset < _OPSET else copy.deepcopy(model)
+    _limit(current.graph)
     half = convert_float_to_float16(
         current,
-        max_finite_val=_LARGEST,
         keep_io_types=True,
         op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_IN_FLOAT],
     )
@@ -47,3 +49,13 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as exc:
         raise ModelError(f"expected a valid graph in float16, found: {exc}") from exc
     return ordered.model
+
+
+def _limit(graph: onnx.GraphProto) -> None:
+    """Limit the constants; the converter itself leaves infinity as it is."""
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            value = numpy_helper.to_array(tensor)
+            if value.size and np.abs(value).max() > _LARGEST:
+                limited = value.clip(-_LARGEST, _LARGEST)
+                tensor.CopyFrom(numpy_helper.from_array(limited, tensor.name))

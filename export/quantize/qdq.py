@@ -11,7 +11,11 @@ int8 pixels, so this is written by hand.
 
 Weights take 7 of their 8 bits. An x86 CPU without VNNI multiplies unsigned by signed bytes in pairs
 and adds each pair into 16 bits that saturate (VPMADDUBSW): 255 * 127 * 2 does not fit, 255 * 64 * 2
-does.
+does. With 8 bits, ONNX Runtime and OpenVINO are off by up to 99 % on such a CPU (a test has both).
+In a product of attention the second factor takes the weights' place, so its scale leaves it 7 bits.
+The one layer with 8 bits is the convolution that reads the pixels: for signed input that does not
+come out of a layer, OpenVINO halves the weights by itself there, rounding them to one bit less, and
+ONNX Runtime computes it in float, as long as no Q follows at once.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -25,8 +29,8 @@ from onnx import TensorProto, helper, numpy_helper
 from edge.errors import ModelError
 from export.reshape import MOVERS
 
-# A weight's largest magnitude as an integer; 127 would be 8 bits.
-WEIGHT_LEVELS = 64
+# A weight's largest magnitude as an integer: 7 bits, and 8 for the layer that reads the pixels.
+WEIGHT_LEVELS, PIXEL_WEIGHT_LEVELS = 64, 127
 ACTIVATION_LEVELS = 127
 # The smallest positive float16: a smaller scale of a dead channel becomes 0 in the FP16 variant, and
 # TensorRT refuses a scale of 0.
@@ -95,8 +99,10 @@ def insert_qdq(
     chosen = layers(model)
     if unknown := set(keep_float) - {layer.node.name for layer in chosen}:
         raise ModelError(f"expected names of layers to keep in float, found {sorted(unknown)}")
-    inserted = _Inserted(model.graph, ranges)
     by_name = {layer.node.name: layer for layer in chosen if layer.node.name not in keep_float}
+    read = {value for layer in by_name.values() for value in layer.activations}
+    as_weights = {layer.activations[1] for layer in by_name.values() if layer.weight is None}
+    inserted = _Inserted(model.graph, ranges, as_weights)
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
         copied = onnx.NodeProto()
@@ -104,7 +110,9 @@ def insert_qdq(
         if layer := by_name.get(node.name):
             for position, value in enumerate(node.input[:2]):
                 if value == layer.weight:
-                    copied.input[position] = inserted.weight(value, layer.axis)
+                    first = inserted.is_bytes(node.input[0]) and not read & set(node.output)
+                    levels = PIXEL_WEIGHT_LEVELS if first else WEIGHT_LEVELS
+                    copied.input[position] = inserted.weight(value, layer.axis, levels)
                 else:
                     copied.input[position] = inserted.activation(value)
             nodes.extend(inserted.new_nodes())
@@ -127,8 +135,10 @@ def insert_qdq(
 class _Inserted:
     """Q/DQ pairs of one graph: one for each value, however many layers read it."""
 
-    def __init__(self, graph: onnx.GraphProto, ranges: Mapping[str, float]) -> None:
-        self._ranges = ranges
+    def __init__(
+        self, graph: onnx.GraphProto, ranges: Mapping[str, float], as_weights: Collection[str]
+    ) -> None:
+        self._ranges, self._as_weights = ranges, as_weights
         self._weights = {tensor.name: tensor for tensor in graph.initializer}
         self._bytes = _bytes_behind_casts(graph)
         self._done: dict[str, str] = {}
@@ -140,13 +150,18 @@ class _Inserted:
         nodes, self._nodes = self._nodes, []
         yield from nodes
 
+    def is_bytes(self, value: str) -> bool:
+        """Whether ``value`` is an int8 input of the graph, cast."""
+        return value in self._bytes
+
     def activation(self, value: str) -> str:
         """Return ``value`` quantized and dequantized."""
         if value not in self._done:
             if (pixels := self._bytes.get(value)) is not None:
                 scale, quantized = np.float32(1), pixels
             else:
-                scale = _scale(np.float64(self._ranges[value]), ACTIVATION_LEVELS)
+                levels = WEIGHT_LEVELS if value in self._as_weights else ACTIVATION_LEVELS
+                scale = _scale(np.float64(self._ranges[value]), levels)
                 quantized = f"{value}.q"
             constants = self._scale_and_zero(value, np.asarray(scale))
             if quantized != pixels:
@@ -154,16 +169,16 @@ class _Inserted:
             self._done[value] = self._add("DequantizeLinear", [quantized, *constants], f"{value}.dq")
         return self._done[value]
 
-    def weight(self, value: str, axis: int) -> str:
+    def weight(self, value: str, axis: int, levels: int) -> str:
         """Return the constant ``value`` stored as int8, dequantized."""
         key = f"{value}.axis{axis}"  # two layers may share a weight
         if key not in self._done:
             weight = numpy_helper.to_array(self._weights[value]).astype(np.float64)
             others = tuple(other for other in range(weight.ndim) if other != axis)
-            scale = _scale(np.abs(weight).max(axis=others), WEIGHT_LEVELS)
+            scale = _scale(np.abs(weight).max(axis=others), levels)
             columns = [-1 if dim == axis else 1 for dim in range(weight.ndim)]
-            levels = np.round(weight / scale.reshape(columns)).clip(-WEIGHT_LEVELS, WEIGHT_LEVELS)
-            self._constant(f"{key}.q", levels.astype(np.int8))
+            stored = np.round(weight / scale.reshape(columns)).clip(-levels, levels)
+            self._constant(f"{key}.q", stored.astype(np.int8))
             constants = self._scale_and_zero(key, scale)
             self._done[key] = self._add(
                 "DequantizeLinear", [f"{key}.q", *constants], f"{key}.dq", axis=axis

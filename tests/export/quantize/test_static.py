@@ -1,0 +1,269 @@
+"""INT8 with Q/DQ: the nodes that TensorRT wants, the numbers of ONNX Runtime's own quantizer."""
+
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime.quantization
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType
+from onnxruntime.quantization.quant_utils import add_pre_process_metadata
+
+from edge.errors import ModelError
+from export.qdq_rules import qdq_violations
+from export.quantize import qdq
+from export.quantize.qdq import insert_qdq, layers
+from export.quantize.ranges import measure_ranges
+from export.quantize.static import quantize_static
+from export.reshape import simplify
+
+LINEAR = ["Conv", "MatMul", "Gemm"]
+
+
+@pytest.fixture(scope="module")
+def int8(vit, samples) -> onnx.ModelProto:
+    return quantize_static(vit, samples)
+
+
+def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+
+def makers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
+    return {value: node for node in model.graph.node for value in node.output}
+
+
+def perceptron(weight: np.ndarray) -> onnx.ModelProto:
+    """``x`` float [N,K] times ``weight`` [K,M]."""
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "weight"], ["y"], name="linear")],
+        "perceptron",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", weight.shape[0]])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", weight.shape[1]])],
+        [numpy_helper.from_array(weight, "weight")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def has_vnni() -> bool:
+    flags = Path("/proc/cpuinfo")
+    return not flags.exists() or "vnni" in flags.read_text()
+
+
+def test_the_tower_over_int8_pixels_is_the_tower(exported, vit, held_out, run) -> None:
+    u8 = (held_out.view(np.uint8) ^ 0x80).astype(np.float64)
+    mean, std = np.array([122.77, 116.75, 104.09]), np.array([68.5, 66.63, 70.32])
+    picture = ((u8 - mean[:, None, None]) / std[:, None, None]).astype(np.float32)
+    np.testing.assert_allclose(run(vit, held_out), run(exported, picture), atol=1e-5)
+
+
+def test_int8_stays_close_to_float_on_frames_it_was_not_calibrated_on(
+    vit, int8, held_out, run, worst
+) -> None:
+    expected = run(vit, held_out)
+    assert worst(run(int8, held_out), expected) > 0.999
+    # The frames differ more than that, so the figure says something.
+    assert worst(np.roll(expected, 1, axis=0), expected) < 0.98
+
+
+def test_every_linear_layer_reads_int8_and_nothing_else_does(int8) -> None:
+    made = makers(int8)
+    for node in int8.graph.node:
+        dequantized = [
+            value in made and made[value].op_type == "DequantizeLinear" for value in node.input
+        ]
+        expected = [node.op_type in LINEAR] * min(2, len(dequantized))
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            assert dequantized == expected + [False] * (len(dequantized) - 2), node.name
+    # In each block q, k, v, out and two of the feed-forward, and two products of attention.
+    assert sum(node.op_type in LINEAR for node in int8.graph.node) == 1 + 3 * (6 + 2) + 1
+
+
+def test_the_graph_keeps_the_rules_of_tensorrt(int8) -> None:
+    assert qdq_violations(int8) == []
+
+
+def test_pixels_enter_as_they_are(int8) -> None:
+    readers = [node for node in int8.graph.node if "pixels" in node.input]
+    [entry] = [node for node in readers if node.op_type != "Shape"]  # that one asks for N
+    assert entry.op_type == "DequantizeLinear"
+    assert constants(int8)[entry.input[1]] == 1
+    assert constants(int8)[entry.input[2]] == 0
+    assert "Cast" not in {node.op_type for node in int8.graph.node}
+
+
+def test_weights_are_stored_as_seven_bits_and_biases_as_float(vit, int8) -> None:
+    stored = constants(int8)
+    dequantized = {
+        node.input[0]: node.attribute[0].i
+        for node in int8.graph.node
+        if node.op_type == "DequantizeLinear" and node.attribute
+    }
+    assert len(dequantized) == 1 + 3 * 6 + 1
+    for name, axis in dequantized.items():
+        weight = stored[name].astype(int)
+        others = tuple(dim for dim in range(weight.ndim) if dim != axis)
+        # Each output channel uses its own range; only the convolution over pixels has 8 bits.
+        assert (np.abs(weight).max(axis=others) == (127 if weight.ndim == 4 else 64)).all()
+    assert np.int32 not in {array.dtype.type for array in stored.values()}
+    assert int8.ByteSize() < 0.45 * vit.ByteSize()
+
+
+def test_the_numbers_are_those_of_onnxruntimes_own_quantizer(
+    exported, held_out, run, tmp_path
+) -> None:
+    """Float picture in, so that both start from the same graph."""
+    model = simplify(exported)
+    calibration = [{"picture": frame[None] / np.float32(64)} for frame in held_out[:8]]
+
+    class Reader(CalibrationDataReader):
+        left = iter(calibration)
+
+        def get_next(self):
+            return next(self.left, None)
+
+    prepared = onnx.ModelProto()
+    prepared.CopyFrom(model)
+    add_pre_process_metadata(prepared)
+    onnxruntime.quantization.quantize_static(
+        prepared,
+        tmp_path / "theirs.onnx",
+        Reader(),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=LINEAR,
+        per_channel=True,
+        reduce_range=True,
+        activation_type=QuantType.QInt8,
+        weight_type=QuantType.QInt8,
+        extra_options={
+            "ActivationSymmetric": True,
+            "WeightSymmetric": True,
+            "QuantizeBias": False,
+            "OpTypesToExcludeOutputQuantization": LINEAR,
+            "MatMulConstBOnly": True,  # it cannot give the second factor 7 bits
+        },
+    )
+    theirs = onnx.load(tmp_path / "theirs.onnx")
+    attention = [layer.node.name for layer in layers(model) if layer.weight is None]
+    ours = quantize_static(model, calibration, keep_float=attention)
+    count = [
+        sorted(node.op_type for node in each.graph.node if "Linear" in node.op_type)
+        for each in (ours, theirs)
+    ]
+    assert count[0] == count[1]
+    value = held_out[8:] / np.float32(64)
+    np.testing.assert_allclose(run(ours, value), run(theirs, value), atol=1e-6)
+    assert np.abs(run(ours, value) - run(model, value)).max() > 1e-4, "INT8 changes something"
+
+
+@pytest.fixture
+def loud() -> tuple[onnx.ModelProto, np.ndarray, np.ndarray]:
+    """A layer whose products are as large as they can be, its input and the true answer."""
+    rng = np.random.default_rng(2)
+    weight = np.where(rng.random((256, 16)) < 0.9, 1, -1).astype(np.float32)
+    value = rng.uniform(0.8, 1, (8, 256)).astype(np.float32)
+    return perceptron(weight), value, value @ weight
+
+
+@pytest.fixture
+def loud_error(loud, run, run_openvino):
+    """The largest relative error of each optimized runtime on the loud layer."""
+    model, value, expected = loud
+    quantized = quantize_static(model, [{"x": value}])
+    return {
+        "exact": np.abs(run(quantized, value) / expected - 1).max(),
+        "onnxruntime": np.abs(run(quantized, value, exact=False) / expected - 1).max(),
+        "openvino": np.abs(run_openvino(quantized, value) / expected - 1).max(),
+    }
+
+
+def test_seven_bits_are_right_on_every_cpu(loud_error) -> None:
+    assert max(loud_error.values()) < 0.01, loud_error
+
+
+@pytest.mark.skipif(has_vnni(), reason="this CPU multiplies bytes without saturation")
+def test_eight_bits_are_wrong_on_a_cpu_without_vnni(monkeypatch, request) -> None:
+    monkeypatch.setattr(qdq, "WEIGHT_LEVELS", 127)
+    error = request.getfixturevalue("loud_error")
+    assert error["exact"] < 0.01
+    assert max(error.values()) > 0.05, error
+
+
+def test_both_runtimes_agree_with_exact_arithmetic(
+    int8, held_out, run, run_openvino, worst
+) -> None:
+    expected = run(int8, held_out)
+    assert worst(run(int8, held_out, exact=False), expected) > 0.9999
+    assert worst(run_openvino(int8, held_out), expected) > 0.999
+
+
+def test_a_layer_that_is_kept_is_untouched(vit, samples) -> None:
+    names = [layer.node.name for layer in layers(vit)]
+    conv = next(name for name in names if "Conv" in name)
+    kept = quantize_static(vit, samples, keep_float=[conv, names[-1]])
+    nodes = {node.name: node for node in kept.graph.node}
+    for name in (conv, names[-1]):
+        [before] = [node for node in vit.graph.node if node.name == name]
+        assert nodes[name] == before
+    assert "Cast" in {node.op_type for node in kept.graph.node}, "the pixels of the convolution"
+    assert len(layers(vit)) - len(layers(kept)) == 0
+    with pytest.raises(ModelError, match=r"names of layers to keep in float, found \['nonsense'\]"):
+        insert_qdq(vit, {}, ["nonsense"])
+
+
+def test_all_layers_kept_is_the_float_graph(vit, samples, held_out, run) -> None:
+    kept = quantize_static(vit, samples, [layer.node.name for layer in layers(vit)])
+    np.testing.assert_array_equal(run(kept, held_out), run(vit, held_out))
+
+
+def test_the_same_samples_give_the_same_file(vit, int8, samples) -> None:
+    assert quantize_static(vit, samples).SerializeToString() == int8.SerializeToString()
+
+
+def test_a_dead_channel_and_a_dead_input_have_a_scale_that_float16_can_hold() -> None:
+    weight = np.ones((4, 3), np.float32)
+    weight[:, 1] = 0
+    quantized = quantize_static(perceptron(weight), [{"x": np.zeros((1, 4), np.float32)}])
+    scales = [array for name, array in constants(quantized).items() if name.endswith(".scale")]
+    assert len(scales) == 2
+    assert all((scale.astype(np.float16) > 0).all() for scale in scales)
+
+
+class Lazy(Sequence):
+    """Samples that are made when asked for, and how many of them were alive at once."""
+
+    def __init__(self, frames) -> None:
+        self.frames, self.alive, self.most = frames, 0, 0
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index):
+        class Frame(np.ndarray):
+            pass
+
+        value = self.frames[index][None].copy().view(Frame)
+        self.alive += 1
+        self.most = max(self.most, self.alive)
+        weakref.finalize(value, self._gone)
+        return {"pixels": value}
+
+    def _gone(self) -> None:
+        self.alive -= 1
+
+
+def test_one_sample_is_in_memory_at_a_time(vit, frames) -> None:
+    lazy = Lazy(frames)
+    assert measure_ranges(vit, lazy) == measure_ranges(vit, [{"pixels": f[None]} for f in frames])
+    assert lazy.most <= 2
+
+
+def test_samples_that_say_nothing_are_refused() -> None:
+    model = perceptron(np.ones((4, 3), np.float32))
+    with pytest.raises(ModelError, match="expected calibration samples, found none"):
+        quantize_static(model, [])
+    with pytest.raises(ModelError, match="finite values .* found NaN or infinity in x"):
+        quantize_static(model, [{"x": np.full((1, 4), np.nan, np.float32)}])
