@@ -4,6 +4,7 @@ Each step is a module of its own; this one only connects them, and says which st
 takes long is kept (``export.cache``), so that a build that was broken off goes on where it was.
 """
 
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from edge.errors import EdgeError
 from edge.golden import Golden
 from edge.manifest import ModelFacts, Role
 from edge.text import Tokenizer
-from export import boxes, reshape, to_onnx
+from export import boxes, reshape, shapes, to_onnx
 from export.agreement import Prompts
 from export.cache import StepCache, cached, code_version, default_cache, step_key
 from export.card import Card, these_conditions
@@ -43,7 +44,8 @@ from export.reference import (
     examine,
     sentence_vectors,
 )
-from export.variants import Made, Questions, Target, make_variants
+from export.targets import Target
+from export.variants import Made, Questions, make_variants
 from export.verify import Matched
 
 # A detector's frames are large, and its float original takes seconds for each.
@@ -146,7 +148,10 @@ def _graph(
     facts = assembly.facts
     key = step_key(
         "export",
-        code_version((to_onnx, reshape), ("torch", "onnx", "onnxruntime")),
+        code_version(
+            (to_onnx, reshape, shapes, sys.modules[type(part.module).__module__]),
+            ("torch", "transformers", "onnx", "onnxruntime"),
+        ),
         {"weights": checkpoint.origin.sha256},
         {"part": part.role, "facts": facts.model_dump(mode="json"), "opset": assembly.opset},
     )

@@ -14,12 +14,12 @@ from rich.table import Table
 from edge.errors import ConfigError
 from export.catalog import CATALOG
 from export.commands_signing import signer_of
+from export.targets import TARGETS, Target
 
 if TYPE_CHECKING:
     from export.build import Built, Request
 
 app = typer.Typer()
-_TARGETS = ("onnx", "openvino", "tensorrt")
 _SIZE = re.compile(r"(\d+)x(\d+)")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -43,7 +43,7 @@ def list_(*, as_json: Json = False) -> None:
 
 
 @app.command()
-def build(
+def build(  # noqa: PLR0913, PLR0917 its options
     source: Annotated[
         str, typer.Argument(help="A name of `edge-export list`, OWNER/NAME, or a directory.")
     ],
@@ -79,8 +79,15 @@ def build(
     A variant that loses too much against the float original is left out and named. A build that
     was broken off goes on where it was.
     """
-    from export.build import Request, build  # noqa: PLC0415 torch takes seconds
-
+    try:
+        from export.build import Request, build  # noqa: PLC0415 torch takes seconds
+    except ModuleNotFoundError as exc:
+        if exc.name != "torch":
+            raise  # a slip of ours
+        raise ConfigError(
+            "expected the package torch, found none; install what takes checkpoints apart with: "
+            "pip install 'camera-edge-runtime[models]'"
+        ) from exc
     request = Request(
         source=source,
         out=out,
@@ -105,11 +112,12 @@ def build(
     _report(request, built, as_json=as_json)
 
 
-def _targets(text: str) -> tuple[str, ...]:
-    found = tuple(part.strip() for part in text.split(","))
-    if strange := [target for target in found if target not in _TARGETS]:
+def _targets(text: str) -> tuple[Target, ...]:
+    asked = [part.strip() for part in text.split(",")]
+    found = tuple(target for target in TARGETS if target in asked)
+    if strange := [target for target in asked if target not in TARGETS]:
         raise ConfigError(
-            f"--targets: expected some of {', '.join(_TARGETS)}, found {', '.join(strange)}"
+            f"--targets: expected some of {', '.join(TARGETS)}, found {', '.join(strange)}"
         )
     return found
 

@@ -18,7 +18,12 @@ _FPS = 10.0
 
 
 def default_frames(
-    spec: ImageSpec, cache: Path, count: int = 128, *, offline: bool = False, progress: Progress | None = None
+    spec: ImageSpec,
+    cache: Path,
+    count: int = 128,
+    *,
+    offline: bool = False,
+    progress: Progress | None = None,
 ) -> Footage:
     """Return the default calibration frames for a graph of this size.
 

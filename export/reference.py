@@ -92,7 +92,9 @@ def sentence_vectors(answers: Arrays) -> NDArray[np.float32]:
     return np.asarray(vectors * answers["length"].reshape(-1, 1), np.float32)
 
 
-def detector_rows(text: Exam, captions: Arrays, frames: NDArray[np.int8]) -> dict[str, NDArray[Any]]:
+def detector_rows(
+    text: Exam, captions: Arrays, frames: NDArray[np.int8]
+) -> dict[str, NDArray[Any]]:
     """Frames with captions in turn, as a detector takes them, [N, ...] each."""
     turn = np.arange(len(frames)) % len(captions["input_ids"])
     return {
@@ -105,7 +107,9 @@ def detector_rows(text: Exam, captions: Arrays, frames: NDArray[np.int8]) -> dic
 def captions_of(tokenizer: Tokenizer, facts: ModelFacts) -> tuple[Arrays, list[list[slice]]]:
     """The captions that are asked, [captions, ...] each, and the tokens of their phrases."""
     written = [
-        write_caption(SENTENCES[start :: len(SENTENCES) // _PHRASES][:_PHRASES], tokenizer, facts.text)
+        write_caption(
+            SENTENCES[start :: len(SENTENCES) // _PHRASES][:_PHRASES], tokenizer, facts.text
+        )
         for start in range(_CAPTIONS)
     ]
     names = ("input_ids", "token_mask", "position_ids", "block_mask")
@@ -127,7 +131,9 @@ def _exam(part: Part, spec: ImageSpec, rows: Arrays, shared: Arrays | None = Non
     shared = shared or {}
     count = len(next(iter(rows.values())))
     calls = [
-        _ask(part, spec, {name: array[row : row + 1] for name, array in rows.items()} | dict(shared))
+        _ask(
+            part, spec, {name: array[row : row + 1] for name, array in rows.items()} | dict(shared)
+        )
         for row in range(count)
     ]
     answers = {name: np.concatenate([call[name] for call in calls]) for name in part.outputs}

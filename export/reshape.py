@@ -112,9 +112,7 @@ def _picture(graph: onnx.GraphProto, name: str, channels: int) -> onnx.ValueInfo
     return found[name]
 
 
-def _way_to_conv(
-    graph: onnx.GraphProto, name: str
-) -> tuple[list[onnx.NodeProto], onnx.NodeProto]:
+def _way_to_conv(graph: onnx.GraphProto, name: str) -> tuple[list[onnx.NodeProto], onnx.NodeProto]:
     """Return the nodes that move the picture, in order, and the convolution that reads it."""
     path: list[onnx.NodeProto] = []
     value = name
@@ -222,9 +220,7 @@ def _convolve(
 
 def _add_initializer(graph: onnx.GraphProto, name: str, value: NDArray[np.float64]) -> None:
     # Under a name of its own: exporters let equal constants share one tensor.
-    graph.initializer.append(
-        numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name)
-    )
+    graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name))
 
 
 def _add_after(graph: onnx.GraphProto, conv: onnx.NodeProto, constant: str) -> None:

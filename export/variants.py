@@ -6,7 +6,7 @@ kept with its verdict: the card names it, the bundle does not hold it.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -26,11 +26,9 @@ from export.quantize.fallback import quantize_to_gate
 from export.quantize.half import to_fp16
 from export.reference import Exam
 from export.reshape import fix_axes, to_bytes
+from export.targets import Target
 from export.tensorrt_plan import plan
 from export.verify import Matched, Measured, ask, compare
-
-Target = Literal["onnx", "openvino", "tensorrt"]
-TARGETS: Final[tuple[Target, ...]] = get_args(Target)
 
 # What a device may see on the golden rows: the gate of the build, less what another runtime's
 # rounding, or another processor's, takes.

@@ -1,0 +1,251 @@
+"""A checkpoint of every family through all steps and targets, and into the device's own reader."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.progress import Progress
+
+from edge.bundle import open_bundle
+from edge.config.models import EngineConfig, PromptConfig
+from edge.errors import ConfigError, EdgeError, ModelError
+from edge.frame import Arrival, Sample
+from edge.models import open_models
+from export import build as module
+from export import commands
+from export.build import Built, Request, build
+from export.cache import StepCache
+from export.families import testing
+from export.families.grounding_dino_testing import tiny_grounding_dino
+from export.families.testing_xclip import tiny_xclip
+from export.targets import TARGETS
+
+SAVE = {
+    "clip": testing.tiny_clip,
+    "siglip2": testing.tiny_siglip2,
+    "chinese_clip": testing.tiny_chinese_clip,
+    "open_clip": testing.tiny_open_clip,
+    "vision_text_dual_encoder": testing.tiny_dual_encoder,
+    "xclip_ms": tiny_xclip,
+    "grounding_dino": tiny_grounding_dino,
+}
+SIZE = {"grounding_dino": (64, 96)}
+MAIN = {"xclip_ms": "video", "grounding_dino": "detector"}
+PICTURES = 80
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """Pictures that differ: blocks of colours, each another grid."""
+    folder = tmp_path_factory.mktemp("pictures")
+    generator = np.random.default_rng(7)
+    for index in range(PICTURES):
+        blocks = generator.integers(0, 256, (2 + index % 5, 3 + index % 7, 3), np.uint8)
+        Image.fromarray(blocks).resize((96, 64), Image.Resampling.NEAREST).save(
+            folder / f"{index:03}.png"
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def steps(tmp_path_factory) -> StepCache:
+    return StepCache(tmp_path_factory.mktemp("steps"))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """Checkpoints by family, saved once."""
+    root = tmp_path_factory.mktemp("checkpoints")
+    saved: dict[str, Path] = {}
+
+    def save(family: str) -> Path:
+        if family not in saved:
+            saved[family] = SAVE[family](root / family)
+        return saved[family]
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory, checkpoint, pictures, steps):
+    """Bundles by family, built for all targets."""
+    root = tmp_path_factory.mktemp("bundles")
+    done: dict[str, Built] = {}
+
+    def make(family: str) -> Built:
+        if family not in done:
+            request = Request(
+                source=str(checkpoint(family)),
+                out=root / family,
+                targets=TARGETS,
+                calibration=pictures,
+                frames=PICTURES,
+                size=SIZE.get(family),
+            )
+            with Progress(disable=True) as progress:
+                done[family] = build(request, progress, steps)
+        return done[family]
+
+    return make
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", SAVE)
+def test_every_variant_of_every_family_is_packed_or_named(built, family) -> None:
+    result = built(family)
+    manifest = result.bundle.manifest
+    main = MAIN.get(family, "image")
+    graphs = {file.file for file in manifest.files if file.is_graph}
+    made = {f"{main}.{precision}.onnx" for precision in ("fp32", "fp16", "int8")}
+    assert made <= graphs | set(result.left_out)
+    assert {f"{main}.fp32.onnx", f"{main}.fp32.xml", "text.fp32.onnx"} <= graphs
+    assert graphs.isdisjoint(result.left_out)
+    rows = json.loads(result.bundle.read("accuracy"))["variants"]
+    assert rows.keys() == graphs
+    assert rows[f"{main}.fp32.onnx"]["min_cosine"] > 0.9999
+    result.bundle.verify()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["clip", "chinese_clip"])
+def test_int8_passes_and_tensorrt_runs_all_of_it_in_int8(built, family) -> None:
+    result = built(family)
+    assert result.bundle.entry("image", "int8").min_cosine == 0.95
+    (note,) = [note for note in result.notes if note.startswith("image.int8")]
+    pytest.importorskip("tensorrt_rtx")
+    assert "TensorRT for RTX runs 14 of 14 layers with weights in INT8, 2 fused attention" in note
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", SAVE)
+def test_the_device_opens_it_compiles_prompts_and_scores(built, family) -> None:
+    bundle = built(family).bundle
+    prompts = {
+        "car": PromptConfig(text=("a car",), negatives=("a dog",)),
+        "dog": PromptConfig(text=("a dog",)),
+    }
+    image = bundle.manifest.image
+    generator = np.random.default_rng(3)
+    with open_models(bundle, EngineConfig(kind="onnxruntime", precision="fp32")) as models:
+        with models.open_compiler() as compile_prompts:
+            bank = compile_prompts(prompts)
+        answers = [
+            models.scorer.score(
+                bank,
+                [
+                    Sample(
+                        "yard",
+                        index,
+                        Arrival(wall=1e9 + index, monotonic=float(index), pts_s=float(index)),
+                        generator.integers(-128, 128, (3, image.height, image.width), np.int8),
+                    )
+                ],
+            )[0]
+            for index in range(bundle.manifest.frames)
+        ]
+    assert answers[:-1] == [None] * (bundle.manifest.frames - 1)
+    last = answers[-1]
+    assert last is not None
+    assert last.cosines.shape == (len(bank.sentences),)
+    assert (last.embedding is None) == (bundle.manifest.frame_class == "P")
+    same = [i for i, sentence in enumerate(bank.sentences) if sentence == "a dog"]
+    assert len({round(float(last.cosines[i]), 5) for i in same}) == 1
+    assert len(set(last.cosines.round(5))) > 1
+
+
+@pytest.mark.slow
+def test_a_second_build_goes_on_from_what_is_kept_and_gives_the_same_bytes(
+    built, checkpoint, pictures, steps, tmp_path, monkeypatch
+) -> None:
+    first = built("clip").bundle
+
+    def slip(*_: object) -> None:
+        raise AssertionError("exported again")
+
+    monkeypatch.setattr(module.to_onnx, "to_onnx", slip)
+    request = Request(
+        source=str(checkpoint("clip")),
+        out=tmp_path / "again",
+        targets=TARGETS,
+        calibration=pictures,
+        frames=PICTURES,
+    )
+    with Progress(disable=True) as progress:
+        again = build(request, progress, steps).bundle
+    assert again.manifest.model_dump() == first.manifest.model_dump()
+
+
+def attempt(request: Request, steps: StepCache) -> Built:
+    with Progress(disable=True) as progress:
+        return build(request, progress, steps)
+
+
+def test_a_failure_names_its_step_and_leaves_nothing(checkpoint, steps, tmp_path) -> None:
+    (tmp_path / "none").mkdir()
+    request = Request(str(checkpoint("clip")), tmp_path / "out", calibration=tmp_path / "none")
+    with pytest.raises(ModelError, match=r"step 'read calibration frames': .*an empty folder"):
+        attempt(request, steps)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["none"]
+
+
+def test_one_picture_is_no_calibration_set(checkpoint, pictures, steps, tmp_path) -> None:
+    request = Request(str(checkpoint("clip")), tmp_path / "out", calibration=pictures / "000.png")
+    with pytest.raises(ModelError, match="at least 32 different frames for calibration, found 1"):
+        attempt(request, steps)
+
+
+def test_only_a_detector_takes_a_size(checkpoint, steps, tmp_path) -> None:
+    request = Request(str(checkpoint("clip")), tmp_path / "out", size=(64, 64))
+    with pytest.raises(ConfigError, match="expected a size for a detector"):
+        attempt(request, steps)
+
+
+def test_a_bare_xclip_is_refused_with_both_meanings(steps, tmp_path) -> None:
+    with pytest.raises(ConfigError, match="Ma et al") as caught:
+        attempt(Request("xclip", tmp_path / "out"), steps)
+    assert "xclip-ms-" in str(caught.value)
+
+
+def run(*arguments: object) -> None:
+    """The command as ``edge-export`` runs it, in this process: torch takes seconds to import."""
+    commands.app([str(argument) for argument in arguments], standalone_mode=False)
+
+
+def test_list_names_every_checkpoint_with_its_licence(capsys) -> None:
+    run("list", "--json")
+    rows = json.loads(capsys.readouterr().out)
+    assert {"clip-vit-b-32", "grounding-dino-tiny"} <= {row["name"] for row in rows}
+    assert all(row["licence"] for row in rows)
+
+
+@pytest.mark.slow
+def test_the_command_builds_and_signs(checkpoint, pictures, tmp_path, capsys) -> None:
+    key = tmp_path / "site.key"
+    run("keygen", key)
+    capsys.readouterr()
+    out = tmp_path / "bundle"
+    run(
+        "build", checkpoint("clip"), "--out", out, "--calibration", pictures,
+        "--frames", PICTURES, "--key", key, "--json",
+    )  # fmt: skip
+    told = json.loads(capsys.readouterr().out)
+    assert told["path"] == str(out)
+    assert "image.int8.onnx" in told["graphs"]
+    assert "image.fp16.onnx" not in told["graphs"]  # nobody asked for TensorRT
+    assert open_bundle(out).signed is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--targets", "onnx,coreml"), "expected some of onnx, openvino, tensorrt, found coreml"),
+        (("--size", "big"), "expected height x width such as 480x640, found 'big'"),
+        (("--key", "nowhere.key"), "expected the file of a private key"),
+    ],
+)
+def test_a_wrong_option_is_told_before_the_work(tmp_path, arguments, message) -> None:
+    with pytest.raises(EdgeError, match=message):
+        run("build", "clip-vit-b-32", "--out", tmp_path / "out", *arguments)
+    assert not (tmp_path / "out").exists()
