@@ -223,14 +223,13 @@ def _meet(head: onnx.ModelProto, text: NDArray[np.float32], clips: Arrays) -> ND
     return np.asarray(session.run(["cosine"], inputs)[0], np.float32)
 
 
-def _matched(facts: ModelFacts, spans: Sequence[Sequence[slice]]) -> Matched:
-    """Compare two detectors' answers to one picture as sets of boxes, by the longest caption."""
-    longest = max(spans, key=lambda caption: caption[-1].stop)
+def _matched(facts: ModelFacts, spans: Sequence[slice]) -> Matched:
+    """Compare two detectors' answers to one picture as sets of boxes."""
     size = (facts.image.height, facts.image.width)
 
     def matched(found: Arrays, references: Arrays) -> tuple[int, int]:
         ours, theirs = (
-            find_boxes(one["logits"], one["boxes"], longest, _SURE, facts.image, size)
+            find_boxes(one["logits"], one["boxes"], spans, _SURE, facts.image, size)
             for one in (found, references)
         )
         return boxes.matched(theirs, ours)

@@ -95,17 +95,20 @@ def sentence_vectors(answers: Arrays) -> NDArray[np.float32]:
 def detector_rows(
     text: Exam, captions: Arrays, frames: NDArray[np.int8]
 ) -> dict[str, NDArray[Any]]:
-    """Frames with captions in turn, as a detector takes them, [N, ...] each."""
-    turn = np.arange(len(frames)) % len(captions["input_ids"])
+    """Frames with the first caption, as a detector takes them, [N, ...] each."""
+
+    def repeated(array: NDArray[Any]) -> NDArray[Any]:
+        return np.repeat(array[:1], len(frames), axis=0)
+
     return {
         "pixels": frames,
-        "features": text.answers["features"][turn],
-        **{name: captions[name][turn] for name in ("token_mask", "position_ids", "block_mask")},
+        "features": repeated(text.answers["features"]),
+        **{name: repeated(captions[name]) for name in ("token_mask", "position_ids", "block_mask")},
     }
 
 
-def captions_of(tokenizer: Tokenizer, facts: ModelFacts) -> tuple[Arrays, list[list[slice]]]:
-    """The captions that are asked, [captions, ...] each, and the tokens of their phrases."""
+def captions_of(tokenizer: Tokenizer, facts: ModelFacts) -> tuple[Arrays, tuple[slice, ...]]:
+    """The captions that are asked, [captions, ...] each, and the first one's phrases as tokens."""
     written = [
         write_caption(
             SENTENCES[start :: len(SENTENCES) // _PHRASES][:_PHRASES], tokenizer, facts.text
@@ -114,7 +117,7 @@ def captions_of(tokenizer: Tokenizer, facts: ModelFacts) -> tuple[Arrays, list[l
     ]
     names = ("input_ids", "token_mask", "position_ids", "block_mask")
     arrays = {name: np.concatenate([getattr(one, name) for one in written]) for name in names}
-    return arrays, [list(caption.spans) for caption in written]
+    return arrays, written[0].spans
 
 
 def _detection(
