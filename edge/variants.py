@@ -54,12 +54,15 @@ def variants(bundle: Bundle, config: EngineConfig) -> list[Variant]:
     role = bundle.manifest.graphs[0]
     if config.kind == "null":
         return [Variant("null", "onnx", bundle.precisions(role)[-1])]
+    # CPUs compute float16 in float32, with casts around each operator: never the fastest.
+    pointless = {"fp16"} if config.device == "CPU" and config.precision == "auto" else set()
     found = [
         Variant(kind, format_, precision)
         for kind in _kinds(config)
         for format_ in _FORMATS.get(kind, ("onnx",))
         for precision in bundle.precisions(role, format_)
-        if config.precision in {"auto", precision}
+        if config.precision == precision
+        or (config.precision == "auto" and precision not in pointless)
     ]
     if not found:
         raise ModelError(

@@ -30,10 +30,13 @@ class EngineSettings:
         device: The runtime's own device word (``"CPU"``, ``"GPU"``). An engine that cannot get it
             raises ``EngineUnavailable``.
         threads: Inference threads; 0 leaves the choice to the runtime.
+        fuse: Whether the runtime may replace operators by its own; without, ONNX Runtime computes
+            the graph as it is written.
     """
 
     device: str = "CPU"
     threads: int = 1
+    fuse: bool = True
 
 
 class Engine(Protocol):

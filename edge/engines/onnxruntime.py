@@ -113,6 +113,8 @@ def _options(settings: EngineSettings) -> Any:
     options.intra_op_num_threads = settings.threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    if not settings.fuse:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     # Otherwise the bytes decide; only the ONNX format was checked for references to other files.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     return options

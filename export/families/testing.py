@@ -17,7 +17,7 @@ from export.weights import OPEN_CLIP
 
 SIDE = 32
 DIM = 24
-CONTEXT = 48
+CONTEXT = 64
 
 _MERGES = 1000
 # 256 bytes, the same at the end of a word, the merges, the two special tokens.
