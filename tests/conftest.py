@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from exported import Exports
 from hypothesis import settings
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -220,3 +221,9 @@ def tensorrt_double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator
     for name in list(sys.modules):
         if name.partition(".")[0] in {"tensorrt", "pycuda"} or name == "edge.engines.tensorrt":
             del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Exports:
+    """Tiny models of every family, built the first time they are asked for."""
+    return Exports(tmp_path_factory.mktemp("exports"))

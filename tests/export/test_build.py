@@ -1,11 +1,10 @@
 """A checkpoint of every family through all steps and targets, and into the device's own reader."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from exported import EXPORTED, PICTURES, Exports
 from rich.progress import Progress
 
 from edge.bundle import open_bundle
@@ -16,85 +15,15 @@ from edge.models import open_models
 from export import build as module
 from export import commands
 from export.build import Built, Request, build
-from export.cache import StepCache
-from export.families import testing
-from export.families.grounding_dino_testing import tiny_grounding_dino
-from export.families.testing_xclip import tiny_xclip
 from export.targets import TARGETS
 
-SAVE = {
-    "clip": testing.tiny_clip,
-    "siglip2": testing.tiny_siglip2,
-    "chinese_clip": testing.tiny_chinese_clip,
-    "open_clip": testing.tiny_open_clip,
-    "vision_text_dual_encoder": testing.tiny_dual_encoder,
-    "xclip_ms": tiny_xclip,
-    "grounding_dino": tiny_grounding_dino,
-}
-SIZE = {"grounding_dino": (64, 96)}
 MAIN = {"xclip_ms": "video", "grounding_dino": "detector"}
-PICTURES = 80
-
-
-@pytest.fixture(scope="session")
-def pictures(tmp_path_factory) -> Path:
-    """Pictures that differ: blocks of colours, each another grid."""
-    folder = tmp_path_factory.mktemp("pictures")
-    generator = np.random.default_rng(7)
-    for index in range(PICTURES):
-        blocks = generator.integers(0, 256, (2 + index % 5, 3 + index % 7, 3), np.uint8)
-        Image.fromarray(blocks).resize((96, 64), Image.Resampling.NEAREST).save(
-            folder / f"{index:03}.png"
-        )
-    return folder
-
-
-@pytest.fixture(scope="session")
-def steps(tmp_path_factory) -> StepCache:
-    return StepCache(tmp_path_factory.mktemp("steps"))
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory):
-    """Checkpoints by family, saved once."""
-    root = tmp_path_factory.mktemp("checkpoints")
-    saved: dict[str, Path] = {}
-
-    def save(family: str) -> Path:
-        if family not in saved:
-            saved[family] = SAVE[family](root / family)
-        return saved[family]
-
-    return save
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory, checkpoint, pictures, steps):
-    """Bundles by family, built for all targets."""
-    root = tmp_path_factory.mktemp("bundles")
-    done: dict[str, Built] = {}
-
-    def make(family: str) -> Built:
-        if family not in done:
-            request = Request(
-                source=str(checkpoint(family)),
-                out=root / family,
-                targets=TARGETS,
-                calibration=pictures,
-                frames=32 if family == "grounding_dino" else PICTURES,
-                size=SIZE.get(family),
-            )
-            with Progress(disable=True) as progress:
-                done[family] = build(request, progress, steps)
-        return done[family]
-
-    return make
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", SAVE)
-def test_every_variant_of_every_family_is_packed_or_named(built, family) -> None:
-    result = built(family)
+@pytest.mark.parametrize("family", EXPORTED)
+def test_every_variant_of_every_family_is_packed_or_named(exports, family) -> None:
+    result = exports.build(family)
     manifest = result.bundle.manifest
     main = MAIN.get(family, "image")
     graphs = {file.file for file in manifest.files if file.is_graph}
@@ -109,9 +38,8 @@ def test_every_variant_of_every_family_is_packed_or_named(built, family) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["clip", "chinese_clip"])
-def test_int8_passes_and_tensorrt_runs_all_of_it_in_int8(built, family) -> None:
-    result = built(family)
+def test_int8_passes_and_tensorrt_runs_all_of_it_in_int8(exports) -> None:
+    result = exports.build("clip")
     assert result.bundle.entry("image", "int8").min_cosine == 0.95
     (note,) = [note for note in result.notes if note.startswith("image.int8")]
     pytest.importorskip("tensorrt_rtx")
@@ -119,12 +47,12 @@ def test_int8_passes_and_tensorrt_runs_all_of_it_in_int8(built, family) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", SAVE)
-def test_the_device_opens_it_compiles_prompts_and_scores(built, family) -> None:
-    bundle = built(family).bundle
+@pytest.mark.parametrize("family", EXPORTED)
+def test_the_device_opens_it_compiles_prompts_and_scores(exports, family) -> None:
+    bundle = exports.build(family).bundle
     prompts = {
         "car": PromptConfig(text=("a car",), negatives=("a dog",)),
-        "dog": PromptConfig(text=("a dog",)),
+        "dog": PromptConfig(text=("a dog",), negatives=("a bus",)),
     }
     image = bundle.manifest.image
     generator = np.random.default_rng(3)
@@ -157,23 +85,23 @@ def test_the_device_opens_it_compiles_prompts_and_scores(built, family) -> None:
 
 @pytest.mark.slow
 def test_a_second_build_goes_on_from_what_is_kept_and_gives_the_same_graphs(
-    built, checkpoint, pictures, steps, tmp_path, monkeypatch
+    exports, tmp_path, monkeypatch
 ) -> None:
-    first = built("clip").bundle
+    first = exports.build("clip").bundle
 
     def slip(*_: object) -> None:
         raise AssertionError("exported again")
 
     monkeypatch.setattr(module.to_onnx, "to_onnx", slip)
     request = Request(
-        source=str(checkpoint("clip")),
+        source=str(exports.checkpoint("clip")),
         out=tmp_path / "again",
         targets=TARGETS,
-        calibration=pictures,
+        calibration=exports.pictures(),
         frames=PICTURES,
     )
     with Progress(disable=True) as progress:
-        again = build(request, progress, steps).bundle
+        again = build(request, progress, exports.steps()).bundle
     # OpenVINO numbers the layers of its XML anew each time.
     hashes = [
         {f.file: f.sha256 for f in one.manifest.files if not f.file.endswith(".xml")}
@@ -182,34 +110,40 @@ def test_a_second_build_goes_on_from_what_is_kept_and_gives_the_same_graphs(
     assert hashes[0] == hashes[1]
 
 
-def attempt(request: Request, steps: StepCache) -> Built:
+def attempt(request: Request, exports: Exports) -> Built:
     with Progress(disable=True) as progress:
-        return build(request, progress, steps)
+        return build(request, progress, exports.steps())
 
 
-def test_a_failure_names_its_step_and_leaves_nothing(checkpoint, steps, tmp_path) -> None:
+def test_a_failure_names_its_step_and_leaves_nothing(exports, tmp_path) -> None:
     (tmp_path / "none").mkdir()
-    request = Request(str(checkpoint("clip")), tmp_path / "out", calibration=tmp_path / "none")
+    request = Request(
+        str(exports.checkpoint("clip")), tmp_path / "out", calibration=tmp_path / "none"
+    )
     with pytest.raises(ModelError, match=r"step 'read calibration frames': .*an empty folder"):
-        attempt(request, steps)
+        attempt(request, exports)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["none"]
 
 
-def test_one_picture_is_no_calibration_set(checkpoint, pictures, steps, tmp_path) -> None:
-    request = Request(str(checkpoint("clip")), tmp_path / "out", calibration=pictures / "000.png")
+def test_one_picture_is_no_calibration_set(exports, tmp_path) -> None:
+    request = Request(
+        str(exports.checkpoint("clip")),
+        tmp_path / "out",
+        calibration=exports.pictures() / "000.png",
+    )
     with pytest.raises(ModelError, match="at least 32 different frames for calibration, found 1"):
-        attempt(request, steps)
+        attempt(request, exports)
 
 
-def test_only_a_detector_takes_a_size(checkpoint, steps, tmp_path) -> None:
-    request = Request(str(checkpoint("clip")), tmp_path / "out", size=(64, 64))
+def test_only_a_detector_takes_a_size(exports, tmp_path) -> None:
+    request = Request(str(exports.checkpoint("clip")), tmp_path / "out", size=(64, 64))
     with pytest.raises(ConfigError, match="expected a size for a detector"):
-        attempt(request, steps)
+        attempt(request, exports)
 
 
-def test_a_bare_xclip_is_refused_with_both_meanings(steps, tmp_path) -> None:
+def test_a_bare_xclip_is_refused_with_both_meanings(exports, tmp_path) -> None:
     with pytest.raises(ConfigError, match="Ma et al") as caught:
-        attempt(Request("xclip", tmp_path / "out"), steps)
+        attempt(Request("xclip", tmp_path / "out"), exports)
     assert "xclip-ms-" in str(caught.value)
 
 
@@ -226,13 +160,13 @@ def test_list_names_every_checkpoint_with_its_licence(capsys) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_builds_and_signs(checkpoint, pictures, tmp_path, capsys) -> None:
+def test_the_command_builds_and_signs(exports, tmp_path, capsys) -> None:
     key = tmp_path / "site.key"
     run("keygen", key)
     capsys.readouterr()
     out = tmp_path / "bundle"
     run(
-        "build", checkpoint("clip"), "--out", out, "--calibration", pictures,
+        "build", exports.checkpoint("clip"), "--out", out, "--calibration", exports.pictures(),
         "--frames", PICTURES, "--key", key, "--json",
     )  # fmt: skip
     told = json.loads(capsys.readouterr().out)

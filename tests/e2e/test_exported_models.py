@@ -1,0 +1,49 @@
+"""A model of every family, exported, in the daemon: from a camera's video to an event over MQTT."""
+
+import json
+
+import pytest
+from exported import EXPORTED
+
+from edge.testing import TestCamera
+from edge.testing.synthetic import write_clip
+
+# Every sample alerts: what these models see means nothing, that it arrives does.
+PROMPTS = {
+    "any": {"text": "a car", "negatives": "a dog", "threshold": -2, "on": {"for": 1, "of": 1}}
+}
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clips") / "moving.mp4"
+    return write_clip(path, width=320, height=240, fps=10, seconds=6, gop=10)
+
+
+@pytest.mark.slow
+@pytest.mark.broker
+@pytest.mark.parametrize("family", EXPORTED)
+def test_an_exported_model_in_the_daemon_gives_an_event(
+    family, exports, clip, run_daemon, broker, listen, eventually, alerts_of
+):
+    built = exports.build(family)
+    listener = listen(broker.port)
+    with TestCamera({"yard": clip}) as camera:
+        daemon = run_daemon(
+            bundle=str(built.bundle.path),
+            mqtt={"host": "127.0.0.1", "port": broker.port, "keepalive": 5},
+            prompts=PROMPTS,
+            cameras={"yard": {"url": camera.url("yard"), "sample": {"fps": 10}}},
+            embeddings={"publish": "all", "every": "0s"},
+        )
+        eventually(lambda: alerts_of(listener, "start"), "an alert", 40)
+        states = lambda: [json.loads(payload) for payload in listener.payloads("/yard/state")]  # noqa: E731
+        eventually(lambda: any(state["scores"] for state in states()), "scores in the state")
+        assert daemon.terminate() == 0, daemon.log()
+    alert = alerts_of(listener, "start")[0]
+    assert alert["prompt"] == {"id": "any", "text": "a car"}
+    assert alert["model"]["hash"] == built.bundle.hash
+    assert alert["model"]["id"] == built.bundle.manifest.model.id
+    embeddings = listener.payloads("/embedding")
+    assert bool(embeddings) == (family != "grounding_dino"), "a detector has none to publish"
+    assert "Traceback" not in daemon.log()
