@@ -239,7 +239,7 @@ def _against(
 
 
 def _rivals(name: str, negative: slice, background: slice | NDArray[np.intp]) -> NDArray[np.intp]:
-    against = np.r_[negative, background].astype(np.intp)
+    against: NDArray[np.intp] = np.r_[negative, background].astype(np.intp)
     if not len(against):
         raise ConfigError(
             f"prompt {name!r} has nothing to be compared against: expected negatives, or a "

@@ -44,7 +44,7 @@ from export.reference import (
     examine,
     sentence_vectors,
 )
-from export.targets import Target
+from export.targets import TARGETS, Target
 from export.variants import Made, Questions, make_variants
 from export.verify import Matched
 
@@ -73,7 +73,7 @@ class Request:
 
     source: str
     out: Path
-    targets: Collection[Target] = ("onnx",)
+    targets: Collection[Target] = TARGETS[:1]
     revision: str | None = None
     random_weights: int | None = None
     calibration: Path | None = None

@@ -62,7 +62,8 @@ def sign(
     with _err.status(f"verifying {bundle}"):
         signed = signer(bundle)
     if as_json:
-        facts = {"path": str(signed.path), "hash": signed.hash, "signed": signed.signed.key_id}
+        by = signed.signed.key_id if signed.signed else None
+        facts = {"path": str(signed.path), "hash": signed.hash, "signed": by}
         typer.echo(json.dumps(facts))
         return
     typer.echo(f"{signed.path}: {told(signed.signed)}, hash {signed.hash[:12]}")
