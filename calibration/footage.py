@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +55,7 @@ def files_of(path: Path) -> list[Path]:
     files = sorted(
         file
         for file in path.rglob("*")
-        if file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
     )
     if not files:
         what = "an empty folder" if path.is_dir() else "nothing"
@@ -138,13 +138,13 @@ class _Pool:
 
 def thumbnail(frame: NDArray[np.int8]) -> NDArray[np.float32]:
     """Return mean colours of an 8 x 8 grid over ``frame`` [3,H,W], float32 [192]."""
-    means = frame.astype(np.float32)
+    means: NDArray[Any] = frame.astype(np.float32)
     for axis in (1, 2):
         edges = np.linspace(0, frame.shape[axis], _THUMBNAIL, endpoint=False).astype(int)
         sizes = np.diff(np.append(edges, frame.shape[axis]))
         sums = np.add.reduceat(means, edges, axis=axis)
         means = sums / (sizes[:, None] if axis == 1 else sizes)
-    return means.reshape(-1)
+    return means.reshape(-1).astype(np.float32)
 
 
 def farthest(thumbnails: NDArray[np.float32], count: int) -> list[int]:

@@ -8,6 +8,7 @@ import copy
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -61,10 +62,8 @@ def fold_pixels(
     path, conv = _way_to_conv(graph, name)
     arrived = _arrival(graph, picture, conv.input[0])
     weight = _conv_weight(graph, conv, name)
-    channels = np.arange(len(mean), dtype=np.float32)
-    if arrived.ndim < 3 or not np.array_equal(
-        *np.broadcast_arrays(arrived, channels.reshape(-1, *[1] * (arrived.ndim - 2)))
-    ):
+    channels = np.arange(len(mean), dtype=np.float32).reshape(-1, *[1] * (arrived.ndim - 2))
+    if not (arrived == channels).all():
         raise ModelError(
             f"{name}: expected its channels to be the channels of {_title(conv)}, found them "
             "mixed with rows or columns on the way; fold this model's normalization by hand"
@@ -109,7 +108,8 @@ def _picture(graph: onnx.GraphProto, name: str, channels: int) -> onnx.ValueInfo
         raise ModelError(
             f"{name}: expected {channels} channels as in the mean, found {fixed[0]} ({extents})"
         )
-    return found[name]
+    picture: onnx.ValueInfoProto = found[name]
+    return picture
 
 
 def _way_to_conv(graph: onnx.GraphProto, name: str) -> tuple[list[onnx.NodeProto], onnx.NodeProto]:
@@ -146,7 +146,8 @@ def _arrival(
     numbers = np.arange(shape[_CHANNELS], dtype=np.float32)[:, None, None]
     if target == picture.name:
         return np.broadcast_to(numbers, shape)
-    needed, nodes = {target}, []
+    needed = {target}
+    nodes: list[onnx.NodeProto] = []
     for node in reversed(graph.node):
         if needed & set(node.output):
             nodes.insert(0, node)
@@ -159,10 +160,7 @@ def _arrival(
         [tensor for tensor in graph.initializer if tensor.name in needed],
     )
     runner = ReferenceEvaluator(helper.make_model(part))
-    arrived: NDArray[np.float32] = runner.run(
-        None, {picture.name: np.broadcast_to(numbers, shape).copy()}
-    )[0]
-    return arrived
+    return _only_output(runner, {picture.name: np.broadcast_to(numbers, shape).copy()})
 
 
 def _conv_weight(graph: onnx.GraphProto, conv: onnx.NodeProto, name: str) -> NDArray[np.float64]:
@@ -214,8 +212,12 @@ def _convolve(
         [helper.make_tensor_value_info("result", kind, None)],
     )
     runner = ReferenceEvaluator(helper.make_model(graph))
-    result: NDArray[np.float64] = runner.run(None, {"value": value, "weight": weight})[0]
-    return result
+    return _only_output(runner, {"value": value, "weight": weight})
+
+
+def _only_output(runner: ReferenceEvaluator, inputs: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    outputs: Any = runner.run(None, inputs)
+    return np.asarray(outputs[0])
 
 
 def _add_initializer(graph: onnx.GraphProto, name: str, value: NDArray[np.float64]) -> None:
@@ -319,7 +321,8 @@ def fix_axes(model: onnx.ModelProto, extents: Mapping[str, int]) -> onnx.ModelPr
 def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return ``model`` with constants folded and dead or doubled nodes gone, in standard ops only.
 
-    Every node has a name of its own afterwards. ONNX Runtime's basic optimizations do it: they are those that write no ops of its own.
+    Every node has a name of its own afterwards. ONNX Runtime's basic optimizations do it: they are
+    those that write no ops of its own.
 
     Raises:
         ModelError: Not a valid graph, or too large.

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def channel_ranges(weight: NDArray[np.float32]) -> NDArray[np.float64]:
+def channel_ranges(weight: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the largest magnitude that each channel's scale must reach.
 
     With ``scale = range / 127`` two neighbouring weights of one sign sum to at most 128 after

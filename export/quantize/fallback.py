@@ -93,7 +93,9 @@ def quantize_to_gate(
     """
     ranges = measure_ranges(model, samples)
     always = set(keep_float) & {layer.node.name for layer in layers(model)}
-    groups = [left for group in blocks_of(model) if (left := tuple(n for n in group if n not in always))]
+    groups = [
+        left for group in blocks_of(model) if (left := tuple(n for n in group if n not in always))
+    ]
     quantized = insert_qdq(model, ranges, always)
     cosine = gate(quantized)
     in_float: list[Block] = []

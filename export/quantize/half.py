@@ -48,7 +48,8 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
         onnx.checker.check_model(ordered.model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as exc:
         raise ModelError(f"expected a valid graph in float16, found: {exc}") from exc
-    return ordered.model
+    checked: onnx.ModelProto = ordered.model
+    return checked
 
 
 def _limit(graph: onnx.GraphProto) -> None:

@@ -5,21 +5,22 @@ scales for activations, one scale per output channel for weights, weights stored
 DequantizeLinear alone, biases and outputs in float. Softmax and LayerNormalization stay in float:
 only Conv, MatMul and Gemm get Q/DQ, which is where the time goes.
 
-``quantize_static`` of ONNX Runtime writes the same nodes, bit for bit (a test compares them). It
-measures ranges anew on each call, writes large graphs to disk several times, and cannot start from
-int8 pixels, so this is written by hand.
+``quantize_static`` of ONNX Runtime writes the same nodes and numbers (a test compares them). But it
+measures ranges anew on each call, writes large graphs to disk several times, cannot start from int8
+pixels, and gives all activations 8 bits; so this is written by hand (docs/adr/0010-quantizer.md).
 
-Weights take 7 of their 8 bits. An x86 CPU without VNNI multiplies unsigned by signed bytes in pairs
-and adds each pair into 16 bits that saturate (VPMADDUBSW): 255 * 127 * 2 does not fit, 255 * 64 * 2
-does. With 8 bits, ONNX Runtime and OpenVINO are off by up to 99 % on such a CPU (a test has both).
-In a product of attention the second factor takes the weights' place, so its scale leaves it 7 bits.
-The one layer with 8 bits is the convolution that reads the pixels: for signed input that does not
-come out of a layer, OpenVINO halves the weights by itself there, rounding them to one bit less, and
-ONNX Runtime computes it in float, as long as no Q follows at once.
+Weights get the ranges of ``export.weight_ranges``: x86 CPUs without VNNI add the products of two
+neighbours into 16 bits that saturate, and there ONNX Runtime and OpenVINO are off by up to 99 % with
+plain 8-bit weights (a test has both). In a product of attention the second factor takes the weights'
+place, and is not known beforehand: its scale leaves it 7 bits. The convolution that reads the pixels
+has plain 8 bits: for signed input that does not come out of a layer, OpenVINO halves the weights by
+itself there, rounding them to one bit less, and ONNX Runtime computes it in float, as long as no Q
+follows at once.
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -28,12 +29,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge.errors import ModelError
 from export.reshape import MOVERS
+from export.weight_ranges import channel_ranges
 
-# A weight's largest magnitude as an integer: 7 bits, and 8 for the layer that reads the pixels.
-WEIGHT_LEVELS, PIXEL_WEIGHT_LEVELS = 64, 127
-ACTIVATION_LEVELS = 127
-# The smallest positive float16: a smaller scale of a dead channel becomes 0 in the FP16 variant, and
-# TensorRT refuses a scale of 0.
+# The largest magnitude as an integer: 8 bits, and 7 for the second factor of a product.
+LEVELS, FACTOR_LEVELS = 127, 64
+# The smallest positive float16: a smaller scale of a dead channel becomes 0 in the FP16 variant,
+# and TensorRT refuses a scale of 0.
 _SCALE_FLOOR = 2.0**-24
 
 
@@ -111,8 +112,7 @@ def insert_qdq(
             for position, value in enumerate(node.input[:2]):
                 if value == layer.weight:
                     first = inserted.is_bytes(node.input[0]) and not read & set(node.output)
-                    levels = PIXEL_WEIGHT_LEVELS if first else WEIGHT_LEVELS
-                    copied.input[position] = inserted.weight(value, layer.axis, levels)
+                    copied.input[position] = inserted.weight(value, layer.axis, plain=first)
                 else:
                     copied.input[position] = inserted.activation(value)
             nodes.extend(inserted.new_nodes())
@@ -124,9 +124,7 @@ def insert_qdq(
     graph.node.extend(_alive(nodes, {value.name for value in graph.output}))
     used = {value for node in graph.node for value in node.input}
     graph.initializer.extend(
-        tensor
-        for tensor in (*model.graph.initializer, *inserted.constants)
-        if tensor.name in used
+        tensor for tensor in (*model.graph.initializer, *inserted.constants) if tensor.name in used
     )
     onnx.checker.check_model(quantized, full_check=True)
     return quantized
@@ -158,26 +156,35 @@ class _Inserted:
         """Return ``value`` quantized and dequantized."""
         if value not in self._done:
             if (pixels := self._bytes.get(value)) is not None:
-                scale, quantized = np.float32(1), pixels
+                scale, quantized = np.ones((), np.float32), pixels
             else:
-                levels = WEIGHT_LEVELS if value in self._as_weights else ACTIVATION_LEVELS
-                scale = _scale(np.float64(self._ranges[value]), levels)
+                levels = FACTOR_LEVELS if value in self._as_weights else LEVELS
+                scale = _scale(np.asarray(self._ranges[value]), levels)
                 quantized = f"{value}.q"
-            constants = self._scale_and_zero(value, np.asarray(scale))
+            constants = self._scale_and_zero(value, scale)
             if quantized != pixels:
                 self._add("QuantizeLinear", [value, *constants], quantized)
-            self._done[value] = self._add("DequantizeLinear", [quantized, *constants], f"{value}.dq")
+            self._done[value] = self._add(
+                "DequantizeLinear", [quantized, *constants], f"{value}.dq"
+            )
         return self._done[value]
 
-    def weight(self, value: str, axis: int, levels: int) -> str:
-        """Return the constant ``value`` stored as int8, dequantized."""
+    def weight(self, value: str, axis: int, *, plain: bool) -> str:
+        """Return the constant ``value`` stored as int8, dequantized.
+
+        Args:
+            value: Its name.
+            axis: Of output channels.
+            plain: Whether the sum of neighbours needs no room.
+        """
         key = f"{value}.axis{axis}"  # two layers may share a weight
         if key not in self._done:
             weight = numpy_helper.to_array(self._weights[value]).astype(np.float64)
-            others = tuple(other for other in range(weight.ndim) if other != axis)
-            scale = _scale(np.abs(weight).max(axis=others), levels)
+            rows = np.moveaxis(weight, axis, 0)  # [O, I, ...]
+            largest = np.abs(rows).reshape(len(rows), -1).max(axis=1)
+            scale = _scale(largest if plain else channel_ranges(rows), LEVELS)
             columns = [-1 if dim == axis else 1 for dim in range(weight.ndim)]
-            stored = np.round(weight / scale.reshape(columns)).clip(-levels, levels)
+            stored = np.round(weight / scale.reshape(columns)).clip(-LEVELS, LEVELS)
             self._constant(f"{key}.q", stored.astype(np.int8))
             constants = self._scale_and_zero(key, scale)
             self._done[key] = self._add(
@@ -195,13 +202,13 @@ class _Inserted:
         self.constants.append(numpy_helper.from_array(value, name))
         return name
 
-    def _add(self, op: str, inputs: list[str], output: str, **attributes: int) -> str:
+    def _add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self._nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
         return output
 
 
-def _scale(largest: NDArray[np.float64] | np.float64, levels: int) -> NDArray[np.float32]:
-    return np.maximum(largest / levels, _SCALE_FLOOR).astype(np.float32)
+def _scale(largest: NDArray[np.float64], levels: int) -> NDArray[np.float32]:
+    return np.asarray(np.maximum(largest / levels, _SCALE_FLOOR), np.float32)
 
 
 def _bytes_behind_casts(graph: onnx.GraphProto) -> dict[str, str]:

@@ -49,7 +49,9 @@ def measure_ranges(model: onnx.ModelProto, samples: Sequence[Sample]) -> dict[st
     session = onnxruntime.InferenceSession(to_bytes(probed), providers=["CPUExecutionProvider"])
     found = np.max([session.run(None, dict(sample)) for sample in samples], axis=0)
     if not np.isfinite(found).all():
-        wrong = ", ".join(name for name, size in zip(names, found) if not np.isfinite(size))
+        wrong = ", ".join(
+            name for name, size in zip(names, found, strict=True) if not np.isfinite(size)
+        )
         raise ModelError(
             f"expected finite values on the calibration samples, found NaN or infinity in {wrong}; "
             "the checkpoint or the export is broken"

@@ -117,7 +117,9 @@ def test_one_picture_under_many_names_is_refused(tmp_path) -> None:
 
 def test_too_few_pictures_say_how_many_could_not_be_read(folder, tmp_path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(ModelError, match=r"found 3 among 3 \(1 files cannot be read\); add footage"):
+    with pytest.raises(
+        ModelError, match=r"found 3 among 3 \(1 files cannot be read\); add footage"
+    ):
         read_footage([*files_of(folder)[:3], tmp_path / "notes.txt"], SPEC)
 
 

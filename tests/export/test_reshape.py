@@ -35,7 +35,7 @@ def model_of(nodes, shape, constants, inner=None, kind=TensorProto.FLOAT) -> onn
     return onnx.shape_inference.infer_shapes(model)
 
 
-def conv_model(bias=True, **attributes) -> onnx.ModelProto:
+def conv_model(*, bias=True, **attributes) -> onnx.ModelProto:
     inputs = ["picture", "weight", *(["bias"] if bias else [])]
     conv = helper.make_node("Conv", inputs, ["found"], name="stem", **attributes)
     constants = {"weight": WEIGHT} | ({"bias": BIAS} if bias else {})
@@ -88,7 +88,7 @@ def difference(model: onnx.ModelProto, folded: onnx.ModelProto, u8: np.ndarray) 
     ids=str,
 )
 def test_a_folded_convolution_gives_what_the_normalized_picture_gave(attributes, bias) -> None:
-    model = conv_model(bias, **attributes)
+    model = conv_model(bias=bias, **attributes)
     folded = fold_pixels(model, "picture", MEAN, STD)
     [pixels] = folded.graph.input
     assert (pixels.name, pixels.type.tensor_type.elem_type) == ("pixels", TensorProto.INT8)
@@ -285,5 +285,5 @@ def test_a_newer_opset_computes_the_same() -> None:
 def test_a_graph_beyond_protobufs_limit_is_refused_before_it_is_written(monkeypatch) -> None:
     assert to_bytes(conv_model())
     monkeypatch.setattr(reshape, "_MAX_BYTES", 4 * WEIGHT.size)
-    with pytest.raises(ModelError, match="below 2 GiB, found .* smaller checkpoint"):
+    with pytest.raises(ModelError, match=r"below 2 GiB, found .* smaller checkpoint"):
         to_bytes(conv_model())

@@ -86,7 +86,11 @@ class Tower:
             self.nodes,
             "tower",
             [helper.make_tensor_value_info("picture", TensorProto.FLOAT, ["N", 3, SIDE, SIDE])],
-            [helper.make_tensor_value_info(self.nodes[-1].output[0], TensorProto.FLOAT, ["N", DIM])],
+            [
+                helper.make_tensor_value_info(
+                    self.nodes[-1].output[0], TensorProto.FLOAT, ["N", DIM]
+                )
+            ],
             self.constants,
         )
         opset = [helper.make_opsetid("", 18)]
