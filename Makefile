@@ -11,7 +11,7 @@ export VIDEO URL PROMPT
 .PHONY: help demo test footage soak check format clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo 'Options of demo: VIDEO=file, URL=rtsp://..., PROMPT="a sentence"'
 
 demo: $(VENV)/.demo ## Street footage over RTSP in, alerts over MQTT out
