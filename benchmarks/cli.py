@@ -90,11 +90,12 @@ def bench_model(  # noqa: PLR0913, PLR0917 (the command's options)
     model.check_names(engines, precisions)
     batches = _numbers(batch)
     opened = open_bundle(bundle or paths.default_bundle())
+    main = opened.manifest.graphs[0]
     for wanted in precisions:
-        opened.entry("image", cast("Precision", wanted))
+        opened.entry(main, cast("Precision", wanted))
     settings = model.ModelSettings(
-        engines=engines or model.installed_engines(),
-        precisions=cast("tuple[Precision, ...]", precisions) or opened.precisions("image"),
+        engines=engines or model.installed_engines(device),
+        precisions=cast("tuple[Precision, ...]", precisions) or opened.precisions(main),
         device=device,
         threads=threads,
         batches=batches,

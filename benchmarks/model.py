@@ -119,13 +119,17 @@ class ModelResults:
     ratios: tuple[VariantRatio, ...]
 
 
-def installed_engines() -> tuple[str, ...]:
+def installed_engines(device: str) -> tuple[str, ...]:
     """Return the engines whose runtime is installed, without the floor.
+
+    TensorRT runs on GPUs alone, and is left out for another device.
 
     Raises:
         EngineUnavailable: There is none.
     """
     known = [name for name in ENGINES if name != FLOOR]
+    if not device.startswith("GPU"):
+        known.remove("tensorrt")
     found = tuple(name for name in known if find_spec(name))
     if not found:
         raise EngineUnavailable(

@@ -156,7 +156,7 @@ def test_an_engine_that_nobody_knows_is_refused() -> None:
 def test_without_any_runtime_there_is_nothing_to_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.model.find_spec", lambda _name: None)
     with pytest.raises(EngineUnavailable, match="found none installed"):
-        installed_engines()
+        installed_engines("CPU")
 
 
 def test_a_device_that_is_not_there_is_an_error_and_no_row(bundle: Bundle) -> None:
