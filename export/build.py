@@ -112,15 +112,17 @@ def build(request: Request, progress: Progress, cache: StepCache | None = None) 
         )
         assembly = assemble(checkpoint, request.size)
     with steps.step("read calibration frames"):
-        frames = _frames(request, assembly.facts)
+        frames = read_frames(request, assembly.facts)
     with steps.step("export and reshape"):
         keep = cache or default_cache()
-        graphs = {part.role: _graph(part, assembly, checkpoint, keep) for part in assembly.parts}
+        graphs = {
+            part.role: export_graph(part, assembly, checkpoint, keep) for part in assembly.parts
+        }
     with steps.step("ask the float original"):
         exams = examine(assembly, frames[1::2])
     made: list[Made] = []
     with steps.step("quantize and verify"):
-        questions = _questions(assembly, graphs, exams, frames[0::2])
+        questions = questions_of(assembly, graphs, exams, frames[0::2])
         for role, graph in graphs.items():
             with steps.part(role):
                 inputs = _inputs(role, assembly.facts)
@@ -131,7 +133,7 @@ def build(request: Request, progress: Progress, cache: StepCache | None = None) 
     return Built(bundle, card.left_out, notes)
 
 
-def _frames(request: Request, facts: ModelFacts) -> NDArray[np.int8]:
+def read_frames(request: Request, facts: ModelFacts) -> NDArray[np.int8]:
     """Frames [N, 3, H, W], or clips of them [N, T, 3, H, W]."""
     count = request.frames or _FRAMES[facts.frame_class]
     if request.calibration is None:
@@ -141,7 +143,7 @@ def _frames(request: Request, facts: ModelFacts) -> NDArray[np.int8]:
     return clips_of(footage.frames, facts.frames) if facts.frames > 1 else footage.frames
 
 
-def _graph(
+def export_graph(
     part: Part, assembly: Assembly, checkpoint: Checkpoint, cache: StepCache
 ) -> onnx.ModelProto:
     """The part as ONNX: int8 pixels in, constants folded."""
@@ -165,7 +167,7 @@ def _graph(
     return onnx.load_model_from_string(cached(cache, key, export)["graph.onnx"])
 
 
-def _questions(
+def questions_of(
     assembly: Assembly,
     graphs: Mapping[Role, onnx.ModelProto],
     exams: Mapping[Role, Exam],

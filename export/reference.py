@@ -134,16 +134,21 @@ def _exam(part: Part, spec: ImageSpec, rows: Arrays, shared: Arrays | None = Non
     shared = shared or {}
     count = len(next(iter(rows.values())))
     calls = [
-        _ask(
-            part, spec, {name: array[row : row + 1] for name, array in rows.items()} | dict(shared)
-        )
+        ask(part, spec, {name: array[row : row + 1] for name, array in rows.items()} | dict(shared))
         for row in range(count)
     ]
     answers = {name: np.concatenate([call[name] for call in calls]) for name in part.outputs}
     return Exam(rows, answers, shared)
 
 
-def _ask(part: Part, spec: ImageSpec, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
+def ask(part: Part, spec: ImageSpec, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
+    """Run the float original once.
+
+    Args:
+        part: Of the model.
+        spec: How its pictures are normalised.
+        inputs: As the graph takes them, int8 ``pixels`` included.
+    """
     tensors = [
         normalised(inputs["pixels"], spec)
         if name == part.pixels

@@ -10,12 +10,12 @@ measures ranges anew on each call, writes large graphs to disk several times, ca
 pixels, and gives all activations 8 bits; so this is written by hand (docs/adr/0010-quantizer.md).
 
 Weights get the ranges of ``export.weight_ranges``: x86 CPUs without VNNI add the products of two
-neighbours into 16 bits that saturate, and there ONNX Runtime and OpenVINO are off by up to 99 % with
-plain 8-bit weights (a test has both). In a product of attention the second factor takes the weights'
-place, and is not known beforehand: its scale leaves it 7 bits. The convolution that reads the pixels
-has plain 8 bits: for signed input that does not come out of a layer, OpenVINO halves the weights by
-itself there, rounding them to one bit less, and ONNX Runtime computes it in float, as long as no Q
-follows at once.
+neighbours into 16 bits that saturate, and there ONNX Runtime and OpenVINO are off by up to 99 %
+with plain 8-bit weights (a test has both). In a product of attention the second factor takes the
+weights' place, and is not known beforehand: its scale leaves it 7 bits. The convolution that reads
+the pixels has plain 8 bits: for signed input that does not come out of a layer, OpenVINO halves the
+weights by itself there, rounding them to one bit less, and ONNX Runtime computes it in float, as
+long as no Q follows at once.
 """
 
 from collections.abc import Collection, Iterator, Mapping

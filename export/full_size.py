@@ -1,0 +1,259 @@
+"""Full-size models without their weights: what export costs, what INT8 loses, how fast each runs.
+
+``make export-full``. Random weights have the arithmetic of the real ones and none of their meaning:
+time, memory and size hold; the cosines tell that nothing is broken, not what trained weights lose.
+Each model runs in a process of its own, so that its peak of memory is its own.
+"""
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from random import Random
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from edge.engines import EngineSettings, open_engine
+from edge.errors import EdgeError
+from export.agreement import row_cosines
+from export.build import Request, export_graph, questions_of, read_frames
+from export.cache import StepCache
+from export.checkpoint import open_checkpoint
+from export.families import assemble
+from export.quantize.qdq import layers
+from export.quantize.static import quantize_static
+from export.reference import Exam, ask, examine
+from export.reshape import to_bytes
+from export.tensorrt_plan import plan
+
+# Rows of the catalogue; how many frames or clips calibrate, and how many are held out.
+ROWS: Final = {
+    "clip-vit-b-32": (32, 16),
+    "clip-vit-b-16": (16, 8),
+    "xclip-ms-b-32": (4, 4),
+    "grounding-dino-tiny": (4, 3),
+}
+_THREADS: Final = 2
+_ROUNDS: Final = 5
+_BLOCK_S: Final = 3.0
+_FEWEST: Final = 2
+# An answer less like the float original's is another computation, and has no time.
+_SAME: Final = 0.9
+
+Arrays = Mapping[str, NDArray[Any]]
+Way = Callable[[Arrays], Arrays]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One way to run the main graph, batch 1.
+
+    Attributes:
+        ms: Median of the rounds' medians; None where it did not answer right.
+        low: Fastest round.
+        high: Slowest round.
+        mean_cosine: To the float original, over the held-out rows.
+        min_cosine: The worst of them.
+    """
+
+    ms: float | None
+    low: float | None
+    high: float | None
+    mean_cosine: float
+    min_cosine: float
+
+
+@dataclass(slots=True)
+class Costs:
+    """What one model costs.
+
+    Attributes:
+        seconds: By step.
+        peak_gb: Of the process, all steps together.
+        megabytes: Of the main graph, by precision.
+        timings: By runtime and precision.
+        plan: What TensorRT for RTX makes of the INT8 graph.
+    """
+
+    name: str
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_gb: float = 0.0
+    megabytes: dict[str, float] = field(default_factory=dict)
+    timings: dict[str, Timing] = field(default_factory=dict)
+    plan: str = ""
+
+
+def measure(
+    source: str, seed: int | None, counts: tuple[int, int], rounds: int, block_s: float
+) -> Costs:
+    """Export one model as ``edge-export build`` does, and measure it."""
+    costs = Costs(source)
+    torch.set_num_threads(_THREADS)
+    begins = [time.perf_counter()]
+
+    def lap(step: str) -> None:
+        begins.append(time.perf_counter())
+        costs.seconds[step] = round(begins[-1] - begins[-2], 1)
+
+    checkpoint = open_checkpoint(source, random_weights=seed)
+    assembly = assemble(checkpoint)
+    frames = read_frames(Request(source, Path("unused")), assembly.facts)
+    lap("load")
+    with TemporaryDirectory() as folder:
+        cache = StepCache(Path(folder))
+        graphs = {p.role: export_graph(p, assembly, checkpoint, cache) for p in assembly.parts}
+    lap("export")
+    calibrate, held_out = counts
+    exams = examine(assembly, frames[1::2][:held_out])
+    lap("float original")
+    main = assembly.facts.graphs[0]
+    questions = questions_of(assembly, graphs, exams, frames[0::2][:calibrate])[main]
+    names = {layer.node.name for layer in layers(graphs[main])}
+    kept = names & set(questions.keep_float([node.name for node in graphs[main].graph.node]))
+    files = {
+        "fp32": to_bytes(graphs[main]),
+        "int8": to_bytes(quantize_static(graphs[main], questions.samples, kept)),
+    }
+    lap("quantize")
+    costs.megabytes = {name: round(len(data) / 1e6, 1) for name, data in files.items()}
+    original = next(part for part in assembly.parts if part.role == main)
+    ways: dict[str, Callable[[], Way]] = {
+        "torch fp32": lambda: partial(ask, original, assembly.facts.image)
+    }
+    for kind in ("onnxruntime", "openvino"):
+        for precision, data in files.items():
+            ways[f"{kind} {precision}"] = partial(_open, kind, data)
+    costs.timings = contest(ways, exams[main], rounds, block_s)
+    costs.peak_gb = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 1)
+    costs.plan = _plan(files["int8"])
+    return costs
+
+
+def contest(
+    ways: Mapping[str, Callable[[], Way]], exam: Exam, rounds: int, block_s: float
+) -> dict[str, Timing]:
+    """Ask every way all rows, then time those that answer right.
+
+    In blocks: one graph's weights fill the caches, and alternating call by call would time the
+    memory. The order of the blocks is drawn anew in each round.
+    """
+    random = Random(0)  # noqa: S311 an order, no secret
+    output = next(iter(exam.answers))
+    count = len(exam.answers[output])
+    rows = [
+        {name: array[row : row + 1] for name, array in exam.rows.items()} for row in range(count)
+    ]
+    cosines: dict[str, NDArray[np.float64]] = {}
+    for way, opened in ways.items():
+        run = opened()
+        found = np.concatenate([run(row)[output] for row in rows])
+        reference = exam.answers[output]
+        cosines[way] = row_cosines(found.reshape(count, -1), reference.reshape(count, -1))
+    sound = [way for way in ways if cosines[way].min() >= _SAME]
+    medians: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(rounds):
+        for way in random.sample(sound, len(sound)):
+            medians[way].append(_block(ways[way](), rows[0], block_s))
+    return {
+        way: Timing(
+            ms=median(ms) if ms else None,
+            low=min(ms, default=None),
+            high=max(ms, default=None),
+            mean_cosine=float(cosines[way].mean()),
+            min_cosine=float(cosines[way].min()),
+        )
+        for way, ms in medians.items()
+    }
+
+
+def _block(run: Way, row: Arrays, block_s: float) -> float:
+    run(row)
+    took: list[float] = []
+    while len(took) < _FEWEST or sum(took) < 1000 * block_s:
+        began = time.perf_counter()
+        run(row)
+        took.append(1000 * (time.perf_counter() - began))
+    return median(took)
+
+
+def _open(kind: str, data: bytes) -> Way:
+    return open_engine(kind, data, EngineSettings(threads=_THREADS)).run
+
+
+def _plan(int8: bytes) -> str:
+    try:
+        found = plan(int8)
+    except EdgeError as exc:
+        return f"not built: {exc}"
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(found.kinds.items()))
+    return (
+        f"{len(found.int8_layers)} of {len(found.layers)} layers in INT8, "
+        f"{found.fused_attention} fused attentions: {kinds}"
+    )
+
+
+def machine() -> dict[str, Any]:
+    """Where it was measured."""
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    names = [line.partition(": ")[2] for line in text.splitlines() if line.startswith("model name")]
+    packages = ("torch", "transformers", "onnxruntime", "openvino")
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "flags": [flag for flag in ("avx2", "avx512f", "vnni", "amx_int8") if flag in text],
+        "threads": _THREADS,
+        "versions": {package: version(package) for package in packages},
+    }
+
+
+def table(costs: Costs) -> Table:
+    """A model for people: each way by ONNX Runtime in float."""
+    base = costs.timings["onnxruntime fp32"].ms
+    shown = Table(title=costs.name, box=None)
+    for title in ("", "ms", "rounds", "times ONNX Runtime fp32", "cosine mean", "worst"):
+        shown.add_column(title, justify="left" if not title else "right")
+    for way, timing in costs.timings.items():
+        cells = ("-", "-", "-")
+        if timing.ms is not None:
+            speed = f"{base / timing.ms:.2f}" if base else "-"
+            cells = (f"{timing.ms:.1f}", f"{timing.low:.1f} … {timing.high:.1f}", speed)
+        shown.add_row(way, *cells, f"{timing.mean_cosine:.5f}", f"{timing.min_cosine:.5f}")
+    return shown
+
+
+def main() -> None:
+    """Measure all rows, or those that are named; with ``--row`` one, here, as JSON."""
+    if sys.argv[1:2] == ["--row"]:
+        name = sys.argv[2]
+        print(json.dumps(asdict(measure(name, 0, ROWS[name], _ROUNDS, _BLOCK_S))))  # noqa: T201
+        return
+    console = Console(highlight=False, width=120)
+    console.print(machine())
+    for name in sys.argv[1:] or ROWS:
+        command = [sys.executable, "-W", "ignore", "-m", "export.full_size", "--row", name]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE)  # noqa: S603 ourselves
+        found = json.loads(done.stdout.splitlines()[-1])
+        timings = {way: Timing(**timing) for way, timing in found.pop("timings").items()}
+        costs = Costs(**found, timings=timings)
+        console.print(table(costs))
+        console.print(f"seconds {costs.seconds}, MB {costs.megabytes}, peak {costs.peak_gb} GB")
+        console.print(f"TensorRT for RTX: {costs.plan}\n", markup=False)
+
+
+if __name__ == "__main__":
+    main()
