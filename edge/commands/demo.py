@@ -66,7 +66,9 @@ def demo(
         seconds=seconds or (_OTHER_S if own else _CLIP_S),
         out=out,
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: a shell without job control starts background processes that ignore it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     console = Console(quiet=as_json, highlight=False, soft_wrap=True)
     outcome = show(wish, console)
     if as_json:

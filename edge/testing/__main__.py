@@ -23,7 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("expected a different name for each clip; say NAME=CLIP")
     if (options.user is None) != (options.password is None):
         parser.error("expected --user and --password together, found only one of them")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: a shell without job control starts background processes that ignore it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     try:
         camera = TestCamera(
             clips,

@@ -61,7 +61,8 @@ def test_a_negative_and_a_background_take_from_the_margin(edge, bundle, red_pict
 def test_a_clip_is_a_summary_and_a_row_per_time(edge, bundle, clip):
     outcome = edge("score", clip, "red", "blue", "--bundle", bundle)
     assert outcome.code == 0
-    assert "colours.mp4: 8 frames, tiny int8 on" in outcome.out
+    # Which precision is the faster one of a graph this small is chance.
+    assert re.search(r"colours\.mp4: 8 frames, tiny (int8|fp32) on", outcome.out)
     [summary] = [line for line in outcome.out.splitlines() if re.match(r"\s*red .*%", line)]
     assert re.search(r"0:0[01]\.\d +50% +████▁▁▁▁", summary)
     rows = [line.split() for line in outcome.out.splitlines() if re.match(r"\s*0:", line)]
