@@ -130,7 +130,7 @@ def measure(
         "int8": to_bytes(quantize_static(graphs[main], questions.samples, kept)),
     }
     lap("quantize")
-    costs.megabytes = {name: round(len(data) / 1e6, 1) for name, data in files.items()}
+    costs.megabytes = {name: round(len(data) / 1e6, 3) for name, data in files.items()}
     original = next(part for part in assembly.parts if part.role == main)
     ways: dict[str, Callable[[], Way]] = {
         "torch fp32": lambda: partial(ask, original, assembly.facts.image)
