@@ -14,7 +14,7 @@ from edge import paths
 from edge.bundle import open_bundle
 from edge.config.models import EngineConfig, PromptConfig
 from edge.config.urls import passwords
-from edge.errors import ConfigError
+from edge.errors import ConfigError, SourceError
 from edge.models import open_models
 from edge.plot import check_plot, plot_scores
 from edge.redact import redact, register_secret
@@ -86,6 +86,12 @@ def score(  # noqa: PLR0913, PLR0917  options of a command line
             )
             frames = list(_with_progress(scored, length))
         used = models.used
+    if not frames:
+        raise SourceError(
+            f"{redact(video)}: expected at least {model.manifest.frames} frames at {fps:g} a "
+            f"second, which {model.manifest.name} takes together, found fewer; give a longer clip, "
+            "or raise --fps"
+        )
     name = redact(video)
     if plot is not None:
         title = f"{Path(name).name}, {model.manifest.name} {used}"

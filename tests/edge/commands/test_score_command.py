@@ -12,6 +12,7 @@ from edge.plot import plot_scores
 from edge.tables import clock, sparkline
 from edge.testing import TestCamera
 from edge.testing.synthetic import write_clip
+from export.testing_window import tiny_window_bundle
 
 
 def samples(outcome) -> list[dict]:
@@ -39,6 +40,17 @@ def test_the_time_is_that_of_the_clip_where_the_recording_starts_late(edge, bund
     found = samples(edge("score", path, "red", "--bundle", bundle, "--json"))
     assert [sample["t"] for sample in found] == pytest.approx([0, 0.5, 1, 1.5], abs=0.21)
     assert found[0]["t"] == 0
+
+
+def test_a_model_of_several_frames_scores_a_clip_and_says_why_it_cannot_score_a_picture(
+    edge, clip, red_picture, tmp_path
+):
+    bundle = tiny_window_bundle(tmp_path / "window").path
+    found = samples(edge("score", clip, "red", "blue", "--bundle", bundle, "--json"))
+    assert 0 < len(found) < 8
+    outcome = edge("score", red_picture, "red", "--bundle", bundle)
+    assert outcome.code == 4
+    assert "takes together, found fewer; give a longer clip" in outcome.err
 
 
 def test_fps_and_duration_choose_what_is_looked_at(edge, bundle, clip):
