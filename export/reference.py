@@ -109,10 +109,10 @@ def detector_rows(
 
 def captions_of(tokenizer: Tokenizer, facts: ModelFacts) -> tuple[Arrays, tuple[slice, ...]]:
     """The captions that are asked, [captions, ...] each, and the first one's phrases as tokens."""
+    # The shortest ones: a caption has room for few tokens, and some tokenizers cut words small.
+    phrases = sorted(SENTENCES, key=len)[: _PHRASES * _CAPTIONS]
     written = [
-        write_caption(
-            SENTENCES[start :: len(SENTENCES) // _PHRASES][:_PHRASES], tokenizer, facts.text
-        )
+        write_caption(phrases[start::_CAPTIONS], tokenizer, facts.text)
         for start in range(_CAPTIONS)
     ]
     names = ("input_ids", "token_mask", "position_ids", "block_mask")
