@@ -15,6 +15,7 @@ from edge.manifest import Origin
 from export import catalog, hf_models, open_clip_models, tokenizer_json
 from export.catalog import Row
 from export.hub import download
+from export.torch_vision import hide_misfit
 from export.weights import HF, OPEN_CLIP, check_weights, sha256_of, weight_files
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -62,6 +63,7 @@ def open_checkpoint(
         ConfigError: No such model, the hub cannot be reached, or a package is missing.
         ModelError: The files are no whole checkpoint of a known family.
     """
+    hide_misfit()
     directory = Path(source)
     if directory.is_dir():
         if random_weights is not None or revision is not None:
