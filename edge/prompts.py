@@ -1,5 +1,8 @@
 """Prompts into a prompt bank: each sentence in every template, one matrix for all.
 
+A rule with time in its sentence ("a car stops then a person gets out") has a prompt in the bank for
+each of its clauses (``edge.rules``).
+
 The unit rows of a sentence's templates are averaged and re-normalised, as open_clip's zero-shot
 builder does. Without the second normalisation (ALPRO's way) the mean of unit vectors is shorter
 than one, and every prompt gets a scale of its own.
@@ -9,7 +12,6 @@ Letters in shapes: K rows of the bank, D embedding, P prompts.
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,14 +21,12 @@ from numpy.typing import NDArray
 from edge.config.models import PromptConfig
 from edge.errors import ConfigError
 from edge.manifest import TextSpec
+from edge.rules import plan
 from edge.text import TextEncoder, unit_rows
 
 # A background sentence this close to a prompt says the same ("an empty room" beside the prompt
 # "an empty room"): taking the margin against it would keep the prompt at zero for ever.
 SAME_MEANING = 0.9
-
-# Two-tower models mostly read past a negation: "no helmet" lands beside "helmet".
-_NEGATION = re.compile(r"\b(?:no|not|without|nobody|nothing|none|never|\w+n't)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +34,7 @@ class CompiledPrompt:
     """Where one prompt lies in the rows of its bank.
 
     Attributes:
+        name: Of its rule, or of the clause of its rule.
         texts: Rows that say it; the best one counts.
         negatives: Rows of its own negatives.
         against: intp, at least one: rows its margin is taken against: its negatives, and the
@@ -104,23 +105,24 @@ def compile_bank(
     if not prompts:
         raise ConfigError("expected at least one prompt, found none")
     sheet = _Sheet(encoder, spec.templates)
-    texts = [sheet.add(f"prompt {name!r}", prompt.text) for name, prompt in prompts.items()]
-    negatives = [
-        sheet.add(f"negatives of prompt {name!r}", prompt.negatives)
+    parts = list(_clauses(prompts))
+    texts = [sheet.add(f"prompt {clause!r}", sentences) for clause, _, sentences in parts]
+    negatives = {
+        name: sheet.add(f"negatives of prompt {name!r}", prompt.negatives)
         for name, prompt in prompts.items()
-    ]
+    }
     shared = sheet.add("background", background)
     rows = np.stack(sheet.rows)
     rows.setflags(write=False)
     compiled = tuple(
         CompiledPrompt(
-            name=name,
+            name=clause,
             texts=own,
-            negatives=negative,
-            against=_against(name, rows, own, negative, shared),
+            negatives=negatives[name],
+            against=_against(clause, rows, own, negatives[name], shared),
             coverage=min(sheet.coverage[own]) if sheet.coverage else None,
         )
-        for name, own, negative in zip(prompts, texts, negatives, strict=True)
+        for (clause, name, _), own in zip(parts, texts, strict=True)
     )
     sentences = tuple(sheet.sentences)
     return PromptBank(
@@ -131,7 +133,6 @@ def compile_bank(
             note
             for prompt in compiled
             for note in (
-                *_negation_notes(prompt, sentences),
                 *_coverage_notes(prompt, rows, spec.coverage_warning, axes),
                 *_negative_notes(prompt, rows, sentences),
             )
@@ -161,23 +162,28 @@ def phrase_bank(
         sentences.extend(texts)
         return slice(start, len(sentences))
 
-    texts = [add(prompt.text) for prompt in prompts.values()]
-    negatives = [add(prompt.negatives) for prompt in prompts.values()]
+    parts = list(_clauses(prompts))
+    texts = [add(own) for _, _, own in parts]
+    negatives = {name: add(prompt.negatives) for name, prompt in prompts.items()}
     shared = add(background)
-    rows = np.zeros((len(sentences), 0), np.float32)
     compiled = tuple(
-        CompiledPrompt(name, own, negative, _rivals(name, negative, shared), None)
-        for name, own, negative in zip(prompts, texts, negatives, strict=True)
+        CompiledPrompt(clause, own, negatives[name], _rivals(clause, negatives[name], shared), None)
+        for (clause, name, _), own in zip(parts, texts, strict=True)
     )
     return PromptBank(
         prompts=compiled,
         sentences=tuple(sentences),
-        rows=rows,
-        notes=tuple(
-            note for prompt in compiled for note in _negation_notes(prompt, tuple(sentences))
-        ),
+        rows=np.zeros((len(sentences), 0), np.float32),
+        notes=(),
         hash=_digest(prompts, background, (), model_hash),
     )
+
+
+def _clauses(prompts: Mapping[str, PromptConfig]) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """Each clause of each rule: its name, its rule's name, its sentences."""
+    for name, prompt in prompts.items():
+        for clause, sentences in plan(name, prompt).clauses.items():
+            yield clause, name, sentences
 
 
 def explain(row: NDArray[np.float32], axes: Sequence[str], top: int = 5) -> list[tuple[str, float]]:
@@ -247,15 +253,6 @@ def _rivals(name: str, negative: slice, background: slice | NDArray[np.intp]) ->
         )
     against.setflags(write=False)
     return against
-
-
-def _negation_notes(prompt: CompiledPrompt, sentences: Sequence[str]) -> Iterator[str]:
-    for sentence in sentences[prompt.texts]:
-        if word := _NEGATION.search(sentence):
-            yield (
-                f"prompt {prompt.name!r}: {word[0]!r} in {sentence!r} is mostly read past: say what"
-                f" is to be seen, and put its opposite under negatives"
-            )
 
 
 def _coverage_notes(

@@ -232,13 +232,29 @@ class OnConfig(_Section):
         return self
 
 
+class PoolConfig(_Section):
+    """Over which of a camera's last samples a rule's cosines are taken together.
+
+    Attributes:
+        kind: How (``edge.temporal.pools``).
+        frames: Samples looked back at, the newest one included.
+    """
+
+    kind: Literal["mean", "aosm", "glscl"]
+    frames: int = Field(default=12, ge=2, le=64)
+
+
 class PromptConfig(_Section):
     """One alert rule.
 
     Attributes:
-        text: The sentence, or several that mean the same (the best one counts).
+        text: The sentence, or several that mean the same (the best one counts). One with time in it
+            ("a car stops then a person gets out") stands alone.
         negatives: Sentences that look alike but must not alert; the margin is taken against them.
-        threshold: Margin above which a sample counts; default from the bundle.
+        false_alarms_per_day: How many alerts a day of ordinary scenes may cause on one camera; the
+            threshold is learned from it.
+        threshold: Margin above which a sample counts, fixed; nothing is learned then.
+        pool: Take the samples of the last seconds together; default each by itself.
         on: Persistence before the alert starts.
         off_after: The alert ends when the margin stayed below for this long.
         cooldown: No new alert of this prompt and camera within this time after one ended.
@@ -247,11 +263,19 @@ class PromptConfig(_Section):
 
     text: Texts = Field(min_length=1)
     negatives: Texts = ()
+    false_alarms_per_day: float = Field(default=1.0, gt=0, le=1000)
     threshold: float | None = Field(default=None, ge=-2, le=2)
+    pool: PoolConfig | None = None
     on: OnConfig = OnConfig()
     off_after: Seconds = 2.0
     cooldown: Seconds = 0.0
     update_every: Seconds = 10.0
+
+    @model_validator(mode="after")
+    def _learned_or_fixed(self) -> Self:
+        if self.threshold is not None and "false_alarms_per_day" in self.model_fields_set:
+            raise ValueError("expected threshold or false_alarms_per_day, found both")
+        return self
 
 
 class SampleConfig(_Section):
