@@ -157,6 +157,10 @@ class EventMachine:
         self._recent.clear()
         return [self._end(self._alert, at)] if self._alert else []
 
+    def veto(self) -> None:
+        """Take back the alert that runs, as if it had never been: no cooldown follows."""
+        self._alert = None
+
     def _watch(self, newest: _Sampled) -> list[Transition]:
         if newest.at.monotonic < self._quiet_until:
             return []

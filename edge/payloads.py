@@ -91,6 +91,7 @@ Instant = Annotated[
 ]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 AlertId = Annotated[
     str,
@@ -128,6 +129,14 @@ class ModelRef(_Payload):
     precision: str
 
 
+class BoxRef(_Payload):
+    """What was seen where: a phrase, its score 0..1, and left, top, right, bottom in 0..1."""
+
+    phrase: str
+    score: Finite
+    box: tuple[Share, Share, Share, Share]
+
+
 class AlertPayload(_Payload):
     """``<camera>/alert``: one step in the life of an alert."""
 
@@ -140,12 +149,28 @@ class AlertPayload(_Payload):
     score: Finite
     margin: Finite
     threshold: Finite
+    calibration: Literal["fixed", "prior", "learned"] = "prior"
+    false_alarms_per_day: Rate | None = None
+    probability: Share | None = None
     started_at: Instant
     at: Instant
     ended_at: Instant | None = None
     snapshot: str | None = None
+    boxes: tuple[BoxRef, ...] | None = None
+    test: bool = False
     clock_synced: bool | None = None
     model: ModelRef
+
+
+class CalibrationRef(_Payload):
+    """How far a rule's threshold is learned on a camera (``edge.calibrator``)."""
+
+    state: Literal["fixed", "prior", "learned"]
+    threshold: Finite
+    false_alarms_per_day: Rate | None = None
+    low: Rate | None = None
+    high: Rate | None = None
+    watched_days: Rate | None = None
 
 
 class StatePayload(_Payload):
@@ -165,6 +190,9 @@ class StatePayload(_Payload):
     lag_s: Rate | None = None
     error: Annotated[str, AfterValidator(redact)] | None = None
     scores: dict[str, Finite] = Field(default_factory=dict)
+    calibration: dict[str, CalibrationRef] = Field(default_factory=dict)
+    light: Literal["day", "night"] | None = None
+    moved_at: Instant | None = None
 
 
 def status_message(topics: Topics, word: Status) -> Message:

@@ -1,15 +1,27 @@
-"""One camera's rules: a row of scores goes in, what happened comes out. Pure, like the events."""
+"""One camera's rules: a row of scores goes in, what happened comes out. Pure, like the events.
+
+::
+
+    cosines ─(pool)→ margins of clauses ─tracker→ one margin ─┬→ null distribution → threshold ┐
+                                                              └──────────→ event machine ←─────┘
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.calibrator import Calibration, CalibrationReport
+from edge.config.models import PoolConfig
 from edge.events import EventMachine, Rule, Transition
 from edge.frame import Arrival
 from edge.prompts import PromptBank
-from edge.scores import best_sentence
+from edge.rules import Plan
+from edge.scorers.base import Scored
+from edge.scores import best_sentence, margins
+from edge.temporal.pools import Pool, pool_of
+from edge.temporal.track import Tracker, tracker
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,83 +31,160 @@ class Happening:
     Attributes:
         prompt: Name of the rule.
         sentence: Which of its sentences fits the newest frame best.
-        threshold: What the margin was compared with.
+        calibration: Where the threshold comes from that the margin was compared with.
+        chance: That ordinary frames reach the alert's peak within a day, 0..1; None: not known.
     """
 
     prompt: str
     sentence: str
-    threshold: float
+    calibration: CalibrationReport
+    chance: float | None
     transition: Transition
 
 
-class Watch:
-    """The state of all rules of one camera.
+class WatchedRule:
+    """One rule on one camera.
 
-    Attributes:
-        margins: Of the newest sample, by prompt.
+    Args:
+        plan: What it looks for.
+        rule: When its margin becomes an alert.
+        calibration: Where its threshold comes from.
+        base: Margin at which a clause counts as seen (the bundle's threshold): clauses are put
+            together relative to it.
+        pool: Over which samples its cosines are taken.
     """
 
-    def __init__(self, rules: Mapping[str, Rule]) -> None:
-        self._machines = {prompt: EventMachine(rule) for prompt, rule in rules.items()}
-        self._sentences: dict[str, str] = {}
-        self._gap_s = max((rule.gap_s for rule in rules.values()), default=0.0)
+    def __init__(
+        self,
+        plan: Plan,
+        rule: Rule,
+        calibration: Calibration,
+        *,
+        base: float,
+        pool: PoolConfig | None = None,
+    ) -> None:
+        self.plan = plan
+        self.calibration = calibration
+        self.machine = EventMachine(rule)
+        self.pool = pool
+        self.margin: float | None = None
+        self.sentence = plan.text
+        self._tracker: Tracker = tracker(plan.expression)
+        self._base = base
+
+    def step(
+        self, margins: NDArray[np.float32], cosine: float, at: Arrival, regime: str
+    ) -> list[Transition]:
+        """Take the margins [clauses] of one sample, and the cosine to report."""
+        relative = [float(margin) - self._base for margin in margins]
+        margin = self._base + self._tracker.step(relative, at.monotonic)
+        self.margin = margin
+        self.machine.rule = replace(self.machine.rule, threshold=self.calibration.threshold)
+        transitions = self.machine.step(margin, cosine, at)
+        self.calibration.observe(
+            margin, at.monotonic, alerting=self.machine.alerting or bool(transitions), regime=regime
+        )
+        return transitions
+
+
+class Watch:
+    """The state of all rules of one camera."""
+
+    def __init__(self, rules: Mapping[str, WatchedRule]) -> None:
+        self.rules = dict(rules)
+        self._pools: dict[PoolConfig, Pool] = {}
+        self._pooled_with: str | None = None  # hash of the bank that the pools hold cosines of
         self._last_at: float | None = None
-        self.margins: dict[str, float] = {}
 
     @property
     def alerting(self) -> bool:
         """Whether an alert is running."""
-        return any(machine.alerting for machine in self._machines.values())
+        return any(rule.machine.alerting for rule in self.rules.values())
+
+    @property
+    def margins(self) -> dict[str, float]:
+        """Of the newest sample, by rule."""
+        return {name: rule.margin for name, rule in self.rules.items() if rule.margin is not None}
 
     def step(
         self,
         bank: PromptBank,
-        cosines: NDArray[np.float32],
+        scored: Scored,
         cosine: NDArray[np.float32],
         margin: NDArray[np.float32],
         at: Arrival,
+        regime: str = "",
     ) -> list[Happening]:
         """Take one sample.
 
         Args:
             bank: What the scores were taken with.
-            cosines: float32 [K], of every row of the bank.
-            cosine: float32 [P], of the best sentence of each prompt.
+            scored: Cosines [K] of every row of the bank, and the embedding.
+            cosine: float32 [P], of the best sentence of each clause.
             margin: float32 [P].
             at: When the frame arrived.
+            regime: What the scene is like (``edge.regime``).
         """
         self._last_at = at.monotonic
+        pooled = self._pool(bank, scored, at)
+        columns = {name: column for column, name in enumerate(bank.names)}
         happenings = []
-        for column, prompt in enumerate(bank.prompts):
-            machine = self._machines.get(prompt.name)
-            if machine is None:
-                continue  # another camera's rule
-            self.margins[prompt.name] = float(margin[column])
-            transitions = machine.step(float(margin[column]), float(cosine[column]), at)
-            if transitions:
-                self._sentences[prompt.name] = best_sentence(bank, prompt, cosines)
-            happenings += self._told(prompt.name, transitions)
+        for name, rule in self.rules.items():
+            own = [columns[clause] for clause in rule.plan.clauses if clause in columns]
+            if len(own) != len(rule.plan.clauses):
+                continue  # the bank is not this rule's yet
+            cosines, of_cosine, of_margin = scored.cosines, cosine, margin
+            if rule.pool is not None:
+                cosines, of_cosine, of_margin = pooled[rule.pool]
+            transitions = rule.step(of_margin[own], float(of_cosine[own[-1]]), at, regime)
+            if transitions and len(own) == 1:
+                rule.sentence = best_sentence(bank, bank.prompts[own[0]], cosines)
+            happenings += _told(name, rule, transitions)
         return happenings
+
+    def veto(self, name: str) -> None:
+        """Take back the alert of this rule that has just started: a second look says no."""
+        self.rules[name].machine.veto()
 
     def lost(self, at: Arrival) -> list[Happening]:
         """End what runs if no sample came for so long that nobody can know."""
-        if self._last_at is None or at.monotonic - self._last_at <= self._gap_s:
+        gap_s = max((rule.machine.rule.gap_s for rule in self.rules.values()), default=0.0)
+        if self._last_at is None or at.monotonic - self._last_at <= gap_s:
             return []
         self._last_at = None
-        self.margins.clear()
+        for rule in self.rules.values():
+            rule.margin = None
         return self.finish(at)
 
     def finish(self, at: Arrival) -> list[Happening]:
         """End what runs."""
         return [
             happening
-            for prompt, machine in self._machines.items()
-            for happening in self._told(prompt, machine.finish(at))
+            for name, rule in self.rules.items()
+            for happening in _told(name, rule, rule.machine.finish(at))
         ]
 
-    def _told(self, prompt: str, transitions: list[Transition]) -> list[Happening]:
-        threshold = self._machines[prompt].rule.threshold
-        return [
-            Happening(prompt, self._sentences[prompt], threshold, transition)
-            for transition in transitions
-        ]
+    def _pool(
+        self, bank: PromptBank, scored: Scored, at: Arrival
+    ) -> dict[PoolConfig, tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
+        """Cosines [K], and of each clause cosine [P] and margin [P], by pool."""
+        if self._pooled_with != bank.hash:
+            self._pools = {}
+            self._pooled_with = bank.hash
+        pooled = {}
+        for config in {rule.pool for rule in self.rules.values() if rule.pool is not None}:
+            pool = self._pools.setdefault(config, pool_of(config.kind, config.frames, bank.words))
+            cosines = pool.push(scored.cosines, scored.embedding, at.monotonic)
+            scores = margins(bank, cosines[np.newaxis])
+            pooled[config] = cosines, scores.cosine[0], scores.margin[0]
+        return pooled
+
+
+def _told(name: str, rule: WatchedRule, transitions: list[Transition]) -> list[Happening]:
+    report = rule.calibration.report()
+    return [
+        Happening(
+            name, rule.sentence, report, rule.calibration.chance(transition.peak), transition
+        )
+        for transition in transitions
+    ]

@@ -1,0 +1,96 @@
+"""What thresholds rest on, kept across restarts: one SQLite file of null distributions.
+
+Each lies under a key of everything that it depends on: model, precision, sentences, rhythm. Under
+another key it is not found, and learning starts anew. A file that is damaged, or a disk that is full,
+costs what was learned and nothing else.
+"""
+
+import hashlib
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from edge.null import AlarmTail, Persistence
+from edge.outbox_file import is_damage
+
+logger = logging.getLogger(__name__)
+
+# Bump when a tail's meaning changes: what older versions learned is then left behind.
+_VERSION: Final = 1
+_SCHEMA: Final = (
+    "CREATE TABLE IF NOT EXISTS learned (camera TEXT, rule TEXT, regime TEXT, key TEXT, data BLOB,"
+    " saved_at REAL, PRIMARY KEY (camera, rule, regime))"
+)
+
+
+def key_of(facts: object) -> str:
+    """SHA-256 over ``facts``, anything that JSON takes."""
+    return hashlib.sha256(json.dumps([_VERSION, facts], sort_keys=True).encode()).hexdigest()
+
+
+class CalibrationFile:
+    """Tails on disk. For one thread.
+
+    Args:
+        path: Made where there is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self, camera: str, rule: str, key: str, persistence: Persistence) -> dict[str, AlarmTail]:
+        """What was learned for this camera and rule, by regime; empty where nothing fits."""
+        tails = {}
+        for regime, data in self._rows(camera, rule, key):
+            try:
+                tails[regime] = AlarmTail.from_bytes(persistence, data)
+            except ValueError as exc:
+                logger.warning("%s: %s/%s learns anew: %s", self._path, camera, rule, exc)
+        return tails
+
+    def bytes_of(self, camera: str, rule: str, key: str) -> bytes | None:
+        """Other things kept the same way (a camera's view), under a name that is no rule's."""
+        return next((data for _, data in self._rows(camera, rule, key)), None)
+
+    def save(self, rows: Iterable[tuple[str, str, str, str, bytes]]) -> None:
+        """Replace rows of camera, rule, regime, key, data, in one transaction."""
+        now = time.time()
+        stamped = [(*row, now) for row in rows]
+        try:
+            with closing(self._open()) as db, db:
+                db.executemany("REPLACE INTO learned VALUES (?, ?, ?, ?, ?, ?)", stamped)
+        except sqlite3.Error as exc:
+            logger.warning("%s: what was learned is not kept: %s", self._path, exc)
+
+    def _rows(self, camera: str, rule: str, key: str) -> list[tuple[str, bytes]]:
+        query = "SELECT regime, data FROM learned WHERE camera = ? AND rule = ? AND key = ?"
+        try:
+            with closing(self._open()) as db:
+                return db.execute(query, (camera, rule, key)).fetchall()
+        except sqlite3.DatabaseError as exc:
+            if is_damage(exc):
+                self._set_aside(exc)
+            else:
+                logger.warning("%s: %s; learning anew", self._path, exc)
+            return []
+
+    def _open(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(self._path)
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute(_SCHEMA)
+        except sqlite3.Error:
+            db.close()
+            raise
+        return db
+
+    def _set_aside(self, exc: sqlite3.Error) -> None:
+        aside = self._path.with_suffix(f".corrupt-{time.time():.0f}.db")
+        logger.warning("%s: %s; set aside as %s, learning anew", self._path, exc, aside.name)
+        self._path.rename(aside)
