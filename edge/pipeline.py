@@ -1,20 +1,24 @@
 """Samples to messages: score, weigh, decide, report. Everything between cameras and the outbox."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.calibrations import Calibrations
+from edge.calibrator import CalibrationReport
 from edge.clock import clock_synced
-from edge.config.models import Config
+from edge.config.models import Config, PromptConfig
 from edge.embedding import Embedding
 from edge.events import Rule
 from edge.frame import Arrival, Sample
+from edge.look import SecondLook, no_second_look
 from edge.manifest import Decision
 from edge.payloads import (
     AlertPayload,
+    BoxRef,
     Message,
     ModelRef,
     PromptRef,
@@ -25,9 +29,10 @@ from edge.payloads import (
     utc,
 )
 from edge.prompts import PromptBank
+from edge.rules import plan
 from edge.scorers.base import Scored, Scorer
 from edge.scores import Scores, margins
-from edge.watch import Happening, Watch
+from edge.watch import Happening, Watch, WatchedRule
 
 # (camera, sequence) -> JPEG, or None when the frame is gone.
 SnapshotOf = Callable[[str, int], bytes | None]
@@ -53,9 +58,10 @@ class Pipeline:
         model: What computes the scores, for the payloads.
         decision: Defaults of rules that set none, from the bundle.
         scorer: Samples to cosines.
-        bank: Compiled prompts. Replace it by assigning to ``bank``: one reference, so no frame is
-            scored against half of it.
+        bank: Compiled prompts; ``adopt`` replaces them.
+        calibrations: Where thresholds come from; default: learned anew and not kept.
         snapshot_of: Where an alert's picture comes from.
+        second_look: Confirms an alert before it is told.
     """
 
     def __init__(
@@ -65,9 +71,17 @@ class Pipeline:
         decision: Decision,
         scorer: Scorer,
         bank: PromptBank,
+        *,
+        calibrations: Calibrations | None = None,
         snapshot_of: SnapshotOf = no_snapshots,
+        second_look: SecondLook = no_second_look,
     ) -> None:
         self.bank = bank
+        self._config = config
+        self._prompts: Mapping[str, PromptConfig] = config.prompts
+        self._decision = decision
+        self._calibrations = calibrations or Calibrations(None, model, config.background)
+        self._second_look = second_look
         self._model = model
         self._scorer = scorer
         self._snapshot_of = snapshot_of
@@ -75,14 +89,37 @@ class Pipeline:
         self._embeddings = config.embeddings
         self._device = config.device.id
         self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
-        self._cameras = {}
-        for name, camera in config.cameras.items():
-            prompts = config.prompts if camera.prompts is None else camera.prompts
-            rules = {
-                prompt: Rule.of(config.prompts[prompt], decision, camera.sample.fps)
-                for prompt in prompts
-            }
-            self._cameras[name] = _Camera(Watch(rules))
+        self._cameras = {
+            name: _Camera(Watch({rule: self._watched(name, rule) for rule in self._rules_of(name)}))
+            for name in config.cameras
+        }
+
+    def adopt(self, prompts: Mapping[str, PromptConfig], bank: PromptBank) -> list[Message]:
+        """Go on with other rules, between two samples: none is scored against half of them.
+
+        A rule that stays as it was keeps its alert and what it learned; the alert of one that goes
+        or changes ends.
+
+        Args:
+            prompts: All rules by name.
+            bank: Compiled of them.
+
+        Returns:
+            The ends.
+        """
+        before, self._prompts, self.bank = self._prompts, prompts, bank
+        now = Arrival(wall=time.time(), monotonic=time.monotonic(), pts_s=None)
+        messages = []
+        for name, camera in self._cameras.items():
+            wanted = self._rules_of(name)
+            for rule in list(camera.watch.rules):
+                if rule not in wanted or before.get(rule) != prompts[rule]:
+                    messages += self._alerts(name, camera.watch.drop(rule, now))
+                    self._calibrations.drop(name, rule)
+            for rule in wanted:
+                if rule not in camera.watch.rules:
+                    camera.watch.rules[rule] = self._watched(name, rule)
+        return messages
 
     def process(self, samples: Sequence[Sample]) -> list[Message]:
         """Take at most one sample of each camera.
@@ -127,12 +164,14 @@ class Pipeline:
         scores: Scores,
     ) -> list[list[Happening]]:
         """Step each camera's rules; what happened, for each sample."""
-        return [
-            self._cameras[sample.camera].watch.step(
-                bank, answers[row].cosines, scores.cosine[row], scores.margin[row], sample.arrival
+        decided = []
+        for row, sample in enumerate(samples):
+            watch = self._cameras[sample.camera].watch
+            happenings = watch.step(
+                bank, answers[row], scores.cosine[row], scores.margin[row], sample.arrival
             )
-            for row, sample in enumerate(samples)
-        ]
+            decided.append([self._looked_at(watch, sample, happening) for happening in happenings])
+        return [[happening for happening in kept if happening is not None] for kept in decided]
 
     def report(
         self,
@@ -165,6 +204,15 @@ class Pipeline:
             for message in self._alerts(name, camera.watch.finish(now))
         ]
 
+    def save(self) -> None:
+        """Keep what the thresholds rest on."""
+        self._calibrations.save()
+
+    def calibration_of(self, camera: str) -> dict[str, CalibrationReport]:
+        """Where the camera's thresholds come from, by rule."""
+        rules = self._cameras[camera].watch.rules
+        return {name: rule.calibration.report() for name, rule in rules.items()}
+
     def margins_of(self, camera: str) -> dict[str, float]:
         """Margins of the camera's newest sample, by prompt."""
         return self._cameras[camera].watch.margins
@@ -172,6 +220,32 @@ class Pipeline:
     def lag_of(self, camera: str) -> float | None:
         """Seconds from arrival to decision of the camera's newest sample."""
         return self._cameras[camera].lag_s
+
+    def _rules_of(self, camera: str) -> list[str]:
+        """Names of the rules that watch the camera, those that there are."""
+        named = self._config.cameras[camera].prompts
+        return [name for name in self._prompts if named is None or name in named]
+
+    def _watched(self, camera: str, name: str) -> WatchedRule:
+        prompt, fps = self._prompts[name], self._config.cameras[camera].sample.fps
+        rule = Rule.of(prompt, self._decision, fps)
+        return WatchedRule(
+            plan(name, prompt),
+            rule,
+            self._calibrations.calibration(camera, name, prompt, rule, fps),
+            base=self._decision.threshold,
+            pool=prompt.pool,
+        )
+
+    def _looked_at(self, watch: Watch, sample: Sample, happening: Happening) -> Happening | None:
+        """Ask for a second look where an alert starts; None where it says no."""
+        if happening.transition.type != "start":
+            return happening
+        finding = self._second_look(sample.camera, happening.prompt, sample)
+        if not finding.confirmed:
+            watch.veto(happening.prompt)
+            return None
+        return replace(happening, finding=finding)
 
     def _alerts(
         self, camera: str, happenings: list[Happening], sequence: int | None = None
@@ -190,11 +264,15 @@ class Pipeline:
                 prompt=PromptRef(id=happening.prompt, text=happening.sentence),
                 score=transition.score,
                 margin=transition.margin,
-                threshold=happening.threshold,
+                threshold=happening.calibration.threshold,
+                calibration=happening.calibration.state,
+                false_alarms_per_day=happening.calibration.asked,
+                probability=happening.chance,
                 started_at=utc(transition.started_at),
                 at=utc(transition.at),
                 ended_at=None if transition.ended_at is None else utc(transition.ended_at),
                 snapshot=self._topics.snapshot(camera, transition.id) if jpeg else None,
+                boxes=_boxes(happening),
                 clock_synced=clock_synced(),
                 model=self._model,
             )
@@ -225,3 +303,12 @@ class Pipeline:
             reason="alert" if alerting else "interval",
         )
         return [embedding_message(self._topics, embedding)]
+
+
+def _boxes(happening: Happening) -> tuple[BoxRef, ...] | None:
+    """What the second look saw; None where there was none, or nobody looked for boxes."""
+    if happening.finding is None or happening.finding.boxes is None:
+        return None
+    return tuple(
+        BoxRef(phrase=box.phrase, score=box.score, box=box.box) for box in happening.finding.boxes
+    )

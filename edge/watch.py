@@ -16,6 +16,7 @@ from edge.calibrator import Calibration, CalibrationReport
 from edge.config.models import PoolConfig
 from edge.events import EventMachine, Rule, Transition
 from edge.frame import Arrival
+from edge.look import Finding
 from edge.prompts import PromptBank
 from edge.rules import Plan
 from edge.scorers.base import Scored
@@ -33,6 +34,7 @@ class Happening:
         sentence: Which of its sentences fits the newest frame best.
         calibration: Where the threshold comes from that the margin was compared with.
         chance: That ordinary frames reach the alert's peak within a day, 0..1; None: not known.
+        finding: Of the second look; None where there was none.
     """
 
     prompt: str
@@ -40,6 +42,7 @@ class Happening:
     calibration: CalibrationReport
     chance: float | None
     transition: Transition
+    finding: Finding | None = None
 
 
 class WatchedRule:
@@ -141,6 +144,11 @@ class Watch:
                 rule.sentence = best_sentence(bank, bank.prompts[own[0]], cosines)
             happenings += _told(name, rule, transitions)
         return happenings
+
+    def drop(self, name: str, at: Arrival) -> list[Happening]:
+        """Watch this rule no longer; its end, if it ran."""
+        rule = self.rules.pop(name)
+        return _told(name, rule, rule.machine.finish(at))
 
     def veto(self, name: str) -> None:
         """Take back the alert of this rule that has just started: a second look says no."""

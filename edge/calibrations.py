@@ -1,8 +1,8 @@
-"""What thresholds rest on, kept across restarts: one SQLite file of null distributions.
+"""All calibrations of the device, kept across restarts in one SQLite file.
 
-Each lies under a key of everything that it depends on: model, precision, sentences, rhythm. Under
-another key it is not found, and learning starts anew. A file that is damaged, or a disk that is full,
-costs what was learned and nothing else.
+What was learned lies under a key of everything that it depends on: model, precision, sentences,
+rhythm. Under another key it is not found, and learning starts anew. A file that is damaged, or a disk
+that is full, costs what was learned and nothing else.
 """
 
 import hashlib
@@ -10,18 +10,25 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from edge.calibrator import Calibration, persistence_of
+from edge.config.models import PromptConfig
+from edge.events import Rule
 from edge.null import AlarmTail, Persistence
 from edge.outbox_file import is_damage
+from edge.payloads import ModelRef
 
 logger = logging.getLogger(__name__)
 
 # Bump when a tail's meaning changes: what older versions learned is then left behind.
 _VERSION: Final = 1
+# What of a rule decides its margins.
+_SCORED: Final = {"text", "negatives", "pool"}
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS learned (camera TEXT, rule TEXT, regime TEXT, key TEXT, data BLOB,"
     " saved_at REAL, PRIMARY KEY (camera, rule, regime))"
@@ -43,7 +50,9 @@ class CalibrationFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def load(self, camera: str, rule: str, key: str, persistence: Persistence) -> dict[str, AlarmTail]:
+    def load(
+        self, camera: str, rule: str, key: str, persistence: Persistence
+    ) -> dict[str, AlarmTail]:
         """What was learned for this camera and rule, by regime; empty where nothing fits."""
         tails = {}
         for regime, data in self._rows(camera, rule, key):
@@ -94,3 +103,55 @@ class CalibrationFile:
         aside = self._path.with_suffix(f".corrupt-{time.time():.0f}.db")
         logger.warning("%s: %s; set aside as %s, learning anew", self._path, exc, aside.name)
         self._path.rename(aside)
+
+
+class Calibrations:
+    """Makes the calibration of each camera and rule, and keeps what they learn.
+
+    Args:
+        file: Where to; None keeps nothing.
+        model: Margins of another model or precision are other margins.
+        background: Of the configuration; None for the bundle's.
+    """
+
+    def __init__(
+        self, file: CalibrationFile | None, model: ModelRef, background: Sequence[str] | None
+    ) -> None:
+        self._file = file
+        self._model = model
+        self._background = background
+        self._running: dict[tuple[str, str], tuple[str, Calibration]] = {}
+
+    def calibration(
+        self, camera: str, name: str, prompt: PromptConfig, rule: Rule, fps: float
+    ) -> Calibration:
+        """Of this rule on this camera, with what was learned before."""
+        persistence = persistence_of(rule)
+        facts = prompt.model_dump(mode="json", include=_SCORED)
+        key = key_of([self._model.model_dump(), self._background, facts, asdict(persistence), fps])
+        asked = prompt.false_alarms_per_day if prompt.threshold is None else None
+        tails = {}
+        if asked is not None and self._file is not None:
+            tails = self._file.load(camera, name, key, persistence)
+        calibration = Calibration(rule, asked, tails)
+        self._running[camera, name] = key, calibration
+        return calibration
+
+    def drop(self, camera: str, name: str) -> None:
+        """This rule is no longer watched on this camera. What it learned stays on disk."""
+        self._running.pop((camera, name), None)
+
+    def forget(self, camera: str) -> None:
+        """The camera sees something else: begin anew."""
+        for (whose, _), (_, calibration) in self._running.items():
+            if whose == camera:
+                calibration.forget()
+
+    def save(self) -> None:
+        """Write everything that was learned."""
+        if self._file is not None:
+            self._file.save(
+                (camera, name, regime, key, tail.to_bytes())
+                for (camera, name), (key, calibration) in self._running.items()
+                for regime, tail in calibration.tails.items()
+            )
