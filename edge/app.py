@@ -14,6 +14,8 @@ from typing import Final
 
 from edge import systemd
 from edge.bundle import open_bundle
+from edge.calibrations import CalibrationFile, Calibrations
+from edge.calibrator import CalibrationReport
 from edge.camera import CameraWorker, ThreadCamera
 from edge.config.models import Config
 from edge.errors import EngineError, InferenceError, ModelError, OutboxError
@@ -23,6 +25,7 @@ from edge.mqtt import Publisher
 from edge.outbox import Outbox
 from edge.payloads import (
     AlertPayload,
+    CalibrationRef,
     Message,
     ModelRef,
     StatePayload,
@@ -38,10 +41,13 @@ from edge.signature import read_keys, told
 logger = logging.getLogger(__name__)
 
 OUTBOX: Final = "outbox.db"
+LEARNED: Final = "learned.db"
 # How often cameras report their state, and trouble is looked for.
 _TICK_S: Final = 1.0
 # How often the model must prove itself. Its golden frames take as long as a few samples.
 _PROOF_S: Final = 3600.0
+# How often what the thresholds rest on is written down. A crash costs so much of it.
+_SAVE_S: Final = 300.0
 # SIGTERM must be over within 5 s: the cameras' share, and the broker's.
 _CAMERAS_STOP_S: Final = 1.0
 _PUBLISHER_STOP_S: Final = 3.0
@@ -85,13 +91,17 @@ def run(
             )
             for index, (name, camera) in enumerate(config.cameras.items())
         }
+        reference = model_ref(models)
         pipeline = Pipeline(
             config,
-            model_ref(models),
+            reference,
             bundle.manifest.decision,
             models.scorer,
             bank,
-            lambda camera, sequence: cameras[camera].snapshot(sequence),
+            calibrations=Calibrations(
+                CalibrationFile(config.state_dir / LEARNED), reference, config.background
+            ),
+            snapshot_of=lambda camera, sequence: cameras[camera].snapshot(sequence),
         )
         publisher = Publisher(config.mqtt, config.device.id, outbox, on_delivered)
         daemon = Daemon(config, cameras, models, pipeline, outbox, publisher)
@@ -152,6 +162,7 @@ class Daemon:
         systemd.notify("READY=1")
         next_tick, next_ping = 0.0, 0.0
         next_proof = time.monotonic() + _PROOF_S
+        next_save = time.monotonic() + _SAVE_S
         while not stop.is_set():
             now = time.monotonic()
             if now >= next_tick:
@@ -163,6 +174,9 @@ class Daemon:
             if now >= next_proof:
                 self._prove()
                 next_proof = now + _PROOF_S
+            if now >= next_save:
+                self._pipeline.save()
+                next_save = now + _SAVE_S
             wake.wait(max(0.0, next_tick - time.monotonic()))
             wake.clear()
             self._process()
@@ -237,6 +251,10 @@ class Daemon:
                 lag_s=self._pipeline.lag_of(name),
                 error=health.error,
                 scores=self._pipeline.margins_of(name),
+                calibration={
+                    rule: _calibration(report)
+                    for rule, report in self._pipeline.calibration_of(name).items()
+                },
             )
             self._publisher.publish_now(state_message(self._topics, state))
         status: Status = "degraded" if troubled else "online"
@@ -261,7 +279,20 @@ class Daemon:
             camera.stop(max(0.0, deadline - time.monotonic()))
         self._process()
         self._put(self._pipeline.finish(_now()))
+        self._pipeline.save()
         self._publisher.stop(_PUBLISHER_STOP_S)
+
+
+def _calibration(report: CalibrationReport) -> CalibrationRef:
+    estimate = report.estimate
+    return CalibrationRef(
+        state=report.state,
+        threshold=report.threshold,
+        false_alarms_per_day=report.asked,
+        low=None if estimate is None else estimate.low,
+        high=None if estimate is None else estimate.high,
+        watched_days=None if estimate is None else estimate.watched_days,
+    )
 
 
 def _log_alerts(committed: Sequence[Message]) -> None:

@@ -14,7 +14,7 @@ from edge.config.models import Config, PromptConfig
 from edge.embedding import Embedding
 from edge.events import Rule
 from edge.frame import Arrival, Sample
-from edge.look import SecondLook, no_second_look
+from edge.look import NoSecondLook, SecondLook
 from edge.manifest import Decision
 from edge.payloads import (
     AlertPayload,
@@ -61,7 +61,7 @@ class Pipeline:
         bank: Compiled prompts; ``adopt`` replaces them.
         calibrations: Where thresholds come from; default: learned anew and not kept.
         snapshot_of: Where an alert's picture comes from.
-        second_look: Confirms an alert before it is told.
+        second_look: Confirms an alert before it is told; default: all are.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class Pipeline:
         *,
         calibrations: Calibrations | None = None,
         snapshot_of: SnapshotOf = no_snapshots,
-        second_look: SecondLook = no_second_look,
+        second_look: SecondLook | None = None,
     ) -> None:
         self.bank = bank
         self._config = config
         self._prompts: Mapping[str, PromptConfig] = config.prompts
         self._decision = decision
         self._calibrations = calibrations or Calibrations(None, model, config.background)
-        self._second_look = second_look
+        self._second_look = second_look or NoSecondLook()
         self._model = model
         self._scorer = scorer
         self._snapshot_of = snapshot_of
@@ -241,7 +241,7 @@ class Pipeline:
         """Ask for a second look where an alert starts; None where it says no."""
         if happening.transition.type != "start":
             return happening
-        finding = self._second_look(sample.camera, happening.prompt, sample)
+        finding = self._second_look.look(sample.camera, happening.prompt, sample)
         if not finding.confirmed:
             watch.veto(happening.prompt)
             return None

@@ -41,7 +41,7 @@ class Finding:
 class SecondLook(Protocol):
     """Asked when an alert is about to start. Not thread-safe."""
 
-    def __call__(self, camera: str, prompt: str, sample: Sample) -> Finding:
+    def look(self, camera: str, prompt: str, sample: Sample) -> Finding:
         """Look again.
 
         Args:
@@ -55,6 +55,8 @@ class SecondLook(Protocol):
         ...
 
 
-def no_second_look(_camera: str, _prompt: str, _sample: Sample) -> Finding:
-    """Confirm everything."""
-    return Finding(confirmed=True)
+class NoSecondLook:
+    """Confirms everything."""
+
+    def look(self, _camera: str, _prompt: str, _sample: Sample) -> Finding:
+        return Finding(confirmed=True)
