@@ -264,22 +264,23 @@ def _text(
                 except ConfigError as exc:
                     yield failure(f"prompt {name}", exc)
                 else:
-                    yield _prompt(models.bundle, bank)
+                    yield from _prompts(models.bundle, bank)
     except EdgeError as exc:
         yield failure("text model", exc)
 
 
-def _prompt(bundle: Bundle, bank: PromptBank) -> Finding:
-    """Of a bank with one prompt."""
-    (prompt,) = bank.prompts
+def _prompts(bundle: Bundle, bank: PromptBank) -> Iterator[Finding]:
+    """Of a bank with one rule: each of its clauses."""
     axes = bundle.axes()
-    found = ", ".join(repr(sentence) for sentence in bank.sentences[prompt.texts])
-    if prompt.coverage is not None:
-        found += f", covered {prompt.coverage:.2f}"
-    if axes is not None:
-        found += "; " + " | ".join(concepts(row, axes) for row in bank.rows[prompt.texts])
-    notes = (note.removeprefix(f"prompt {prompt.name!r}: ") for note in bank.notes)
-    return Finding(f"prompt {prompt.name}", found, tuple(notes))
+    for prompt in bank.prompts:
+        found = ", ".join(repr(sentence) for sentence in bank.sentences[prompt.texts])
+        if prompt.coverage is not None:
+            found += f", covered {prompt.coverage:.2f}"
+        if axes is not None:
+            found += "; " + " | ".join(concepts(row, axes) for row in bank.rows[prompt.texts])
+        owner = f"prompt {prompt.name!r}: "
+        notes = (note.removeprefix(owner) for note in bank.notes if note.startswith(owner))
+        yield Finding(f"prompt {prompt.name}", found, tuple(notes))
 
 
 def _megabytes(size: int) -> str:

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edge.config.models import Config
+from edge.config.models import Config, OnConfig, PromptConfig
 from edge.embedding import decode_embedding
 from edge.errors import InferenceError
 from edge.frame import Arrival, Sample
+from edge.look import Box, Finding
 from edge.manifest import Decision
 from edge.payloads import ModelRef
 from edge.pipeline import Pipeline
@@ -54,14 +55,15 @@ class MarkScorer:
 
 @pytest.fixture
 def make():
-    def make(settings=None, snapshot=JPEG):
+    def make(settings=None, snapshot=JPEG, second_look=None):
         pipeline = Pipeline(
             settings or config(),
             MODEL,
             Decision(threshold=0.1, hysteresis=0.0),
             MarkScorer(),
             bank(),
-            lambda _camera, _sequence: snapshot,
+            snapshot_of=lambda _camera, _sequence: snapshot,
+            second_look=second_look,
         )
         sequence = iter(range(1000))
 
@@ -151,11 +153,65 @@ def test_embeddings_go_out_as_often_as_wanted(make, publish, every, expected):
     assert published == expected
 
 
-def test_the_bank_is_replaced_between_two_samples(make):
+def test_other_rules_are_adopted_between_two_samples(make):
     run = make()
-    run.pipeline.bank = bank("a lynx")
-    alert = run.feed(0, yard=1)[0]
-    assert json.loads(alert.payload)["prompt"]["text"] == "a lynx"
+    run.feed(0, yard=1)
+    changed = {"cat": PromptConfig(text=("a lynx",), on=OnConfig(for_=1, of=1))}
+    (end,) = run.pipeline.adopt(changed, bank("a lynx"))
+    assert json.loads(end.payload)["type"] == "end"
+    start = run.feed(1, yard=1)[0]
+    assert json.loads(start.payload)["prompt"]["text"] == "a lynx"
+
+
+def test_a_rule_that_stays_as_it_was_keeps_its_alert(make):
+    run = make()
+    start = run.feed(0, yard=1)[0]
+    assert run.pipeline.adopt(dict(config().prompts), bank()) == []
+    assert ("yard", "alert") not in kinds(run.feed(0.5, yard=1))
+    (end,) = run.pipeline.finish(arrival(1))
+    assert json.loads(end.payload)["id"] == json.loads(start.payload)["id"]
+
+
+def test_without_a_rule_that_went_nothing_alerts(make):
+    run = make()
+    (end,) = (run.feed(0, yard=1), run.pipeline.adopt({}, bank()))[1]
+    assert json.loads(end.payload)["type"] == "end"
+    assert ("yard", "alert") not in kinds(run.feed(1, yard=1))
+
+
+class Doubting:
+    """A second look that says what it is told, and remembers what it was asked."""
+
+    def __init__(self, *findings):
+        self.findings = list(findings)
+        self.asked = []
+
+    def look(self, camera, prompt, sample):
+        self.asked.append((camera, prompt, sample.sequence))
+        return self.findings.pop(0)
+
+
+def test_an_alert_that_the_second_look_denies_is_not_told(make):
+    box = Box("a cat", 0.75, (0.1, 0.2, 0.5, 1.0))
+    look = Doubting(Finding(confirmed=False), Finding(confirmed=True, boxes=(box,)))
+    run = make(second_look=look)
+    assert kinds(run.feed(0, yard=1)) == [("yard", "embedding")]
+    start = run.feed(1, yard=1)[0]
+    assert json.loads(start.payload)["boxes"] == [
+        {"phrase": "a cat", "score": 0.75, "box": [0.1, 0.2, 0.5, 1.0]}
+    ]
+    run.feed(2, yard=1)
+    assert look.asked == [("yard", "cat", 0), ("yard", "cat", 1)]
+
+
+def test_an_alert_says_where_its_threshold_comes_from(make):
+    prior = json.loads(make().feed(0, yard=1)[0].payload)
+    assert (prior["calibration"], prior["threshold"]) == ("prior", 0.1)
+    assert (prior["false_alarms_per_day"], prior["probability"]) == (1.0, None)
+    prompt = {"text": "a cat", "on": {"for": 1, "of": 1}, "threshold": 0.3}
+    fixed = json.loads(make(config(prompts={"cat": prompt})).feed(0, yard=1)[0].payload)
+    assert (fixed["calibration"], fixed["threshold"]) == ("fixed", 0.3)
+    assert fixed["false_alarms_per_day"] is None
 
 
 def test_a_failed_batch_changes_no_state(make):

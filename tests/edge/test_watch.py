@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 
+from edge.calibrator import Calibration
+from edge.config.models import PoolConfig, PromptConfig
 from edge.events import Rule
 from edge.frame import Arrival
 from edge.prompts import CompiledPrompt, PromptBank
-from edge.watch import Watch
+from edge.rules import plan
+from edge.scorers.base import Scored
+from edge.watch import Watch, WatchedRule
 
 RULE = Rule(threshold=0.1, on_for=1, on_of=1, off_after_s=1.0, gap_s=10.0)
 
@@ -22,6 +26,15 @@ def bank():
     return PromptBank(prompts, ("a cat", "a dog", "nothing"), rows, (), "hash")
 
 
+def watched(name="cat", rule=RULE, text=None, pool=None):
+    config = PromptConfig(text=(text or f"a {name}",), pool=pool)
+    return WatchedRule(plan(name, config), rule, Calibration(rule, None), base=0.0, pool=pool)
+
+
+def watch_of(*names):
+    return Watch({name: watched(name) for name in names})
+
+
 def at(seconds):
     return Arrival(wall=1_750_000_000 + seconds, monotonic=seconds, pts_s=None)
 
@@ -29,18 +42,19 @@ def at(seconds):
 def step(watch, bank, seconds, cat, dog):
     scores = np.array([cat, dog], np.float32)
     cosines = np.array([cat, dog, 0], np.float32)
-    return watch.step(bank, cosines, scores, scores, at(seconds))
+    scored = Scored(cosines, np.array([1, 0, 0], np.float32))
+    return watch.step(bank, scored, scores, scores, at(seconds))
 
 
 def test_each_rule_sees_its_own_score(bank):
-    watch = Watch({"cat": RULE, "dog": RULE})
+    watch = watch_of("cat", "dog")
     (happening,) = step(watch, bank, 0.0, cat=0.0, dog=0.5)
     assert (happening.prompt, happening.sentence) == ("dog", "a dog")
     assert watch.margins == {"cat": 0.0, "dog": 0.5}
 
 
 def test_another_cameras_rule_is_none_of_ours(bank):
-    watch = Watch({"cat": RULE})
+    watch = watch_of("cat")
     assert step(watch, bank, 0.0, cat=0.0, dog=0.9) == []
     assert watch.margins == {"cat": 0.0}
 
@@ -53,7 +67,7 @@ def test_a_camera_without_rules_is_watched_for_its_embeddings(bank):
 
 
 def test_a_lost_camera_ends_its_alert_once(bank):
-    watch = Watch({"cat": RULE})
+    watch = watch_of("cat")
     step(watch, bank, 0.0, cat=0.5, dog=0.0)
     assert watch.lost(at(9.0)) == []
     assert watch.alerting
@@ -64,8 +78,55 @@ def test_a_lost_camera_ends_its_alert_once(bank):
 
 
 def test_the_end_tells_the_sentence_of_the_last_word_on_it(bank):
-    watch = Watch({"cat": RULE})
+    watch = watch_of("cat")
     (start,) = step(watch, bank, 0.0, cat=0.5, dog=0.0)
     (end,) = watch.finish(at(1.0))
     assert (start.sentence, end.sentence) == ("a cat", "a cat")
     assert end.transition.id == start.transition.id
+
+
+def test_a_sentence_with_an_order_in_it_alerts_in_that_order_only(bank):
+    prompts = tuple(
+        CompiledPrompt(name, slice(row, row + 1), slice(2, 2), np.array([2]), None)
+        for row, name in enumerate(["pets#1", "pets#2"])
+    )
+    bank = PromptBank(prompts, ("a cat", "a dog", "nothing"), np.eye(3, dtype=np.float32), (), "h")
+    told = {}
+    for order, seen in {"right": ["cat", "dog"], "wrong": ["dog", "cat"]}.items():
+        watch = Watch({"pets": watched("pets", text="a cat then a dog within 20 s")})
+        told[order] = []
+        for second in range(12):
+            shown = seen[0] if second in {2, 3} else seen[1] if second in {6, 7} else None
+            marks = {name: 0.5 if name == shown else -0.5 for name in ("cat", "dog")}
+            told[order] += step(watch, bank, float(second), **marks)
+    assert [happening.transition.type for happening in told["right"]] == ["start", "end"]
+    assert {happening.sentence for happening in told["right"]} == {"a cat then a dog within 20 s"}
+    assert told["wrong"] == []
+
+
+def test_a_pooled_rule_sees_the_last_samples_together_and_another_rule_does_not(bank):
+    pool = PoolConfig(kind="mean", frames=4)
+    watch = Watch({"cat": watched("cat", pool=pool), "dog": watched("dog")})
+    for second in range(4):
+        step(watch, bank, float(second), cat=0.8 if second == 3 else 0.0, dog=0.3)
+    assert watch.margins["cat"] == pytest.approx(0.2)
+    assert watch.margins["dog"] == pytest.approx(0.3)
+
+
+def test_an_alert_that_is_vetoed_never_was(bank):
+    watch = watch_of("cat")
+    (first,) = step(watch, bank, 0.0, cat=0.5, dog=0.0)
+    watch.veto("cat")
+    assert not watch.alerting
+    (second,) = step(watch, bank, 0.5, cat=0.5, dog=0.0)
+    assert second.transition.type == "start"
+    assert second.transition.id != first.transition.id
+
+
+def test_a_rule_that_is_dropped_ends_its_alert(bank):
+    watch = watch_of("cat", "dog")
+    step(watch, bank, 0.0, cat=0.5, dog=0.5)
+    (end,) = watch.drop("cat", at(1.0))
+    assert (end.prompt, end.transition.type) == ("cat", "end")
+    assert list(watch.rules) == ["dog"]
+    assert watch.alerting
