@@ -16,10 +16,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from edge.calibrator import Calibration, persistence_of
+from edge.calibrator import Calibration
 from edge.config.models import PromptConfig
 from edge.events import Rule
-from edge.null import AlarmTail, Persistence
+from edge.null import AlarmTail
 from edge.outbox_file import is_damage
 from edge.payloads import ModelRef
 
@@ -50,16 +50,14 @@ class CalibrationFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def load(
-        self, camera: str, rule: str, key: str, persistence: Persistence
-    ) -> dict[str, AlarmTail]:
+    def load(self, camera: str, name: str, key: str, rule: Rule) -> dict[str, AlarmTail]:
         """What was learned for this camera and rule, by regime; empty where nothing fits."""
         tails = {}
-        for regime, data in self._rows(camera, rule, key):
+        for regime, data in self._rows(camera, name, key):
             try:
-                tails[regime] = AlarmTail.from_bytes(persistence, data)
+                tails[regime] = AlarmTail.from_bytes(rule, data)
             except ValueError as exc:
-                logger.warning("%s: %s/%s learns anew: %s", self._path, camera, rule, exc)
+                logger.warning("%s: %s/%s learns anew: %s", self._path, camera, name, exc)
         return tails
 
     def bytes_of(self, camera: str, rule: str, key: str) -> bytes | None:
@@ -126,13 +124,12 @@ class Calibrations:
         self, camera: str, name: str, prompt: PromptConfig, rule: Rule, fps: float
     ) -> Calibration:
         """Of this rule on this camera, with what was learned before."""
-        persistence = persistence_of(rule)
         facts = prompt.model_dump(mode="json", include=_SCORED)
-        key = key_of([self._model.model_dump(), self._background, facts, asdict(persistence), fps])
+        key = key_of([self._model.model_dump(), self._background, facts, asdict(rule), fps])
         asked = prompt.false_alarms_per_day if prompt.threshold is None else None
         tails = {}
         if asked is not None and self._file is not None:
-            tails = self._file.load(camera, name, key, persistence)
+            tails = self._file.load(camera, name, key, rule)
         calibration = Calibration(rule, asked, tails)
         self._running[camera, name] = key, calibration
         return calibration

@@ -8,11 +8,11 @@ enough was seen, the bundle's threshold holds: ``prior``.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from edge.events import Rule
-from edge.null import AlarmTail, Estimate, Persistence
+from edge.null import AlarmTail, Estimate
 
 CalibrationState = Literal["fixed", "prior", "learned"]
 
@@ -55,18 +55,21 @@ class Calibration:
     def __init__(
         self, rule: Rule, asked: float | None, tails: Mapping[str, AlarmTail] | None = None
     ) -> None:
-        self._prior = rule.threshold
+        self._rule = rule
         self._asked = asked
-        self._persistence = persistence_of(rule)
         self.tails: dict[str, AlarmTail] = dict(tails or {})
         self._regime = EVERYWHERE
         self._estimates: dict[str, Estimate | None] = {}
         self._due: dict[str, float] = {}
 
     @property
-    def threshold(self) -> float:
+    def rule(self) -> Rule:
+        """The rule with the threshold and hysteresis in force."""
         estimate = self._estimate()
-        return self._prior if estimate is None else estimate.threshold
+        if estimate is None:
+            return self._rule
+        threshold = self.tails[self._judge()].baseline + estimate.level
+        return replace(self._rule, threshold=threshold, hysteresis=estimate.hysteresis)
 
     def observe(self, margin: float, at: float, *, alerting: bool, regime: str) -> None:
         """Learn from one sample, and look from time to time what follows from it.
@@ -79,11 +82,12 @@ class Calibration:
         """
         if self._asked is None:
             return
+        threshold = self.rule.threshold
         self._regime = regime
         for name in {EVERYWHERE, regime}:
             if name not in self.tails:
-                self.tails[name] = AlarmTail(self._persistence)
-            self.tails[name].observe(margin, at, alerting=alerting)
+                self.tails[name] = AlarmTail(self._rule)
+            self.tails[name].observe(margin, at, alerting=alerting, threshold=threshold)
             self._look(name, self._asked, at)
 
     def chance(self, level: float) -> float | None:
@@ -101,7 +105,7 @@ class Calibration:
         state: CalibrationState = "prior" if estimate is None else "learned"
         if self._asked is None:
             state = "fixed"
-        return CalibrationReport(state, self.threshold, self._asked, estimate)
+        return CalibrationReport(state, self.rule.threshold, self._asked, estimate)
 
     def forget(self) -> None:
         """Begin anew: the camera sees something else."""
@@ -123,7 +127,7 @@ class Calibration:
             return EVERYWHERE
         if common is None:
             return self._regime
-        here = self.tails[self._regime].rate(common.threshold)
+        here = self.tails[self._regime].rate(self.tails[EVERYWHERE].baseline + common.level)
         alike = here is not None and own.low <= here <= own.high
         return EVERYWHERE if alike else self._regime
 
@@ -134,16 +138,3 @@ class Calibration:
         self._estimates[regime] = estimate
         watched_s = 0.0 if estimate is None else estimate.watched_days * 86_400
         self._due[regime] = at + max(_PAUSE_S, (_GROWTH - 1) * watched_s)
-
-
-def persistence_of(rule: Rule) -> Persistence:
-    """What of a rule decides how many alarms a stream of margins makes."""
-    return Persistence(
-        on_for=rule.on_for,
-        on_of=rule.on_of,
-        off_after_s=rule.off_after_s,
-        cooldown_s=rule.cooldown_s,
-        hysteresis=rule.hysteresis,
-        gap_s=rule.gap_s,
-    )
-

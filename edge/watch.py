@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +82,7 @@ class WatchedRule:
         relative = [float(margin) - self._base for margin in margins]
         margin = self._base + self._tracker.step(relative, at.monotonic)
         self.margin = margin
-        self.machine.rule = replace(self.machine.rule, threshold=self.calibration.threshold)
+        self.machine.rule = self.calibration.rule
         transitions = self.machine.step(margin, cosine, at)
         self.calibration.observe(
             margin, at.monotonic, alerting=self.machine.alerting or bool(transitions), regime=regime
