@@ -70,9 +70,13 @@ class Truth:
         statistic = _statistic(values, rule)
         top = np.sort(statistic)[::-1]
         # An alarm takes some samples: these ranks span the rates that are wanted, and more.
-        ranks = np.geomspace(_RATES[0] * watched + 2, min(_RATES[1] * watched * 4, len(top) / 10), _LEVELS)
+        ranks = np.geomspace(
+            _RATES[0] * watched + 2, min(_RATES[1] * watched * 4, len(top) / 10), _LEVELS
+        )
         self._levels = np.unique(top[ranks.astype(int)])
-        counts = [_alarms(values, statistic, rule, float(level), relative) for level in self._levels]
+        counts = [
+            _alarms(values, statistic, rule, float(level), relative) for level in self._levels
+        ]
         self._log_rates = np.log((np.array(counts) + 0.5) / watched)
 
     def rate(self, level: float) -> float:
@@ -210,7 +214,9 @@ def measure(kind: str, rule: str, runs: int, days: int) -> list[dict[str, object
                     "within_2": float(np.mean((ratios >= 0.5) & (ratios <= 2))),
                     "within_4": float(np.mean((ratios >= 0.25) & (ratios <= 4))),
                     "covered": float(
-                        np.mean([one.low <= r <= one.high for one, r in zip(own, ratios, strict=True)])
+                        np.mean(
+                            [one.low <= r <= one.high for one, r in zip(own, ratios, strict=True)]
+                        )
                     ),
                 }
             )
@@ -236,7 +242,10 @@ def closed_loop(kind: str, days: int, seed: int = 0, asked: float = 1.0) -> list
             told = machine.step(margin, 0.0, Arrival(at, at, None))
             alarms += any(transition.type == "start" for transition in told)
             tail.observe(
-                margin, at, alerting=machine.alerting or bool(told), threshold=machine.rule.threshold
+                margin,
+                at,
+                alerting=machine.alerting or bool(told),
+                threshold=machine.rule.threshold,
             )
             position += 1
         counts.append(alarms)
@@ -282,7 +291,18 @@ def main(
     kinds = stream or list(STREAMS)
     console = Console(width=120, quiet=as_json)
     rows = list(_jobs(runs, days, kinds, rule or list(RULES)))
-    table = Table("rule", "stream", "method", "asked", "warm-up", "median", "5..95 %", "x2", "x4", "in interval")
+    table = Table(
+        "rule",
+        "stream",
+        "method",
+        "asked",
+        "warm-up",
+        "median",
+        "5..95 %",
+        "x2",
+        "x4",
+        "in interval",
+    )
     for row in rows:
         table.add_row(
             str(row["rule"]), str(row["stream"]), str(row["method"]), f"{row['asked']:g}/day", f"{row['warm_up_days']} d",

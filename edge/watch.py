@@ -191,8 +191,6 @@ class Watch:
 def _told(name: str, rule: WatchedRule, transitions: list[Transition]) -> list[Happening]:
     report = rule.calibration.report()
     return [
-        Happening(
-            name, rule.sentence, report, rule.calibration.chance(transition.peak), transition
-        )
+        Happening(name, rule.sentence, report, rule.calibration.chance(transition.peak), transition)
         for transition in transitions
     ]

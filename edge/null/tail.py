@@ -124,9 +124,7 @@ def fit(
         return None
     # Weighted peaks say less than their number: sum w² instead of sum w (Kish 1965).
     thinned = float((weights**2).sum() / weights.sum())
-    return Tail(
-        mean * math.exp(place[0]), float(place[1]), np.linalg.inv(curvature) * thinned
-    )
+    return Tail(mean * math.exp(place[0]), float(place[1]), np.linalg.inv(curvature) * thinned)
 
 
 def _hazard(z: NDArray[np.float64], bend: float) -> NDArray[np.float64]:
@@ -141,9 +139,7 @@ def _log_rate(z: NDArray[np.float64], bend: float) -> NDArray[np.float64]:
     return np.asarray(np.log1p(bend * z) if bend >= 0 else -np.log1p(-bend * z))
 
 
-def _descent(
-    gradient: NDArray[np.float64], curvature: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _descent(gradient: NDArray[np.float64], curvature: NDArray[np.float64]) -> NDArray[np.float64]:
     """Newton's step where the loss is convex, else one down the slope."""
     lowest = float(np.linalg.eigvalsh(curvature).min())
     if lowest <= 1e-8:
