@@ -71,7 +71,7 @@ class CalibrationFile:
         try:
             with closing(self._open()) as db, db:
                 db.executemany("REPLACE INTO learned VALUES (?, ?, ?, ?, ?, ?)", stamped)
-        except sqlite3.Error as exc:
+        except (OSError, sqlite3.Error) as exc:
             logger.warning("%s: what was learned is not kept: %s", self._path, exc)
 
     def _rows(self, camera: str, rule: str, key: str) -> list[tuple[str, bytes]]:
@@ -82,9 +82,11 @@ class CalibrationFile:
         except sqlite3.DatabaseError as exc:
             if is_damage(exc):
                 self._set_aside(exc)
-            else:
-                logger.warning("%s: %s; learning anew", self._path, exc)
-            return []
+                return []
+            logger.warning("%s: %s; learning anew", self._path, exc)
+        except OSError as exc:
+            logger.warning("%s; learning anew", exc)
+        return []
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)

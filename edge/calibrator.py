@@ -59,6 +59,7 @@ class Calibration:
         self._asked = asked
         self.tails: dict[str, AlarmTail] = dict(tails or {})
         self._regime = EVERYWHERE
+        self._judge = EVERYWHERE  # the regime whose tail decides
         self._estimates: dict[str, Estimate | None] = {}
         self._due: dict[str, float] = {}
 
@@ -68,7 +69,7 @@ class Calibration:
         estimate = self._estimate()
         if estimate is None:
             return self._rule
-        threshold = self.tails[self._judge()].baseline + estimate.level
+        threshold = self.tails[self._judge].baseline + estimate.level
         return replace(self._rule, threshold=threshold, hysteresis=estimate.hysteresis)
 
     def observe(self, margin: float, at: float, *, alerting: bool, regime: str) -> None:
@@ -83,7 +84,9 @@ class Calibration:
         if self._asked is None:
             return
         threshold = self.rule.threshold
-        self._regime = regime
+        if regime != self._regime:
+            self._regime = regime
+            self._judge = self._choose()
         for name in {EVERYWHERE, regime}:
             if name not in self.tails:
                 self.tails[name] = AlarmTail(self._rule)
@@ -97,7 +100,7 @@ class Calibration:
         """
         if self._estimate() is None:
             return None
-        rate = self.tails[self._judge()].rate(level)
+        rate = self.tails[self._judge].rate(level)
         return None if rate is None else -math.expm1(-rate)
 
     def report(self) -> CalibrationReport:
@@ -112,11 +115,12 @@ class Calibration:
         self.tails.clear()
         self._estimates.clear()
         self._due.clear()
+        self._judge = EVERYWHERE
 
     def _estimate(self) -> Estimate | None:
-        return self._estimates.get(self._judge())
+        return self._estimates.get(self._judge)
 
-    def _judge(self) -> str:
+    def _choose(self) -> str:
         """The regime whose tail decides: the common one, unless it is wrong for the present one.
 
         Wrong is a threshold whose rate in the present regime is not what was asked for, as far as
@@ -138,3 +142,4 @@ class Calibration:
         self._estimates[regime] = estimate
         watched_s = 0.0 if estimate is None else estimate.watched_days * 86_400
         self._due[regime] = at + max(_PAUSE_S, (_GROWTH - 1) * watched_s)
+        self._judge = self._choose()

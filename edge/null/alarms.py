@@ -77,6 +77,22 @@ class Estimate:
     peaks: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the last fit said.
+
+    Attributes:
+        base: The base level, above the baseline.
+        clusters_a_day: That reach it.
+        peaks: The number of clusters that say so; older ones count less (Kish 1965).
+    """
+
+    base: float
+    tail: Tail
+    clusters_a_day: float
+    peaks: float
+
+
 class AlarmTail:
     """The null distribution of one rule on one camera, in bounded memory: 30 kB.
 
@@ -100,7 +116,7 @@ class AlarmTail:
         self._busy_s = 0.0
         self._count = 0
         self._peaks = np.empty((3, _MOST_PEAKS), np.float32)  # peak, limit, days watched by then
-        self._tail: Tail | None = None
+        self._known: _Known | None = None
         self.baseline = 0.0
 
     def observe(
@@ -139,16 +155,17 @@ class AlarmTail:
 
     def estimate(self, per_day: float) -> Estimate | None:
         """The threshold for so many false alarms per day; None while too little was seen for it."""
-        known = self._refit()
-        if known is None or self._tail is None or self._base is None:
+        self._known = self._refit()
+        if self._known is None:
             return None
-        clusters_a_day, peaks = known
-        hazard = max(0.0, math.log(clusters_a_day / per_day))
-        excess = self._tail.excess(hazard)
-        spread = math.exp(_Z90 * math.hypot(self._tail.deviation(excess), 1 / math.sqrt(peaks)))
+        known, tail = self._known, self._known.tail
+        hazard = max(0.0, math.log(known.clusters_a_day / per_day))
+        excess = tail.excess(hazard)
+        deviation = math.hypot(tail.deviation(excess), 1 / math.sqrt(known.peaks))
+        spread = math.exp(_Z90 * deviation)
         if not spread <= _WIDEST:
             return None
-        level, expected = self._base + excess, clusters_a_day * math.exp(-hazard)
+        level, expected = known.base + excess, known.clusters_a_day * math.exp(-hazard)
         return Estimate(
             level=level,
             hysteresis=self._hysteresis(level),
@@ -156,16 +173,19 @@ class AlarmTail:
             low=expected / spread,
             high=expected * spread,
             watched_days=self._watched_s / DAY_S,
-            peaks=peaks,
+            peaks=known.peaks,
         )
 
     def rate(self, level: float) -> float | None:
-        """False alarms per day that reach a margin of ``level`` now; None: not known."""
-        known = self._refit() if self._tail is None else self._weigh(self._tail)
-        if known is None or self._tail is None or self._base is None:
+        """False alarms per day that reach a margin of ``level`` now, as of the last estimate.
+
+        None: not known. Below the base level it is the base level's.
+        """
+        if self._known is None:
             return None
-        excess = max(0.0, level - self.baseline - self._base)
-        return known[0] * math.exp(-float(self._tail.hazards(np.array([excess]))[0]))
+        excess = max(0.0, level - self.baseline - self._known.base)
+        hazard = float(self._known.tail.hazards(np.array([excess]))[0])
+        return self._known.clusters_a_day * math.exp(-hazard)
 
     def to_bytes(self) -> bytes:
         """All that was learned."""
@@ -291,26 +311,25 @@ class AlarmTail:
         self._count = int(kept.sum())
         self._peaks[:, : self._count] = self._peaks[:, kept]
 
-    def _refit(self) -> tuple[float, float] | None:
-        """Fit the tail anew; clusters per day at the base level, and how many peaks say so."""
-        self._tail = None
+    def _refit(self) -> _Known | None:
         if self._base is None or self._count < _FEWEST_PEAKS:
             return None
-        excesses, limits, weights = self._weighted()
-        self._tail = fit(excesses, limits, weights)
-        return None if self._tail is None else self._weigh(self._tail)
-
-    def _weigh(self, tail: Tail) -> tuple[float, float]:
-        _, limits, weights = self._weighted()
+        excesses, limits, weights = self._weighted(self._base)
+        tail = fit(excesses, limits, weights)
+        if tail is None:
+            return None
         seen = -np.expm1(-tail.hazards(limits))  # the chance that a peak was not above its limit
         watched = (self._watched_s - self._since_s) / _HALF_LIFE_S
         exposure_days = -math.expm1(-watched * math.log(2)) * _HALF_LIFE_S / math.log(2) / DAY_S
-        clusters_a_day = float((weights / seen).sum()) / exposure_days
-        return clusters_a_day, float(weights.sum() ** 2 / (weights**2).sum())
+        return _Known(
+            base=self._base,
+            tail=tail,
+            clusters_a_day=float((weights / seen).sum()) / exposure_days,
+            peaks=float(weights.sum() ** 2 / (weights**2).sum()),
+        )
 
-    def _weighted(self) -> tuple[NDArray[np.float64], ...]:
+    def _weighted(self, base: float) -> tuple[NDArray[np.float64], ...]:
         """Excesses over the base level, limits likewise, weights by age; float64 [n] each."""
         peaks, limits, days = self._peaks[:, : self._count].astype(np.float64)
-        base = 0.0 if self._base is None else float(np.float32(self._base))
-        age = self._watched_s / DAY_S - days
-        return np.maximum(0.0, peaks - base), limits - base, 0.5 ** (age * DAY_S / _HALF_LIFE_S)
+        age_s = self._watched_s - days * DAY_S
+        return np.maximum(0.0, peaks - base), limits - base, 0.5 ** (age_s / _HALF_LIFE_S)
