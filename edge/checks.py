@@ -20,8 +20,10 @@ from edge.errors import ConfigError, EdgeError, ModelError, OutboxError, SourceE
 from edge.models import CHOICES, Models, open_models
 from edge.prompts import PromptBank
 from edge.redact import redact
+from edge.rules import Plan, plan
 from edge.signature import read_keys, told
 from edge.tables import concepts
+from edge.temporal.clauses import Seen, meaning
 
 _TIMED_PICTURES: Final = 5
 # The share of the engine's time that cameras may want: the rest is decoding and bad moments.
@@ -264,14 +266,15 @@ def _text(
                 except ConfigError as exc:
                     yield failure(f"prompt {name}", exc)
                 else:
-                    yield from _prompts(models.bundle, bank)
+                    yield from _prompts(models.bundle, bank, plan(name, prompt))
     except EdgeError as exc:
         yield failure("text model", exc)
 
 
-def _prompts(bundle: Bundle, bank: PromptBank) -> Iterator[Finding]:
-    """Of a bank with one rule: each of its clauses."""
+def _prompts(bundle: Bundle, bank: PromptBank, rule: Plan) -> Iterator[Finding]:
+    """Of a bank with one rule: each of its clauses, and what they are together."""
     axes = bundle.axes()
+    together = "" if isinstance(rule.expression, Seen) else f"; all: {meaning(rule.expression)}"
     for prompt in bank.prompts:
         found = ", ".join(repr(sentence) for sentence in bank.sentences[prompt.texts])
         if prompt.coverage is not None:
@@ -280,7 +283,7 @@ def _prompts(bundle: Bundle, bank: PromptBank) -> Iterator[Finding]:
             found += "; " + " | ".join(concepts(row, axes) for row in bank.rows[prompt.texts])
         owner = f"prompt {prompt.name!r}: "
         notes = (note.removeprefix(owner) for note in bank.notes if note.startswith(owner))
-        yield Finding(f"prompt {prompt.name}", found, tuple(notes))
+        yield Finding(f"prompt {prompt.name}", found + together, tuple(notes))
 
 
 def _megabytes(size: int) -> str:

@@ -22,6 +22,7 @@ from edge.config.models import PromptConfig
 from edge.errors import ConfigError
 from edge.manifest import TextSpec
 from edge.rules import plan
+from edge.temporal.pools import Words
 from edge.text import TextEncoder, unit_rows
 
 # A background sentence this close to a prompt says the same ("an empty room" beside the prompt
@@ -62,6 +63,7 @@ class PromptBank:
         hash: SHA-256 over sentences, templates and model: equal banks score alike.
         lengths: float32 [K], read-only: of the model's own vectors, whose directions ``rows`` are;
             None where the model does not tell, because only directions count.
+        words: Of each sentence, where the model tells them apart; None where it does not.
     """
 
     prompts: tuple[CompiledPrompt, ...]
@@ -70,6 +72,7 @@ class PromptBank:
     notes: tuple[str, ...]
     hash: str
     lengths: NDArray[np.float32] | None = None
+    words: Words | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

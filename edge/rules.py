@@ -34,7 +34,10 @@ def plan(name: str, prompt: PromptConfig) -> Plan:
     Raises:
         ConfigError: It cannot be understood, or is one of several and has time in it.
     """
-    expressions = [parse(text) for text in prompt.text]
+    try:
+        expressions = [parse(text) for text in prompt.text]
+    except ConfigError as exc:
+        raise ConfigError(f"prompt {name!r}: {exc}") from None
     if all(isinstance(expression, Seen) for expression in expressions):
         return Plan(expressions[0], {name: prompt.text}, prompt.text[0])
     if len(expressions) > 1:

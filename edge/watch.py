@@ -22,7 +22,7 @@ from edge.rules import Plan
 from edge.scorers.base import Scored
 from edge.scores import best_sentence, margins
 from edge.temporal.pools import Pool, pool_of
-from edge.temporal.track import Tracker, tracker
+from edge.temporal.track import Tracker
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class WatchedRule:
         self.pool = pool
         self.margin: float | None = None
         self.sentence = plan.text
-        self._tracker: Tracker = tracker(plan.expression)
+        self._tracker = Tracker(plan.expression, rule.gap_s)
         self._base = base
 
     def step(
@@ -129,7 +129,7 @@ class Watch:
             regime: What the scene is like (``edge.regime``).
         """
         self._last_at = at.monotonic
-        pooled = self._pool(bank, scored, at)
+        pooled = self._pool(bank, scored)
         columns = {name: column for column, name in enumerate(bank.names)}
         happenings = []
         for name, rule in self.rules.items():
@@ -173,7 +173,7 @@ class Watch:
         ]
 
     def _pool(
-        self, bank: PromptBank, scored: Scored, at: Arrival
+        self, bank: PromptBank, scored: Scored
     ) -> dict[PoolConfig, tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
         """Cosines [K], and of each clause cosine [P] and margin [P], by pool."""
         if self._pooled_with != bank.hash:
@@ -182,7 +182,7 @@ class Watch:
         pooled = {}
         for config in {rule.pool for rule in self.rules.values() if rule.pool is not None}:
             pool = self._pools.setdefault(config, pool_of(config.kind, config.frames, bank.words))
-            cosines = pool.push(scored.cosines, scored.embedding, at.monotonic)
+            cosines = pool.push(scored.cosines, scored.embedding)
             scores = margins(bank, cosines[np.newaxis])
             pooled[config] = cosines, scores.cosine[0], scores.margin[0]
         return pooled

@@ -21,6 +21,7 @@ from edge.redact import redact, register_secret
 from edge.scoring import ScoredFrame, length_s, margins_by_prompt, score_frames
 from edge.sources import is_live, open_source
 from edge.tables import picture_table, summary_table, time_table
+from edge.temporal.clauses import Seen, clauses, meaning, parse
 
 _LIVE_S = 10.0
 
@@ -113,21 +114,30 @@ def score(  # noqa: PLR0913, PLR0917  options of a command line
 
 
 def _rules(prompts: Sequence[str], negatives: Sequence[str]) -> dict[str, PromptConfig]:
-    """Each prompt under its own words.
+    """Each prompt under its own words, one with time in it as its clauses.
 
     Raises:
-        ConfigError: One is no text.
+        ConfigError: One is no text, or cannot be understood.
     """
     rules = {}
     for prompt in prompts:
         try:
-            rules[prompt] = PromptConfig(text=(prompt,), negatives=tuple(negatives))
+            for clause in _clauses(prompt):
+                rules[clause] = PromptConfig(text=(clause,), negatives=tuple(negatives))
         except ValidationError as exc:
             where = "negative" if exc.errors()[0]["loc"][0] == "negatives" else "prompt"
             raise ConfigError(
                 f"{where}: expected a sentence, found none; describe what the camera sees"
             ) from None
     return rules
+
+
+def _clauses(prompt: str) -> tuple[str, ...]:
+    expression = parse(prompt)
+    if not isinstance(expression, Seen):
+        typer.echo(f"note: {prompt!r} is scored by its clauses; the daemon waits for "
+                   f"{meaning(expression)}", err=True)  # fmt: skip
+    return clauses(expression)
 
 
 def _with_progress(frames: Iterator[ScoredFrame], length: float | None) -> Iterator[ScoredFrame]:

@@ -156,7 +156,7 @@ def test_embeddings_go_out_as_often_as_wanted(make, publish, every, expected):
 def test_other_rules_are_adopted_between_two_samples(make):
     run = make()
     run.feed(0, yard=1)
-    changed = {"cat": PromptConfig(text=("a lynx",), on=OnConfig(for_=1, of=1))}
+    changed = {"cat": PromptConfig(text=("a lynx",), on=OnConfig(**{"for": 1, "of": 1}))}
     (end,) = run.pipeline.adopt(changed, bank("a lynx"))
     assert json.loads(end.payload)["type"] == "end"
     start = run.feed(1, yard=1)[0]

@@ -96,14 +96,22 @@ def test_a_blank_sentence_names_its_prompt_though_the_templates_have_words(compi
         compile_({"p": PromptConfig.model_construct(text=(blank,), negatives=())})
 
 
-@pytest.mark.parametrize(
-    ("sentence", "word"),
-    [("person without helmet", "without"), ("No helmet", "No"), ("nobody at the fence", "nobody")],
-)
-def test_negation_is_noted_and_still_compiled(compile_, sentence, word):
-    bank = compile_({"p": prompt(sentence, "red car")})
-    (note,) = [note for note in bank.notes if "read past" in note]
-    assert note.startswith(f"prompt 'p': {word!r} in {sentence!r} is mostly read past")
+def test_a_negation_that_no_absence_covers_is_refused_with_advice(compile_):
+    with pytest.raises(ConfigError, match="prompt 'p': .*found 'without' in 'person without helmet'"):
+        compile_({"p": prompt("person without helmet")})
+
+
+def test_a_sentence_with_time_in_it_is_compiled_clause_by_clause(compile_):
+    bank = compile_({"p": prompt("a dog climbs then a cat climbs", negatives=["car"]), "q": prompt("dog")})
+    assert bank.names == ("p#1", "p#2", "q")
+    assert [bank.sentences[p.texts] for p in bank.prompts] == [
+        ("a dog climbs",),
+        ("a cat climbs",),
+        ("dog",),
+    ]
+    assert [bank.sentences[p.negatives] for p in bank.prompts] == [("car",), ("car",), ()]
+    with pytest.raises(ConfigError, match="expected one sentence where there is time in it, found 2"):
+        compile_({"p": prompt("a dog climbs then a cat climbs", "red car")})
 
 
 def test_ordinary_sentences_need_no_notes(compile_):

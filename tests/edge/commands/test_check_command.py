@@ -117,7 +117,7 @@ def test_every_bad_prompt_is_shown(edge, config, clip):
 
 def test_warnings_say_what_to_do_and_do_not_fail(edge, config, clip):
     cameras = f"{{yard: {{url: {clip}, prompts: [red]}}}}"
-    prompts = "prompts: {red: {text: not red}, blue: {text: blue}}"
+    prompts = "prompts: {red: {text: red, negatives: [red]}, blue: {text: blue}}"
     outcome = edge("check", config(cameras, prompts=prompts), "--no-broker")
     assert outcome.code == 0
     lines = outcome.out.splitlines()
@@ -126,7 +126,23 @@ def test_warnings_say_what_to_do_and_do_not_fail(edge, config, clip):
         ["warn", "prompt", "red"],
     ]
     assert "→ no camera watches blue" in outcome.out
-    assert "→ 'not' in 'not red' is mostly read past: say what is to be seen" in outcome.out
+    assert "→ the model hardly tells its negative 'red' from its text" in outcome.out
+
+
+def test_a_sentence_with_time_in_it_is_told_as_it_was_understood(edge, config, clip):
+    cameras = f"{{yard: {{url: {clip}}}}}"
+    prompts = "prompts: {order: {text: red then blue within 5 s}, none: {text: no red}}"
+    outcome = edge("check", config(cameras, prompts=prompts), "--no-broker")
+    assert "all: 'red', then within 5 s 'blue'" in outcome.out
+    assert "all: 'red' not seen for 10 s" in outcome.out
+
+
+def test_a_negation_that_cannot_be_absence_fails_with_advice(edge, config, clip):
+    cameras = f"{{yard: {{url: {clip}}}}}"
+    prompts = "prompts: {red: {text: a car without red}}"
+    outcome = edge("check", config(cameras, prompts=prompts), "--no-broker")
+    assert outcome.code == 2
+    assert "'a car' with negatives: 'a car with red'" in outcome.out
 
 
 def test_without_a_configuration_bundle_and_engine_are_checked(edge, bundle, monkeypatch):
