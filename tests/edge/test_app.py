@@ -76,6 +76,12 @@ class Line:
     def margins_of(self, camera):
         return {}
 
+    def calibration_of(self, camera):
+        return {}
+
+    def save(self):
+        pass
+
     def lag_of(self, camera):
         return None
 
