@@ -198,7 +198,7 @@ def measure(kind: str, rule: str, runs: int, days: int) -> list[dict[str, object
         for asked, warm_up in ASKED:
             own = [one for one in learned if (one.method, one.asked) == (method, asked)]
             ratios = np.array([truths[method == "ours"].rate(one.level) / asked for one in own])
-            if not len(own):
+            if not own:
                 continue
             rows.append(
                 {
@@ -253,7 +253,7 @@ def closed_loop(kind: str, days: int, seed: int = 0, asked: float = 1.0) -> list
 
 
 def _cost() -> dict[str, float]:
-    """Microseconds per sample, milliseconds per estimate, bytes on disk, of one tail after a day."""
+    """Of one tail after a day: time per sample and per estimate, size on disk."""
     tail = AlarmTail(RULES["2 of 3"])
     day = next(margins("Gaussian", 3)).tolist()
     began = time.perf_counter()
@@ -305,8 +305,9 @@ def main(
     )
     for row in rows:
         table.add_row(
-            str(row["rule"]), str(row["stream"]), str(row["method"]), f"{row['asked']:g}/day", f"{row['warm_up_days']} d",
-            f"{row['median']:.2f}", f"{row['low']:.2f}..{row['high']:.2f}", f"{row['within_2']:.0%}",
+            str(row["rule"]), str(row["stream"]), str(row["method"]), f"{row['asked']:g}/day",
+            f"{row['warm_up_days']} d", f"{row['median']:.2f}",
+            f"{row['low']:.2f}..{row['high']:.2f}", f"{row['within_2']:.0%}",
             f"{row['within_4']:.0%}", f"{row['covered']:.0%}" if row["method"] == "ours" else "",
         )  # fmt: skip
     console.print(table)

@@ -1,7 +1,7 @@
 """Streams of margins with known habits, to hold thresholds against. Two samples a second.
 
-Each is a row of blocks of one day; the same seed gives the same stream. Margins are about as large as
-CLIP's are: a spread of 0.02 around a mean of -0.1.
+Each is a row of blocks of one day; the same seed gives the same stream. Margins are about as large
+as CLIP's are: a spread of 0.02 around a mean of -0.1.
 """
 
 from collections.abc import Callable, Iterator, Mapping

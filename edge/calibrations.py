@@ -1,8 +1,8 @@
 """All calibrations of the device, kept across restarts in one SQLite file.
 
 What was learned lies under a key of everything that it depends on: model, precision, sentences,
-rhythm. Under another key it is not found, and learning starts anew. A file that is damaged, or a disk
-that is full, costs what was learned and nothing else.
+rhythm. Under another key it is not found, and learning starts anew. A file that is damaged, or a
+disk that is full, costs what was learned and nothing else.
 """
 
 import hashlib

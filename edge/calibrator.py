@@ -1,9 +1,9 @@
 """Thresholds that follow from what is ordinary: one null distribution for each camera and rule.
 
-A rule asks for false alarms per day; the tail of its margins on ordinary frames says which threshold
-gives that (``edge.null``). Light makes other pictures of the same scene, so each regime has a tail
-beside the one over all, and is judged by its own where the common one would be wrong for it. Until
-enough was seen, the bundle's threshold holds: ``prior``.
+A rule asks for false alarms per day; the tail of its margins on ordinary frames says which
+threshold gives that (``edge.null``). Light makes other pictures of the same scene, so each regime
+has a tail beside the one over all, and is judged by its own where the common one would be wrong for
+it. Until enough was seen, the bundle's threshold holds: ``prior``.
 """
 
 import math

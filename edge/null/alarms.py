@@ -1,16 +1,16 @@
 """How often a rule alarms on ordinary frames, and the threshold that makes it as often as asked.
 
 What is counted is what the user would count: alerts. The event machine itself, set to a low *base
-level*, cuts the stream into clusters, each of which is one alert at that level; the largest value that
-a cluster would still alert at is its *peak*. So persistence (k of n), cooldown, sampling rate and the
-correlation of neighbouring frames are all in the peaks already (declustering by runs: Leadbetter 1991;
-Ferro and Segers 2003), and alarms per day at a threshold u are::
+level*, cuts the stream into clusters, each of which is one alert at that level; the largest value
+that a cluster would still alert at is its *peak*. So persistence (k of n), cooldown, sampling rate
+and the correlation of neighbouring frames are all in the peaks already (declustering by runs:
+Leadbetter 1991; Ferro and Segers 2003), and alarms per day at a threshold u are::
 
     clusters per day at the base level x P(peak > u)
 
-with the tail of the peaks extrapolated where nothing was seen yet (peaks over threshold, in a stream:
-SPOT; Siffer, Fouque, Termier, Largouët, KDD 2017). As in their DSPOT, everything is relative to a
-local baseline, so that light that changes over the day moves no alarm.
+with the tail of the peaks extrapolated where nothing was seen yet (peaks over threshold, in a
+stream: SPOT; Siffer, Fouque, Termier, Largouët, KDD 2017). As in their DSPOT, everything is
+relative to a local baseline, so that light that changes over the day moves no alarm.
 """
 
 import io
@@ -30,7 +30,8 @@ from edge.null.tail import Tail, fit
 
 DAY_S: Final = 86_400.0
 
-# The baseline follows the margins with this time constant: clouds and dusk are slower, events faster.
+# The baseline follows the margins with this time constant: clouds and dusk are slower, events
+# faster.
 _BASELINE_S: Final = 1800.0
 # Share of samples that lie below the base level at first.
 _BASE_SHARE: Final = 0.98
@@ -258,7 +259,7 @@ class AlarmTail:
         self._peak, self._limit = -math.inf, math.inf
 
     def _statistic(self, newest: float) -> float:
-        """The largest threshold at which k of the last n samples, the newest among them, are hits."""
+        """The largest threshold that k of the last n samples reach, the newest among them."""
         if len(self._recent) < self._rule.on_for:
             return min(self._recent)
         if self._rule.on_for == 1:

@@ -1,9 +1,9 @@
 """A bounded, evenly spaced memory of a stream: quantiles of its recent past.
 
-It keeps every s-th value. Full, it forgets every other one and doubles s, until it spans the time it
-is meant to remember; from then on the oldest value goes for each new one. No randomness: equal streams
-give equal quantiles. A quantile of n values in 1,024 is uncertain by sqrt(p (1 - p) / 1024) in p:
-the 98 % quantile by 0.4 %, which is all that the base level needs.
+It keeps every s-th value. Full, it forgets every other one and doubles s, until it spans the time
+it is meant to remember; from then on the oldest value goes for each new one. No randomness: equal
+streams give equal quantiles. A quantile of n values in 1,024 is uncertain by sqrt(p (1 - p) / 1024)
+in p: the 98 % quantile by 0.4 %, which is all that the base level needs.
 """
 
 from typing import Final

@@ -3,14 +3,14 @@
 Peaks over a high level follow a generalized Pareto law in the limit (Pickands 1975; Balkema and de
 Haan 1974). A Gaussian tail comes so slowly to that limit that the fit has a finite end point where
 there is none: extrapolated from the 99 % quantile to one alarm in ten days it alarms 2.8 times too
-often (median; our measurement, benchmarks/false_alarms.py). So the light side of the family is another
-one here. With the cumulative hazard H, P(excess > z) = exp(-H(z / scale))::
+often (median; our measurement, benchmarks/false_alarms.py). So the light side of the family is
+another one here. With the cumulative hazard H, P(excess > z) = exp(-H(z / scale))::
 
     H(z) = z + bend z² / 2              bend >= 0: the hazard grows linearly, as a Gaussian's does
     H(z) = log(1 - bend z) / -bend      bend < 0: generalized Pareto with shape -bend
 
-Both sides meet in the exponential law, and agree there to the first order in ``bend``. A tail with a
-true end point gets too high a threshold, not too low a one.
+Both sides meet in the exponential law, and agree there to the first order in ``bend``. A tail with
+a true end point gets too high a threshold, not too low a one.
 
 Letters in shapes: n peaks.
 """
@@ -124,7 +124,11 @@ def fit(
         return None
     # Weighted peaks say less than their number: sum w² instead of sum w (Kish 1965).
     thinned = float((weights**2).sum() / weights.sum())
-    return Tail(mean * math.exp(place[0]), float(place[1]), np.linalg.inv(curvature) * thinned)
+    return Tail(
+        mean * math.exp(place[0]),
+        float(place[1]),
+        np.asarray(np.linalg.inv(curvature) * thinned, np.float64),
+    )
 
 
 def _hazard(z: NDArray[np.float64], bend: float) -> NDArray[np.float64]:

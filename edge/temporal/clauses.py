@@ -1,9 +1,10 @@
 """Sentences with time in them, taken apart by rules: order, simultaneity, duration, absence.
 
 Two-tower models read a sentence as one picture: "a car stops then a person gets out" is a car and a
-person to them, in any order, and "no car" is a car. So what is in time is taken out of the sentence,
-and the model is asked about the clauses only. No parser is needed for the few forms that people write
-in an alert rule (docs/events.md); what fits none of them stays one clause, as it was written.
+person to them, in any order, and "no car" is a car. So what is in time is taken out of the
+sentence, and the model is asked about the clauses only. No parser is needed for the few forms that
+people write in an alert rule (docs/events.md); what fits none of them stays one clause, as it was
+written.
 """
 
 import re
@@ -89,11 +90,10 @@ _GONE: Final = re.compile(
     _I,
 )
 _NO: Final = re.compile(
-    r"^(?:there\s+(?:is|are)\s+|there's\s+)?(?:no|not\s+an?|not\s+any|without\s+any)\s+(?P<what>.+)$", _I
+    r"^(?:there\s+(?:is|are)\s+|there's\s+)?(?:no|not\s+an?|not\s+any|without\s+any)\s+(?P<what>.+)$",
+    _I,
 )
-_NOBODY: Final = re.compile(
-    r"^(?:there\s+is\s+)?(?:nobody|no\s+one|no-one)\b\s*(?P<rest>.*)$", _I
-)
+_NOBODY: Final = re.compile(r"^(?:there\s+is\s+)?(?:nobody|no\s+one|no-one)\b\s*(?P<rest>.*)$", _I)
 _WITHOUT: Final = re.compile(r"^(?P<what>.+?)\s+without\s+(?P<part>.+)$", _I)
 
 
@@ -211,8 +211,8 @@ def _refuse(text: str, word: str, sentence: str) -> NoReturn:
     else:
         advice = "what is to be seen, and its opposite under negatives"
     raise ConfigError(
-        f"expected a sentence about what is to be seen, found {word!r} in {sentence!r}, which models "
-        f"read past; say {advice}"
+        f"expected a sentence about what is to be seen, found {word!r} in {sentence!r}, which "
+        f"models read past; say {advice}"
     )
 
 

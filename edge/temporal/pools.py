@@ -1,18 +1,18 @@
-"""The cosines of a camera's last samples, taken together: frames embedded once, scored again as a clip.
+"""The cosines of a camera's last samples, taken together: embedded once, scored again as a clip.
 
 Letters in shapes: N samples held, K sentences, L words of a sentence, D embedding.
 
 ``mean``
     The cosine of a sentence and the normalised mean of the frames: what lasts counts.
 ``aosm``
-    Attention over the similarity matrix, of X-CLIP (Ma et al., ACM MM 2022, section 3.3; not the model
-    of Microsoft's that has the same name): a smooth maximum, so one frame in twelve is enough. With
-    words, four grains are averaged (sentence or word against clip or frame); without, the two of the
-    sentence. The learned mixers are the identity, and padded words are masked, which the released code
-    does not do.
+    Attention over the similarity matrix, of X-CLIP (Ma et al., ACM MM 2022, section 3.3; not the
+    model of Microsoft's that has the same name): a smooth maximum, so one frame in twelve is
+    enough. With words, four grains are averaged (sentence or word against clip or frame); without,
+    the two of the sentence. The learned mixers are the identity, and padded words are masked, which
+    the released code does not do.
 ``glscl``
-    Frames weighted by how well they fit the sentence: softmax over features that are not normalised,
-    at temperature 3 (Zhang et al., TIP 2025).
+    Frames weighted by how well they fit the sentence: softmax over features that are not
+    normalised, at temperature 3 (Zhang et al., TIP 2025).
 
 All three are blind to order (``edge.temporal.track`` is not).
 """

@@ -1,20 +1,20 @@
 """The margins of a sentence's clauses, sample after sample, into one margin. Bounded memory.
 
 Margins come relative to where a clause counts as seen: 0 is the threshold, above it is there. What
-comes out is again such a margin, continuous in what went in, so that a null distribution can be learned
-of it like of any other:
+comes out is again such a margin, continuous in what went in, so that a null distribution can be
+learned of it like of any other:
 
-=============  =====================================================================================
+=============  ============================================================================
 ``Seen``       a
 ``While``      min(a, b)
 ``Lasting``    the 20 % quantile of a over the last d seconds: a fifth of the samples may miss it
 ``Absent``     the same of -a
 ``Gone``       min(Absent, the largest a in the minute before that)
 ``Then``       min(b, the largest in [t - W, t) of min(a, -b)): a was there while b was not yet
-=============  =====================================================================================
+=============  ============================================================================
 
-``Then`` asks for a without b, or "B then A" would fire as well where the two overlap. In a chain, a is
-the value of the chain so far.
+``Then`` asks for a without b, or "B then A" would fire as well where the two overlap. In a chain, a
+is the value of the chain so far.
 """
 
 from bisect import bisect_left, insort

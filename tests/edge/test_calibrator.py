@@ -10,11 +10,9 @@ PRIOR = Rule(threshold=0.02, hysteresis=0.05, on_for=1, on_of=1, off_after_s=1.0
 FPS = 2.0
 
 
-def feed(calibration, margins, begin=0.0, regime="", alerting=False):
+def feed(calibration, margins, begin=0.0, regime=""):
     for position, margin in enumerate(margins):
-        calibration.observe(
-            float(margin), begin + position / FPS, alerting=alerting, regime=regime
-        )
+        calibration.observe(float(margin), begin + position / FPS, alerting=False, regime=regime)
     return begin + len(margins) / FPS
 
 

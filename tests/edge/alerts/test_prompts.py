@@ -97,12 +97,16 @@ def test_a_blank_sentence_names_its_prompt_though_the_templates_have_words(compi
 
 
 def test_a_negation_that_no_absence_covers_is_refused_with_advice(compile_):
-    with pytest.raises(ConfigError, match="prompt 'p': .*found 'without' in 'person without helmet'"):
+    with pytest.raises(
+        ConfigError, match=r"prompt 'p': .*found 'without' in 'person without helmet'"
+    ):
         compile_({"p": prompt("person without helmet")})
 
 
 def test_a_sentence_with_time_in_it_is_compiled_clause_by_clause(compile_):
-    bank = compile_({"p": prompt("a dog climbs then a cat climbs", negatives=["car"]), "q": prompt("dog")})
+    bank = compile_(
+        {"p": prompt("a dog climbs then a cat climbs", negatives=["car"]), "q": prompt("dog")}
+    )
     assert bank.names == ("p#1", "p#2", "q")
     assert [bank.sentences[p.texts] for p in bank.prompts] == [
         ("a dog climbs",),
@@ -110,7 +114,9 @@ def test_a_sentence_with_time_in_it_is_compiled_clause_by_clause(compile_):
         ("dog",),
     ]
     assert [bank.sentences[p.negatives] for p in bank.prompts] == [("car",), ("car",), ()]
-    with pytest.raises(ConfigError, match="expected one sentence where there is time in it, found 2"):
+    with pytest.raises(
+        ConfigError, match="expected one sentence where there is time in it, found 2"
+    ):
         compile_({"p": prompt("a dog climbs then a cat climbs", "red car")})
 
 

@@ -116,8 +116,9 @@ def test_notes_go_to_stderr_and_json_alone_to_stdout(edge, bundle, red_picture):
     arguments = ("score", red_picture, "no red", "--bundle", bundle)
     outcome = edge(*arguments, "--json")
     assert len(samples(outcome)) == 1
-    assert "note: 'no red' is scored by its clauses; the daemon waits for 'red' not seen for 10 s" in (
-        outcome.err
+    assert (
+        "note: 'no red' is scored by its clauses; the daemon waits for 'red' not seen for 10 s"
+        in (outcome.err)
     )
     assert list(samples(outcome)[0]["scores"]) == ["red"]
     assert "note" not in edge(*arguments).out

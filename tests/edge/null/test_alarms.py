@@ -1,5 +1,7 @@
 """Asked for so many false alarms a day: how many come, and what may happen on the way."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -104,12 +106,8 @@ def test_damaged_bytes_are_refused_in_words(tail, data):
         bad = (
             good[:place] + bytes([good[place] ^ data.draw(st.integers(1, 255))]) + good[place + 1 :]
         )
-    try:
-        again = AlarmTail.from_bytes(RULE, bad)
-    except ValueError as exc:
-        assert str(exc)
-    else:  # a byte that nothing hangs on
-        again.observe(0.0, 0.0, alerting=False)
+    with contextlib.suppress(ValueError):  # and nothing else; some bytes carry no meaning
+        AlarmTail.from_bytes(RULE, bad).observe(0.0, 0.0, alerting=False)
 
 
 def test_gaps_are_not_watched():
