@@ -1,0 +1,113 @@
+"""Sentences as people write them, taken apart."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.errors import ConfigError
+from edge.temporal.clauses import (
+    Absent,
+    Gone,
+    Lasting,
+    Seen,
+    Then,
+    While,
+    clauses,
+    meaning,
+    parse,
+)
+
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "clauses.json").read_text())
+WORDS = """a the person car stops then before after while no not without for at least 20 s minutes
+within and , it leaves is gone no longer nobody . ü 𝄞 \t of by since has left followed""".split(" ")
+
+
+def tree(expression):
+    match expression:
+        case Seen(text):
+            return text
+        case Then(steps, within_s):
+            return {"then": [tree(step) for step in steps], "within_s": within_s}
+        case While(parts):
+            return {"while": [tree(part) for part in parts]}
+        case Lasting(what, seconds) | Gone(what, seconds) | Absent(what, seconds):
+            return {type(expression).__name__.lower(): tree(what), "seconds": seconds}
+
+
+def leaves(node):
+    if isinstance(node, str):
+        return [node]
+    inner = (
+        node.get("then")
+        or node.get("while")
+        or [node.get("lasting") or node.get("gone") or node.get("absent")]
+    )
+    return [leaf for part in inner for leaf in leaves(part)]
+
+
+@pytest.mark.parametrize("row", GOLDEN, ids=lambda row: row["text"])
+def test_a_sentence_is_understood_as_written_down(row):
+    if "refused" in row:
+        with pytest.raises(ConfigError, match=f"found .{row['refused']}. in"):
+            parse(row["text"])
+    else:
+        expression = parse(row["text"])
+        assert tree(expression) == row["tree"]
+        assert list(clauses(expression)) == leaves(row["tree"])
+
+
+def test_the_golden_file_has_every_form():
+    told = json.dumps(GOLDEN)
+    assert len(GOLDEN) >= 40
+    for form in ("then", "while", "lasting", "gone", "absent", "refused"):
+        assert told.count(f'"{form}"') >= 3
+
+
+def test_writing_it_in_capitals_or_with_a_full_stop_changes_nothing():
+    plain = tree(parse("a car stops then a person gets out within 30 s"))
+    assert tree(parse("a car stops  THEN a person gets out Within 30 S.")) == plain
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join) | st.text(max_size=60))
+def test_any_text_is_parsed_or_refused_and_no_clause_is_blank(text):
+    try:
+        expression = parse(text)
+    except ConfigError as exc:
+        assert "expected" in str(exc)
+        return
+    assert meaning(expression)
+    if text.strip(". \t\n\r\x0b\x0c"):
+        assert all(clause.strip() for clause in clauses(expression))
+
+
+@given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=14).map(" ".join))
+def test_a_clause_is_a_clause(text):
+    """What was taken apart cannot be taken apart again, or it would mean something else."""
+    try:
+        parts = clauses(parse(text))
+    except ConfigError:
+        return
+    for part in parts:
+        try:
+            again = parse(part)
+        except ConfigError:
+            continue
+        assert not isinstance(again, Then) or parse(text) == again
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a dog", "'a dog'"),
+        ("a dog then a cat within 5 s", "'a dog', then within 5 s 'a cat'"),
+        ("a dog while a cat is there", "'a dog' while 'a cat is there'"),
+        ("a dog for 5 s", "'a dog' for 5 s"),
+        ("the dog is gone", "'the dog', then not for 10 s"),
+        ("no dog", "'dog' not seen for 10 s"),
+    ],
+)
+def test_the_meaning_is_told_in_words(text, words):
+    assert meaning(parse(text)) == words
