@@ -146,7 +146,7 @@ def test_one_frame_in_twelve_is_enough_for_aosm_and_not_for_the_mean():
     sentence = units(rng, 1)[0]
     scores = {kind: {True: [], False: []} for kind in ("mean", "aosm")}
     for event in [True, False] * 400:
-        frames = units(rng, 12) * 0.6 + units(rng, 1)  # frames of one scene are alike
+        frames = units(rng, 12) * 0.3 + units(rng, 1)  # frames of one scene are alike
         if event:
             frames[rng.integers(12)] += 0.9 * sentence
         frames /= np.linalg.norm(frames, axis=1, keepdims=True)
@@ -157,9 +157,10 @@ def test_one_frame_in_twelve_is_enough_for_aosm_and_not_for_the_mean():
             kept[event].append(float(told[0]))
     recall = {}
     for kind, kept in scores.items():
-        threshold = np.quantile(kept[False], 0.95)
+        threshold = np.quantile(kept[False], 0.9)
         recall[kind] = np.mean(np.array(kept[True]) > threshold)
-    assert recall["aosm"] > recall["mean"] + 0.1
+    assert recall["aosm"] >= 0.95
+    assert recall["mean"] < 0.5
 
 
 def test_a_model_without_embeddings_is_pooled_by_its_cosines():
