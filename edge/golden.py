@@ -54,7 +54,9 @@ def read_golden(data: bytes, name: str, facts: ModelFacts) -> Golden:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as zipped:
-            return {role: _read_set(zipped, facts, role) for role in facts.graphs}
+            there = {name.partition(".")[0] for name in zipped.namelist()}
+            roles = (*facts.graphs, *(role for role in facts.extra_graphs if role in there))
+            return {role: _read_set(zipped, facts, role) for role in roles}
     except (KeyError, ValueError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as exc:
         raise ModelError(f"{name}: expected a .npz file of golden arrays, found: {exc}") from exc
 

@@ -39,6 +39,10 @@ def signature(facts: ModelFacts, role: Role) -> Signature:
         case "image":
             pixels = TensorSpec("pixels", "int8", (None, 3, height, width))
             return Signature((pixels,), (rows,))
+        case "regions":
+            pixels = TensorSpec("pixels", "int8", (1, 3, height, width))
+            boxes, regions = _float("boxes", 1, ANY, 4), _float("regions", 1, ANY, dim)
+            return Signature((pixels,), (boxes, regions))
         case "video":
             pixels = TensorSpec("pixels", "int8", (None, facts.frames, 3, height, width))
             return Signature((pixels,), (rows, context))

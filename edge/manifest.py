@@ -9,7 +9,7 @@ SCHEMA: Final = "edge-bundle/2"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Role = Literal[
-    "image", "text", "video", "head", "detector",
+    "image", "text", "video", "head", "detector", "regions",
     "weights", "tokenizer", "axes", "golden", "accuracy", "card",
 ]  # fmt: skip
 Precision = Literal["fp32", "fp16", "int8"]
@@ -30,7 +30,11 @@ GRAPHS: Final[dict[FrameClass, tuple[Role, ...]]] = {
     "C": ("video", "head", "text"),
     "P": ("detector", "text"),
 }
-_GRAPH_ROLES: Final = frozenset(role for roles in GRAPHS.values() for role in roles)
+# Graphs that a model may have beside them: where in a picture its sentences are.
+_EXTRA_GRAPHS: Final[dict[FrameClass, tuple[Role, ...]]] = {"F": ("regions",), "C": (), "P": ()}
+_GRAPH_ROLES: Final = frozenset(
+    role for table in (GRAPHS, _EXTRA_GRAPHS) for roles in table.values() for role in roles
+)
 # How many files of a role a bundle has, graphs being counted per format and precision.
 _EXACTLY_ONE: tuple[Role, ...] = ("tokenizer", "golden")
 _AT_MOST_ONE: tuple[Role, ...] = ("axes",)
@@ -182,7 +186,13 @@ class ModelFacts(_Record):
 
     @property
     def graphs(self) -> tuple[Role, ...]:
+        """That a model of this class has."""
         return GRAPHS[self.frame_class]
+
+    @property
+    def extra_graphs(self) -> tuple[Role, ...]:
+        """That it may have beside them."""
+        return _EXTRA_GRAPHS[self.frame_class]
 
     @property
     def dim(self) -> int:
@@ -221,7 +231,7 @@ class Manifest(ModelFacts):
         missing = [role for role in (*self.graphs, *_EXACTLY_ONE) if not roles[role]]
         if missing:
             raise ValueError(f"expected a file for each role, found none for {', '.join(missing)}")
-        if strange := sorted(roles.keys() & (_GRAPH_ROLES - set(self.graphs))):
+        if strange := sorted(roles.keys() & (_GRAPH_ROLES - {*self.graphs, *self.extra_graphs})):
             raise ValueError(
                 f"expected the graphs of class {self.frame_class}, found {', '.join(strange)}"
             )

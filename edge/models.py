@@ -140,6 +140,25 @@ class Models:
             engine.close()
 
     @contextmanager
+    def open_regions(self) -> Iterator[Engine | None]:
+        """Open the graph that says where things are; None where the bundle has none.
+
+        Errors as in ``open_text_engine``.
+        """
+        role: Role = "regions"
+        found = self.bundle.precisions(role)
+        if not found:
+            yield None
+            return
+        variant = Variant(self.variant.kind, "onnx", found[0])
+        engine = open_graph(self.bundle, role, variant, self.settings)
+        try:
+            prove(self.bundle, role, variant, engine)
+            yield engine
+        finally:
+            engine.close()
+
+    @contextmanager
     def open_compiler(self) -> Iterator[Compiler]:
         """Open the text graph to compile prompts with; errors as in ``open_text_engine``."""
         if isinstance(self.scorer, DetectScorer):

@@ -90,8 +90,10 @@ def _rows(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
     """One vector for each row, [G, anything].
 
     Boxes come in the order of their scores, and near ties change places from one runtime to the
-    next. What no order changes is the strongest answer to each token.
+    next. What no order changes is the strongest answer to each token, or on each axis.
     """
+    if name == "regions":
+        return np.asarray(array.max(axis=1), np.float32)  # [G, Q, D] -> [G, D]
     if name == "logits":
         strongest = array.max(axis=1).astype(np.float32)  # [G, Q, L] -> [G, L]
         return np.asarray(1 / (1 + np.exp(-strongest)), np.float32)

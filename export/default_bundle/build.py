@@ -71,9 +71,10 @@ _TEXT = TextSpec(
 _DECISION = Decision(threshold=0.02, hysteresis=0.05)
 # What a device may lose on the golden frames. INT8: the worst of 162 frames of other footage lost
 # 0.02.
-_MIN_COSINE = {"fp32": 0.999, "int8": 0.96, "text": 0.999}
+_MIN_COSINE = {"fp32": 0.999, "int8": 0.96, "text": 0.999, "regions": 0.999}
 
 _GOLDEN_FRAMES = 8
+_GOLDEN_REGIONS = 3  # of these frames: a hundred vectors each
 _GOLDEN_PROMPTS = (
     "a person climbs the fence",
     "a car in a parking lot",
@@ -94,6 +95,14 @@ class _Sources:
     street: NDArray[np.int8]
     photographs: NDArray[np.int8]
     licences: dict[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Graphs:
+    image: onnx.ModelProto
+    image_int8: onnx.ModelProto
+    regions: onnx.ModelProto
+    text: onnx.ModelProto
 
 
 class _Steps:
@@ -157,6 +166,7 @@ def build(out: Path, cache: Path, progress: Progress, *, offline: bool = False) 
         sources = _read(members)
     with steps.step("assemble the image graph"):
         image = towers.image_graph(sources.classifier, sources.detector, sources.concepts)
+        regions = towers.regions_graph(sources.detector)
     with steps.step("embed the concepts"):
         tokenizer = Tokenizer.from_str(sources.tokenizer_json.decode())
         tokenizer.no_truncation()
@@ -197,8 +207,10 @@ def build(out: Path, cache: Path, progress: Progress, *, offline: bool = False) 
                 {"input_ids": towers.pad(ids, _TEXT.context_length)},
                 {"embedding": original(_GOLDEN_PROMPTS)},
             ),
+            "regions": towers.find_regions(regions, held_out[spread[:_GOLDEN_REGIONS]]),
         }
-        return write_bundle(out, facts, _artefacts(image, image_int8, text, sources, golden, card))
+        graphs = _Graphs(image, image_int8, regions, text)
+        return write_bundle(out, facts, _artefacts(graphs, sources, golden, card))
 
 
 def _read(members: dict[str, Path]) -> _Sources:
@@ -268,9 +280,7 @@ def _origin(package: Package) -> Origin:
 
 
 def _artefacts(
-    image: onnx.ModelProto,
-    image_int8: onnx.ModelProto,
-    text: onnx.ModelProto,
+    graphs: _Graphs,
     sources: _Sources,
     golden: Golden,
     card: Card,
@@ -279,12 +289,17 @@ def _artefacts(
     wordnet = files(__package__) / "wordnet-license.txt"
     return {
         "image.fp32.onnx": Artefact(
-            "image", image.SerializeToString(), "fp32", _MIN_COSINE["fp32"]
+            "image", graphs.image.SerializeToString(), "fp32", _MIN_COSINE["fp32"]
         ),
         "image.int8.onnx": Artefact(
-            "image", image_int8.SerializeToString(), "int8", _MIN_COSINE["int8"]
+            "image", graphs.image_int8.SerializeToString(), "int8", _MIN_COSINE["int8"]
         ),
-        "text.fp16.onnx": Artefact("text", text.SerializeToString(), "fp16", _MIN_COSINE["text"]),
+        "regions.fp32.onnx": Artefact(
+            "regions", graphs.regions.SerializeToString(), "fp32", _MIN_COSINE["regions"]
+        ),
+        "text.fp16.onnx": Artefact(
+            "text", graphs.text.SerializeToString(), "fp16", _MIN_COSINE["text"]
+        ),
         "tokenizer.json": Artefact("tokenizer", sources.tokenizer_json),
         "axes.json": Artefact("axes", axes.encode()),
         "golden.npz": Artefact("golden", golden_npz(golden)),

@@ -23,6 +23,7 @@ from export.default_bundle.graph import Extent, Graph, same_pads, strided
 STRIDE = 4
 CLASSES = 80
 HEAT = "tower_0/keypoints"
+EDGES = "tower_0/wh"
 _INPUT = "tower_0/images"
 
 
@@ -72,6 +73,17 @@ def heat_map(graph: Graph, source: GraphModel, pixels: str, size: Extent) -> str
         Value name of the heat map, float [N,80,H/4,W/4], 0..1.
     """
     return _Converter(graph, source, pixels, size).value(HEAT)
+
+
+def heat_and_edges(graph: Graph, source: GraphModel, pixels: str, size: Extent) -> tuple[str, str]:
+    """Add the network up to both of its maps, as ``heat_map``.
+
+    Returns:
+        Value names of the heat map, and of the distances from each place to the left, top, right
+        and bottom of the box around it, float [N,4,H/4,W/4], in pixels.
+    """
+    converter = _Converter(graph, source, pixels, size)
+    return converter.value(HEAT), converter.value(EDGES)
 
 
 class _Converter:

@@ -46,6 +46,13 @@ class Graph:
         self._nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
         return name
 
+    def two(self, op: str, name: str, inputs: Sequence[str], **attributes: Any) -> tuple[str, str]:
+        """Add a node with two outputs, ``name.first`` and ``name.second``."""
+        name = self._prefix + name
+        outputs = f"{name}.first", f"{name}.second"
+        self._nodes.append(helper.make_node(op, list(inputs), outputs, name=name, **attributes))
+        return outputs
+
     def conv(
         self,
         name: str,

@@ -59,10 +59,7 @@ def image_embedding(graph: Graph, heat: str, logits: str, concepts: Concepts) ->
     """
     one = graph.constant("one", np.array(1, np.float32))
     peak = graph.node("Flatten", "peak", [graph.node("GlobalMaxPool", "peak.map", [heat])])
-    floor = graph.constant("heat_floor", np.array(HEAT_FLOOR, np.float32))
-    span = graph.constant("heat_span", np.array(1 - HEAT_FLOOR, np.float32))
-    above = graph.node("Div", "above", [graph.node("Sub", "above.raw", [peak, floor]), span])
-    seen = graph.node("Relu", "seen", [above])
+    seen = heat_evidence(graph, peak)
     classes = graph.node("Softmax", "classes", [logits], axis=-1)
     kinds = graph.constant("kinds", concepts.kinds)
     supported = graph.node("MatMul", "supported", [classes, kinds])
@@ -78,6 +75,14 @@ def image_embedding(graph: Graph, heat: str, logits: str, concepts: Concepts) ->
     unexplained = graph.node("Sqrt", "unexplained", [rest])
     shown = graph.node("Concat", "shown", [bounded, unexplained], axis=1)
     return _append(graph, "embedding", shown, 0)
+
+
+def heat_evidence(graph: Graph, heat: str) -> str:
+    """Heat of any shape as evidence 0..1: nothing up to the floor, then proportional."""
+    floor = graph.constant("heat_floor", np.array(HEAT_FLOOR, np.float32))
+    span = graph.constant("heat_span", np.array(1 - HEAT_FLOOR, np.float32))
+    above = graph.node("Div", "above", [graph.node("Sub", "above.raw", [heat, floor]), span])
+    return graph.node("Relu", "seen", [above])
 
 
 def _append(graph: Graph, name: str, rows: str, value: float) -> str:

@@ -10,7 +10,8 @@ from numpy.typing import DTypeLike, NDArray
 from onnx import TensorProto
 from tokenizers import Tokenizer
 
-from export.default_bundle import centernet, efficientnet, minilm, space
+from edge.golden import GoldenSet
+from export.default_bundle import centernet, efficientnet, minilm, regions, space
 from export.default_bundle.concepts import DIM, Concepts
 from export.default_bundle.graph import Extent, Graph
 
@@ -38,6 +39,29 @@ def image_graph(
         {"pixels": (TensorProto.INT8, ["N", 3, *SIZE])},
         {embedding: ["N", DIM]},
     )
+
+
+def regions_graph(detector: centernet.GraphModel) -> onnx.ModelProto:
+    """Return int8 ``pixels`` [1,3,288,512] -> ``boxes`` [1,Q,4], ``regions`` [1,Q,1083]."""
+    graph = Graph()
+    with graph.scope(DETECTOR):
+        heat, edges = centernet.heat_and_edges(graph, detector, "pixels", SIZE)
+    boxes, found = regions.add_regions(graph, heat, edges, SIZE)
+    return graph.model(
+        "concepts regions",
+        {"pixels": (TensorProto.INT8, [1, 3, *SIZE])},
+        {boxes: [1, regions.COUNT, 4], found: [1, regions.COUNT, DIM]},
+    )
+
+
+def find_regions(model: onnx.ModelProto, frames: NDArray[np.int8]) -> GoldenSet:
+    """What the regions graph answers to each frame of int8 [N,3,H,W]."""
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    found = [session.run(["boxes", "regions"], {"pixels": frame[None]}) for frame in frames]
+    boxes, rows = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return GoldenSet({"pixels": frames}, {"boxes": boxes, "regions": rows})
 
 
 def sentence_graph(weights: Weights) -> onnx.ModelProto:
