@@ -20,6 +20,7 @@ from edge.camera import CameraWorker, ThreadCamera
 from edge.config.models import Config
 from edge.errors import EngineError, InferenceError, ModelError, OutboxError
 from edge.frame import Arrival
+from edge.look.open import clip_spec, open_looks
 from edge.models import CHOICES, Models, open_models
 from edge.mqtt import Publisher
 from edge.outbox import Outbox
@@ -85,12 +86,24 @@ def run(
         bank = compile_prompts(config, models)
         outbox = stack.enter_context(closing(Outbox(config.state_dir / OUTBOX,
                                                     config.outbox.max_bytes)))  # fmt: skip
+        clip = clip_spec(config)
         cameras: dict[str, CameraWorker] = {
             name: ThreadCamera(
-                name, camera, bundle.manifest.image, config.snapshots, wake.set, index * _SPREAD % 1
+                name,
+                camera,
+                bundle.manifest.image,
+                config.snapshots,
+                wake.set,
+                index * _SPREAD % 1,
+                clip_spec=clip,
+                hold_frames=True,
             )
             for index, (name, camera) in enumerate(config.cameras.items())
         }
+        looks = stack.enter_context(
+            open_looks(config, models, lambda camera, sequence: cameras[camera].frame(sequence))
+        )
+        looks.prepare(config.prompts, bank)
         reference = model_ref(models)
         pipeline = Pipeline(
             config,
@@ -102,6 +115,7 @@ def run(
                 CalibrationFile(config.state_dir / LEARNED), reference, config.background
             ),
             snapshot_of=lambda camera, sequence: cameras[camera].snapshot(sequence),
+            second_look=looks,
         )
         publisher = Publisher(config.mqtt, config.device.id, outbox, on_delivered)
         daemon = Daemon(config, cameras, models, pipeline, outbox, publisher)

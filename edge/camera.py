@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal, Protocol
 
+import av
+
 from edge.config.models import CameraConfig, SnapshotsConfig
 from edge.decode import Decoder, Frame, kept_frames
 from edge.errors import SourceError, SourceRefused
@@ -95,6 +97,10 @@ class CameraWorker(Protocol):
         """
         ...
 
+    def frame(self, sequence: int) -> av.VideoFrame | None:
+        """Return that sample's frame, likewise."""
+        ...
+
     def stop(self, timeout_s: float) -> bool:
         """Ask the camera to end and wait up to ``timeout_s``; return whether it has ended."""
         ...
@@ -115,6 +121,8 @@ class ThreadCamera:
         snapshots: Whether frames are held for pictures.
         wake: Called from the thread when there is a new sample, and when the camera has ended.
         phase: Where in a sampling period this camera's samples lie, 0..1 (``edge.sampler``).
+        clip_spec: Into which other pixels, for a clip model.
+        hold_frames: Whether frames are held, though there are no snapshots.
     """
 
     def __init__(
@@ -125,6 +133,9 @@ class ThreadCamera:
         snapshots: SnapshotsConfig,
         wake: Callable[[], None],
         phase: float = 0.0,
+        *,
+        clip_spec: ImageSpec | None = None,
+        hold_frames: bool = False,
     ) -> None:
         self.name = name
         self._url = config.url.get_secret_value()
@@ -134,7 +145,9 @@ class ThreadCamera:
             transport=config.transport, timeout_s=config.timeout, realtime=True, loop=config.loop
         )
         self._preprocess = Preprocessor(spec)
+        self._preprocess_clip = None if clip_spec is None else Preprocessor(clip_spec)
         self._snapshots = snapshots
+        self._holds = snapshots.publish or hold_frames
         self._wake = wake
         self._retry = Retry(Random())  # noqa: S311 (jitter, no secret)
         self._stop = threading.Event()
@@ -173,10 +186,14 @@ class ThreadCamera:
             )
 
     def snapshot(self, sequence: int) -> bytes | None:
+        picture = self.frame(sequence) if self._snapshots.publish else None
+        return None if picture is None else jpeg(picture, self._snapshots.max_width)
+
+    def frame(self, sequence: int) -> av.VideoFrame | None:
         with self._lock:
             held = dict(pair for pair in (self._taken, self._newest) if pair is not None)
         frame = held.get(sequence)
-        return None if frame is None else jpeg(frame.picture, self._snapshots.max_width)
+        return None if frame is None else frame.picture
 
     def stop(self, timeout_s: float) -> bool:
         self._stop.set()
@@ -236,11 +253,14 @@ class ThreadCamera:
 
     def _offer(self, frame: Frame) -> None:
         """Put a sample of ``frame`` into the slot."""
-        pixels = self._preprocess(frame.picture)
+        picture = frame.picture
+        pixels = self._preprocess(picture)
+        clip = None if self._preprocess_clip is None else self._preprocess_clip(picture)
+        size = picture.height, picture.width
         if self._streaming_since is None:
             self._note_streaming(frame)
         with self._lock:
-            sample = Sample(self.name, self._health.samples, frame.arrival, pixels)
+            sample = Sample(self.name, self._health.samples, frame.arrival, pixels, size, clip)
             self._health = replace(
                 self._health,
                 samples=self._health.samples + 1,
@@ -248,7 +268,7 @@ class ThreadCamera:
             )
             self._sampled.add(frame.arrival.monotonic)
             self._slot = sample
-            if self._snapshots.publish:
+            if self._holds:
                 self._newest = (sample.sequence, frame)
         self._wake()
 

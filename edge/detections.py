@@ -58,24 +58,42 @@ def find_boxes(
     spec: ImageSpec,
     size: tuple[int, int],
 ) -> Detections:
-    """Turn a detector's answer into boxes of the original picture.
-
-    A box is of the phrase that it fits best, and counts if it reaches that phrase's threshold.
+    """Turn the answer of a detector that reads a caption into boxes, as ``keep_boxes``.
 
     Args:
         logits: float32 [1, Q, L].
-        boxes: float32 [1, Q, 4]: centre x, centre y, width, height in 0..1 of the detector's input.
+        boxes: float32 [1, Q, 4].
         spans: Tokens of each phrase.
         thresholds: Smallest score, for all phrases or for each.
         spec: How the picture came into the detector's input.
         size: Height and width of the original picture.
     """
-    scores = phrase_scores(logits, spans)  # [Q, P]
+    return keep_boxes(phrase_scores(logits, spans), boxes, thresholds, spec, size)
+
+
+def keep_boxes(
+    scores: NDArray[np.float32],
+    boxes: NDArray[np.float32],
+    thresholds: float | Sequence[float],
+    spec: ImageSpec,
+    size: tuple[int, int],
+) -> Detections:
+    """Turn scored queries into boxes of the original picture.
+
+    A box is of the phrase that it fits best, and counts if it reaches that phrase's threshold.
+
+    Args:
+        scores: float32 [Q, P], 0..1.
+        boxes: float32 [1, Q, 4]: centre x, centre y, width, height in 0..1 of the detector's input.
+        thresholds: Smallest score, for all phrases or for each.
+        spec: How the picture came into the detector's input.
+        size: Height and width of the original picture.
+    """
     classes = scores.argmax(axis=1)
     best = scores.max(axis=1)
     shares = original_shares(boxes[0], spec, size)
     seen = (shares[:, 2:] > shares[:, :2]).all(axis=1)  # not on the letterbox's bars alone
-    wanted = np.broadcast_to(np.asarray(thresholds, np.float32), len(spans))[classes]
+    wanted = np.broadcast_to(np.asarray(thresholds, np.float32), scores.shape[1])[classes]
     kept = np.flatnonzero(seen & (best >= wanted))
     kept = kept[np.argsort(-best[kept], kind="stable")]
     kept = kept[suppress(shares[kept], classes[kept])]

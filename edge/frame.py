@@ -31,9 +31,13 @@ class Sample:
         sequence: Counts the samples of this camera since start, from 0.
         arrival: When the frame's packet arrived.
         pixels: int8 [3, H, W], RGB planes, ``u8 ^ 0x80`` (see ``edge.preprocess``).
+        size: Height and width of the frame that they come from; None where nobody needs it.
+        clip_pixels: The same frame for a clip model, int8 [3, H', W']; None where there is none.
     """
 
     camera: str
     sequence: int
     arrival: Arrival
     pixels: NDArray[np.int8]
+    size: tuple[int, int] | None = None
+    clip_pixels: NDArray[np.int8] | None = None

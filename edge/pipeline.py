@@ -1,5 +1,6 @@
 """Samples to messages: score, weigh, decide, report. Everything between cameras and the outbox."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ from edge.rules import plan
 from edge.scorers.base import Scored, Scorer
 from edge.scores import Scores, margins
 from edge.watch import Happening, Watch, WatchedRule
+
+logger = logging.getLogger(__name__)
 
 # (camera, sequence) -> JPEG, or None when the frame is gone.
 SnapshotOf = Callable[[str, int], bytes | None]
@@ -133,6 +136,8 @@ class Pipeline:
             InferenceError: The engine failed; the samples are lost.
         """
         bank = self.bank
+        for sample in samples:
+            self._second_look.see(sample)
         told = [
             (sample, scored)
             for sample, scored in zip(samples, self.score(bank, samples), strict=True)
@@ -241,8 +246,9 @@ class Pipeline:
         """Ask for a second look where an alert starts; None where it says no."""
         if happening.transition.type != "start":
             return happening
-        finding = self._second_look.look(sample.camera, happening.prompt, sample)
+        finding = self._second_look.look(self.bank, happening.prompt, sample)
         if not finding.confirmed:
+            logger.debug("%s/%s vetoed: %s", sample.camera, happening.prompt, finding.reason)
             watch.veto(happening.prompt)
             return None
         return replace(happening, finding=finding)

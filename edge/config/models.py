@@ -83,6 +83,8 @@ Names = Annotated[
     tuple[Name, ...],
     BeforeValidator(_one_or_more, json_schema_input_type=Name | tuple[Name, ...]),
 ]
+Share = Annotated[float, Field(ge=0, le=1)]
+Polygon = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3)]
 LocalPath = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(_against_folder)]
 LocalPaths = Annotated[
     tuple[LocalPath, ...],
@@ -254,6 +256,9 @@ class PromptConfig(_Section):
         false_alarms_per_day: How many alerts a day of ordinary scenes may cause on one camera; the
             threshold is learned from it.
         threshold: Margin above which a sample counts, fixed; nothing is learned then.
+        kind: ``clip``: what the frames say is confirmed by the clip model.
+        zones: Something that the sentence means must stand in one of these of the camera's zones.
+        crop: What a box shows must fit the sentence by itself.
         pool: Take the samples of the last seconds together; default each by itself.
         on: Persistence before the alert starts.
         off_after: The alert ends when the margin stayed below for this long.
@@ -265,6 +270,9 @@ class PromptConfig(_Section):
     negatives: Texts = ()
     false_alarms_per_day: float = Field(default=1.0, gt=0, le=1000)
     threshold: float | None = Field(default=None, ge=-2, le=2)
+    kind: Literal["frame", "clip"] = "frame"
+    zones: Names = ()
+    crop: bool = False
     pool: PoolConfig | None = None
     on: OnConfig = OnConfig()
     off_after: Seconds = 2.0
@@ -288,12 +296,39 @@ class SampleConfig(_Section):
     fps: float = Field(default=2.0, gt=0, le=60)
 
 
+class DetectorConfig(_Section):
+    """What puts boxes on alerts.
+
+    Attributes:
+        boxes: Whether alerts carry boxes; rules with zones or crops have them looked for anyway.
+        bundle: Folder of a detector (Grounding DINO); default the main bundle's own regions.
+        threshold: Smallest score of a box; default the detector's.
+        cooldown: At most one look per camera in this time.
+    """
+
+    boxes: bool = True
+    bundle: LocalPath | None = None
+    threshold: float | None = Field(default=None, ge=0, le=1)
+    cooldown: Seconds = 5.0
+
+
+class ClipConfig(_Section):
+    """The model of several frames that rules of ``kind: clip`` are confirmed by.
+
+    Attributes:
+        bundle: Folder of a clip model (X-CLIP).
+    """
+
+    bundle: LocalPath
+
+
 class CameraConfig(_Section):
     """One camera.
 
     Attributes:
         url: ``rtsp://``, ``rtsps://``, ``file:`` or a path; give the substream where there is one.
         prompts: Which rules watch it; default all.
+        zones: Polygons by name, corners in 0..1 of the picture's width and height.
         sample: How often it is looked at.
         transport: RTSP media over TCP (default) or UDP.
         timeout: Silence after which the connection counts as dead.
@@ -302,6 +337,7 @@ class CameraConfig(_Section):
 
     url: Annotated[SecretStr, AfterValidator(_camera_url)]
     prompts: Names | None = None
+    zones: dict[Name, Polygon] = Field(default_factory=dict)
     sample: SampleConfig = SampleConfig()
     transport: Literal["tcp", "udp"] = "tcp"
     timeout: Seconds = Field(default=5.0, ge=0.5, le=120)
@@ -321,6 +357,8 @@ class Config(_Section):
         outbox: The queue on disk.
         embeddings: Which embeddings are published.
         snapshots: Pictures of alerts.
+        detector: What puts boxes on alerts.
+        clip: The clip model, for rules of ``kind: clip``.
         background: Sentences for "nothing of interest"; replaces the bundle's.
         prompts: Alert rules, by name.
         cameras: Cameras, by name.
@@ -336,6 +374,8 @@ class Config(_Section):
     outbox: OutboxConfig = OutboxConfig()
     embeddings: EmbeddingsConfig = EmbeddingsConfig()
     snapshots: SnapshotsConfig = SnapshotsConfig()
+    detector: DetectorConfig = DetectorConfig()
+    clip: ClipConfig | None = None
     background: Texts | None = None
     prompts: dict[Name, PromptConfig] = Field(min_length=1)
     cameras: dict[Name, CameraConfig] = Field(min_length=1)

@@ -1,9 +1,12 @@
 """The seam of the second look: a sample that would start an alert in, a finding out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge.config.models import PromptConfig
 from edge.frame import Sample
+from edge.prompts import PromptBank
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Finding:
         confirmed: Whether the alert starts.
         reason: Why not, or why there are no boxes; for the log.
         boxes: What was seen, best first; None where nothing looked for boxes.
-        clip_margin: Of a clip model; None where none was asked.
+        clip_margin: Of the clip model; None where it was not asked.
     """
 
     confirmed: bool
@@ -39,15 +42,29 @@ class Finding:
 
 
 class SecondLook(Protocol):
-    """Asked when an alert is about to start. Not thread-safe."""
+    """Asked when an alert is about to start. Not thread-safe, but for ``prepare``."""
 
-    def look(self, camera: str, prompt: str, sample: Sample) -> Finding:
+    def prepare(self, prompts: Mapping[str, PromptConfig], bank: PromptBank) -> None:
+        """Get ready for other rules; may take seconds, so that ``look`` does not.
+
+        Raises:
+            ConfigError: A rule asks for what there is not, or cannot be compiled.
+            ModelError: A graph is not usable.
+            InferenceError: The engine failed.
+        """
+        ...
+
+    def see(self, sample: Sample) -> None:
+        """Take note of every sample: what happens may have begun before the trigger."""
+        ...
+
+    def look(self, bank: PromptBank, rule: str, sample: Sample) -> Finding:
         """Look again.
 
         Args:
-            camera: Whose sample it is.
-            prompt: Name of the rule.
-            sample: The one that would start the alert.
+            bank: What the rules are compiled to.
+            rule: Whose alert would start.
+            sample: The one that would start it.
 
         Raises:
             InferenceError: The engine failed.
@@ -58,5 +75,11 @@ class SecondLook(Protocol):
 class NoSecondLook:
     """Confirms everything."""
 
-    def look(self, _camera: str, _prompt: str, _sample: Sample) -> Finding:
+    def prepare(self, prompts: Mapping[str, PromptConfig], bank: PromptBank) -> None:
+        """There is nothing to prepare."""
+
+    def see(self, sample: Sample) -> None:
+        """There is nothing to note."""
+
+    def look(self, _bank: PromptBank, _rule: str, _sample: Sample) -> Finding:
         return Finding(confirmed=True)

@@ -59,20 +59,34 @@ class WindowScorer:
         return embedding, context
 
     def score(self, bank: PromptBank, samples: Sequence[Sample]) -> list[Scored | None]:
-        full = [sample.camera for sample in samples if self._push(sample).is_full]
-        if not full:
-            return [None] * len(samples)
-        clips = np.empty((len(full), *self._clip), np.int8)
-        for clip, camera in zip(clips, full, strict=True):
+        scored = self.score_windows(
+            bank, [sample.camera for sample in samples if self.push(sample).is_full]
+        )
+        return [scored.get(sample.camera) for sample in samples]
+
+    def score_windows(self, bank: PromptBank, cameras: Sequence[str]) -> dict[str, Scored]:
+        """Score the windows of these cameras, which must be full, as they are.
+
+        Raises:
+            InferenceError: The engine failed.
+        """
+        if not cameras:
+            return {}
+        clips = np.empty((len(cameras), *self._clip), np.int8)
+        for clip, camera in zip(clips, cameras, strict=True):
             self._windows[camera].copy_to(clip)
         embedding, context = self.encode(clips)
         cosines = self._meet(bank, embedding, context)
-        scored = {
-            camera: Scored(*row) for camera, *row in zip(full, cosines, embedding, strict=True)
+        return {
+            camera: Scored(*row) for camera, *row in zip(cameras, cosines, embedding, strict=True)
         }
-        return [scored.get(sample.camera) for sample in samples]
 
-    def _push(self, sample: Sample) -> Window:
+    def push(self, sample: Sample) -> Window:
+        """Take a camera's next sample; its window.
+
+        Raises:
+            InferenceError: The sample is of another size than the graph takes.
+        """
         frames, *picture = self._clip
         if sample.pixels.dtype != np.int8 or sample.pixels.shape != tuple(picture):
             raise InferenceError(

@@ -186,8 +186,11 @@ class Doubting:
         self.findings = list(findings)
         self.asked = []
 
-    def look(self, camera, prompt, sample):
-        self.asked.append((camera, prompt, sample.sequence))
+    def see(self, sample):
+        pass
+
+    def look(self, bank, rule, sample):
+        self.asked.append((sample.camera, rule, sample.sequence))
         return self.findings.pop(0)
 
 

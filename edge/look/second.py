@@ -1,0 +1,177 @@
+"""All second looks of the device: clip model, boxes, zones, crops, in the order of their answers.
+
+The detector looks at most once per camera and cooldown. Alerts of one sample share the look; later
+ones within the cooldown go without boxes, but a rule with zones or crops is never confirmed unseen:
+it starts with the next sample after the cooldown, if it still would.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import av
+
+from edge.config.models import Config, PromptConfig
+from edge.errors import ConfigError
+from edge.frame import Sample
+from edge.look.base import Box, Finding
+from edge.look.clip import ClipLook
+from edge.look.crops import CropScorer
+from edge.look.detectors import Boxes, Detector, FrameOf, texts_of
+from edge.look.zones import Polygon, standing_in
+from edge.prompts import PromptBank
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What the detector saw last on a camera."""
+
+    sequence: int
+    at: float
+    boxes: Boxes
+
+
+class SecondLooks:
+    """Confirms alerts, and puts boxes on them.
+
+    Args:
+        config: Rules, zones, cooldown.
+        base: Margin from which a crop fits: the main bundle's threshold.
+        detector: Finds boxes; None where there is none.
+        clip: The clip model; None likewise.
+        crops: Scores crops; None where the main model cannot (it has no embedding of pictures).
+        frame_of: Where frames are, for crops.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        base: float,
+        *,
+        detector: Detector | None = None,
+        clip: ClipLook | None = None,
+        crops: CropScorer | None = None,
+        frame_of: FrameOf,
+    ) -> None:
+        self._config = config
+        self._base = base
+        self._detector = detector
+        self._clip = clip
+        self._crops = crops
+        self._frame_of = frame_of
+        self._prompts: Mapping[str, PromptConfig] = {}
+        self._looked: dict[str, _Looked] = {}
+
+    def prepare(self, prompts: Mapping[str, PromptConfig], bank: PromptBank) -> None:
+        for name, prompt in prompts.items():
+            self._check(name, prompt, bank)
+        if self._detector is not None:
+            self._detector.prepare(
+                {
+                    name: [
+                        sentence
+                        for texts in texts_of(bank, name)
+                        for sentence in bank.sentences[texts]
+                    ]
+                    for name, prompt in prompts.items()
+                    if self._wants_boxes(prompt)
+                }
+            )
+        if self._clip is not None:
+            self._clip.prepare(
+                {n: prompt for n, prompt in prompts.items() if prompt.kind == "clip"}
+            )
+        self._prompts = prompts
+
+    def see(self, sample: Sample) -> None:
+        if self._clip is not None:
+            self._clip.see(sample)
+
+    def look(self, bank: PromptBank, rule: str, sample: Sample) -> Finding:
+        prompt = self._prompts[rule]
+        clip_margin: float | None = None
+        if prompt.kind == "clip" and self._clip is not None:
+            clip_margin = self._clip.margin(rule, sample)
+            if clip_margin is None:
+                reason = f"fewer than {self._clip.frames} frames for the clip model so far"
+                return Finding(confirmed=False, reason=reason)
+            if not self._clip.confirms(clip_margin):
+                reason = f"the clip model says no ({clip_margin:+.3f})"
+                return Finding(confirmed=False, reason=reason, clip_margin=clip_margin)
+        if self._detector is None or not self._wants_boxes(prompt):
+            return Finding(confirmed=True, clip_margin=clip_margin)
+        looked = self._look(self._detector, bank, sample)
+        if looked is None:
+            unseen = "the detector has looked at this camera moments ago"
+            return Finding(not self._needs_boxes(prompt), unseen, None, clip_margin)
+        boxes = looked(rule)
+        if polygons := self._polygons(prompt, sample.camera):
+            boxes = standing_in(boxes, polygons)
+            if not boxes:
+                return Finding(confirmed=False, reason="nothing of it stands in the zone")
+        if prompt.crop and self._crops is not None:
+            boxes = self._fitting(self._crops, bank, rule, sample, boxes)
+            if not boxes:
+                return Finding(confirmed=False, reason="no box fits the sentence by itself")
+        return Finding(confirmed=True, boxes=boxes, clip_margin=clip_margin)
+
+    def _check(self, name: str, prompt: PromptConfig, bank: PromptBank) -> None:
+        """Refuse what cannot be done.
+
+        Raises:
+            ConfigError: Likewise.
+        """
+        if prompt.kind == "clip" and self._clip is None:
+            raise ConfigError(
+                f"prompt {name!r}: expected clip.bundle for kind: clip, found none; set clip.bundle"
+            )
+        if self._needs_boxes(prompt) and self._detector is None:
+            raise ConfigError(
+                f"prompt {name!r}: expected a detector for zones or crop, found none: this model has
+                " "no regions; set detector.bundle"
+            )
+        if prompt.crop and self._crops is None:
+            raise ConfigError(
+                f"prompt {name!r}: expected a model of single frames (class F) for crop, found "
+                "another; leave crop out"
+            )
+        if (prompt.crop or prompt.kind == "clip") and len(texts_of(bank, name)) != 1:
+            raise ConfigError(
+                f"prompt {name!r}: expected one clause with crop or kind: clip, found "
+                f"{len(texts_of(bank, name))}; make a prompt of each"
+            )
+        for camera, settings in self._config.cameras.items():
+            watched = settings.prompts is None or name in settings.prompts
+            if watched and prompt.zones and not set(prompt.zones) & settings.zones.keys():
+                raise ConfigError(
+                    f"prompt {name!r}: expected one of its zones {', '.join(prompt.zones)} at camera
+                    " f"{camera!r}, found {', '.join(settings.zones) or 'none'}"
+                )
+
+    def _needs_boxes(self, prompt: PromptConfig) -> bool:
+        return bool(prompt.zones) or prompt.crop
+
+    def _wants_boxes(self, prompt: PromptConfig) -> bool:
+        return self._config.detector.boxes or self._needs_boxes(prompt)
+
+    def _polygons(self, prompt: PromptConfig, camera: str) -> list[Polygon]:
+        zones = self._config.cameras[camera].zones
+        return [zones[name] for name in prompt.zones if name in zones]
+
+    def _look(self, detector: Detector, bank: PromptBank, sample: Sample) -> Boxes | None:
+        last, now = self._looked.get(sample.camera), sample.arrival.monotonic
+        if last is not None:
+            if last.sequence == sample.sequence:
+                return last.boxes
+            if now - last.at < self._config.detector.cooldown:
+                return None
+        boxes = detector.boxes(bank, sample)
+        self._looked[sample.camera] = _Looked(sample.sequence, now, boxes)
+        return boxes
+
+    def _fitting(
+        self, crops: CropScorer, bank: PromptBank, rule: str, sample: Sample, boxes: tuple[Box, ...]
+    ) -> tuple[Box, ...]:
+        frame: av.VideoFrame | None = self._frame_of(sample.camera, sample.sequence)
+        if frame is None:
+            return ()
+        return tuple(box for box in boxes if crops.margin(bank, rule, frame, box) >= self._base)
