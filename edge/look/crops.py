@@ -60,7 +60,7 @@ def cut_out(
     if (x0, y0, x1, y1) == (0, 0, frame.width, frame.height):
         return frame
     rgb = VideoReformatter().reformat(frame, format="rgb24", src_colorspace=yuv_matrix(frame))
-    pixels = np.ascontiguousarray(rgb.to_ndarray()[y0:y1, x0:x1])
+    pixels = np.ascontiguousarray(rgb.to_ndarray()[y0:y1, x0:x1], np.uint8)
     return av.VideoFrame.from_ndarray(pixels, format="rgb24")
 
 

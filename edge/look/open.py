@@ -68,8 +68,8 @@ def _detector(
     manifest = bundle.manifest
     if manifest.frame_class != "P":
         raise ModelError(
-            f"detector.bundle: expected a model that finds boxes (class P), found {manifest.name} of
-            " f"class {manifest.frame_class}"
+            f"detector.bundle: expected a model that finds boxes (class P), found {manifest.name} "
+            f"of class {manifest.frame_class}"
         )
     found = stack.enter_context(open_models(bundle, config.engine, config.state_dir / CHOICES))
     return CaptionDetector(

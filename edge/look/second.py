@@ -6,7 +6,7 @@ it starts with the next sample after the cooldown, if it still would.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import av
 
@@ -87,32 +87,42 @@ class SecondLooks:
             self._clip.see(sample)
 
     def look(self, bank: PromptBank, rule: str, sample: Sample) -> Finding:
+        by_clip = self._ask_clip(rule, sample)
+        if not by_clip.confirmed:
+            return by_clip
+        return replace(self._ask_detector(bank, rule, sample), clip_margin=by_clip.clip_margin)
+
+    def _ask_clip(self, rule: str, sample: Sample) -> Finding:
+        if self._prompts[rule].kind != "clip" or self._clip is None:
+            return Finding(confirmed=True)
+        margin = self._clip.margin(rule, sample)
+        if margin is None:
+            reason = f"fewer than {self._clip.frames} frames for the clip model so far"
+            return Finding(confirmed=False, reason=reason)
+        if not self._clip.confirms(margin):
+            reason = f"the clip model says no ({margin:+.3f})"
+            return Finding(confirmed=False, reason=reason, clip_margin=margin)
+        return Finding(confirmed=True, clip_margin=margin)
+
+    def _ask_detector(self, bank: PromptBank, rule: str, sample: Sample) -> Finding:
         prompt = self._prompts[rule]
-        clip_margin: float | None = None
-        if prompt.kind == "clip" and self._clip is not None:
-            clip_margin = self._clip.margin(rule, sample)
-            if clip_margin is None:
-                reason = f"fewer than {self._clip.frames} frames for the clip model so far"
-                return Finding(confirmed=False, reason=reason)
-            if not self._clip.confirms(clip_margin):
-                reason = f"the clip model says no ({clip_margin:+.3f})"
-                return Finding(confirmed=False, reason=reason, clip_margin=clip_margin)
         if self._detector is None or not self._wants_boxes(prompt):
-            return Finding(confirmed=True, clip_margin=clip_margin)
+            return Finding(confirmed=True)
         looked = self._look(self._detector, bank, sample)
         if looked is None:
             unseen = "the detector has looked at this camera moments ago"
-            return Finding(not self._needs_boxes(prompt), unseen, None, clip_margin)
+            return Finding(confirmed=not self._needs_boxes(prompt), reason=unseen)
         boxes = looked(rule)
+        reason = None
         if polygons := self._polygons(prompt, sample.camera):
             boxes = standing_in(boxes, polygons)
-            if not boxes:
-                return Finding(confirmed=False, reason="nothing of it stands in the zone")
-        if prompt.crop and self._crops is not None:
+            reason = None if boxes else "nothing of it stands in the zone"
+        if boxes and prompt.crop and self._crops is not None:
             boxes = self._fitting(self._crops, bank, rule, sample, boxes)
-            if not boxes:
-                return Finding(confirmed=False, reason="no box fits the sentence by itself")
-        return Finding(confirmed=True, boxes=boxes, clip_margin=clip_margin)
+            reason = None if boxes else "no box fits the sentence by itself"
+        return Finding(
+            confirmed=bool(boxes) or not self._needs_boxes(prompt), reason=reason, boxes=boxes
+        )
 
     def _check(self, name: str, prompt: PromptConfig, bank: PromptBank) -> None:
         """Refuse what cannot be done.
@@ -126,8 +136,8 @@ class SecondLooks:
             )
         if self._needs_boxes(prompt) and self._detector is None:
             raise ConfigError(
-                f"prompt {name!r}: expected a detector for zones or crop, found none: this model has
-                " "no regions; set detector.bundle"
+                f"prompt {name!r}: expected a detector for zones or crop, found none: this model "
+                "has no regions; set detector.bundle"
             )
         if prompt.crop and self._crops is None:
             raise ConfigError(
@@ -143,8 +153,8 @@ class SecondLooks:
             watched = settings.prompts is None or name in settings.prompts
             if watched and prompt.zones and not set(prompt.zones) & settings.zones.keys():
                 raise ConfigError(
-                    f"prompt {name!r}: expected one of its zones {', '.join(prompt.zones)} at camera
-                    " f"{camera!r}, found {', '.join(settings.zones) or 'none'}"
+                    f"prompt {name!r}: expected one of its zones {', '.join(prompt.zones)} at "
+                    f"camera {camera!r}, found {', '.join(settings.zones) or 'none'}"
                 )
 
     def _needs_boxes(self, prompt: PromptConfig) -> bool:

@@ -99,7 +99,7 @@ def test_a_gap_begins_anew():
 times_of = st.lists(st.floats(0.05, 3.0), min_size=1, max_size=60).map(np.cumsum)
 
 
-def naive(expression, rows, times, place):
+def naive(expression, rows, times, place):  # noqa: C901  one case for each form
     """By the definitions, looking at all samples each time."""
 
     def value(node, index, at):
