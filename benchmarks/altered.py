@@ -136,13 +136,13 @@ def noisy(deviation: float, seed: int = 0) -> Alteration:
 
 
 def rainy(seed: int) -> Alteration:
-    """With 250 bright streaks, others in each picture."""
+    """With a bright streak for each 600 pixels, others in each picture."""
     rng = np.random.default_rng(seed)
 
     def alter(pixels: Pixels) -> Pixels:
         u8 = unsigned(pixels)
         _, height, width = u8.shape
-        for _ in range(250):
+        for _ in range(height * width // 600):
             column, top = rng.integers(0, width), rng.integers(0, height)
             streak = u8[:, top : top + rng.integers(8, 20), column]
             streak[:] = streak // 2 + 110
