@@ -39,13 +39,14 @@ CLIPS: Final = {
 }
 _SECONDS: Final = 120
 
+_NOISE: Final = noisy(6)
 SAME: Final[Mapping[str, Alteration]] = {
     "the same": lambda pixels: pixels,
     "half the light": darker(0.5),
     "a quarter of the light": darker(0.25),
     "1.8 times the light": darker(1.8),
     "infrared": infrared,
-    "infrared, noise": lambda pixels: noisy(6)(infrared(pixels)),
+    "infrared, noise": lambda pixels: infrared(_NOISE(pixels)),
     "rain": rainy(0),
     "a shadow over half": shadowed,
 }
