@@ -132,6 +132,24 @@ def _window(begin: int, scaled: int, wanted: int) -> tuple[slice, slice]:
     return slice(skip, skip + length), slice(border, border + length)
 
 
+def without_borders(pixels: NDArray[np.int8]) -> NDArray[np.int8]:
+    """The part of int8 pixels [3, H, W] that is picture: a view without a letterbox's borders.
+
+    Found in the pixels themselves, by their grey: a sample does not say what its frame measured.
+    Of one even grey, everything is picture.
+    """
+    # Borders are at both ends of one axis, and their grey is in the first or the last corner.
+    grey = _GREY.view(np.int8)
+    if (pixels[:, 0, 0] != grey).any() and (pixels[:, -1, -1] != grey).any():
+        return pixels
+    # Every eighth pixel will do: no row of a picture is so even.
+    rows = np.flatnonzero((pixels[:, :, ::8] != grey).any(axis=(0, 2)))
+    columns = np.flatnonzero((pixels[:, ::8] != grey).any(axis=(0, 1)))
+    if not len(rows) or not len(columns):
+        return pixels
+    return pixels[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
 def pixels_of_rgb(rgb: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.int8]:
     """Return the int8 pixels of a still picture, by the same path as a camera's frame.
 

@@ -1,0 +1,220 @@
+"""On which days and at which hours a rule is on. Pure: the time is injected.
+
+::
+
+    schedule: mon-fri 22:00-06:00
+    schedule: {days: [mon, wed-fri], hours: [08:00-12:00, 13:00-17:00], except: [2026-12-24]}
+
+A rule is on exactly while the clock on the wall shows a time inside. So a night of 22:00-06:00 has
+seven hours when summer time begins and nine when it ends; 02:15-02:45 does not happen on the one
+morning and happens twice on the other. (RFC 5545, 3.3.5, takes the first of two equal times only:
+a rule would be off while the clock shows a time inside.)
+
+A span over midnight belongs to the day on which it begins: ``fri 22:00-06:00`` ends on Saturday.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from difflib import get_close_matches
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    WithJsonSchema,
+    model_validator,
+)
+
+_WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")  # as datetime.weekday counts
+_DAY: Final = "|".join(_WEEKDAYS)
+_DAYS: Final = rf"^({_DAY})(?:-({_DAY}))?$"
+_TIME: Final = "([01][0-9]|2[0-3]):([0-5][0-9])"
+_HOURS: Final = rf"^{_TIME}-(?:{_TIME}|24:00)$"
+_DATE: Final = r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}$"
+
+_ONE_DAY: Final = timedelta(days=1)
+# Whoever is on at some time is on within a week, or within two where the hour of the first is the
+# one that summer time skips. One more for a span that began the day before.
+_AHEAD_DAYS: Final = 15
+
+
+def _weekdays(text: str) -> frozenset[int]:
+    match = re.fullmatch(_DAYS, text)
+    if not match:
+        raise ValueError("expected a day (mon, tue, wed, thu, fri, sat, sun) or days (mon-fri)")
+    first, last = _WEEKDAYS.index(match[1]), _WEEKDAYS.index(match[2] or match[1])
+    return frozenset((first + step) % 7 for step in range((last - first) % 7 + 1))
+
+
+def _span(text: str) -> tuple[timedelta, timedelta]:
+    """From midnight; the end is later, beyond 24 hours where the span is over midnight."""
+    match = re.fullmatch(_HOURS, text)
+    if not match:
+        raise ValueError("expected hours such as 08:00-17:30, 22:00-06:00 or 00:00-24:00")
+    begin = timedelta(hours=int(match[1]), minutes=int(match[2]))
+    end = timedelta(hours=int(match[3] or 24), minutes=int(match[4] or 0))
+    if begin == end:
+        raise ValueError("expected two different times (all day is 00:00-24:00)")
+    return begin, end if begin < end else end + _ONE_DAY
+
+
+def _date(text: str) -> date:
+    try:
+        if re.fullmatch(_DATE, text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ValueError("expected a date such as 2026-12-24")
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        close = get_close_matches(name, available_timezones(), n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise ValueError(f"expected a time zone such as Europe/Berlin{hint}") from None
+
+
+def _written(parse: Any) -> AfterValidator:
+    """Refuse what ``parse`` cannot read; keep it as it is written, so that it can be shown."""
+    return AfterValidator(lambda text: (parse(text), text)[1])
+
+
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+_Days = Annotated[str, _written(_weekdays), WithJsonSchema({"type": "string", "pattern": _DAYS})]
+_Hours = Annotated[str, _written(_span), WithJsonSchema({"type": "string", "pattern": _HOURS})]
+_Date = Annotated[str, _written(_date), WithJsonSchema({"type": "string", "pattern": _DATE})]
+Timezone = Annotated[str, _written(_zone)]
+"""A name of the IANA time zone database, such as ``Europe/Berlin``."""
+
+
+class Schedule(BaseModel):
+    """Days and hours; also written as one text, ``mon-fri 22:00-06:00``.
+
+    Attributes:
+        days: On which a span begins: ``mon``, ``mon-fri``; default every day.
+        hours: Spans of wall clock time, the end excluded; one over midnight ends on the next day.
+            Default all day.
+        except_: Dates on which no span begins.
+        timezone: Whose clock; default the one that the time is given in.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    days: Annotated[
+        tuple[_Days, ...],
+        BeforeValidator(_one_or_more, json_schema_input_type=_Days | tuple[_Days, ...]),
+    ] = Field(default=("mon-sun",), min_length=1)
+    hours: Annotated[
+        tuple[_Hours, ...],
+        BeforeValidator(_one_or_more, json_schema_input_type=_Hours | tuple[_Hours, ...]),
+    ] = Field(default=("00:00-24:00",), min_length=1)
+    except_: Annotated[
+        tuple[_Date, ...],
+        BeforeValidator(_one_or_more, json_schema_input_type=_Date | tuple[_Date, ...]),
+    ] = Field(default=(), alias="except")
+    timezone: Timezone | None = None
+
+    _weekdays: frozenset[int] = PrivateAttr()
+    _spans: tuple[tuple[timedelta, timedelta], ...] = PrivateAttr()
+    _skipped: frozenset[date] = PrivateAttr()
+    _zone: ZoneInfo | None = PrivateAttr()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spelled_out(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        words = value.replace(",", " ").split()
+        if not words:
+            raise ValueError("expected days and hours such as mon-fri 22:00-06:00")
+        hours = [word for word in words if word[0].isdigit()]
+        days = [word for word in words if not word[0].isdigit()]
+        # Here, because the text as a whole is what was found.
+        for parse, part in ((_weekdays, days), (_span, hours)):
+            for word in part:
+                parse(word)
+        return ({"days": days} if days else {}) | ({"hours": hours} if hours else {})
+
+    def model_post_init(self, _context: Any) -> None:
+        """Read what is written, once."""
+        self._weekdays = frozenset().union(*map(_weekdays, self.days))
+        self._spans = tuple(map(_span, self.hours))
+        self._skipped = frozenset(map(_date, self.except_))
+        self._zone = None if self.timezone is None else _zone(self.timezone)
+
+    def active(self, at: datetime) -> bool:
+        """Whether ``at``, an aware time, lies inside."""
+        return self._inside(at.astimezone(self._zone or at.tzinfo))
+
+    def next_change(self, at: datetime) -> datetime | None:
+        """The first moment after ``at`` at which ``active`` is another; None: it never is.
+
+        In the schedule's time zone, or in that of ``at``.
+        """
+        here = at.astimezone(self._zone or at.tzinfo)
+        now = self._inside(here)
+        moments = {
+            moment
+            for day in self._days_to_come(here.date())
+            for moment in self._moments(day, here.tzinfo)
+        }
+        later = (moment.astimezone(here.tzinfo) for moment in sorted(moments) if moment > here)
+        return next((moment for moment in later if self._inside(moment) != now), None)
+
+    def _inside(self, here: datetime) -> bool:
+        wall = here.replace(tzinfo=None)
+        return any(
+            begin <= wall < end
+            for day in (wall.date() - _ONE_DAY, wall.date())
+            for begin, end in self._walls(day)
+        )
+
+    def _walls(self, day: date) -> Iterator[tuple[datetime, datetime]]:
+        """Begin and end, by the clock on the wall, of the spans that begin on ``day``."""
+        if day.weekday() in self._weekdays and day not in self._skipped:
+            midnight = datetime.combine(day, time())
+            for begin, end in self._spans:
+                yield midnight + begin, midnight + end
+
+    def _days_to_come(self, today: date) -> set[date]:
+        """Days on which ``active`` can change first: soon, or soon after the dates left out."""
+        yesterday = today - _ONE_DAY
+        starts = [yesterday, *(day for day in self._skipped if day >= yesterday)]
+        return {start + step * _ONE_DAY for start in starts for step in range(_AHEAD_DAYS + 1)}
+
+    def _moments(self, day: date, zone: tzinfo | None) -> Iterator[datetime]:
+        """All moments, in UTC, at which ``active`` can change because of ``day``."""
+        for walls in self._walls(day):
+            for wall in walls:
+                # A time that the clock shows twice is two moments; one that it skips is none, and
+                # what ``astimezone`` makes of it changes nothing.
+                for fold in (0, 1):
+                    yield wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)
+        yield from _clock_change(day, zone)
+
+
+def _clock_change(day: date, zone: tzinfo | None) -> Iterator[datetime]:
+    """When, in UTC and to the second, the clock of ``zone`` is put forward or back on ``day``."""
+    before = datetime.combine(day, time(), zone).astimezone(UTC)
+    after = datetime.combine(day + _ONE_DAY, time(), zone).astimezone(UTC)
+    offset = before.astimezone(zone).utcoffset()
+    if offset == after.astimezone(zone).utcoffset():
+        return
+    while after - before > timedelta(seconds=1):
+        middle = (before + (after - before) / 2).replace(microsecond=0)
+        if middle.astimezone(zone).utcoffset() == offset:
+            before = middle
+        else:
+            after = middle
+    yield after
