@@ -251,6 +251,7 @@ class Daemon:
         for name, camera in self._cameras.items():
             health = camera.health()
             troubled = troubled or health.state not in _HEALTHY
+            scene = self._pipeline.scene_of(name)
             state = StatePayload(
                 device=self._device,
                 camera=name,
@@ -269,6 +270,9 @@ class Daemon:
                     rule: _calibration(report)
                     for rule, report in self._pipeline.calibration_of(name).items()
                 },
+                light=scene.light,
+                view=None if scene.change is None else scene.change[0],
+                view_changed_at=None if scene.change is None else utc(scene.change[1]),
             )
             self._publisher.publish_now(state_message(self._topics, state))
         status: Status = "degraded" if troubled else "online"

@@ -16,12 +16,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from edge.calibrator import Calibration
+from edge.calibrator import EVERYWHERE, Calibration
 from edge.config.models import PromptConfig
 from edge.events import Rule
 from edge.null import AlarmTail
 from edge.outbox_file import is_damage
 from edge.payloads import ModelRef
+from edge.scene import Scene
+from edge.view import View
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,7 @@ logger = logging.getLogger(__name__)
 _VERSION: Final = 1
 # What of a rule decides its margins.
 _SCORED: Final = {"text", "negatives", "pool"}
+_VIEW: Final = "#view"  # no rule may be called that
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS learned (camera TEXT, rule TEXT, regime TEXT, key TEXT, data BLOB,"
     " saved_at REAL, PRIMARY KEY (camera, rule, regime))"
@@ -121,6 +124,8 @@ class Calibrations:
         self._model = model
         self._background = background
         self._running: dict[tuple[str, str], tuple[str, Calibration]] = {}
+        self._scenes: dict[str, Scene] = {}
+        self._view_key = key_of(["view", model.hash])  # of the preprocessing, at least
 
     def calibration(
         self, camera: str, name: str, prompt: PromptConfig, rule: Rule, fps: float
@@ -136,6 +141,18 @@ class Calibrations:
         self._running[camera, name] = key, calibration
         return calibration
 
+    def scene(self, camera: str) -> Scene:
+        """Of this camera, with the view that was learned before."""
+        view = None
+        data = self._file.bytes_of(camera, _VIEW, self._view_key) if self._file else None
+        if data is not None:
+            try:
+                view = View.from_bytes(data)
+            except ValueError as exc:
+                logger.warning("camera %s: its view is learned anew: %s", camera, exc)
+        self._scenes[camera] = Scene(view)
+        return self._scenes[camera]
+
     def drop(self, camera: str, name: str) -> None:
         """This rule is no longer watched on this camera. What it learned stays on disk."""
         self._running.pop((camera, name), None)
@@ -148,9 +165,15 @@ class Calibrations:
 
     def save(self) -> None:
         """Write everything that was learned."""
-        if self._file is not None:
-            self._file.save(
-                (camera, name, regime, key, tail.to_bytes())
-                for (camera, name), (key, calibration) in self._running.items()
-                for regime, tail in calibration.tails.items()
-            )
+        if self._file is None:
+            return
+        tails = [
+            (camera, name, regime, key, tail.to_bytes())
+            for (camera, name), (key, calibration) in self._running.items()
+            for regime, tail in calibration.tails.items()
+        ]
+        views = [
+            (camera, _VIEW, EVERYWHERE, self._view_key, scene.view.to_bytes())
+            for camera, scene in self._scenes.items()
+        ]
+        self._file.save(tails + views)

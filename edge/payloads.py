@@ -192,7 +192,8 @@ class StatePayload(_Payload):
     scores: dict[str, Finite] = Field(default_factory=dict)
     calibration: dict[str, CalibrationRef] = Field(default_factory=dict)
     light: Literal["day", "night"] | None = None
-    moved_at: Instant | None = None
+    view: Literal["moved", "covered"] | None = None
+    view_changed_at: Instant | None = None
 
 
 def status_message(topics: Topics, word: Status) -> Message:

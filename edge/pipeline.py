@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.calibrations import Calibrations
-from edge.calibrator import CalibrationReport
+from edge.calibrator import EVERYWHERE, CalibrationReport
 from edge.clock import clock_synced
 from edge.config.models import Config, PromptConfig
 from edge.embedding import Embedding
@@ -31,6 +31,7 @@ from edge.payloads import (
 )
 from edge.prompts import PromptBank
 from edge.rules import plan
+from edge.scene import Scene
 from edge.scorers.base import Scored, Scorer
 from edge.scores import Scores, margins
 from edge.watch import Happening, Watch, WatchedRule
@@ -49,6 +50,7 @@ def no_snapshots(_camera: str, _sequence: int) -> bytes | None:
 @dataclass(slots=True)
 class _Camera:
     watch: Watch
+    scene: Scene
     embedded_at: float = float("-inf")  # monotonic time of the embedding last published
     lag_s: float | None = None
 
@@ -93,7 +95,10 @@ class Pipeline:
         self._device = config.device.id
         self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
         self._cameras = {
-            name: _Camera(Watch({rule: self._watched(name, rule) for rule in self._rules_of(name)}))
+            name: _Camera(
+                Watch({rule: self._watched(name, rule) for rule in self._rules_of(name)}),
+                self._calibrations.scene(name),
+            )
             for name in config.cameras
         }
 
@@ -173,7 +178,12 @@ class Pipeline:
         for row, sample in enumerate(samples):
             watch = self._cameras[sample.camera].watch
             happenings = watch.step(
-                bank, answers[row], scores.cosine[row], scores.margin[row], sample.arrival
+                bank,
+                answers[row],
+                scores.cosine[row],
+                scores.margin[row],
+                sample.arrival,
+                self._look_around(sample),
             )
             decided.append([self._looked_at(watch, sample, happening) for happening in happenings])
         return [[happening for happening in kept if happening is not None] for kept in decided]
@@ -218,6 +228,10 @@ class Pipeline:
         rules = self._cameras[camera].watch.rules
         return {name: rule.calibration.report() for name, rule in rules.items()}
 
+    def scene_of(self, camera: str) -> Scene:
+        """What the camera looks at."""
+        return self._cameras[camera].scene
+
     def margins_of(self, camera: str) -> dict[str, float]:
         """Margins of the camera's newest sample, by prompt."""
         return self._cameras[camera].watch.margins
@@ -241,6 +255,22 @@ class Pipeline:
             base=self._decision.threshold,
             pool=prompt.pool,
         )
+
+    def _look_around(self, sample: Sample) -> str:
+        """Take note of the scene; the regime that it is in: its light (docs/adr/0015-regimes.md).
+
+        What was learned of another view says nothing about this one.
+        """
+        scene = self._cameras[sample.camera].scene
+        changed = scene.step(sample.pixels, sample.arrival)
+        if changed is not None:
+            told = "sees something else" if changed.kind == "moved" else "sees nothing any more"
+            logger.warning(
+                "camera %s %s (similarity %.2f)", sample.camera, told, changed.similarity
+            )
+            if changed.kind == "moved":
+                self._calibrations.forget(sample.camera)
+        return scene.light or EVERYWHERE
 
     def _looked_at(self, watch: Watch, sample: Sample, happening: Happening) -> Happening | None:
         """Ask for a second look where an alert starts; None where it says no."""

@@ -13,13 +13,14 @@ from rich.console import Console
 
 from edge import paths
 from edge.bundle import Bundle, open_bundle
-from edge.caption import Caption, split_phrases, write_caption
-from edge.config.models import EngineConfig
+from edge.caption import split_phrases, write_caption
+from edge.config.models import EngineConfig, PromptConfig
 from edge.config.urls import passwords
 from edge.decode import Decoder, Frame, kept_frames
-from edge.detections import Detections, find_boxes
+from edge.detections import Detections, find_boxes, keep_boxes
 from edge.detector import answer, ask
 from edge.errors import ConfigError, ModelError
+from edge.look.detectors import REGION_THRESHOLD
 from edge.models import open_models
 from edge.plot import check_plot, draw_boxes
 from edge.preprocess import Preprocessor, yuv_matrix
@@ -64,7 +65,8 @@ def detect(
     Example: `edge detect yard.jpg "a car. a person." --bundle bundles/grounding-dino --out
     boxes.png`
 
-    It needs a bundle of a detector (docs/detect.md). No box is an answer too: the exit code is 0.
+    Without --bundle the default model's regions are used: 80 kinds of things (docs/detect.md). No
+    box is an answer too: the exit code is 0.
     """
     for password in passwords(image):
         register_secret(password)
@@ -73,50 +75,77 @@ def detect(
     wanted = list(dict.fromkeys(phrase for text in phrases for phrase in split_phrases(text)))
     if not wanted:
         raise ConfigError("expected a phrase, found none; say what to look for")
-    model = _detector_bundle(bundle or paths.default_bundle())
-    spec = model.manifest.image
-    caption = write_caption(
-        wanted, Tokenizer(model.tokenizer(), model.manifest.text), model.manifest.text
-    )
-    if threshold is None:
-        threshold = model.manifest.decision.threshold
+    model = open_bundle(bundle or paths.default_bundle())
     frame = _first_frame(image)
     size = frame.picture.height, frame.picture.width
-    with open_models(model, EngineConfig(kind=engine, threads=0, precision=precision)) as models:
-        with models.open_text_engine() as text:
-            question = ask(text, caption)
-        logits, boxes = answer(models.main.engine, question, Preprocessor(spec)(frame.picture))
-        used = models.used
-    found = find_boxes(logits, boxes, caption.spans, threshold, spec, size)
-    labels = [caption.phrases[index] for index in found.classes]
+    settings = EngineConfig(kind=engine, threads=0, precision=precision)
+    if model.manifest.frame_class == "P":
+        phrases_seen, found, used = _by_caption(model, settings, wanted, frame, threshold)
+    else:
+        phrases_seen, found, used = _by_regions(model, settings, wanted, frame, threshold)
+    labels = [phrases_seen[index] for index in found.classes]
     if out is not None:
         draw_boxes(out, _rgb(frame), found.pixels, found.classes, _with_scores(labels, found))
     if as_json:
-        typer.echo(json.dumps(_document(caption, found, labels, size), ensure_ascii=False))
+        typer.echo(json.dumps(_document(phrases_seen, found, labels, size), ensure_ascii=False))
         return
     console = Console(highlight=False)
     count = f"{len(found)} boxes" if len(found) != 1 else "one box"
-    console.print(f"{redact(image)}: {count}, {model.manifest.name} {used}, threshold "
-                  f"{threshold:g}", markup=False, soft_wrap=True)  # fmt: skip
+    console.print(f"{redact(image)}: {count}, {model.manifest.name} {used}",
+                  markup=False, soft_wrap=True)  # fmt: skip
     if len(found):
         console.print(boxes_table(labels, found))
 
 
-def _detector_bundle(path: Path) -> Bundle:
-    """Open the bundle of a detector.
+_Answer = tuple[Sequence[str], Detections, str]
+"""Phrases as the model reads them, boxes, and what computed them in words."""
+
+
+def _by_caption(
+    model: Bundle, settings: EngineConfig, wanted: list[str], frame: Frame, threshold: float | None
+) -> _Answer:
+    """Ask a detector that reads the phrases (class P)."""
+    manifest = model.manifest
+    caption = write_caption(wanted, Tokenizer(model.tokenizer(), manifest.text), manifest.text)
+    threshold = manifest.decision.threshold if threshold is None else threshold
+    with open_models(model, settings) as models:
+        with models.open_text_engine() as text:
+            question = ask(text, caption)
+        pixels = Preprocessor(manifest.image)(frame.picture)
+        logits, boxes = answer(models.main.engine, question, pixels)
+        used = models.used
+    size = frame.picture.height, frame.picture.width
+    found = find_boxes(logits, boxes, caption.spans, threshold, manifest.image, size)
+    return caption.phrases, found, f"{used}, threshold {threshold:g}"
+
+
+def _by_regions(
+    model: Bundle, settings: EngineConfig, wanted: list[str], frame: Frame, threshold: float | None
+) -> _Answer:
+    """Compare a model's regions with the phrases (class F).
 
     Raises:
-        ModelError: It is none, or of a model that finds no boxes.
+        ModelError: It has none.
     """
-    bundle = open_bundle(path)
-    manifest = bundle.manifest
-    if manifest.frame_class != "P":
-        raise ModelError(
-            f"{path}: expected a model that finds boxes (class P), found {manifest.name}, class "
-            f"{manifest.frame_class}; build one with `edge-export build grounding-dino-tiny --out "
-            "DIR` and name it with --bundle"
-        )
-    return bundle
+    manifest = model.manifest
+    threshold = REGION_THRESHOLD if threshold is None else threshold
+    size = frame.picture.height, frame.picture.width
+    with open_models(model, settings) as models, models.open_regions() as engine:
+        if engine is None:
+            raise ModelError(
+                f"{model.path}: expected a model that finds boxes (class P, or with regions), "
+                f"found {manifest.name}, class {manifest.frame_class}; build one with "
+                "`edge-export build grounding-dino-tiny --out DIR` and name it with --bundle"
+            )
+        rules = {phrase: PromptConfig(text=(phrase,)) for phrase in wanted}
+        with models.open_compiler() as compile_prompts:
+            bank = compile_prompts(rules)
+        outputs = engine.run({"pixels": Preprocessor(manifest.image)(frame.picture)[np.newaxis]})
+        used = f"{models.bundle.precisions('regions')[0]} on {engine.runtime}"
+    texts = slice(0, bank.prompts[-1].texts.stop)
+    scores = np.clip(outputs["regions"][0] @ bank.rows[texts].T, 0, 1)  # [Q, P]
+    found = keep_boxes(scores, outputs["boxes"], threshold, manifest.image, size)
+    return bank.sentences[texts], found, f"{used}, threshold {threshold:g}"
 
 
 def _first_frame(image: str) -> Frame:
@@ -141,12 +170,12 @@ def _with_scores(labels: Sequence[str], found: Detections) -> list[str]:
 
 
 def _document(
-    caption: Caption, found: Detections, labels: Sequence[str], size: tuple[int, int]
+    phrases: Sequence[str], found: Detections, labels: Sequence[str], size: tuple[int, int]
 ) -> dict[str, Any]:
     return {
         "height": size[0],
         "width": size[1],
-        "phrases": caption.phrases,
+        "phrases": list(phrases),
         "boxes": [
             {
                 "phrase": label,

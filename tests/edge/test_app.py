@@ -17,6 +17,7 @@ from edge.frame import Arrival, Sample
 from edge.mqtt import Publisher, Retry
 from edge.outbox import Outbox
 from edge.payloads import Message, Topics
+from edge.scene import Scene
 
 STREAMING = CameraHealth("streaming", 25.0, 2.0, 1, 0, 0, 0, 1_750_000_000.0, None)
 ALERT = {
@@ -81,6 +82,9 @@ class Line:
 
     def save(self):
         pass
+
+    def scene_of(self, camera):
+        return Scene()
 
     def lag_of(self, camera):
         return None

@@ -144,7 +144,10 @@ def test_too_many_phrases_name_the_first_that_does_not_fit(edge, detector, squar
 def test_a_model_without_boxes_is_named_with_the_way_out(edge, bundle, squares):
     outcome = edge("detect", squares, "red", "--bundle", bundle)
     assert outcome.code == 3
-    assert "expected a model that finds boxes (class P), found tiny, class F" in outcome.err
+    assert (
+        "expected a model that finds boxes (class P, or with regions), found tiny, class F"
+        in outcome.err
+    )
 
 
 def test_a_picture_that_is_none_is_a_message(edge, detector, tmp_path):

@@ -21,10 +21,45 @@ from edge.temporal.clauses import (
 )
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "clauses.json").read_text())
-WORDS = (
-    "a|the|person|car|stops|then|before|after|while|no|not|without|for|at least|20|s|minutes|within"
-    "|and|,|it|leaves|is|gone|no longer|nobody|.|ü|𝄞|\t|of|by|since|has|left|followed|"
-).split("|")  # noqa: SIM905
+WORDS = [
+    "a",
+    "the",
+    "person",
+    "car",
+    "stops",
+    "then",
+    "before",
+    "after",
+    "while",
+    "no",
+    "not",
+    "without",
+    "for",
+    "at least",
+    "20",
+    "s",
+    "minutes",
+    "within",
+    "and",
+    ",",
+    "it",
+    "leaves",
+    "is",
+    "gone",
+    "no longer",
+    "nobody",
+    ".",
+    "ü",
+    "𝄞",
+    "\t",
+    "of",
+    "by",
+    "since",
+    "has",
+    "left",
+    "followed",
+    "",
+]
 
 
 def tree(expression):

@@ -1,0 +1,36 @@
+"""What a camera looks at, whatever happens there: its light, and whether the view is the same."""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.frame import Arrival
+from edge.light import Light, Word
+from edge.view import Moved, View
+
+
+class Scene:
+    """The scene of one camera. Pure: time is injected.
+
+    Attributes:
+        light: ``day`` or ``night``; None before the first sample.
+        change: What the view's last change was, and the wall time of it; None: none so far.
+
+    Args:
+        view: What was learned before; None begins anew.
+    """
+
+    def __init__(self, view: View | None = None) -> None:
+        self.light: Word | None = None
+        self.change: tuple[Literal["moved", "covered"], float] | None = None
+        self.view = view or View()
+        self._light = Light()
+
+    def step(self, pixels: NDArray[np.int8], at: Arrival) -> Moved | None:
+        """Take one sample's pixels [3, H, W]; what changed with it."""
+        self.light = self._light.step(pixels, at.monotonic).word
+        changed = self.view.step(pixels, at.monotonic)
+        if changed is not None:
+            self.change = changed.kind, at.wall - (at.monotonic - changed.since)
+        return changed
