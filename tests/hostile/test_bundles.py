@@ -279,7 +279,7 @@ def test_a_graph_without_its_gate(bundle: Path, key: str) -> None:
     edit(bundle, lambda manifest: manifest["files"][0].pop(key))
     refused_at_once(
         bundle,
-        "expected format, precision and min_cosine for detector, head, image, text, video files",
+        "expected format, precision and min_cosine for detector, head, image, regions, text, video files",
     )
 
 

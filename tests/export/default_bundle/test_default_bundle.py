@@ -58,7 +58,7 @@ def test_a_row_does_not_depend_on_its_neighbours(bundle) -> None:
 def test_the_stated_losses_are_of_the_files_in_the_bundle(bundle) -> None:
     variants = json.loads(bundle.read("accuracy"))["variants"]
     gates = {file.file: file.min_cosine for file in bundle.manifest.files if file.precision}
-    assert variants.keys() == gates.keys()
+    assert variants.keys() == gates.keys() - {"regions.fp32.onnx"}  # which is the float original
     for name, row in variants.items():
         assert gates[name] <= row["min_cosine"] <= row["mean_cosine"] <= 1 + 1e-6
         assert all(check["passed"] for check in row["checks"])

@@ -114,3 +114,36 @@ def test_the_text_tower_in_float16_points_the_same_way(run, concepts_bundle, sen
     eighth = np.array(expected["every_eighth"])
     lengths = np.linalg.norm(eighth, axis=1) * np.linalg.norm(found[:, ::8], axis=1)
     assert ((eighth * found[:, ::8]).sum(1) / lengths).min() > 0.99999
+
+
+def test_boxes_are_those_that_tensorflow_would_decode(member, run) -> None:
+    """CenterNet's own decoding, written down naively: peaks of the heat, edges read off there."""
+    source = centernet.read_graph_model(
+        member(packages.HUMAN, "centernet.json").read_bytes(),
+        member(packages.HUMAN, "centernet.bin").read_bytes(),
+    )
+    graph = Graph()
+    heat_name, edges_name = centernet.heat_and_edges(graph, source, "pixels", (288, 512))
+    maps = graph.model(
+        "maps",
+        {"pixels": (TensorProto.INT8, ["N", 3, 288, 512])},
+        {heat_name: ["N", 80, 72, 128], edges_name: ["N", 4, 72, 128]},
+    )
+    frame = pixels(288, 512)
+    heat, edges = (output[0] for output in run(maps, {"pixels": frame}))
+    boxes, regions = run(towers.regions_graph(source), {"pixels": frame})
+    padded = np.pad(heat, ((0, 0), (1, 1), (1, 1)), constant_values=-1)
+    around = np.max(
+        [padded[:, y : y + 72, x : x + 128] for y in range(3) for x in range(3)], axis=0
+    )
+    peaks = np.where(heat >= around, heat, 0)
+    order = np.argsort(-peaks.max(axis=0).ravel(), kind="stable")[:20]
+    for row, place in enumerate(order):
+        y, x = divmod(int(place), 128)
+        left, top, right, bottom = edges[:, y, x]
+        x0, y0, x1, y1 = 4 * x - left, 4 * y - top, 4 * x + right, 4 * y + bottom
+        expected = [(x0 + x1) / 2 / 512, (y0 + y1) / 2 / 288, (x1 - x0) / 512, (y1 - y0) / 288]
+        assert boxes[0, row] == pytest.approx(expected, abs=1e-4)
+        evidence = np.maximum(peaks[:, y, x] - 0.1, 0) / 0.9
+        assert regions[0, row, :80] == pytest.approx(evidence, abs=1e-4)
+    assert not regions[0, :, 80:].any()
