@@ -30,8 +30,8 @@ from edge.null import AlarmTail
 
 RULES: Final = {
     "2 of 3": Rule(threshold=0.0, hysteresis=0.05, on_for=2, on_of=3, off_after_s=2.0),
-    # Each sample above the threshold is an alarm, as the textbook's tail counts.
-    "1 of 1": Rule(threshold=0.0, hysteresis=0.0, on_for=1, on_of=1, off_after_s=0.0),
+    # A single sample above the threshold is an alarm, as the textbook's tail counts.
+    "1 of 1": Rule(threshold=0.0, hysteresis=0.05, on_for=1, on_of=1, off_after_s=2.0),
 }
 ASKED: Final = ((10.0, 1), (1.0, 7), (0.1, 7))  # false alarms a day, days of warm-up
 METHODS: Final = ("ours", "Pareto (PWM)", "running z-score", "fixed")
