@@ -17,6 +17,7 @@ from edge.camera_check import LONGEST_LOOK_S, advice, look_at
 from edge.choice import Choice
 from edge.config.models import CameraConfig, Config, EngineConfig, MqttConfig, PromptConfig
 from edge.errors import ConfigError, EdgeError, ModelError, OutboxError, SourceError
+from edge.look.second import Means, check_means
 from edge.models import CHOICES, Models, open_models
 from edge.prompts import PromptBank
 from edge.redact import redact
@@ -87,6 +88,7 @@ def check_config(
         cache=config.state_dir / CHOICES,
         tune=tune,
     )
+    yield from check_looks(config)
     if cameras:
         yield from check_cameras(config.cameras)
     if broker:
@@ -134,6 +136,39 @@ def check_model(
     with models:
         yield _engine(models, wanted_fps)
         yield from _text(models, prompts or {}, background)
+
+
+def check_looks(config: Config) -> Iterator[Finding]:
+    """Check the bundles of the second look, and whether there is what the rules ask for."""
+    try:
+        main = open_bundle(config.bundle, read_keys(config.bundle_keys))
+    except EdgeError:
+        return  # reported already
+    regions = bool(main.precisions("regions"))
+    clip = None if config.clip is None else config.clip.bundle
+    for what, path, wanted in (("detector", config.detector.bundle, "P"), ("clip", clip, "C")):
+        if path is None:
+            continue
+        try:
+            bundle = open_bundle(path, read_keys(config.bundle_keys))
+            bundle.verify()
+            found = bundle.manifest.frame_class
+            if found != wanted:
+                raise ModelError(f"{path}: expected a model of class {wanted}, found {found}")
+        except EdgeError as exc:
+            yield failure(what, exc)
+        else:
+            yield Finding(what, f"{bundle.manifest.name} in {path}, hash {bundle.hash[:12]}")
+    has = Means(
+        detector=regions or config.detector.bundle is not None,
+        clip=config.clip is not None,
+        crops=main.manifest.frame_class == "F",
+    )
+    for name, prompt in config.prompts.items():
+        try:
+            check_means(config, name, prompt, has, clauses=len(plan(name, prompt).clauses))
+        except ConfigError as exc:
+            yield failure(f"prompt {name}", exc)
 
 
 def check_cameras(cameras: Mapping[str, CameraConfig]) -> Iterator[Finding]:
