@@ -19,13 +19,13 @@ def clock_synced(timesync: Path = _TIMESYNC) -> bool | None:
     return (timesync / "synchronized").exists()
 
 
-def local_zone(localtime: Path = _LOCALTIME) -> tzinfo:
-    """The box's time zone with its rules: ``TZ``, as containers set it, else the system's.
+def zone_of(name: str | None, localtime: Path = _LOCALTIME) -> tzinfo:
+    """The time zone called ``name``; without a name that of the box, with its rules.
 
-    UTC where there is neither.
+    The box's is ``TZ``, as containers set it, else the system's, and UTC where there is neither.
     """
     try:
-        if name := os.environ.get("TZ"):
+        if name := name or os.environ.get("TZ"):
             return ZoneInfo(name)
         with localtime.open("rb") as file:
             return ZoneInfo.from_file(file)

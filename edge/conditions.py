@@ -5,11 +5,17 @@ says so, and it is day or night as the rule wants; what it does not name does no
 not looked at: a running alert ends, and nothing is learned.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from edge.config.models import PromptConfig
 from edge.light import Word
+from edge.schedule import Schedule
+
+# Of schedules that take turns; more than a week of them.
+_MOST_CHANGES: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +39,22 @@ def is_on(prompt: PromptConfig, now: Conditions) -> bool:
         prompt.enabled
         and (not prompt.profiles or now.profile in prompt.profiles)
         and prompt.when in {None, now.light}
-        and (not prompt.schedule or any(part.active(now.at) for part in prompt.schedule))
+        and (not prompt.schedule or _scheduled(prompt.schedule, now.at))
     )
+
+
+def conditions_of(prompt: PromptConfig, at: datetime) -> str:
+    """In words, what a rule needs to be on; empty where it needs nothing."""
+    words = [] if prompt.enabled else ["not enabled"]
+    if prompt.profiles:
+        words.append(f"in the profile {' or '.join(prompt.profiles)}")
+    if prompt.when is not None:
+        words.append(f"by {prompt.when}")
+    if prompt.schedule:
+        change = _next_switch(prompt.schedule, at)
+        until = "" if change is None else f" until {change:%a %Y-%m-%d %H:%M %Z}"
+        words.append(f"schedule: {'on' if _scheduled(prompt.schedule, at) else 'off'}{until}")
+    return ", ".join(words)
 
 
 def alike(one: PromptConfig, other: PromptConfig) -> bool:
@@ -44,3 +64,20 @@ def alike(one: PromptConfig, other: PromptConfig) -> bool:
 
 def _always(prompt: PromptConfig) -> PromptConfig:
     return prompt.model_copy(update={"enabled": True, "profiles": (), "when": None, "schedule": ()})
+
+
+def _scheduled(schedules: Sequence[Schedule], at: datetime) -> bool:
+    return any(schedule.active(at) for schedule in schedules)
+
+
+def _next_switch(schedules: Sequence[Schedule], at: datetime) -> datetime | None:
+    """When ``_scheduled`` will be another; None: not soon."""
+    now = _scheduled(schedules, at)
+    for _ in range(_MOST_CHANGES):
+        changes = [change for one in schedules if (change := one.next_change(at)) is not None]
+        if not changes:
+            break
+        at = min(changes, key=datetime.timestamp)
+        if _scheduled(schedules, at) != now:
+            return at
+    return None

@@ -5,14 +5,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.calibrations import Calibrations
 from edge.calibrator import EVERYWHERE, CalibrationReport
-from edge.clock import clock_synced, local_zone
+from edge.clock import clock_synced, zone_of
 from edge.conditions import Conditions, alike, is_on
 from edge.config.models import Config, PromptConfig
 from edge.embedding import Embedding
@@ -90,7 +89,7 @@ class Pipeline:
     ) -> None:
         self.bank = bank
         self.profile = config.profile
-        self._zone = ZoneInfo(config.timezone) if config.timezone else local_zone()
+        self._zone = zone_of(config.timezone)
         self._config = config
         self._prompts: Mapping[str, PromptConfig] = config.prompts
         self._decision = decision

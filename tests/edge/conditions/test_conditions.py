@@ -2,16 +2,18 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+import tzdata
 
 from benchmarks.altered import signed
 from edge.calibrations import CalibrationFile, Calibrations
-from edge.clock import local_zone
-from edge.conditions import Conditions, alike, is_on
+from edge.clock import zone_of
+from edge.conditions import Conditions, alike, conditions_of, is_on
 from edge.config.models import Config, PromptConfig
 from edge.frame import Arrival, Sample
 from edge.manifest import Decision
@@ -71,11 +73,40 @@ def test_rules_differ_by_what_they_look_for_and_not_by_when():
 def test_the_boxs_zone_is_that_of_its_system_or_container(tmp_path, monkeypatch):
     monkeypatch.delenv("TZ", raising=False)
     summer = datetime(2026, 7, 1, tzinfo=UTC)
-    assert local_zone(tmp_path / "none").utcoffset(summer) == timedelta(0)
-    monkeypatch.setenv("TZ", "Asia/Kolkata")
-    assert local_zone(tmp_path / "none").utcoffset(summer) == timedelta(hours=5.5)
-    monkeypatch.setenv("TZ", "nowhere")
-    assert local_zone(tmp_path / "none").utcoffset(summer) == timedelta(0)
+    berlin = Path(tzdata.__file__).parent / "zoneinfo" / "Europe" / "Berlin"
+    for system, variable, hours in (
+        (tmp_path / "none", None, 0),
+        (berlin, None, 2),
+        (berlin, "Asia/Kolkata", 5.5),
+        (tmp_path / "none", "nowhere", 0),
+    ):
+        with monkeypatch.context() as patch:
+            if variable is not None:
+                patch.setenv("TZ", variable)
+            assert zone_of(None, system).utcoffset(summer) == timedelta(hours=hours)
+    assert zone_of("Europe/Berlin").utcoffset(summer) == timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({}, ""),
+        ({"enabled": False}, "not enabled"),
+        (
+            {"profiles": ["away", "holiday"], "when": "night"},
+            "in the profile away or holiday, by night",
+        ),
+        ({"schedule": NIGHT_SHIFT}, "schedule: off until Mon 2026-11-23 22:00 CET"),
+        (
+            {"schedule": ["06:00-18:00", "18:00-20:00"]},
+            "schedule: on until Mon 2026-11-23 20:00 CET",
+        ),
+        ({"schedule": ["06:00-18:00", "18:00-06:00"]}, "schedule: on"),
+        ({"schedule": "00:00-24:00"}, "schedule: on"),
+    ],
+)
+def test_what_a_rule_needs_is_said_in_words(rule, words):
+    assert conditions_of(PromptConfig(text="a cat", **rule), MONDAY_NOON) == words
 
 
 # --- through the pipeline
