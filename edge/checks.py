@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,6 +16,8 @@ from edge.broker import connect
 from edge.bundle import Bundle, open_bundle
 from edge.camera_check import LONGEST_LOOK_S, advice, look_at
 from edge.choice import Choice
+from edge.clock import zone_of
+from edge.conditions import conditions_of
 from edge.config.models import CameraConfig, Config, EngineConfig, MqttConfig, PromptConfig
 from edge.errors import ConfigError, EdgeError, ModelError, OutboxError, SourceError
 from edge.look.second import Means, check_means
@@ -77,6 +80,10 @@ def check_config(
         tune: Measure again which variant is the fastest.
     """
     yield _watched_prompts(config)
+    at = datetime.now(zone_of(config.timezone))
+    for name, prompt in config.prompts.items():
+        if words := conditions_of(prompt, at):
+            yield Finding(f"when {name}", words)
     wanted_fps = sum(camera.sample.fps for camera in config.cameras.values())
     yield from check_model(
         config.bundle,

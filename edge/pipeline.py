@@ -2,19 +2,22 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.calibrations import Calibrations
 from edge.calibrator import EVERYWHERE, CalibrationReport
-from edge.clock import clock_synced
+from edge.clock import clock_synced, zone_of
+from edge.conditions import Conditions, alike, is_on
 from edge.config.models import Config, PromptConfig
 from edge.embedding import Embedding
 from edge.events import Rule
 from edge.frame import Arrival, Sample
+from edge.light import Word
 from edge.look import NoSecondLook, SecondLook
 from edge.manifest import Decision
 from edge.payloads import (
@@ -67,6 +70,9 @@ class Pipeline:
         calibrations: Where thresholds come from; default: learned anew and not kept.
         snapshot_of: Where an alert's picture comes from.
         second_look: Confirms an alert before it is told; default: all are.
+
+    Attributes:
+        profile: Of the box; may be set between two samples.
     """
 
     def __init__(
@@ -82,6 +88,8 @@ class Pipeline:
         second_look: SecondLook | None = None,
     ) -> None:
         self.bank = bank
+        self.profile = config.profile
+        self._zone = zone_of(config.timezone)
         self._config = config
         self._prompts: Mapping[str, PromptConfig] = config.prompts
         self._decision = decision
@@ -105,8 +113,8 @@ class Pipeline:
     def adopt(self, prompts: Mapping[str, PromptConfig], bank: PromptBank) -> list[Message]:
         """Go on with other rules, between two samples: none is scored against half of them.
 
-        A rule that stays as it was keeps its alert and what it learned; the alert of one that goes
-        or changes ends.
+        A rule that stays as it was, but for when it is on, keeps its alert and what it learned; the
+        alert of one that goes or changes ends.
 
         Args:
             prompts: All rules by name.
@@ -121,7 +129,7 @@ class Pipeline:
         for name, camera in self._cameras.items():
             wanted = self._rules_of(name)
             for rule in list(camera.watch.rules):
-                if rule not in wanted or before.get(rule) != prompts[rule]:
+                if rule not in wanted or not alike(before[rule], prompts[rule]):
                     messages += self._alerts(name, camera.watch.drop(rule, now))
                     self._calibrations.drop(name, rule)
             for rule in wanted:
@@ -173,17 +181,14 @@ class Pipeline:
         answers: Sequence[Scored],
         scores: Scores,
     ) -> list[list[Happening]]:
-        """Step each camera's rules; what happened, for each sample."""
+        """Step each camera's rules, those that are on; what happened, for each sample."""
         decided = []
         for row, sample in enumerate(samples):
-            watch = self._cameras[sample.camera].watch
-            happenings = watch.step(
-                bank,
-                answers[row],
-                scores.cosine[row],
-                scores.margin[row],
-                sample.arrival,
-                self._look_around(sample),
+            watch, at = self._cameras[sample.camera].watch, sample.arrival
+            light = self._look_around(sample)
+            happenings = watch.switch(self._on(watch.rules, light, at), at)
+            happenings += watch.step(
+                bank, answers[row], scores.cosine[row], scores.margin[row], at, light or EVERYWHERE
             )
             decided.append([self._looked_at(watch, sample, happening) for happening in happenings])
         return [[happening for happening in kept if happening is not None] for kept in decided]
@@ -256,8 +261,13 @@ class Pipeline:
             pool=prompt.pool,
         )
 
-    def _look_around(self, sample: Sample) -> str:
-        """Take note of the scene; the regime that it is in: its light (docs/adr/0015-regimes.md).
+    def _on(self, rules: Iterable[str], light: Word | None, at: Arrival) -> set[str]:
+        """Which of the rules are on."""
+        now = Conditions(datetime.fromtimestamp(at.wall, self._zone), light, self.profile)
+        return {name for name in rules if is_on(self._prompts[name], now)}
+
+    def _look_around(self, sample: Sample) -> Word | None:
+        """Take note of the scene; its light, which is also its regime (docs/adr/0015-regimes.md).
 
         What was learned of another view says nothing about this one.
         """
@@ -270,7 +280,7 @@ class Pipeline:
             )
             if changed.kind == "moved":
                 self._calibrations.forget(sample.camera)
-        return scene.light or EVERYWHERE
+        return scene.light
 
     def _looked_at(self, watch: Watch, sample: Sample, happening: Happening) -> Happening | None:
         """Ask for a second look where an alert starts; None where it says no."""

@@ -134,6 +134,11 @@ class View:
         """Share of the view that is where it was, 0..1; 1 while that cannot be told."""
         return self._similarity
 
+    @property
+    def covered(self) -> bool:
+        """Whether it was told that the lens sees nothing, and nothing else since."""
+        return self._kind == "covered" and self._told
+
     def step(self, pixels: NDArray[np.int8], at: float) -> Moved | None:
         """Take one sample: int8 pixels [3, H, W], and its monotonic time in seconds.
 

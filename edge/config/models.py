@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from edge.config.urls import resolve_url
+from edge.schedule import Schedules, Timezone
 
 _DURATION = r"^([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)?$"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -259,6 +260,10 @@ class PromptConfig(_Section):
         kind: ``clip``: what the frames say is confirmed by the clip model.
         zones: Something that the sentence means must stand in one of these of the camera's zones.
         crop: What a box shows must fit the sentence by itself.
+        enabled: Whether it is on at all.
+        schedule: When it is on (``edge.schedule``); of several, in any. Default always.
+        when: Whether it is on by day or by night only, as the camera sees it (``edge.light``).
+        profiles: The box's profiles in which it is on; default all.
         pool: Take the samples of the last seconds together; default each by itself.
         on: Persistence before the alert starts.
         off_after: The alert ends when the margin stayed below for this long.
@@ -273,6 +278,10 @@ class PromptConfig(_Section):
     kind: Literal["frame", "clip"] = "frame"
     zones: Names = ()
     crop: bool = False
+    enabled: bool = True
+    schedule: Schedules = ()
+    when: Literal["day", "night"] | None = None
+    profiles: Names = ()
     pool: PoolConfig | None = None
     on: OnConfig = OnConfig()
     off_after: Seconds = 2.0
@@ -360,6 +369,8 @@ class Config(_Section):
         detector: What puts boxes on alerts.
         clip: The clip model, for rules of ``kind: clip``.
         background: Sentences for "nothing of interest"; replaces the bundle's.
+        timezone: Whose clock schedules go by; default the box's own.
+        profile: What rules with ``profiles`` depend on ("home", "away"); default none of them.
         prompts: Alert rules, by name.
         cameras: Cameras, by name.
     """
@@ -377,5 +388,7 @@ class Config(_Section):
     detector: DetectorConfig = DetectorConfig()
     clip: ClipConfig | None = None
     background: Texts | None = None
+    timezone: Timezone | None = None
+    profile: Name | None = None
     prompts: dict[Name, PromptConfig] = Field(min_length=1)
     cameras: dict[Name, CameraConfig] = Field(min_length=1)

@@ -77,7 +77,7 @@ def test_a_moved_camera_is_told_once_and_then_learned(scene, which, move):
     after = [reframed(**move)(pixels) for pixels in whole]
     view = View()
     assert watch(view, before) == []
-    told = watch(view, after, start=MINUTES, seconds=200)
+    told = watch(view, after, start=MINUTES, seconds=150)
     assert kinds(told) == ["moved"]
     ((at, moved),) = told
     assert MINUTES <= moved.since <= MINUTES + 20
@@ -115,7 +115,7 @@ def test_a_worse_encoding_is_no_other_view(scene, which):
     ("name", "every"), [("car-detection.mp4", 6), ("people-door.mp4", 1), ("worker-zone.mp4", 2)]
 )
 def test_people_and_cars_that_pass_are_no_other_view(clip, name, every):
-    assert watch(View(), clip(name, every), seconds=300) == []
+    assert watch(View(), clip(name, every), seconds=200) == []
 
 
 @pytest.mark.footage
@@ -125,7 +125,7 @@ def test_a_covered_lens_is_told_once_and_the_view_is_kept(scene, which, alter):
     before, whole = scene(which)
     view = View()
     watch(view, before)
-    told = watch(view, [alter(pixels) for pixels in before], start=MINUTES, seconds=300)
+    told = watch(view, [alter(pixels) for pixels in before], start=MINUTES, seconds=150)
     assert kinds(told) == ["covered"]
     assert watch(view, before, start=1000) == []  # it is back: nothing to tell
     assert view.similarity > 0.8

@@ -71,6 +71,8 @@ def test_the_tables_say_the_defaults(key, required, default):
     value = yaml.safe_load(said.strip("`"))
     if isinstance(default, float) and isinstance(value, str):
         assert value == f"{default:g}s"
+    elif isinstance(default, tuple):
+        assert (value,) == default
     elif isinstance(default, Path):
         assert Path(value) == default
     else:
