@@ -13,7 +13,7 @@ from edge.redact import redact
 ALERT_SCHEMA: Final = "edge-alert/1"
 STATE_SCHEMA: Final = "edge-state/1"
 
-Kind = Literal["alert", "snapshot", "embedding", "status", "state"]
+Kind = Literal["alert", "snapshot", "embedding", "status", "state", "answer"]
 Status = Literal["online", "degraded", "stopped", "offline"]
 
 # Long enough for a consumer that was down over night.
@@ -29,6 +29,7 @@ class Message:
         camera: Whose it is; None for the device's own.
         schema: User property ``schema`` of MQTT 5.
         expiry_s: Message expiry interval of MQTT 5; None keeps it for ever.
+        correlation: Correlation data of MQTT 5, in an answer: the asker's own, given back.
     """
 
     topic: str
@@ -40,6 +41,7 @@ class Message:
     content_type: str
     schema: str | None = None
     expiry_s: int | None = None
+    correlation: bytes | None = None
 
     @property
     def lane(self) -> str:
