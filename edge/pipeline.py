@@ -243,7 +243,11 @@ class Pipeline:
     def _rules_of(self, camera: str) -> list[str]:
         """Names of the rules that watch the camera, those that there are."""
         named = self._config.cameras[camera].prompts
-        return [name for name in self._prompts if named is None or name in named]
+        return [
+            name
+            for name, prompt in self._prompts.items()
+            if prompt.enabled and (named is None or name in named)
+        ]
 
     def _watched(self, camera: str, name: str) -> WatchedRule:
         prompt, fps = self._prompts[name], self._config.cameras[camera].sample.fps
