@@ -118,7 +118,7 @@ def _rule(name: str, prompt: PromptConfig) -> Iterator[tuple[str, Component]]:
 
     yield f"prompt/{name}/enabled", settable("switch", "enabled", "enabled")
     number = settable("number", "false_alarms_per_day", "false alarms per day")
-    number |= {"min": 0.01, "max": 1000, "step": 0.01, "mode": "box"}
+    number |= {"min": 0.01, "max": 100, "step": 0.01, "mode": "box"}
     yield f"prompt/{name}/false_alarms_per_day", number
     if len(settings_of(prompt)["text"]) <= _LONGEST_STATE:
         text = settable("text", "text", "sentence") | {"min": 1, "max": _LONGEST_STATE}
