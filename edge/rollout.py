@@ -209,16 +209,18 @@ class Rollout:
         self._keep(self._desired, desired)
         try:
             prompts = desired.effective(self._config.prompts)
-            same = _scored(prompts) == _scored(self.prompts)
-            bank = self._bank if same else self._compile(prompts)
-            self._adopt(Adopt(prompts, bank))
+            if prompts != self.prompts:
+                same = _scored(prompts) == _scored(self.prompts)
+                bank = self._bank if same else self._compile(prompts)
+                self._adopt(Adopt(prompts, bank))
+                self.prompts, self._bank = prompts, bank
+                self._applied_at = time.time()
+                logger.info("rules in force: %s", ", ".join(prompts))
         except EdgeError:
             self._keep(self._desired)
             raise
-        self._desired, self.prompts, self._bank = desired, prompts, bank
-        self._applied_at = time.time()
+        self._desired = desired
         self._keep(desired)
-        logger.info("rules in force: %s", ", ".join(prompts))
 
     def _begin(
         self, desired: Desired, check: Callable[[Mapping[str, PromptConfig], PromptBank], None]
