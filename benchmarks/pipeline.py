@@ -16,7 +16,7 @@ from benchmarks.broker import Address
 from benchmarks.path import Pair, PathResult, compare
 from benchmarks.scene import CAMERA, bench_config
 from benchmarks.stages import Line, StageResult, Video, publishing, time_stages
-from edge.app import OUTBOX, compile_prompts, model_ref
+from edge.app import OUTBOX, model_ref
 from edge.bundle import Bundle
 from edge.config.models import EngineConfig
 from edge.decode import Frame
@@ -26,6 +26,7 @@ from edge.models import Models, open_models
 from edge.outbox import Outbox
 from edge.pipeline import Pipeline
 from edge.preprocess import Preprocessor
+from edge.rollout import compile_prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def measure(
     )
     with ExitStack() as stack:
         models = stack.enter_context(open_models(bundle, config.engine))
-        bank = compile_prompts(config, models)
+        bank = compile_prompts(models.open_compiler, config.prompts, config.background)
         reference, decision = model_ref(models), bundle.manifest.decision
         outbox = stack.enter_context(
             closing(Outbox(config.state_dir / OUTBOX, config.outbox.max_bytes))

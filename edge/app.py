@@ -13,13 +13,16 @@ from contextlib import ExitStack, closing
 from typing import Final
 
 from edge import systemd
+from edge.board import AlertBoard
 from edge.bundle import open_bundle
 from edge.calibrations import CalibrationFile, Calibrations
 from edge.calibrator import CalibrationReport
 from edge.camera import CameraWorker, ThreadCamera
 from edge.config.models import Config
-from edge.errors import EngineError, InferenceError, ModelError, OutboxError
+from edge.control import TryAlert
+from edge.errors import ConfigError, EngineError, InferenceError, ModelError, OutboxError
 from edge.frame import Arrival
+from edge.inbox import Inbox
 from edge.look.open import clip_spec, open_looks
 from edge.models import CHOICES, Models, open_models
 from edge.mqtt import Publisher
@@ -36,8 +39,9 @@ from edge.payloads import (
     utc,
 )
 from edge.pipeline import Pipeline
-from edge.prompts import PromptBank
+from edge.rollout import Rollout
 from edge.signature import read_keys, told
+from edge.states import latest_snapshot_message
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +87,7 @@ def run(
         bundle = open_bundle(config.bundle, read_keys(config.bundle_keys))
         logger.info("bundle %s, %s", bundle.hash[:12], told(bundle.signed))
         models = stack.enter_context(open_models(bundle, config.engine, config.state_dir / CHOICES))
-        bank = compile_prompts(config, models)
+        rollout = Rollout(config, models.open_compiler, wake.set)
         outbox = stack.enter_context(closing(Outbox(config.state_dir / OUTBOX,
                                                     config.outbox.max_bytes)))  # fmt: skip
         clip = clip_spec(config)
@@ -103,10 +107,10 @@ def run(
         looks = stack.enter_context(
             open_looks(config, models, lambda camera, sequence: cameras[camera].frame(sequence))
         )
-        looks.prepare(config.prompts, bank)
+        bank = rollout.restore(looks.prepare)
         reference = model_ref(models)
         pipeline = Pipeline(
-            config,
+            config.model_copy(update={"prompts": rollout.prompts}),
             reference,
             bundle.manifest.decision,
             models.scorer,
@@ -117,23 +121,10 @@ def run(
             snapshot_of=lambda camera, sequence: cameras[camera].snapshot(sequence),
             second_look=looks,
         )
-        publisher = Publisher(config.mqtt, config.device.id, outbox, on_delivered)
-        daemon = Daemon(config, cameras, models, pipeline, outbox, publisher)
+        inbox = Inbox(rollout.filters, rollout.receive)
+        publisher = Publisher(config.mqtt, config.device.id, outbox, on_delivered, inbox=inbox)
+        daemon = Daemon(config, cameras, models, pipeline, outbox, publisher, rollout)
         daemon.serve(stop, wake)
-
-
-def compile_prompts(config: Config, models: Models) -> PromptBank:
-    """Compile the configuration's prompts; what their author should know is logged.
-
-    Raises:
-        ConfigError: A prompt cannot be used.
-        ModelError: The text graph is not usable.
-    """
-    with models.open_compiler() as compiler:
-        bank = compiler(config.prompts, config.background)
-    for note in bank.notes:
-        logger.warning("%s", note)
-    return bank
 
 
 def model_ref(models: Models) -> ModelRef:
@@ -153,7 +144,11 @@ class Daemon:
         pipeline: Pipeline,
         outbox: Outbox,
         publisher: Publisher,
+        rollout: Rollout,
     ) -> None:
+        self._rollout = rollout
+        self._board = AlertBoard(Topics(config.mqtt.topic_prefix, config.device.id))
+        self._latest_snapshots = config.homeassistant.discovery
         self._device = config.device.id
         self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
         self._cameras = cameras
@@ -169,6 +164,7 @@ class Daemon:
 
     def serve(self, stop: threading.Event, wake: threading.Event) -> None:
         """Start everything, loop until ``stop``, end everything with nothing lost."""
+        self._rollout.start(self._publisher.publish_now)
         self._publisher.start()
         for camera in self._cameras.values():
             camera.start()
@@ -193,8 +189,31 @@ class Daemon:
                 next_save = now + _SAVE_S
             wake.wait(max(0.0, next_tick - time.monotonic()))
             wake.clear()
+            self._obey()
             self._process()
+            self._show()
         self._end()
+
+    def _obey(self) -> None:
+        """Do what was told over MQTT."""
+        while not self._rollout.orders.empty():
+            order = self._rollout.orders.get()
+            if isinstance(order, TryAlert):
+                now = _now()
+                self._board.test((p for p in self._pipeline.alerting() if p[1] == order.rule),
+                                 now.monotonic)  # fmt: skip
+                self._put(self._pipeline.try_alert(order.rule, now))
+                continue
+            try:
+                self._put(self._pipeline.adopt(order.prompts, order.bank))
+            except (ConfigError, EngineError, ModelError) as exc:
+                order.error = exc
+            order.done.set()
+
+    def _show(self) -> None:
+        """Tell which alerts began or ended."""
+        for message in self._board.changes(self._pipeline.alerting(), time.monotonic()):
+            self._publisher.publish_now(message)
 
     def _prove(self) -> None:
         """Ask again whether the graphs answer right: memory and drivers go bad in service."""
@@ -239,7 +258,25 @@ class Daemon:
                     self._publisher.publish_now(message)
         else:
             self._disk_error = None
-            _log_alerts(messages)
+            self._tell(messages)
+
+    def _tell(self, committed: Sequence[Message]) -> None:
+        """Log alerts; remember whose they are; show the newest picture of each rule."""
+        whose: dict[str | None, str] = {}
+        for message in committed:
+            if message.kind == "alert":
+                alert = AlertPayload.model_validate_json(message.payload)
+                logger.info(
+                    "alert %s %s: %s/%s, margin %+.3f",
+                    alert.id, alert.type, alert.camera, alert.prompt.id, alert.margin,
+                )  # fmt: skip
+                self._rollout.alerted(alert.id, alert.camera, alert.prompt.id)
+                whose[alert.snapshot] = alert.prompt.id
+            elif self._latest_snapshots and message.camera and message.topic in whose:
+                rule = whose[message.topic]
+                self._publisher.publish_now(
+                    latest_snapshot_message(self._topics, message.camera, rule, message.payload)
+                )
 
     def _tick(self) -> None:
         """Report every camera, end the alerts of lost ones, say how the device does."""
@@ -289,6 +326,7 @@ class Daemon:
     def _end(self) -> None:
         """Stop the cameras, decide what they left, end running alerts, drain, hang up."""
         systemd.notify("STOPPING=1")
+        self._rollout.stop()
         logger.info("stopping")
         for camera in self._cameras.values():
             camera.stop(0.0)
@@ -297,6 +335,7 @@ class Daemon:
             camera.stop(max(0.0, deadline - time.monotonic()))
         self._process()
         self._put(self._pipeline.finish(_now()))
+        self._show()
         self._pipeline.save()
         self._publisher.stop(_PUBLISHER_STOP_S)
 
@@ -311,16 +350,6 @@ def _calibration(report: CalibrationReport) -> CalibrationRef:
         high=None if estimate is None else estimate.high,
         watched_days=None if estimate is None else estimate.watched_days,
     )
-
-
-def _log_alerts(committed: Sequence[Message]) -> None:
-    for message in committed:
-        if message.kind == "alert":
-            alert = AlertPayload.model_validate_json(message.payload)
-            logger.info(
-                "alert %s %s: %s/%s, margin %+.3f",
-                alert.id, alert.type, alert.camera, alert.prompt.id, alert.margin,
-            )  # fmt: skip
 
 
 def _now() -> Arrival:

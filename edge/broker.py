@@ -68,12 +68,20 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message that came in on a subscription."""
+    """A message that came in on a subscription.
+
+    Attributes:
+        retain: The broker had kept it: it was published before we subscribed.
+        response: Topic on which an answer is wanted (MQTT 5); None where none is.
+        correlation: What the answer shall give back beside its payload (MQTT 5).
+    """
 
     topic: str
     payload: bytes
-    retain: bool
-    content_type: str | None
+    retain: bool = False
+    content_type: str | None = None
+    response: str | None = None
+    correlation: bytes | None = None
 
 
 @contextlib.contextmanager
@@ -292,9 +300,17 @@ class Connection:
         self._suback = codes
 
     def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
-        content_type = getattr(message.properties, "ContentType", None)
-        received = Received(message.topic, bytes(message.payload), message.retain, content_type)
-        self._received.append(received)
+        properties = message.properties
+        self._received.append(
+            Received(
+                message.topic,
+                bytes(message.payload),
+                message.retain,
+                getattr(properties, "ContentType", None),
+                getattr(properties, "ResponseTopic", None),
+                getattr(properties, "CorrelationData", None),
+            )
+        )
 
     def _on_log(self, _client: Any, _data: Any, level: int, text: str) -> None:
         if level == LogLevel.MQTT_LOG_ERR:

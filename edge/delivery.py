@@ -104,9 +104,11 @@ class Delivery:
         self._more = True
 
     def send(self, message: Message) -> None:
-        """Send past the outbox."""
-        packet = self._connection.publish(message)
-        if packet is not None:
+        """Send past the outbox; what the broker would hang up over is left out, and told."""
+        limit = self._connection.max_packet
+        if limit is not None and packet_size(message) > limit:
+            self._drop(message, f"takes packets of up to {limit} bytes")
+        elif (packet := self._connection.publish(message)) is not None:
             self._direct[packet] = message
 
     def settle(self) -> None:
@@ -199,7 +201,10 @@ class Delivery:
             self._queued[packet] = queued
 
     def _refuse(self, queued: Queued, reason: str) -> None:
-        message = queued.message
+        self._drop(queued.message, reason)
+        self._standing.finished[queued.seq] = True
+
+    def _drop(self, message: Message, reason: str) -> None:
         logger.error(
             "dropped a message on %s (%d bytes): the broker %s",
             message.topic,
@@ -207,7 +212,6 @@ class Delivery:
             reason,
         )
         self._standing.refused[message.kind] += 1
-        self._standing.finished[queued.seq] = True
 
     def _hold(self, message: Message, reason: str, now: float) -> None:
         if message.lane not in self._standing.held:

@@ -19,6 +19,7 @@ from edge.broker import Connection, Refused, connect
 from edge.config.models import MqttConfig
 from edge.delivery import Delivery, Standing
 from edge.errors import ConfigError, OutboxError, PublishError
+from edge.inbox import Inbox
 from edge.mqtt_client import tls_context
 from edge.outbox import Outbox
 from edge.payloads import Kind, Message, Status, Topics, status_message
@@ -81,6 +82,7 @@ class Publisher:
         outbox: Emptied in order; each message deleted once the broker acknowledged it.
         on_delivered: Called on the publisher's thread with each acknowledged message of the outbox
             and the ``time.monotonic()`` of its acknowledgement.
+        inbox: What else the connection is good for: subscriptions. None hears nothing.
         retry: Waits between connections.
 
     Raises:
@@ -94,6 +96,7 @@ class Publisher:
         outbox: Outbox,
         on_delivered: Callable[[Message, float], None] | None = None,
         *,
+        inbox: Inbox | None = None,
         retry: Retry | None = None,
     ) -> None:
         if config.tls is not None:
@@ -104,6 +107,7 @@ class Publisher:
         self._will = status_message(self._topics, "offline")
         self._outbox = outbox
         self._on_delivered = on_delivered or (lambda _message, _at: None)
+        self._inbox = inbox
         self._retry = retry or Retry()
         self._standing = Standing()
         self._protocol: str | None = None
@@ -220,6 +224,8 @@ class Publisher:
             self._unsent = deque([*self._latest.values(), *fleeting], _MEMORY)
         try:
             while not self._time_is_up():
+                if self._inbox:
+                    self._inbox.listen(connection)
                 self._send_unsent(delivery)
                 self._advance(delivery)
                 parting = self._stopping.is_set() and delivery.idle

@@ -69,10 +69,13 @@ def tls_context(tls: TlsConfig) -> ssl.SSLContext:
 
 def publish_properties(message: Message) -> Properties:
     """What MQTT 5 says about a message beside its payload; shared, not to be changed."""
-    return _properties(message.content_type, message.schema, message.expiry_s)
+    if message.correlation is None:
+        return _shared(message.content_type, message.schema, message.expiry_s)
+    properties = _properties(message.content_type, message.schema, message.expiry_s)
+    properties.CorrelationData = message.correlation
+    return properties
 
 
-@lru_cache(maxsize=64)  # paho takes 40 us to build one
 def _properties(content_type: str, schema: str | None, expiry_s: int | None) -> Properties:
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.ContentType = content_type
@@ -83,6 +86,9 @@ def _properties(content_type: str, schema: str | None, expiry_s: int | None) -> 
     if expiry_s is not None:
         properties.MessageExpiryInterval = expiry_s
     return properties
+
+
+_shared = lru_cache(maxsize=64)(_properties)  # paho takes 40 us to build one
 
 
 def packet_size(message: Message) -> int:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 from ulid import ULID
@@ -12,8 +12,10 @@ from edge.redact import redact
 
 ALERT_SCHEMA: Final = "edge-alert/1"
 STATE_SCHEMA: Final = "edge-state/1"
+PROMPTS_STATE_SCHEMA: Final = "edge-prompts-state/1"
+ANSWER_SCHEMA: Final = "edge-answer/1"
 
-Kind = Literal["alert", "snapshot", "embedding", "status", "state"]
+Kind = Literal["alert", "snapshot", "embedding", "status", "state", "answer"]
 Status = Literal["online", "degraded", "stopped", "offline"]
 
 # Long enough for a consumer that was down over night.
@@ -29,6 +31,7 @@ class Message:
         camera: Whose it is; None for the device's own.
         schema: User property ``schema`` of MQTT 5.
         expiry_s: Message expiry interval of MQTT 5; None keeps it for ever.
+        correlation: Correlation data of MQTT 5, in an answer: the asker's own, given back.
     """
 
     topic: str
@@ -40,6 +43,7 @@ class Message:
     content_type: str
     schema: str | None = None
     expiry_s: int | None = None
+    correlation: bytes | None = None
 
     @property
     def lane(self) -> str:
@@ -68,6 +72,23 @@ class Topics:
 
     def state(self, camera: str) -> str:
         return f"{self.prefix}/{self.device}/{camera}/state"
+
+    def alerting(self, camera: str, rule: str) -> str:
+        return f"{self.prefix}/{self.device}/{camera}/{rule}/alerting"
+
+    def latest_snapshot(self, camera: str, rule: str) -> str:
+        return f"{self.prefix}/{self.device}/{camera}/{rule}/snapshot"
+
+    def command(self, *levels: str) -> str:
+        """Where commands about ``levels`` are heard, such as ``("prompt", "van", "enabled")``."""
+        return "/".join((self.prefix, self.device, *levels, "set"))
+
+    def in_force(self, *levels: str) -> str:
+        """Where it is told what is in force of what ``command`` sets."""
+        return "/".join((self.prefix, self.device, *levels, "state"))
+
+    def answer(self) -> str:
+        return f"{self.prefix}/{self.device}/answer"
 
 
 def _iso_milliseconds(instant: datetime) -> str:
@@ -194,6 +215,33 @@ class StatePayload(_Payload):
     light: Literal["day", "night"] | None = None
     view: Literal["moved", "covered"] | None = None
     view_changed_at: Instant | None = None
+
+
+class PromptsStatePayload(_Payload):
+    """``prompts/state``: the rules in force, as in the configuration, and how they came to be.
+
+    ``hash`` is that of the compiled prompts: boxes of equal hash score alike. ``source`` is
+    ``mqtt`` where anything differs from the file by a command.
+    """
+
+    schema_: Literal["edge-prompts-state/1"] = Field(default=PROMPTS_STATE_SCHEMA, alias="schema")
+    device: str
+    hash: str
+    source: Literal["file", "mqtt"]
+    applied_at: Instant
+    prompts: dict[str, dict[str, Any]]
+    notes: tuple[str, ...] = ()
+    error: Annotated[str, AfterValidator(redact)] | None = None
+
+
+class AnswerPayload(_Payload):
+    """``answer``, or where the sender of a command wants it: what became of the command."""
+
+    schema_: Literal["edge-answer/1"] = Field(default=ANSWER_SCHEMA, alias="schema")
+    device: str
+    topic: str
+    at: Instant
+    error: Annotated[str, AfterValidator(redact)] | None = None
 
 
 def status_message(topics: Topics, word: Status) -> Message:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,7 +15,8 @@ from edge.clock import clock_synced, zone_of
 from edge.conditions import Conditions, alike, is_on
 from edge.config.models import Config, PromptConfig
 from edge.embedding import Embedding
-from edge.events import Rule
+from edge.errors import EdgeError
+from edge.events import Rule, new_ulid
 from edge.frame import Arrival, Sample
 from edge.light import Word
 from edge.look import NoSecondLook, SecondLook
@@ -33,7 +34,7 @@ from edge.payloads import (
     utc,
 )
 from edge.prompts import PromptBank
-from edge.rules import plan
+from edge.rules import plan, rules_of
 from edge.scene import Scene
 from edge.scorers.base import Scored, Scorer
 from edge.scores import Scores, margins
@@ -114,7 +115,8 @@ class Pipeline:
         """Go on with other rules, between two samples: none is scored against half of them.
 
         A rule that stays as it was, but for when it is on, keeps its alert and what it learned; the
-        alert of one that goes or changes ends.
+        alert of one that goes or changes ends. What changes nothing in what a rule sees (how many
+        false alarms are asked for) finds on disk what it learned.
 
         Args:
             prompts: All rules by name.
@@ -122,7 +124,18 @@ class Pipeline:
 
         Returns:
             The ends.
+
+        Raises:
+            ConfigError: A second look cannot do what a rule asks for: nothing has changed.
+            ModelError: A graph of a second look is not usable; likewise.
+            InferenceError: It failed; likewise.
         """
+        try:
+            self._second_look.prepare(prompts, bank)
+        except EdgeError:
+            self._second_look.prepare(self._prompts, self.bank)
+            raise
+        self.save()
         before, self._prompts, self.bank = self._prompts, prompts, bank
         now = Arrival(wall=time.time(), monotonic=time.monotonic(), pts_s=None)
         messages = []
@@ -237,6 +250,23 @@ class Pipeline:
         """What the camera looks at."""
         return self._cameras[camera].scene
 
+    def alerting(self) -> dict[tuple[str, str], bool]:
+        """Whether an alert runs, for each camera and rule that watches it."""
+        return {
+            (name, rule): watched.machine.alerting
+            for name, camera in self._cameras.items()
+            for rule, watched in camera.watch.rules.items()
+        }
+
+    def try_alert(self, rule: str, now: Arrival) -> list[Message]:
+        """An alert that is none, start and end, on each camera that ``rule`` watches."""
+        return [
+            alert_message(self._topics, payload)
+            for name, camera in self._cameras.items()
+            if rule in camera.watch.rules
+            for payload in self._tested(name, rule, camera.watch.rules[rule], now)
+        ]
+
     def margins_of(self, camera: str) -> dict[str, float]:
         """Margins of the camera's newest sample, by prompt."""
         return self._cameras[camera].watch.margins
@@ -246,9 +276,7 @@ class Pipeline:
         return self._cameras[camera].lag_s
 
     def _rules_of(self, camera: str) -> list[str]:
-        """Names of the rules that watch the camera, those that there are."""
-        named = self._config.cameras[camera].prompts
-        return [name for name in self._prompts if named is None or name in named]
+        return rules_of(self._config.cameras[camera], self._prompts)
 
     def _watched(self, camera: str, name: str) -> WatchedRule:
         prompt, fps = self._prompts[name], self._config.cameras[camera].sample.fps
@@ -326,6 +354,30 @@ class Pipeline:
             if jpeg:
                 messages.append(snapshot_message(self._topics, camera, transition.id, jpeg))
         return messages
+
+    def _tested(
+        self, camera: str, name: str, rule: WatchedRule, now: Arrival
+    ) -> Iterator[AlertPayload]:
+        report = rule.calibration.report()
+        start = AlertPayload(
+            id=new_ulid(now.wall),
+            type="start",
+            device=self._device,
+            camera=camera,
+            prompt=PromptRef(id=name, text=rule.plan.text),
+            score=0.0,
+            margin=rule.margin or 0.0,
+            threshold=report.threshold,
+            calibration=report.state,
+            false_alarms_per_day=report.asked,
+            started_at=utc(now.wall),
+            at=utc(now.wall),
+            test=True,
+            clock_synced=clock_synced(),
+            model=self._model,
+        )
+        yield start
+        yield start.model_copy(update={"type": "end", "ended_at": start.at})
 
     def _embedding(
         self, camera: _Camera, sample: Sample, vector: NDArray[np.float32] | None

@@ -7,7 +7,7 @@ and each camera a tracker that makes one margin of theirs (``edge.temporal``).
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge.config.models import PromptConfig
+from edge.config.models import CameraConfig, PromptConfig
 from edge.errors import ConfigError
 from edge.temporal.clauses import Expr, Seen, clauses, parse
 
@@ -52,3 +52,12 @@ def plan(name: str, prompt: PromptConfig) -> Plan:
         {clause: (part,) for clause, part in zip(names, parts, strict=True)},
         prompt.text[0],
     )
+
+
+def rules_of(camera: CameraConfig, prompts: Mapping[str, PromptConfig]) -> list[str]:
+    """Names of the rules among ``prompts`` that watch ``camera``."""
+    return [
+        name
+        for name, prompt in prompts.items()
+        if prompt.enabled and (camera.prompts is None or name in camera.prompts)
+    ]

@@ -199,6 +199,29 @@ def listen() -> Iterator[Callable[..., Listener]]:
 
 
 @pytest.fixture(scope="session")
+def tell() -> Callable[..., None]:
+    """Publish one message, as a client that is not ours; back once the broker has it.
+
+    Further words are properties of MQTT 5.
+    """
+
+    def publish(
+        port: int, topic: str, payload: bytes | str, *, retain: bool = False, **words: object
+    ) -> None:
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        properties = Properties(PacketTypes.PUBLISH)
+        for name, value in words.items():
+            setattr(properties, name, value)
+        client.connect("127.0.0.1", port)
+        client.loop_start()
+        client.publish(topic, payload, 1, retain, properties).wait_for_publish(10)
+        client.disconnect()
+        client.loop_stop()
+
+    return publish
+
+
+@pytest.fixture(scope="session")
 def concepts_bundle() -> Path:
     """The real default bundle, built where the tools look for it unless it is current there."""
     out = paths.default_bundle()

@@ -172,7 +172,7 @@ class _Reader:
             case "float":
                 return float(text)
             case "str":
-                return _unicode(_VARIABLE.sub(lambda match: self._variable(match, place), text))
+                return unicode_text(_VARIABLE.sub(lambda match: self._variable(match, place), text))
             case tag:
                 raise ValueError(f"expected a plain value or !secret NAME, found the tag {tag!r}")
 
@@ -198,7 +198,7 @@ class _Reader:
         if name not in self._secrets:
             known = suggestion(name, list(self._secrets))
             raise ValueError(f"no secret {name!r} in {self._secrets_path}; {known}")
-        secret = _unicode(self._secrets[name])
+        secret = unicode_text(self._secrets[name])
         register_secret(secret)
         self._document.borrowed.setdefault(place, []).append(secret)
         return secret
@@ -229,8 +229,14 @@ class _Reader:
         return secrets
 
 
-def _unicode(text: str) -> str:
-    # Half a UTF-16 pair comes from a YAML escape or an undecodable environment variable.
+def unicode_text(text: str) -> str:
+    """``text``, unless it holds what no message, topic or log may.
+
+    Half a UTF-16 pair comes from an escape or an undecodable environment variable.
+
+    Raises:
+        ValueError: It does.
+    """
     if re.search("[\0\ud800-\udfff]", text):
         raise ValueError("expected Unicode text, found a NUL or half a character")
     return text

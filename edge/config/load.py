@@ -12,18 +12,20 @@ import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from edge.config.document import Document, Place, read_document, suggestion
+from edge.config.document import Document, Place, read_document, suggestion, unicode_text
 from edge.config.models import Config
 from edge.config.schema import expected_at
 from edge.config.urls import passwords
 from edge.errors import ConfigError
 from edge.redact import redact, register_secret
+
+_Record = TypeVar("_Record", bound=BaseModel)
 
 # What a kind of pydantic error expects; the numbers come from its context.
 _EXPECTED = {
@@ -77,12 +79,44 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
     return config
 
 
+def checked(record: type[_Record], values: Any, place: Place = ()) -> _Record:
+    """Check values that came another way than in a file, in the words of ``load_config``.
+
+    Args:
+        record: What they should be.
+        values: Plain ones, as of JSON.
+        place: Where they would stand in the file.
+
+    Raises:
+        ConfigError: All their problems, one a line.
+    """
+    leaves = dict(_leaves(values, place))
+    document = Document(Path(), values, dict.fromkeys(leaves, 1))
+    for where, value in leaves.items():
+        if isinstance(value, str):
+            try:
+                unicode_text(value)
+            except ValueError as exc:
+                document.report(where, str(exc))
+    if not document.problems:
+        try:
+            return record.model_validate(values)
+        except ValidationError as exc:
+            for error in exc.errors(include_url=False):
+                _report(document, error | {"loc": (*place, *error["loc"])})
+    raise ConfigError(_printable("\n".join(text for _, text in sorted(set(document.problems)))))
+
+
 def _listing(document: Document) -> str:
     lines = [f"{document.path}:{line}: {text}" for line, text in sorted(set(document.problems))]
     if len(lines) > 1:
         lines.insert(0, f"{document.path}: {len(lines)} problems")
-    # A message must survive being printed whatever stood in the file.
-    return redact("\n".join(lines)).encode("utf-8", "backslashreplace").decode()
+    return _printable("\n".join(lines))
+
+
+def _printable(message: str) -> str:
+    """Secrets masked; and a message must survive being printed whatever it quotes."""
+    return redact(message).encode("utf-8", "backslashreplace").decode()
 
 
 def _register_secrets(document: Document) -> None:
@@ -130,7 +164,7 @@ def _report(document: Document, error: ErrorDetails) -> None:
         case "extra_forbidden":
             known = list(expected_at(place[:-1]).get("properties", {}))
             text = f"unknown key {place[-1]!r}; {suggestion(str(place[-1]), known)}"
-            document.report(place[:-1], text, document.lines[place])
+            document.report(place[:-1], text, document.lines.get(place))
         case "too_short" if error["input"]:
             pass  # items are wrong, not missing: pydantic counts the right ones
         case "value_error":  # our own validators

@@ -52,6 +52,18 @@ def _not_blank(value: Any) -> Any:
     return value
 
 
+def _not_reserved(name: str) -> str:
+    if name in _RESERVED:
+        raise ValueError("expected another name: the box itself has a topic of this one")
+    return name
+
+
+def _plain_topic(topic: str) -> str:
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", topic, re.ASCII):
+        raise ValueError("expected a topic such as homeassistant/status, without '+' and '#'")
+    return topic
+
+
 def _folder(info: ValidationInfo) -> Path:
     """Where relative paths begin: ``load_config`` hands the file's folder as context."""
     return info.context["folder"] if info.context else Path()
@@ -86,6 +98,10 @@ Names = Annotated[
 ]
 Share = Annotated[float, Field(ge=0, le=1)]
 Polygon = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3)]
+# The box's own topics stand beside those of its cameras.
+_RESERVED = {"status", "prompts", "prompt", "profile", "feedback", "answer", "search"}
+CameraName = Annotated[Name, AfterValidator(_not_reserved)]
+Topic = Annotated[str, AfterValidator(_plain_topic)]
 LocalPath = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(_against_folder)]
 LocalPaths = Annotated[
     tuple[LocalPath, ...],
@@ -254,6 +270,7 @@ class PromptConfig(_Section):
         text: The sentence, or several that mean the same (the best one counts). One with time in it
             ("a car stops then a person gets out") stands alone.
         negatives: Sentences that look alike but must not alert; the margin is taken against them.
+        enabled: False: the rule is known, and not watched.
         false_alarms_per_day: How many alerts a day of ordinary scenes may cause on one camera; the
             threshold is learned from it.
         threshold: Margin above which a sample counts, fixed; nothing is learned then.
@@ -273,6 +290,7 @@ class PromptConfig(_Section):
 
     text: Texts = Field(min_length=1)
     negatives: Texts = ()
+    enabled: bool = True
     false_alarms_per_day: float = Field(default=1.0, gt=0, le=100)
     threshold: float | None = Field(default=None, ge=-2, le=2)
     kind: Literal["frame", "clip"] = "frame"
@@ -353,6 +371,21 @@ class CameraConfig(_Section):
     loop: bool = False
 
 
+class HomeAssistantConfig(_Section):
+    """Showing this box to Home Assistant, by its MQTT discovery (docs/homeassistant.md).
+
+    Attributes:
+        discovery: Publish what the box has. Off unless asked for: it is published outside our own
+            topics, and a broker with access rules may hang up over it.
+        prefix: Home Assistant's own ``discovery_prefix``.
+        birth: Where Home Assistant says that it has started.
+    """
+
+    discovery: bool = False
+    prefix: Topic = "homeassistant"
+    birth: Topic = "homeassistant/status"
+
+
 class Config(_Section):
     """The whole file.
 
@@ -373,6 +406,7 @@ class Config(_Section):
         profile: What rules with ``profiles`` depend on ("home", "away"); default none of them.
         prompts: Alert rules, by name.
         cameras: Cameras, by name.
+        homeassistant: Showing the box to Home Assistant.
     """
 
     device: DeviceConfig
@@ -391,4 +425,5 @@ class Config(_Section):
     timezone: Timezone | None = None
     profile: Name | None = None
     prompts: dict[Name, PromptConfig] = Field(min_length=1)
-    cameras: dict[Name, CameraConfig] = Field(min_length=1)
+    cameras: dict[CameraName, CameraConfig] = Field(min_length=1)
+    homeassistant: HomeAssistantConfig = HomeAssistantConfig()

@@ -124,7 +124,7 @@ def test_state_tells_how_a_camera_does(sections, clip, run_daemon, broker, liste
     listener = listen(broker.port)
     with TestCamera({"yard": clip}) as camera:
         run_daemon(**sections(broker.port, camera.url("yard")))
-        states = lambda: [json.loads(payload) for payload in listener.payloads("/state")]  # noqa: E731
+        states = lambda: [json.loads(payload) for payload in listener.payloads("/yard/state")]  # noqa: E731
         eventually(lambda: states() and states()[-1]["samples"] > 5, "samples in the state")
     newest = states()[-1]
     assert newest["state"] in {"streaming", "stalled", "retrying"}
@@ -143,7 +143,9 @@ def test_a_wrong_password_is_told_without_the_password(
             environment,
             **sections(broker.port, url.replace(PASSWORD, "${YARD_PASSWORD}")),
         )
-        eventually(lambda: "refused" in b"".join(listener.payloads("/state")).decode(), "refusal")
+        eventually(
+            lambda: "refused" in b"".join(listener.payloads("/yard/state")).decode(), "refusal"
+        )
         assert daemon.terminate() == 0
     heard = b"".join(message.payload for message in listener.heard).decode(errors="replace")
     assert PASSWORD not in heard + daemon.log()

@@ -1,13 +1,9 @@
 """Brokers that say no: to a connection, to a message, to an old or a new protocol."""
 
-import contextlib
 import logging
 import socket
-import struct
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
 
 import pytest
 
@@ -166,61 +162,6 @@ def test_a_message_that_breaks_mqtt_3_connections_is_found_out(
     assert "closes the connection on it" in caplog.text
 
 
-class ScriptedBroker:
-    """Answers as no installed broker can be made to: speaks just enough MQTT 5 to say no."""
-
-    def __init__(self, answer: Callable[[int, bytes], bytes], connack: bytes = b"\x00") -> None:
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.config = MqttConfig(host="127.0.0.1", port=self.server.getsockname()[1], protocol="5")
-        self.topics: list[bytes] = []
-        self._answer, self._connack = answer, connack
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self.server.accept()
-            except OSError:
-                return  # closed
-            with client, client.makefile("rb") as stream, contextlib.suppress(OSError):
-                self._talk(client, stream)
-
-    def _talk(self, client: socket.socket, stream) -> None:
-        while head := stream.read(1):
-            length, shift = 0, 0
-            while True:
-                byte = stream.read(1)[0]
-                length, shift = length | (byte & 127) << shift, shift + 7
-                if byte < 128:
-                    break
-            body = stream.read(length)
-            if head[0] >> 4 == 1:  # CONNECT
-                client.sendall(bytes([0x20, 2 + len(self._connack), 0, 0]) + self._connack)
-            elif head[0] >> 4 == 3:  # PUBLISH, QoS 1
-                (size,) = struct.unpack_from("!H", body)
-                self.topics.append(body[2 : 2 + size])
-                client.sendall(self._answer(len(self.topics), body[2 + size : 4 + size]))
-
-    def close(self) -> None:
-        self.server.shutdown(socket.SHUT_RDWR)
-        self.server.close()
-        self._thread.join(10)
-
-
-@pytest.fixture
-def scripted():
-    brokers = []
-
-    def make(answer, connack=b"\x00"):
-        brokers.append(ScriptedBroker(answer, connack))
-        return brokers[-1]
-
-    yield make
-    for broker in brokers:
-        broker.close()
-
-
 def puback(packet, code):
     return b"\x40\x03" + packet + bytes([code])
 
@@ -279,7 +220,9 @@ def test_the_window_is_no_wider_than_the_broker_allows(
 ):
     """Receive maximum 3, and no acknowledgement ever after the status."""
     connack = b"\x03\x21\x00\x03"
-    broker = scripted(lambda number, packet: puback(packet, 0) if number == 1 else b"", connack)
+    broker = scripted(
+        lambda number, packet: puback(packet, 0) if number == 1 else b"", connack=connack
+    )
     outbox.put([message("alert", number) for number in range(10)])
     publisher = publish(broker.config)
     eventually(lambda: len(broker.topics) >= 4, "a full window")

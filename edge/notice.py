@@ -1,0 +1,93 @@
+"""Telling what is in force: rules, settings, profile, and the device for Home Assistant."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from edge import homeassistant
+from edge.config.models import Config, PromptConfig
+from edge.payloads import Message, PromptsStatePayload, Topics, utc
+from edge.prompts import PromptBank
+from edge.retained import Retained
+from edge.rules import rules_of
+from edge.states import profile_message, prompts_message, setting_messages
+
+RETAINED: Final = "retained.json"
+
+
+class Notice:
+    """Publishes retained messages about the rules, each where it changed.
+
+    Args:
+        config: Of the box.
+        publish: Sends a message.
+    """
+
+    def __init__(self, config: Config, publish: Callable[[Message], None]) -> None:
+        self._config = config
+        self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
+        self._publish = publish
+        self._retained = Retained(config.state_dir / RETAINED, publish)
+        self._components: dict[str, homeassistant.Component] = {}
+
+    def tell(
+        self,
+        prompts: Mapping[str, PromptConfig],
+        bank: PromptBank,
+        *,
+        profile: str,
+        applied_at: float,
+        error: str | None,
+    ) -> None:
+        """Publish what changed.
+
+        Args:
+            prompts: In force.
+            bank: Compiled of them.
+            profile: In force; empty for none.
+            applied_at: Wall time since when.
+            error: Why the last command was refused.
+        """
+        topics = self._topics
+        cameras = {name: rules_of(camera, prompts) for name, camera in self._config.cameras.items()}
+        pairs = [(camera, rule) for camera, rules in cameras.items() for rule in rules]
+        state = PromptsStatePayload(
+            device=self._config.device.id,
+            hash=bank.hash,
+            source="file" if prompts == self._config.prompts else "mqtt",
+            applied_at=utc(applied_at),
+            prompts={
+                name: prompt.model_dump(mode="json", by_alias=True)
+                for name, prompt in prompts.items()
+            },
+            notes=(*bank.notes, *_unwatched(prompts, {rule for _, rule in pairs})),
+            error=error,
+        )
+        messages = [
+            prompts_message(topics, state),
+            *setting_messages(topics, prompts),
+            profile_message(topics, profile),
+        ]
+        others = [topics.alerting(*pair) for pair in pairs]
+        if self._config.homeassistant.discovery:
+            self._components = homeassistant.components_of(prompts, cameras)
+            messages.append(self._description())
+            others += [topics.latest_snapshot(*pair) for pair in pairs]
+        platforms = {key: component["p"] for key, component in self._components.items()}
+        self._retained.replace(messages, others, platforms)
+
+    def describe(self) -> None:
+        """Publish the device's description again: Home Assistant has started."""
+        self._publish(self._description())
+
+    def _description(self) -> Message:
+        return homeassistant.discovery_message(
+            self._config.homeassistant, self._topics, self._components, self._retained.components
+        )
+
+
+def _unwatched(prompts: Mapping[str, PromptConfig], watched: set[str]) -> list[str]:
+    return [
+        f"prompt {name!r} is watched by no camera: each names its prompts in the configuration"
+        for name, prompt in prompts.items()
+        if prompt.enabled and name not in watched
+    ]

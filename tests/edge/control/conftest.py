@@ -1,0 +1,128 @@
+"""A rollout on its own: the loop and the text graph are doubles, the files are real."""
+
+import contextlib
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edge.broker import Received
+from edge.config.models import Config
+from edge.control import TryAlert
+from edge.errors import ConfigError
+from edge.payloads import Message
+from edge.rollout import Rollout
+
+
+@dataclass
+class Box:
+    """A rollout, what it published, what the loop was ordered, and what was compiled."""
+
+    config: Config
+    rollout: Rollout | None = None
+    published: list[Message] = field(default_factory=list)
+    orders: list[Any] = field(default_factory=list)
+    compiled: list[list[str]] = field(default_factory=list)
+    loop_refuses: str | None = None
+    loop_stands: bool = False
+
+    @contextlib.contextmanager
+    def open_compiler(self) -> Iterator[Any]:
+        def compile_all(prompts: Any, background: Any = None) -> Any:
+            self.compiled.append(list(prompts))
+            for name, prompt in prompts.items():
+                if "\N{SNOWMAN}" in prompt.text[0]:
+                    raise ConfigError(f"prompt {name!r}: cannot be encoded")
+            facts = json.dumps({name: prompt.text for name, prompt in prompts.items()})
+            return SimpleNamespace(hash=hashlib.sha256(facts.encode()).hexdigest(), notes=())
+
+        yield compile_all
+
+    def start(self, *, refused: str | None = None) -> "Box":
+        """A (re)start of the box. ``refused``: the rest of it refuses rules of this name."""
+
+        def check(prompts: Any, _bank: Any) -> None:
+            if refused in prompts:
+                raise ConfigError(f"{refused} is not possible here")
+
+        self.stop()
+        self.published.clear()
+        self.rollout = Rollout(self.config, self.open_compiler, self._turn)
+        self.rollout.restore(check)
+        self.rollout.start(self.published.append)
+        return self
+
+    def stop(self) -> None:
+        if self.rollout:
+            self.rollout.stop()
+            self.rollout._thread.join(10)
+            assert not self.rollout._thread.is_alive()
+            self.rollout = None
+
+    def say(self, topic: str, payload: Any, **words: Any) -> dict[str, Any]:
+        """Send a command; its answer."""
+        count = len(self.answers())
+        self.send(topic, payload, **words)
+        deadline = threading.Event()
+        for _ in range(2000):
+            if len(self.answers()) > count:
+                return json.loads(self.answers()[-1].payload)
+            deadline.wait(0.005)
+        raise AssertionError(f"no answer to {topic}")
+
+    def send(self, topic: str, payload: Any, **words: Any) -> None:
+        data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        self.rollout.receive(Received(f"edge/box/{topic}", data, **words))
+
+    def answers(self) -> list[Message]:
+        return [message for message in self.published if message.kind == "answer"]
+
+    def last(self, topic: str) -> bytes | None:
+        """The newest payload on a topic below the box's."""
+        payloads = [m.payload for m in self.published if m.topic == f"edge/box/{topic}"]
+        return payloads[-1] if payloads else None
+
+    def state(self) -> dict[str, Any]:
+        return json.loads(self.last("prompts/state"))
+
+    def told(self) -> dict[str, Any]:
+        """The state without its time."""
+        return self.state() | {"applied_at": ""}
+
+    def _turn(self) -> None:
+        """One turn of the loop."""
+        if self.loop_stands:
+            return
+        while not self.rollout.orders.empty():
+            order = self.rollout.orders.get()
+            self.orders.append(order)
+            if isinstance(order, TryAlert):
+                continue
+            if self.loop_refuses:
+                order.error = ConfigError(self.loop_refuses)
+            order.done.set()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, Any]:
+    return {
+        "device": {"id": "box"},
+        "bundle": "unused",
+        "state_dir": str(tmp_path / "state"),
+        "mqtt": {"host": "127.0.0.1"},
+        "prompts": {"cat": {"text": "a cat"}, "van": {"text": "a van", "threshold": 0.2}},
+        "cameras": {"yard": {"url": "file:x"}, "gate": {"url": "file:x", "prompts": ["cat"]}},
+    }
+
+
+@pytest.fixture
+def box(settings: dict[str, Any]) -> Iterator[Box]:
+    box = Box(Config.model_validate(settings))
+    yield box
+    box.stop()

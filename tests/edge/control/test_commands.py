@@ -1,0 +1,158 @@
+"""A message becomes a command, or is refused in words; whatever it holds, nothing breaks."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from edge.broker import Received
+from edge.config.models import PromptConfig
+from edge.control import (
+    MAX_BYTES,
+    MAX_RULES,
+    Feedback,
+    GiveFeedback,
+    SetFeature,
+    SetProfile,
+    SetPrompts,
+    TryAlert,
+    command_filters,
+    command_of,
+)
+from edge.errors import ConfigError
+from edge.payloads import Topics
+
+TOPICS = Topics("edge", "box")
+ULID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"
+DESIRED = {"schema": "edge-prompts/1", "prompts": {"van": {"text": "a white van"}}}
+
+
+def command(topic, payload, *, retain=False):
+    data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return command_of(TOPICS, Received(f"edge/box/{topic}", data, retain))
+
+
+def refusal(topic, payload):
+    with pytest.raises(ConfigError) as caught:
+        command(topic, payload)
+    return str(caught.value)
+
+
+def test_desired_prompts_are_those_of_the_configuration():
+    (said,) = [command("prompts/set", DESIRED).desired]
+    assert said.prompts == {"van": PromptConfig(text="a white van")}
+    assert said.base == "file"
+
+
+def test_an_empty_desired_state_means_the_file():
+    assert command("prompts/set", b"") == SetPrompts(None)
+
+
+@pytest.mark.parametrize(
+    ("feature", "payload", "value"),
+    [
+        ("enabled", b"ON", True),
+        ("enabled", b"OFF", False),
+        ("false_alarms_per_day", b"0.5", 0.5),
+        ("threshold", b"0.1", 0.1),
+        ("threshold", b"auto", "auto"),
+        ("text", b"a van | a lorry", ("a van", "a lorry")),
+    ],
+)
+def test_single_settings(feature, payload, value):
+    assert command(f"prompt/van/{feature}/set", payload) == SetFeature("van", feature, value)
+
+
+def test_other_commands():
+    assert command("prompt/van/test/set", b"anything") == TryAlert("van")
+    assert command("profile/set", b"night") == SetProfile("night")
+    said = {"schema": "edge-feedback/1", "alert": ULID, "correct": False, "later": 1}
+    assert command("feedback/set", said) == GiveFeedback(
+        Feedback(schema="edge-feedback/1", alert=ULID, correct=False)
+    )
+
+
+def test_what_the_broker_kept_counts_only_where_it_says_how_things_shall_be():
+    assert command("prompts/set", DESIRED, retain=True) == command("prompts/set", DESIRED)
+    assert command("profile/set", b"night", retain=True) == SetProfile("night")
+    assert command("prompt/van/test/set", b"", retain=True) is None
+    assert command("prompt/van/enabled/set", b"OFF", retain=True) is None
+
+
+def test_mistakes_are_told_in_the_words_of_the_configuration():
+    wrong = DESIRED | {"prompts": {"van": {"txt": "a van", "on": {"for": 3, "of": 2}}}}
+    assert refusal("prompts/set", wrong).splitlines() == [
+        "prompts.van.on: expected for <= of, found for: 3 and of: 2",
+        "prompts.van: missing key 'text'",
+        "prompts.van: unknown key 'txt'; did you mean 'text'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "words"),
+    [
+        ("prompts/set", b"\xff", "expected JSON"),
+        ("prompts/set", b"[" * 100_000, "expected JSON"),
+        ("prompts/set", b"[]", "expected a JSON object"),
+        ("prompts/set", b"9" * MAX_BYTES, "expected JSON|a JSON object"),
+        ("prompts/set", b" " * (MAX_BYTES + 1), f"at most {MAX_BYTES} bytes"),
+        ("prompts/set", {"prompts": {}}, "missing key 'schema'"),
+        ("prompts/set", DESIRED | {"schema": "edge-prompts/2"}, "schema: expected 'edge-prompts/1'"),
+        ("prompts/set", DESIRED | {"base": "none", "prompts": {}}, "at least one prompt"),
+        ("prompts/set", DESIRED | {"prompts": {"a/b": {"text": "x"}}}, "1 to 64 letters"),
+        ("prompts/set", DESIRED | {"prompts": {"a": {"text": ["x", ""]}}}, r"prompts.a.text\[1\]: expected some"),
+        ("prompts/set", DESIRED | {"prompts": {"a": {"text": "x\0"}}}, "NUL or half a character"),
+        ("prompts/set", DESIRED | {"prompts": {f"r{n}": {"text": "x"} for n in range(MAX_RULES + 1)}}, "at most"),
+        ("prompts/set", DESIRED | {"prompts": {"a": {"text": ["x"] * 3000}}}, "at most 2000 sentences"),
+        ("prompts/set", DESIRED | {"prompts": {"a": {"text": "x", "threshold": 1e999}}}, "JSON|finite"),
+        ("prompt/van/enabled/set", b"on", "expected ON or OFF, found 'on'"),
+        ("prompt/van/false_alarms_per_day/set", b"few", "expected a number, found 'few'"),
+        ("prompt/van/threshold/set", b"high", "expected a number or auto, found 'high'"),
+        ("prompt/van/text/set", b"\xff\xfe", "UTF-8"),
+        ("prompt/van/enable/set", b"ON", "unknown feature 'enable'; did you mean 'enabled'?"),
+        ("feedback/set", {"schema": "edge-feedback/1", "alert": "x", "correct": True}, "id of an alert"),
+        ("somewhere/else", b"", "topic of a command"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_in_words(topic, payload, words):
+    with pytest.raises(ConfigError, match=words):
+        command(topic, payload)
+
+
+def test_nothing_that_we_subscribe_to_is_something_that_we_publish():
+    """Every filter ends in ``set``, and no topic of ours does."""
+    assert all(name.endswith("/set") for name in command_filters(TOPICS))
+    assert not TOPICS.in_force("prompt", "van", "enabled").endswith("/set")
+
+
+NOISE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+KEYS = st.sampled_from(["text", "negatives", "threshold", "on", "off_after", "enabled", "pool"])
+PROMPTS = st.dictionaries(st.text(max_size=5), st.dictionaries(KEYS, NOISE) | NOISE, max_size=3)
+PAYLOADS = (
+    st.binary(max_size=50)
+    | NOISE.map(lambda value: json.dumps(value).encode())
+    | PROMPTS.map(lambda prompts: json.dumps(DESIRED | {"prompts": prompts}).encode())
+)
+TOPIC = st.sampled_from(
+    ["prompts/set", "profile/set", "feedback/set", "prompt/van/enabled/set", "prompt/van/text/set",
+     "prompt/van/threshold/set", "prompt/van/test/set"]
+)  # fmt: skip
+
+
+@given(TOPIC, PAYLOADS, st.booleans())
+@example("prompts/set", b'{"schema":"edge-prompts/1","prompts":{"a":{"text":"\\ud800"}}}', False)
+@example("prompt/van/threshold/set", b"nan", False)
+@example("prompt/van/threshold/set", "٣".encode(), False)
+def test_whatever_is_said_is_a_command_or_a_refusal_that_can_be_sent(topic, payload, retain):
+    with contextlib.suppress(ConfigError):
+        command(topic, payload, retain=retain)
+    try:
+        command(topic, payload, retain=retain)
+    except ConfigError as exc:
+        str(exc).encode()

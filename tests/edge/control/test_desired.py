@@ -1,0 +1,150 @@
+"""What the rules shall be, after which commands; and what a restart finds of it."""
+
+import json
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.config.models import PromptConfig
+from edge.control import DesiredPrompts, SetFeature, SetProfile, SetPrompts
+from edge.desired import Desired, DesiredFile, RuleSettings
+from edge.errors import ConfigError
+
+FILE = {
+    "cat": PromptConfig(text="a cat", negatives=("a dog",), on={"for": 1, "of": 1}),
+    "van": PromptConfig.model_validate({"text": "a van", "threshold": 0.2}),
+}
+NOTHING = Desired()
+
+
+def prompts(base="file", **rules):
+    return SetPrompts(
+        DesiredPrompts.model_validate({"schema": "edge-prompts/1", "prompts": rules, "base": base})
+    )
+
+
+def after(*commands, desired=NOTHING):
+    for command in commands:
+        desired = desired.after(command, FILE)
+    return desired
+
+
+def test_without_any_command_the_rules_are_those_of_the_file():
+    assert Desired().effective(FILE) == FILE
+
+
+def test_a_desired_state_stands_beside_the_file_or_in_its_place():
+    dog = {"text": "a dog"}
+    beside = after(prompts(dog=dog, van={"text": "a lorry"})).effective(FILE)
+    assert list(beside) == ["cat", "van", "dog"]
+    assert beside["van"] == PromptConfig(text="a lorry")
+    alone = after(prompts("none", dog=dog)).effective(FILE)
+    assert alone == {"dog": PromptConfig(text="a dog")}
+
+
+def test_saying_the_same_again_changes_nothing_not_even_single_settings():
+    said = prompts(dog={"text": "a dog"})
+    desired = after(said, SetFeature("dog", "enabled", value=False))
+    assert after(said, desired=desired) is desired
+
+
+def test_a_new_desired_state_ends_single_settings_of_the_rules_it_names():
+    first, second = prompts(dog={"text": "a dog"}), prompts(dog={"text": "a small dog"})
+    off = [SetFeature(rule, "enabled", value=False) for rule in ("dog", "cat")]
+    effective = after(first, *off, second).effective(FILE)
+    assert effective["dog"].enabled
+    assert not effective["cat"].enabled
+
+
+def test_back_to_the_file_takes_everything_back_but_the_profile():
+    desired = after(
+        prompts(dog={"text": "a dog"}), SetFeature("cat", "enabled", value=False),
+        SetProfile("night"), SetPrompts(None),
+    )  # fmt: skip
+    assert desired == Desired(profile="night")
+
+
+def test_a_single_setting_leaves_the_rest_of_the_rule_as_it_is():
+    changed = after(SetFeature("cat", "text", ("a tomcat", "a kitten"))).effective(FILE)["cat"]
+    assert changed == FILE["cat"].model_copy(update={"text": ("a tomcat", "a kitten")})
+
+
+def test_false_alarms_and_threshold_exclude_each_other_and_the_last_word_counts():
+    asked = SetFeature("van", "false_alarms_per_day", 3.0)
+    fixed = SetFeature("van", "threshold", 0.4)
+    auto = SetFeature("van", "threshold", "auto")
+
+    def van(*commands):
+        rule = after(*commands).effective(FILE)["van"]
+        return rule.threshold, rule.false_alarms_per_day
+
+    assert van(asked) == (None, 3.0)
+    assert van(asked, fixed)[0] == 0.4
+    assert van(asked, fixed, auto) == (None, 3.0)
+    assert van(fixed, asked) == (None, 3.0)
+    assert van(auto)[0] is None
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (SetFeature("dog", "enabled", value=True), "there is no prompt 'dog'"),
+        (SetFeature("cat", "threshold", 9.0), "prompts.cat.threshold: expected at most 2, found 9"),
+        (SetFeature("cat", "threshold", float("nan")), "expected a finite number"),
+        (SetFeature("cat", "false_alarms_per_day", 0.0), "false_alarms_per_day: expected more than 0"),
+        (SetFeature("cat", "text", ("",)), "prompts.cat.text: expected some text"),
+        (SetProfile("a/b"), "profile: expected 1 to 64 letters"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_and_nothing_changes(command, words):
+    desired = after(SetFeature("cat", "enabled", value=False))
+    with pytest.raises(ConfigError, match=words):
+        after(command, desired=desired)
+    assert not desired.effective(FILE)["cat"].enabled
+
+
+@given(
+    st.builds(
+        RuleSettings,
+        enabled=st.none() | st.booleans(),
+        false_alarms_per_day=st.none() | st.floats(0.01, 1000),
+        threshold=st.none() | st.just("auto") | st.floats(-2, 2),
+        text=st.none() | st.just(("a tomcat",)),
+    ),
+    st.sampled_from(list(FILE)),
+)
+def test_any_settings_that_are_right_alone_are_right_together(settings, rule):
+    Desired(settings={rule: settings}).effective(FILE)
+
+
+def test_a_restart_finds_what_is_in_force_and_what_was_being_tried(tmp_path):
+    file = DesiredFile(tmp_path / "state" / "desired.json")
+    assert file.load() == (Desired(), None)
+    accepted = after(prompts(dog={"text": "a dog", "off_after": "10s"}), SetProfile("night"))
+    pending = after(SetFeature("cat", "threshold", 0.1), desired=accepted)
+    file.save(accepted, pending)
+    assert file.load() == (accepted, pending)
+    assert file.load()[1].effective(FILE) == pending.effective(FILE)
+    file.save(pending)
+    assert file.load() == (pending, None)
+
+
+def test_a_failed_write_leaves_the_file_as_it_was(tmp_path, monkeypatch):
+    file = DesiredFile(tmp_path / "desired.json")
+    file.save(after(SetProfile("night")))
+    monkeypatch.setattr("os.fsync", lambda _fd: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        file.save(Desired())
+    assert file.load()[0].profile == "night"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", json.dumps({"accepted": {}}).encode()])
+def test_a_damaged_file_costs_what_was_desired_and_no_start(tmp_path, content, caplog):
+    path = tmp_path / "desired.json"
+    path.write_bytes(content)
+    caplog.set_level(logging.ERROR)
+    assert DesiredFile(path).load() == (Desired(), None)
+    assert "set aside as desired.damaged.json" in caplog.text
+    assert (tmp_path / "desired.damaged.json").read_bytes() == content

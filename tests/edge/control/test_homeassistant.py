@@ -1,0 +1,173 @@
+"""The box as Home Assistant sees it: against the keys of Home Assistant's own schemas."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edge.broker import Received
+from edge.config.models import Config, HomeAssistantConfig, PromptConfig
+from edge.homeassistant import components_of, discovery_message, discovery_topic
+from edge.payloads import Topics
+
+GOLDEN = json.loads(
+    (Path(__file__).parents[2] / "golden" / "homeassistant.json").read_text("utf-8")
+)
+TOPICS = Topics("edge", "nvr.01")
+HOME = HomeAssistantConfig(discovery=True)
+PROMPTS = {
+    "van": PromptConfig(text="a van"),
+    "in.truder": PromptConfig(text=("a person", "someone"), threshold=0.1),
+}
+CAMERAS = {"yard": ["van", "in.truder"], "gate": ["van"]}
+
+
+def long_keys(values, table):
+    return {table.get(key, key): value for key, value in values.items()}
+
+
+def described(message):
+    """The payload as Home Assistant reads it: abbreviations and ``~`` written out."""
+    payload = long_keys(json.loads(message.payload), GOLDEN["abbreviations"])
+    components = {}
+    for key, short in payload["components"].items():
+        values = long_keys(short, GOLDEN["abbreviations"])
+        base = values.pop("~", "")
+        components[key] = {
+            name: base + value[1:] if name.endswith("topic") and value.startswith("~") else value
+            for name, value in values.items()
+        }
+    return payload | {"components": components}
+
+
+def problems(component):
+    """What Home Assistant would refuse or silently leave out."""
+    platform = GOLDEN["platforms"][component["platform"]]
+    keys = component.keys() - {"platform"}
+    return (keys - set(platform["takes"])) | (set(platform["needs"]) - keys)
+
+
+@pytest.fixture
+def device():
+    return described(discovery_message(HOME, TOPICS, components_of(PROMPTS, CAMERAS), {}))
+
+
+def test_every_key_is_one_of_home_assistants(device):
+    assert set(GOLDEN["device"]["needs"]) <= device.keys() <= set(GOLDEN["device"]["takes"])
+    assert device["device"].keys() <= GOLDEN["device_abbreviations"].keys()
+    assert device["origin"].keys() <= GOLDEN["origin_abbreviations"].keys()
+    assert {key: problems(c) for key, c in device["components"].items() if problems(c)} == {}
+    wrong = {"platform": "switch", "state_topic": "x", "colour": "red"}
+    assert problems(wrong) == {"colour", "command_topic"}
+
+
+def test_a_rule_is_set_once_and_alerts_on_each_of_its_cameras(device):
+    found = device["components"]
+    platforms = {key: component["platform"] for key, component in found.items()}
+    assert {k: p for k, p in platforms.items() if k.startswith("prompt/van")} == {
+        "prompt/van/enabled": "switch",
+        "prompt/van/false_alarms_per_day": "number",
+        "prompt/van/text": "text",
+        "prompt/van/test": "button",
+    }
+    assert [key for key in platforms if key.endswith("/alerting")] == [
+        "yard/van/alerting", "yard/in.truder/alerting", "gate/van/alerting",
+    ]  # fmt: skip
+    assert found["gate/van/snapshot"]["image_topic"] == TOPICS.latest_snapshot("gate", "van")
+    assert found["gate/van/alerting"]["state_topic"] == TOPICS.alerting("gate", "van")
+    switch = found["prompt/van/enabled"]
+    assert switch["command_topic"] == TOPICS.command("prompt", "van", "enabled")
+    assert switch["state_topic"] == TOPICS.in_force("prompt", "van", "enabled")
+
+
+def test_identities_are_unique_over_boxes_and_prefixes(device):
+    other = described(
+        discovery_message(HOME, Topics("edge2", "nvr.01"), components_of(PROMPTS, CAMERAS), {})
+    )
+    ids = [c["unique_id"] for d in (device, other) for c in d["components"].values()]
+    assert len(set(ids)) == len(ids)
+
+
+def test_the_topic_has_only_characters_that_home_assistant_takes():
+    assert discovery_topic(HOME, TOPICS) == "homeassistant/device/edge_nvr_01/config"
+
+
+def test_the_box_is_there_while_it_is_degraded(device):
+    (availability,) = device["availability"]
+    short = long_keys(availability, GOLDEN["abbreviations"])
+    assert short["topic"] == TOPICS.status()
+    assert "('online', 'degraded')" in short["value_template"]
+
+
+def test_what_is_gone_is_described_by_its_platform_alone():
+    gone = {"prompt/old/enabled": "switch", "prompt/van/enabled": "switch"}
+    device = described(discovery_message(HOME, TOPICS, components_of(PROMPTS, CAMERAS), gone))
+    assert device["components"]["prompt/old/enabled"] == {"platform": "switch"}
+    assert "command_topic" in device["components"]["prompt/van/enabled"]
+
+
+def test_a_sentence_that_is_no_state_of_home_assistants_is_left_out():
+    long = {"long": PromptConfig(text=("a person with a red jacket",) * 10)}
+    assert "prompt/long/text" not in components_of(long, {})
+
+
+@pytest.fixture
+def home_box(box, settings):
+    box.config = Config.model_validate(settings | {"homeassistant": {"discovery": True}})
+    return box.start()
+
+
+def test_nothing_is_published_for_home_assistant_unless_asked_for(box):
+    box.start()
+    assert not [m for m in box.published if not m.topic.startswith("edge/")]
+    assert box.rollout.filters == [f for f in box.rollout.filters if f.startswith("edge/")]
+
+
+def discovered(box):
+    messages = [m for m in box.published if m.topic == "homeassistant/device/edge_box/config"]
+    return messages[-1] if messages else None
+
+
+def test_the_device_is_described_again_when_home_assistant_starts(home_box):
+    assert "homeassistant/status" in home_box.rollout.filters
+    before = discovered(home_box)
+    home_box.published.clear()
+    home_box.rollout.receive(received(b"offline"))
+    home_box.rollout.receive(received(b"online"))
+    home_box.say("prompt/van/enabled/set", b"ON")  # handled after it
+    assert discovered(home_box).payload == before.payload
+    assert len([m for m in home_box.published if m.kind == "state"]) == 1
+
+
+def received(word):
+    return Received("homeassistant/status", word)
+
+
+def test_a_rule_that_goes_is_taken_back_at_the_broker_and_in_home_assistant(home_box):
+    dog = {"schema": "edge-prompts/1", "prompts": {"dog": {"text": "a dog"}}}
+    home_box.say("prompts/set", dog)
+    assert "yard/dog/alerting" in described(discovered(home_box))["components"]
+    home_box.say("prompts/set", b"")
+    components = described(discovered(home_box))["components"]
+    assert components["yard/dog/alerting"] == {"platform": "binary_sensor"}
+    for topic in ("yard/dog/alerting", "yard/dog/snapshot", "prompt/dog/text/state"):
+        assert home_box.last(topic) == b""
+    assert home_box.last("yard/cat/alerting") is None  # that one is the loop's to tell
+
+
+def test_a_rule_that_went_while_the_box_was_off_is_taken_back_at_the_start(home_box, settings):
+    settings["prompts"].pop("van")
+    home_box.config = Config.model_validate(settings | {"homeassistant": {"discovery": True}})
+    home_box.start()
+    assert home_box.last("prompt/van/enabled/state") == b""
+    components = described(discovered(home_box))["components"]
+    assert components["prompt/van/enabled"] == {"platform": "switch"}
+
+
+def test_switched_off_the_device_is_removed(home_box, settings):
+    home_box.config = Config.model_validate(settings)
+    home_box.start()
+    assert discovered(home_box).payload == b""
+    assert home_box.last("yard/cat/snapshot") == b""
+    home_box.start()
+    assert discovered(home_box) is None  # once is enough

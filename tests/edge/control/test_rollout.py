@@ -1,0 +1,218 @@
+"""Commands become rules in force, or are refused and told; restarts and crashes lose nothing."""
+
+import json
+
+import pytest
+
+from edge import rollout as rollout_module
+from edge.config.models import Config
+
+ULID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"
+DOG = {"schema": "edge-prompts/1", "prompts": {"dog": {"text": "a dog"}}}
+BAD = {"schema": "edge-prompts/1", "prompts": {"bad": {"text": "\N{SNOWMAN}"}}}
+
+
+def test_what_is_in_force_is_told_at_the_start(box):
+    box.start()
+    state = box.state()
+    assert list(state["prompts"]) == ["cat", "van"]
+    assert (state["source"], state["error"], len(state["hash"])) == ("file", None, 64)
+    assert box.last("prompt/cat/enabled/state") == b"ON"
+    assert box.last("prompt/cat/false_alarms_per_day/state") == b"1"
+    assert box.last("prompt/cat/threshold/state") == b"auto"
+    assert box.last("prompt/van/threshold/state") == b"0.2"
+    assert box.last("prompt/van/false_alarms_per_day/state") == b"None"
+    assert box.last("prompt/van/text/state") == b"a van"
+    assert all(message.retain and message.qos == 1 for message in box.published)
+
+
+def test_a_desired_state_is_compiled_adopted_and_told(box):
+    before = box.start().state()
+    assert box.say("prompts/set", DOG)["error"] is None
+    (adopt,) = box.orders
+    assert list(adopt.prompts) == ["cat", "van", "dog"]
+    state = box.state()
+    assert (state["source"], state["error"]) == ("mqtt", None)
+    assert state["hash"] == adopt.bank.hash != before["hash"]
+    assert state["prompts"]["dog"]["on"] == {"for": 2, "of": 3}
+    assert box.last("prompt/dog/text/state") == b"a dog"
+
+
+def test_saying_it_again_compiles_and_orders_nothing(box):
+    box.start().say("prompts/set", DOG)
+    compiled, orders = len(box.compiled), len(box.orders)
+    box.say("prompts/set", DOG, retain=True)
+    assert (len(box.compiled), len(box.orders)) == (compiled, orders)
+
+
+def test_a_setting_that_no_sentence_depends_on_opens_no_text_graph(box):
+    box.start()
+    compiled = len(box.compiled)
+    box.say("prompt/cat/enabled/set", b"OFF")
+    box.say("prompt/van/false_alarms_per_day/set", b"3")
+    assert len(box.compiled) == compiled
+    assert not box.orders[-1].prompts["cat"].enabled
+    assert box.last("prompt/cat/enabled/state") == b"OFF"
+    assert box.last("prompt/van/false_alarms_per_day/state") == b"3"
+    box.say("prompt/cat/text/set", b"a tomcat")
+    assert len(box.compiled) == compiled + 1
+
+
+@pytest.mark.parametrize("topic", ["prompts/set", "prompt/cat/text/set"])
+def test_what_cannot_be_compiled_changes_nothing_and_is_told(box, topic):
+    before = box.start().told()
+    answer = box.say(topic, BAD if topic == "prompts/set" else "\N{SNOWMAN}".encode())
+    assert "cannot be encoded" in answer["error"]
+    assert not box.orders
+    assert box.told() == before | {"error": answer["error"]}
+    assert box.start().told() == before  # nothing of it is kept
+    assert box.say("prompts/set", DOG)["error"] is None
+    assert box.state()["error"] is None
+
+
+def test_what_the_loop_cannot_do_changes_nothing_either(box):
+    box.start().say("prompts/set", DOG)
+    box.loop_refuses = "zones need a detector"
+    assert box.say("prompt/dog/enabled/set", b"OFF")["error"] == "zones need a detector"
+    assert box.state()["prompts"]["dog"]["enabled"] is True
+    box.loop_refuses = None
+    assert box.start().state()["prompts"]["dog"]["enabled"] is True
+
+
+def test_a_restart_keeps_what_was_desired_and_set(box):
+    box.start().say("prompts/set", DOG)
+    box.say("prompt/dog/enabled/set", b"OFF")
+    box.say("profile/set", b"night")
+    told = box.told()
+    assert box.start().told() == told
+    assert box.last("profile/state") == b"night"
+
+
+def test_a_crash_between_receipt_and_adoption_is_made_good_at_the_next_start(box):
+    box.start()
+    box.loop_stands = True
+    box.send("prompts/set", DOG)
+    while box.rollout.orders.empty():
+        pass
+    box.stop()  # the order was never carried out
+    box.loop_stands = False
+    assert "dog" in box.start().state()["prompts"]
+
+
+def test_a_pending_change_that_cannot_be_goes_back_to_what_was_in_force(box):
+    box.start().say("prompts/set", DOG)
+    box.loop_stands = True
+    box.send("prompt/dog/text/set", b"a small dog")
+    while box.rollout.orders.empty():
+        pass
+    box.stop()
+    box.loop_stands = False
+    file = rollout_module.DesiredFile(box.config.state_dir / "desired.json")
+    accepted, pending = file.load()
+    file.save(accepted, pending.after(rollout_module.command_of(
+        box_topics(), received("prompts/set", BAD)), box.config.prompts))  # fmt: skip
+    state = box.start().state()
+    assert state["prompts"]["dog"]["text"] == ["a dog"]
+    assert "cannot be encoded" in state["error"]
+    assert file.load() == (accepted, None)
+
+
+def box_topics():
+    return rollout_module.Topics("edge", "box")
+
+
+def received(topic, payload):
+    return rollout_module.Received(f"edge/box/{topic}", json.dumps(payload).encode())
+
+
+def test_a_desired_state_that_the_box_can_no_longer_do_does_not_keep_it_from_starting(box):
+    box.start().say("prompts/set", DOG)
+    state = box.start(refused="dog").state()
+    assert list(state["prompts"]) == ["cat", "van"]
+    assert state["error"] == "dog is not possible here"
+    assert "dog" in box.start().state()["prompts"]  # it was not forgotten
+
+
+def test_a_mistake_in_the_file_still_ends_the_start(box):
+    with pytest.raises(rollout_module.ConfigError, match="cat is not possible here"):
+        box.start(refused="cat")
+    box.rollout = None
+
+
+def test_back_to_the_file(box):
+    before = box.start().told()
+    box.say("prompts/set", DOG)
+    box.say("prompt/cat/enabled/set", b"OFF")
+    assert box.say("prompts/set", b"")["error"] is None
+    assert box.told() == before
+    assert box.last("prompt/dog/enabled/state") == b""  # the broker forgets it
+
+
+def test_a_rule_that_no_camera_watches_gets_a_note(box, settings):
+    settings["cameras"].pop("yard")
+    box.config = Config.model_validate(settings)
+    box.start().say("prompts/set", DOG)
+    assert [note for note in box.state()["notes"] if "'dog' is watched by no camera" in note]
+
+
+def test_a_test_alert_is_ordered_where_somebody_watches(box):
+    box.start()
+    assert box.say("prompt/van/test/set", b"")["error"] is None
+    assert [order.rule for order in box.orders] == ["van"]
+    assert (
+        "there is no prompt 'vam'; did you mean 'van'?"
+        in box.say("prompt/vam/test/set", b"")["error"]
+    )
+    box.say("prompt/van/enabled/set", b"OFF")
+    assert "no camera watches prompt 'van' now" in box.say("prompt/van/test/set", b"")["error"]
+
+
+def test_feedback_is_written_down_with_whose_alert_it_was(box):
+    box.start()
+    box.rollout.alerted(ULID, "yard", "cat")
+    said = {"schema": "edge-feedback/1", "alert": ULID, "correct": False}
+    assert box.say("feedback/set", said)["error"] is None
+    box.say("feedback/set", said | {"alert": ULID[:-1] + "0", "correct": True})
+    lines = [
+        json.loads(line)
+        for line in (box.config.state_dir / "feedback.jsonl").read_text().splitlines()
+    ]
+    assert [(e["camera"], e["rule"], e["correct"]) for e in lines] == [
+        ("yard", "cat", False),
+        (None, None, True),
+    ]
+
+
+def test_an_answer_goes_where_it_is_wanted(box):
+    box.start().say("prompt/cat/enabled/set", b"OFF", response="me/1", correlation=b"7")
+    answer = box.answers()[-1]
+    assert (answer.topic, answer.correlation, answer.retain) == ("me/1", b"7", False)
+    box.say("prompt/cat/enabled/set", b"maybe")
+    assert box.answers()[-1].topic == "edge/box/answer"
+
+
+@pytest.mark.parametrize("topic", ["edge/box/prompt/cat/text/set", "edge/other/prompts/set", "a/#"])
+def test_no_answer_is_turned_into_a_command_of_ours(box, topic):
+    box.start().say("prompt/cat/enabled/set", b"OFF", response=topic)
+    assert box.answers()[-1].topic == "edge/box/answer"
+
+
+def test_a_flood_of_commands_is_bounded(box, monkeypatch, caplog):
+    monkeypatch.setattr(rollout_module, "_WAITING", 3)
+    box.start()
+    box.loop_stands = True
+    for number in range(20):
+        box.send("prompt/van/false_alarms_per_day/set", b"%d" % (number + 2))
+    assert "3 commands wait already" in caplog.text
+    box.loop_stands = False
+    box._turn()
+
+
+def test_without_a_disk_rules_change_and_it_is_told_that_they_will_not_last(
+    box, monkeypatch, caplog
+):
+    box.start()
+    monkeypatch.setattr("os.fsync", lambda _fd: (_ for _ in ()).throw(OSError("disk full")))
+    assert box.say("prompts/set", DOG)["error"] is None
+    assert "dog" in box.state()["prompts"]
+    assert "lost at the next start: disk full" in caplog.text

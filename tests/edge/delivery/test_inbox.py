@@ -1,0 +1,119 @@
+"""Commands come in on the publisher's connection, and never cost an alert."""
+
+import pytest
+from paho.mqtt import publish as mqtt_publish
+
+from edge import inbox as inbox_module
+from edge.inbox import Inbox
+from edge.payloads import Message
+
+pytestmark = pytest.mark.broker
+
+COMMAND = "edge/box/prompts/set"
+
+
+def acknowledge(_count, packet):
+    return b"\x40\x02" + packet
+
+
+@pytest.fixture
+def heard():
+    return []
+
+
+@pytest.fixture
+def inbox(heard):
+    return Inbox([COMMAND], heard.append)
+
+
+def test_a_command_arrives_with_where_its_answer_is_wanted(
+    broker, inbox, heard, publish, tell, eventually
+):
+    publisher = publish(broker.config(), inbox=inbox)
+    eventually(lambda: "edge/box/prompts/set (QoS 1)" in broker.log(), "the subscription")
+    tell(broker.port, COMMAND, b"hello", ResponseTopic="me/here", CorrelationData=b"\x00\x07")
+    eventually(lambda: heard, "the command")
+    assert publisher.connected
+    (command,) = heard
+    assert (command.topic, command.payload, command.retain) == (COMMAND, b"hello", False)
+    assert (command.response, command.correlation) == ("me/here", b"\x00\x07")
+
+
+def test_over_mqtt_3_a_command_arrives_without_an_address(
+    broker, inbox, heard, publish, tell, eventually
+):
+    publish(broker.config(protocol="3.1.1"), inbox=inbox)
+    eventually(lambda: "edge/box/prompts/set (QoS 1)" in broker.log(), "the subscription")
+    tell(broker.port, COMMAND, b"hello", ResponseTopic="me/here")
+    eventually(lambda: heard, "the command")
+    assert heard[0].response is None
+
+
+def test_an_answer_gives_the_correlation_back(broker, listen, publish, eventually):
+    listener = listen(broker.port, "me/#")
+    publisher = publish(broker.config())
+    answers = [
+        Message("me/here", b"{}", "answer", None, 1, False, "application/json", correlation=mark)
+        for mark in (b"1", b"2")
+    ]
+    for answer in answers:
+        publisher.publish_now(answer)
+    eventually(lambda: len(listener.heard) == 2, "both answers")
+    assert [message.properties.CorrelationData for message in listener.heard] == [b"1", b"2"]
+
+
+def test_what_the_broker_kept_arrives_anew_at_each_connect(
+    broker, inbox, heard, publish, tell, eventually
+):
+    tell(broker.port, COMMAND, b"desired", retain=True)
+    publish(broker.config(), inbox=inbox)
+    eventually(lambda: [command.retain for command in heard] == [True], "the kept one")
+    # Another client of our id: the broker closes our connection.
+    mqtt_publish.single("x", b"", hostname="127.0.0.1", port=broker.port, client_id="edge-box")
+    eventually(lambda: len(heard) == 2, "the kept one again")
+
+
+def test_a_forbidden_subscription_is_told_once_and_alerts_go_on(
+    scripted, inbox, outbox, publish, message, eventually, caplog
+):
+    broker = scripted(acknowledge, suback=b"\x87")
+    publisher = publish(broker.config, inbox=inbox)
+    outbox.put([message("alert", number) for number in range(20)])
+    eventually(lambda: publisher.health().delivered.get("alert") == 20, "all alerts")
+    publisher.stop(1)
+    assert broker.subscriptions == 1
+    assert caplog.text.count("refuses the subscription 'edge/box/prompts/set'") == 1
+
+
+def test_a_broker_that_hangs_up_over_the_subscription_gets_the_alerts_without(
+    scripted, inbox, outbox, publish, message, eventually, caplog
+):
+    broker = scripted(acknowledge, suback=None)
+    publisher = publish(broker.config, inbox=inbox)
+    outbox.put([message("alert", number) for number in range(20)])
+    eventually(lambda: publisher.health().delivered.get("alert") == 20, "all alerts")
+    publisher.stop(1)
+    assert broker.subscriptions == 3
+    assert "broke 3 connections in a row over the subscription" in caplog.text
+
+
+def test_a_subscription_that_was_refused_is_asked_for_again(
+    scripted, inbox, publish, eventually, monkeypatch
+):
+    monkeypatch.setattr(inbox_module, "_REST_S", 0.05)
+    broker = scripted(acknowledge, suback=b"\x87")
+    publish(broker.config, inbox=inbox)
+    eventually(lambda: broker.subscriptions >= 2, "another try")
+
+
+def test_what_is_retained_and_too_large_does_not_break_every_connection(
+    make_broker, publish, message, outbox, eventually, caplog
+):
+    broker = make_broker("max_packet_size 5000").start()
+    publisher = publish(broker.config())
+    large = Message("edge/box/prompts/state", b"x" * 6000, "state", None, 1, True, "text/plain")
+    publisher.publish_now(large)
+    outbox.put([message("alert", number) for number in range(3)])
+    eventually(lambda: publisher.health().delivered.get("alert") == 3, "alerts")
+    assert "takes packets of up to 5000 bytes" in caplog.text
+    assert publisher.connected
