@@ -98,7 +98,7 @@ def find_moments(
 
 def smoothed(
     times: NDArray[np.float64], scores: NDArray[np.float32], sigma_s: float
-) -> NDArray[np.float32]:
+) -> NDArray[np.float64]:
     """Mean of each sample's surroundings, weighed by a Gaussian over the time between them.
 
     So five samples a second lose their flicker, and one in four seconds stays what it is.
@@ -109,11 +109,11 @@ def smoothed(
         sigma_s: Standard deviation in seconds; 0 changes nothing.
 
     Returns:
-        float32 [N].
+        float64 [N].
     """
-    if sigma_s == 0:
-        return scores
     total, weight = scores.astype(np.float64), np.ones(len(scores))
+    if sigma_s == 0:
+        return total
     for step in range(1, len(times)):
         apart = times[step:] - times[:-step]
         near = np.exp(-0.5 * np.square(apart / sigma_s))
@@ -124,7 +124,8 @@ def smoothed(
         weight[step:] += near
         total[:-step] += near * scores[step:]
         weight[:-step] += near
-    return (total / weight).astype(np.float32)
+    smooth: NDArray[np.float64] = total / weight
+    return smooth
 
 
 def _runs(times: NDArray[np.float64], silence_s: float) -> Iterator[slice]:
@@ -137,7 +138,7 @@ def _runs(times: NDArray[np.float64], silence_s: float) -> Iterator[slice]:
 
 
 def _in_run(
-    times: NDArray[np.float64], scores: NDArray[np.float32], shape: Shape
+    times: NDArray[np.float64], scores: NDArray[np.float64], shape: Shape
 ) -> Iterator[Moment]:
     best = float(scores.max())
     if best <= 0:
@@ -161,7 +162,7 @@ def _edges(times: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate(([2 * times[0] - middle[0]], middle, [2 * times[-1] - middle[-1]]))
 
 
-def _above(scores: NDArray[np.float32], enter: float, leave: float) -> Iterator[tuple[int, int]]:
+def _above(scores: NDArray[np.float64], enter: float, leave: float) -> Iterator[tuple[int, int]]:
     """Stretches (first, last) above ``leave`` that reach ``enter``: hysteresis, both ways."""
     inside = np.concatenate(([False], scores >= leave, [False]))
     changes = np.flatnonzero(np.diff(inside.astype(np.int8))).tolist()
