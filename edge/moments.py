@@ -112,14 +112,13 @@ def smoothed(
         float64 [N].
     """
     total, weight = scores.astype(np.float64), np.ones(len(scores))
-    if sigma_s == 0:
-        return total
     for step in range(1, len(times)):
         apart = times[step:] - times[:-step]
-        near = np.exp(-0.5 * np.square(apart / sigma_s))
-        near[apart > _REACH * sigma_s] = 0
-        if not near.any():
+        reached = apart <= _REACH * sigma_s
+        if sigma_s == 0 or not reached.any():
             break
+        near = np.zeros(len(apart))
+        near[reached] = np.exp(-0.5 * np.square(apart[reached] / sigma_s))
         total[step:] += near * scores[:-step]
         weight[step:] += near
         total[:-step] += near * scores[step:]
