@@ -146,7 +146,7 @@ class Segment:
         self._dim = dim
         self._mapped: NDArray[np.void] | None = None
 
-    def times(self, which: slice) -> NDArray[np.float64]:
+    def times(self, which: slice | NDArray[np.intp]) -> NDArray[np.float64]:
         """UTC seconds of some rows.
 
         Raises:
@@ -161,7 +161,9 @@ class Segment:
         vectors: NDArray[np.float32] = rows["levels"] * rows["scale"][:, np.newaxis]
         return vectors
 
-    def cosines(self, which: slice, sentences: NDArray[np.float32]) -> NDArray[np.float32]:
+    def cosines(
+        self, which: slice | NDArray[np.intp], sentences: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
         """float32 [rows, K] of some rows against unit ``sentences`` [K, D]."""
         rows = self._rows()[which]
         dots = rows["levels"].astype(np.float32) @ sentences.T
