@@ -112,12 +112,19 @@ class SearchDesk:
         offset, until = position(request.cursor, self._now())
         query = Query(until - request.since, until, request.camera, request.limit, offset)
         page = search(self._reader, self._compile(request.text), query)
-        return SearchAnswer(
-            moments=tuple(_moment(hit, pictures=request.pictures) for hit in page.hits),
-            samples=page.samples,
-            took_s=round(page.took_s, 3),
-            cursor=cursor_after(query, page),
-        )
+        return answer_of(query, page, _base64 if request.pictures else None)
+
+
+def answer_of(
+    query: Query, page: Page, picture: Callable[[Path], str | None] | None
+) -> SearchAnswer:
+    """A page as an answer; ``picture`` puts a picture into words."""
+    return SearchAnswer(
+        moments=tuple(_moment(hit, picture) for hit in page.hits),
+        samples=page.samples,
+        took_s=round(page.took_s, 3),
+        cursor=cursor_after(query, page),
+    )
 
 
 def cursor_after(query: Query, page: Page) -> str | None:
@@ -157,7 +164,7 @@ def _read(payload: bytes) -> SearchRequest:
         raise ConfigError(f"{where}: {first['msg']}") from None
 
 
-def _moment(hit: Hit, *, pictures: bool) -> MomentPayload:
+def _moment(hit: Hit, picture: Callable[[Path], str | None] | None) -> MomentPayload:
     moment = hit.moment
     return MomentPayload(
         camera=hit.camera,
@@ -165,12 +172,12 @@ def _moment(hit: Hit, *, pictures: bool) -> MomentPayload:
         end=utc(moment.end),
         peak=utc(moment.peak),
         score=round(moment.score, 6),
-        picture=_base64(hit.picture) if pictures else None,
+        picture=picture(hit.picture) if picture and hit.picture else None,
     )
 
 
-def _base64(picture: Path | None) -> str | None:
+def _base64(picture: Path) -> str | None:
     try:
-        return None if picture is None else base64.b64encode(picture.read_bytes()).decode()
+        return base64.b64encode(picture.read_bytes()).decode()
     except FileNotFoundError:
         return None  # expired meanwhile

@@ -17,8 +17,8 @@ from edge.index.codes import Coder
 from edge.index.format import BATCH, Entry
 from edge.index.segment import Segment, SegmentWriter, measure, open_segment, remove_segment
 
-MIN_BYTES: Final = 64 * 1024 * 1024
-"""Least ``max_bytes``: a few segments, or the newest would go before it is full."""
+INDEX: Final = "index"
+"""Folder in the daemon's ``state_dir``."""
 
 
 @dataclass(frozen=True, slots=True)
