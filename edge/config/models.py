@@ -290,7 +290,6 @@ class PromptConfig(_Section):
 
     text: Texts = Field(min_length=1)
     negatives: Texts = ()
-    enabled: bool = True
     false_alarms_per_day: float = Field(default=1.0, gt=0, le=100)
     threshold: float | None = Field(default=None, ge=-2, le=2)
     kind: Literal["frame", "clip"] = "frame"
