@@ -226,6 +226,8 @@ def _usable(config: Config, compiler: Compiler) -> Config:
             typer.echo(f"note: left out: {exc}", err=True)
         else:
             prompts[name] = prompt
+    if not prompts:
+        raise ConfigError("expected a labelled prompt that the model can watch for, found none")
     return config.model_copy(update={"prompts": prompts})
 
 

@@ -88,7 +88,9 @@ def read_labels(path: Path, footage: Path) -> tuple[Label, ...]:
     except OSError as exc:
         raise ConfigError(f"{path}: cannot read the labels: {exc.strerror}") from exc
     except ValidationError as exc:
-        raise ConfigError(_listing(path, [_told(error) for error in exc.errors()])) from None
+        # Where items are wrong pydantic also says that there are too few of them.
+        errors = [e for e in exc.errors() if e["type"] != "too_short" or not e["input"]]
+        raise ConfigError(_listing(path, [_told(error) for error in errors])) from None
     if problems := list(dict.fromkeys(_missing(labels, footage))):
         raise ConfigError(_listing(path, problems))
     return labels
