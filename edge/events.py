@@ -55,6 +55,8 @@ class Rule:
     def of(cls, prompt: PromptConfig, defaults: Decision, fps: float) -> "Rule":
         """The rule of a prompt on a camera sampled at ``fps``, measured defaults filled in."""
         threshold = defaults.threshold if prompt.threshold is None else prompt.threshold
+        if prompt.sharpened is not None:
+            threshold = prompt.sharpened.threshold
         return cls(
             threshold=threshold,
             hysteresis=defaults.hysteresis,
