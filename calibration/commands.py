@@ -2,30 +2,33 @@
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
-from calibration import report
-from calibration.judge import Verdict, judge
+from calibration import command_prompt, report
+from calibration.judge import judge
 from calibration.labels import Label, read_labels
-from calibration.replay import Setup, Trace, config_of, replay, rules_of
+from calibration.options import (
+    BundleDir,
+    ConfigFile,
+    Engine,
+    Fps,
+    Json,
+    Precision,
+    open_setup,
+    progress_bar,
+)
+from calibration.replay import Trace, config_of, replay, rules_of
+from calibration.tables import verdict_table
 from edge import paths
-from edge.bundle import open_bundle
 from edge.cli import set_up_logging
 from edge.config.load import load_config
 from edge.config.models import Config, EngineConfig
 from edge.errors import ConfigError
-from edge.models import Compiler, open_models
-from edge.signature import read_keys
 
 app = typer.Typer(
     help="Alerts against labels: how good the rules are, and how to make them better.",
@@ -33,21 +36,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-
-_COLUMNS = (
-    "clip", "rule", "events hit", "alerts true", "delay", "false alarms", "under alert", "threshold"
-)  # fmt: skip
-
-BundleDir = Annotated[
-    Path | None, typer.Option("--bundle", help="The model. [default: of --config, else your own]")
-]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="Its rules are evaluated.")]
-Fps = Annotated[float, typer.Option(help="Frames per second to look at.", min=0.01, max=60)]
-Engine = Annotated[Literal["auto", "openvino", "onnxruntime"], typer.Option(help="What computes.")]
-Precision = Annotated[
-    Literal["auto", "int8", "fp16", "fp32"], typer.Option(help="Of the image graph.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+app.command("prompt")(command_prompt.sharpen_rule)
 
 
 @app.callback()
@@ -94,7 +83,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  options of a command line
     rules = _rules(labels, prompt or [], config, bundle)
     settings = EngineConfig(kind=engine, precision=precision, threads=0)
     # A sentence that only its label asks for may be one that the model cannot watch for.
-    with _setup(rules, settings, fps, pick=config is None and not prompt) as setup:
+    with open_setup(rules, settings, fps, pick=config is None and not prompt) as setup:
         by_rule = rules_of(labels, setup.config.prompts)
         wanted = _clips(labels, by_rule)
         if not wanted:
@@ -103,7 +92,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  options of a command line
                 "a label's prompt is a rule's name or sentence"
             )
         traces: list[Trace] = []
-        with _progress("clips", len(wanted) * repeat) as progress:
+        with progress_bar("clips", len(wanted) * repeat) as progress:
             for clip, own in wanted.items():
                 traces += replay(
                     footage / clip,
@@ -140,27 +129,6 @@ def evaluate(  # noqa: PLR0913, PLR0917  options of a command line
         console.print(f"report: {out}", markup=False, soft_wrap=True)
 
 
-def verdict_table(verdicts: Sequence[Verdict]) -> Table:
-    """A row for each verdict."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in _COLUMNS:
-        table.add_column(column, overflow="fold")
-    for verdict in verdicts:
-        table.add_row(
-            *map(Text, (
-                verdict.clip or "all",
-                verdict.text or "all",
-                report.of_text(verdict.recall),
-                report.of_text(verdict.precision),
-                report.delay_text(verdict),
-                report.rate_text(verdict),
-                report.percent(verdict.under_alert),
-                verdict.state,
-            ))
-        )  # fmt: skip
-    return table
-
-
 def _rules(
     labels: Sequence[Label], prompts: Sequence[str], config: Path | None, bundle: Path | None
 ) -> Config:
@@ -192,48 +160,3 @@ def _clips(labels: Sequence[Label], rules: dict[str, str]) -> dict[str, dict[str
             own = clips.setdefault(label.clip, {})
             own.setdefault(rules[label.prompt], []).append(label)
     return clips
-
-
-@contextmanager
-def _setup(
-    config: Config, engine: EngineConfig, fps: float, *, pick: bool = False
-) -> Iterator[Setup]:
-    """Open the model and compile the rules; what their author should know is printed.
-
-    Args:
-        config: Bundle and rules.
-        engine: What computes.
-        fps: Frames per second that are looked at.
-        pick: Leave out, with a note, the rules that cannot be used.
-    """
-    bundle = open_bundle(config.bundle, read_keys(config.bundle_keys))
-    with open_models(bundle, engine) as models:
-        with models.open_compiler() as compiler:
-            if pick:
-                config = _usable(config, compiler)
-            bank = compiler(config.prompts, config.background)
-        for note in bank.notes:
-            typer.echo(f"note: {note}", err=True)
-        yield Setup(config, models, bank, fps)
-
-
-def _usable(config: Config, compiler: Compiler) -> Config:
-    prompts = {}
-    for name, prompt in config.prompts.items():
-        try:
-            compiler({name: prompt}, config.background)
-        except ConfigError as exc:
-            typer.echo(f"note: left out: {exc}", err=True)
-        else:
-            prompts[name] = prompt
-    if not prompts:
-        raise ConfigError("expected a labelled prompt that the model can watch for, found none")
-    return config.model_copy(update={"prompts": prompts})
-
-
-@contextmanager
-def _progress(what: str, steps: int) -> Iterator[Progress]:
-    columns = TextColumn(what), BarColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        progress.add_task(what, total=steps)
-        yield progress

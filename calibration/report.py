@@ -80,9 +80,9 @@ def to_json(evaluation: Evaluation, *, traces: bool = True) -> dict[str, Any]:
         "passes": evaluation.passes,
         "warm_up_s": evaluation.warm_up_s,
         "left_out": list(evaluation.left_out),
-        "total": _verdict(evaluation.total),
-        "rules": [_verdict(verdict) for verdict in evaluation.rules],
-        "clips": [_verdict(verdict) for verdict in evaluation.verdicts],
+        "total": verdict_json(evaluation.total),
+        "rules": [verdict_json(verdict) for verdict in evaluation.rules],
+        "clips": [verdict_json(verdict) for verdict in evaluation.verdicts],
     }
     if traces:
         told["traces"] = [_trace(trace, evaluation.passes) for trace in evaluation.traces]
@@ -223,12 +223,14 @@ def _end_s(alert: Alerted) -> float:
     return math.inf if alert.ended_s is None else alert.ended_s
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """The verdict as what JSON takes."""
     told = asdict(verdict)
     told["recall"]["value"] = verdict.recall.value
     told["precision"]["value"] = verdict.precision.value
     told["false_alarms"]["per_hour"] = verdict.false_alarms.per_hour
-    return told
+    finite: dict[str, Any] = _finite(told)
+    return finite
 
 
 def _trace(trace: Trace, passes: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from edge.config.models import PromptConfig
 from edge.errors import ConfigError
 from edge.manifest import TextSpec
 from edge.rules import plan
-from edge.sheet import Sheet, blends
+from edge.sheet import Sheet, blends_of
 from edge.temporal.pools import Words
 from edge.text import TextEncoder
 
@@ -110,7 +110,7 @@ def compile_bank(
         raise ConfigError("expected at least one prompt, found none")
     sheet = Sheet(encoder, spec.templates)
     parts = list(_clauses(prompts))
-    blends = {name: blends(name, prompt, spec) for name, prompt in prompts.items()}
+    blends = {name: blends_of(name, prompt, spec) for name, prompt in prompts.items()}
     texts = [
         sheet.add(f"prompt {clause!r}", sentences, blends[name][0])
         for clause, name, sentences in parts

@@ -17,7 +17,7 @@ D embedding.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -25,12 +25,13 @@ from numpy.typing import NDArray
 
 from edge.blend import Floats, Rows, Weights, blend, margins
 
-# How strongly few events are held to equal weights. Measured on planted shots (tests/edge/
-# test_sharpen.py): from 0.1 to 1 all do; without any, two events are learned by heart.
+# How strongly few events are held to equal weights. Measured on planted shots, 2 to 10 events: 0.1
+# to 1 are alike, and with none two events are learned by heart (tests/edge/alerts/test_sharpen.py).
 SHRINK: Final = 0.3
-# Samples of the loss's slope: a margin's own spread.
+# Both fits settle within a few dozen.
 _STEPS: Final = 200
 _SETTLED: Final = 1e-9
+# A margin's noise is half the spread of all shots, and never nothing.
 _LEAST_TAU: Final = 1e-3
 
 
@@ -54,10 +55,18 @@ class Shots:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sharpened:
-    """A rule's new settings; ``weights`` None leaves its sentences as they are."""
+    """A rule's new settings.
+
+    Attributes:
+        weights: None leaves its sentences as they are.
+        threshold: On the margin.
+        hysteresis: Half the way back to ordinary margins: an alert ends there, as it does where
+            thresholds are learned (``edge.null``).
+    """
 
     weights: Weights | None
     threshold: float
+    hysteresis: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +130,9 @@ def sharpen(rows: Rows, shots: Shots, threshold: float, shrink: float = SHRINK) 
     better = sum(a > b for a, b in zip(after.folds, before.folds, strict=True))
     worse = sum(a < b for a, b in zip(after.folds, before.folds, strict=True))
     helps = after.rightness > before.rightness and better > worse
-    return Lesson(before, after, fits[best](shots) if helps else None)
+    return Lesson(
+        before, after, _with_hysteresis(rows, shots, fits[best](shots)) if helps else None
+    )
 
 
 def fit_threshold(values: NDArray[np.float64], shots: Shots, threshold: float) -> float:
@@ -265,6 +276,12 @@ def _prove(
         quiet.append(float((~hits[~wanted]).mean()))
     folds = tuple((a + b) / 2 for a, b in zip(seen, quiet, strict=True))
     return Proof(float(np.mean(seen)), float(np.mean(quiet)), float(np.mean(folds)), folds)
+
+
+def _with_hysteresis(rows: Rows, shots: Shots, change: Sharpened) -> Sharpened:
+    ordinary = margins(rows, shots.embeddings[~shots.wanted], change.weights)
+    way_back = change.threshold - float(np.median(ordinary))
+    return replace(change, hysteresis=max(0.0, way_back / 2))
 
 
 def _is_whole(shots: Shots, group: np.intp) -> bool:

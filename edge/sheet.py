@@ -38,7 +38,7 @@ class Blend:
     templates: tuple[float, ...]
 
 
-def blends(name: str, prompt: PromptConfig, spec: TextSpec) -> tuple[Blend | None, Blend | None]:
+def blends_of(name: str, prompt: PromptConfig, spec: TextSpec) -> tuple[Blend | None, Blend | None]:
     """How the texts and the negatives of a rule are blended; None where they are not.
 
     Raises:

@@ -263,12 +263,14 @@ class SharpenedConfig(_Section):
         templates: How much each of the bundle's templates counts.
         negatives: How much each of the rule's negatives counts.
         threshold: Instead of the rule's own, or the bundle's.
+        hysteresis: Instead of the bundle's, where that is larger.
     """
 
     texts: Weights = ()
     templates: Weights = ()
     negatives: Weights = ()
     threshold: float = Field(ge=-2, le=2)
+    hysteresis: float = Field(ge=0, le=2)
 
     @model_validator(mode="after")
     def _weights_of_all(self) -> Self:
