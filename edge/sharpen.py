@@ -42,7 +42,8 @@ class Shots:
     Attributes:
         embeddings: float32 [M, D], unit rows.
         wanted: bool [M]: whether the rule should see it.
-        groups: intp [M]: the event that a sample belongs to or lies around. Held out together.
+        groups: intp [M]: the event that a sample belongs to or lies around, or the alert that
+            somebody found right or wrong. Held out together.
     """
 
     embeddings: NDArray[np.float32]
@@ -106,18 +107,18 @@ def sharpen(rows: Rows, shots: Shots, threshold: float, shrink: float = SHRINK) 
 
     Args:
         rows: Of the rule.
-        shots: Of at least two groups, each with a wanted sample and one that is not.
+        shots: Of at least two groups with wanted samples, and two with others.
         threshold: Of the rule as it is.
         shrink: 0 trusts the shots alone.
 
     Raises:
         ValueError: There are too few shots to say anything.
     """
-    groups = [group for group in np.unique(shots.groups) if _is_whole(shots, group)]
-    if len(groups) < 2:
-        raise ValueError(
-            f"expected at least two events with ordinary samples around, found {len(groups)}"
-        )
+    groups = np.unique(shots.groups)
+    for what, side in (("with wanted samples", shots.wanted), ("with others", ~shots.wanted)):
+        found = len(np.unique(shots.groups[side]))
+        if found < 2:
+            raise ValueError(f"expected at least two events {what}, found {found}")
     fits: list[Callable[[Shots], Sharpened]] = [
         lambda kept: Sharpened(None, fit_threshold(margins(rows, kept.embeddings), kept, threshold))
     ]
@@ -260,33 +261,31 @@ class _Side:
 
 
 def _prove(
-    rows: Rows,
-    shots: Shots,
-    groups: list[np.intp],
-    fit: Callable[[Shots], Sharpened],
+    rows: Rows, shots: Shots, groups: NDArray[np.intp], fit: Callable[[Shots], Sharpened]
 ) -> Proof:
     """Fit without each group, and judge on it."""
-    seen, quiet = [], []
+    seen, quiet, folds = [], [], []
     for group in groups:
         out = shots.groups == group
         change = fit(shots.select(~out))
         hits = margins(rows, shots.embeddings[out], change.weights) >= change.threshold
         wanted = shots.wanted[out]
-        seen.append(float(hits[wanted].mean()))
-        quiet.append(float((~hits[~wanted]).mean()))
-    folds = tuple((a + b) / 2 for a, b in zip(seen, quiet, strict=True))
-    return Proof(float(np.mean(seen)), float(np.mean(quiet)), float(np.mean(folds)), folds)
+        shares = []
+        if wanted.any():
+            seen.append(float(hits[wanted].mean()))
+            shares.append(seen[-1])
+        if not wanted.all():
+            quiet.append(float((~hits[~wanted]).mean()))
+            shares.append(quiet[-1])
+        folds.append(float(np.mean(shares)))
+    both = float(np.mean(seen)), float(np.mean(quiet))
+    return Proof(*both, sum(both) / 2, tuple(folds))
 
 
 def _with_hysteresis(rows: Rows, shots: Shots, change: Sharpened) -> Sharpened:
     ordinary = margins(rows, shots.embeddings[~shots.wanted], change.weights)
     way_back = change.threshold - float(np.median(ordinary))
     return replace(change, hysteresis=max(0.0, way_back / 2))
-
-
-def _is_whole(shots: Shots, group: np.intp) -> bool:
-    wanted = shots.wanted[shots.groups == group]
-    return bool(wanted.any() and not wanted.all())
 
 
 def _step(weights: Floats, slope: Floats, held: float, rate: float) -> Floats:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from calibration.cli import main
+from edge import redact
 from edge.testing.synthetic import write_clip
 from export.testing import tiny_bundle
 
@@ -31,6 +33,8 @@ class Outcome:
 
 @pytest.fixture
 def calibrate(capsys, monkeypatch) -> Iterator[Callable[..., Outcome]]:
+    monkeypatch.setattr(redact, "_secrets", set())
+    monkeypatch.setattr(redact, "_any_secret", re.compile(r"(?!)"))
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 

@@ -134,8 +134,30 @@ def test_a_wrong_threshold_alone_is_moved_and_the_sentences_stay():
 def test_one_event_is_too_few_to_prove_anything(events):
     world = World(1)
     shots = world.shots(2)
-    with pytest.raises(ValueError, match=f"at least two events .*, found {events}"):
+    with pytest.raises(ValueError, match=f"two events with wanted samples, found {events}"):
         sharpen(world.rows, shots.select(shots.groups < events), THRESHOLD)
+
+
+def test_alerts_that_somebody_found_right_or_wrong_are_shots_too():
+    """Each alert is a group of one kind."""
+    world = World(2, noisy=0)
+    shots = world.shots(6, wanted=1, others=1)
+    thumbs = Shots(shots.embeddings, shots.wanted, np.arange(len(shots.wanted)))
+    lesson = sharpen(world.rows, thumbs, 0.4)
+    assert len(lesson.before.folds) == 12
+    assert (lesson.before.seen, lesson.before.quiet) == (0, 1)
+    assert lesson.after.rightness > 0.9
+    only_wrong = thumbs.select(~thumbs.wanted)
+    with pytest.raises(ValueError, match="two events with wanted samples, found 0"):
+        sharpen(world.rows, only_wrong, 0.4)
+
+
+def test_the_hysteresis_ends_half_way_back_to_ordinary_margins():
+    world = World(2, noisy=0)
+    shots = world.shots(4)
+    change = sharpen(world.rows, shots, 0.4).change
+    ordinary = np.median(margins(world.rows, shots.embeddings[~shots.wanted]))
+    assert change.hysteresis == pytest.approx((change.threshold - ordinary) / 2)
 
 
 def test_margins_are_those_of_a_naive_loop():
