@@ -1,8 +1,8 @@
 """``python -m benchmarks.index``: what the local index costs and finds, at full size.
 
-Cameras are made up, but with what decides how hard searching is: embeddings of all share an
-offset, those of a camera another one that drifts, frames follow each other closely, axes are uneven,
-and some hundred things come and go for seconds to minutes. Sentences lie far from all pictures, as
+Cameras are made up, but with what decides how hard searching is: embeddings of all share an offset,
+those of a camera another one that drifts, frames follow each other closely, axes are uneven, and
+some hundred things come and go for seconds to minutes. Sentences lie far from all pictures, as
 those of a CLIP do. What is found is held against the margins of the float vectors before they were
 quantised.
 """

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 # Bump when a tail's meaning changes: what older versions learned is then left behind.
 _VERSION: Final = 1
 # What of a rule decides its margins.
-_SCORED: Final = {"text", "negatives", "pool"}
+_SCORED: Final = {"text", "negatives", "sharpened", "pool"}
 _VIEW: Final = "#view"  # no rule may be called that
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS learned (camera TEXT, rule TEXT, regime TEXT, key TEXT, data BLOB,"

@@ -64,6 +64,12 @@ def _plain_topic(topic: str) -> str:
     return topic
 
 
+def _sum_to_one(weights: tuple[float, ...]) -> tuple[float, ...]:
+    if weights and abs(sum(weights) - 1) > 1e-3:
+        raise ValueError(f"expected weights that add up to 1, found a sum of {sum(weights):g}")
+    return weights
+
+
 def _folder(info: ValidationInfo) -> Path:
     """Where relative paths begin: ``load_config`` hands the file's folder as context."""
     return info.context["folder"] if info.context else Path()
@@ -263,6 +269,33 @@ class PoolConfig(_Section):
     frames: int = Field(default=12, ge=2, le=64)
 
 
+Weights = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], AfterValidator(_sum_to_one)]
+
+
+class SharpenedConfig(_Section):
+    """What examples taught a rule (``edge-calibrate prompt``); taken out, all is as before.
+
+    Attributes:
+        texts: How much each of the rule's sentences counts; left out, the best one does.
+        templates: How much each of the bundle's templates counts.
+        negatives: How much each of the rule's negatives counts.
+        threshold: Instead of the rule's own, or the bundle's.
+        hysteresis: Instead of the bundle's, where that is larger.
+    """
+
+    texts: Weights = ()
+    templates: Weights = ()
+    negatives: Weights = ()
+    threshold: float = Field(ge=-2, le=2)
+    hysteresis: float = Field(ge=0, le=2)
+
+    @model_validator(mode="after")
+    def _weights_of_all(self) -> Self:
+        if bool(self.texts) != bool(self.templates) or (self.negatives and not self.texts):
+            raise ValueError("expected weights of texts and templates together")
+        return self
+
+
 class PromptConfig(_Section):
     """One alert rule.
 
@@ -277,10 +310,10 @@ class PromptConfig(_Section):
         kind: ``clip``: what the frames say is confirmed by the clip model.
         zones: Something that the sentence means must stand in one of these of the camera's zones.
         crop: What a box shows must fit the sentence by itself.
-        enabled: Whether it is on at all.
         schedule: When it is on (``edge.schedule``); of several, in any. Default always.
         when: Whether it is on by day or by night only, as the camera sees it (``edge.light``).
         profiles: The box's profiles in which it is on; default all.
+        sharpened: What examples taught it; default nothing.
         pool: Take the samples of the last seconds together; default each by itself.
         on: Persistence before the alert starts.
         off_after: The alert ends when the margin stayed below for this long.
@@ -290,15 +323,16 @@ class PromptConfig(_Section):
 
     text: Texts = Field(min_length=1)
     negatives: Texts = ()
+    enabled: bool = True
     false_alarms_per_day: float = Field(default=1.0, gt=0, le=100)
     threshold: float | None = Field(default=None, ge=-2, le=2)
     kind: Literal["frame", "clip"] = "frame"
     zones: Names = ()
     crop: bool = False
-    enabled: bool = True
     schedule: Schedules = ()
     when: Literal["day", "night"] | None = None
     profiles: Names = ()
+    sharpened: SharpenedConfig | None = None
     pool: PoolConfig | None = None
     on: OnConfig = OnConfig()
     off_after: Seconds = 2.0
@@ -309,6 +343,21 @@ class PromptConfig(_Section):
     def _learned_or_fixed(self) -> Self:
         if self.threshold is not None and "false_alarms_per_day" in self.model_fields_set:
             raise ValueError("expected threshold or false_alarms_per_day, found both")
+        return self
+
+    @model_validator(mode="after")
+    def _a_weight_for_each_sentence(self) -> Self:
+        if self.sharpened is None or not self.sharpened.texts:
+            return self
+        for what, sentences, weights in (
+            ("text", self.text, self.sharpened.texts),
+            ("negatives", self.negatives, self.sharpened.negatives),
+        ):
+            if len(sentences) != len(weights):
+                raise ValueError(
+                    f"expected a weight in sharpened for each of {len(sentences)} {what}, found "
+                    f"{len(weights)}; the sentences changed since: take sharpened out"
+                )
         return self
 
 
