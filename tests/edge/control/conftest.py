@@ -31,10 +31,15 @@ class Box:
     compiled: list[list[str]] = field(default_factory=list)
     loop_refuses: str | None = None
     loop_stands: bool = False
+    may_compile: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.may_compile.set()
 
     @contextlib.contextmanager
     def open_compiler(self) -> Iterator[Any]:
         def compile_all(prompts: Any, background: Any = None) -> Any:
+            assert self.may_compile.wait(10)
             self.compiled.append(list(prompts))
             for name, prompt in prompts.items():
                 if "\N{SNOWMAN}" in prompt.text[0]:

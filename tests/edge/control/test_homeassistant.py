@@ -80,6 +80,12 @@ def test_a_rule_is_set_once_and_alerts_on_each_of_its_cameras(device):
     assert switch["state_topic"] == TOPICS.in_force("prompt", "van", "enabled")
 
 
+def test_the_number_goes_as_far_as_the_configuration(device):
+    number = device["components"]["prompt/van/false_alarms_per_day"]
+    limits = PromptConfig.model_json_schema()["properties"]["false_alarms_per_day"]
+    assert number["max"] == limits["maximum"]
+
+
 def test_identities_are_unique_over_boxes_and_prefixes(device):
     other = described(
         discovery_message(HOME, Topics("edge2", "nvr.01"), components_of(PROMPTS, CAMERAS), {})

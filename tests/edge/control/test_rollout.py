@@ -38,6 +38,17 @@ def test_a_desired_state_is_compiled_adopted_and_told(box):
     assert box.last("prompt/dog/text/state") == b"a dog"
 
 
+def test_the_loop_is_asked_for_nothing_while_sentences_are_compiled(box, eventually):
+    box.start().may_compile.clear()
+    box.send("prompts/set", DOG)
+    pending = box.config.state_dir / "desired.json"
+    eventually(pending.exists, "the command being taken")
+    assert not box.orders
+    assert box.rollout.orders.empty()
+    box.may_compile.set()
+    eventually(lambda: box.orders, "the order")
+
+
 def test_saying_it_again_compiles_and_orders_nothing(box):
     box.start().say("prompts/set", DOG)
     compiled, orders = len(box.compiled), len(box.orders)
@@ -88,23 +99,21 @@ def test_a_restart_keeps_what_was_desired_and_set(box):
     assert box.last("profile/state") == b"night"
 
 
-def test_a_crash_between_receipt_and_adoption_is_made_good_at_the_next_start(box):
+def test_a_crash_between_receipt_and_adoption_is_made_good_at_the_next_start(box, eventually):
     box.start()
     box.loop_stands = True
     box.send("prompts/set", DOG)
-    while box.rollout.orders.empty():
-        pass
+    eventually(lambda: not box.rollout.orders.empty(), "the order")
     box.stop()  # the order was never carried out
     box.loop_stands = False
     assert "dog" in box.start().state()["prompts"]
 
 
-def test_a_pending_change_that_cannot_be_goes_back_to_what_was_in_force(box):
+def test_a_pending_change_that_cannot_be_goes_back_to_what_was_in_force(box, eventually):
     box.start().say("prompts/set", DOG)
     box.loop_stands = True
     box.send("prompt/dog/text/set", b"a small dog")
-    while box.rollout.orders.empty():
-        pass
+    eventually(lambda: not box.rollout.orders.empty(), "the order")
     box.stop()
     box.loop_stands = False
     file = rollout_module.DesiredFile(box.config.state_dir / "desired.json")
