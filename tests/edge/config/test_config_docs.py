@@ -45,7 +45,11 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str,
         ]
         walked = inner and inner[0] not in {PromptConfig, CameraConfig}
         if key not in {"prompts.NAME.on", "cameras.NAME.sample"}:
-            yield key, field.is_required(), None if walked else field.get_default(call_default_factory=True)
+            yield (
+                key,
+                field.is_required(),
+                None if walked else field.get_default(call_default_factory=True),
+            )
         if walked:
             yield from fields(inner[0], f"{key}.")
 
