@@ -2,10 +2,10 @@
 
 What tells one view from another is where its edges are; light, noise and what passes by change how
 strong they are, or some of them. So a picture becomes a small grid of local contrast (luma minus
-the mean around it, over the deviation around it: Jarrett et al., ICCV 2009, "local contrast
-normalization"), and that is compared in blocks with a slow mean of what it was before. A block is
-in place where it matches better unmoved than moved by up to a twelfth of the picture. The share of
-blocks in place is the similarity::
+the mean around it, over the deviation around it, after Jarrett et al., ICCV 2009), and that is
+compared in blocks with a slow mean of what it was before. A block is in place where it matches
+better unmoved than moved by up to a twelfth of the picture. The share of blocks in place is the
+similarity::
 
     pixels ─→ contrast [36, 64] ─┬─ mean of now ──┐
                                  │                ├→ share of blocks in place, 0..1
@@ -166,8 +166,9 @@ class View:
         return None
 
     def _different(self, at: float, kind: Literal["moved", "covered"]) -> Moved | None:
-        if kind != self._kind:
-            self._kind, self._since, self._looks, self._told = kind, at, 0, False
+        if self._kind is None or (self._told and kind != self._kind):
+            self._since, self._looks, self._told = at, 0, False
+        self._kind = kind
         self._looks += 1
         if self._told or self._looks < _LOOKS or at - self._since < _LASTS_S:
             return None
