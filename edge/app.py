@@ -110,7 +110,7 @@ def run(
         bank = rollout.restore(looks.prepare)
         reference = model_ref(models)
         pipeline = Pipeline(
-            config.model_copy(update={"prompts": rollout.prompts}),
+            config.model_copy(update={"prompts": rollout.prompts, "profile": rollout.profile}),
             reference,
             bundle.manifest.decision,
             models.scorer,
@@ -206,6 +206,7 @@ class Daemon:
                 continue
             try:
                 self._put(self._pipeline.adopt(order.prompts, order.bank))
+                self._pipeline.profile = order.profile
             except (ConfigError, EngineError, ModelError) as exc:
                 order.error = exc
             order.done.set()

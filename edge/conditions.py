@@ -1,8 +1,8 @@
 """Whether a rule is on now. Pure: time, light and profile are given.
 
-A rule is on while it is enabled, the box has one of the profiles that the rule is for, its schedule
-says so, and it is day or night as the rule wants; what it does not name does not matter. Off, it is
-not looked at: a running alert ends, and nothing is learned.
+A rule that is enabled is on while the box has one of the profiles that the rule is for, its
+schedule says so, and it is day or night as the rule wants; what it does not name does not matter.
+Off, it is not looked at: a running alert ends, and nothing is learned.
 """
 
 from collections.abc import Sequence
@@ -34,10 +34,9 @@ class Conditions:
 
 
 def is_on(prompt: PromptConfig, now: Conditions) -> bool:
-    """Whether the rule is on."""
+    """Whether the rule, an enabled one (``edge.rules``), is on."""
     return (
-        prompt.enabled
-        and (not prompt.profiles or now.profile in prompt.profiles)
+        (not prompt.profiles or now.profile in prompt.profiles)
         and prompt.when in {None, now.light}
         and (not prompt.schedule or _scheduled(prompt.schedule, now.at))
     )
@@ -63,7 +62,7 @@ def alike(one: PromptConfig, other: PromptConfig) -> bool:
 
 
 def _always(prompt: PromptConfig) -> PromptConfig:
-    return prompt.model_copy(update={"enabled": True, "profiles": (), "when": None, "schedule": ()})
+    return prompt.model_copy(update={"profiles": (), "when": None, "schedule": ()})
 
 
 def _scheduled(schedules: Sequence[Schedule], at: datetime) -> bool:

@@ -49,12 +49,14 @@ class Adopt:
     """An order to the loop: go on with these rules.
 
     Attributes:
+        profile: That the box has from now on; None: none.
         done: Set by the loop.
         error: Why they cannot be; set by the loop before ``done``.
     """
 
     prompts: Mapping[str, PromptConfig]
     bank: PromptBank
+    profile: str | None
     done: threading.Event = field(default_factory=threading.Event)
     error: EdgeError | None = None
 
@@ -102,6 +104,11 @@ class Rollout:
         self._publish: Callable[[Message], None]
         self._notice: Notice
         self._thread = threading.Thread(target=self._run, name="rollout", daemon=True)
+
+    @property
+    def profile(self) -> str | None:
+        """In force: the one that was set, else the file's."""
+        return self._desired.profile or self._config.profile
 
     @property
     def filters(self) -> list[str]:
@@ -209,13 +216,16 @@ class Rollout:
         self._keep(self._desired, desired)
         try:
             prompts = desired.effective(self._config.prompts)
-            if prompts != self.prompts:
+            profile = desired.profile or self._config.profile
+            if (prompts, profile) != (self.prompts, self.profile):
                 same = _scored(prompts) == _scored(self.prompts)
                 bank = self._bank if same else self._compile(prompts)
-                self._adopt(Adopt(prompts, bank))
+                self._adopt(Adopt(prompts, bank, profile))
                 self.prompts, self._bank = prompts, bank
                 self._applied_at = time.time()
-                logger.info("rules in force: %s", ", ".join(prompts))
+                logger.info(
+                    "rules in force: %s; profile: %s", ", ".join(prompts), profile or "none"
+                )
         except EdgeError:
             self._keep(self._desired)
             raise
@@ -257,7 +267,7 @@ class Rollout:
         self._notice.tell(
             self.prompts,
             self._bank,
-            profile=self._desired.profile or "",
+            profile=self.profile or "",
             applied_at=self._applied_at,
             error=self._error,
         )

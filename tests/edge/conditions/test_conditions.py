@@ -33,7 +33,6 @@ NIGHT_SHIFT, WEEKEND = "22:00-06:00", "sat-sun"
     ("rule", "now", "on"),
     [
         ({}, (MONDAY_NOON, "day", None), True),
-        ({"enabled": False}, (MONDAY_NOON, "day", None), False),
         ({"when": "night"}, (MONDAY_NOON, "day", None), False),
         ({"when": "night"}, (MONDAY_NOON, "night", None), True),
         ({"when": "day"}, (MONDAY_NOON, None, None), False),
@@ -45,7 +44,6 @@ NIGHT_SHIFT, WEEKEND = "22:00-06:00", "sat-sun"
         ({"schedule": [NIGHT_SHIFT, WEEKEND]}, (MONDAY_NIGHT, "day", None), True),
         ({"schedule": [WEEKEND, NIGHT_SHIFT]}, (MONDAY_NOON, "day", None), False),
         ({"schedule": NIGHT_SHIFT, "when": "night"}, (MONDAY_NIGHT, "day", None), False),
-        ({"schedule": NIGHT_SHIFT, "enabled": False}, (MONDAY_NIGHT, "day", None), False),
     ],
 )
 def test_a_rule_is_on_where_all_that_it_names_is_so(rule, now, on):
@@ -65,7 +63,7 @@ def test_the_clock_of_the_box_counts_for_a_schedule_without_one():
 
 def test_rules_differ_by_what_they_look_for_and_not_by_when():
     always = PromptConfig(text="a cat")
-    some = PromptConfig(text="a cat", enabled=False, schedule=WEEKEND, when="day", profiles="away")
+    some = PromptConfig(text="a cat", schedule=WEEKEND, when="day", profiles="away")
     assert alike(some, always)
     assert not alike(PromptConfig(text="a dog", schedule=WEEKEND), some)
 
@@ -218,7 +216,7 @@ def test_another_profile_switches_rules_between_two_samples(make):
 
 
 def test_a_rule_that_is_off_says_no_margin_and_learns_nothing(make):
-    run = make({"enabled": False, "threshold": None})
+    run = make({"profiles": "away", "threshold": None})
     for second in range(100):
         assert run.feed(MONDAY_NOON + timedelta(seconds=second)) == []
     assert run.pipeline.margins_of("yard") == {}
