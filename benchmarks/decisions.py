@@ -1,0 +1,280 @@
+"""How far do alert decisions move when light, encoder or precision changes?
+
+``python -m benchmarks.decisions FOOTAGE`` looks at every labelled clip as it is, darker, brighter,
+through other gammas, encoded anew, and with the INT8 graph, and decides three times:
+
+* ``cosine, fixed``: on the similarity itself, as a slider in other software does. Its threshold is
+  set on the unchanged clip, for each rule and clip, so that as many samples are hits as by margin;
+* ``margin, fixed``: the bundle's threshold on the margin;
+* ``margin, learned``: from each variant's own unlabelled samples. A day would be needed to learn a
+  threshold for so many false alarms a day (``edge.null``), and these clips last seconds. So what is
+  held fast is the rate: a tail is fitted (``edge.null.tail``) to the unlabelled margins above their
+  median, once unchanged and once in the variant, and the threshold there is where its tail is as
+  rarely passed as the bundle's threshold is here. Rules without twenty such samples keep the
+  bundle's.
+
+Each is compared with what the same way of deciding makes of the unchanged clip in float, sample by
+sample and event by event, and with the labels. Clips are played in two passes that sample other
+frames.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.looks import FPS, PASSES, REFERENCE, VARIANTS, Look, looks
+from calibration.judge import Verdict, events_of, judge
+from calibration.labels import Label, read_labels
+from calibration.options import open_setup
+from calibration.replay import Alerted, Setup, Trace, clip_s, config_of, rules_of
+from edge import paths
+from edge.config.models import EngineConfig
+from edge.events import EventMachine, Rule
+from edge.frame import Arrival
+from edge.models import open_models
+from edge.null.tail import Tail, fit
+
+# Ordinary samples of a clip, that something can be said.
+_FEWEST: Final = 20
+METHODS: Final = ("cosine, fixed", "margin, fixed", "margin, learned")
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """How one way of deciding does on a variant, over rules and clips.
+
+    Attributes:
+        samples: That were compared.
+        agreeing: Of them, a hit in both or in neither.
+        lost: Events hit unchanged and missed here.
+        gained: The other way round.
+        learned: Rules on clips whose threshold was learned.
+        verdict: Against the labels.
+    """
+
+    samples: int
+    agreeing: int
+    lost: int
+    gained: int
+    learned: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decided:
+    """Of one rule on one clip: hits [n] and the trace."""
+
+    hits: NDArray[np.bool_]
+    trace: Trace
+    passes: int
+
+
+def decide(
+    rule: Rule, values: NDArray[np.float64], times: NDArray[np.float64], trace: Trace
+) -> Decided:
+    """Through the event machine."""
+    machine = EventMachine(rule)
+    alerts: list[Alerted] = []
+    for at, value in zip(times, values, strict=True):
+        moment = Arrival(float(at), float(at), None)
+        for transition in machine.step(float(value), 0.0, moment):
+            if transition.type == "start":
+                alerts.append(Alerted(transition.started_at, transition.at))
+            elif transition.type == "end":
+                alerts[-1] = replace(alerts[-1], ended_s=transition.ended_at)
+    told = replace(trace, alerts=alerts, times=list(times), margins=list(values))
+    return Decided(values >= rule.threshold, told, PASSES)
+
+
+def learned(
+    here: NDArray[np.float64], unchanged: NDArray[np.float64], threshold: float
+) -> float | None:
+    """The threshold that margins ``here`` pass as rarely as ``unchanged`` ones pass theirs.
+
+    Args:
+        here: float64 [n], ordinary ones of the variant.
+        unchanged: float64 [m], of the clip as it is.
+        threshold: That goes with ``unchanged``.
+
+    Returns:
+        None where there are too few samples to say.
+    """
+    if min(len(here), len(unchanged)) < _FEWEST:
+        return None
+    (there, before), (base, tail) = (_tail(values) for values in (unchanged, here))
+    if before is None or tail is None or threshold <= there:
+        return base + threshold - there  # ordinary by more than half: moves with the bulk
+    hazard = float(before.hazards(np.array([threshold - there]))[0])
+    return base + tail.excess(hazard)
+
+
+def _tail(values: NDArray[np.float64]) -> tuple[float, Tail | None]:
+    base = float(np.median(values))
+    excesses = values[values > base] - base
+    if len(excesses) < 2:
+        return base, None
+    return base, fit(excesses, np.full(len(excesses), np.inf), np.ones(len(excesses)))
+
+
+def compare(
+    by_variant: Mapping[str, Look], labels: Mapping[str, Sequence[Label]], setup: Setup, clip: Path
+) -> Iterator[tuple[str, str, str, Decided, Decided, bool]]:
+    """Variant, method, rule, what is decided there and unchanged, and whether it was learned."""
+    base = by_variant[REFERENCE]
+    decision = setup.models.bundle.manifest.decision
+    pass_s = clip_s(clip, FPS)
+    for name, own in labels.items():
+        column = setup.bank.names.index(name)
+        rule = Rule.of(setup.config.prompts[name], decision, FPS)
+        trace = Trace(clip.name, name, setup.config.prompts[name].text[0], tuple(own), pass_s)
+        hits = (base.margin[:, column] >= rule.threshold).mean()
+        # A rank, so that ties do not matter: as many hits by cosine as by margin.
+        level = float(np.quantile(base.cosine[:, column], 1 - hits, method="higher"))
+        raw = replace(rule, threshold=level)
+        unchanged: dict[str, Decided] = {}
+        for variant in (REFERENCE, *VARIANTS):
+            look = by_variant[variant]
+            limit = learned(
+                look.margin[_ordinary(look.times, trace), column],
+                base.margin[_ordinary(base.times, trace), column],
+                rule.threshold,
+            )
+            taught = rule if limit is None else replace(rule, threshold=limit)
+            ways: dict[str, tuple[Rule, NDArray[np.float64]]] = {
+                METHODS[0]: (raw, look.cosine[:, column]),
+                METHODS[1]: (rule, look.margin[:, column]),
+                METHODS[2]: (taught, look.margin[:, column]),
+            }
+            for method, (used, values) in ways.items():
+                decided = decide(used, values, look.times, trace)
+                unchanged.setdefault(method, decided)
+                yield variant, method, name, decided, unchanged[method], limit is not None
+
+
+def _ordinary(times: NDArray[np.float64], trace: Trace) -> NDArray[np.bool_]:
+    within = times % trace.pass_s
+    labelled = np.zeros(len(times), bool)
+    for label in trace.labels:
+        labelled |= (within >= label.span[0]) & (within <= label.span[1])
+    return ~labelled
+
+
+def summed(cases: Sequence[tuple[Decided, Decided, bool]]) -> Moved:
+    """Add up what happened to rules and clips."""
+    samples = agreeing = lost = gained = 0
+    for now, before, _ in cases:
+        order = np.abs(
+            np.subtract.outer(np.array(now.trace.times), np.array(before.trace.times))
+        ).argmin(axis=1)  # a clip encoded anew may have a frame more or less
+        samples += len(order)
+        agreeing += int((now.hits == before.hits[order]).sum())
+        pairs = zip(events_of(now.trace, PASSES), events_of(before.trace, PASSES), strict=True)
+        for here, there in pairs:
+            lost += here.alert is None and there.alert is not None
+            gained += here.alert is not None and there.alert is None
+    verdict = judge([now.trace for now, _, _ in cases], PASSES)
+    return Moved(samples, agreeing, lost, gained, sum(known for _, _, known in cases), verdict)
+
+
+def table(title: str, rows: Mapping[tuple[str, str], Moved]) -> Table:
+    """A row for each variant and method."""
+    result = Table(title=title)
+    for column in ("variant", "decided on", "samples alike", "events hit", "lost", "gained",
+                   "false alarms", "under alert", "learned"):  # fmt: skip
+        result.add_column(column)
+    for (variant, method), moved in rows.items():
+        under = moved.verdict.under_alert
+        result.add_row(
+            variant,
+            method,
+            f"{moved.agreeing / moved.samples:.1%}",
+            f"{moved.verdict.recall.count}/{moved.verdict.recall.of}",
+            str(moved.lost),
+            str(moved.gained),
+            str(moved.verdict.false_alarms.count),
+            "" if under is None else f"{under:.0%}",
+            str(moved.learned) if method == METHODS[2] else "",
+        )
+    return result
+
+
+def main(
+    footage: Annotated[Path, typer.Argument(help="Folder with clips and events.json.")],
+    bundle: Annotated[Path | None, typer.Option(help="The model.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Measure how far decisions move between variants of the same footage."""
+    labels = read_labels(footage / "events.json", footage)
+    config = config_of(
+        dict.fromkeys(label.prompt for label in labels), bundle or paths.default_bundle()
+    )
+    found: dict[tuple[str, str], list[tuple[str, Decided, Decided, bool]]] = {}
+    engine = EngineConfig(precision="fp32", threads=0)
+    with (
+        open_setup(config, engine, FPS, pick=True) as setup,
+        open_models(setup.models.bundle, EngineConfig(precision="int8", threads=0)) as quantized,
+    ):
+        int8 = replace(setup, models=quantized)
+        rules = rules_of(labels, setup.config.prompts)
+        clips = list(dict.fromkeys(x.clip for x in labels if x.prompt in rules))
+        for clip in track(clips, "clips", console=Console(stderr=True)):
+            own: dict[str, list[Label]] = {}
+            for label in labels:
+                if label.clip == clip and label.prompt in rules:
+                    own.setdefault(rules[label.prompt], []).append(label)
+            by_variant = dict(looks(footage / clip, setup, int8))
+            for variant, method, rule, now, before, known in compare(
+                by_variant, own, setup, footage / clip
+            ):
+                found.setdefault((variant, method), []).append((rule, now, before, known))
+    every = {key: summed([case[1:] for case in cases]) for key, cases in found.items()}
+    each = {
+        rule: {
+            key: summed([case[1:] for case in cases if case[0] == rule])
+            for key, cases in found.items()
+        }
+        for rule in setup.config.prompts
+        if any(case[0] == rule for case in next(iter(found.values())))
+    }
+    if as_json:
+        typer.echo(
+            json.dumps({"all": _told(every), "rules": {r: _told(m) for r, m in each.items()}})
+        )
+        return
+    console = Console(width=150)
+    console.print(table("All rules", every))
+    for rule, rows in each.items():
+        console.print(table(setup.config.prompts[rule].text[0], rows))
+
+
+def _told(rows: Mapping[tuple[str, str], Moved]) -> list[dict[str, object]]:
+    return [
+        {
+            "variant": variant,
+            "method": method,
+            "samples": moved.samples,
+            "agreeing": moved.agreeing,
+            "lost": moved.lost,
+            "gained": moved.gained,
+            "learned": moved.learned,
+            "hit": moved.verdict.recall.count,
+            "events": moved.verdict.recall.of,
+            "false": moved.verdict.false_alarms.count,
+            "under_alert": moved.verdict.under_alert,
+        }
+        for (variant, method), moved in rows.items()
+    ]
+
+
+if __name__ == "__main__":
+    typer.run(main)
