@@ -91,6 +91,10 @@ def evaluate(  # noqa: PLR0913, PLR0917  options of a command line
                 f"{events}: expected labels of the rules {', '.join(rules.prompts)}, found none; "
                 "a label's prompt is a rule's name or sentence"
             )
+        for name in by_rule.values():
+            rule = rules.prompts[name]
+            if rule.zones or rule.crop or rule.kind == "clip":
+                typer.echo(f"note: rule {name!r}: its second look is not asked here", err=True)
         traces: list[Trace] = []
         with progress_bar("clips", len(wanted) * repeat) as progress:
             for clip, own in wanted.items():

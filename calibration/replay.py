@@ -290,11 +290,15 @@ class _Known:
 
 
 def _alone(config: Config, rule: str, fps: float) -> Config:
-    """The configuration with one rule and one camera, nothing published beside alerts."""
+    """The configuration with one rule and one camera, nothing published beside alerts.
+
+    A recording has no hour and no profile: the rule is always on.
+    """
     camera = next(iter(config.cameras.values()))
+    always = {"enabled": True, "schedule": (), "when": None, "profiles": ()}
     return config.model_copy(
         update={
-            "prompts": {rule: config.prompts[rule]},
+            "prompts": {rule: config.prompts[rule].model_copy(update=always)},
             "cameras": {
                 CAMERA: camera.model_copy(
                     update={

@@ -64,9 +64,10 @@ device: {{id: box}}
 bundle: {bundle}
 mqtt: {{host: broker}}
 prompts:
-  fire: {{text: red, threshold: 0.3, on: {{for: 1, of: 1}}}}
+  fire: {{text: red, threshold: 0.3, on: {{for: 1, of: 1}}, zones: gate, enabled: false}}
   grass: {{text: green}}
-cameras: {{yard: {{url: "rtsp://192.0.2.1/"}}}}
+cameras:
+  yard: {{url: "rtsp://192.0.2.1/", zones: {{gate: [[0, 0], [1, 0], [1, 1]]}}}}
 """
     )
     event = {"clip": "yard.mp4", "start_s": 3, "end_s": 6}
@@ -75,7 +76,9 @@ cameras: {{yard: {{url: "rtsp://192.0.2.1/"}}}}
         event | {"prompt": "red", "start_s": 13, "end_s": 16},
         event | {"prompt": "snow"},
     )
-    told = document(calibrate("eval", clips, labels, "--config", config, "--json"))
+    outcome = calibrate("eval", clips, labels, "--config", config, "--json")
+    assert "rule 'fire': its second look is not asked here" in outcome.err
+    told = document(outcome)
     (verdict,) = told["clips"]
     assert (verdict["rule"], verdict["recall"]["count"], verdict["state"]) == ("fire", 2, "fixed")
     assert verdict["delays"]["worst_s"] == pytest.approx(0, abs=0.11)  # one sample is enough
