@@ -75,21 +75,21 @@ class Coder:
 
 
 class Guesser:
-    """Guesses dot products, segment after segment, in the same few arrays.
+    """Guesses dot products, segment after segment, in the same few arrays."""
 
-    Args:
-        rows: R of the largest segment.
-    """
-
-    def __init__(self, rows: int) -> None:
-        self._differing = np.empty(WORDS * rows, np.uint64)
-        self._counts = np.empty(WORDS * rows, np.uint8)
+    def __init__(self) -> None:
+        self._differing = np.empty(0, np.uint64)
+        self._counts = np.empty(0, np.uint8)
 
     def __call__(self, codes: Codes, question: Question) -> NDArray[np.float32]:
         """Guess the dot product of each row with the question's direction, float32 [R]."""
-        shape = codes.words.shape
-        differing = self._differing[: codes.words.size].reshape(shape)
-        counts = self._counts[: codes.words.size].reshape(shape)
+        size, shape = codes.words.size, codes.words.shape
+        if self._counts.size < size:
+            self._differing, self._counts = np.empty(size, np.uint64), np.empty(size, np.uint8)
+        differing, counts = (
+            self._differing[:size].reshape(shape),
+            self._counts[:size].reshape(shape),
+        )
         np.bitwise_xor(codes.words, question.words, out=differing)
         np.bitwise_count(differing, out=counts)
         distance = counts[0].astype(np.uint16)

@@ -86,6 +86,19 @@ def to_rows(entries: Sequence[Entry], dim: int) -> bytes:
     return rows.tobytes()
 
 
+def vectors(rows: NDArray[np.void]) -> NDArray[np.float32]:
+    """What N rows stand for, float32 [N, D]."""
+    plain: NDArray[np.float32] = rows["levels"] * rows["scale"][:, np.newaxis]
+    return plain
+
+
+def cosines(rows: NDArray[np.void], sentences: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of N rows with unit ``sentences`` [K, D], float32 [N, K]."""
+    dots: NDArray[np.float32] = rows["levels"].astype(np.float32) @ sentences.T
+    dots *= rows["scale"][:, np.newaxis]
+    return dots
+
+
 def rows_end(dim: int, count: int) -> int:
     """Size of a file of so many rows."""
     return _HEADER.itemsize + count * row_type(dim).itemsize
