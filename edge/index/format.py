@@ -177,7 +177,7 @@ def read_codes(path: Path, dim: int) -> tuple[Extent, int, Codes] | None:
     at = _SUMMARY.itemsize
     words = np.frombuffer(mapped, np.uint64, WORDS * count, at)
     centre = np.frombuffer(mapped, np.float32, dim, at + words.nbytes)
-    lengths = np.frombuffer(mapped, np.float16, count, at + words.nbytes + centre.nbytes)
+    lengths = np.frombuffer(mapped, np.float32, count, at + words.nbytes + centre.nbytes)
     return Extent(count, first, last), total, Codes(centre, lengths, words.reshape(WORDS, count))
 
 
@@ -218,4 +218,4 @@ def _is_sound(row: np.void) -> bool:
 
 
 def _codes_end(dim: int, count: int) -> int:
-    return _SUMMARY.itemsize + 8 * WORDS * count + 4 * dim + 2 * count
+    return _SUMMARY.itemsize + 8 * WORDS * count + 4 * dim + 4 * count
