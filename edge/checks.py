@@ -20,6 +20,8 @@ from edge.clock import zone_of
 from edge.conditions import conditions_of
 from edge.config.models import CameraConfig, Config, EngineConfig, MqttConfig, PromptConfig
 from edge.errors import ConfigError, EdgeError, ModelError, OutboxError, SourceError
+from edge.index.store import INDEX
+from edge.local_index import check_searchable
 from edge.look.second import Means, check_means
 from edge.models import CHOICES, Models, open_models
 from edge.prompts import PromptBank
@@ -101,6 +103,7 @@ def check_config(
     if broker:
         yield check_broker(config.mqtt)
     yield check_disk(config.state_dir, config.outbox.max_bytes)
+    yield from check_index(config)
 
 
 def check_model(
@@ -238,6 +241,29 @@ def check_disk(state_dir: Path, outbox_bytes: int) -> Finding:
         )
     made = "" if folder == state_dir else " (will be made)"
     return Finding("disk", f"{state_dir}{made} writable, {_megabytes(free)} free", tuple(remarks))
+
+
+def check_index(config: Config) -> Iterator[Finding]:
+    """Whether there is room for the index, and a model that it can be searched with."""
+    if not config.index.enabled:
+        return
+    root, limit = config.state_dir / INDEX, config.index.max_bytes
+    try:
+        check_searchable(open_bundle(config.bundle))
+        held = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+        folder = next(path for path in (root, *root.parents) if path.exists())
+        free = shutil.disk_usage(folder).free
+    except ModelError:
+        return  # told already
+    except ConfigError as exc:
+        yield failure("index", exc)
+        return
+    except OSError as exc:
+        yield Finding("index", f"{root}: {exc.strerror}", ("alerts go on, nothing is kept",))
+        return
+    found = f"{root} holds {_megabytes(held)}, may grow to {_megabytes(limit)}"
+    short = held + free < limit
+    yield Finding("index", found, ("make room, or lower index.max_bytes",) if short else ())
 
 
 def _watched_prompts(config: Config) -> Finding:

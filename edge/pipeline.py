@@ -18,6 +18,7 @@ from edge.embedding import Embedding
 from edge.errors import EdgeError
 from edge.events import Rule, new_ulid
 from edge.frame import Arrival, Sample
+from edge.index.recorder import Recorder
 from edge.light import Word
 from edge.look import NoSecondLook, SecondLook
 from edge.manifest import Decision
@@ -71,12 +72,13 @@ class Pipeline:
         calibrations: Where thresholds come from; default: learned anew and not kept.
         snapshot_of: Where an alert's picture comes from.
         second_look: Confirms an alert before it is told; default: all are.
+        recorder: Keeps samples to be searched; default: none are.
 
     Attributes:
         profile: Of the box; may be set between two samples.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the parts that it is put together of
         self,
         config: Config,
         model: ModelRef,
@@ -87,6 +89,7 @@ class Pipeline:
         calibrations: Calibrations | None = None,
         snapshot_of: SnapshotOf = no_snapshots,
         second_look: SecondLook | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.bank = bank
         self.profile = config.profile
@@ -96,6 +99,7 @@ class Pipeline:
         self._decision = decision
         self._calibrations = calibrations or Calibrations(None, model, config.background)
         self._second_look = second_look or NoSecondLook()
+        self._recorder = recorder
         self._model = model
         self._scorer = scorer
         self._snapshot_of = snapshot_of
@@ -218,6 +222,8 @@ class Pipeline:
             camera = self._cameras[sample.camera]
             messages += self._alerts(sample.camera, happenings[row], sample.sequence)
             messages += self._embedding(camera, sample, answers[row].embedding)
+            if self._recorder is not None and (vector := answers[row].embedding) is not None:
+                self._recorder.sample(sample, vector)
             camera.lag_s = time.monotonic() - sample.arrival.monotonic
         return messages
 
@@ -353,6 +359,8 @@ class Pipeline:
             messages.append(alert_message(self._topics, payload))
             if jpeg:
                 messages.append(snapshot_message(self._topics, camera, transition.id, jpeg))
+                if self._recorder is not None:
+                    self._recorder.alert(camera, transition.at, jpeg)
         return messages
 
     def _tested(

@@ -22,6 +22,7 @@ from edge.control import (
     Command,
     GiveFeedback,
     TryAlert,
+    answer_topic,
     command_filters,
     command_of,
     known_rule,
@@ -277,11 +278,9 @@ class Rollout:
         answer = AnswerPayload(
             device=self._config.device.id, topic=received.topic, at=utc(time.time()), error=error
         )
-        wanted = received.response
-        topic = wanted if wanted and _harmless(wanted, self._topics) else self._topics.answer()
         self._publish(
             Message(
-                topic,
+                answer_topic(self._topics, received),
                 answer.to_json(),
                 "answer",
                 None,
@@ -316,9 +315,3 @@ def compile_prompts(
 def _scored(prompts: Mapping[str, PromptConfig]) -> list[tuple[object, ...]]:
     """What of the rules their bank is compiled of."""
     return [(name, rule.text, rule.negatives, rule.pool) for name, rule in prompts.items()]
-
-
-def _harmless(topic: str, topics: Topics) -> bool:
-    """Whether an answer may go there: no pattern, and nothing that a box takes for a command."""
-    ours = f"{topics.prefix}/"
-    return not (set(topic) & set("+#\0") or (topic.startswith(ours) and topic.endswith("/set")))

@@ -82,7 +82,7 @@ class SearchAnswer(BaseModel):
         return self.model_dump_json().encode()
 
 
-class SearchDesk:
+class Answerer:
     """Answers requests. For one thread.
 
     Args:

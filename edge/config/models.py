@@ -239,6 +239,20 @@ class SnapshotsConfig(_Section):
     max_width: int = Field(default=640, ge=64, le=3840)
 
 
+class IndexConfig(_Section):
+    """Embeddings and small pictures kept on the box, to be searched.
+
+    Attributes:
+        enabled: Whether they are.
+        max_age: Older ones are removed.
+        max_bytes: Of all files; the oldest are removed first.
+    """
+
+    enabled: bool = False
+    max_age: Seconds = Field(default=30 * 86_400.0, ge=3600)
+    max_bytes: int = Field(default=4 * 1024**3, ge=64 * 1024**2)
+
+
 class OnConfig(_Section):
     """Persistence: ``for: 2`` with ``of: 3`` starts an alert at the second hit among three.
 
@@ -447,6 +461,7 @@ class Config(_Section):
         outbox: The queue on disk.
         embeddings: Which embeddings are published.
         snapshots: Pictures of alerts.
+        index: What is kept to be searched.
         detector: What puts boxes on alerts.
         clip: The clip model, for rules of ``kind: clip``.
         background: Sentences for "nothing of interest"; replaces the bundle's.
@@ -467,6 +482,7 @@ class Config(_Section):
     outbox: OutboxConfig = OutboxConfig()
     embeddings: EmbeddingsConfig = EmbeddingsConfig()
     snapshots: SnapshotsConfig = SnapshotsConfig()
+    index: IndexConfig = IndexConfig()
     detector: DetectorConfig = DetectorConfig()
     clip: ClipConfig | None = None
     background: Texts | None = None

@@ -86,6 +86,19 @@ def to_rows(entries: Sequence[Entry], dim: int) -> bytes:
     return rows.tobytes()
 
 
+def vectors(rows: NDArray[np.void]) -> NDArray[np.float32]:
+    """What N rows stand for, float32 [N, D]."""
+    plain: NDArray[np.float32] = rows["levels"] * rows["scale"][:, np.newaxis]
+    return plain
+
+
+def cosines(rows: NDArray[np.void], sentences: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of N rows with unit ``sentences`` [K, D], float32 [N, K]."""
+    dots: NDArray[np.float32] = rows["levels"].astype(np.float32) @ sentences.T
+    dots *= rows["scale"][:, np.newaxis]
+    return dots
+
+
 def rows_end(dim: int, count: int) -> int:
     """Size of a file of so many rows."""
     return _HEADER.itemsize + count * row_type(dim).itemsize
@@ -164,7 +177,7 @@ def read_codes(path: Path, dim: int) -> tuple[Extent, int, Codes] | None:
     at = _SUMMARY.itemsize
     words = np.frombuffer(mapped, np.uint64, WORDS * count, at)
     centre = np.frombuffer(mapped, np.float32, dim, at + words.nbytes)
-    lengths = np.frombuffer(mapped, np.float16, count, at + words.nbytes + centre.nbytes)
+    lengths = np.frombuffer(mapped, np.float32, count, at + words.nbytes + centre.nbytes)
     return Extent(count, first, last), total, Codes(centre, lengths, words.reshape(WORDS, count))
 
 
@@ -205,4 +218,4 @@ def _is_sound(row: np.void) -> bool:
 
 
 def _codes_end(dim: int, count: int) -> int:
-    return _SUMMARY.itemsize + 8 * WORDS * count + 4 * dim + 2 * count
+    return _SUMMARY.itemsize + 8 * WORDS * count + 4 * dim + 4 * count

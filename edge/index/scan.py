@@ -2,7 +2,7 @@
 
 1. The codes of each full segment give a guess for every row, and the best blocks of rows are
    taken. Of a segment that is still filled, all are.
-2. Their rows are read and give the margins. A block is half a minute at one sample a second, so
+2. Their rows are read and give the margins. A block is 16 seconds at one sample a second, so
    what is around a good sample is mostly scored with it; ``grow`` scores more.
 
 Letters in shapes: N samples, K rows of the bank. Blocks are numbered through all segments that are
@@ -11,7 +11,6 @@ looked at, so that neighbours in time have neighbouring numbers.
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import groupby
@@ -20,22 +19,23 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.index.codes import Coder, Guesser, Question
+from edge.index.codes import Coder, Guesser
+from edge.index.format import cosines
 from edge.index.segment import Segment
 from edge.index.store import Found
 from edge.prompts import PromptBank
 from edge.scores import margins
 
-BLOCK: Final = 32
+BLOCK: Final = 16
 """Rows that are read together."""
 
-# Blocks that the second stage reads: one in a hundred of ten million rows (docs/adr/0017).
-_MOST_BLOCKS: Final = 3072
+# Blocks that the second stage reads. Of ten million rows three times as many find no more
+# (docs/adr/0017).
+_MOST_BLOCKS: Final = 1024
 # Of one segment, so that an event of many hours leaves room for others.
 _MOST_OF_SEGMENT: Final = 64
 # A run grows by 1, 2, 4 ... blocks at each end, so often.
 _ROUNDS: Final = 6
-_THREADS: Final = 2
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -154,37 +154,26 @@ class Scan:
         return self._run(first, last)
 
     def _promising(self) -> NDArray[np.intp]:
-        """Stage one: the blocks of full segments with the best guesses."""
-        full = [number for number, segment in enumerate(self._segments) if segment.codes]
-        if not full:
-            return np.empty(0, np.intp)
+        """Stage one: the blocks of full segments with the best guesses.
+
+        In one thread: a second one would wait for the first between NumPy's calls, which are short.
+        """
         (prompt,), rows = self._bank.prompts, self._bank.rows
         # The margin is against the best rival, which only a row can tell: their mean stands for it.
         direction = rows[prompt.texts].mean(axis=0) - rows[prompt.against].mean(axis=0)
         question = Coder(len(direction)).ask(direction)
-        shares = [share for start in range(_THREADS) if (share := full[start::_THREADS])]
-        with ThreadPoolExecutor(_THREADS) as pool:
-            parts = list(pool.map(lambda share: self._guess(share, question), shares))
-        blocks, guesses = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return blocks[_largest(guesses, _MOST_BLOCKS)]
-
-    def _guess(
-        self, numbers: Sequence[int], question: Question
-    ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """The best blocks of each of these segments, and the best guess in each block."""
-        guesser = Guesser(max(self._segments[number].extent.count for number in numbers))
-        blocks, guesses = [], []
-        for number in numbers:
-            segment = self._segments[number]
+        guesser = Guesser()
+        blocks, guesses = [np.empty(0, np.intp)], [np.empty(0, np.float32)]
+        for start, segment in zip(self._starts, self._segments, strict=False):
             if segment.codes is None:
                 continue
-            rows = guesser(segment.codes, question)
-            best = np.maximum.reduceat(rows, np.arange(0, len(rows), BLOCK))
+            of_rows = guesser(segment.codes, question)
+            best = np.maximum.reduceat(of_rows, np.arange(0, len(of_rows), BLOCK))
             best[self._left_out(segment)] = -np.inf
             top = _largest(best, _MOST_OF_SEGMENT)
-            blocks.append(self._starts[number] + top)
+            blocks.append(start + top)
             guesses.append(best[top])
-        return np.concatenate(blocks), np.concatenate(guesses)
+        return np.concatenate(blocks)[_largest(np.concatenate(guesses), _MOST_BLOCKS)]
 
     def _left_out(self, segment: Segment) -> NDArray[np.bool_]:
         """Which blocks of a segment lie before or after what is asked for, [blocks]."""
@@ -192,30 +181,29 @@ class Scan:
         if segment.extent.first >= self._since and segment.extent.last <= self._until:
             return np.zeros(len(starts), np.bool_)
         ends = np.minimum(starts + BLOCK, segment.extent.count) - 1
-        left_out: NDArray[np.bool_] = segment.times(starts) > self._until
-        return left_out | (segment.times(ends) < self._since)
+        left_out: NDArray[np.bool_] = segment.rows(starts)["at"] > self._until
+        return left_out | (segment.rows(ends)["at"] < self._since)
 
     def _score(self, blocks: NDArray[np.intp]) -> None:
         """Stage two: read these blocks, but for those that are scored already."""
         wanted = [block for block in np.sort(blocks).tolist() if block not in self._scored]
-        groups = [(number, list(group)) for number, group in groupby(wanted, self._number)]
-        with ThreadPoolExecutor(_THREADS) as pool:
-            for scored in pool.map(lambda group: self._read(*group), groups):
-                self._scored.update(scored)
+        if not wanted:
+            return
+        # One product for all: where BLAS has threads, each call waits for them, which under load
+        # took sixty times the product itself (docs/adr/0017).
+        read = [self._read(number, list(some)) for number, some in groupby(wanted, self._number)]
+        rows = np.concatenate([part for parts in read for part in parts])
+        margin = margins(self._bank, cosines(rows, self._bank.rows)).margin[:, 0]
+        inside = (rows["at"] >= self._since) & (rows["at"] <= self._until)
+        ends = np.cumsum([len(part) for parts in read for part in parts])
+        for block, end, size in zip(wanted, ends, np.diff(ends, prepend=0), strict=True):
+            kept = np.flatnonzero(inside[end - size : end]) + end - size
+            self._scored[block] = _Block(rows["at"][kept], margin[kept])
 
-    def _read(self, number: int, blocks: Sequence[int]) -> dict[int, _Block]:
-        segment = self._segments[number]
-        first = (np.array(blocks) - self._starts[number]) * BLOCK
-        rows = (first[:, np.newaxis] + np.arange(BLOCK)).ravel()
-        rows = rows[rows < segment.extent.count]
-        times = segment.times(rows)
-        margin = margins(self._bank, segment.cosines(rows, self._bank.rows)).margin[:, 0]
-        inside = (times >= self._since) & (times <= self._until)
-        return {
-            block: _Block(times[part][inside[part]], margin[part][inside[part]])
-            for index, block in enumerate(blocks)
-            for part in [slice(index * BLOCK, (index + 1) * BLOCK)]
-        }
+    def _read(self, number: int, blocks: Sequence[int]) -> list[NDArray[np.void]]:
+        """The rows of some blocks of a segment."""
+        first = [(block - self._starts[number]) * BLOCK for block in blocks]
+        return [self._segments[number].rows(slice(row, row + BLOCK)) for row in first]
 
     def _adjoining(self) -> Iterator[Run]:
         """Runs of what is scored so far."""

@@ -33,6 +33,7 @@ from edge.index.format import (
     size_told,
     sound_extent,
     to_rows,
+    vectors,
     write_codes,
     write_whole,
 )
@@ -116,7 +117,7 @@ class SegmentWriter:
         """
         segment = open_segment(self.folder, self._dim)
         if segment is not None and segment.codes is None:
-            codes = coder.encode(segment.vectors(slice(None)))
+            codes = coder.encode(vectors(segment.rows(slice(None))))
             write_codes(self.folder / _CODES, segment.extent, self.size, codes)
             self.size += (self.folder / _CODES).stat().st_size
 
@@ -146,40 +147,21 @@ class Segment:
         self._dim = dim
         self._mapped: NDArray[np.void] | None = None
 
-    def times(self, which: slice | NDArray[np.intp]) -> NDArray[np.float64]:
-        """UTC seconds of some rows.
+    def rows(self, which: slice | NDArray[np.intp]) -> NDArray[np.void]:
+        """Some rows, of ``edge.index.format.row_type``.
 
         Raises:
-            FileNotFoundError: The segment is gone; so in all that asks for rows.
+            FileNotFoundError: The segment is gone.
         """
-        times: NDArray[np.float64] = self._rows()["at"][which]
-        return times
-
-    def vectors(self, which: slice) -> NDArray[np.float32]:
-        """float32 [rows, D] of some rows."""
-        rows = self._rows()[which]
-        vectors: NDArray[np.float32] = rows["levels"] * rows["scale"][:, np.newaxis]
-        return vectors
-
-    def cosines(
-        self, which: slice | NDArray[np.intp], sentences: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """float32 [rows, K] of some rows against unit ``sentences`` [K, D]."""
-        rows = self._rows()[which]
-        dots = rows["levels"].astype(np.float32) @ sentences.T
-        cosines: NDArray[np.float32] = dots * rows["scale"][:, np.newaxis]
-        return cosines
+        if self._mapped is None:
+            self._mapped = map_rows(self.folder / _ROWS, self._dim, self.extent.count)
+        return self._mapped[which]
 
     def picture(self, start: float, end: float, near: float) -> Path | None:
         """The picture taken within ``start`` and ``end`` that is nearest to ``near``."""
         taken = ((int(path.stem) / 1000, path) for path in self.folder.glob("*.jpg"))
         within = [(abs(at - near), path) for at, path in taken if start <= at <= end]
         return min(within)[1] if within else None
-
-    def _rows(self) -> NDArray[np.void]:
-        if self._mapped is None:
-            self._mapped = map_rows(self.folder / _ROWS, self._dim, self.extent.count)
-        return self._mapped
 
 
 def open_segment(folder: Path, dim: int) -> Segment | None:

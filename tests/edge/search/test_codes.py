@@ -22,7 +22,7 @@ def test_guesses_are_close_to_the_dot_products(dim):
     rng = np.random.default_rng(dim)
     vectors, direction = scene(rng, 2000, dim), unit(rng.normal(size=dim))
     coder = Coder(dim)
-    guess = Guesser(2000)(coder.encode(vectors), coder.ask(direction))
+    guess = Guesser()(coder.encode(vectors), coder.ask(direction))
     true = vectors @ direction
     # A share of 512 signs is off by 0.022; times pi, times the length of what is left (0.3).
     spread = np.pi * 0.5 / np.sqrt(BITS) * 0.32
@@ -35,7 +35,7 @@ def test_codes_tell_the_row_that_is_like_the_question():
     vectors = scene(rng, 4096, 512)
     rest = vectors[1234] - vectors.mean(axis=0)
     coder = Coder(512)
-    assert np.argmax(Guesser(4096)(coder.encode(vectors), coder.ask(rest))) == 1234
+    assert np.argmax(Guesser()(coder.encode(vectors), coder.ask(rest))) == 1234
 
 
 def test_the_signs_are_those_of_a_rotation():
@@ -51,10 +51,10 @@ def test_the_rotation_stays_the_same_for_codes_that_are_on_disk():
 
 def test_a_guesser_takes_a_shorter_segment_after_a_longer_one():
     rng = np.random.default_rng(2)
-    coder, guesser = Coder(64), Guesser(100)
+    coder, guesser = Coder(64), Guesser()
     long, short = scene(rng, 100, 64), scene(rng, 7, 64)
     question = coder.ask(unit(rng.normal(size=64)))
     guesser(coder.encode(long), question)
     assert np.array_equal(
-        guesser(coder.encode(short), question), Guesser(7)(coder.encode(short), question)
+        guesser(coder.encode(short), question), Guesser()(coder.encode(short), question)
     )

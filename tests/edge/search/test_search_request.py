@@ -12,7 +12,7 @@ from edge.errors import ConfigError
 from edge.index.format import Entry
 from edge.index.store import Reader
 from edge.prompts import CompiledPrompt, PromptBank
-from edge.search_request import MOST_REQUEST_BYTES, SearchDesk
+from edge.search_request import MOST_REQUEST_BYTES, Answerer
 
 NOW = 1_750_000_000.0
 DIM = 16
@@ -37,7 +37,7 @@ def ask(tmp_path, make_store):
         start = NOW - 3000 + 600 * van
         store.append("yard", [Entry(start + i, i, row) for i, row in enumerate(vectors)])
         store.keep_picture("yard", start + 15, b"van %d" % van)
-    desk = SearchDesk(Reader(tmp_path / "m", DIM), compile_text, lambda: NOW)
+    desk = Answerer(Reader(tmp_path / "m", DIM), compile_text, lambda: NOW)
     return lambda request: json.loads(
         desk.answer(request if isinstance(request, bytes) else json.dumps(request).encode())
     )
@@ -110,7 +110,7 @@ def test_what_is_no_request_is_answered_too(ask, payload):
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    return SearchDesk(Reader(tmp_path_factory.mktemp("none"), DIM), compile_text, lambda: NOW)
+    return Answerer(Reader(tmp_path_factory.mktemp("none"), DIM), compile_text, lambda: NOW)
 
 
 json_values = st.recursive(

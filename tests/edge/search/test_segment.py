@@ -8,7 +8,7 @@ import pytest
 
 from edge.index import format as layout
 from edge.index.codes import Coder
-from edge.index.format import BATCH, rows_end
+from edge.index.format import BATCH, cosines, rows_end, vectors
 from edge.index.segment import measure, open_segment, remove_segment
 
 DIM = 16
@@ -30,9 +30,9 @@ def _written(folder, entries, count, make_writer):
 def assert_holds(folder, entries):
     segment = open_segment(folder, DIM)
     assert segment.extent.count == len(entries)
-    assert list(segment.times(slice(None))) == [entry.at for entry in entries]
-    vectors = np.stack([entry.vector for entry in entries])
-    assert np.allclose(segment.vectors(slice(None)), vectors, atol=1 / 127)
+    assert list(segment.rows(slice(None))["at"]) == [entry.at for entry in entries]
+    expected = np.stack([entry.vector for entry in entries])
+    assert np.allclose(vectors(segment.rows(slice(None))), expected, atol=1 / 127)
 
 
 def test_what_was_written_is_read(tmp_path, written):
@@ -42,9 +42,9 @@ def test_what_was_written_is_read(tmp_path, written):
 def test_cosines_are_those_of_the_vectors(tmp_path, written):
     kept = written(tmp_path / "s", 40)
     sentences = np.eye(DIM, dtype=np.float32)[:3]
-    cosines = open_segment(tmp_path / "s", DIM).cosines(slice(10, 20), sentences)
+    found = cosines(open_segment(tmp_path / "s", DIM).rows(slice(10, 20)), sentences)
     expected = np.stack([entry.vector for entry in kept[10:20]]) @ sentences.T
-    assert np.allclose(cosines, expected, atol=1 / 127)
+    assert np.allclose(found, expected, atol=1 / 127)
 
 
 def test_a_file_cut_at_any_byte_keeps_what_is_whole_and_goes_on(tmp_path, written, make_writer):
@@ -131,7 +131,7 @@ def test_codes_are_of_the_vectors_and_tell_the_extent(tmp_path, written, make_wr
     coder = Coder(DIM)
     writer.seal(coder)
     segment = open_segment(tmp_path / "s", DIM)
-    expected = coder.encode(segment.vectors(slice(None)))
+    expected = coder.encode(vectors(segment.rows(slice(None))))
     assert np.array_equal(segment.codes.words, expected.words)
     assert np.array_equal(segment.codes.centre, expected.centre)
     assert np.array_equal(segment.codes.lengths, expected.lengths)
@@ -168,6 +168,6 @@ def test_a_removed_segment_is_gone_and_half_a_one_is_known(tmp_path, written):
     (tmp_path / "s" / "rows").unlink()
     assert measure(tmp_path / "s") is None
     with pytest.raises(FileNotFoundError):
-        reader.times(slice(None))
+        reader.rows(slice(None))
     remove_segment(tmp_path / "s")
     assert not (tmp_path / "s").exists()

@@ -11,7 +11,7 @@ DIM = 16
 
 def times_of(root, camera=None, model="m", since=0.0, until=1e12):
     found = Reader(root / model, DIM).segments(camera, since, until)
-    return [at for one in found for at in one.segment.times(slice(None))]
+    return [at for one in found for at in one.segment.rows(slice(None))["at"]]
 
 
 def test_all_that_was_kept_is_found_in_order_across_segments_and_restarts(
