@@ -1,35 +1,35 @@
 """``edge alerts``: what the broker has, on a terminal."""
 
-import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
+from edge.commands.broker import (
+    CaOption,
+    ConfigOption,
+    HostOption,
+    PortOption,
+    PrefixOption,
+    UsernameOption,
+    broker_at,
+)
 from edge.config.load import load_config
-from edge.config.models import MqttConfig, TlsConfig
-from edge.errors import ConfigError
 from edge.payloads import AlertPayload
-from edge.redact import register_secret
 from edge.subscribe import subscribe
-
-PASSWORD_VARIABLE = "EDGE_MQTT_PASSWORD"  # noqa: S105  a name, no password
 
 _COLOURS = {"start": "bold red", "update": "yellow", "end": "green"}
 
 
 def alerts(
-    config: Annotated[
-        Path | None, typer.Option(help="Take the broker from this configuration.")
-    ] = None,
-    host: Annotated[str, typer.Option(help="The broker.")] = "localhost",
-    port: Annotated[int, typer.Option(help="Its port.")] = 1883,
-    username: Annotated[str | None, typer.Option(help="User at the broker.")] = None,
-    ca: Annotated[Path | None, typer.Option(help="Certificate authority; switches TLS on.")] = None,
-    prefix: Annotated[str, typer.Option(help="First topic level.")] = "edge",
+    config: ConfigOption = None,
+    host: HostOption = "localhost",
+    port: PortOption = 1883,
+    username: UsernameOption = None,
+    ca: CaOption = None,
+    prefix: PrefixOption = "edge",
     count: Annotated[int, typer.Option(help="End after so many alerts; 0 never.", min=0)] = 0,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON payload per line.")] = False,
@@ -39,7 +39,7 @@ def alerts(
     Examples: `edge alerts --config edge.yaml`, `edge alerts --host nvr.example --json`.
     The password, if any, comes from the variable EDGE_MQTT_PASSWORD.
     """
-    broker = load_config(config).mqtt if config else _broker(host, port, username, ca, prefix)
+    broker = load_config(config).mqtt if config else broker_at(host, port, username, ca, prefix)
     console = Console(highlight=False)
     shown = 0
     for message in subscribe(broker, [f"{broker.topic_prefix}/+/+/alert"]):
@@ -55,24 +55,6 @@ def alerts(
         shown += 1
         if shown == count:
             return
-
-
-def _broker(host: str, port: int, username: str | None, ca: Path | None, prefix: str) -> MqttConfig:
-    password = os.environ.get(PASSWORD_VARIABLE)
-    if password:
-        register_secret(password)
-    try:
-        return MqttConfig(
-            host=host,
-            port=port,
-            username=username,
-            password=SecretStr(password) if password and username else None,
-            tls=TlsConfig(ca=ca) if ca else None,
-            topic_prefix=prefix,
-        )
-    except ValidationError as exc:
-        problems = "; ".join(f"{error['loc'][0]}: {error['msg']}" for error in exc.errors())
-        raise ConfigError(f"the broker's options: {problems}") from None
 
 
 def _line(alert: AlertPayload) -> Text:

@@ -38,8 +38,7 @@ class DetectScorer:
         self._open_text = open_text
         self._tokenizer = tokenizer
         self._spec = spec
-        self._sentences: tuple[str, ...] = ()
-        self._question: Question | None = None
+        self._questions: dict[tuple[str, ...], Question] = {}
 
     def prepare(self, sentences: Sequence[str]) -> Question:
         """Run the text graph for the sentences of a bank, unless it ran for these before.
@@ -51,14 +50,18 @@ class DetectScorer:
             ModelError: The text graph cannot be opened.
             InferenceError: The engine failed.
         """
-        if self._question is None or self._sentences != tuple(sentences):
+        wanted = tuple(sentences)
+        question = self._questions.get(wanted)
+        if question is None:
             # Prompts may share a sentence. A phrase that stands twice would say no more.
-            phrases = tuple(dict.fromkeys(sentences))
+            phrases = tuple(dict.fromkeys(wanted))
             caption = write_caption(phrases, self._tokenizer, self._spec)
             with self._open_text() as text:
-                self._question = ask(text, caption)
-            self._sentences = tuple(sentences)
-        return self._question
+                question = ask(text, caption)
+            # Another thread prepares the next bank while samples are scored with this one.
+            newest = list(self._questions.items())[-1:]
+            self._questions = dict([*newest, (wanted, question)])
+        return question
 
     def score(self, bank: PromptBank, samples: Sequence[Sample]) -> list[Scored | None]:
         question = self.prepare(bank.sentences)

@@ -84,6 +84,7 @@ def test_the_text_graph_runs_when_sentences_change_and_is_given_back(scorer, tex
     assert text.times == 1
     scorer.prepare(("blue",))
     assert (text.times, text.open) == (2, False)
+    scorer.score(bank("red", "green"), [sample(RED)])  # the one in use is still there
     scorer.score(bank("blue"), [sample(RED)])
     assert text.times == 2
 
