@@ -36,7 +36,8 @@ from benchmarks.looks import FPS, PASSES, REFERENCE, VARIANTS, Look, looks
 from calibration.judge import Verdict, events_of, judge
 from calibration.labels import Label, read_labels
 from calibration.options import open_setup
-from calibration.replay import Alerted, Setup, Trace, clip_s, config_of, rules_of
+from calibration.replay import Alerted, Setup, Trace, clip_s
+from calibration.rules import config_of, rules_of
 from edge import paths
 from edge.config.models import EngineConfig
 from edge.events import EventMachine, Rule

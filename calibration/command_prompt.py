@@ -24,7 +24,8 @@ from calibration.options import (
     open_setup,
     progress_bar,
 )
-from calibration.replay import Setup, Trace, config_of, replay
+from calibration.replay import Setup, Trace, replay
+from calibration.rules import config_of
 from calibration.sharpen import events_of, record_of, rows_of, shots_of
 from calibration.tables import verdict_table
 from edge import paths

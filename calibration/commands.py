@@ -22,7 +22,8 @@ from calibration.options import (
     open_setup,
     progress_bar,
 )
-from calibration.replay import Trace, config_of, replay, rules_of
+from calibration.replay import Trace, replay
+from calibration.rules import config_of, rules_of
 from calibration.tables import verdict_table
 from edge import paths
 from edge.cli import set_up_logging

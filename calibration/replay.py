@@ -5,18 +5,17 @@ the stream's. A clip may be played several times: like a live camera's, the samp
 elsewhere between its frames.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from calibration.labels import Label
+from calibration.rules import CAMERA, alone
 from edge.app import model_ref
-from edge.config.models import Config, PromptConfig
+from edge.config.models import Config
 from edge.decode import Decoder, kept_frames
-from edge.errors import ConfigError
 from edge.frame import Arrival, Sample
 from edge.models import Models
 from edge.payloads import AlertPayload
@@ -28,7 +27,6 @@ from edge.scorers.base import Scored
 from edge.scoring import begin_s, length_s
 from edge.sources import open_source
 
-CAMERA: Final = "clip"
 # Golden section: the phases of any number of passes lie evenly.
 _SPREAD: Final = 0.618034
 # Any day will do; a clip does not say on which it was made.
@@ -192,35 +190,6 @@ def clip_s(clip: Path, fps: float) -> float:
         return length_s(source.stream) or 1 / fps
 
 
-def rules_of(labels: Iterable[Label], prompts: Mapping[str, PromptConfig]) -> dict[str, str]:
-    """Which rule each labelled prompt means: by its name, or by one of its sentences.
-
-    Prompts that no rule says are left out.
-    """
-    by_words = {text: name for name, prompt in prompts.items() for text in prompt.text}
-    by_words.update({name: name for name in prompts})
-    words = dict.fromkeys(label.prompt for label in labels)
-    return {word: by_words[word] for word in words if word in by_words}
-
-
-def config_of(sentences: Iterable[str], bundle: Path, **rule: Any) -> Config:
-    """A configuration with a rule for each sentence, named by its words."""
-    prompts: dict[str, dict[str, Any]] = {}
-    for sentence in sentences:
-        slug = re.sub(r"[^A-Za-z0-9]+", "-", sentence).strip("-")[:60] or "prompt"
-        name = slug if slug not in prompts else f"{slug[:56]}-{len(prompts)}"
-        prompts[name] = {"text": sentence, **rule}
-    if not prompts:
-        raise ConfigError("expected at least one prompt, found none")
-    return Config.model_validate({
-        "device": {"id": "replay"},
-        "bundle": str(bundle.absolute()),
-        "mqtt": {"host": "replay"},
-        "prompts": prompts,
-        "cameras": {CAMERA: {"url": "file:clip"}},
-    })  # fmt: skip
-
-
 class _Watcher:
     """One rule on one clip, in a pipeline of its own: rules do not see each other anyway."""
 
@@ -233,7 +202,7 @@ class _Watcher:
         self._warmed_s = 0.0
         self._cooldown_s = setup.config.prompts[rule].cooldown
         self._pipeline = Pipeline(
-            _alone(setup.config, rule, setup.fps),
+            alone(setup.config, rule, setup.fps),
             model_ref(setup.models),
             setup.models.bundle.manifest.decision,
             self._known,
@@ -287,30 +256,6 @@ class _Known:
 
     def score(self, _bank: PromptBank, _samples: Sequence[Sample]) -> list[Scored | None]:
         return [self.answer]
-
-
-def _alone(config: Config, rule: str, fps: float) -> Config:
-    """The configuration with one rule and one camera, nothing published beside alerts.
-
-    A recording has no hour and no profile: the rule is always on.
-    """
-    camera = next(iter(config.cameras.values()))
-    always = {"enabled": True, "schedule": (), "when": None, "profiles": ()}
-    return config.model_copy(
-        update={
-            "prompts": {rule: config.prompts[rule].model_copy(update=always)},
-            "cameras": {
-                CAMERA: camera.model_copy(
-                    update={
-                        "prompts": None,
-                        "sample": camera.sample.model_copy(update={"fps": fps}),
-                    }
-                )
-            },
-            "embeddings": config.embeddings.model_copy(update={"publish": "off"}),
-            "snapshots": config.snapshots.model_copy(update={"publish": False}),
-        }
-    )
 
 
 def _arrival(at_s: float) -> Arrival:

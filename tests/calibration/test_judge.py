@@ -1,6 +1,7 @@
 """Alerts against labels, by cases that can be counted by hand; intervals against other formulas."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from scipy.stats import binomtest, poisson
 from calibration.judge import events_of, judge, rate, share
 from calibration.labels import Label
 from calibration.replay import Alerted, Trace
+from calibration.report import asked_text
 
 # One event from 4 to 8 s in a pass of 20 s: 3.8 to 8.2 s count as labelled.
 EVENT = Label(clip="c", prompt="p", start_s=4.0, end_s=8.0, tol_s=0.2)
@@ -103,6 +105,21 @@ def test_the_interval_of_a_rate_is_exact(count, hours):
 def test_nothing_seen_says_nothing():
     assert share(0, 0).value is None
     assert (rate(0, 0.0).low, rate(0, 0.0).high) == (0.0, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("alerts", "asked", "said"),
+    [
+        ((), 1.0, "1/day asked, 0 measured (0 to 20,431): no contradiction"),
+        ([(10.0, 10.0, 11.0)], 1.0, ": more than asked"),
+        ((), 1e6, ": fewer than asked"),
+        ([(5.0, 5.0, None)], 1e5, ", but alerts hardly end"),
+        ((), None, "fixed threshold"),
+    ],
+)
+def test_what_was_asked_for_is_held_against_what_was_measured(alerts, asked, said):
+    told = replace(judge([trace(*alerts)], 1), asked_per_day=asked)
+    assert asked_text(told).endswith(said)
 
 
 @given(st.lists(st.tuples(st.floats(0, 40), st.floats(0, 10)), max_size=6))
