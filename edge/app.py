@@ -14,6 +14,7 @@ from typing import Final
 
 from edge import systemd
 from edge.board import AlertBoard
+from edge.broker import Received
 from edge.bundle import open_bundle
 from edge.calibrations import CalibrationFile, Calibrations
 from edge.calibrator import CalibrationReport
@@ -23,6 +24,8 @@ from edge.control import TryAlert
 from edge.errors import ConfigError, EngineError, InferenceError, ModelError, OutboxError
 from edge.frame import Arrival
 from edge.inbox import Inbox
+from edge.index.recorder import PICTURE_WIDTH
+from edge.local_index import LocalIndex, open_index
 from edge.look.open import clip_spec, open_looks
 from edge.models import CHOICES, Models, open_models
 from edge.mqtt import Publisher
@@ -109,8 +112,17 @@ def run(
         )
         bank = rollout.restore(looks.prepare)
         reference = model_ref(models)
+        index = stack.enter_context(
+            open_index(
+                config,
+                bundle,
+                bank.rows.shape[1],
+                models.open_compiler,
+                lambda camera, sequence: cameras[camera].snapshot(sequence, PICTURE_WIDTH),
+            )
+        )
         pipeline = Pipeline(
-            config.model_copy(update={"prompts": rollout.prompts}),
+            config.model_copy(update={"prompts": rollout.prompts, "profile": rollout.profile}),
             reference,
             bundle.manifest.decision,
             models.scorer,
@@ -120,11 +132,27 @@ def run(
             ),
             snapshot_of=lambda camera, sequence: cameras[camera].snapshot(sequence),
             second_look=looks,
+            recorder=None if index is None else index.recorder,
         )
-        inbox = Inbox(rollout.filters, rollout.receive)
+        inbox = Inbox(*listeners(rollout, index))
         publisher = Publisher(config.mqtt, config.device.id, outbox, on_delivered, inbox=inbox)
-        daemon = Daemon(config, cameras, models, pipeline, outbox, publisher, rollout)
+        daemon = Daemon(config, cameras, models, pipeline, outbox, publisher, rollout, index)
         daemon.serve(stop, wake)
+
+
+def listeners(
+    rollout: Rollout, index: LocalIndex | None
+) -> tuple[list[str], Callable[[Received], None]]:
+    """What to subscribe to, and who takes what arrives."""
+    if index is None:
+        return rollout.filters, rollout.receive
+    desk = index.desk
+
+    def receive(received: Received) -> None:
+        taker = desk if received.topic == desk.topic else rollout
+        taker.receive(received)
+
+    return [*rollout.filters, desk.topic], receive
 
 
 def model_ref(models: Models) -> ModelRef:
@@ -145,8 +173,10 @@ class Daemon:
         outbox: Outbox,
         publisher: Publisher,
         rollout: Rollout,
+        index: LocalIndex | None = None,
     ) -> None:
         self._rollout = rollout
+        self._index = index
         self._board = AlertBoard(Topics(config.mqtt.topic_prefix, config.device.id))
         self._latest_snapshots = config.homeassistant.discovery
         self._device = config.device.id
@@ -165,6 +195,8 @@ class Daemon:
     def serve(self, stop: threading.Event, wake: threading.Event) -> None:
         """Start everything, loop until ``stop``, end everything with nothing lost."""
         self._rollout.start(self._publisher.publish_now)
+        if self._index is not None:
+            self._index.desk.start(self._publisher.publish_now)
         self._publisher.start()
         for camera in self._cameras.values():
             camera.start()
@@ -206,6 +238,7 @@ class Daemon:
                 continue
             try:
                 self._put(self._pipeline.adopt(order.prompts, order.bank))
+                self._pipeline.profile = order.profile
             except (ConfigError, EngineError, ModelError) as exc:
                 order.error = exc
             order.done.set()
@@ -284,7 +317,9 @@ class Daemon:
         self._put(self._pipeline.lost(now))
         # Without a connection nobody hears a status, and at its return the outage is over.
         queue = self._publisher.health().error if self._publisher.connected else None
-        troubled = any(error is not None for error in (self._disk_error, self._model_error, queue))
+        index = None if self._index is None else self._index.health().error
+        errors = (self._disk_error, self._model_error, queue, index)
+        troubled = any(error is not None for error in errors)
         for name, camera in self._cameras.items():
             health = camera.health()
             troubled = troubled or health.state not in _HEALTHY

@@ -22,7 +22,9 @@ from edge.events import Rule
 from edge.null import AlarmTail
 from edge.outbox_file import is_damage
 from edge.payloads import ModelRef
+from edge.rules import plan
 from edge.scene import Scene
+from edge.temporal.clauses import Seen
 from edge.view import View
 
 logger = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ logger = logging.getLogger(__name__)
 # Bump when a tail's meaning changes: what older versions learned is then left behind.
 _VERSION: Final = 1
 # What of a rule decides its margins.
-_SCORED: Final = {"text", "negatives", "pool"}
+_SCORED: Final = {"text", "negatives", "sharpened", "pool"}
 _VIEW: Final = "#view"  # no rule may be called that
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS learned (camera TEXT, rule TEXT, regime TEXT, key TEXT, data BLOB,"
@@ -137,7 +139,9 @@ class Calibrations:
         tails = {}
         if asked is not None and self._file is not None:
             tails = self._file.load(camera, name, key, rule)
-        calibration = Calibration(rule, asked, tails)
+        # Below the clauses' own threshold, what a sentence says about time would mean nothing.
+        floor = None if isinstance(plan(name, prompt).expression, Seen) else rule.threshold
+        calibration = Calibration(rule, asked, tails, floor=floor)
         self._running[camera, name] = key, calibration
         return calibration
 

@@ -50,13 +50,20 @@ class Calibration:
         rule: Its threshold is the prior.
         asked: False alarms per day; None leaves the threshold as it is.
         tails: What was learned before, by regime.
+        floor: The threshold is never below; None: it may be anywhere.
     """
 
     def __init__(
-        self, rule: Rule, asked: float | None, tails: Mapping[str, AlarmTail] | None = None
+        self,
+        rule: Rule,
+        asked: float | None,
+        tails: Mapping[str, AlarmTail] | None = None,
+        *,
+        floor: float | None = None,
     ) -> None:
         self._rule = rule
         self._asked = asked
+        self._floor = -math.inf if floor is None else floor
         self.tails: dict[str, AlarmTail] = dict(tails or {})
         self._regime = EVERYWHERE
         self._judge = EVERYWHERE  # the regime whose tail decides
@@ -69,7 +76,7 @@ class Calibration:
         estimate = self._estimate()
         if estimate is None:
             return self._rule
-        threshold = self.tails[self._judge].baseline + estimate.level
+        threshold = max(self._floor, self.tails[self._judge].baseline + estimate.level)
         return replace(self._rule, threshold=threshold, hysteresis=estimate.hysteresis)
 
     def observe(self, margin: float, at: float, *, alerting: bool, regime: str) -> None:

@@ -90,10 +90,11 @@ class CameraWorker(Protocol):
         """Return what the camera is doing now."""
         ...
 
-    def snapshot(self, sequence: int) -> bytes | None:
+    def snapshot(self, sequence: int, max_width: int | None = None) -> bytes | None:
         """Return the JPEG of that sample's frame; None when it is gone or not wanted.
 
-        The frames of the sample last taken and of the newest one are held.
+        The frames of the sample last taken and of the newest one are held. ``max_width`` stands in
+        for the configuration's.
         """
         ...
 
@@ -185,9 +186,9 @@ class ThreadCamera:
                 fps_sampled=self._sampled.per_second(now),
             )
 
-    def snapshot(self, sequence: int) -> bytes | None:
+    def snapshot(self, sequence: int, max_width: int | None = None) -> bytes | None:
         picture = self.frame(sequence) if self._snapshots.publish else None
-        return None if picture is None else jpeg(picture, self._snapshots.max_width)
+        return None if picture is None else jpeg(picture, max_width or self._snapshots.max_width)
 
     def frame(self, sequence: int) -> av.VideoFrame | None:
         with self._lock:

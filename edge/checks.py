@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,8 +16,13 @@ from edge.broker import connect
 from edge.bundle import Bundle, open_bundle
 from edge.camera_check import LONGEST_LOOK_S, advice, look_at
 from edge.choice import Choice
+from edge.clock import zone_of
+from edge.conditions import conditions_of
 from edge.config.models import CameraConfig, Config, EngineConfig, MqttConfig, PromptConfig
 from edge.errors import ConfigError, EdgeError, ModelError, OutboxError, SourceError
+from edge.index.store import INDEX
+from edge.local_index import check_searchable
+from edge.look.second import Means, check_means
 from edge.models import CHOICES, Models, open_models
 from edge.prompts import PromptBank
 from edge.redact import redact
@@ -76,6 +82,10 @@ def check_config(
         tune: Measure again which variant is the fastest.
     """
     yield _watched_prompts(config)
+    at = datetime.now(zone_of(config.timezone))
+    for name, prompt in config.prompts.items():
+        if words := conditions_of(prompt, at):
+            yield Finding(f"when {name}", words)
     wanted_fps = sum(camera.sample.fps for camera in config.cameras.values())
     yield from check_model(
         config.bundle,
@@ -87,11 +97,13 @@ def check_config(
         cache=config.state_dir / CHOICES,
         tune=tune,
     )
+    yield from check_looks(config)
     if cameras:
         yield from check_cameras(config.cameras)
     if broker:
         yield check_broker(config.mqtt)
     yield check_disk(config.state_dir, config.outbox.max_bytes)
+    yield from check_index(config)
 
 
 def check_model(
@@ -134,6 +146,39 @@ def check_model(
     with models:
         yield _engine(models, wanted_fps)
         yield from _text(models, prompts or {}, background)
+
+
+def check_looks(config: Config) -> Iterator[Finding]:
+    """Check the bundles of the second look, and whether there is what the rules ask for."""
+    try:
+        main = open_bundle(config.bundle, read_keys(config.bundle_keys))
+    except EdgeError:
+        return  # reported already
+    regions = bool(main.precisions("regions"))
+    clip = None if config.clip is None else config.clip.bundle
+    for what, path, wanted in (("detector", config.detector.bundle, "P"), ("clip", clip, "C")):
+        if path is None:
+            continue
+        try:
+            bundle = open_bundle(path, read_keys(config.bundle_keys))
+            bundle.verify()
+            found = bundle.manifest.frame_class
+            if found != wanted:
+                raise ModelError(f"{path}: expected a model of class {wanted}, found {found}")
+        except EdgeError as exc:
+            yield failure(what, exc)
+        else:
+            yield Finding(what, f"{bundle.manifest.name} in {path}, hash {bundle.hash[:12]}")
+    has = Means(
+        detector=regions or config.detector.bundle is not None,
+        clip=config.clip is not None,
+        crops=main.manifest.frame_class == "F",
+    )
+    for name, prompt in config.prompts.items():
+        try:
+            check_means(config, name, prompt, has, clauses=len(plan(name, prompt).clauses))
+        except ConfigError as exc:
+            yield failure(f"prompt {name}", exc)
 
 
 def check_cameras(cameras: Mapping[str, CameraConfig]) -> Iterator[Finding]:
@@ -196,6 +241,29 @@ def check_disk(state_dir: Path, outbox_bytes: int) -> Finding:
         )
     made = "" if folder == state_dir else " (will be made)"
     return Finding("disk", f"{state_dir}{made} writable, {_megabytes(free)} free", tuple(remarks))
+
+
+def check_index(config: Config) -> Iterator[Finding]:
+    """Whether there is room for the index, and a model that it can be searched with."""
+    if not config.index.enabled:
+        return
+    root, limit = config.state_dir / INDEX, config.index.max_bytes
+    try:
+        check_searchable(open_bundle(config.bundle))
+        held = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+        folder = next(path for path in (root, *root.parents) if path.exists())
+        free = shutil.disk_usage(folder).free
+    except ModelError:
+        return  # told already
+    except ConfigError as exc:
+        yield failure("index", exc)
+        return
+    except OSError as exc:
+        yield Finding("index", f"{root}: {exc.strerror}", ("alerts go on, nothing is kept",))
+        return
+    found = f"{root} holds {_megabytes(held)}, may grow to {_megabytes(limit)}"
+    short = held + free < limit
+    yield Finding("index", found, ("make room, or lower index.max_bytes",) if short else ())
 
 
 def _watched_prompts(config: Config) -> Finding:

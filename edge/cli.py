@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from edge import __version__
-from edge.commands import alerts, check, demo, detect, prompts, run, score
+from edge.commands import alerts, check, demo, detect, prompts, run, score, search
 from edge.errors import EdgeError
 from edge.redact import RedactFilter, redact
 
@@ -27,6 +27,7 @@ app.command("run")(run.run)
 app.command("check")(check.check)
 app.command("score")(score.score)
 app.command("detect")(detect.detect)
+app.command("search")(search.search)
 app.command("alerts")(alerts.alerts)
 app.add_typer(prompts.prompts, name="prompts")
 app.command("demo")(demo.demo)

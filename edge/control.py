@@ -128,6 +128,18 @@ class GiveFeedback:
 Command = SetPrompts | SetFeature | SetProfile | TryAlert | GiveFeedback
 
 
+def answer_topic(topics: Topics, received: Received) -> str:
+    """Where the answer to a message goes: where its sender wants it, else our own topic.
+
+    Never to a pattern, nor where it would be taken for a command.
+    """
+    wanted, ours = received.response, f"{topics.prefix}/"
+    if not wanted or set(wanted) & set("+#\0"):
+        return topics.answer()
+    commands = wanted.startswith(ours) and wanted.endswith(("/set", "/search"))
+    return topics.answer() if commands else wanted
+
+
 def command_filters(topics: Topics) -> list[str]:
     """What to subscribe to: nothing that we publish ourselves."""
     return [

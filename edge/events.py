@@ -55,9 +55,13 @@ class Rule:
     def of(cls, prompt: PromptConfig, defaults: Decision, fps: float) -> "Rule":
         """The rule of a prompt on a camera sampled at ``fps``, measured defaults filled in."""
         threshold = defaults.threshold if prompt.threshold is None else prompt.threshold
+        hysteresis = defaults.hysteresis
+        if prompt.sharpened is not None:
+            threshold = prompt.sharpened.threshold
+            hysteresis = min(hysteresis, prompt.sharpened.hysteresis)
         return cls(
             threshold=threshold,
-            hysteresis=defaults.hysteresis,
+            hysteresis=hysteresis,
             on_for=prompt.on.for_,
             on_of=prompt.on.of,
             off_after_s=prompt.off_after,

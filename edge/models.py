@@ -92,7 +92,6 @@ class Models:
         self.failed = failed
         self.variant = variant
         self.settings = settings
-        # Compiling prompts is rare, so the most exact graph there is.
         self.text_precision = bundle.precisions("text")[0]
         self._stack = ExitStack()
         try:
@@ -130,14 +129,8 @@ class Models:
             ModelError: The graph is not what the manifest says, or fails its self-test.
             EngineUnavailable: The device is gone.
         """
-        role: Role = "text"
-        variant = Variant(self.variant.kind, "onnx", self.text_precision)
-        engine = open_graph(self.bundle, role, variant, self.settings)
-        try:
-            prove(self.bundle, role, variant, engine)
+        with open_text_engine(self.bundle, self.variant.kind, self.settings) as engine:
             yield engine
-        finally:
-            engine.close()
 
     @contextmanager
     def open_regions(self) -> Iterator[Engine | None]:
@@ -164,23 +157,8 @@ class Models:
         if isinstance(self.scorer, DetectScorer):
             yield self._phrase_compiler(self.scorer)
             return
-        bundle, spec, axes = self.bundle, self.bundle.manifest.text, self.bundle.axes()
-        with self.open_text_engine() as engine:
-            encoder = TextEncoder(engine, Tokenizer(bundle.tokenizer(), spec), spec)
-
-            def compile_prompts(
-                prompts: Mapping[str, PromptConfig], background: Sequence[str] | None = None
-            ) -> PromptBank:
-                return compile_bank(
-                    prompts,
-                    spec.background if background is None else background,
-                    encoder,
-                    spec,
-                    model_hash=bundle.hash,
-                    axes=axes,
-                )
-
-            yield compile_prompts
+        with open_compiler(self.bundle, self.variant.kind, self.settings) as compiler:
+            yield compiler
 
     def _phrase_compiler(self, scorer: DetectScorer) -> Compiler:
         """Of class P, whose sentences mean nothing without a picture."""
@@ -274,3 +252,48 @@ def open_models(
     engine = models.main.engine
     _log.info("model %s on %s, %s", models.main.variant, engine.runtime, engine.device)
     return models
+
+
+@contextmanager
+def open_text_engine(bundle: Bundle, kind: str, settings: EngineSettings) -> Iterator[Engine]:
+    """Open the text graph alone; errors as ``Models.open_text_engine``.
+
+    Args:
+        bundle: The model.
+        kind: The engine, a row of ``edge.engines.ENGINES``.
+        settings: Of the engine.
+    """
+    # Compiling prompts is rare, so the most exact graph there is.
+    role: Role = "text"
+    variant = Variant(kind, "onnx", bundle.precisions(role)[0])
+    engine = open_graph(bundle, role, variant, settings)
+    try:
+        prove(bundle, role, variant, engine)
+        yield engine
+    finally:
+        engine.close()
+
+
+@contextmanager
+def open_compiler(bundle: Bundle, kind: str, settings: EngineSettings) -> Iterator[Compiler]:
+    """Open only what compiles the prompts of a model whose sentences stand alone.
+
+    Args and errors as ``open_text_engine``.
+    """
+    spec, axes = bundle.manifest.text, bundle.axes()
+    with open_text_engine(bundle, kind, settings) as engine:
+        encoder = TextEncoder(engine, Tokenizer(bundle.tokenizer(), spec), spec)
+
+        def compile_prompts(
+            prompts: Mapping[str, PromptConfig], background: Sequence[str] | None = None
+        ) -> PromptBank:
+            return compile_bank(
+                prompts,
+                spec.background if background is None else background,
+                encoder,
+                spec,
+                model_hash=bundle.hash,
+                axes=axes,
+            )
+
+        yield compile_prompts

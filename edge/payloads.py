@@ -87,6 +87,9 @@ class Topics:
         """Where it is told what is in force of what ``command`` sets."""
         return "/".join((self.prefix, self.device, *levels, "state"))
 
+    def search(self) -> str:
+        return f"{self.prefix}/{self.device}/search"
+
     def answer(self) -> str:
         return f"{self.prefix}/{self.device}/answer"
 

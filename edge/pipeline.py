@@ -2,20 +2,24 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.calibrations import Calibrations
 from edge.calibrator import EVERYWHERE, CalibrationReport
-from edge.clock import clock_synced
+from edge.clock import clock_synced, zone_of
+from edge.conditions import Conditions, alike, is_on
 from edge.config.models import Config, PromptConfig
 from edge.embedding import Embedding
 from edge.errors import EdgeError
 from edge.events import Rule, new_ulid
 from edge.frame import Arrival, Sample
+from edge.index.recorder import Recorder
+from edge.light import Word
 from edge.look import NoSecondLook, SecondLook
 from edge.manifest import Decision
 from edge.payloads import (
@@ -68,9 +72,13 @@ class Pipeline:
         calibrations: Where thresholds come from; default: learned anew and not kept.
         snapshot_of: Where an alert's picture comes from.
         second_look: Confirms an alert before it is told; default: all are.
+        recorder: Keeps samples to be searched; default: none are.
+
+    Attributes:
+        profile: Of the box; may be set between two samples.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the parts that it is put together of
         self,
         config: Config,
         model: ModelRef,
@@ -81,13 +89,17 @@ class Pipeline:
         calibrations: Calibrations | None = None,
         snapshot_of: SnapshotOf = no_snapshots,
         second_look: SecondLook | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.bank = bank
+        self.profile = config.profile
+        self._zone = zone_of(config.timezone)
         self._config = config
         self._prompts: Mapping[str, PromptConfig] = config.prompts
         self._decision = decision
         self._calibrations = calibrations or Calibrations(None, model, config.background)
         self._second_look = second_look or NoSecondLook()
+        self._recorder = recorder
         self._model = model
         self._scorer = scorer
         self._snapshot_of = snapshot_of
@@ -106,9 +118,9 @@ class Pipeline:
     def adopt(self, prompts: Mapping[str, PromptConfig], bank: PromptBank) -> list[Message]:
         """Go on with other rules, between two samples: none is scored against half of them.
 
-        A rule that stays as it was keeps its alert and what it learned; the alert of one that goes
-        or changes ends. What changes nothing in what a rule sees (how many false alarms are asked
-        for) finds on disk what it learned.
+        A rule that stays as it was, but for when it is on, keeps its alert and what it learned; the
+        alert of one that goes or changes ends. What changes nothing in what a rule sees (how many
+        false alarms are asked for) finds on disk what it learned.
 
         Args:
             prompts: All rules by name.
@@ -134,7 +146,7 @@ class Pipeline:
         for name, camera in self._cameras.items():
             wanted = self._rules_of(name)
             for rule in list(camera.watch.rules):
-                if rule not in wanted or before.get(rule) != prompts[rule]:
+                if rule not in wanted or not alike(before[rule], prompts[rule]):
                     messages += self._alerts(name, camera.watch.drop(rule, now))
                     self._calibrations.drop(name, rule)
             for rule in wanted:
@@ -186,17 +198,14 @@ class Pipeline:
         answers: Sequence[Scored],
         scores: Scores,
     ) -> list[list[Happening]]:
-        """Step each camera's rules; what happened, for each sample."""
+        """Step each camera's rules, those that are on; what happened, for each sample."""
         decided = []
         for row, sample in enumerate(samples):
-            watch = self._cameras[sample.camera].watch
-            happenings = watch.step(
-                bank,
-                answers[row],
-                scores.cosine[row],
-                scores.margin[row],
-                sample.arrival,
-                self._look_around(sample),
+            watch, at = self._cameras[sample.camera].watch, sample.arrival
+            light = self._look_around(sample)
+            happenings = watch.switch(self._on(watch.rules, light, at), at)
+            happenings += watch.step(
+                bank, answers[row], scores.cosine[row], scores.margin[row], at, light or EVERYWHERE
             )
             decided.append([self._looked_at(watch, sample, happening) for happening in happenings])
         return [[happening for happening in kept if happening is not None] for kept in decided]
@@ -213,6 +222,8 @@ class Pipeline:
             camera = self._cameras[sample.camera]
             messages += self._alerts(sample.camera, happenings[row], sample.sequence)
             messages += self._embedding(camera, sample, answers[row].embedding)
+            if self._recorder is not None and (vector := answers[row].embedding) is not None:
+                self._recorder.sample(sample, vector)
             camera.lag_s = time.monotonic() - sample.arrival.monotonic
         return messages
 
@@ -284,8 +295,13 @@ class Pipeline:
             pool=prompt.pool,
         )
 
-    def _look_around(self, sample: Sample) -> str:
-        """Take note of the scene; the regime that it is in: its light (docs/adr/0015-regimes.md).
+    def _on(self, rules: Iterable[str], light: Word | None, at: Arrival) -> set[str]:
+        """Which of the rules are on."""
+        now = Conditions(datetime.fromtimestamp(at.wall, self._zone), light, self.profile)
+        return {name for name in rules if is_on(self._prompts[name], now)}
+
+    def _look_around(self, sample: Sample) -> Word | None:
+        """Take note of the scene; its light, which is also its regime (docs/adr/0015-regimes.md).
 
         What was learned of another view says nothing about this one.
         """
@@ -298,7 +314,7 @@ class Pipeline:
             )
             if changed.kind == "moved":
                 self._calibrations.forget(sample.camera)
-        return scene.light or EVERYWHERE
+        return scene.light
 
     def _looked_at(self, watch: Watch, sample: Sample, happening: Happening) -> Happening | None:
         """Ask for a second look where an alert starts; None where it says no."""
@@ -343,6 +359,8 @@ class Pipeline:
             messages.append(alert_message(self._topics, payload))
             if jpeg:
                 messages.append(snapshot_message(self._topics, camera, transition.id, jpeg))
+                if self._recorder is not None:
+                    self._recorder.alert(camera, transition.at, jpeg)
         return messages
 
     def _tested(

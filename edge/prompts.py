@@ -22,8 +22,9 @@ from edge.config.models import PromptConfig
 from edge.errors import ConfigError
 from edge.manifest import TextSpec
 from edge.rules import plan
+from edge.sheet import Sheet, blends_of
 from edge.temporal.pools import Words
-from edge.text import TextEncoder, unit_rows
+from edge.text import TextEncoder
 
 # A background sentence this close to a prompt says the same ("an empty room" beside the prompt
 # "an empty room"): taking the margin against it would keep the prompt at zero for ever.
@@ -107,11 +108,15 @@ def compile_bank(
     """
     if not prompts:
         raise ConfigError("expected at least one prompt, found none")
-    sheet = _Sheet(encoder, spec.templates)
+    sheet = Sheet(encoder, spec.templates)
     parts = list(_clauses(prompts))
-    texts = [sheet.add(f"prompt {clause!r}", sentences) for clause, _, sentences in parts]
+    blends = {name: blends_of(name, prompt, spec) for name, prompt in prompts.items()}
+    texts = [
+        sheet.add(f"prompt {clause!r}", sentences, blends[name][0])
+        for clause, name, sentences in parts
+    ]
     negatives = {
-        name: sheet.add(f"negatives of prompt {name!r}", prompt.negatives)
+        name: sheet.add(f"negatives of prompt {name!r}", prompt.negatives, blends[name][1])
         for name, prompt in prompts.items()
     }
     shared = sheet.add("background", background)
@@ -195,50 +200,6 @@ def explain(row: NDArray[np.float32], axes: Sequence[str], top: int = 5) -> list
     return [(axes[index], float(row[index])) for index in heaviest if row[index] > 0]
 
 
-class _Sheet:
-    """The rows of a bank while they are collected."""
-
-    def __init__(self, encoder: TextEncoder, templates: Sequence[str]) -> None:
-        self._encoder = encoder
-        self._templates = templates
-        self.sentences: list[str] = []
-        self.rows: list[NDArray[np.float32]] = []
-        self.coverage: list[float] = []
-        self.lengths: list[float] = []
-
-    def add(self, owner: str, sentences: Sequence[str]) -> slice:
-        """Append one row per sentence and return where they are; ``owner`` is for messages."""
-        start = len(self.rows)
-        for sentence in sentences:
-            try:
-                encoding = self._encoder.encode(_fill(self._templates, sentence))
-            except ConfigError as exc:
-                raise ConfigError(f"{owner}: {exc}") from exc
-            mean = encoding.embeddings.mean(axis=0, keepdims=True, dtype=np.float64)
-            self.rows.append(unit_rows(mean)[0])
-            self.sentences.append(sentence)
-            if encoding.coverage is not None:
-                self.coverage.append(float(encoding.coverage.mean()))
-            if encoding.lengths is not None:
-                self.lengths.append(float(encoding.lengths.mean()))
-        return slice(start, len(self.rows))
-
-    def read_only_lengths(self) -> NDArray[np.float32] | None:
-        if not self.lengths:
-            return None
-        lengths = np.array(self.lengths, np.float32)
-        lengths.setflags(write=False)
-        return lengths
-
-
-def _fill(templates: Sequence[str], sentence: str) -> list[str]:
-    """``sentence`` in every template; templates bring their own full stop."""
-    bare = sentence.strip().rstrip(".")
-    if not bare:
-        raise ConfigError(f"expected a sentence, found {sentence!r}: say what the camera sees")
-    return [template.replace("{}", bare) for template in templates]
-
-
 def _against(
     name: str, rows: NDArray[np.float32], own: slice, negative: slice, shared: slice
 ) -> NDArray[np.intp]:
@@ -291,6 +252,17 @@ def _digest(
     templates: Sequence[str],
     model_hash: str,
 ) -> str:
-    sentences = {name: [prompt.text, prompt.negatives] for name, prompt in prompts.items()}
+    sentences = {
+        name: [prompt.text, prompt.negatives, *_weights_of(prompt)]
+        for name, prompt in prompts.items()
+    }
     facts = json.dumps([sentences, list(background), list(templates), model_hash])
     return hashlib.sha256(facts.encode()).hexdigest()
+
+
+def _weights_of(prompt: PromptConfig) -> list[list[tuple[float, ...]]]:
+    """What changes the rows beside the sentences; nothing for most prompts."""
+    sharpened = prompt.sharpened
+    if sharpened is None or not sharpened.texts:
+        return []
+    return [[sharpened.texts, sharpened.templates, sharpened.negatives]]

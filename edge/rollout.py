@@ -22,6 +22,7 @@ from edge.control import (
     Command,
     GiveFeedback,
     TryAlert,
+    answer_topic,
     command_filters,
     command_of,
     known_rule,
@@ -49,12 +50,14 @@ class Adopt:
     """An order to the loop: go on with these rules.
 
     Attributes:
+        profile: That the box has from now on; None: none.
         done: Set by the loop.
         error: Why they cannot be; set by the loop before ``done``.
     """
 
     prompts: Mapping[str, PromptConfig]
     bank: PromptBank
+    profile: str | None
     done: threading.Event = field(default_factory=threading.Event)
     error: EdgeError | None = None
 
@@ -102,6 +105,11 @@ class Rollout:
         self._publish: Callable[[Message], None]
         self._notice: Notice
         self._thread = threading.Thread(target=self._run, name="rollout", daemon=True)
+
+    @property
+    def profile(self) -> str | None:
+        """In force: the one that was set, else the file's."""
+        return self._desired.profile or self._config.profile
 
     @property
     def filters(self) -> list[str]:
@@ -209,13 +217,16 @@ class Rollout:
         self._keep(self._desired, desired)
         try:
             prompts = desired.effective(self._config.prompts)
-            if prompts != self.prompts:
+            profile = desired.profile or self._config.profile
+            if (prompts, profile) != (self.prompts, self.profile):
                 same = _scored(prompts) == _scored(self.prompts)
                 bank = self._bank if same else self._compile(prompts)
-                self._adopt(Adopt(prompts, bank))
+                self._adopt(Adopt(prompts, bank, profile))
                 self.prompts, self._bank = prompts, bank
                 self._applied_at = time.time()
-                logger.info("rules in force: %s", ", ".join(prompts))
+                logger.info(
+                    "rules in force: %s; profile: %s", ", ".join(prompts), profile or "none"
+                )
         except EdgeError:
             self._keep(self._desired)
             raise
@@ -257,7 +268,7 @@ class Rollout:
         self._notice.tell(
             self.prompts,
             self._bank,
-            profile=self._desired.profile or "",
+            profile=self.profile or "",
             applied_at=self._applied_at,
             error=self._error,
         )
@@ -267,11 +278,9 @@ class Rollout:
         answer = AnswerPayload(
             device=self._config.device.id, topic=received.topic, at=utc(time.time()), error=error
         )
-        wanted = received.response
-        topic = wanted if wanted and _harmless(wanted, self._topics) else self._topics.answer()
         self._publish(
             Message(
-                topic,
+                answer_topic(self._topics, received),
                 answer.to_json(),
                 "answer",
                 None,
@@ -306,9 +315,3 @@ def compile_prompts(
 def _scored(prompts: Mapping[str, PromptConfig]) -> list[tuple[object, ...]]:
     """What of the rules their bank is compiled of."""
     return [(name, rule.text, rule.negatives, rule.pool) for name, rule in prompts.items()]
-
-
-def _harmless(topic: str, topics: Topics) -> bool:
-    """Whether an answer may go there: no pattern, and nothing that a box takes for a command."""
-    ours = f"{topics.prefix}/"
-    return not (set(topic) & set("+#\0") or (topic.startswith(ours) and topic.endswith("/set")))

@@ -15,7 +15,8 @@ class Scene:
 
     Attributes:
         light: ``day`` or ``night``; None before the first sample.
-        change: What the view's last change was, and the wall time of it; None: none so far.
+        change: What the view's last change was, and the wall time of it; None: none so far, or the
+            lens is no longer covered.
 
     Args:
         view: What was learned before; None begins anew.
@@ -33,4 +34,6 @@ class Scene:
         changed = self.view.step(pixels, at.monotonic)
         if changed is not None:
             self.change = changed.kind, at.wall - (at.monotonic - changed.since)
+        elif self.change and self.change[0] == "covered" and not self.view.covered:
+            self.change = None
         return changed

@@ -39,6 +39,7 @@ _HOURS: Final = rf"^{_TIME}-(?:{_TIME}|24:00)$"
 _DATE: Final = r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}$"
 
 _ONE_DAY: Final = timedelta(days=1)
+_DAY_MINUTES: Final = 24 * 60
 # Whoever is on at some time is on within a week, or within two where the hour of the first is the
 # one that summer time skips. One more for a span that began the day before.
 _AHEAD_DAYS: Final = 15
@@ -52,16 +53,16 @@ def _weekdays(text: str) -> frozenset[int]:
     return frozenset((first + step) % 7 for step in range((last - first) % 7 + 1))
 
 
-def _span(text: str) -> tuple[timedelta, timedelta]:
-    """From midnight; the end is later, beyond 24 hours where the span is over midnight."""
+def _span(text: str) -> tuple[int, int]:
+    """Minutes from midnight; the end is later, beyond a day's where the span is over midnight."""
     match = re.fullmatch(_HOURS, text)
     if not match:
         raise ValueError("expected hours such as 08:00-17:30, 22:00-06:00 or 00:00-24:00")
-    begin = timedelta(hours=int(match[1]), minutes=int(match[2]))
-    end = timedelta(hours=int(match[3] or 24), minutes=int(match[4] or 0))
+    begin = 60 * int(match[1]) + int(match[2])
+    end = 60 * int(match[3] or 24) + int(match[4] or 0)
     if begin == end:
         raise ValueError("expected two different times (all day is 00:00-24:00)")
-    return begin, end if begin < end else end + _ONE_DAY
+    return begin, end if begin < end else end + _DAY_MINUTES
 
 
 def _date(text: str) -> date:
@@ -126,15 +127,17 @@ class Schedule(BaseModel):
     timezone: Timezone | None = None
 
     _weekdays: frozenset[int] = PrivateAttr()
-    _spans: tuple[tuple[timedelta, timedelta], ...] = PrivateAttr()
+    _spans: tuple[tuple[int, int], ...] = PrivateAttr()
     _skipped: frozenset[date] = PrivateAttr()
     _zone: ZoneInfo | None = PrivateAttr()
 
     @model_validator(mode="before")
     @classmethod
     def _spelled_out(cls, value: Any) -> Any:
-        if not isinstance(value, str):
+        if isinstance(value, dict):
             return value
+        if not isinstance(value, str):
+            raise ValueError("expected days and hours such as mon-fri 22:00-06:00")  # noqa: TRY004  pydantic's way
         words = value.replace(",", " ").split()
         if not words:
             raise ValueError("expected days and hours such as mon-fri 22:00-06:00")
@@ -173,19 +176,23 @@ class Schedule(BaseModel):
         return next((moment for moment in later if self._inside(moment) != now), None)
 
     def _inside(self, here: datetime) -> bool:
-        wall = here.replace(tzinfo=None)
-        return any(
-            begin <= wall < end
-            for day in (wall.date() - _ONE_DAY, wall.date())
-            for begin, end in self._walls(day)
-        )
+        today = here.date()
+        minute = 60 * here.hour + here.minute
+        return self._begun(today, minute) or self._begun(today - _ONE_DAY, minute + _DAY_MINUTES)
+
+    def _begun(self, day: date, minute: int) -> bool:
+        """Whether a span that begins on ``day`` holds so many minutes after its midnight."""
+        return self._begins(day) and any(begin <= minute < end for begin, end in self._spans)
+
+    def _begins(self, day: date) -> bool:
+        return day.weekday() in self._weekdays and day not in self._skipped
 
     def _walls(self, day: date) -> Iterator[tuple[datetime, datetime]]:
         """Begin and end, by the clock on the wall, of the spans that begin on ``day``."""
-        if day.weekday() in self._weekdays and day not in self._skipped:
+        if self._begins(day):
             midnight = datetime.combine(day, time())
             for begin, end in self._spans:
-                yield midnight + begin, midnight + end
+                yield midnight + timedelta(minutes=begin), midnight + timedelta(minutes=end)
 
     def _days_to_come(self, today: date) -> set[date]:
         """Days on which ``active`` can change first: soon, or soon after the dates left out."""
@@ -202,6 +209,20 @@ class Schedule(BaseModel):
                 for fold in (0, 1):
                     yield wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)
         yield from _clock_change(day, zone)
+
+
+def _one_or_several(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+Schedules = Annotated[
+    tuple[Schedule, ...],
+    BeforeValidator(
+        _one_or_several,
+        json_schema_input_type=Schedule | str | tuple[Schedule | str, ...],
+    ),
+]
+"""On where one of them is: ``[mon-fri 18:00-08:00, sat-sun]``."""
 
 
 def _clock_change(day: date, zone: tzinfo | None) -> Iterator[datetime]:

@@ -61,7 +61,7 @@ def score_frames(
         InferenceError: The engine failed.
     """
     preprocess = Preprocessor(spec)
-    begin = _begin(source.stream)
+    begin = begin_s(source.stream)
     packets = source.packets() if duration_s is None else _within(source.packets(), duration_s)
     first: Arrival | None = None
     kept = kept_frames(packets, Decoder(source.stream), Sampler(fps))
@@ -95,7 +95,7 @@ def length_s(stream: av.VideoStream) -> float | None:
     return None if container.duration is None else container.duration / av.time_base
 
 
-def _begin(stream: av.VideoStream) -> float | None:
+def begin_s(stream: av.VideoStream) -> float | None:
     """Presentation time of a recording's first frame; None for a camera, whose times may jump.
 
     To be asked before the first packet: FFmpeg fills it in for cameras later on.

@@ -2,19 +2,18 @@
 
 What tells one view from another is where its edges are; light, noise and what passes by change how
 strong they are, or some of them. So a picture becomes a small grid of local contrast (luma minus
-the mean around it, over the deviation around it: Jarrett et al., ICCV 2009, "local contrast
-normalization"), and that is compared in blocks with a slow mean of what it was before. A block is
-in place where it matches better unmoved than moved by up to a twelfth of the picture. The share of
-blocks in place is the similarity::
+the mean around it, over the deviation around it, after Jarrett et al., ICCV 2009), and that is
+compared in blocks with a slow mean of what it was before. A block is in place where it matches
+better unmoved than moved by up to a twelfth of the picture. The share of blocks in place is the
+similarity::
 
     pixels ─→ contrast [36, 64] ─┬─ mean of now ──┐
                                  │                ├→ share of blocks in place, 0..1
                                  └─ mean of 1 h ──┘
 
-Measured on six clips (benchmarks/views.py): 0.72 and more in the same view at a quarter of
-its light and at 1.8 times as much, in infrared, noise, rain, shadow, and through H.264 at crf 35.
-0.44 and less, and told, after a move by 4 % of the picture or more, a turn by 6 degrees, a zoom of
-1.2.
+Measured on six clips (benchmarks/views.py): 0.72 and more in the same view at a quarter of its
+light and at 1.8 times as much, in infrared, noise, rain, shadow, and through H.264 at crf 35; 0.39
+and less after a move by 4 % of the picture or more, a turn by 3 degrees, a zoom of 1.1.
 """
 
 import math
@@ -49,6 +48,7 @@ _STRUCTURE: Final = 0.02 * _BLOCK_ROWS * _BLOCK_COLUMNS
 # With fewer blocks than this nothing can be told.
 _FEWEST: Final = 4
 
+# Between the two measured above.
 _IN_PLACE: Final = 0.45
 # A lens out of focus left 0.15 to 0.27 of the detail, any light on the same view 0.57 and more.
 _BLIND: Final = 0.4
@@ -134,6 +134,11 @@ class View:
         """Share of the view that is where it was, 0..1; 1 while that cannot be told."""
         return self._similarity
 
+    @property
+    def covered(self) -> bool:
+        """Whether it was told that the lens sees nothing, and nothing else since."""
+        return self._kind == "covered" and self._told
+
     def step(self, pixels: NDArray[np.int8], at: float) -> Moved | None:
         """Take one sample: int8 pixels [3, H, W], and its monotonic time in seconds.
 
@@ -161,8 +166,9 @@ class View:
         return None
 
     def _different(self, at: float, kind: Literal["moved", "covered"]) -> Moved | None:
-        if kind != self._kind:
-            self._kind, self._since, self._looks, self._told = kind, at, 0, False
+        if self._kind is None or (self._told and kind != self._kind):
+            self._since, self._looks, self._told = at, 0, False
+        self._kind = kind
         self._looks += 1
         if self._told or self._looks < _LOOKS or at - self._since < _LASTS_S:
             return None

@@ -6,7 +6,7 @@
                                                               └──────────→ event machine ←─────┘
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,8 +70,10 @@ class WatchedRule:
         self.calibration = calibration
         self.machine = EventMachine(rule)
         self.pool = pool
+        self.on = True
         self.margin: float | None = None
         self.sentence = plan.text
+        self._gap_s = rule.gap_s
         self._tracker = Tracker(plan.expression, rule.gap_s)
         self._base = base
 
@@ -88,6 +90,13 @@ class WatchedRule:
             margin, at.monotonic, alerting=self.machine.alerting or bool(transitions), regime=regime
         )
         return transitions
+
+    def switch_off(self, at: Arrival) -> list[Transition]:
+        """Be as if nothing had been seen; the end of an alert that ran."""
+        self.on = False
+        self.margin = None
+        self._tracker = Tracker(self.plan.expression, self._gap_s)
+        return self.machine.finish(at)
 
 
 class Watch:
@@ -118,7 +127,7 @@ class Watch:
         at: Arrival,
         regime: str = "",
     ) -> list[Happening]:
-        """Take one sample.
+        """Take one sample; rules that are off are not stepped.
 
         Args:
             bank: What the scores were taken with.
@@ -126,7 +135,7 @@ class Watch:
             cosine: float32 [P], of the best sentence of each clause.
             margin: float32 [P].
             at: When the frame arrived.
-            regime: What the scene is like (``edge.regime``).
+            regime: What makes ordinary pictures differ: the word of ``edge.light`` (ADR 15).
         """
         self._last_at = at.monotonic
         pooled = self._pool(bank, scored)
@@ -134,8 +143,8 @@ class Watch:
         happenings = []
         for name, rule in self.rules.items():
             own = [columns[clause] for clause in rule.plan.clauses if clause in columns]
-            if len(own) != len(rule.plan.clauses):
-                continue  # the bank is not this rule's yet
+            if not rule.on or len(own) != len(rule.plan.clauses):
+                continue  # or the bank is not this rule's yet
             cosines, of_cosine, of_margin = scored.cosines, cosine, margin
             if rule.pool is not None:
                 cosines, of_cosine, of_margin = pooled[rule.pool]
@@ -143,6 +152,16 @@ class Watch:
             if transitions and len(own) == 1:
                 rule.sentence = best_sentence(bank, bank.prompts[own[0]], cosines)
             happenings += _told(name, rule, transitions)
+        return happenings
+
+    def switch(self, on: Collection[str], at: Arrival) -> list[Happening]:
+        """Have these rules on and the others off; the ends of those that ran and are off now."""
+        happenings = []
+        for name, rule in self.rules.items():
+            if name in on:
+                rule.on = True
+            elif rule.on:
+                happenings += _told(name, rule, rule.switch_off(at))
         return happenings
 
     def drop(self, name: str, at: Arrival) -> list[Happening]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
+import calibration.commands
 import edge.cli
 import export.commands
 from benchmarks import cli as bench
@@ -15,7 +16,12 @@ from edge.payloads import AlertPayload
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
-COMMANDS = {"edge": edge.cli.app, "edge-export": export.commands.app, "edge-bench": bench.app}
+COMMANDS = {
+    "edge": edge.cli.app,
+    "edge-export": export.commands.app,
+    "edge-bench": bench.app,
+    "edge-calibrate": calibration.commands.app,
+}
 README = (ROOT / "README.md").read_text()
 
 

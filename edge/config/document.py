@@ -53,11 +53,17 @@ class Document:
     unread: set[Place] = field(default_factory=set)
     problems: list[tuple[int, str]] = field(default_factory=list)
 
+    def written(self, place: Place) -> Place:
+        """``place`` in the file, where one thing may stand for a list of one."""
+        found: Place = ()
+        for step in place:
+            if isinstance(step, str) or (*found, step) in self.lines:
+                found = (*found, step)
+        return found
+
     def report(self, place: Place, text: str, line: int | None = None) -> None:
         """Note a problem at ``place``; its line is that of the nearest thing there is."""
-        if place not in self.lines and place and isinstance(place[-1], int):
-            place = place[:-1]  # one word stood for a list of one
-        known = place
+        known = place = self.written(place)
         while known and known not in self.lines:
             known = known[:-1]
         where = f"{dotted(place)}: " if place else ""

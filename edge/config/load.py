@@ -154,7 +154,7 @@ def _leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
 
 def _report(document: Document, error: ErrorDetails) -> None:
     """Put one of pydantic's errors into our words."""
-    place = tuple(step for step in error["loc"] if step != "[key]")
+    place = document.written(tuple(step for step in error["loc"] if step != "[key]"))
     if place in document.unread and error["type"] != "extra_forbidden":
         return  # its value is a problem already
     context = error.get("ctx", {})

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from edge.config.urls import resolve_url
+from edge.schedule import Schedules, Timezone
 
 _DURATION = r"^([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)?$"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -61,6 +62,12 @@ def _plain_topic(topic: str) -> str:
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", topic, re.ASCII):
         raise ValueError("expected a topic such as homeassistant/status, without '+' and '#'")
     return topic
+
+
+def _sum_to_one(weights: tuple[float, ...]) -> tuple[float, ...]:
+    if weights and abs(sum(weights) - 1) > 1e-3:
+        raise ValueError(f"expected weights that add up to 1, found a sum of {sum(weights):g}")
+    return weights
 
 
 def _folder(info: ValidationInfo) -> Path:
@@ -232,6 +239,20 @@ class SnapshotsConfig(_Section):
     max_width: int = Field(default=640, ge=64, le=3840)
 
 
+class IndexConfig(_Section):
+    """Embeddings and small pictures kept on the box, to be searched.
+
+    Attributes:
+        enabled: Whether they are.
+        max_age: Older ones are removed.
+        max_bytes: Of all files; the oldest are removed first.
+    """
+
+    enabled: bool = False
+    max_age: Seconds = Field(default=30 * 86_400.0, ge=3600)
+    max_bytes: int = Field(default=4 * 1024**3, ge=64 * 1024**2)
+
+
 class OnConfig(_Section):
     """Persistence: ``for: 2`` with ``of: 3`` starts an alert at the second hit among three.
 
@@ -262,6 +283,33 @@ class PoolConfig(_Section):
     frames: int = Field(default=12, ge=2, le=64)
 
 
+Weights = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], AfterValidator(_sum_to_one)]
+
+
+class SharpenedConfig(_Section):
+    """What examples taught a rule (``edge-calibrate prompt``); taken out, all is as before.
+
+    Attributes:
+        texts: How much each of the rule's sentences counts; left out, the best one does.
+        templates: How much each of the bundle's templates counts.
+        negatives: How much each of the rule's negatives counts.
+        threshold: Instead of the rule's own, or the bundle's.
+        hysteresis: Instead of the bundle's, where that is larger.
+    """
+
+    texts: Weights = ()
+    templates: Weights = ()
+    negatives: Weights = ()
+    threshold: float = Field(ge=-2, le=2)
+    hysteresis: float = Field(ge=0, le=2)
+
+    @model_validator(mode="after")
+    def _weights_of_all(self) -> Self:
+        if bool(self.texts) != bool(self.templates) or (self.negatives and not self.texts):
+            raise ValueError("expected weights of texts and templates together")
+        return self
+
+
 class PromptConfig(_Section):
     """One alert rule.
 
@@ -276,6 +324,10 @@ class PromptConfig(_Section):
         kind: ``clip``: what the frames say is confirmed by the clip model.
         zones: Something that the sentence means must stand in one of these of the camera's zones.
         crop: What a box shows must fit the sentence by itself.
+        schedule: When it is on (``edge.schedule``); of several, in any. Default always.
+        when: Whether it is on by day or by night only, as the camera sees it (``edge.light``).
+        profiles: The box's profiles in which it is on; default all.
+        sharpened: What examples taught it; default nothing.
         pool: Take the samples of the last seconds together; default each by itself.
         on: Persistence before the alert starts.
         off_after: The alert ends when the margin stayed below for this long.
@@ -291,6 +343,10 @@ class PromptConfig(_Section):
     kind: Literal["frame", "clip"] = "frame"
     zones: Names = ()
     crop: bool = False
+    schedule: Schedules = ()
+    when: Literal["day", "night"] | None = None
+    profiles: Names = ()
+    sharpened: SharpenedConfig | None = None
     pool: PoolConfig | None = None
     on: OnConfig = OnConfig()
     off_after: Seconds = 2.0
@@ -301,6 +357,21 @@ class PromptConfig(_Section):
     def _learned_or_fixed(self) -> Self:
         if self.threshold is not None and "false_alarms_per_day" in self.model_fields_set:
             raise ValueError("expected threshold or false_alarms_per_day, found both")
+        return self
+
+    @model_validator(mode="after")
+    def _a_weight_for_each_sentence(self) -> Self:
+        if self.sharpened is None or not self.sharpened.texts:
+            return self
+        for what, sentences, weights in (
+            ("text", self.text, self.sharpened.texts),
+            ("negatives", self.negatives, self.sharpened.negatives),
+        ):
+            if len(sentences) != len(weights):
+                raise ValueError(
+                    f"expected a weight in sharpened for each of {len(sentences)} {what}, found "
+                    f"{len(weights)}; the sentences changed since: take sharpened out"
+                )
         return self
 
 
@@ -390,9 +461,12 @@ class Config(_Section):
         outbox: The queue on disk.
         embeddings: Which embeddings are published.
         snapshots: Pictures of alerts.
+        index: What is kept to be searched.
         detector: What puts boxes on alerts.
         clip: The clip model, for rules of ``kind: clip``.
         background: Sentences for "nothing of interest"; replaces the bundle's.
+        timezone: Whose clock schedules go by; default the box's own.
+        profile: What rules with ``profiles`` depend on ("home", "away"); default none of them.
         prompts: Alert rules, by name.
         cameras: Cameras, by name.
         homeassistant: Showing the box to Home Assistant.
@@ -408,9 +482,12 @@ class Config(_Section):
     outbox: OutboxConfig = OutboxConfig()
     embeddings: EmbeddingsConfig = EmbeddingsConfig()
     snapshots: SnapshotsConfig = SnapshotsConfig()
+    index: IndexConfig = IndexConfig()
     detector: DetectorConfig = DetectorConfig()
     clip: ClipConfig | None = None
     background: Texts | None = None
+    timezone: Timezone | None = None
+    profile: Name | None = None
     prompts: dict[Name, PromptConfig] = Field(min_length=1)
     cameras: dict[CameraName, CameraConfig] = Field(min_length=1)
     homeassistant: HomeAssistantConfig = HomeAssistantConfig()

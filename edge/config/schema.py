@@ -38,7 +38,7 @@ def expected_at(place: Place) -> dict[str, Any]:
     part = config_schema()
     for step in place:
         if isinstance(step, int):
-            part = part.get("items", {})
+            part = part.get("items", part)  # of one or several
         else:
             by_name = part.get("properties", {})
             others = [*part.get("patternProperties", {}).values(), {}]

@@ -22,6 +22,63 @@ from edge.prompts import PromptBank
 
 
 @dataclass(frozen=True, slots=True)
+class Means:
+    """What there is to look with."""
+
+    detector: bool
+    clip: bool
+    crops: bool
+
+
+def needs_boxes(prompt: PromptConfig) -> bool:
+    """Whether a rule cannot be confirmed without boxes."""
+    return bool(prompt.zones) or prompt.crop
+
+
+def check_means(
+    config: Config, name: str, prompt: PromptConfig, has: Means, *, clauses: int
+) -> None:
+    """Refuse a rule that asks for what there is not.
+
+    Args:
+        config: Cameras and their zones.
+        name: Of the rule.
+        prompt: The rule.
+        has: What there is.
+        clauses: That its sentence has.
+
+    Raises:
+        ConfigError: Likewise.
+    """
+    if prompt.kind == "clip" and not has.clip:
+        raise ConfigError(
+            f"prompt {name!r}: expected clip.bundle for kind: clip, found none; set clip.bundle"
+        )
+    if needs_boxes(prompt) and not has.detector:
+        raise ConfigError(
+            f"prompt {name!r}: expected a detector for zones or crop, found none: this model has "
+            "no regions; set detector.bundle"
+        )
+    if prompt.crop and not has.crops:
+        raise ConfigError(
+            f"prompt {name!r}: expected a model of single frames (class F) for crop, found "
+            "another; leave crop out"
+        )
+    if (prompt.crop or prompt.kind == "clip") and clauses != 1:
+        raise ConfigError(
+            f"prompt {name!r}: expected one clause with crop or kind: clip, found {clauses}; make "
+            "a prompt of each"
+        )
+    for camera, settings in config.cameras.items():
+        watched = settings.prompts is None or name in settings.prompts
+        if watched and prompt.zones and not set(prompt.zones) & settings.zones.keys():
+            raise ConfigError(
+                f"prompt {name!r}: expected one of its zones {', '.join(prompt.zones)} at camera "
+                f"{camera!r}, found {', '.join(settings.zones) or 'none'}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class _Looked:
     """What the detector saw last on a camera."""
 
@@ -62,8 +119,13 @@ class SecondLooks:
         self._looked: dict[str, _Looked] = {}
 
     def prepare(self, prompts: Mapping[str, PromptConfig], bank: PromptBank) -> None:
+        has = Means(
+            detector=self._detector is not None,
+            clip=self._clip is not None,
+            crops=self._crops is not None,
+        )
         for name, prompt in prompts.items():
-            self._check(name, prompt, bank)
+            check_means(self._config, name, prompt, has, clauses=len(texts_of(bank, name)))
         if self._detector is not None:
             self._detector.prepare(
                 {
@@ -111,7 +173,7 @@ class SecondLooks:
         looked = self._look(self._detector, bank, sample)
         if looked is None:
             unseen = "the detector has looked at this camera moments ago"
-            return Finding(confirmed=not self._needs_boxes(prompt), reason=unseen)
+            return Finding(confirmed=not needs_boxes(prompt), reason=unseen)
         boxes = looked(rule)
         reason = None
         if polygons := self._polygons(prompt, sample.camera):
@@ -120,48 +182,10 @@ class SecondLooks:
         if boxes and prompt.crop and self._crops is not None:
             boxes = self._fitting(self._crops, bank, rule, sample, boxes)
             reason = None if boxes else "no box fits the sentence by itself"
-        return Finding(
-            confirmed=bool(boxes) or not self._needs_boxes(prompt), reason=reason, boxes=boxes
-        )
-
-    def _check(self, name: str, prompt: PromptConfig, bank: PromptBank) -> None:
-        """Refuse what cannot be done.
-
-        Raises:
-            ConfigError: Likewise.
-        """
-        if prompt.kind == "clip" and self._clip is None:
-            raise ConfigError(
-                f"prompt {name!r}: expected clip.bundle for kind: clip, found none; set clip.bundle"
-            )
-        if self._needs_boxes(prompt) and self._detector is None:
-            raise ConfigError(
-                f"prompt {name!r}: expected a detector for zones or crop, found none: this model "
-                "has no regions; set detector.bundle"
-            )
-        if prompt.crop and self._crops is None:
-            raise ConfigError(
-                f"prompt {name!r}: expected a model of single frames (class F) for crop, found "
-                "another; leave crop out"
-            )
-        if (prompt.crop or prompt.kind == "clip") and len(texts_of(bank, name)) != 1:
-            raise ConfigError(
-                f"prompt {name!r}: expected one clause with crop or kind: clip, found "
-                f"{len(texts_of(bank, name))}; make a prompt of each"
-            )
-        for camera, settings in self._config.cameras.items():
-            watched = settings.prompts is None or name in settings.prompts
-            if watched and prompt.zones and not set(prompt.zones) & settings.zones.keys():
-                raise ConfigError(
-                    f"prompt {name!r}: expected one of its zones {', '.join(prompt.zones)} at "
-                    f"camera {camera!r}, found {', '.join(settings.zones) or 'none'}"
-                )
-
-    def _needs_boxes(self, prompt: PromptConfig) -> bool:
-        return bool(prompt.zones) or prompt.crop
+        return Finding(confirmed=bool(boxes) or not needs_boxes(prompt), reason=reason, boxes=boxes)
 
     def _wants_boxes(self, prompt: PromptConfig) -> bool:
-        return self._config.detector.boxes or self._needs_boxes(prompt)
+        return self._config.detector.boxes or needs_boxes(prompt)
 
     def _polygons(self, prompt: PromptConfig, camera: str) -> list[Polygon]:
         zones = self._config.cameras[camera].zones

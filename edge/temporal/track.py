@@ -10,11 +10,13 @@ learned of it like of any other:
 ``Lasting``    the 20 % quantile of a over the last d seconds: a fifth of the samples may miss it
 ``Absent``     the same of -a
 ``Gone``       min(Absent, the largest a in the minute before that)
-``Then``       min(b, the largest in [t - W, t) of min(a, -b)): a was there while b was not yet
+``Then``       min(b, the largest in [t - W, t) of min(a, unseen b)): a was there while b was not
 =============  ============================================================================
 
-``Then`` asks for a without b, or "B then A" would fire as well where the two overlap. In a chain, a
-is the value of the chain so far.
+``unseen b`` is minus the largest b of the last two seconds. Without it "B then A" would fire as
+well where the two overlap, and with -b alone wherever b misses one frame (half the streams of
+benchmarks/temporal.py at a noise of half the distance to the threshold). In a chain, a is the value
+of the chain so far.
 """
 
 from bisect import bisect_left, insort
@@ -28,6 +30,7 @@ UNKNOWN: Final = -2.0
 """While too little was seen to tell: as far below as a difference of cosines can be."""
 _MISSES: Final = 0.2
 _PRESENCE_S: Final = 60.0
+_UNSEEN_S: Final = 2.0
 
 
 class Tracker:
@@ -112,13 +115,15 @@ class _Then:
         self._steps = steps
         self._within_s = within_s
         self._so_far = [_Highest() for _ in steps[1:]]
+        self._lately = [_Highest() for _ in steps[1:]]
 
     def step(self, margins: Iterator[float], at: float) -> float:
         chain = self._steps[0].step(margins, at)
-        for step, earlier in zip(self._steps[1:], self._so_far, strict=True):
+        for step, earlier, lately in zip(self._steps[1:], self._so_far, self._lately, strict=True):
             value = step.step(margins, at)
+            lately.push(at, value)
             begun = earlier.since(at - self._within_s)
-            earlier.push(at, min(chain, -value))
+            earlier.push(at, min(chain, -lately.since(at - _UNSEEN_S)))
             chain = min(begun, value)
         return chain
 

@@ -47,3 +47,36 @@ def test_an_exported_model_in_the_daemon_gives_an_event(
     embeddings = listener.payloads("/embedding")
     assert bool(embeddings) == (family != "grounding_dino"), "a detector has none to publish"
     assert "Traceback" not in daemon.log()
+
+
+@pytest.mark.slow
+@pytest.mark.broker
+@pytest.mark.timeout(500)  # three models are built where no other test has done it
+def test_a_detector_puts_boxes_on_alerts_and_a_clip_model_confirms_them(
+    exports, clip, run_daemon, broker, listen, eventually, alerts_of
+):
+    built = {
+        family: exports.build(family).bundle for family in ("clip", "xclip_ms", "grounding_dino")
+    }
+    rules = {
+        "boxes": PROMPTS["any"] | {"cooldown": "1h"},
+        "clip": PROMPTS["any"] | {"kind": "clip", "cooldown": "1h"},
+    }
+    listener = listen(broker.port)
+    with TestCamera({"yard": clip}) as camera:
+        daemon = run_daemon(
+            bundle=str(built["clip"].path),
+            detector={"bundle": str(built["grounding_dino"].path), "threshold": 0, "cooldown": 0},
+            clip={"bundle": str(built["xclip_ms"].path)},
+            mqtt={"host": "127.0.0.1", "port": broker.port, "keepalive": 5},
+            prompts=rules,
+            cameras={"yard": {"url": camera.url("yard"), "sample": {"fps": 10}}},
+        )
+        started = lambda: {alert["prompt"]["id"] for alert in alerts_of(listener, "start")}  # noqa: E731
+        eventually(lambda: "boxes" in started(), "an alert with boxes", 60)
+        assert daemon.terminate() == 0, daemon.log()
+    alert = next(a for a in alerts_of(listener, "start") if a["prompt"]["id"] == "boxes")
+    assert alert["boxes"], daemon.log()
+    assert {box["phrase"] for box in alert["boxes"]} == {"a car"}
+    assert all(0 <= edge <= 1 for box in alert["boxes"] for edge in box["box"])
+    assert "Traceback" not in daemon.log()

@@ -98,3 +98,17 @@ def test_a_disk_that_takes_nothing_stops_nobody(path, caplog):
     calibration.observe(0.0, 0.0, alerting=False, regime="day")
     blocked.save()
     assert "not kept" in caplog.text
+
+
+def test_a_sentence_with_time_in_it_never_gets_a_threshold_below_its_clauses(path):
+    thresholds = {}
+    for text in ("a cat", "a cat then a dog"):
+        prompt = PromptConfig(text=(text,), false_alarms_per_day=5.0)
+        _, calibration = of(path, prompt=prompt)
+        margins = np.random.default_rng(0).normal(-0.3, 0.02, 30_000)
+        for position, margin in enumerate(margins):
+            calibration.observe(float(margin), position / 2, alerting=False, regime="day")
+        assert calibration.report().state == "learned"
+        thresholds[text] = calibration.report().threshold
+    assert thresholds["a cat"] < -0.1
+    assert thresholds["a cat then a dog"] == RULE.threshold

@@ -276,3 +276,15 @@ def test_the_same_input_gives_the_same_output_whatever_the_wall_clock_does(rule,
     steady = [(passed, margin, 0.0) for passed, margin, _ in moments]
     assert drive(rule, moments) == drive(rule, moments)
     assert shape(drive(rule, moments)) == shape(drive(rule, steady))
+
+
+def test_what_examples_taught_comes_before_the_rules_own_and_the_bundles():
+    defaults = Decision(threshold=0.2, hysteresis=0.05)
+    taught = {"threshold": 0.1, "hysteresis": 0.01}
+    for own in (None, 0.3):
+        rule = Rule.of(PromptConfig(text="x", threshold=own, sharpened=taught), defaults, 2)
+        assert (rule.threshold, rule.hysteresis) == (0.1, 0.01)
+    wide = PromptConfig(text="x", sharpened=taught | {"hysteresis": 0.4})
+    assert Rule.of(wide, defaults, 2).hysteresis == 0.05
+    plain = Rule.of(PromptConfig(text="x"), defaults, 2)
+    assert (plain.threshold, plain.hysteresis) == (0.2, 0.05)

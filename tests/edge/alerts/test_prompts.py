@@ -220,3 +220,72 @@ def test_while_banks_are_swapped_every_frame_is_scored_against_one_whole_bank(co
         thread.join()
     assert wrong == []
     assert len(seen) == 3
+
+
+SHARPENED = {
+    "texts": (0.75, 0.25),
+    "templates": (0.5, 0.5, 0),
+    "negatives": (1,),
+    "threshold": 0.1,
+    "hysteresis": 0.05,
+}
+
+
+def sharpened(**changes):
+    return PromptConfig(text=("dog", "cat"), negatives=("car",), sharpened=SHARPENED | changes)
+
+
+def test_a_sharpened_rules_sentences_become_one_row_by_their_weights(compile_, encoder, spec):
+    bank = compile_({"pet": sharpened(), "tree": prompt("tree")})
+    assert bank.sentences == ("dog", "tree", "car", "empty yard", "empty street")
+    mean = np.zeros(16)
+    for sentence, weight in (("dog", 0.75), ("cat", 0.25)):
+        for template, share in zip(spec.templates, (0.5, 0.5, 0), strict=True):
+            vector = encoder.encode([template.format(sentence)]).embeddings[0].astype(np.float64)
+            mean += weight * share * vector
+    assert np.abs(bank.rows[0] - mean / np.linalg.norm(mean)).max() <= 1e-6
+    pet, tree = bank.prompts
+    assert [bank.sentences[row] for row in pet.against] == ["car", "empty yard", "empty street"]
+    assert (pet.texts, tree.texts) == (slice(0, 1), slice(1, 2))
+
+
+def test_taken_out_the_bank_is_byte_for_byte_as_before(compile_):
+    plain = prompt("dog", "cat", negatives=["car"])
+    before = compile_({"pet": plain})
+    with_it = compile_({"pet": sharpened()})
+    after = compile_({"pet": sharpened().model_copy(update={"sharpened": None})})
+    assert with_it.hash != before.hash
+    assert with_it.rows.tobytes() != before.rows.tobytes()
+    assert after.hash == before.hash
+    assert after.rows.tobytes() == before.rows.tobytes()
+
+
+def test_a_threshold_alone_leaves_the_bank_as_it_is(compile_):
+    moved = PromptConfig(
+        text=("dog", "cat"), negatives=("car",), sharpened={"threshold": 0.1, "hysteresis": 0}
+    )
+    before = compile_({"pet": prompt("dog", "cat", negatives=["car"])})
+    assert compile_({"pet": moved}).hash == before.hash
+
+
+def test_weights_of_another_bundle_and_of_a_sentence_with_time_are_refused(compile_):
+    with pytest.raises(ConfigError, match=r"each of the bundle's 3 templates, found 1: .* again"):
+        compile_({"pet": sharpened(templates=(1,))})
+    weights = {"texts": (1,), "templates": (1, 0, 0), "threshold": 0, "hysteresis": 0}
+    with pytest.raises(ConfigError, match="expected one clause where there are weights"):
+        compile_({"pet": PromptConfig(text="dog then cat", sharpened=weights)})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"texts": (1,)}, "for each of 2 text, found 1; the sentences changed since"),
+        ({"negatives": ()}, "for each of 1 negatives, found 0"),
+        ({"texts": (0.9, 0.3)}, "weights that add up to 1, found a sum of 1.2"),
+        ({"texts": (1.5, -0.5)}, "less than or equal to 1"),
+        ({"templates": ()}, "weights of texts and templates together"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(changes, said):
+    with pytest.raises(ValueError, match=said):
+        sharpened(**changes)

@@ -137,6 +137,14 @@ def test_a_sentence_with_time_in_it_is_told_as_it_was_understood(edge, config, c
     assert "all: 'red' not seen for 10 s" in outcome.out
 
 
+def test_what_a_rule_needs_to_be_on_is_told(edge, config, clip):
+    cameras = f"{{yard: {{url: {clip}}}}}"
+    prompts = "prompts: {red: {text: red, when: night, schedule: sat-sun}, blue: {text: blue}}"
+    outcome = edge("check", config(cameras, prompts=prompts), "--no-broker", "--json")
+    assert found(outcome, "when red")["found"].startswith("by night, schedule: o")
+    assert "when blue" not in verdicts(outcome)
+
+
 def test_a_negation_that_cannot_be_absence_fails_with_advice(edge, config, clip):
     cameras = f"{{yard: {{url: {clip}}}}}"
     prompts = "prompts: {red: {text: a car without red}}"

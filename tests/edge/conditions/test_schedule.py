@@ -239,7 +239,7 @@ def test_the_next_change_lies_after_any_number_of_days_left_out():
         ({"timezone": "../../etc/passwd"}, "expected a time zone such as Europe/Berlin"),
         ({"timezone": "Europe"}, "expected a time zone such as Europe/Berlin"),
         ({"hour": "08:00-09:00"}, "Extra inputs"),
-        (7, "valid dictionary"),
+        (7, "expected days and hours such as mon-fri 22:00-06:00"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_what_was_expected(value, message):

@@ -99,6 +99,21 @@ def test_a_restart_keeps_what_was_desired_and_set(box):
     assert box.last("profile/state") == b"night"
 
 
+def test_a_profile_is_adopted_without_compiling_and_empty_is_the_files(box, settings):
+    box.stop()
+    box = type(box)(Config.model_validate(settings | {"profile": "home"})).start()
+    assert (box.rollout.profile, box.last("profile/state")) == ("home", b"home")
+    compiled = len(box.compiled)
+    for said, profile in ((b"away", "away"), (b"", "home")):
+        box.say("profile/set", said)
+        assert box.orders[-1].profile == box.rollout.profile == profile
+        assert box.last("profile/state") == profile.encode()
+    assert len(box.compiled) == compiled
+    box.say("profile/set", b"home")  # the file's anyway
+    assert len(box.orders) == 2
+    box.stop()
+
+
 def test_a_crash_between_receipt_and_adoption_is_made_good_at_the_next_start(box, eventually):
     box.start()
     box.loop_stands = True

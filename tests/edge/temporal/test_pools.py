@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edge.temporal.pools import Words, aosm, attend, pool_of, weighted
 
-D = 24
+D = 64
 
 
 def units(rng, *shape):

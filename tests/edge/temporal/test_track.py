@@ -141,7 +141,7 @@ def naive(expression, rows, times, place):  # noqa: C901  one case for each form
                         last[t],
                         max(
                             (
-                                min(chains[-1][tau], -last[tau])
+                                min(chains[-1][tau], unseen(last, tau))
                                 for tau in range(t)
                                 if times[tau] >= times[t] - within_s
                             ),
@@ -152,6 +152,9 @@ def naive(expression, rows, times, place):  # noqa: C901  one case for each form
                 ]
             )
         return chains[-1][at]
+
+    def unseen(values, at):
+        return -max(values[k] for k in range(at + 1) if times[k] >= times[at] - 2.0)
 
     def low(values, seconds, at):
         if times[at] - times[0] < seconds:

@@ -1,0 +1,166 @@
+"""The commands of ``edge-calibrate``: only here does anything print or exit."""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from calibration import command_prompt, report
+from calibration.judge import judge
+from calibration.labels import Label, read_labels
+from calibration.options import (
+    BundleDir,
+    ConfigFile,
+    Engine,
+    Fps,
+    Json,
+    Precision,
+    open_setup,
+    progress_bar,
+)
+from calibration.replay import Trace, config_of, replay, rules_of
+from calibration.tables import verdict_table
+from edge import paths
+from edge.cli import set_up_logging
+from edge.config.load import load_config
+from edge.config.models import Config, EngineConfig
+from edge.errors import ConfigError
+
+app = typer.Typer(
+    help="Alerts against labels: how good the rules are, and how to make them better.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+app.command("prompt")(command_prompt.sharpen_rule)
+
+
+@app.callback()
+def _group() -> None:
+    """Alerts against labels: how good the rules are, and how to make them better."""
+    set_up_logging(logging.WARNING)
+
+
+@app.command("eval")
+def evaluate(  # noqa: PLR0913, PLR0917  options of a command line
+    footage: Annotated[Path, typer.Argument(help="Folder of the clips.")],
+    events: Annotated[Path, typer.Argument(metavar="EVENTS.json", help="What really happened.")],
+    bundle: BundleDir = None,
+    config: ConfigFile = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this rule or sentence; repeatable. [default: all labelled]"),
+    ] = None,
+    fps: Fps = 2.0,
+    repeat: Annotated[int, typer.Option(help="Play each clip so often.", min=1, max=1000)] = 1,
+    warm_up: Annotated[
+        float,
+        typer.Option(
+            help="Show unlabelled frames for so many seconds first, to learn thresholds from.",
+            min=0,
+            max=31 * 86_400,
+        ),
+    ] = 0.0,
+    engine: Engine = "auto",
+    precision: Precision = "auto",
+    out: Annotated[Path | None, typer.Option(help="Write a report, one HTML file.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Play recordings through the daemon's own code and compare its alerts with labels.
+
+    Example: `edge-calibrate eval footage footage/events.json --repeat 3 --out report.html`
+
+    Example: `edge-calibrate eval footage events.json --config edge.yaml --warm-up 86400 --json`
+    """
+    if out is not None and not out.absolute().parent.is_dir():
+        raise ConfigError(f"--out: expected an existing folder, found no {out.parent}")
+    labels = read_labels(events, footage)
+    rules = _rules(labels, prompt or [], config, bundle)
+    settings = EngineConfig(kind=engine, precision=precision, threads=0)
+    # A sentence that only its label asks for may be one that the model cannot watch for.
+    with open_setup(rules, settings, fps, pick=config is None and not prompt) as setup:
+        by_rule = rules_of(labels, setup.config.prompts)
+        wanted = _clips(labels, by_rule)
+        if not wanted:
+            raise ConfigError(
+                f"{events}: expected labels of the rules {', '.join(rules.prompts)}, found none; "
+                "a label's prompt is a rule's name or sentence"
+            )
+        for name in by_rule.values():
+            rule = rules.prompts[name]
+            if rule.zones or rule.crop or rule.kind == "clip":
+                typer.echo(f"note: rule {name!r}: its second look is not asked here", err=True)
+        traces: list[Trace] = []
+        with progress_bar("clips", len(wanted) * repeat) as progress:
+            for clip, own in wanted.items():
+                traces += replay(
+                    footage / clip,
+                    own,
+                    setup,
+                    repeat=repeat,
+                    warm_up_s=warm_up,
+                    on_pass=lambda: progress.advance(progress.task_ids[0]),
+                )
+        model = f"{setup.models.bundle.manifest.name} {setup.models.used}"
+    evaluation = report.Evaluation(
+        model=model,
+        fps=fps,
+        passes=repeat,
+        warm_up_s=warm_up,
+        left_out=tuple(dict.fromkeys(x.prompt for x in labels if x.prompt not in by_rule)),
+        traces=tuple(traces),
+        verdicts=tuple(judge([trace], repeat) for trace in traces),
+        rules=tuple(
+            judge([trace for trace in traces if trace.rule == rule], repeat)
+            for rule in dict.fromkeys(trace.rule for trace in traces)
+        ),
+        total=judge(traces, repeat),
+    )
+    if out is not None:
+        report.write(out, report.to_html(evaluation))
+    if as_json:
+        typer.echo(json.dumps(report.to_json(evaluation), ensure_ascii=False, allow_nan=False))
+        return
+    console = Console(highlight=False)
+    console.print(f"{model}, {fps:g} frames a second, passes: {repeat}", markup=False)
+    console.print(verdict_table([*evaluation.verdicts, evaluation.total]))
+    if out is not None:
+        console.print(f"report: {out}", markup=False, soft_wrap=True)
+
+
+def _rules(
+    labels: Sequence[Label], prompts: Sequence[str], config: Path | None, bundle: Path | None
+) -> Config:
+    """The rules to evaluate: of a configuration, else a rule for each labelled sentence."""
+    if config is None:
+        sentences = prompts or list(dict.fromkeys(label.prompt for label in labels))
+        return config_of(sentences, bundle or paths.default_bundle())
+    rules = load_config(config)
+    if prompts:
+        chosen = {
+            name: prompt
+            for name, prompt in rules.prompts.items()
+            if name in prompts or set(prompt.text) & set(prompts)
+        }
+        if not chosen:
+            raise ConfigError(
+                f"--prompt: expected rules of {config}, found none; "
+                f"there are {', '.join(rules.prompts)}"
+            )
+        rules = rules.model_copy(update={"prompts": chosen})
+    return rules if bundle is None else rules.model_copy(update={"bundle": bundle})
+
+
+def _clips(labels: Sequence[Label], rules: dict[str, str]) -> dict[str, dict[str, list[Label]]]:
+    """Labels by clip and rule."""
+    clips: dict[str, dict[str, list[Label]]] = {}
+    for label in labels:
+        if label.prompt in rules:
+            own = clips.setdefault(label.clip, {})
+            own.setdefault(rules[label.prompt], []).append(label)
+    return clips

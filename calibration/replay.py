@@ -1,0 +1,317 @@
+"""Recordings through the daemon's own pipeline, as fast as the model goes.
+
+Each clip is decoded, sampled, scored and watched by the code that the daemon runs; only the time is
+the stream's. A clip may be played several times: like a live camera's, the samples of each pass lie
+elsewhere between its frames.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any, Final
+
+from calibration.labels import Label
+from edge.app import model_ref
+from edge.config.models import Config, PromptConfig
+from edge.decode import Decoder, kept_frames
+from edge.errors import ConfigError
+from edge.frame import Arrival, Sample
+from edge.models import Models
+from edge.payloads import AlertPayload
+from edge.pipeline import Pipeline
+from edge.preprocess import Preprocessor
+from edge.prompts import PromptBank
+from edge.sampler import Sampler
+from edge.scorers.base import Scored
+from edge.scoring import begin_s, length_s
+from edge.sources import open_source
+
+CAMERA: Final = "clip"
+# Golden section: the phases of any number of passes lie evenly.
+_SPREAD: Final = 0.618034
+# Any day will do; a clip does not say on which it was made.
+_EPOCH: Final = 1_750_000_000.0
+# Of a longer clip the first so many samples are held for the warm-up; 0.4 MB each.
+_WARM_SAMPLES: Final = 600
+# Between the warm-up and the first pass, so that nothing of the one reaches into the other.
+_PAUSE_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """One sample, and what the model says of it.
+
+    Attributes:
+        t: Seconds from the beginning of the clip.
+    """
+
+    t: float
+    sample: Sample
+    scored: Scored
+
+
+@dataclass(frozen=True, slots=True)
+class Alerted:
+    """An alert, in seconds of the timeline: passes one after another, the first begins at 0.
+
+    Attributes:
+        started_s: The first sample that counted.
+        told_s: When it went out.
+        ended_s: The last sample that held it; None if it ran on at the end of the footage.
+    """
+
+    started_s: float
+    told_s: float
+    ended_s: float | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Trace:
+    """What one rule did on one clip.
+
+    Attributes:
+        clip: File name.
+        rule: Name of the rule.
+        text: What it says.
+        labels: What really happened in the clip, for this rule.
+        pass_s: Length of the clip, seconds.
+        times: Seconds of the timeline, ascending; one for each sample.
+        margins: Likewise.
+        thresholds: In force at each sample.
+        alerts: In order.
+        state: Where the threshold came from: ``fixed``, ``prior`` or ``learned``.
+        asked: False alarms per day that the rule asks for; None where its threshold is fixed.
+    """
+
+    clip: str
+    rule: str
+    text: str
+    labels: tuple[Label, ...]
+    pass_s: float = 0.0
+    times: list[float] = field(default_factory=list)
+    margins: list[float] = field(default_factory=list)
+    thresholds: list[float] = field(default_factory=list)
+    alerts: list[Alerted] = field(default_factory=list)
+    state: str = "prior"
+    asked: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setup:
+    """What replays have in common.
+
+    Attributes:
+        config: Its rules are watched, its cameras are not opened.
+        models: Of its bundle.
+        bank: Of its rules.
+        fps: Frames per second that are looked at.
+    """
+
+    config: Config
+    models: Models
+    bank: PromptBank
+    fps: float
+
+
+def shown(clip: Path, setup: Setup, phase: float = 0.0, begin_at_s: float = 0.0) -> Iterator[Shown]:
+    """Look at a clip once.
+
+    Args:
+        clip: A recording.
+        setup: Model and rules.
+        phase: How much of a sampling period after the first frame looking begins, 0..1.
+        begin_at_s: When this pass begins, for a model that takes several frames together.
+
+    Raises:
+        SourceError: The video broke, or had no decodable frame.
+        InferenceError: The engine failed.
+    """
+    preprocess = Preprocessor(setup.models.bundle.manifest.image)
+    with open_source(str(clip)) as source:
+        begin = begin_s(source.stream) or 0.0
+        first: float | None = None
+        kept = kept_frames(source.packets(), Decoder(source.stream), Sampler(setup.fps, phase))
+        for sequence, frame in enumerate(kept):
+            arrival = frame.arrival
+            first = arrival.monotonic if first is None else first
+            t = arrival.monotonic - first if arrival.pts_s is None else arrival.pts_s - begin
+            sample = Sample(
+                clip.name, sequence, _arrival(begin_at_s + t), preprocess(frame.picture)
+            )
+            (scored,) = setup.models.scorer.score(setup.bank, [sample])
+            if scored is not None:
+                yield Shown(t, sample, scored)
+
+
+def replay(
+    clip: Path,
+    labels: Mapping[str, Sequence[Label]],
+    setup: Setup,
+    *,
+    repeat: int = 1,
+    warm_up_s: float = 0.0,
+    on_pass: Callable[[], object] = lambda: None,
+) -> list[Trace]:
+    """Watch a clip by some rules.
+
+    Args:
+        clip: A recording.
+        labels: Of the clip, by rule: those are the rules that watch.
+        setup: Model and rules.
+        repeat: Passes.
+        warm_up_s: Before them the clip's unlabelled samples are shown over and over for so long, so
+            that thresholds are learned from them. A rule without any keeps the bundle's.
+        on_pass: Called after each pass.
+
+    Returns:
+        One for each rule.
+
+    Raises:
+        SourceError: The video broke, or had no decodable frame.
+        InferenceError: The engine failed.
+    """
+    pass_s = clip_s(clip, setup.fps)
+    watchers = [_Watcher(clip, rule, tuple(own), pass_s, setup) for rule, own in labels.items()]
+    if warm_up_s:
+        held = list(islice(shown(clip, setup), _WARM_SAMPLES))
+        for watcher in watchers:
+            watcher.warm_up(held, warm_up_s, setup.fps)
+    for count in range(repeat):
+        for one in shown(clip, setup, count * _SPREAD % 1, (1 + count) * pass_s):
+            for watcher in watchers:
+                watcher.watch(one, count * pass_s + one.t)
+        on_pass()
+    return [watcher.trace for watcher in watchers]
+
+
+def clip_s(clip: Path, fps: float) -> float:
+    """How long one pass takes, in seconds; a picture counts as one sample."""
+    with open_source(str(clip)) as source:
+        return length_s(source.stream) or 1 / fps
+
+
+def rules_of(labels: Iterable[Label], prompts: Mapping[str, PromptConfig]) -> dict[str, str]:
+    """Which rule each labelled prompt means: by its name, or by one of its sentences.
+
+    Prompts that no rule says are left out.
+    """
+    by_words = {text: name for name, prompt in prompts.items() for text in prompt.text}
+    by_words.update({name: name for name in prompts})
+    words = dict.fromkeys(label.prompt for label in labels)
+    return {word: by_words[word] for word in words if word in by_words}
+
+
+def config_of(sentences: Iterable[str], bundle: Path, **rule: Any) -> Config:
+    """A configuration with a rule for each sentence, named by its words."""
+    prompts: dict[str, dict[str, Any]] = {}
+    for sentence in sentences:
+        slug = re.sub(r"[^A-Za-z0-9]+", "-", sentence).strip("-")[:60] or "prompt"
+        name = slug if slug not in prompts else f"{slug[:56]}-{len(prompts)}"
+        prompts[name] = {"text": sentence, **rule}
+    if not prompts:
+        raise ConfigError("expected at least one prompt, found none")
+    return Config.model_validate({
+        "device": {"id": "replay"},
+        "bundle": str(bundle.absolute()),
+        "mqtt": {"host": "replay"},
+        "prompts": prompts,
+        "cameras": {CAMERA: {"url": "file:clip"}},
+    })  # fmt: skip
+
+
+class _Watcher:
+    """One rule on one clip, in a pipeline of its own: rules do not see each other anyway."""
+
+    def __init__(
+        self, clip: Path, rule: str, labels: tuple[Label, ...], pass_s: float, setup: Setup
+    ) -> None:
+        self.trace = Trace(clip.name, rule, setup.config.prompts[rule].text[0], labels, pass_s)
+        self._rule = rule
+        self._known = _Known()
+        self._warmed_s = 0.0
+        self._cooldown_s = setup.config.prompts[rule].cooldown
+        self._pipeline = Pipeline(
+            _alone(setup.config, rule, setup.fps),
+            model_ref(setup.models),
+            setup.models.bundle.manifest.decision,
+            self._known,
+            setup.bank,
+        )
+
+    def warm_up(self, held: Sequence[Shown], seconds: float, fps: float) -> None:
+        spans = [label.span for label in self.trace.labels]
+        ordinary = [one for one in held if not any(a <= one.t <= b for a, b in spans)]
+        if not ordinary:
+            return
+        for count, one in enumerate(cycle(ordinary)):
+            if count >= seconds * fps:
+                break
+            self._process(one, count / fps)
+        self._pipeline.finish(_arrival(seconds))
+        self._warmed_s = seconds + _PAUSE_S + self._cooldown_s
+        self.trace.alerts.clear()
+
+    def watch(self, one: Shown, at_s: float) -> None:
+        trace = self.trace
+        report = self._pipeline.calibration_of(CAMERA)[self._rule]
+        self._process(one, self._warmed_s + at_s)
+        trace.times.append(at_s)
+        trace.margins.append(self._pipeline.margins_of(CAMERA)[self._rule])
+        trace.thresholds.append(report.threshold)
+        trace.state, trace.asked = report.state, report.asked
+
+    def _process(self, one: Shown, at_s: float) -> None:
+        self._known.answer = one.scored
+        sample = Sample(CAMERA, one.sample.sequence, _arrival(at_s), one.sample.pixels)
+        for message in self._pipeline.process([sample]):
+            if message.kind == "alert":
+                self._note(AlertPayload.model_validate_json(message.payload))
+
+    def _note(self, alert: AlertPayload) -> None:
+        alerts, begin = self.trace.alerts, _EPOCH + self._warmed_s
+        started = alert.started_at.timestamp() - begin
+        if alert.type == "start":
+            alerts.append(Alerted(started, alert.at.timestamp() - begin))
+        elif alert.type == "end" and alert.ended_at is not None and alerts:
+            alerts[-1] = Alerted(
+                alerts[-1].started_s, alerts[-1].told_s, alert.ended_at.timestamp() - begin
+            )
+
+
+class _Known:
+    """A scorer that repeats what the model said when the frame was shown."""
+
+    answer: Scored | None = None
+
+    def score(self, _bank: PromptBank, _samples: Sequence[Sample]) -> list[Scored | None]:
+        return [self.answer]
+
+
+def _alone(config: Config, rule: str, fps: float) -> Config:
+    """The configuration with one rule and one camera, nothing published beside alerts.
+
+    A recording has no hour and no profile: the rule is always on.
+    """
+    camera = next(iter(config.cameras.values()))
+    always = {"enabled": True, "schedule": (), "when": None, "profiles": ()}
+    return config.model_copy(
+        update={
+            "prompts": {rule: config.prompts[rule].model_copy(update=always)},
+            "cameras": {
+                CAMERA: camera.model_copy(
+                    update={
+                        "prompts": None,
+                        "sample": camera.sample.model_copy(update={"fps": fps}),
+                    }
+                )
+            },
+            "embeddings": config.embeddings.model_copy(update={"publish": "off"}),
+            "snapshots": config.snapshots.model_copy(update={"publish": False}),
+        }
+    )
+
+
+def _arrival(at_s: float) -> Arrival:
+    return Arrival(wall=_EPOCH + at_s, monotonic=at_s, pts_s=at_s)

@@ -1,0 +1,260 @@
+"""An evaluation as JSON, and as one HTML page that needs nothing beside itself."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, StrictUndefined
+
+from calibration.judge import Event, Share, Verdict, events_of, is_false
+from calibration.replay import Alerted, Trace
+from edge.errors import ConfigError
+
+SCHEMA: Final = "edge-evaluation/1"
+_TEMPLATE: Final = "report.html.j2"
+# The plot's own units; the page scales it.
+_WIDTH, _HEIGHT, _EDGE = 720.0, 150.0, 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything that a report tells.
+
+    Attributes:
+        model: Bundle, precision and runtime in words.
+        fps: Frames per second looked at.
+        passes: How often each clip was played.
+        warm_up_s: How long unlabelled frames were shown before.
+        left_out: Labelled prompts that no rule says.
+        traces: Of each rule on each clip.
+        verdicts: Likewise.
+        rules: Of each rule on all its clips.
+        total: Of all.
+    """
+
+    model: str
+    fps: float
+    passes: int
+    warm_up_s: float
+    left_out: tuple[str, ...]
+    traces: tuple[Trace, ...]
+    verdicts: tuple[Verdict, ...]
+    rules: tuple[Verdict, ...]
+    total: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """The first pass of a trace in the plot's units.
+
+    Attributes:
+        margin: Points of a polyline.
+        threshold: Likewise.
+        labels: Left edge and width of each labelled event.
+        alerts: Likewise of each alert; the third says whether it is false.
+        ticks: Place and seconds.
+        low: Margin at the lower edge.
+        high: At the upper.
+    """
+
+    margin: str
+    threshold: str
+    labels: tuple[tuple[float, float], ...]
+    alerts: tuple[tuple[float, float, bool], ...]
+    ticks: tuple[tuple[float, str], ...]
+    low: float
+    high: float
+    width: float = _WIDTH
+    height: float = _HEIGHT
+
+
+def to_json(evaluation: Evaluation, *, traces: bool = True) -> dict[str, Any]:
+    """The evaluation as what JSON takes; infinite ends of intervals become null."""
+    told: dict[str, Any] = {
+        "schema": SCHEMA,
+        "model": evaluation.model,
+        "fps": evaluation.fps,
+        "passes": evaluation.passes,
+        "warm_up_s": evaluation.warm_up_s,
+        "left_out": list(evaluation.left_out),
+        "total": verdict_json(evaluation.total),
+        "rules": [verdict_json(verdict) for verdict in evaluation.rules],
+        "clips": [verdict_json(verdict) for verdict in evaluation.verdicts],
+    }
+    if traces:
+        told["traces"] = [_trace(trace, evaluation.passes) for trace in evaluation.traces]
+    finite: dict[str, Any] = _finite(told)
+    return finite
+
+
+def to_html(evaluation: Evaluation) -> str:
+    """The evaluation as a page: readable on a phone, light or dark as its reader likes."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+                              lstrip_blocks=True)  # fmt: skip
+    environment.filters.update(
+        percent=percent, share=of_text, rate=rate_text, delay=delay_text, asked=asked_text
+    )
+    page = environment.from_string((files("calibration") / _TEMPLATE).read_text("utf-8"))
+    passes = evaluation.passes
+    return page.render(
+        evaluation=evaluation,
+        cases=[
+            (verdict, plot(trace, passes), rows(trace, passes))
+            for trace, verdict in zip(evaluation.traces, evaluation.verdicts, strict=True)
+        ],
+    )
+
+
+def write(path: Path, text: str) -> None:
+    """Write a report.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot write the report: {exc.strerror}") from exc
+
+
+def plot(trace: Trace, passes: int) -> Plot:
+    """Draw the first pass."""
+    shown = [at for at in trace.times if at < trace.pass_s] or trace.times[:1]
+    margins = trace.margins[: len(shown)]
+    thresholds = trace.thresholds[: len(shown)]
+    low, high = min([*margins, *thresholds], default=0.0), max([*margins, *thresholds], default=1.0)
+    low, high = low - 0.05 * (high - low or 1), high + 0.05 * (high - low or 1)
+
+    def x(at_s: float) -> float:
+        return round(min(max(at_s / trace.pass_s, 0), 1) * _WIDTH, 1)
+
+    def y(margin: float) -> float:
+        return round(_HEIGHT - _EDGE - (margin - low) / (high - low) * (_HEIGHT - 2 * _EDGE), 1)
+
+    def line(values: Sequence[float]) -> str:
+        return " ".join(f"{x(at)},{y(value)}" for at, value in zip(shown, values, strict=True))
+
+    step = _nice(trace.pass_s / 6)
+    return Plot(
+        margin=line(margins),
+        threshold=line(thresholds),
+        labels=tuple((x(one.start_s), x(one.end_s) - x(one.start_s)) for one in trace.labels),
+        alerts=tuple(
+            (
+                x(alert.started_s),
+                max(2.0, x(_end_s(alert)) - x(alert.started_s)),
+                is_false(trace, passes, alert),
+            )
+            for alert in trace.alerts
+            if alert.started_s < trace.pass_s
+        ),
+        ticks=tuple(
+            (x(count * step), f"{count * step:g} s")
+            for count in range(math.floor(trace.pass_s / step) + 1)
+        ),
+        low=low,
+        high=high,
+    )
+
+
+def rows(trace: Trace, passes: int) -> list[tuple[float, Event | None, Alerted | None]]:
+    """Events, and alerts that belong to none, by time."""
+    events: list[tuple[float, Event | None, Alerted | None]] = [
+        (event.start_s, event, event.alert) for event in events_of(trace, passes)
+    ]
+    false = [
+        (alert.started_s, None, alert) for alert in trace.alerts if is_false(trace, passes, alert)
+    ]
+    return sorted([*events, *false], key=lambda row: row[0])
+
+
+def percent(value: float | None) -> str:
+    return "none" if value is None else f"{value:.0%}"
+
+
+def of_text(share: Share) -> str:
+    """Count, share and interval."""
+    if not share.of:
+        return "none"
+    return f"{share.count}/{share.of} ({share.low:.0%} to {share.high:.0%})"
+
+
+def rate_text(verdict: Verdict) -> str:
+    """False alarms per hour with their interval."""
+    rate = verdict.false_alarms
+    if rate.per_hour is None:
+        return f"{rate.count} in no unlabelled time"
+    return f"{rate.count}: {rate.per_hour:.3g}/h ({rate.low:.3g} to {rate.high:.3g})"
+
+
+def delay_text(verdict: Verdict) -> str:
+    """Median and worst delay."""
+    if verdict.delays is None:
+        return "none"
+    return f"{verdict.delays.median_s:.1f} s, worst {verdict.delays.worst_s:.1f} s"
+
+
+def asked_text(verdict: Verdict) -> str:
+    """What was asked for, and what the measurement says about it."""
+    asked, rate = verdict.asked_per_day, verdict.false_alarms
+    if asked is None:
+        return "fixed threshold"
+    if not rate.hours:
+        return f"{asked:g}/day asked; nothing measured"
+    low, high = rate.low * 24, rate.high * 24
+    found = f"{rate.count / rate.hours * 24:.3g}/day measured ({low:.3g} to {high:.3g})"
+    if low > asked:
+        return f"{asked:g}/day asked, {found}: more than asked"
+    if high < asked:
+        return f"{asked:g}/day asked, {found}: fewer than asked"
+    return f"{asked:g}/day asked, {found}: no contradiction"
+
+
+def _nice(step: float) -> float:
+    """The next larger of 1, 2, 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(max(step, 1e-3)))
+    return next(power * times for times in (1, 2, 5, 10) if power * times >= step)
+
+
+def _end_s(alert: Alerted) -> float:
+    return math.inf if alert.ended_s is None else alert.ended_s
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """The verdict as what JSON takes."""
+    told = asdict(verdict)
+    told["recall"]["value"] = verdict.recall.value
+    told["precision"]["value"] = verdict.precision.value
+    told["false_alarms"]["per_hour"] = verdict.false_alarms.per_hour
+    finite: dict[str, Any] = _finite(told)
+    return finite
+
+
+def _trace(trace: Trace, passes: int) -> dict[str, Any]:
+    return {
+        "clip": trace.clip,
+        "rule": trace.rule,
+        "pass_s": trace.pass_s,
+        "samples": [
+            {"t": t, "margin": margin, "threshold": threshold}
+            for t, margin, threshold in zip(
+                trace.times, trace.margins, trace.thresholds, strict=True
+            )
+        ],
+        "alerts": [
+            {**asdict(alert), "false": is_false(trace, passes, alert)} for alert in trace.alerts
+        ],
+    }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
+    return value

@@ -1,0 +1,138 @@
+"""A rule and a few events in a clip to what they teach (``edge.sharpen``)."""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from calibration.labels import Label
+from calibration.replay import Setup, shown
+from edge.blend import Rows
+from edge.config.models import PromptConfig, SharpenedConfig
+from edge.errors import ConfigError
+from edge.models import Models
+from edge.prompts import PromptBank
+from edge.sharpen import Sharpened, Shots
+from edge.sheet import sentence_rows
+from edge.text import TextEncoder, Tokenizer
+
+# How uncertain the times are that somebody types while watching: samples so near to an edge are
+# neither one thing nor the other.
+EDGE_S: Final = 0.3
+# A sum of rounded weights must still be one.
+_DIGITS: Final = 6
+_SPAN: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)\s*")
+
+
+def events_of(clip: Path, spans: Sequence[str], rule: str) -> tuple[Label, ...]:
+    """Events as they are typed, such as ``4.4-8.5``.
+
+    Raises:
+        ConfigError: One cannot be read, or overlaps another.
+    """
+    events = []
+    for text in spans:
+        match = _SPAN.fullmatch(text)
+        if not match or float(match[1]) >= float(match[2]):
+            raise ConfigError(
+                f"--event: expected two times in seconds such as 4.4-8.5, found {text!r}"
+            )
+        events.append(
+            Label(clip=clip.name, prompt=rule, start_s=float(match[1]), end_s=float(match[2]),
+                  tol_s=EDGE_S)
+        )  # fmt: skip
+    events.sort(key=lambda event: event.start_s)
+    for one, next_one in pairwise(events):
+        if next_one.start_s <= one.end_s:
+            raise ConfigError(
+                f"--event: expected events one after another, found {one.start_s:g}-{one.end_s:g} "
+                f"and {next_one.start_s:g}-{next_one.end_s:g}"
+            )
+    return tuple(events)
+
+
+def shots_of(clip: Path, events: Sequence[Label], setup: Setup) -> Shots:
+    """The clip's samples: wanted inside of an event, not wanted elsewhere.
+
+    Each belongs to the event nearest to it; those at an event's edges are left out.
+
+    Raises:
+        SourceError: The video broke, or had no decodable frame.
+        InferenceError: The engine failed.
+        ConfigError: No sample lies inside an event.
+    """
+    starts = np.array([event.start_s for event in events])
+    ends = np.array([event.end_s for event in events])
+    embeddings, wanted, groups = [], [], []
+    for one in shown(clip, setup):
+        distance = np.maximum(np.maximum(starts - one.t, one.t - ends), 0.0)
+        nearest = int(distance.argmin())
+        if one.scored.embedding is None or 0 < distance[nearest] <= EDGE_S:
+            continue
+        embeddings.append(one.scored.embedding)
+        wanted.append(distance[nearest] == 0)
+        groups.append(nearest)
+    if not any(wanted):
+        raise ConfigError(
+            f"{clip}: expected samples inside the events, found none at {setup.fps:g} a second; "
+            "are the times seconds of this clip?"
+        )
+    return Shots(np.stack(embeddings), np.array(wanted), np.array(groups))
+
+
+def rows_of(models: Models, bank: PromptBank, name: str, prompt: PromptConfig) -> Rows:
+    """What the rule's margin is made of.
+
+    Args:
+        models: Of the bundle.
+        bank: Compiled with the rule as it is without examples.
+        name: Of the rule.
+        prompt: The rule.
+
+    Raises:
+        ConfigError: The rule has several clauses, or the model has no rows to weigh.
+        ModelError: The text graph is not usable.
+        EngineUnavailable: The device is gone.
+    """
+    bundle = models.bundle
+    if bundle.manifest.frame_class != "F":
+        raise ConfigError(
+            f"expected a model that embeds single frames (class F), found {bundle.manifest.name} "
+            f"of class {bundle.manifest.frame_class}"
+        )
+    if name not in bank.names:
+        raise ConfigError(f"prompt {name!r}: expected one clause, found time in {prompt.text[0]!r}")
+    spec, dim = bundle.manifest.text, bundle.manifest.dim
+    with models.open_text_engine() as engine:
+        encoder = TextEncoder(engine, Tokenizer(bundle.tokenizer(), spec), spec)
+        texts, negatives = (
+            sentence_rows(encoder, spec.templates, sentences)
+            if sentences
+            else np.zeros((0, len(spec.templates), dim), np.float32)
+            for sentences in (prompt.text, prompt.negatives)
+        )
+    compiled = bank.prompts[bank.names.index(name)]
+    return Rows(texts, negatives, bank.rows[compiled.against[len(prompt.negatives) :]])
+
+
+def record_of(change: Sharpened) -> SharpenedConfig:
+    """What goes into the configuration."""
+    threshold, hysteresis = (
+        round(value, _DIGITS) for value in (change.threshold, change.hysteresis)
+    )
+    if change.weights is None:
+        return SharpenedConfig(threshold=threshold, hysteresis=hysteresis)
+    texts, templates, negatives = (
+        tuple(round(float(weight), _DIGITS) for weight in weights)
+        for weights in (change.weights.texts, change.weights.templates, change.weights.negatives)
+    )
+    return SharpenedConfig(
+        texts=texts,
+        templates=templates,
+        negatives=negatives,
+        threshold=threshold,
+        hysteresis=hysteresis,
+    )

@@ -1,0 +1,35 @@
+"""Verdicts as a table for a terminal."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from calibration import report
+from calibration.judge import Verdict
+
+_COLUMNS = (
+    "clip", "rule", "events hit", "alerts true", "delay", "false alarms", "under alert", "threshold"
+)  # fmt: skip
+
+
+def verdict_table(verdicts: Sequence[Verdict]) -> Table:
+    """A row for each verdict."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in _COLUMNS:
+        table.add_column(column, overflow="fold")
+    for verdict in verdicts:
+        table.add_row(
+            *map(Text, (
+                verdict.clip or "all",
+                verdict.text or "all",
+                report.of_text(verdict.recall),
+                report.of_text(verdict.precision),
+                report.delay_text(verdict),
+                report.rate_text(verdict),
+                report.percent(verdict.under_alert),
+                verdict.state,
+            ))
+        )  # fmt: skip
+    return table

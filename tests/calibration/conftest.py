@@ -1,0 +1,93 @@
+"""``edge-calibrate`` in this process, a small bundle, clips with planted events."""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calibration.cli import main
+from edge import redact
+from edge.testing.synthetic import write_clip
+from export.testing import tiny_bundle
+
+COLOURS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 220)}
+# What shows when in the clip of the fixture, 20 s at 10 fps: red twice, green between, else blue.
+RED = ((3.0, 6.0), (13.0, 16.0))
+GREEN = (8.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def calibrate(capsys, monkeypatch) -> Iterator[Callable[..., Outcome]]:
+    monkeypatch.setattr(redact, "_secrets", set())
+    monkeypatch.setattr(redact, "_any_secret", re.compile(r"(?!)"))
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["edge-calibrate", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return Outcome(ended.value.code or 0, out, err)
+
+    yield run
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory) -> Path:
+    return tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny").path
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory) -> Path:
+    """A folder with ``yard.mp4``."""
+    folder = tmp_path_factory.mktemp("clips")
+    draw_clip(folder / "yard.mp4")
+    return folder
+
+
+def draw_clip(path: Path) -> Path:
+    def draw(time_s: float) -> np.ndarray:
+        colour = "blue"
+        if any(start <= time_s < end for start, end in RED):
+            colour = "red"
+        elif GREEN[0] <= time_s < GREEN[1]:
+            colour = "green"
+        return np.full((48, 64, 3), COLOURS[colour], np.uint8)
+
+    return write_clip(path, width=64, height=48, fps=10, seconds=20, gop=10, pattern=draw)
+
+
+@pytest.fixture
+def label_file(tmp_path) -> Callable[..., Path]:
+    """Writes labels, the fixture clip's where none are given."""
+
+    def write(*events: dict, **changes: object) -> Path:
+        told = [
+            {"clip": "yard.mp4", "prompt": "red", "start_s": a, "end_s": b, "tol_s": 0.1} | changes
+            for a, b in RED
+        ]
+        path = tmp_path / "events.json"
+        path.write_text(json.dumps({"made_by": "us", "events": list(events) or told}))
+        return path
+
+    return write

@@ -1,0 +1,190 @@
+"""``edge-calibrate eval`` on a clip with planted events, through the whole pipeline."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+import calibration.cli
+from edge.errors import ConfigError
+
+
+def document(outcome):
+    assert outcome.code == 0, outcome.err
+    return json.loads(outcome.out)
+
+
+def test_planted_events_are_hit_once_each_with_nothing_false(calibrate, clips, bundle, label_file):
+    told = document(calibrate("eval", clips, label_file(), "--bundle", bundle, "--json"))
+    (verdict,) = told["clips"]
+    assert (verdict["recall"]["count"], verdict["recall"]["of"]) == (2, 2)
+    assert (verdict["precision"]["count"], verdict["precision"]["of"]) == (2, 2)
+    assert verdict["false_alarms"]["count"] == 0
+    # Two of three samples at 2 fps: half a second after the first that counts.
+    assert verdict["delays"]["median_s"] == pytest.approx(0.5, abs=0.11)
+    assert verdict["under_alert"] < 0.01
+    assert (told["total"]["state"], told["total"]["asked_per_day"]) == ("prior", 1.0)
+    (trace,) = told["traces"]
+    assert [sample["t"] for sample in trace["samples"]] == pytest.approx(
+        [0.5 * index for index in range(40)]
+    )
+    assert trace["alerts"][0]["ended_s"] == pytest.approx(5.5)
+
+
+def test_wrong_labels_give_misses_and_false_alarms(calibrate, clips, bundle, label_file):
+    """Negative control: labels where green is."""
+    labels = label_file(
+        {"clip": "yard.mp4", "prompt": "red", "start_s": 8.0, "end_s": 10.0, "tol_s": 0.1}
+    )
+    told = document(calibrate("eval", clips, labels, "--bundle", bundle, "--json"))
+    assert told["total"]["recall"]["value"] == 0
+    assert told["total"]["false_alarms"]["count"] == 2
+    assert told["total"]["under_alert"] == pytest.approx(5 / 17.8, abs=0.02)
+
+
+def test_passes_are_sampled_elsewhere_and_counted_each(calibrate, clips, bundle, label_file):
+    arguments = ("eval", clips, label_file(), "--bundle", bundle, "--repeat", 3, "--json")
+    told = document(calibrate(*arguments))
+    assert (told["passes"], told["total"]["recall"]["count"]) == (3, 6)
+    times = [sample["t"] for sample in told["traces"][0]["samples"]]
+    assert times == sorted(times)
+    phases = {round(t % 0.5, 1) for t in times}
+    assert len(phases) > 1
+    assert told["total"]["delays"]["count"] == 6
+
+
+def test_a_configurations_rules_are_found_by_name_and_by_sentence(
+    calibrate, clips, bundle, label_file, tmp_path
+):
+    config = tmp_path / "edge.yaml"
+    config.write_text(
+        f"""
+device: {{id: box}}
+bundle: {bundle}
+mqtt: {{host: broker}}
+prompts:
+  fire: {{text: red, threshold: 0.3, on: {{for: 1, of: 1}}, zones: gate, enabled: false}}
+  grass: {{text: green}}
+cameras:
+  yard: {{url: "rtsp://192.0.2.1/", zones: {{gate: [[0, 0], [1, 0], [1, 1]]}}}}
+"""
+    )
+    event = {"clip": "yard.mp4", "start_s": 3, "end_s": 6}
+    labels = label_file(
+        event | {"prompt": "fire"},
+        event | {"prompt": "red", "start_s": 13, "end_s": 16},
+        event | {"prompt": "snow"},
+    )
+    outcome = calibrate("eval", clips, labels, "--config", config, "--json")
+    assert "rule 'fire': its second look is not asked here" in outcome.err
+    told = document(outcome)
+    (verdict,) = told["clips"]
+    assert (verdict["rule"], verdict["recall"]["count"], verdict["state"]) == ("fire", 2, "fixed")
+    assert verdict["delays"]["worst_s"] == pytest.approx(0, abs=0.11)  # one sample is enough
+    assert told["left_out"] == ["snow"]
+    outcome = calibrate("eval", clips, labels, "--config", config, "--prompt", "snow")
+    assert outcome.code == 2
+    assert "expected rules of" in outcome.err
+    assert "fire, grass" in outcome.err
+
+
+def test_after_a_warm_up_the_passes_begin_anew(calibrate, clips, bundle, label_file):
+    arguments = ("eval", clips, label_file(), "--bundle", bundle, "--json", "--warm-up", 100)
+    told = document(calibrate(*arguments))
+    assert told["total"]["recall"]["count"] == 2
+    assert told["traces"][0]["samples"][0]["t"] == 0
+    assert told["warm_up_s"] == 100
+
+
+class Page(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags = []
+        self.links = []
+        self.open = []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes).get("class")))
+        self.links += [value for name, value in attributes if name in {"src", "href"}]
+        if tag not in {"meta", "link", "br"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes).get("class")))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_report_is_one_page_that_shows_events_alerts_and_what_is_false(
+    calibrate, clips, bundle, label_file, tmp_path
+):
+    hostile = "red <b>"
+    labels = label_file(
+        {"clip": "yard.mp4", "prompt": hostile, "start_s": 3.0, "end_s": 6.0, "tol_s": 0.1}
+    )
+    out = tmp_path / "report.html"
+    outcome = calibrate("eval", clips, labels, "--bundle", bundle, "--out", out)
+    assert outcome.code == 0, outcome.err
+    assert "1/1" in outcome.out
+    text = out.read_text()
+    page = Page()
+    page.feed(text)
+    assert page.open == []
+    assert page.links == []
+    assert not re.search(r"https?://|<script|<b>", text)
+    assert ("polyline", "margin") in page.tags
+    assert [page.tags.count(("rect", kind)) for kind in ("label", "hit", "false")] == [1, 1, 1]
+    assert "prefers-color-scheme: dark" in text
+    assert 'name="viewport"' in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--bundle", "nowhere"), 3, "nowhere"),
+        (("--prompt", "green"), 2, "found none; a label's prompt is a rule's name or sentence"),
+        (("--out", "nowhere/report.html"), 2, "expected an existing folder"),
+        (("--config", "nowhere.yaml"), 2, "nowhere.yaml"),
+    ],
+)
+def test_a_mistake_is_a_message_and_an_exit_code(
+    calibrate, clips, bundle, label_file, arguments, code, said
+):
+    outcome = calibrate("eval", clips, label_file(), "--bundle", bundle, *arguments)
+    assert outcome.code == code
+    assert said in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_a_broken_clip_is_named(calibrate, bundle, label_file, tmp_path):
+    (tmp_path / "yard.mp4").write_bytes(b"no video")
+    outcome = calibrate("eval", tmp_path, label_file(), "--bundle", bundle)
+    assert outcome.code == 4
+    assert "yard.mp4" in outcome.err
+
+
+def test_labels_that_no_model_can_watch_for_are_left_out_with_a_note(
+    calibrate, clips, bundle, label_file
+):
+    event = {"clip": "yard.mp4", "start_s": 3, "end_s": 6, "tol_s": 0.1}
+    labels = label_file(event | {"prompt": "red"}, event | {"prompt": "something"})
+    outcome = calibrate("eval", clips, labels, "--bundle", bundle, "--json")
+    assert document(outcome)["left_out"] == ["something"]
+    assert "left out: prompt 'something' has nothing to be compared against" in outcome.err
+
+
+def test_a_missing_package_of_the_extra_is_named_and_ours_is_not_hidden(monkeypatch):
+    def missing(name):
+        def find(_module):
+            raise ModuleNotFoundError(name=name)
+
+        return find
+
+    monkeypatch.setattr(calibration.cli, "import_module", missing("scipy.stats"))
+    with pytest.raises(ConfigError, match=r"expected the package scipy.*\[calibrate\]"):
+        calibration.cli._commands()
+    monkeypatch.setattr(calibration.cli, "import_module", missing("calibration.slip"))
+    with pytest.raises(ModuleNotFoundError):
+        calibration.cli._commands()

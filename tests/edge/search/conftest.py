@@ -1,0 +1,58 @@
+"""Small indexes of made-up cameras."""
+
+from contextlib import ExitStack, closing
+
+import numpy as np
+import pytest
+
+from edge.index import segment
+from edge.index.format import Entry
+from edge.index.segment import SegmentWriter
+from edge.index.store import Limits, Store
+
+NOW = 1_750_000_000.0
+DIM = 16
+
+
+def unit(vectors):
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def entries():
+    """``entries(n)``: n embeddings of a camera, one a second, of a scene that hardly changes."""
+
+    def make(count, dim=16, start=NOW, seed=0):
+        rng = np.random.default_rng(seed)
+        scene = rng.normal(size=dim)
+        vectors = unit(scene + 0.2 * rng.normal(size=(count, dim)))
+        return [Entry(start + i, i, vector) for i, vector in enumerate(vectors)]
+
+    return make
+
+
+@pytest.fixture
+def small_segments(monkeypatch):
+    """Segments that are full at 64 rows."""
+    monkeypatch.setattr(segment, "ROWS", 64)
+    return 64
+
+
+@pytest.fixture
+def opened():
+    """``opened(thing)``: closed at the end of the test."""
+    with ExitStack() as stack:
+        yield lambda thing: stack.enter_context(closing(thing))
+
+
+@pytest.fixture
+def make_writer(opened):
+    """Writers of segments of ``DIM`` dimensions, by folder."""
+    return lambda folder, dim=DIM: opened(SegmentWriter(folder, dim))
+
+
+@pytest.fixture
+def make_store(opened):
+    """Stores with room for all, by root."""
+    plenty = Limits(max_age_s=1e9, max_bytes=10**9)
+    return lambda root, limits=plenty, model="m": opened(Store(root, model, DIM, limits))
