@@ -14,6 +14,8 @@ pytestmark = pytest.mark.broker
 
 ULID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"
 
+RULE = {"negatives": "something quite different", "threshold": 2}
+
 
 @pytest.fixture
 def edge(broker):
@@ -37,8 +39,7 @@ def daemon(small_bundle, run_daemon, broker, listen, tmp_path, eventually):
     daemon = run_daemon(
         bundle=str(small_bundle),
         mqtt={"host": "127.0.0.1", "port": broker.port},
-        background=["something quite different"],
-        prompts={"cat": {"text": "a cat", "threshold": 2}},
+        prompts={"cat": RULE | {"text": "a cat"}},
         cameras={"yard": {"url": str(clip), "loop": True}},
     )
     eventually(lambda: "edge/box/feedback/set (QoS 1)" in broker.log(), "its subscription")
@@ -48,7 +49,9 @@ def daemon(small_bundle, run_daemon, broker, listen, tmp_path, eventually):
 
 def test_the_commands_do_what_they_say(edge, daemon, tmp_path, eventually):
     rules = tmp_path / "rules.yaml"
-    rules.write_text("prompts:\n  dog: {text: [a dog, a puppy], off_after: 5s}\n")
+    rules.write_text(
+        "prompts:\n  dog: {text: [a dog, a puppy], negatives: another thing, off_after: 5s}\n"
+    )
     edge("set", str(rules), "--alone")
     state = json.loads(edge("show", "--json"))
     assert list(state["prompts"]) == ["dog"]
