@@ -82,6 +82,7 @@ def components_of(
     return dict(
         [
             ("problem", _problem()),
+            *_profile(prompts),
             *(pair for name, prompt in prompts.items() for pair in _rule(name, prompt)),
             *(pair for camera in cameras for pair in _camera(camera)),
             *(
@@ -103,6 +104,24 @@ def _problem() -> Component:
         "dev_cla": "problem",
         "ent_cat": "diagnostic",
     }
+
+
+def _profile(prompts: Mapping[str, PromptConfig]) -> Iterator[tuple[str, Component]]:
+    """The box's profile, where a rule depends on it."""
+    names = sorted({profile for prompt in prompts.values() for profile in prompt.profiles})
+    if names:
+        yield (
+            "profile",
+            {
+                "p": "select",
+                "name": "Profile",
+                "cmd_t": "~/profile/set",
+                "stat_t": "~/profile/state",
+                "ops": names,
+                "qos": 1,
+                "ent_cat": "config",
+            },
+        )
 
 
 def _rule(name: str, prompt: PromptConfig) -> Iterator[tuple[str, Component]]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from edge import homeassistant
+from edge.config.document import suggestion
 from edge.config.models import Config, PromptConfig
 from edge.payloads import Message, PromptsStatePayload, Topics, utc
 from edge.prompts import PromptBank
@@ -59,7 +60,11 @@ class Notice:
                 name: prompt.model_dump(mode="json", by_alias=True)
                 for name, prompt in prompts.items()
             },
-            notes=(*bank.notes, *_unwatched(prompts, {rule for _, rule in pairs})),
+            notes=(
+                *bank.notes,
+                *_unwatched(prompts, {rule for _, rule in pairs}),
+                *_unnamed(prompts, profile),
+            ),
             error=error,
         )
         messages = [
@@ -91,3 +96,11 @@ def _unwatched(prompts: Mapping[str, PromptConfig], watched: set[str]) -> list[s
         for name, prompt in prompts.items()
         if prompt.enabled and name not in watched
     ]
+
+
+def _unnamed(prompts: Mapping[str, PromptConfig], profile: str) -> list[str]:
+    named = sorted({name for prompt in prompts.values() for name in prompt.profiles})
+    if not profile or profile in named:
+        return []
+    hint = suggestion(profile, named) if named else "none names any"
+    return [f"no prompt names the profile {profile!r}; {hint}"]

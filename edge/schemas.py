@@ -3,25 +3,33 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from edge.config.schema import config_schema
-from edge.payloads import AlertPayload, StatePayload
+from edge.control import DesiredPrompts, Feedback
+from edge.payloads import AlertPayload, AnswerPayload, PromptsStatePayload, StatePayload
 
-_PAYLOADS: dict[str, type[BaseModel]] = {"alert.json": AlertPayload, "state.json": StatePayload}
+_TOLD: dict[str, type[BaseModel]] = {
+    "alert.json": AlertPayload,
+    "state.json": StatePayload,
+    "prompts-state.json": PromptsStatePayload,
+    "answer.json": AnswerPayload,
+}
+_HEARD: dict[str, type[BaseModel]] = {"prompts.json": DesiredPrompts, "feedback.json": Feedback}
 
 
 def schemas() -> dict[str, str]:
     """File name -> JSON Schema (draft 2020-12) of what goes over the wire, and of the file."""
-    payloads = {name: _schema(model) for name, model in _PAYLOADS.items()}
-    documents = payloads | {"config.schema.json": config_schema()}
+    told = {name: _schema(model, "serialization") for name, model in _TOLD.items()}
+    heard = {name: _schema(model, "validation") for name, model in _HEARD.items()}
+    documents = told | heard | {"config.schema.json": config_schema()}
     return {name: json.dumps(schema, indent=2) + "\n" for name, schema in documents.items()}
 
 
-def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    schema = model.model_json_schema(mode="serialization")
+def _schema(model: type[BaseModel], mode: Literal["validation", "serialization"]) -> dict[str, Any]:
+    schema = model.model_json_schema(mode=mode)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
 
 

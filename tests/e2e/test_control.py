@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from edge.embedding import decode_embedding
+from edge.schemas import schemas
 from edge.testing import TestCamera
 from edge.testing.synthetic import write_clip
 
@@ -86,6 +88,10 @@ def test_rules_change_while_the_daemon_looks_and_no_sample_is_missing(told, even
     box.say("prompts/set", DESIRED, retain=True)
     box.expect("yard/dog/alerting", b"ON")
     assert box.state()["source"] == "mqtt"
+    for payload, schema in (
+        (DESIRED, "prompts"), (box.state(), "prompts-state"), (json.loads(box.last("answer")), "answer"),
+    ):  # fmt: skip
+        Draft202012Validator(json.loads(schemas()[f"{schema}.json"])).validate(payload)
     box.say("prompts/set", DESIRED | {"base": "none"}, retain=True)
     box.expect("yard/cat/alerting", b"")  # the broker forgets it
     box.expect_rules("dog")

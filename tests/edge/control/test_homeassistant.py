@@ -80,6 +80,15 @@ def test_a_rule_is_set_once_and_alerts_on_each_of_its_cameras(device):
     assert switch["state_topic"] == TOPICS.in_force("prompt", "van", "enabled")
 
 
+def test_the_profile_can_be_chosen_where_rules_depend_on_it(device):
+    assert "profile" not in device["components"]
+    away = PROMPTS | {"dog": PromptConfig(text="a dog", profiles=("away", "night"))}
+    found = described(discovery_message(HOME, TOPICS, components_of(away, CAMERAS), {}))
+    select = found["components"]["profile"]
+    assert select["options"] == ["away", "night"]
+    assert not problems(select)
+
+
 def test_the_number_goes_as_far_as_the_configuration(device):
     number = device["components"]["prompt/van/false_alarms_per_day"]
     limits = PromptConfig.model_json_schema()["properties"]["false_alarms_per_day"]

@@ -179,6 +179,17 @@ def test_a_rule_that_no_camera_watches_gets_a_note(box, settings):
     assert [note for note in box.state()["notes"] if "'dog' is watched by no camera" in note]
 
 
+def test_a_profile_that_no_rule_names_gets_a_note(box):
+    box.start()
+    away = {"dog": {"text": "a dog", "profiles": ["away"]}}
+    box.say("prompts/set", DOG | {"prompts": away})
+    assert box.say("profile/set", b"awya")["error"] is None
+    assert "no prompt names the profile 'awya'; did you mean 'away'?" in box.state()["notes"]
+    box.say("profile/set", b"away")
+    assert not box.state()["notes"]
+    assert (box.orders[-1].profile, box.last("profile/state")) == ("away", b"away")
+
+
 def test_a_test_alert_is_ordered_where_somebody_watches(box):
     box.start()
     assert box.say("prompt/van/test/set", b"")["error"] is None

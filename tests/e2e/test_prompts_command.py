@@ -1,0 +1,91 @@
+"""``edge prompts`` against a daemon and a real broker."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from edge import ask as ask_module
+from edge.cli import app
+from edge.errors import ConfigError, PublishError
+from edge.testing.synthetic import write_clip
+
+pytestmark = pytest.mark.broker
+
+ULID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"
+
+RULE = {"negatives": "something quite different", "threshold": 2}
+
+
+@pytest.fixture
+def edge(broker):
+    """Run ``edge prompts`` with these words; what it printed. A failure is raised."""
+
+    def run(*words, device="box"):
+        options = ["--host", "127.0.0.1", "--port", str(broker.port)]
+        options += ["--device", device] if device else []
+        result = CliRunner().invoke(app, ["prompts", *options, *words])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.output
+
+    return run
+
+
+@pytest.fixture
+def daemon(small_bundle, run_daemon, broker, listen, tmp_path, eventually):
+    clip = write_clip(tmp_path / "clip.mp4", width=320, height=240, fps=10, seconds=3, gop=10)
+    listener = listen(broker.port)
+    daemon = run_daemon(
+        bundle=str(small_bundle),
+        mqtt={"host": "127.0.0.1", "port": broker.port},
+        prompts={"cat": RULE | {"text": "a cat"}},
+        cameras={"yard": {"url": str(clip), "loop": True}},
+    )
+    eventually(lambda: "edge/box/feedback/set (QoS 1)" in broker.log(), "its subscription")
+    daemon.listener = listener
+    return daemon
+
+
+def test_the_commands_do_what_they_say(edge, daemon, tmp_path, eventually):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(
+        "prompts:\n  dog: {text: [a dog, a puppy], negatives: another thing, off_after: 5s}\n"
+    )
+    edge("set", str(rules), "--alone")
+    state = json.loads(edge("show", "--json"))
+    assert list(state["prompts"]) == ["dog"]
+    assert state["prompts"]["dog"]["off_after"] == 5.0
+    shown = edge("show", device=None)
+    assert "set over MQTT" in shown
+    assert "a dog | a puppy" in shown
+    edge("test", "dog")
+    eventually(lambda: b'"test":true' in b"".join(daemon.listener.payloads("/alert")), "an alert")
+    edge("feedback", ULID, "bad")
+    line = json.loads((tmp_path / "state" / "feedback.jsonl").read_text())
+    assert (line["alert"], line["correct"]) == (ULID, False)
+    edge("reset")
+    assert "its configuration" in edge("show")
+
+
+def test_a_refusal_is_told_in_the_box_s_words(edge, daemon):
+    with pytest.raises(ConfigError, match="box refuses it: there is no prompt 'cow'"):
+        edge("test", "cow")
+
+
+def test_a_mistake_in_the_file_is_told_before_anything_is_sent(edge, tmp_path):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("prompts:\n  dog: {txt: a dog}\n")
+    with pytest.raises(ConfigError, match="unknown key 'txt'"):
+        edge("set", str(rules))
+    rules.write_text("dog: [\n")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        edge("set", str(rules))
+
+
+def test_without_a_box_it_says_so(edge, monkeypatch, broker):
+    monkeypatch.setattr(ask_module.ask, "__kwdefaults__", {"retain": False, "timeout_s": 0.2})
+    with pytest.raises(PublishError, match=r"no answer of box within 0\.2 s: is it on"):
+        edge("test", "cat")
+    with pytest.raises(ConfigError, match="give --device or --config"):
+        edge("test", "cat", device=None)
