@@ -34,7 +34,7 @@ EXTRAS = {
     "matplotlib": "edge/plot.py",
     "amqtt": "edge/demo/broker.py",
     "cryptography": "edge/ed25519.py",
-    "pydantic_core": "edge/config",  # comes with pydantic
+    "pydantic_core": "edge",  # comes with pydantic
 }
 
 
