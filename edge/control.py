@@ -9,8 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import from_json
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from ulid import ULID
 
 from edge.broker import Received
@@ -30,6 +37,9 @@ FEATURES: Final[tuple[Feature, ...]] = get_args(Feature)
 
 BETWEEN_SENTENCES: Final = "|"
 """Between sentences that mean the same, where one line must hold them all."""
+
+
+_OBJECT: Final = TypeAdapter(dict[str, Any])
 
 
 class _Said(BaseModel):
@@ -216,13 +226,11 @@ def _text(payload: bytes) -> str:
 
 def _json(payload: bytes) -> dict[str, Any]:
     try:
-        # This parser has a limit of depth, and none of digits that take minutes.
-        value = from_json(payload, allow_inf_nan=False)
-    except ValueError as exc:
-        raise ConfigError(f"expected JSON, found something else: {exc}") from None
-    if not isinstance(value, dict):
-        raise ConfigError("expected a JSON object, found another value")
-    return value
+        # pydantic's parser has a limit of depth, and none of digits that take minutes.
+        return _OBJECT.validate_json(payload)
+    except ValidationError as exc:
+        reason = exc.errors(include_url=False, include_input=False)[0]["msg"]
+        raise ConfigError(f"expected a JSON object, found something else: {reason}") from None
 
 
 def known_rule(rule: str, known: Sequence[str]) -> None:

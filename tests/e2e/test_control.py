@@ -116,7 +116,9 @@ def test_what_cannot_be_is_refused_told_and_changes_nothing(told):
     assert "prompts.dog: unknown key 'txt'; did you mean 'text'?" in box.state()["error"]
     assert (list(box.state()["prompts"]), box.state()["hash"]) == (["cat"], before)
     box.say("prompts/set", b"\xff\x00[[[")
-    box.eventually(lambda: "expected JSON" in (box.state()["error"] or ""), "the next error")
+    box.eventually(
+        lambda: "expected a JSON object" in (box.state()["error"] or ""), "the next error"
+    )
     box.say("prompts/set", DESIRED, retain=True)
     box.expect_rules("cat", "dog")
     assert box.state()["error"] is None
