@@ -1,0 +1,137 @@
+"""The index in the running daemon: recorded, searched on the box and over MQTT, after a crash too."""
+
+import json
+import subprocess
+import sys
+import threading
+
+import pytest
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from edge.bundle import open_bundle
+from edge.index.store import Reader
+from edge.testing import TestCamera
+from edge.testing.synthetic import write_clip
+
+
+@pytest.fixture(scope="session")
+def moving(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clips") / "moving.mp4"
+    return write_clip(path, width=320, height=240, fps=10, seconds=3, gop=10)
+
+
+@pytest.fixture
+def sections(small_bundle):
+    def make(port, url, **index):
+        return {
+            "bundle": str(small_bundle),
+            "mqtt": {"host": "127.0.0.1", "port": port, "keepalive": 5},
+            "prompts": {"thing": {"text": "red", "threshold": 2}},
+            "cameras": {"yard": {"url": url, "sample": {"fps": 10}, "timeout": "1s"}},
+            "index": {"enabled": True} | index,
+        }
+
+    return make
+
+
+@pytest.fixture
+def kept(tmp_path, small_bundle):
+    """How many embeddings are on disk."""
+    bundle = open_bundle(small_bundle)
+    folder = tmp_path / "state" / "index" / bundle.hash
+
+    def count():
+        dims = {path.read_bytes()[8] for path in folder.glob("*/*/rows")}
+        readers = [Reader(folder, dim).segments(None, 0, 1e12) for dim in dims]
+        return sum(one.segment.extent.count for found in readers for one in found)
+
+    return count
+
+
+def edge(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "edge", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def asked(port, request):
+    """The answer to a request over MQTT 5, of a client that is not ours."""
+    answers, ready = [], threading.Event()
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    client.on_connect = lambda *_: client.subscribe("asker/inbox", qos=1)
+    client.on_subscribe = lambda *_: ready.set()
+    client.on_message = lambda _client, _data, message: answers.append(message)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    assert ready.wait(10)
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ResponseTopic, properties.CorrelationData = "asker/inbox", b"42"
+    client.publish("edge/box/search", request, qos=1, properties=properties)
+    return client, answers
+
+
+def test_what_cameras_see_is_kept_and_searched_on_the_box_and_over_mqtt(
+    sections, moving, run_daemon, broker, eventually, kept
+):
+    with TestCamera({"yard": moving}) as camera:
+        daemon = run_daemon(**sections(broker.port, camera.url("yard")))
+        eventually(lambda: kept() >= 5, "embeddings on disk", 30)
+        found = edge("search", "red", "--config", str(daemon.config), "--json")
+        assert found.returncode == 0, found.stderr
+        answer = json.loads(found.stdout)
+        assert answer["samples"] >= 5
+        request = json.dumps({"schema": "edge-search/1", "text": "red", "since": "1h"})
+        client, answers = asked(broker.port, request)
+        eventually(lambda: answers, "an answer over MQTT", 30)
+        told = json.loads(answers[0].payload)
+        assert answers[0].properties.CorrelationData == b"42"
+        assert told["error"] is None
+        assert told["samples"] >= 5
+        client.publish("edge/box/search", b"nonsense", qos=1)
+        client.disconnect()
+        client.loop_stop()
+        assert daemon.terminate() == 0
+
+
+def test_a_killed_daemon_loses_seconds_of_it_and_goes_on(
+    sections, moving, run_daemon, broker, eventually, kept
+):
+    with TestCamera({"yard": moving}) as camera:
+        daemon = run_daemon(**sections(broker.port, camera.url("yard")))
+        eventually(lambda: kept() >= 3, "embeddings on disk", 30)
+        daemon.kill()
+        before = kept()
+        assert before >= 3
+        daemon = run_daemon(**sections(broker.port, camera.url("yard")))
+        eventually(lambda: kept() > before, "more of them", 30)
+        assert daemon.terminate() == 0
+    assert "Traceback" not in daemon.log()
+
+
+def test_where_it_is_off_nothing_is_kept_and_search_says_what_to_do(
+    sections, moving, run_daemon, broker, eventually, tmp_path
+):
+    with TestCamera({"yard": moving}) as camera:
+        daemon = run_daemon(**sections(broker.port, camera.url("yard"), enabled=False))
+        eventually(lambda: "watching yard" in daemon.log(), "the daemon runs")
+        found = edge("search", "red", "--config", str(daemon.config))
+        assert daemon.terminate() == 0
+    assert found.returncode == 2
+    assert "set index.enabled" in found.stderr
+    assert not (tmp_path / "state" / "index").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["red"], "expected --config or --index"),
+        (["red", "--index", ".", "--bundle", "BUNDLE", "--since", "soon"], "expected an index"),
+    ],
+)
+def test_a_wrong_call_is_told(arguments, said, small_bundle):
+    found = edge("search", *[str(small_bundle) if a == "BUNDLE" else a for a in arguments])
+    assert found.returncode == 2
+    assert said in found.stderr
