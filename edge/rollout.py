@@ -314,4 +314,7 @@ def compile_prompts(
 
 def _scored(prompts: Mapping[str, PromptConfig]) -> list[tuple[object, ...]]:
     """What of the rules their bank is compiled of."""
-    return [(name, rule.text, rule.negatives, rule.pool) for name, rule in prompts.items()]
+    return [
+        (name, rule.text, rule.negatives, rule.sharpened, rule.pool)
+        for name, rule in prompts.items()
+    ]

@@ -69,6 +69,19 @@ def test_a_setting_that_no_sentence_depends_on_opens_no_text_graph(box):
     assert len(box.compiled) == compiled + 1
 
 
+def test_what_examples_taught_a_rule_is_compiled(box):
+    box.start()
+    compiled = len(box.compiled)
+    weights = {"texts": [1], "templates": [1], "threshold": 0.1, "hysteresis": 0.0}
+    cat = {"text": "a cat", "sharpened": weights}
+    desired = {"schema": "edge-prompts/1", "base": "file", "prompts": {"cat": {"text": "a cat"}}}
+    box.say("prompts/set", json.dumps(desired).encode(), retain=True)
+    before = len(box.compiled)
+    box.say("prompts/set", json.dumps(desired | {"prompts": {"cat": cat}}).encode(), retain=True)
+    assert len(box.compiled) == before + 1 > compiled
+    assert box.orders[-1].prompts["cat"].sharpened.threshold == 0.1
+
+
 @pytest.mark.parametrize("topic", ["prompts/set", "prompt/cat/text/set"])
 def test_what_cannot_be_compiled_changes_nothing_and_is_told(box, topic):
     before = box.start().told()
