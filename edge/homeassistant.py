@@ -77,7 +77,7 @@ def components_of(
 
     Args:
         prompts: Rules in force.
-        cameras: Names of the rules that watch each camera.
+        cameras: Names of the rules of each camera.
     """
     return dict(
         [

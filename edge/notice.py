@@ -9,7 +9,7 @@ from edge.config.models import Config, PromptConfig
 from edge.payloads import Message, PromptsStatePayload, Topics, utc
 from edge.prompts import PromptBank
 from edge.retained import Retained
-from edge.rules import rules_of
+from edge.rules import assigned
 from edge.states import profile_message, prompts_message, setting_messages
 
 RETAINED: Final = "retained.json"
@@ -49,7 +49,8 @@ class Notice:
             error: Why the last command was refused.
         """
         topics = self._topics
-        cameras = {name: rules_of(camera, prompts) for name, camera in self._config.cameras.items()}
+        # A rule that is switched off stays where it is shown.
+        cameras = {name: assigned(camera, prompts) for name, camera in self._config.cameras.items()}
         pairs = [(camera, rule) for camera, rules in cameras.items() for rule in rules]
         state = PromptsStatePayload(
             device=self._config.device.id,

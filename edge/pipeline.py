@@ -35,7 +35,7 @@ from edge.payloads import (
     utc,
 )
 from edge.prompts import PromptBank
-from edge.rules import plan, rules_of
+from edge.rules import assigned, plan, rules_of
 from edge.scene import Scene
 from edge.scorers.base import Scored, Scorer
 from edge.scores import Scores, margins
@@ -257,11 +257,12 @@ class Pipeline:
         return self._cameras[camera].scene
 
     def alerting(self) -> dict[tuple[str, str], bool]:
-        """Whether an alert runs, for each camera and rule that watches it."""
+        """Whether an alert runs, for each camera and rule of it, enabled or not."""
+        watched = {name: camera.watch.rules for name, camera in self._cameras.items()}
         return {
-            (name, rule): watched.machine.alerting
-            for name, camera in self._cameras.items()
-            for rule, watched in camera.watch.rules.items()
+            (name, rule): rule in watched[name] and watched[name][rule].machine.alerting
+            for name, camera in self._config.cameras.items()
+            for rule in assigned(camera, self._prompts)
         }
 
     def try_alert(self, rule: str, now: Arrival) -> list[Message]:

@@ -56,8 +56,9 @@ def plan(name: str, prompt: PromptConfig) -> Plan:
 
 def rules_of(camera: CameraConfig, prompts: Mapping[str, PromptConfig]) -> list[str]:
     """Names of the rules among ``prompts`` that watch ``camera``."""
-    return [
-        name
-        for name, prompt in prompts.items()
-        if prompt.enabled and (camera.prompts is None or name in camera.prompts)
-    ]
+    return [name for name in assigned(camera, prompts) if prompts[name].enabled]
+
+
+def assigned(camera: CameraConfig, prompts: Mapping[str, PromptConfig]) -> list[str]:
+    """Names of the rules that watch ``camera`` while they are enabled."""
+    return [name for name in prompts if camera.prompts is None or name in camera.prompts]

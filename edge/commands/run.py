@@ -1,5 +1,6 @@
 """``edge run``: the daemon in the foreground, as systemd wants it."""
 
+import queue
 import signal
 import threading
 from pathlib import Path
@@ -22,10 +23,19 @@ def run(
     settings = load_config(config)
     stop, wake = threading.Event(), threading.Event()
 
-    def end(_signal: int, _frame: FrameType | None) -> None:
+    # A handler runs between two steps of the main thread, which may hold an event's lock just then:
+    # setting one here would wait for ever. This queue may be put into from anywhere.
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        signals.put(number)
+
+    def await_end() -> None:
+        signals.get()
         stop.set()
         wake.set()
 
+    threading.Thread(target=await_end, name="signals", daemon=True).start()
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     try:

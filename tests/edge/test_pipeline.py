@@ -8,11 +8,11 @@ import pytest
 
 from edge.config.models import Config, OnConfig, PromptConfig
 from edge.embedding import decode_embedding
-from edge.errors import InferenceError
+from edge.errors import ConfigError, InferenceError
 from edge.frame import Arrival, Sample
-from edge.look import Box, Finding
+from edge.look import Box, Finding, NoSecondLook
 from edge.manifest import Decision
-from edge.payloads import ModelRef
+from edge.payloads import AlertPayload, ModelRef
 from edge.pipeline import Pipeline
 from edge.prompts import CompiledPrompt, PromptBank
 from edge.scorers.base import Scored
@@ -177,6 +177,43 @@ def test_without_a_rule_that_went_nothing_alerts(make):
     (end,) = (run.feed(0, yard=1), run.pipeline.adopt({}, bank()))[1]
     assert json.loads(end.payload)["type"] == "end"
     assert ("yard", "alert") not in kinds(run.feed(1, yard=1))
+
+
+def test_a_rule_that_is_not_enabled_alerts_nowhere_and_is_still_told(make):
+    run = make()
+    run.feed(0, yard=1)
+    assert run.pipeline.alerting()["yard", "cat"]
+    off = {
+        name: rule.model_copy(update={"enabled": False}) for name, rule in config().prompts.items()
+    }
+    (end,) = run.pipeline.adopt(off, bank())
+    assert json.loads(end.payload)["type"] == "end"
+    assert ("yard", "alert") not in kinds(run.feed(1, yard=1))
+    assert run.pipeline.alerting()["yard", "cat"] is False
+
+
+def test_a_test_alert_says_that_it_is_one_and_leaves_the_rule_alone(make):
+    run = make()
+    start, end = (AlertPayload.model_validate_json(m.payload)
+                  for m in run.pipeline.try_alert("cat", arrival(0)) if m.camera == "yard")  # fmt: skip
+    assert (start.type, end.type, start.test, end.test) == ("start", "end", True, True)
+    assert start.id == end.id
+    assert not run.pipeline.alerting()["yard", "cat"]
+
+
+def test_rules_that_a_second_look_cannot_do_change_nothing(make):
+    class Picky(NoSecondLook):
+        def prepare(self, prompts, _bank):
+            if "dog" in prompts:
+                raise ConfigError("no dogs")
+
+    run = make(second_look=Picky())
+    run.feed(0, yard=1)
+    before = run.pipeline.bank
+    with pytest.raises(ConfigError, match="no dogs"):
+        run.pipeline.adopt({"dog": PromptConfig(text=("a dog",))}, bank("a dog"))
+    assert run.pipeline.bank is before
+    assert run.pipeline.alerting()["yard", "cat"]
 
 
 class Doubting:

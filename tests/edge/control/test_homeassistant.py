@@ -170,6 +170,13 @@ def test_a_rule_that_goes_is_taken_back_at_the_broker_and_in_home_assistant(home
     assert home_box.last("yard/cat/alerting") is None  # that one is the loop's to tell
 
 
+def test_a_rule_that_is_switched_off_stays_in_home_assistant(home_box):
+    before = described(discovered(home_box))["components"]
+    home_box.say("prompt/cat/enabled/set", b"OFF")
+    assert described(discovered(home_box))["components"] == before
+    assert home_box.last("yard/cat/alerting") is None  # not taken back
+
+
 def test_a_rule_that_went_while_the_box_was_off_is_taken_back_at_the_start(home_box, settings):
     settings["prompts"].pop("van")
     home_box.config = Config.model_validate(settings | {"homeassistant": {"discovery": True}})
