@@ -26,12 +26,13 @@ from calibration.options import (
 )
 from calibration.replay import Setup, Trace, replay
 from calibration.rules import config_of
-from calibration.sharpen import events_of, record_of, rows_of, shots_of
+from calibration.sharpen import events_of, shots_of
 from calibration.tables import verdict_table
 from edge import paths
 from edge.config.load import load_config
 from edge.config.models import Config, EngineConfig, PromptConfig, SharpenedConfig
 from edge.errors import ConfigError
+from edge.lessons import record_of, rows_of
 from edge.sharpen import Lesson, Proof, sharpen
 
 _BEFORE, _AFTER = "before", "after"

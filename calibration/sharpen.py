@@ -10,20 +10,12 @@ import numpy as np
 
 from calibration.labels import Label
 from calibration.replay import Setup, shown
-from edge.blend import Rows
-from edge.config.models import PromptConfig, SharpenedConfig
 from edge.errors import ConfigError
-from edge.models import Models
-from edge.prompts import PromptBank
-from edge.sharpen import Sharpened, Shots
-from edge.sheet import sentence_rows
-from edge.text import TextEncoder, Tokenizer
+from edge.sharpen import Shots
 
 # How uncertain the times are that somebody types while watching: samples so near to an edge are
 # neither one thing nor the other.
 EDGE_S: Final = 0.3
-# A sum of rounded weights must still be one.
-_DIGITS: Final = 6
 _SPAN: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)\s*")
 
 
@@ -81,58 +73,3 @@ def shots_of(clip: Path, events: Sequence[Label], setup: Setup) -> Shots:
             "are the times seconds of this clip?"
         )
     return Shots(np.stack(embeddings), np.array(wanted), np.array(groups))
-
-
-def rows_of(models: Models, bank: PromptBank, name: str, prompt: PromptConfig) -> Rows:
-    """What the rule's margin is made of.
-
-    Args:
-        models: Of the bundle.
-        bank: Compiled with the rule as it is without examples.
-        name: Of the rule.
-        prompt: The rule.
-
-    Raises:
-        ConfigError: The rule has several clauses, or the model has no rows to weigh.
-        ModelError: The text graph is not usable.
-        EngineUnavailable: The device is gone.
-    """
-    bundle = models.bundle
-    if bundle.manifest.frame_class != "F":
-        raise ConfigError(
-            f"expected a model that embeds single frames (class F), found {bundle.manifest.name} "
-            f"of class {bundle.manifest.frame_class}"
-        )
-    if name not in bank.names:
-        raise ConfigError(f"prompt {name!r}: expected one clause, found time in {prompt.text[0]!r}")
-    spec, dim = bundle.manifest.text, bundle.manifest.dim
-    with models.open_text_engine() as engine:
-        encoder = TextEncoder(engine, Tokenizer(bundle.tokenizer(), spec), spec)
-        texts, negatives = (
-            sentence_rows(encoder, spec.templates, sentences)
-            if sentences
-            else np.zeros((0, len(spec.templates), dim), np.float32)
-            for sentences in (prompt.text, prompt.negatives)
-        )
-    compiled = bank.prompts[bank.names.index(name)]
-    return Rows(texts, negatives, bank.rows[compiled.against[len(prompt.negatives) :]])
-
-
-def record_of(change: Sharpened) -> SharpenedConfig:
-    """What goes into the configuration."""
-    threshold, hysteresis = (
-        round(value, _DIGITS) for value in (change.threshold, change.hysteresis)
-    )
-    if change.weights is None:
-        return SharpenedConfig(threshold=threshold, hysteresis=hysteresis)
-    texts, templates, negatives = (
-        tuple(round(float(weight), _DIGITS) for weight in weights)
-        for weights in (change.weights.texts, change.weights.templates, change.weights.negatives)
-    )
-    return SharpenedConfig(
-        texts=texts,
-        templates=templates,
-        negatives=negatives,
-        threshold=threshold,
-        hysteresis=hysteresis,
-    )

@@ -22,9 +22,11 @@ from edge.camera import CameraWorker, ThreadCamera
 from edge.config.models import Config
 from edge.control import TryAlert
 from edge.errors import ConfigError, EngineError, InferenceError, ModelError, OutboxError
+from edge.feedback import FeedbackFile
 from edge.frame import Arrival
 from edge.inbox import Inbox
 from edge.index.recorder import PICTURE_WIDTH
+from edge.lessons import Teacher
 from edge.local_index import LocalIndex, open_index
 from edge.look.open import clip_spec, open_looks
 from edge.models import CHOICES, Models, open_models
@@ -42,7 +44,7 @@ from edge.payloads import (
     utc,
 )
 from edge.pipeline import Pipeline
-from edge.rollout import Rollout
+from edge.rollout import FEEDBACK, Admit, Rollout
 from edge.signature import read_keys, told
 from edge.states import latest_snapshot_message
 
@@ -90,7 +92,14 @@ def run(
         bundle = open_bundle(config.bundle, read_keys(config.bundle_keys))
         logger.info("bundle %s, %s", bundle.hash[:12], told(bundle.signed))
         models = stack.enter_context(open_models(bundle, config.engine, config.state_dir / CHOICES))
-        rollout = Rollout(config, models.open_compiler, wake.set)
+        feedback = FeedbackFile(config.state_dir / FEEDBACK, bundle.hash)
+        rollout = Rollout(
+            config,
+            models.open_compiler,
+            wake.set,
+            feedback=feedback,
+            teacher=Teacher(models, config.background),
+        )
         outbox = stack.enter_context(closing(Outbox(config.state_dir / OUTBOX,
                                                     config.outbox.max_bytes)))  # fmt: skip
         clip = clip_spec(config)
@@ -133,6 +142,7 @@ def run(
             snapshot_of=lambda camera, sequence: cameras[camera].snapshot(sequence),
             second_look=looks,
             recorder=None if index is None else index.recorder,
+            on_start=feedback.expect,
         )
         inbox = Inbox(*listeners(rollout, index))
         publisher = Publisher(config.mqtt, config.device.id, outbox, on_delivered, inbox=inbox)
@@ -236,6 +246,9 @@ class Daemon:
                                  now.monotonic)  # fmt: skip
                 self._put(self._pipeline.try_alert(order.rule, now))
                 continue
+            if isinstance(order, Admit):
+                self._pipeline.admit(order.camera, order.rule, order.margin)
+                continue
             try:
                 self._put(self._pipeline.adopt(order.prompts, order.bank))
                 self._pipeline.profile = order.profile
@@ -303,7 +316,6 @@ class Daemon:
                     "alert %s %s: %s/%s, margin %+.3f",
                     alert.id, alert.type, alert.camera, alert.prompt.id, alert.margin,
                 )  # fmt: skip
-                self._rollout.alerted(alert.id, alert.camera, alert.prompt.id)
                 whose[alert.snapshot] = alert.prompt.id
             elif self._latest_snapshots and message.camera and message.topic in whose:
                 rule = whose[message.topic]

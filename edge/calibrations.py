@@ -161,6 +161,11 @@ class Calibrations:
         """This rule is no longer watched on this camera. What it learned stays on disk."""
         self._running.pop((camera, name), None)
 
+    def admit(self, camera: str, name: str, margin: float) -> None:
+        """An alert of this rule on this camera was none."""
+        if (camera, name) in self._running:
+            self._running[camera, name][1].admit(margin)
+
     def forget(self, camera: str) -> None:
         """The camera sees something else: begin anew."""
         for (whose, _), (_, calibration) in self._running.items():

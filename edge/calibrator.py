@@ -100,6 +100,12 @@ class Calibration:
             self.tails[name].observe(margin, at, alerting=alerting, threshold=threshold)
             self._look(name, self._asked, at)
 
+    def admit(self, margin: float) -> None:
+        """Learn from an alert that was none; the threshold follows with the next sample."""
+        for name in {EVERYWHERE, self._regime} & self.tails.keys():
+            self.tails[name].admit(margin)
+        self._due.clear()
+
     def chance(self, level: float) -> float | None:
         """The chance that ordinary frames reach ``level`` within a day, 0..1; None: not known.
 

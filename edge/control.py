@@ -23,7 +23,7 @@ from ulid import ULID
 from edge.broker import Received
 from edge.config.document import suggestion, unicode_text
 from edge.config.load import checked
-from edge.config.models import Name, PromptConfig
+from edge.config.models import Name, PromptConfig, SharpenedConfig
 from edge.errors import ConfigError
 from edge.payloads import Topics
 
@@ -32,7 +32,7 @@ MAX_BYTES: Final = 128 * 1024
 MAX_RULES: Final = 200
 MAX_SENTENCES: Final = 2000
 
-Feature = Literal["enabled", "false_alarms_per_day", "threshold", "text", "test"]
+Feature = Literal["enabled", "false_alarms_per_day", "threshold", "text", "sharpened", "test"]
 FEATURES: Final[tuple[Feature, ...]] = get_args(Feature)
 
 BETWEEN_SENTENCES: Final = "|"
@@ -106,12 +106,13 @@ class SetFeature:
 
     Attributes:
         value: bool of ``enabled``; float of ``false_alarms_per_day``; float or ``"auto"`` of
-            ``threshold``; sentences of ``text``.
+            ``threshold``; sentences of ``text``; of ``sharpened`` what a rule was taught, ``"off"``
+            for not at all, or None for whatever will be taught.
     """
 
     rule: str
     feature: Feature
-    value: bool | float | str | tuple[str, ...]
+    value: bool | float | str | tuple[str, ...] | SharpenedConfig | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,10 @@ def _of_rule(rule: str, feature: str, payload: bytes) -> Command:
             if text not in {"ON", "OFF"}:
                 raise ConfigError(f"expected ON or OFF, found {text!r:.80}")
             return SetFeature(rule, feature, text == "ON")
+        case "sharpened":
+            if text not in {"ON", "OFF"}:
+                raise ConfigError(f"expected ON or OFF, found {text!r:.80}")
+            return SetFeature(rule, feature, None if text == "ON" else "off")
         case "false_alarms_per_day":
             return SetFeature(rule, feature, _number(text, "a number"))
         case "threshold":

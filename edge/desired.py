@@ -18,7 +18,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.config.load import checked
-from edge.config.models import Name, PromptConfig
+from edge.config.models import Name, PromptConfig, SharpenedConfig
 from edge.control import Command, DesiredPrompts, SetFeature, SetProfile, SetPrompts, known_rule
 
 logger = logging.getLogger(__name__)
@@ -34,12 +34,14 @@ class RuleSettings(_Kept):
     Attributes:
         threshold: ``auto``: learned, whatever the rule says.
         false_alarms_per_day: Rests while a threshold is fixed.
+        sharpened: What its alerts taught; ``off``: nothing, whatever the rule says.
     """
 
     enabled: bool | None = None
     false_alarms_per_day: float | None = None
     threshold: float | Literal["auto"] | None = None
     text: tuple[str, ...] | None = None
+    sharpened: SharpenedConfig | Literal["off"] | None = None
 
     def over(self, name: str, prompt: PromptConfig) -> PromptConfig:
         """The rule with these settings.
@@ -51,6 +53,10 @@ class RuleSettings(_Kept):
         for key in ("enabled", "text"):
             if (value := getattr(self, key)) is not None:
                 values[key] = value
+        if self.sharpened is not None:
+            values.pop("sharpened", None)
+        if isinstance(self.sharpened, SharpenedConfig):
+            values["sharpened"] = self.sharpened.model_dump(mode="json", exclude_unset=True)
         if self.threshold is not None:
             values.pop("threshold", None)
         if isinstance(self.threshold, float):
@@ -112,6 +118,8 @@ class Desired(_Kept):
                 update: dict[str, Any] = {feature: value}
                 if feature == "false_alarms_per_day":
                     update["threshold"] = "auto"  # what one asks for is to be learned
+                if feature == "text":
+                    update["sharpened"] = None  # it was taught for other sentences
                 changed = {rule: setting.model_copy(update=update)}
                 new = self.model_copy(update={"settings": self.settings | changed})
             case SetProfile(profile):

@@ -1,61 +1,133 @@
-"""What people said of alerts: right, or a false alarm. One JSON line each, the newest counts."""
+"""What people said of alerts, right or a false alarm, beside what the model saw: one SQLite file.
 
-import json
+Each alert's start is noted with its margin and embedding, so that what is said later, after a
+restart too, can be learned from. A file that is damaged is set aside; a disk in trouble costs what
+would have been noted, and no alert.
+"""
+
 import logging
+import sqlite3
 import time
-from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edge.control import Feedback
+from edge.outbox_file import is_damage
+from edge.sharpen import Shots
 
 logger = logging.getLogger(__name__)
 
-# Alerts that are remembered, so that a line can say whose alert it was.
-_ALERTS: Final = 1000
-# About 7,000 lines; then the older half goes.
-_MAX_BYTES: Final = 1024 * 1024
+_T = TypeVar("_T")
+
+# Alerts that are kept, the newest: at 512 dimensions 4 MB.
+_ALERTS: Final = 2000
+_SCHEMA: Final = (
+    "CREATE TABLE IF NOT EXISTS alerts (alert TEXT PRIMARY KEY, camera TEXT, rule TEXT, model TEXT,"
+    " at REAL, margin REAL, embedding BLOB, correct INTEGER)"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """An alert that was told.
+
+    Attributes:
+        alert: Its id.
+        camera: Whose.
+        rule: Likewise.
+        margin: At its start.
+        embedding: float32 [D]; None where the model has none.
+    """
+
+    alert: str
+    camera: str
+    rule: str
+    margin: float
+    embedding: NDArray[np.float32] | None
 
 
 class FeedbackFile:
-    """Lines of ``at`` (seconds since the epoch), ``alert``, ``correct``, ``camera``, ``rule``.
-
-    The last two are null for an alert of before the daemon's start.
+    """Alerts and what was said of them. May be called from any thread.
 
     Args:
         path: Made where there is none.
+        model: Hash of the bundle: another one's embeddings teach nothing.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, model: str) -> None:
         self._path = path
-        self._alerts: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._model = model
 
-    def expect(self, alert: str, camera: str, rule: str) -> None:
-        """An alert was told."""
-        self._alerts[alert] = (camera, rule)
-        while len(self._alerts) > _ALERTS:
-            self._alerts.popitem(last=False)
+    def expect(self, told: Told) -> None:
+        """An alert has started."""
+        vector = None if told.embedding is None else told.embedding.astype("<f4").tobytes()
+        row = (
+            told.alert, told.camera, told.rule, self._model, time.time(), told.margin, vector, None,
+        )  # fmt: skip
 
-    def add(self, feedback: Feedback) -> None:
-        """Write what was said of an alert; a disk in trouble costs it, and is logged."""
-        camera, rule = self._alerts.get(feedback.alert, (None, None))
-        line = json.dumps(
-            {
-                "at": round(time.time(), 3),
-                "alert": feedback.alert,
-                "correct": feedback.correct,
-                "camera": camera,
-                "rule": rule,
-            }
+        def note(db: sqlite3.Connection) -> None:
+            db.execute("REPLACE INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            db.execute(
+                "DELETE FROM alerts WHERE alert NOT IN"
+                " (SELECT alert FROM alerts ORDER BY at DESC LIMIT ?)",
+                (_ALERTS,),
+            )
+
+        self._do(note, None)
+
+    def add(self, feedback: Feedback) -> Told | None:
+        """Note what was said; the alert, or None where it is not known (any more)."""
+
+        def note(db: sqlite3.Connection) -> Told | None:
+            db.execute(
+                "UPDATE alerts SET correct = ? WHERE alert = ?", (feedback.correct, feedback.alert)
+            )
+            row = db.execute(
+                "SELECT alert, camera, rule, margin FROM alerts WHERE alert = ?", (feedback.alert,)
+            ).fetchone()
+            if row is None:
+                return None
+            alert, camera, rule, margin = row
+            return Told(alert, camera, rule, margin, None)
+
+        return self._do(note, None)
+
+    def shots(self, rule: str) -> Shots | None:
+        """What was said of the alerts of a rule; None where nothing was."""
+        query = (
+            "SELECT embedding, correct FROM alerts WHERE rule = ? AND model = ?"
+            " AND embedding IS NOT NULL AND correct IS NOT NULL ORDER BY at"
         )
+        rows: list[tuple[bytes, int]] = self._do(
+            lambda db: db.execute(query, (rule, self._model)).fetchall(), []
+        )
+        if not rows:
+            return None
+        return Shots(
+            np.stack([np.frombuffer(vector, "<f4") for vector, _ in rows]),
+            np.array([bool(correct) for _, correct in rows]),
+            np.arange(len(rows)),
+        )
+
+    def _do(self, action: Callable[[sqlite3.Connection], _T], otherwise: _T) -> _T:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            if self._path.exists() and self._path.stat().st_size > _MAX_BYTES:
-                lines = self._path.read_text("utf-8").splitlines(keepends=True)
-                new = self._path.with_suffix(".new")
-                new.write_text("".join(lines[len(lines) // 2 :]), "utf-8")
-                new.replace(self._path)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            with closing(sqlite3.connect(self._path)) as db, db:
+                db.execute(_SCHEMA)
+                return action(db)
+        except sqlite3.DatabaseError as exc:
+            if is_damage(exc):
+                aside = self._path.with_suffix(f".corrupt-{time.time():.0f}.db")
+                self._path.rename(aside)
+                logger.warning("%s: %s; set aside as %s", self._path, exc, aside.name)
+            else:
+                logger.warning("%s: %s; feedback is not kept", self._path, exc)
         except OSError as exc:
-            logger.error("feedback about %s is lost: %s", feedback.alert, exc)  # noqa: TRY400  expected: no traceback
+            logger.warning("%s: %s; feedback is not kept", self._path, exc)
+        return otherwise

@@ -17,6 +17,7 @@ from edge.config.models import Config, PromptConfig
 from edge.embedding import Embedding
 from edge.errors import EdgeError
 from edge.events import Rule, new_ulid
+from edge.feedback import Told
 from edge.frame import Arrival, Sample
 from edge.index.recorder import Recorder
 from edge.light import Word
@@ -52,6 +53,10 @@ def no_snapshots(_camera: str, _sequence: int) -> bytes | None:
     return None
 
 
+def _nobody(_told: Told) -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(slots=True)
 class _Camera:
     watch: Watch
@@ -73,6 +78,7 @@ class Pipeline:
         snapshot_of: Where an alert's picture comes from.
         second_look: Confirms an alert before it is told; default: all are.
         recorder: Keeps samples to be searched; default: none are.
+        on_start: Told of each alert that starts.
 
     Attributes:
         profile: Of the box; may be set between two samples.
@@ -90,6 +96,7 @@ class Pipeline:
         snapshot_of: SnapshotOf = no_snapshots,
         second_look: SecondLook | None = None,
         recorder: Recorder | None = None,
+        on_start: Callable[[Told], None] = _nobody,
     ) -> None:
         self.bank = bank
         self.profile = config.profile
@@ -100,6 +107,7 @@ class Pipeline:
         self._calibrations = calibrations or Calibrations(None, model, config.background)
         self._second_look = second_look or NoSecondLook()
         self._recorder = recorder
+        self._on_start = on_start
         self._model = model
         self._scorer = scorer
         self._snapshot_of = snapshot_of
@@ -221,6 +229,7 @@ class Pipeline:
         for row, sample in enumerate(samples):
             camera = self._cameras[sample.camera]
             messages += self._alerts(sample.camera, happenings[row], sample.sequence)
+            self._note(sample.camera, happenings[row], answers[row].embedding)
             messages += self._embedding(camera, sample, answers[row].embedding)
             if self._recorder is not None and (vector := answers[row].embedding) is not None:
                 self._recorder.sample(sample, vector)
@@ -246,6 +255,10 @@ class Pipeline:
     def save(self) -> None:
         """Keep what the thresholds rest on."""
         self._calibrations.save()
+
+    def admit(self, camera: str, rule: str, margin: float) -> None:
+        """An alert was none: its margin is an ordinary one."""
+        self._calibrations.admit(camera, rule, margin)
 
     def calibration_of(self, camera: str) -> dict[str, CalibrationReport]:
         """Where the camera's thresholds come from, by rule."""
@@ -363,6 +376,14 @@ class Pipeline:
                 if self._recorder is not None:
                     self._recorder.alert(camera, transition.at, jpeg)
         return messages
+
+    def _note(
+        self, camera: str, happenings: list[Happening], embedding: NDArray[np.float32] | None
+    ) -> None:
+        for happening in happenings:
+            start = happening.transition
+            if start.type == "start":
+                self._on_start(Told(start.id, camera, happening.prompt, start.peak, embedding))
 
     def _tested(
         self, camera: str, name: str, rule: WatchedRule, now: Arrival

@@ -20,7 +20,9 @@ from edge.broker import Received
 from edge.config.models import Config, PromptConfig
 from edge.control import (
     Command,
+    Feedback,
     GiveFeedback,
+    SetFeature,
     TryAlert,
     answer_topic,
     command_filters,
@@ -30,6 +32,7 @@ from edge.control import (
 from edge.desired import Desired, DesiredFile
 from edge.errors import ConfigError, EdgeError, EngineError, ModelError
 from edge.feedback import FeedbackFile
+from edge.lessons import Taught, Teacher
 from edge.models import Compiler
 from edge.notice import Notice
 from edge.payloads import ANSWER_SCHEMA, AnswerPayload, Message, Topics, utc
@@ -39,7 +42,7 @@ from edge.rules import rules_of
 logger = logging.getLogger(__name__)
 
 DESIRED: Final = "desired.json"
-FEEDBACK: Final = "feedback.jsonl"
+FEEDBACK: Final = "feedback.db"
 # Commands that wait. Nobody sends so many by hand.
 _WAITING: Final = 1000
 _TICK_S: Final = 0.1
@@ -62,7 +65,16 @@ class Adopt:
     error: EdgeError | None = None
 
 
-Order = Adopt | TryAlert
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """An order to the loop: this alert was none, so its margin is an ordinary one."""
+
+    camera: str
+    rule: str
+    margin: float
+
+
+Order = Adopt | Admit | TryAlert
 
 
 class _Ended(Exception):
@@ -76,6 +88,8 @@ class Rollout:
         config: The file's rules, and what they refer to.
         open_compiler: Opens a text graph.
         wake: Called when there is an order for the loop.
+        feedback: What is said of alerts.
+        teacher: Makes rules better by that; None: nothing does.
 
     Attributes:
         orders: For the loop to take.
@@ -87,6 +101,9 @@ class Rollout:
         config: Config,
         open_compiler: Callable[[], AbstractContextManager[Compiler]],
         wake: Callable[[], None],
+        *,
+        feedback: FeedbackFile,
+        teacher: Teacher | None = None,
     ) -> None:
         self.orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self.prompts: Mapping[str, PromptConfig] = config.prompts
@@ -95,7 +112,8 @@ class Rollout:
         self._open_compiler = open_compiler
         self._wake = wake
         self._file = DesiredFile(config.state_dir / DESIRED)
-        self._feedback = FeedbackFile(config.state_dir / FEEDBACK)
+        self._feedback = feedback
+        self._teacher = teacher
         self._desired = Desired()
         self._bank: PromptBank
         self._applied_at = time.time()
@@ -166,10 +184,6 @@ class Rollout:
         except queue.Full:
             logger.error("%d commands wait already: one more is dropped", _WAITING)  # noqa: TRY400  expected: no traceback
 
-    def alerted(self, alert: str, camera: str, rule: str) -> None:
-        """An alert was told: feedback may come about it."""
-        self._feedback.expect(alert, camera, rule)
-
     def _run(self) -> None:
         while not self._stopping.is_set():
             received = self._waiting.get()
@@ -207,9 +221,33 @@ class Rollout:
                     raise ConfigError(f"no camera watches prompt {rule!r} now")
                 self._order(command)
             case GiveFeedback(feedback):
-                self._feedback.add(feedback)
+                self._learn(feedback)
             case _:
                 self._change(self._desired.after(command, self._config.prompts))
+
+    def _learn(self, feedback: Feedback) -> None:
+        """An alert was right or wrong: its margin may be ordinary, its rule may be taught."""
+        told = self._feedback.add(feedback)
+        if told is None:
+            raise ConfigError(f"alert {feedback.alert} is not known (any more): nothing is learned")
+        if not feedback.correct:
+            self._order(Admit(told.camera, told.rule, told.margin))
+        settings = self._desired.settings.get(told.rule)
+        shots = self._feedback.shots(told.rule)
+        if self._teacher is None or shots is None or told.rule not in self.prompts:
+            return
+        if settings is not None and settings.sharpened == "off":
+            return
+        prompt = self.prompts[told.rule].model_copy(update={"sharpened": None})
+        try:
+            taught = self._teacher.teach(told.rule, prompt, shots)
+        except ConfigError as exc:
+            logger.info("prompt %s learns by its threshold alone: %s", told.rule, exc)
+            return
+        _log_lesson(told.rule, taught)
+        if taught.record is not None:
+            command = SetFeature(told.rule, "sharpened", taught.record)
+            self._change(self._desired.after(command, self._config.prompts))
 
     def _change(self, desired: Desired) -> None:
         if desired == self._desired:
@@ -291,6 +329,17 @@ class Rollout:
                 correlation=received.correlation,
             )
         )
+
+
+def _log_lesson(rule: str, taught: Taught) -> None:
+    proof = ""
+    if taught.before is not None and taught.after is not None:
+        proof = f"; right on alerts left out: {taught.before:.0%} before, {taught.after:.0%} after"
+    change = "nothing that helps" if taught.record is None else "taught"
+    logger.info(
+        "prompt %s, %d right and %d wrong alerts: %s%s", rule, taught.right, taught.wrong, change,
+        proof,
+    )  # fmt: skip
 
 
 def compile_prompts(

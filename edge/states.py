@@ -35,6 +35,7 @@ def settings_of(prompt: PromptConfig) -> dict[str, str]:
         # Home Assistant's word for a number that there is not.
         "false_alarms_per_day": f"{prompt.false_alarms_per_day:g}" if fixed is None else "None",
         "threshold": "auto" if fixed is None else f"{fixed:g}",
+        "sharpened": "OFF" if prompt.sharpened is None else "ON",
         "text": f" {BETWEEN_SENTENCES} ".join(prompt.text),
     }
 

@@ -157,6 +157,20 @@ class AlarmTail:
         if self._base is not None:
             self._cluster(value, statistic, at, threshold - self.baseline)
 
+    def admit(self, margin: float) -> None:
+        """Learn from an alert that was none: its peak is an ordinary one, though it was left out.
+
+        Args:
+            margin: That it reached.
+        """
+        peak = margin - self.baseline
+        if self._base is None or not self._base <= peak < math.inf:
+            return
+        if self._count == _MOST_PEAKS:
+            self._make_room()
+        self._peaks[:, self._count] = peak, math.inf, self._watched_s / DAY_S
+        self._count += 1
+
     def estimate(self, per_day: float) -> Estimate | None:
         """The threshold for so many false alarms per day; None while too little was seen for it."""
         self._known = self._refit()

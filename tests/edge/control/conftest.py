@@ -16,8 +16,9 @@ from edge.broker import Received
 from edge.config.models import Config
 from edge.control import TryAlert
 from edge.errors import ConfigError
+from edge.feedback import FeedbackFile
 from edge.payloads import Message
-from edge.rollout import Rollout
+from edge.rollout import FEEDBACK, Admit, Rollout
 
 
 @dataclass
@@ -32,6 +33,8 @@ class Box:
     loop_refuses: str | None = None
     loop_stands: bool = False
     may_compile: threading.Event = field(default_factory=threading.Event)
+    teacher: Any = None
+    feedback: FeedbackFile | None = None
 
     def __post_init__(self) -> None:
         self.may_compile.set()
@@ -58,7 +61,14 @@ class Box:
 
         self.stop()
         self.published.clear()
-        self.rollout = Rollout(self.config, self.open_compiler, self._turn)
+        self.feedback = FeedbackFile(self.config.state_dir / FEEDBACK, "model")
+        self.rollout = Rollout(
+            self.config,
+            self.open_compiler,
+            self._turn,
+            feedback=self.feedback,
+            teacher=self.teacher,
+        )
         self.rollout.restore(check)
         self.rollout.start(self.published.append)
         return self
@@ -107,7 +117,7 @@ class Box:
         while not self.rollout.orders.empty():
             order = self.rollout.orders.get()
             self.orders.append(order)
-            if isinstance(order, TryAlert):
+            if isinstance(order, TryAlert | Admit):
                 continue
             if self.loop_refuses:
                 order.error = ConfigError(self.loop_refuses)

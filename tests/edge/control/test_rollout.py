@@ -2,10 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from edge import rollout as rollout_module
-from edge.config.models import Config
+from edge.config.models import Config, SharpenedConfig
+from edge.feedback import Told
+from edge.lessons import Taught
+from edge.rollout import Admit
 
 ULID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"
 DOG = {"schema": "edge-prompts/1", "prompts": {"dog": {"text": "a dog"}}}
@@ -215,20 +219,66 @@ def test_a_test_alert_is_ordered_where_somebody_watches(box):
     assert "no camera watches prompt 'van' now" in box.say("prompt/van/test/set", b"")["error"]
 
 
-def test_feedback_is_written_down_with_whose_alert_it_was(box):
+def a_false_alarm(box, alert=ULID, rule="cat"):
+    box.feedback.expect(Told(alert, "yard", rule, 0.25, np.array([1.0, 0.0], np.float32)))
+    return box.say("feedback/set", {"schema": "edge-feedback/1", "alert": alert, "correct": False})
+
+
+def test_a_false_alarm_is_admitted_as_ordinary(box):
     box.start()
-    box.rollout.alerted(ULID, "yard", "cat")
-    said = {"schema": "edge-feedback/1", "alert": ULID, "correct": False}
+    assert a_false_alarm(box)["error"] is None
+    assert box.orders == [Admit("yard", "cat", 0.25)]
+
+
+def test_a_right_alert_orders_nothing_and_an_unknown_one_is_refused(box):
+    box.start()
+    box.feedback.expect(Told(ULID, "yard", "cat", 0.25, None))
+    said = {"schema": "edge-feedback/1", "alert": ULID, "correct": True}
     assert box.say("feedback/set", said)["error"] is None
-    box.say("feedback/set", said | {"alert": ULID[:-1] + "0", "correct": True})
-    lines = [
-        json.loads(line)
-        for line in (box.config.state_dir / "feedback.jsonl").read_text().splitlines()
-    ]
-    assert [(e["camera"], e["rule"], e["correct"]) for e in lines] == [
-        ("yard", "cat", False),
-        (None, None, True),
-    ]
+    assert "is not known" in box.say("feedback/set", said | {"alert": ULID[:-1] + "0"})["error"]
+    assert box.orders == []
+
+
+class ATeacher:
+    """Says what it is told to."""
+
+    def __init__(self, record):
+        self.record = record
+        self.seen = []
+
+    def teach(self, name, prompt, shots):
+        assert prompt.sharpened is None
+        self.seen.append((name, shots.wanted.tolist()))
+        return Taught(self.record, 0, len(shots.wanted))
+
+
+def test_what_alerts_teach_is_in_force_until_it_is_switched_off(box):
+    taught = SharpenedConfig(threshold=0.3, hysteresis=0.1)
+    box.teacher = ATeacher(taught)
+    before = dict(box.start().rollout.prompts)
+    a_false_alarm(box)
+    assert box.teacher.seen == [("cat", [False])]
+    assert box.rollout.prompts["cat"].sharpened == taught
+    assert box.last("prompt/cat/sharpened/state") == b"ON"
+    assert box.state()["prompts"]["cat"]["sharpened"]["threshold"] == 0.3
+    box.start()  # a restart keeps it
+    assert box.rollout.prompts["cat"].sharpened == taught
+    box.say("prompt/cat/sharpened/set", b"OFF")
+    assert box.rollout.prompts == before
+    assert box.last("prompt/cat/sharpened/state") == b"OFF"
+    a_false_alarm(box, ULID[:-1] + "1")
+    assert box.rollout.prompts == before  # off stays off
+    box.say("prompt/cat/sharpened/set", b"ON")
+    a_false_alarm(box, ULID[:-1] + "2")
+    assert box.rollout.prompts["cat"].sharpened == taught
+
+
+def test_another_sentence_forgets_what_the_old_one_was_taught(box):
+    box.teacher = ATeacher(SharpenedConfig(threshold=0.3, hysteresis=0.1))
+    box.start()
+    a_false_alarm(box)
+    box.say("prompt/cat/text/set", b"a tomcat")
+    assert box.rollout.prompts["cat"].sharpened is None
 
 
 def test_an_answer_goes_where_it_is_wanted(box):

@@ -186,3 +186,15 @@ def test_a_camera_that_shows_one_thing_for_ever_gives_no_threshold(value):
     tail = learned([value] * 6000)
     assert tail.estimate(1.0) is None
     assert tail.rate(value + 1) is None
+
+
+def test_alerts_that_were_none_raise_the_threshold(tail):
+    """What thumbs down does: twenty peaks far up, that had been left out as alerts."""
+    taught = AlarmTail.from_bytes(RULE, tail.to_bytes())
+    before = taught.estimate(1.0)
+    for _ in range(20):
+        taught.admit(taught.baseline + before.level + 0.02)
+    assert taught.estimate(1.0).level > before.level + 0.01
+    untouched = AlarmTail.from_bytes(RULE, tail.to_bytes())
+    untouched.admit(untouched.baseline)  # below the base level: no peak
+    assert untouched.estimate(1.0) == before
