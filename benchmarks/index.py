@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.index.codes import Coder
+from edge.index.codes import encode
 from edge.index.format import Entry, Extent, begin_rows, row_type, write_codes
 from edge.index.scan import BLOCK
 from edge.index.segment import ROWS
@@ -94,7 +94,7 @@ def build(folder: Path, vectors: int, dim: int) -> None:
 
     Not through ``Store``, which takes embeddings one by one (see ``append_cost``): in one piece.
     """
-    world, coder, kind = World(dim), Coder(dim), row_type(dim)
+    world, kind = World(dim), row_type(dim)
     truth = []
     for number in range(-(-vectors // ROWS)):
         camera, turn = number % _CAMERAS, number // _CAMERAS
@@ -112,7 +112,7 @@ def build(folder: Path, vectors: int, dim: int) -> None:
             file.write(rows.tobytes())
         extent = Extent(ROWS, float(rows["at"][0]), float(rows["at"][-1]))
         kept = rows["levels"] * rows["scale"][:, np.newaxis]
-        write_codes(place / "codes", extent, rows.nbytes, coder.encode(kept))
+        write_codes(place / "codes", extent, rows.nbytes, encode(kept))
     np.save(folder / "truth.npy", np.stack(truth, axis=1))  # [query, segment, row]
     os.sync()
 
@@ -133,9 +133,9 @@ def append_cost(folder: Path, dim: int, batch: int) -> float:
 
 def seal_cost(dim: int) -> float:
     """Seconds of the codes of one segment."""
-    vectors, coder = World(dim).segment(0), Coder(dim)
+    vectors = World(dim).segment(0)
     began = time.perf_counter()
-    coder.encode(vectors)
+    encode(vectors)
     return time.perf_counter() - began
 
 

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.index.codes import Coder, Guesser
+from edge.index.codes import Guesser, ask
 from edge.index.format import cosines
 from edge.index.segment import Segment
 from edge.index.store import Found
@@ -161,7 +161,7 @@ class Scan:
         (prompt,), rows = self._bank.prompts, self._bank.rows
         # The margin is against the best rival, which only a row can tell: their mean stands for it.
         direction = rows[prompt.texts].mean(axis=0) - rows[prompt.against].mean(axis=0)
-        question = Coder(len(direction)).ask(direction)
+        question = ask(direction)
         guesser = Guesser()
         blocks, guesses = [np.empty(0, np.intp)], [np.empty(0, np.float32)]
         for start, segment in zip(self._starts, self._segments, strict=False):
