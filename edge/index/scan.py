@@ -139,8 +139,9 @@ class Scan:
         return self._run(first, last) if first <= last else None
 
     def _grown(self, run: Run, share: float, taken: Sequence[Run]) -> Run:
-        camera = [number for number, name in enumerate(self._cameras) if name == self.camera(run)]
-        begin, end = self._starts[camera[0]], self._starts[camera[-1] + 1] - 1
+        name = self.camera(run)
+        begin = self._starts[self._cameras.index(name)]
+        end = self._starts[self._cameras.index(name) + self._cameras.count(name)] - 1
         begin = max([begin, *(other.last + 1 for other in taken if other.last < run.first)])
         end = min([end, *(other.first - 1 for other in taken if other.first > run.last)])
         first, last = run.first, run.last
