@@ -71,7 +71,9 @@ def search(  # noqa: PLR0913  options of a command line
         return
     console = Console(highlight=False)
     console.print(f"{page.samples} samples looked through in {page.took_s:.2f} s", markup=False)
-    console.print(_table(page, model.manifest.decision.threshold))
+    console.print(_table(page, model.manifest.decision.threshold, folder))
+    if any(hit.picture for hit in page.hits):
+        console.print(f"pictures in {folder}", markup=False, soft_wrap=True)
     if page.more:
         console.print(f"more: --cursor {cursor_after(query, page)}", markup=False)
 
@@ -109,19 +111,19 @@ def _compile(
         return compiler(prompts, background)
 
 
-def _table(page: Page, threshold: float) -> Table:
+def _table(page: Page, threshold: float, folder: Path) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("from", "to", "camera"):
         table.add_column(name)
     table.add_column("score", justify="right")
-    table.add_column("picture", style="dim", overflow="fold")
+    table.add_column("picture", overflow="fold")
     for hit in page.hits:
         start = datetime.fromtimestamp(hit.moment.start).astimezone()
         end = datetime.fromtimestamp(hit.moment.end).astimezone()
         score = Text(
             f"{hit.moment.score:+.3f}", "bold green" if hit.moment.score >= threshold else ""
         )
-        picture = "" if hit.picture is None else str(hit.picture)
+        picture = "" if hit.picture is None else str(hit.picture.relative_to(folder))
         table.add_row(
             f"{start:%Y-%m-%d %H:%M:%S}", f"{end:%H:%M:%S}", Text(hit.camera), score, picture
         )

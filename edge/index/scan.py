@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.index.codes import Coder, Guesser
+from edge.index.codes import Guesser, ask
 from edge.index.format import cosines
 from edge.index.segment import Segment
 from edge.index.store import Found
@@ -139,8 +139,9 @@ class Scan:
         return self._run(first, last) if first <= last else None
 
     def _grown(self, run: Run, share: float, taken: Sequence[Run]) -> Run:
-        camera = [number for number, name in enumerate(self._cameras) if name == self.camera(run)]
-        begin, end = self._starts[camera[0]], self._starts[camera[-1] + 1] - 1
+        name = self.camera(run)
+        begin = self._starts[self._cameras.index(name)]
+        end = self._starts[self._cameras.index(name) + self._cameras.count(name)] - 1
         begin = max([begin, *(other.last + 1 for other in taken if other.last < run.first)])
         end = min([end, *(other.first - 1 for other in taken if other.first > run.last)])
         first, last = run.first, run.last
@@ -161,7 +162,7 @@ class Scan:
         (prompt,), rows = self._bank.prompts, self._bank.rows
         # The margin is against the best rival, which only a row can tell: their mean stands for it.
         direction = rows[prompt.texts].mean(axis=0) - rows[prompt.against].mean(axis=0)
-        question = Coder(len(direction)).ask(direction)
+        question = ask(direction)
         guesser = Guesser()
         blocks, guesses = [np.empty(0, np.intp)], [np.empty(0, np.float32)]
         for start, segment in zip(self._starts, self._segments, strict=False):

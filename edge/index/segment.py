@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.index.codes import Coder, Codes
+from edge.index.codes import Codes, encode
 from edge.index.format import (
     Entry,
     Extent,
@@ -109,7 +109,7 @@ class SegmentWriter:
         write_whole(self.folder / f"{1000 * at:.0f}.jpg", [jpeg], sync=False)
         self.size += len(jpeg)
 
-    def seal(self, coder: Coder) -> None:
+    def seal(self) -> None:
         """Write the codes, unless they are there. Nothing may be added from now on.
 
         Raises:
@@ -117,7 +117,7 @@ class SegmentWriter:
         """
         segment = open_segment(self.folder, self._dim)
         if segment is not None and segment.codes is None:
-            codes = coder.encode(vectors(segment.rows(slice(None))))
+            codes = encode(vectors(segment.rows(slice(None))))
             write_codes(self.folder / _CODES, segment.extent, self.size, codes)
             self.size += (self.folder / _CODES).stat().st_size
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from edge.index.codes import Coder
 from edge.index.format import BATCH, Entry
 from edge.index.segment import Segment, SegmentWriter, measure, open_segment, remove_segment
 
@@ -64,7 +63,6 @@ class Store:
         self._folder = root / model
         self._dim = dim
         self._limits = limits
-        self._coder = Coder(dim)
         self._filled: dict[str, SegmentWriter] = {}
         self._folder.mkdir(parents=True, exist_ok=True)
         self._held: dict[Path, _Held] = {}
@@ -135,7 +133,7 @@ class Store:
         return SegmentWriter(folder / f"{number:08d}", self._dim)
 
     def _seal(self, writer: SegmentWriter) -> None:
-        writer.seal(self._coder)
+        writer.seal()
         writer.close()
         self._held[writer.folder] = _Held(writer.size, writer.extent.last)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge.index import format as layout
-from edge.index.codes import Coder
+from edge.index.codes import encode
 from edge.index.format import BATCH, cosines, rows_end, vectors
 from edge.index.segment import measure, open_segment, remove_segment
 
@@ -128,10 +128,9 @@ def test_a_vector_that_is_none_is_refused_and_nothing_is_written(
 def test_codes_are_of_the_vectors_and_tell_the_extent(tmp_path, written, make_writer):
     kept = written(tmp_path / "s", 100)
     writer = make_writer(tmp_path / "s")
-    coder = Coder(DIM)
-    writer.seal(coder)
+    writer.seal()
     segment = open_segment(tmp_path / "s", DIM)
-    expected = coder.encode(vectors(segment.rows(slice(None))))
+    expected = encode(vectors(segment.rows(slice(None))))
     assert np.array_equal(segment.codes.words, expected.words)
     assert np.array_equal(segment.codes.centre, expected.centre)
     assert np.array_equal(segment.codes.lengths, expected.lengths)
@@ -142,12 +141,12 @@ def test_codes_are_of_the_vectors_and_tell_the_extent(tmp_path, written, make_wr
 def test_codes_that_are_not_whole_are_made_again(tmp_path, written, make_writer):
     written(tmp_path / "s", 100)
     writer = make_writer(tmp_path / "s")
-    writer.seal(Coder(DIM))
+    writer.seal()
     whole = (tmp_path / "s" / "codes").read_bytes()
     for size in (0, 8, 39, 40, 1000, len(whole) - 1):
         (tmp_path / "s" / "codes").write_bytes(whole[:size])
         assert open_segment(tmp_path / "s", DIM).codes is None
-        writer.seal(Coder(DIM))
+        writer.seal()
         assert (tmp_path / "s" / "codes").read_bytes()[40:] == whole[40:]
 
 
