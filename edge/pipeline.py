@@ -2,40 +2,28 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.calibrations import Calibrations
 from edge.calibrator import EVERYWHERE, CalibrationReport
-from edge.clock import clock_synced, zone_of
+from edge.clock import zone_of
 from edge.conditions import Conditions, alike, is_on
 from edge.config.models import Config, PromptConfig
-from edge.embedding import Embedding
 from edge.errors import EdgeError
-from edge.events import Rule, new_ulid
+from edge.events import Rule
 from edge.feedback import Told
 from edge.frame import Arrival, Sample
 from edge.index.recorder import Recorder
 from edge.light import Word
 from edge.look import NoSecondLook, SecondLook
 from edge.manifest import Decision
-from edge.payloads import (
-    AlertPayload,
-    BoxRef,
-    Message,
-    ModelRef,
-    PromptRef,
-    Topics,
-    alert_message,
-    embedding_message,
-    snapshot_message,
-    utc,
-)
+from edge.payloads import Message, ModelRef
 from edge.prompts import PromptBank
+from edge.report import Reporter, SnapshotOf, no_snapshots, nobody
 from edge.rules import assigned, plan, rules_of
 from edge.scene import Scene
 from edge.scorers.base import Scored, Scorer
@@ -44,24 +32,11 @@ from edge.watch import Happening, Watch, WatchedRule
 
 logger = logging.getLogger(__name__)
 
-# (camera, sequence) -> JPEG, or None when the frame is gone.
-SnapshotOf = Callable[[str, int], bytes | None]
-
-
-def no_snapshots(_camera: str, _sequence: int) -> bytes | None:
-    """A ``SnapshotOf`` that has none."""
-    return None
-
-
-def _nobody(_told: Told) -> None:
-    """Nobody wants to know."""
-
 
 @dataclass(slots=True)
 class _Camera:
     watch: Watch
     scene: Scene
-    embedded_at: float = float("-inf")  # monotonic time of the embedding last published
     lag_s: float | None = None
 
 
@@ -96,7 +71,7 @@ class Pipeline:
         snapshot_of: SnapshotOf = no_snapshots,
         second_look: SecondLook | None = None,
         recorder: Recorder | None = None,
-        on_start: Callable[[Told], None] = _nobody,
+        on_start: Callable[[Told], None] = nobody,
     ) -> None:
         self.bank = bank
         self.profile = config.profile
@@ -106,15 +81,8 @@ class Pipeline:
         self._decision = decision
         self._calibrations = calibrations or Calibrations(None, model, config.background)
         self._second_look = second_look or NoSecondLook()
-        self._recorder = recorder
-        self._on_start = on_start
-        self._model = model
         self._scorer = scorer
-        self._snapshot_of = snapshot_of
-        self._snapshots = config.snapshots.publish
-        self._embeddings = config.embeddings
-        self._device = config.device.id
-        self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
+        self._reporter = Reporter(config, model, snapshot_of, recorder, on_start)
         self._cameras = {
             name: _Camera(
                 Watch({rule: self._watched(name, rule) for rule in self._rules_of(name)}),
@@ -155,7 +123,7 @@ class Pipeline:
             wanted = self._rules_of(name)
             for rule in list(camera.watch.rules):
                 if rule not in wanted or not alike(before[rule], prompts[rule]):
-                    messages += self._alerts(name, camera.watch.drop(rule, now))
+                    messages += self._reporter.alerts(name, camera.watch.drop(rule, now))
                     self._calibrations.drop(name, rule)
             for rule in wanted:
                 if rule not in camera.watch.rules:
@@ -228,11 +196,12 @@ class Pipeline:
         messages = []
         for row, sample in enumerate(samples):
             camera = self._cameras[sample.camera]
-            messages += self._alerts(sample.camera, happenings[row], sample.sequence)
-            self._note(sample.camera, happenings[row], answers[row].embedding)
-            messages += self._embedding(camera, sample, answers[row].embedding)
-            if self._recorder is not None and (vector := answers[row].embedding) is not None:
-                self._recorder.sample(sample, vector)
+            messages += self._reporter.sample(
+                sample,
+                happenings[row],
+                answers[row].embedding,
+                alerting=camera.watch.alerting,
+            )
             camera.lag_s = time.monotonic() - sample.arrival.monotonic
         return messages
 
@@ -241,7 +210,7 @@ class Pipeline:
         return [
             message
             for name, camera in self._cameras.items()
-            for message in self._alerts(name, camera.watch.lost(now))
+            for message in self._reporter.alerts(name, camera.watch.lost(now))
         ]
 
     def finish(self, now: Arrival) -> list[Message]:
@@ -249,7 +218,7 @@ class Pipeline:
         return [
             message
             for name, camera in self._cameras.items()
-            for message in self._alerts(name, camera.watch.finish(now))
+            for message in self._reporter.alerts(name, camera.watch.finish(now))
         ]
 
     def save(self) -> None:
@@ -281,10 +250,10 @@ class Pipeline:
     def try_alert(self, rule: str, now: Arrival) -> list[Message]:
         """An alert that is none, start and end, on each camera that ``rule`` watches."""
         return [
-            alert_message(self._topics, payload)
+            message
             for name, camera in self._cameras.items()
             if rule in camera.watch.rules
-            for payload in self._tested(name, rule, camera.watch.rules[rule], now)
+            for message in self._reporter.tested(name, rule, camera.watch.rules[rule], now)
         ]
 
     def margins_of(self, camera: str) -> dict[str, float]:
@@ -340,103 +309,3 @@ class Pipeline:
             watch.veto(happening.prompt)
             return None
         return replace(happening, finding=finding)
-
-    def _alerts(
-        self, camera: str, happenings: list[Happening], sequence: int | None = None
-    ) -> list[Message]:
-        messages = []
-        for happening in happenings:
-            transition = happening.transition
-            jpeg = None
-            if self._snapshots and transition.type == "start" and sequence is not None:
-                jpeg = self._snapshot_of(camera, sequence)
-            payload = AlertPayload(
-                id=transition.id,
-                type=transition.type,
-                device=self._device,
-                camera=camera,
-                prompt=PromptRef(id=happening.prompt, text=happening.sentence),
-                score=transition.score,
-                margin=transition.margin,
-                threshold=happening.calibration.threshold,
-                calibration=happening.calibration.state,
-                false_alarms_per_day=happening.calibration.asked,
-                probability=happening.chance,
-                started_at=utc(transition.started_at),
-                at=utc(transition.at),
-                ended_at=None if transition.ended_at is None else utc(transition.ended_at),
-                snapshot=self._topics.snapshot(camera, transition.id) if jpeg else None,
-                boxes=_boxes(happening),
-                clock_synced=clock_synced(),
-                model=self._model,
-            )
-            messages.append(alert_message(self._topics, payload))
-            if jpeg:
-                messages.append(snapshot_message(self._topics, camera, transition.id, jpeg))
-                if self._recorder is not None:
-                    self._recorder.alert(camera, transition.at, jpeg)
-        return messages
-
-    def _note(
-        self, camera: str, happenings: list[Happening], embedding: NDArray[np.float32] | None
-    ) -> None:
-        for happening in happenings:
-            start = happening.transition
-            if start.type == "start":
-                self._on_start(Told(start.id, camera, happening.prompt, start.peak, embedding))
-
-    def _tested(
-        self, camera: str, name: str, rule: WatchedRule, now: Arrival
-    ) -> Iterator[AlertPayload]:
-        report = rule.calibration.report()
-        start = AlertPayload(
-            id=new_ulid(now.wall),
-            type="start",
-            device=self._device,
-            camera=camera,
-            prompt=PromptRef(id=name, text=rule.plan.text),
-            score=0.0,
-            margin=rule.margin or 0.0,
-            threshold=report.threshold,
-            calibration=report.state,
-            false_alarms_per_day=report.asked,
-            started_at=utc(now.wall),
-            at=utc(now.wall),
-            test=True,
-            clock_synced=clock_synced(),
-            model=self._model,
-        )
-        yield start
-        yield start.model_copy(update={"type": "end", "ended_at": start.at})
-
-    def _embedding(
-        self, camera: _Camera, sample: Sample, vector: NDArray[np.float32] | None
-    ) -> list[Message]:
-        alerting = camera.watch.alerting
-        wanted = self._embeddings.publish
-        now = sample.arrival.monotonic
-        if vector is None or wanted == "off" or (wanted == "alerts" and not alerting):
-            return []
-        if now - camera.embedded_at < self._embeddings.every:
-            return []
-        camera.embedded_at = now
-        embedding = Embedding(
-            device=self._device,
-            camera=sample.camera,
-            model=self._model.hash,
-            vector=vector,
-            pts=sample.arrival.pts_s,
-            at=sample.arrival.wall,
-            sequence=sample.sequence,
-            reason="alert" if alerting else "interval",
-        )
-        return [embedding_message(self._topics, embedding)]
-
-
-def _boxes(happening: Happening) -> tuple[BoxRef, ...] | None:
-    """What the second look saw; None where there was none, or nobody looked for boxes."""
-    if happening.finding is None or happening.finding.boxes is None:
-        return None
-    return tuple(
-        BoxRef(phrase=box.phrase, score=box.score, box=box.box) for box in happening.finding.boxes
-    )
