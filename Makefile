@@ -8,7 +8,7 @@ PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-
 export VIDEO URL PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test footage soak export-full check format clean
+.PHONY: help demo test footage soak events export-full check format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ soak: $(VENV)/.test ## Forty times kill -9, of the daemon and of the publisher a
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
 	@EDGE_KILLS=40 $(BIN)/python -m pytest -q -s tests/e2e/test_daemon.py \
 		tests/edge/delivery/test_crash.py -k 'kill or crash' --timeout 900
+
+events: $(VENV)/.test ## Asked against measured false alarms, order, pools; half an hour
+	@$(BIN)/python -m benchmarks.temporal
+	@$(BIN)/python -m benchmarks.false_alarms
 
 export-full: $(VENV)/.test ## Full-size models with random weights: cost, loss, speed; half an hour
 	@$(BIN)/python -m export.full_size

@@ -1,4 +1,4 @@
-"""What happened, as messages: alerts with pictures and boxes, embeddings. Nothing is decided here."""
+"""What happened, as messages: alerts with pictures and boxes, embeddings. It decides nothing."""
 
 from collections.abc import Callable, Sequence
 
