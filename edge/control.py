@@ -22,8 +22,9 @@ from ulid import ULID
 
 from edge.broker import Received
 from edge.config.document import suggestion, unicode_text
+from edge.config.fields import Name
 from edge.config.load import checked
-from edge.config.models import Name, PromptConfig, SharpenedConfig
+from edge.config.models import PromptConfig, SharpenedConfig
 from edge.errors import ConfigError
 from edge.payloads import Topics
 

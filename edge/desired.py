@@ -17,8 +17,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edge.config.fields import Name
 from edge.config.load import checked
-from edge.config.models import Name, PromptConfig, SharpenedConfig
+from edge.config.models import PromptConfig, SharpenedConfig
 from edge.control import Command, DesiredPrompts, SetFeature, SetProfile, SetPrompts, known_rule
 
 logger = logging.getLogger(__name__)

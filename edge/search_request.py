@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge.config.models import Name, Seconds, Text
+from edge.config.fields import Name, Seconds, Text
 from edge.errors import ConfigError, EdgeError
 from edge.index.store import Reader
 from edge.payloads import Instant, utc

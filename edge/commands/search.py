@@ -14,8 +14,9 @@ from rich.text import Text
 
 from edge import paths
 from edge.bundle import Bundle, open_bundle
+from edge.config.fields import Seconds
 from edge.config.load import load_config
-from edge.config.models import EngineConfig, PromptConfig, Seconds
+from edge.config.models import EngineConfig, PromptConfig
 from edge.engines import EngineSettings
 from edge.errors import ConfigError
 from edge.index.store import INDEX, Reader

@@ -8,7 +8,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from edge.config.models import CameraConfig, Config, PromptConfig, _seconds
+from edge.config.fields import seconds
+from edge.config.models import CameraConfig, Config, PromptConfig
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "config.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```yaml\n(.+?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
@@ -74,7 +75,7 @@ def test_the_tables_say_the_defaults(key, required, default):
         return
     value = yaml.safe_load(said.strip("`"))
     if isinstance(default, float) and isinstance(value, str):
-        assert _seconds(value) == default
+        assert seconds(value) == default
     elif isinstance(default, tuple):
         assert (value,) == default
     elif isinstance(default, Path):

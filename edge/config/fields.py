@@ -1,0 +1,104 @@
+"""The kinds of values that a configuration is made of, and what each expects.
+
+Durations are seconds in code; in the file they may be written ``500ms``, ``10s``, ``5m``, ``1h``.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
+
+from edge.config.urls import resolve_url
+
+_DURATION = r"^([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)?$"
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(value: Any) -> Any:
+    if isinstance(value, str):
+        match = re.fullmatch(_DURATION, value)
+        if not match:
+            raise ValueError("expected a duration such as 10s, 500ms or 5m")
+        return float(match[1]) * _UNITS[match[2] or "s"]
+    if isinstance(value, int | float) and value < 0:
+        raise ValueError("expected a duration of at least 0")
+    return value
+
+
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def digits_as_text(value: Any) -> Any:
+    """``protocol: 5`` is what people write; to YAML it is a number."""
+    return str(value) if type(value) is int else value
+
+
+def _not_blank(value: Any) -> Any:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("expected some text")
+    return value
+
+
+def _not_reserved(name: str) -> str:
+    if name in _RESERVED:
+        raise ValueError("expected another name: the box itself has a topic of this one")
+    return name
+
+
+def _plain_topic(topic: str) -> str:
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", topic, re.ASCII):
+        raise ValueError("expected a topic such as homeassistant/status, without '+' and '#'")
+    return topic
+
+
+def sum_to_one(weights: tuple[float, ...]) -> tuple[float, ...]:
+    if weights and abs(sum(weights) - 1) > 1e-3:
+        raise ValueError(f"expected weights that add up to 1, found a sum of {sum(weights):g}")
+    return weights
+
+
+def _folder(info: ValidationInfo) -> Path:
+    """Where relative paths begin: ``load_config`` hands the file's folder as context."""
+    return info.context["folder"] if info.context else Path()
+
+
+def _against_folder(value: Path, info: ValidationInfo) -> Path:
+    return _folder(info) / value
+
+
+def camera_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    return SecretStr(resolve_url(value.get_secret_value(), _folder(info)))
+
+
+Seconds = Annotated[
+    float,
+    BeforeValidator(
+        seconds,
+        json_schema_input_type=Annotated[float, Field(ge=0)]
+        | Annotated[str, Field(pattern=_DURATION)],
+    ),
+]
+Text = Annotated[str, AfterValidator(_not_blank)]
+Texts = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(_one_or_more, json_schema_input_type=str | tuple[str, ...]),
+]
+# A name becomes an MQTT topic level: no '/', '+', '#', blanks.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Names = Annotated[
+    tuple[Name, ...],
+    BeforeValidator(_one_or_more, json_schema_input_type=Name | tuple[Name, ...]),
+]
+Share = Annotated[float, Field(ge=0, le=1)]
+Polygon = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3)]
+# The box's own topics stand beside those of its cameras.
+_RESERVED = {"status", "prompts", "prompt", "profile", "feedback", "answer", "search"}
+CameraName = Annotated[Name, AfterValidator(_not_reserved)]
+Topic = Annotated[str, AfterValidator(_plain_topic)]
+LocalPath = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(_against_folder)]
+LocalPaths = Annotated[
+    tuple[LocalPath, ...],
+    BeforeValidator(_one_or_more, json_schema_input_type=LocalPath | tuple[LocalPath, ...]),
+]
