@@ -147,6 +147,7 @@ def compile_bank(
         ),
         hash=_digest(prompts, background, spec.templates, model_hash),
         lengths=sheet.read_only_lengths(),
+        words=_words(encoder, sentences) if _wants_words(prompts) else None,
     )
 
 
@@ -192,6 +193,21 @@ def _clauses(prompts: Mapping[str, PromptConfig]) -> Iterator[tuple[str, str, Se
     for name, prompt in prompts.items():
         for clause, sentences in plan(name, prompt).clauses.items():
             yield clause, name, sentences
+
+
+def _wants_words(prompts: Mapping[str, PromptConfig]) -> bool:
+    """They are as large as all rows times the tokens of a row: only where a rule uses them."""
+    return any(prompt.pool and prompt.pool.kind == "aosm" for prompt in prompts.values())
+
+
+def _words(encoder: TextEncoder, sentences: Sequence[str]) -> Words | None:
+    """Of each sentence by itself, without templates; None where the model does not tell."""
+    states = encoder.encode([sentence.strip().rstrip(".") for sentence in sentences]).words
+    if states is None:
+        return None
+    longest = int(states.any(axis=2).sum(axis=1).max())
+    states = states[:, :longest]
+    return Words(states, np.asarray(states.any(axis=2), np.bool_))
 
 
 def explain(row: NDArray[np.float32], axes: Sequence[str], top: int = 5) -> list[tuple[str, float]]:

@@ -100,11 +100,14 @@ class TextEncoding:
             the model cannot say.
         lengths: float32 [K]: of the vectors before they were brought to unit length; None where
             nothing asks for it.
+        words: float32 [K, L, D]: of each token a unit row, zero where there is none; None where the
+            model does not tell.
     """
 
     embeddings: NDArray[np.float32]
     coverage: NDArray[np.float32] | None
     lengths: NDArray[np.float32] | None = None
+    words: NDArray[np.float32] | None = None
 
 
 class TextEncoder:
@@ -146,13 +149,13 @@ class TextEncoder:
         ids = self._tokenizer.encode(texts)
         outputs = [self._run(chunk) for chunk in self._chunks(ids)]
         embeddings = np.concatenate([output["embedding"] for output in outputs])[: len(ids)]
-        coverage, lengths = (
+        coverage, lengths, words = (
             np.concatenate([output[name] for output in outputs])[: len(ids)]
             if name in outputs[0]
             else None
-            for name in ("coverage", "length")
+            for name in ("coverage", "length", "words")
         )
-        return TextEncoding(unit_rows(embeddings), coverage, lengths)
+        return TextEncoding(unit_rows(embeddings), coverage, lengths, words)
 
     def _chunks(self, ids: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """``ids`` in the batches that the graph takes; a fixed batch repeats its last row."""

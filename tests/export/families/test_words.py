@@ -1,0 +1,45 @@
+"""Word states of an exported CLIP, in a bank where a rule pools by AOSM."""
+
+import numpy as np
+import pytest
+
+from edge.config.models import EngineConfig, PoolConfig, PromptConfig
+from edge.models import open_models
+from edge.temporal.pools import pool_of
+
+
+@pytest.fixture(scope="module")
+def models(exports):
+    with open_models(exports.build("clip").bundle, EngineConfig(kind="onnxruntime")) as models:
+        yield models
+
+
+def bank_of(models, pool):
+    prompt = PromptConfig(text=("a dog", "a red car on the road"), negatives=("a cat",), pool=pool)
+    with models.open_compiler() as compile_prompts:
+        return compile_prompts({"dog": prompt}, None)
+
+
+def test_a_bank_has_words_only_where_a_rule_uses_them(models):
+    assert bank_of(models, None).words is None
+    assert bank_of(models, PoolConfig(kind="mean")).words is None
+    bank = bank_of(models, PoolConfig(kind="aosm"))
+    states, mask = bank.words.states, bank.words.mask
+    assert states.shape == (len(bank.rows), mask.shape[1], bank.rows.shape[1])
+    lengths = np.linalg.norm(states, axis=2)
+    assert lengths[mask] == pytest.approx(1, abs=1e-5)
+    assert not lengths[~mask].any()
+    assert mask[1].sum() > mask[0].sum()  # a longer sentence has more
+    assert mask.any(axis=0).all()  # and no room is wasted
+
+
+def test_words_change_what_aosm_says(models):
+    bank = bank_of(models, PoolConfig(kind="aosm"))
+    rng = np.random.default_rng(0)
+    frames = rng.normal(size=(4, bank.rows.shape[1])).astype(np.float32)
+    frames /= np.linalg.norm(frames, axis=1, keepdims=True)
+    with_words, without = pool_of("aosm", 4, bank.words), pool_of("aosm", 4)
+    for frame in frames:
+        told = with_words.push(bank.rows @ frame, frame), without.push(bank.rows @ frame, frame)
+    assert np.abs(told[0] - told[1]).max() > 1e-3
+    assert np.isfinite(told[0]).all()
