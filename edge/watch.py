@@ -22,7 +22,7 @@ from edge.rules import Plan
 from edge.scorers.base import Scored
 from edge.scores import best_sentence, margins
 from edge.temporal.pools import Pool, pool_of
-from edge.temporal.track import Tracker
+from edge.temporal.track import UNKNOWN, Tracker
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +82,14 @@ class WatchedRule:
     ) -> list[Transition]:
         """Take the margins [clauses] of one sample, and the cosine to report."""
         relative = [float(margin) - self._base for margin in margins]
-        margin = self._base + self._tracker.step(relative, at.monotonic)
+        composed = self._tracker.step(relative, at.monotonic)
+        margin = self._base + composed
         self.margin = margin
         self.machine.rule = self.calibration.rule
         transitions = self.machine.step(margin, cosine, at)
-        self.calibration.observe(
-            margin, at.monotonic, alerting=self.machine.alerting or bool(transitions), regime=regime
-        )
+        if composed > UNKNOWN:  # what cannot be told yet is not what ordinary frames do
+            alerting = self.machine.alerting or bool(transitions)
+            self.calibration.observe(margin, at.monotonic, alerting=alerting, regime=regime)
         return transitions
 
     def switch_off(self, at: Arrival) -> list[Transition]:
@@ -137,6 +138,7 @@ class Watch:
             at: When the frame arrived.
             regime: What makes ordinary pictures differ: the word of ``edge.light`` (ADR 15).
         """
+        self._forget_after_gap(at)
         self._last_at = at.monotonic
         pooled = self._pool(bank, scored)
         columns = {name: column for column, name in enumerate(bank.names)}
@@ -190,6 +192,12 @@ class Watch:
             for name, rule in self.rules.items()
             for happening in _told(name, rule, rule.machine.finish(at))
         ]
+
+    def _forget_after_gap(self, at: Arrival) -> None:
+        """Samples from before a gap belong to no pool: what they showed would alert again."""
+        gap_s = min((rule.machine.rule.gap_s for rule in self.rules.values()), default=0.0)
+        if self._last_at is None or at.monotonic - self._last_at > gap_s:
+            self._pools = {}
 
     def _pool(
         self, bank: PromptBank, scored: Scored

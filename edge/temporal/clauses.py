@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from edge.errors import ConfigError
-from edge.temporal.words import COMPOUND, NEGATION, NOT_THEN, PRONOUN, SUBJECT, is_verb
+from edge.temporal.words import COMPOUND, NEGATION, NOT_THEN, PRONOUN, is_verb, subject
 
 WITHIN_S: Final = 30.0
 """How long after one clause the next may be seen, where the sentence does not say."""
 ABSENT_S: Final = 10.0
 """How long something must be absent, likewise."""
+# Models read 80 tokens at most; what is longer is no sentence.
+_LONGEST: Final = 1000
+# As many samples are held as a time has: a day of them is 20 MB.
+_LONGEST_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +73,26 @@ class Absent:
 Expr = Seen | Then | While | Lasting | Gone | Absent
 
 _COUNT = r"(?P<count>\d+(?:\.\d+)?|an?|one|two|three|five|ten|fifteen|twenty|thirty|sixty)"
-_UNIT = r"(?P<unit>s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?)"
+# "5 m" are metres.
+_UNIT = r"(?P<unit>s|secs?|seconds?|mins?|minutes?|h|hrs?|hours?)"
 _NUMBERS: Final = {
     "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "five": 5, "ten": 10, "fifteen": 15,
     "twenty": 20, "thirty": 30, "sixty": 60,
 }  # fmt: skip
 _I: Final = re.IGNORECASE
-_WITHIN: Final = re.compile(rf",?\s+within\s+(?:the next\s+)?{_COUNT}\s*{_UNIT}$", _I)
+_WITHIN: Final = re.compile(rf",?\s*\bwithin\s+(?:the next\s+)?{_COUNT}\s*{_UNIT}\b(?!\s+of\b)", _I)
 _LASTING: Final = re.compile(
     rf",?\s+for\s+(?:(?:at least|more than|longer than|over)\s+)?{_COUNT}\s*{_UNIT}$", _I
 )
 _THEN: Final = re.compile(r"(?:,\s*|\s+)(?:and\s+)?then\s+|,?\s+followed by\s+", _I)
-_AFTER_FIRST: Final = re.compile(r"^(?:after|once)\s+(?P<first>[^,]+),\s*(?P<second>.+)$", _I)
+_AFTER_FIRST: Final = re.compile(
+    r"^(?:after|once)\s+(?P<first>[^,\s]+\s[^,]+),\s*(?P<second>.+)$", _I
+)
 _WHILE_FIRST: Final = re.compile(r"^while\s+(?P<first>[^,]+),\s*(?P<second>.+)$", _I)
 _NO_LONGER_FIRST: Final = re.compile(r"^no longer\s+(?P<what>.+)$", _I)
 _NO_LONGER: Final = re.compile(r"\s+no longer\b", _I)
 _GONE: Final = re.compile(
-    r"^(?P<what>.+?)\s+(?:(?:is|are)\s+(?:gone|missing)|(?:has|have)\s+"
+    r"^(?!.*\b(?:that|who|which)\b)(?P<what>.+?)\s+(?:(?:is|are)\s+(?:gone|missing)|(?:has|have)\s+"
     r"(?:left|gone|disappeared|vanished)|disappears?|vanish(?:es)?)$",
     _I,
 )
@@ -101,20 +108,27 @@ def parse(sentence: str) -> Expr:
     """Take a sentence apart.
 
     Raises:
-        ConfigError: There is a negation in it that no rule of absence covers.
+        ConfigError: There is a negation in it that no rule of absence covers, a time that cannot
+            be kept, more than one time for an order; or it is far too long.
     """
     text = " ".join(sentence.split()).rstrip(". ")
     if not text:
         return Seen(sentence)  # the bank says what is wrong with it
-    within_s = WITHIN_S
-    rest = text
-    if match := _WITHIN.search(text):
-        rest = text[: match.start()]
-    if len(steps := _ordered(rest)) > 1:
-        if match:
-            within_s = _seconds(match)
-        steps = _with_subjects(steps)
-        return Then(tuple(_simultaneous(step, sentence) for step in steps), within_s)
+    if len(text) > _LONGEST:
+        raise ConfigError(
+            f"expected a sentence of at most {_LONGEST} characters, found {len(text)}: shorten it"
+        )
+    bounds = list(_WITHIN.finditer(text))
+    if len(steps := _ordered(_WITHIN.sub("", text).strip(" ,"))) > 1:
+        if len(bounds) > 1:
+            raise ConfigError(
+                f"expected one time for all steps, found {len(bounds)} in {sentence!r}: say the "
+                f"longest, or make a prompt of each"
+            )
+        within_s = _seconds(bounds[0], sentence) if bounds else WITHIN_S
+        return Then(
+            tuple(_simultaneous(step, sentence) for step in _with_subjects(steps)), within_s
+        )
     return _simultaneous(text, sentence)
 
 
@@ -160,7 +174,7 @@ def _ordered(text: str) -> list[str]:
         return [part.strip(" ,") for part in parts] if all(p.strip(" ,") for p in parts) else [text]
     for word, forwards in (("before", True), ("after", False)):
         left, found, right = _cut(text, word)
-        if found and _is_clause(left) and _is_clause(right):
+        if found and subject(left) and subject(right):
             return [left, right] if forwards else [right, left]
     return [text]
 
@@ -179,7 +193,7 @@ def _lasting(text: str, sentence: str) -> Expr:
     match = _LASTING.search(text)
     if not match:
         return _absent(text, ABSENT_S, sentence)
-    seconds = _seconds(match)
+    seconds = _seconds(match, sentence)
     inner = _absent(text[: match.start()], seconds, sentence)
     return inner if isinstance(inner, Gone | Absent) else Lasting(inner, seconds)
 
@@ -220,18 +234,13 @@ def _with_subjects(steps: list[str]) -> list[str]:
     """Say who: in "a car stops then it leaves" and "... then leaves" the car does."""
     told = [steps[0]]
     for step in steps[1:]:
-        subject = SUBJECT.match(told[-1])
+        who = subject(told[-1])
         bare = PRONOUN.sub("", step)
-        if subject and (bare != step or is_verb(step.split()[0])):
-            told.append(f"{subject[0].strip()} {bare}")
+        if who and (bare != step or is_verb(step.split()[0])):
+            told.append(f"{who} {bare}")
         else:
             told.append(step)
     return told
-
-
-def _is_clause(text: str) -> bool:
-    """Whether something happens in it: there is a verb after its first word."""
-    return any(is_verb(word) for word in text.split()[1:])
 
 
 def _cut(text: str, word: str) -> tuple[str, bool, str]:
@@ -239,7 +248,13 @@ def _cut(text: str, word: str) -> tuple[str, bool, str]:
     return (text[: match.start()], True, text[match.end() :]) if match else (text, False, "")
 
 
-def _seconds(match: re.Match[str]) -> float:
+def _seconds(match: re.Match[str], sentence: str) -> float:
     count = match["count"].lower()
     number = float(_NUMBERS[count]) if count in _NUMBERS else float(count)
-    return number * {"s": 1, "m": 60, "h": 3600}[match["unit"][0].lower()]
+    seconds = number * {"s": 1, "m": 60, "h": 3600}[match["unit"][0].lower()]
+    if not 0 < seconds <= _LONGEST_S:
+        raise ConfigError(
+            f"expected a time above 0 s and of 24 h at most, found {match[0].strip(' ,')!r:.60} in "
+            f"{sentence!r:.200}"
+        )
+    return seconds

@@ -15,8 +15,8 @@ learned of it like of any other:
 
 ``unseen b`` is minus the largest b of the last two seconds. Without it "B then A" would fire as
 well where the two overlap, and with -b alone wherever b misses one frame (half the streams of
-benchmarks/temporal.py at a noise of half the distance to the threshold). In a chain, a is the value
-of the chain so far.
+benchmarks/temporal.py at a noise of half the distance to the threshold). Where b cannot be told
+yet, neither can ``unseen b``. In a chain, a is the value of the chain so far.
 """
 
 from bisect import bisect_left, insort
@@ -121,7 +121,8 @@ class _Then:
         chain = self._steps[0].step(margins, at)
         for step, earlier, lately in zip(self._steps[1:], self._so_far, self._lately, strict=True):
             value = step.step(margins, at)
-            lately.push(at, value)
+            # What cannot be told yet may be there: it must not count as unseen.
+            lately.push(at, -UNKNOWN if value == UNKNOWN else value)
             begun = earlier.since(at - self._within_s)
             earlier.push(at, min(chain, -lately.since(at - _UNSEEN_S)))
             chain = min(begun, value)

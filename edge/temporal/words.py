@@ -31,6 +31,7 @@ _VERBS: Final = frozenset(
     wander wash watch wave wear weld work wrap write""".split()  # noqa: SIM905
 )
 _IRREGULAR: Final = frozenset("is are was were has have does goes lying sitting running".split())  # noqa: SIM905
+_ARTICLES: Final = frozenset({"a", "an", "the"})
 _ENDINGS: Final = ("s", "es", "ing", "ed", "d")
 
 
@@ -49,15 +50,14 @@ def is_verb(word: str) -> bool:
     return False
 
 
-class _Subject:
-    """The words of a clause before its first verb."""
+def subject(clause: str) -> str | None:
+    """The words of a clause before its first verb; None where nothing happens in it.
 
-    def match(self, clause: str) -> tuple[str] | None:
-        words = clause.split()
-        for count, word in enumerate(words):
-            if count and is_verb(word):
-                return (" ".join(words[:count]),)
-        return None
-
-
-SUBJECT: Final = _Subject()
+    Between an article and another word stands no verb: "a moving bus", "the closed gate".
+    """
+    words = clause.split()
+    for place, word in enumerate(words[1:], start=1):
+        describes = words[place - 1].lower() in _ARTICLES and place + 1 < len(words)
+        if is_verb(word) and not describes:
+            return " ".join(words[:place])
+    return None

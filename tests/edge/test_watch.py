@@ -113,6 +113,32 @@ def test_a_pooled_rule_sees_the_last_samples_together_and_another_rule_does_not(
     assert watch.margins["dog"] == pytest.approx(0.3)
 
 
+@pytest.mark.parametrize("kind", ["mean", "aosm", "glscl"])
+def test_what_a_camera_showed_before_a_gap_alerts_no_second_time(bank, kind):
+    def starts(silence):
+        watch = Watch({"cat": watched("cat", pool=PoolConfig(kind=kind, frames=12))})
+        for second in range(6):
+            step(watch, bank, float(second), cat=0.8, dog=0.0)
+        watch.finish(at(6.0))
+        told = [step(watch, bank, 6.0 + silence + s, cat=0.0, dog=0.0) for s in range(12)]
+        return [happening.transition.type for one in told for happening in one][:1]
+
+    assert starts(silence=3600.0) == []
+    assert starts(silence=1.0) == ["start"]  # the control: without a gap the pool still holds it
+
+
+def test_nothing_is_learned_while_a_duration_cannot_be_told(bank):
+    rule = watched("cat", text="a cat for 20 s")
+    rule.calibration = Calibration(RULE, 1.0)
+    watch = Watch({"cat": rule})
+    for second in range(20):
+        step(watch, bank, float(second), cat=-0.1, dog=0.0)
+    assert rule.calibration.tails == {}
+    for second in range(20, 40):
+        step(watch, bank, float(second), cat=-0.1, dog=0.0)
+    assert rule.calibration.tails[""].baseline == pytest.approx(-0.1)
+
+
 def test_an_alert_that_is_vetoed_never_was(bank):
     watch = watch_of("cat")
     (first,) = step(watch, bank, 0.0, cat=0.5, dog=0.0)

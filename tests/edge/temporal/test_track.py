@@ -154,7 +154,8 @@ def naive(expression, rows, times, place):  # noqa: C901  one case for each form
         return chains[-1][at]
 
     def unseen(values, at):
-        return -max(values[k] for k in range(at + 1) if times[k] >= times[at] - 2.0)
+        lately = [values[k] for k in range(at + 1) if times[k] >= times[at] - 2.0]
+        return UNKNOWN if UNKNOWN in lately else -max(lately)
 
     def low(values, seconds, at):
         if times[at] - times[0] < seconds:
@@ -189,6 +190,20 @@ def test_what_is_kept_from_sample_to_sample_is_what_the_definition_says(times, e
     expected = [naive(expression, rows, times, place) for place in range(len(times))]
     assert told == pytest.approx(expected, abs=1e-12)
     assert np.isfinite(told).all()
+
+
+@pytest.mark.parametrize("start", [4, 100])
+def test_a_step_that_cannot_be_told_yet_has_not_been_unseen(start):
+    """Or whatever is seen right after a start or a reconnect would be followed by an absence."""
+    never = planted(200)
+    seen = planted(200, (start, start + 4))
+    assert max(run(Then((A, Absent(B, 10.0)), within_s=30), [seen, never])) < 0
+
+
+def test_a_step_may_be_an_absence_of_what_was_there():
+    first, second = planted(200, (90, 104)), planted(200, (60, 100))
+    expression = Then((A, Absent(B, 10.0)), within_s=60)
+    assert max(run(expression, [first, second])) > 0
 
 
 def test_its_memory_is_bounded():
