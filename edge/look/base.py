@@ -59,15 +59,12 @@ class SecondLook(Protocol):
         ...
 
     def look(self, bank: PromptBank, rule: str, sample: Sample) -> Finding:
-        """Look again.
+        """Look again. Never raises for an engine that failed: the finding says so.
 
         Args:
             bank: What the rules are compiled to.
             rule: Whose alert would start.
             sample: The one that would start it.
-
-        Raises:
-            InferenceError: The engine failed.
         """
         ...
 

@@ -38,7 +38,11 @@ class Detector(Protocol):
         ...
 
     def boxes(self, bank: PromptBank, sample: Sample) -> "Boxes":
-        """Look once; what of it belongs to which rule is asked afterwards."""
+        """Look once; what of it belongs to which rule is asked afterwards.
+
+        Both may raise:
+            InferenceError: The engine failed, or the sample's frame is gone.
+        """
         ...
 
 
@@ -119,9 +123,7 @@ class CaptionDetector:
         self._questions = questions
 
     def boxes(self, _bank: PromptBank, sample: Sample) -> Boxes:
-        frame = self._frame_of(sample.camera, sample.sequence)
-        if frame is None:
-            return lambda _rule: ()
+        frame = held_frame(self._frame_of, sample)
         pixels = self._preprocess(frame)
         size = frame.height, frame.width
 
@@ -133,6 +135,18 @@ class CaptionDetector:
             return _boxes(found, caption.phrases)
 
         return of
+
+
+def held_frame(frame_of: FrameOf, sample: Sample) -> av.VideoFrame:
+    """The frame that a sample was made of.
+
+    Raises:
+        InferenceError: It is gone: nothing can be said of it, not even that nothing was there.
+    """
+    frame = frame_of(sample.camera, sample.sequence)
+    if frame is None:
+        raise InferenceError(f"expected the frame of sample {sample.sequence}, found it gone")
+    return frame
 
 
 def texts_of(bank: PromptBank, rule: str) -> list[slice]:

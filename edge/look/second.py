@@ -2,23 +2,25 @@
 
 The detector looks at most once per camera and cooldown. Alerts of one sample share the look; later
 ones within the cooldown go without boxes, but a rule with zones or crops is never confirmed unseen:
-it starts with the next sample after the cooldown, if it still would.
+it starts after the cooldown, if it still would. A look that fails is one that saw nothing: the
+event machines have moved on by then, so it must not cost the sample.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import av
-
 from edge.config.models import Config, PromptConfig
-from edge.errors import ConfigError
+from edge.errors import ConfigError, InferenceError
 from edge.frame import Sample
 from edge.look.base import Box, Finding
 from edge.look.clip import ClipLook
 from edge.look.crops import CropScorer
-from edge.look.detectors import Boxes, Detector, FrameOf, texts_of
+from edge.look.detectors import Boxes, Detector, FrameOf, held_frame, texts_of
 from edge.look.zones import Polygon, standing_in
 from edge.prompts import PromptBank
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,12 @@ def check_means(
             f"prompt {name!r}: expected one clause with crop or kind: clip, found {clauses}; make "
             "a prompt of each"
         )
+    drawn = {zone for camera in config.cameras.values() for zone in camera.zones}
+    if unknown := set(prompt.zones) - drawn:
+        raise ConfigError(
+            f"prompt {name!r}: expected zones of a camera, found {', '.join(sorted(unknown))}; the "
+            f"cameras have {', '.join(sorted(drawn)) or 'none'}"
+        )
     for camera, settings in config.cameras.items():
         watched = settings.prompts is None or name in settings.prompts
         if watched and prompt.zones and not set(prompt.zones) & settings.zones.keys():
@@ -80,11 +88,11 @@ def check_means(
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
-    """What the detector saw last on a camera."""
+    """What the detector saw last on a camera; None where it failed."""
 
     sequence: int
     at: float
-    boxes: Boxes
+    boxes: Boxes | None
 
 
 class SecondLooks:
@@ -149,10 +157,18 @@ class SecondLooks:
             self._clip.see(sample)
 
     def look(self, bank: PromptBank, rule: str, sample: Sample) -> Finding:
-        by_clip = self._ask_clip(rule, sample)
+        try:
+            by_clip = self._ask_clip(rule, sample)
+        except InferenceError as exc:
+            return _failed("clip model", sample, exc, confirmed=False)
         if not by_clip.confirmed:
             return by_clip
-        return replace(self._ask_detector(bank, rule, sample), clip_margin=by_clip.clip_margin)
+        try:
+            by_boxes = self._ask_detector(bank, rule, sample)
+        except InferenceError as exc:
+            unneeded = not needs_boxes(self._prompts[rule])
+            by_boxes = _failed("detector", sample, exc, confirmed=unneeded)
+        return replace(by_boxes, clip_margin=by_clip.clip_margin)
 
     def _ask_clip(self, rule: str, sample: Sample) -> Finding:
         if self._prompts[rule].kind != "clip" or self._clip is None:
@@ -198,6 +214,7 @@ class SecondLooks:
                 return last.boxes
             if now - last.at < self._config.detector.cooldown:
                 return None
+        self._looked[sample.camera] = _Looked(sample.sequence, now, None)  # a failure counts too
         boxes = detector.boxes(bank, sample)
         self._looked[sample.camera] = _Looked(sample.sequence, now, boxes)
         return boxes
@@ -205,7 +222,10 @@ class SecondLooks:
     def _fitting(
         self, crops: CropScorer, bank: PromptBank, rule: str, sample: Sample, boxes: tuple[Box, ...]
     ) -> tuple[Box, ...]:
-        frame: av.VideoFrame | None = self._frame_of(sample.camera, sample.sequence)
-        if frame is None:
-            return ()
+        frame = held_frame(self._frame_of, sample)
         return tuple(box for box in boxes if crops.margin(bank, rule, frame, box) >= self._base)
+
+
+def _failed(what: str, sample: Sample, error: InferenceError, *, confirmed: bool) -> Finding:
+    logger.error("%s: the %s failed at an alert: %s", sample.camera, what, error)
+    return Finding(confirmed=confirmed, reason=f"the {what} failed: {error}")

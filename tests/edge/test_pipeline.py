@@ -11,6 +11,8 @@ from edge.embedding import decode_embedding
 from edge.errors import ConfigError, InferenceError
 from edge.frame import Arrival, Sample
 from edge.look import Box, Finding, NoSecondLook
+from edge.look.detectors import RegionsDetector
+from edge.look.second import SecondLooks
 from edge.manifest import Decision
 from edge.payloads import AlertPayload, ModelRef
 from edge.pipeline import Pipeline
@@ -242,6 +244,24 @@ def test_an_alert_that_the_second_look_denies_is_not_told(make):
     ]
     run.feed(2, yard=1)
     assert look.asked == [("yard", "cat", 0), ("yard", "cat", 1)]
+
+
+class NoNumbers:
+    """A regions graph that answers NaN."""
+
+    def run(self, _tensors):
+        return {"regions": np.full((1, 1, 2), np.nan, np.float32), "boxes": np.zeros((1, 1, 4))}
+
+
+def test_an_alert_is_told_from_start_to_end_though_the_detector_fails(make):
+    looks = SecondLooks(
+        config(), 0.1, detector=RegionsDetector(NoNumbers(), None, 0.3), frame_of=lambda *_: None
+    )
+    looks.prepare(config().prompts, bank())
+    run = make(second_look=looks)
+    told = [*run.feed(0, yard=1), *run.pipeline.finish(arrival(1))]
+    alerts = [json.loads(message.payload) for message in told if message.kind == "alert"]
+    assert [(alert["type"], alert["boxes"]) for alert in alerts] == [("start", None), ("end", None)]
 
 
 def test_an_alert_says_where_its_threshold_comes_from(make):

@@ -9,7 +9,7 @@ from edge.errors import ConfigError, InferenceError
 from edge.frame import Arrival, Sample
 from edge.look import Box
 from edge.look.crops import CropScorer, cut_out
-from edge.look.detectors import RegionsDetector
+from edge.look.detectors import CaptionDetector, RegionsDetector
 from edge.look.second import SecondLooks
 from edge.manifest import ImageSpec
 from edge.preprocess import Preprocessor
@@ -137,16 +137,40 @@ def test_what_there_is_nothing_for_is_refused_at_the_start(car, message):
         looks(None, config(car=car))
 
 
-def test_a_zone_that_the_camera_does_not_have_is_refused(graph):
-    settings = config(car={"zones": "gate"})
+def test_a_camera_without_any_zone_of_its_rule_is_refused(graph):
+    cameras = {
+        "yard": {"url": "file:x.mp4", "zones": {"left": LEFT}},
+        "road": {"url": "file:y.mp4", "zones": {"gate": LEFT}},
+    }
     with pytest.raises(ConfigError, match="one of its zones gate at camera 'yard', found left"):
-        looks(graph, settings)
+        looks(graph, config(car={"zones": "gate"}, cameras=cameras))
 
 
-def test_numbers_that_are_none_drop_the_sample(graph):
-    graph.regions[0, 0] = np.nan
-    with pytest.raises(InferenceError, match="finite regions"):
-        looks(graph).look(BANK, "car", sample())
+def test_a_zone_that_no_camera_has_is_refused_beside_one_that_it_has(graph):
+    with pytest.raises(ConfigError, match=r"expected zones of a camera, found letf; .* have left"):
+        looks(graph, config(car={"zones": ["left", "letf"]}))
+
+
+@pytest.mark.parametrize(("car", "confirmed"), [({}, True), ({"zones": "left"}, False)])
+def test_a_detector_that_fails_costs_the_boxes_and_not_the_alert(graph, car, confirmed):
+    whole, graph.regions = graph.regions, np.full_like(graph.regions, np.nan)
+    look = looks(graph, config(car=car))
+    finding = look.look(BANK, "car", sample(0, 0.0))
+    assert (finding.confirmed, finding.boxes) == (confirmed, None)
+    assert "the detector failed: expected finite regions" in finding.reason
+    graph.regions = whole
+    assert look.look(BANK, "car", sample(1, 1.0)).boxes is None
+    assert graph.calls == 1  # a look that failed is one: the cooldown holds
+    assert look.look(BANK, "car", sample(2, 5.0)).boxes
+
+
+def test_a_frame_that_is_gone_is_not_taken_for_an_empty_zone():
+    def never(*_):
+        raise AssertionError("asked without a picture")
+
+    detector = CaptionDetector(never, never, None, (SPEC, None), 0.3, lambda _c, _s: None)
+    with pytest.raises(InferenceError, match="expected the frame of sample 7, found it gone"):
+        detector.boxes(BANK, sample(7))
 
 
 class MeanColour:
@@ -236,6 +260,17 @@ def test_a_clip_model_confirms_or_vetoes_what_the_frames_say(graph):
     assert look.look(
         BANK, "person", sample(9, 90.0)
     ).confirmed  # its rule has nothing to do with it
+
+
+def test_a_clip_model_that_fails_confirms_nothing(graph):
+    class Broken(ScriptedClip):
+        def margin(self, _rule, _sample):
+            raise InferenceError("no memory")
+
+    look = looks(graph, config(car={"kind": "clip"}), clip=Broken())
+    finding = look.look(BANK, "car", sample())
+    assert (finding.confirmed, finding.reason) == (False, "the clip model failed: no memory")
+    assert look.look(BANK, "person", sample()).confirmed
 
 
 def test_every_sample_is_shown_to_the_clip_model(graph):
