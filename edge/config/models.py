@@ -311,13 +311,13 @@ class DetectorConfig(_Section):
         boxes: Whether alerts carry boxes; rules with zones or crops have them looked for anyway.
         bundle: Folder of a detector (Grounding DINO); default the main bundle's own regions.
         threshold: Smallest score of a box; default the detector's.
-        cooldown: At most one look per camera in this time.
+        cooldown: At most one look per camera in this time; default 1 s by regions, 5 s by a detector.
     """
 
     boxes: bool = True
     bundle: LocalPath | None = None
     threshold: float | None = Field(default=None, ge=0, le=1)
-    cooldown: Seconds = 5.0
+    cooldown: Seconds | None = None
 
 
 class ClipConfig(_Section):

@@ -42,6 +42,7 @@ def config(car=None, cameras=None, **sections):
         "mqtt": {"host": "localhost"},
         "prompts": prompts,
         "cameras": cameras or {"yard": {"url": "file:x.mp4", "zones": {"left": LEFT}}},
+        "detector": {"cooldown": 5},
     }
     return Config.model_validate(settings | sections)
 
@@ -278,3 +279,18 @@ def test_every_sample_is_shown_to_the_clip_model(graph):
     look = looks(graph, config(car={"kind": "clip"}), clip=clip)
     look.see(sample(3))
     assert clip.seen == [3]
+
+
+def test_by_regions_one_looks_again_after_a_second_and_by_a_detector_after_five(graph):
+    look = looks(graph, config(detector={}))
+    look.look(BANK, "car", sample(0, 0.0))
+    assert look.look(BANK, "car", sample(1, 0.9)).boxes is None
+    assert look.look(BANK, "car", sample(2, 1.0)).boxes
+    settings = config(detector={"bundle": "another"})
+    detector = SecondLooks(
+        settings, 0.1, detector=RegionsDetector(graph, SPEC, 0.3), frame_of=lambda _c, _s: None
+    )
+    detector.prepare(settings.prompts, BANK)
+    detector.look(BANK, "car", sample(0, 0.0))
+    assert detector.look(BANK, "car", sample(1, 4.9)).boxes is None
+    assert detector.look(BANK, "car", sample(2, 5.0)).boxes
