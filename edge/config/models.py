@@ -311,7 +311,7 @@ class DetectorConfig(_Section):
         boxes: Whether alerts carry boxes; rules with zones or crops have them looked for anyway.
         bundle: Folder of a detector (Grounding DINO); default the main bundle's own regions.
         threshold: Smallest score of a box; default the detector's.
-        cooldown: At most one look per camera in this time; default 1 s by regions, 5 s by a detector.
+        cooldown: At most one look per camera in this time; default 1 s by regions, 5 s else.
     """
 
     boxes: bool = True

@@ -24,8 +24,9 @@ from edge.prompts import PromptBank
 logger = logging.getLogger(__name__)
 
 
-# Seconds between two looks at a camera. Regions cost a frame; with 5 s a rule with a zone missed 12
-# of 15 short events, with 1 s 7, with 0 s 3 (car-detection, 2 fps). A detector costs seconds itself.
+# Seconds between two looks at a camera. Regions cost a frame; a rule with a zone started in 3 of 15
+# short events with 5 s, in 8 with 1 s, in 12 with none (car-detection, 2 fps). A detector costs
+# seconds itself.
 _REGIONS_S: Final = 1.0
 _DETECTOR_S: Final = 5.0
 
