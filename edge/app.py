@@ -247,7 +247,7 @@ class Daemon:
                 self._put(self._pipeline.try_alert(order.rule, now))
                 continue
             if isinstance(order, Admit):
-                self._pipeline.admit(order.camera, order.rule, order.margin)
+                self._pipeline.admit(order.camera, order.rule, order.levels)
                 continue
             try:
                 self._put(self._pipeline.adopt(order.prompts, order.bank))

@@ -10,7 +10,7 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -31,8 +31,9 @@ logger = logging.getLogger(__name__)
 
 # Bump when a tail's meaning changes: what older versions learned is then left behind.
 _VERSION: Final = 1
-# What of a rule decides its margins.
-_SCORED: Final = {"text", "negatives", "sharpened", "pool"}
+# What of a rule decides its margins, beside the weights.
+_SCORED: Final = {"text", "negatives", "pool"}
+_WEIGHTS: Final = {"texts", "templates", "negatives"}
 _VIEW: Final = "#view"  # no rule may be called that
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS learned (camera TEXT, rule TEXT, regime TEXT, key TEXT, data BLOB,"
@@ -133,8 +134,9 @@ class Calibrations:
         self, camera: str, name: str, prompt: PromptConfig, rule: Rule, fps: float
     ) -> Calibration:
         """Of this rule on this camera, with what was learned before."""
-        facts = prompt.model_dump(mode="json", include=_SCORED)
-        key = key_of([self._model.model_dump(), self._background, facts, asdict(rule), fps])
+        key = key_of(
+            [self._model.model_dump(), self._background, _scored(prompt), _rhythm(rule), fps]
+        )
         asked = prompt.false_alarms_per_day if prompt.threshold is None else None
         tails = {}
         if asked is not None and self._file is not None:
@@ -161,10 +163,10 @@ class Calibrations:
         """This rule is no longer watched on this camera. What it learned stays on disk."""
         self._running.pop((camera, name), None)
 
-    def admit(self, camera: str, name: str, margin: float) -> None:
+    def admit(self, camera: str, name: str, levels: Mapping[str, float]) -> None:
         """An alert of this rule on this camera was none."""
         if (camera, name) in self._running:
-            self._running[camera, name][1].admit(margin)
+            self._running[camera, name][1].admit(levels)
 
     def forget(self, camera: str) -> None:
         """The camera sees something else: begin anew."""
@@ -186,3 +188,17 @@ class Calibrations:
             for camera, scene in self._scenes.items()
         ]
         self._file.save(tails + views)
+
+
+def _scored(prompt: PromptConfig) -> list[object]:
+    """What of a rule decides its margins."""
+    weights = prompt.sharpened if prompt.sharpened and prompt.sharpened.texts else None
+    return [
+        prompt.model_dump(mode="json", include=_SCORED),
+        weights and weights.model_dump(mode="json", include=_WEIGHTS),
+    ]
+
+
+def _rhythm(rule: Rule) -> dict[str, object]:
+    """How margins become clusters; the threshold is what is learned, whatever it begins with."""
+    return {key: value for key, value in asdict(rule).items() if key != "threshold"}

@@ -100,10 +100,21 @@ class Calibration:
             self.tails[name].observe(margin, at, alerting=alerting, threshold=threshold)
             self._look(name, self._asked, at)
 
-    def admit(self, margin: float) -> None:
-        """Learn from an alert that was none; the threshold follows with the next sample."""
-        for name in {EVERYWHERE, self._regime} & self.tails.keys():
-            self.tails[name].admit(margin)
+    def levels(self, margin: float) -> dict[str, float]:
+        """How far ``margin`` is above the ordinary one now, for each regime that learns now."""
+        return {
+            name: margin - self.tails[name].baseline
+            for name in {EVERYWHERE, self._regime} & self.tails.keys()
+        }
+
+    def admit(self, levels: Mapping[str, float]) -> None:
+        """Learn from an alert that was none; the threshold follows with the next sample.
+
+        Args:
+            levels: Of its peak, as they were then: by now it may be another time of the day.
+        """
+        for name in levels.keys() & self.tails.keys():
+            self.tails[name].admit(levels[name])
         self._due.clear()
 
     def chance(self, level: float) -> float | None:

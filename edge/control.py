@@ -24,7 +24,7 @@ from edge.broker import Received
 from edge.config.document import suggestion, unicode_text
 from edge.config.fields import Name
 from edge.config.load import checked
-from edge.config.models import PromptConfig, SharpenedConfig
+from edge.config.models import PromptConfig
 from edge.errors import ConfigError
 from edge.payloads import Topics
 
@@ -107,13 +107,13 @@ class SetFeature:
 
     Attributes:
         value: bool of ``enabled``; float of ``false_alarms_per_day``; float or ``"auto"`` of
-            ``threshold``; sentences of ``text``; of ``sharpened`` what a rule was taught, ``"off"``
-            for not at all, or None for whatever will be taught.
+            ``threshold``; sentences of ``text``; of ``sharpened`` ``"off"`` for as if nothing had
+            been taught, or None for whatever its alerts teach.
     """
 
     rule: str
     feature: Feature
-    value: bool | float | str | tuple[str, ...] | SharpenedConfig | None
+    value: bool | float | str | tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ changes nothing, so what the broker keeps may arrive at every connect.
 import contextlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,12 +21,31 @@ from edge.config.fields import Name
 from edge.config.load import checked
 from edge.config.models import PromptConfig, SharpenedConfig
 from edge.control import Command, DesiredPrompts, SetFeature, SetProfile, SetPrompts, known_rule
+from edge.payloads import LessonRef
 
 logger = logging.getLogger(__name__)
 
 
 class _Kept(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TaughtSettings(_Kept):
+    """What a rule's alerts taught it, and of what: for other sentences or another model it is void.
+
+    Attributes:
+        record: Its settings.
+        lesson: What they are good for.
+        model: Hash of the bundle.
+        text: The rule's sentences.
+        negatives: Likewise.
+    """
+
+    record: SharpenedConfig
+    lesson: LessonRef
+    model: str
+    text: tuple[str, ...]
+    negatives: tuple[str, ...]
 
 
 class RuleSettings(_Kept):
@@ -42,7 +61,7 @@ class RuleSettings(_Kept):
     false_alarms_per_day: float | None = None
     threshold: float | Literal["auto"] | None = None
     text: tuple[str, ...] | None = None
-    sharpened: SharpenedConfig | Literal["off"] | None = None
+    sharpened: TaughtSettings | Literal["off"] | None = None
 
     def over(self, name: str, prompt: PromptConfig) -> PromptConfig:
         """The rule with these settings.
@@ -54,10 +73,11 @@ class RuleSettings(_Kept):
         for key in ("enabled", "text"):
             if (value := getattr(self, key)) is not None:
                 values[key] = value
-        if self.sharpened is not None:
+        taught = self.taught(values["text"], values.get("negatives", ()))
+        if taught is not None:
+            values["sharpened"] = taught.record.model_dump(mode="json", exclude_unset=True)
+        elif self.sharpened == "off" or isinstance(self.threshold, float):
             values.pop("sharpened", None)
-        if isinstance(self.sharpened, SharpenedConfig):
-            values["sharpened"] = self.sharpened.model_dump(mode="json", exclude_unset=True)
         if self.threshold is not None:
             values.pop("threshold", None)
         if isinstance(self.threshold, float):
@@ -67,6 +87,13 @@ class RuleSettings(_Kept):
         elif self.false_alarms_per_day is not None:
             values["false_alarms_per_day"] = self.false_alarms_per_day
         return checked(PromptConfig, values, ("prompts", name))
+
+    def taught(self, text: Sequence[str], negatives: Sequence[str]) -> TaughtSettings | None:
+        """What alerts taught a rule of these sentences."""
+        own = self.sharpened
+        if not isinstance(own, TaughtSettings):
+            return None
+        return own if (own.text, own.negatives) == (tuple(text), tuple(negatives)) else None
 
 
 class Desired(_Kept):
@@ -119,10 +146,15 @@ class Desired(_Kept):
                 update: dict[str, Any] = {feature: value}
                 if feature == "false_alarms_per_day":
                     update["threshold"] = "auto"  # what one asks for is to be learned
-                if feature == "text":
-                    update["sharpened"] = None  # it was taught for other sentences
-                changed = {rule: setting.model_copy(update=update)}
-                new = self.model_copy(update={"settings": self.settings | changed})
+                if feature == "sharpened" and value is None and setting.sharpened != "off":
+                    return self
+                if (
+                    isinstance(value, float)
+                    and feature == "threshold"
+                    and setting.sharpened != "off"
+                ):
+                    update["sharpened"] = None  # the last word counts
+                new = self._with(rule, setting.model_copy(update=update))
             case SetProfile(profile):
                 word = checked(_Profile, {"profile": profile or None}).profile
                 return self.model_copy(update={"profile": word})
@@ -130,6 +162,47 @@ class Desired(_Kept):
                 return self
         new.effective(file)
         return new
+
+    def untaught(self, rule: str, file: Mapping[str, PromptConfig]) -> PromptConfig | None:
+        """A rule without what its alerts taught; None where there is none, or it is not to learn.
+
+        Raises:
+            ConfigError: A rule cannot be so.
+        """
+        setting = self.settings.get(rule, RuleSettings())
+        if setting.sharpened == "off":
+            return None
+        bare = self._with(rule, setting.model_copy(update={"sharpened": None}))
+        return bare.effective(file).get(rule)
+
+    def teach(self, rule: str, taught: TaughtSettings | None) -> "Desired":
+        """What shall be once the alerts of a rule taught it this, or nothing (any more)."""
+        setting = self.settings.get(rule, RuleSettings())
+        if setting.sharpened == taught:
+            return self
+        return self._with(rule, setting.model_copy(update={"sharpened": taught}))
+
+    def of_model(self, model: str) -> "Desired":
+        """Without what was taught with other models."""
+        new = self
+        for rule, setting in self.settings.items():
+            own = setting.sharpened
+            if isinstance(own, TaughtSettings) and own.model != model:
+                new = new.teach(rule, None)
+        return new
+
+    def lessons(self, file: Mapping[str, PromptConfig]) -> dict[str, LessonRef]:
+        """What is in force of what alerts taught, by rule."""
+        prompts = self.effective(file)
+        found = {
+            rule: setting.taught(prompts[rule].text, prompts[rule].negatives)
+            for rule, setting in self.settings.items()
+            if rule in prompts
+        }
+        return {rule: taught.lesson for rule, taught in found.items() if taught is not None}
+
+    def _with(self, rule: str, setting: RuleSettings) -> "Desired":
+        return self.model_copy(update={"settings": self.settings | {rule: setting}})
 
 
 class _Profile(_Kept):

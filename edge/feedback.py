@@ -1,14 +1,15 @@
 """What people said of alerts, right or a false alarm, beside what the model saw: one SQLite file.
 
-Each alert's start is noted with its margin and embedding, so that what is said later, after a
-restart too, can be learned from. A file that is damaged is set aside; a disk in trouble costs what
-would have been noted, and no alert.
+Each alert's start is noted with its embedding and how far it stood out, so that what is said
+later, after a restart too, can be learned from. A file that is damaged is set aside; a disk in
+trouble costs what would have been noted, and no alert.
 """
 
+import json
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +29,8 @@ _T = TypeVar("_T")
 # Alerts that are kept, the newest: at 512 dimensions 4 MB.
 _ALERTS: Final = 2000
 _SCHEMA: Final = (
-    "CREATE TABLE IF NOT EXISTS alerts (alert TEXT PRIMARY KEY, camera TEXT, rule TEXT, model TEXT,"
-    " at REAL, margin REAL, embedding BLOB, correct INTEGER)"
+    "CREATE TABLE IF NOT EXISTS alerts (alert TEXT PRIMARY KEY, camera TEXT, rule TEXT,"
+    " sentences TEXT, model TEXT, at REAL, levels TEXT, embedding BLOB, correct INTEGER)"
 )
 
 
@@ -41,15 +42,19 @@ class Told:
         alert: Its id.
         camera: Whose.
         rule: Likewise.
-        margin: At its start.
-        embedding: float32 [D]; None where the model has none.
+        sentences: Of the rule, as they were.
+        levels: How far its margin was above the ordinary one, by regime (``edge.calibrator``).
+        embedding: float32 [D] of its start; None where the model has none.
+        correct: What was said of it before; None: nothing.
     """
 
     alert: str
     camera: str
     rule: str
-    margin: float
+    sentences: tuple[str, ...]
+    levels: Mapping[str, float]
     embedding: NDArray[np.float32] | None
+    correct: bool | None = None
 
 
 class FeedbackFile:
@@ -58,21 +63,25 @@ class FeedbackFile:
     Args:
         path: Made where there is none.
         model: Hash of the bundle: another one's embeddings teach nothing.
+
+    Attributes:
+        model: The same.
     """
 
     def __init__(self, path: Path, model: str) -> None:
         self._path = path
-        self._model = model
+        self.model = model
 
     def expect(self, told: Told) -> None:
         """An alert has started."""
         vector = None if told.embedding is None else told.embedding.astype("<f4").tobytes()
         row = (
-            told.alert, told.camera, told.rule, self._model, time.time(), told.margin, vector, None,
+            told.alert, told.camera, told.rule, json.dumps(told.sentences), self.model, time.time(),
+            json.dumps(dict(told.levels)), vector, None,
         )  # fmt: skip
 
         def note(db: sqlite3.Connection) -> None:
-            db.execute("REPLACE INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            db.execute("REPLACE INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
             db.execute(
                 "DELETE FROM alerts WHERE alert NOT IN"
                 " (SELECT alert FROM alerts ORDER BY at DESC LIMIT ?)",
@@ -85,27 +94,36 @@ class FeedbackFile:
         """Note what was said; the alert, or None where it is not known (any more)."""
 
         def note(db: sqlite3.Connection) -> Told | None:
-            db.execute(
-                "UPDATE alerts SET correct = ? WHERE alert = ?", (feedback.correct, feedback.alert)
-            )
             row = db.execute(
-                "SELECT alert, camera, rule, margin FROM alerts WHERE alert = ?", (feedback.alert,)
+                "SELECT alert, camera, rule, sentences, levels, correct FROM alerts"
+                " WHERE alert = ?",
+                (feedback.alert,),
             ).fetchone()
             if row is None:
                 return None
-            alert, camera, rule, margin = row
-            return Told(alert, camera, rule, margin, None)
+            db.execute(
+                "UPDATE alerts SET correct = ? WHERE alert = ?", (feedback.correct, feedback.alert)
+            )
+            alert, camera, rule, sentences, levels, before = row
+            correct = None if before is None else bool(before)
+            said = tuple(json.loads(sentences))
+            return Told(alert, camera, rule, said, json.loads(levels), None, correct)
 
         return self._do(note, None)
 
-    def shots(self, rule: str) -> Shots | None:
-        """What was said of the alerts of a rule; None where nothing was."""
+    def shots(self, rule: str, sentences: tuple[str, ...]) -> Shots | None:
+        """What was said of the alerts of a rule; None where nothing was.
+
+        Args:
+            rule: Its name.
+            sentences: Of it: what was said while it had others is about something else.
+        """
         query = (
-            "SELECT embedding, correct FROM alerts WHERE rule = ? AND model = ?"
+            "SELECT embedding, correct FROM alerts WHERE rule = ? AND sentences = ? AND model = ?"
             " AND embedding IS NOT NULL AND correct IS NOT NULL ORDER BY at"
         )
         rows: list[tuple[bytes, int]] = self._do(
-            lambda db: db.execute(query, (rule, self._model)).fetchall(), []
+            lambda db: db.execute(query, (rule, json.dumps(sentences), self.model)).fetchall(), []
         )
         if not rows:
             return None

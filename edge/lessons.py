@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.blend import Rows, margins
 from edge.config.models import PromptConfig, SharpenedConfig
 from edge.errors import ConfigError
 from edge.models import Models
+from edge.payloads import LessonRef, OutcomeRef
 from edge.prompts import PromptBank
-from edge.sharpen import Proof, Sharpened, Shots, sharpen
+from edge.sharpen import Sharpened, Shots, sharpen
 from edge.sheet import sentence_rows
 from edge.text import TextEncoder, Tokenizer
 
@@ -23,21 +25,15 @@ _FEWEST: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """What a rule was taught.
+    """What a rule's alerts say.
 
     Attributes:
-        record: Its new settings; None: nothing that helps.
-        right: Alerts that were right.
-        wrong: False alarms.
-        before: How right the rule was on alerts left out, 0..1; None: not judged.
-        after: How right it is with the record, likewise.
+        record: Its new settings; None: nothing helps.
+        lesson: What they, or the best that was tried, make of the alerts.
     """
 
     record: SharpenedConfig | None
-    right: int
-    wrong: int
-    before: float | None = None
-    after: float | None = None
+    lesson: LessonRef
 
 
 class Teacher:
@@ -52,7 +48,7 @@ class Teacher:
         self._models = models
         self._background = background
 
-    def teach(self, name: str, prompt: PromptConfig, shots: Shots) -> Taught:
+    def teach(self, name: str, prompt: PromptConfig, shots: Shots) -> Taught | None:
         """Weigh what was said of a rule's alerts.
 
         With two right and two wrong alerts, the change that helps on alerts left out, if any does.
@@ -61,32 +57,60 @@ class Teacher:
         Args:
             name: Of the rule.
             prompt: The rule without what it was taught before.
-            shots: A group for each alert.
+            shots: One for each alert, each a group.
+
+        Returns:
+            None: there are too few.
 
         Raises:
-            ConfigError: The rule has several clauses, or the model has no rows to weigh.
+            ConfigError: The rule has several clauses or a pool, or the model has no rows to weigh.
             ModelError: The text graph is not usable.
             EngineUnavailable: The device is gone.
         """
         right, wrong = int(shots.wanted.sum()), int((~shots.wanted).sum())
         if wrong < _FEWEST or 0 < right < _FEWEST:
-            return Taught(None, right, wrong)
+            return None
+        if prompt.pool is not None:
+            raise ConfigError(
+                f"prompt {name!r}: expected a rule of single samples, found a pool of "
+                f"{prompt.pool.frames}: one embedding of an alert does not say what it saw"
+            )
         with self._models.open_compiler() as compile_prompts:
             bank = compile_prompts({name: prompt}, self._background)
         rows = rows_of(self._models, bank, name, prompt)
         decision = self._models.bundle.manifest.decision
         threshold = decision.threshold if prompt.threshold is None else prompt.threshold
         if not right:
-            highest = float(margins(rows, shots.embeddings).max())
-            over = max(threshold, highest + 10**-_DIGITS)
-            return Taught(record_of(Sharpened(None, over, decision.hysteresis)), right, wrong)
+            return _over(margins(rows, shots.embeddings), threshold, decision.hysteresis)
         lesson = sharpen(rows, shots, threshold)
         record = None if lesson.change is None else record_of(lesson.change)
-        return Taught(record, right, wrong, *(_share(p) for p in (lesson.before, lesson.after)))
+        before, after = (
+            OutcomeRef(
+                threshold=limit,
+                right=round(proof.seen * right),
+                wrong=round((1 - proof.quiet) * wrong),
+            )
+            for limit, proof in (
+                (threshold, lesson.before),
+                (threshold if record is None else record.threshold, lesson.after),
+            )
+        )
+        return Taught(record, LessonRef(right=right, wrong=wrong, before=before, after=after))
 
 
-def _share(proof: Proof) -> float:
-    return round(proof.rightness, 3)
+def _over(wrong: NDArray[np.float64], threshold: float, hysteresis: float) -> Taught:
+    """A threshold over false alarms, by their margins [M]; none where they lie below it by now.
+
+    Those below began while a learned threshold was lower: it follows by itself (``edge.null``).
+    """
+    above = int((wrong >= threshold).sum())
+    record = None
+    if above:
+        record = record_of(Sharpened(None, float(wrong.max()) + 10**-_DIGITS, hysteresis))
+    limit = threshold if record is None else record.threshold
+    before = OutcomeRef(threshold=threshold, right=0, wrong=above)
+    after = OutcomeRef(threshold=limit, right=0, wrong=0)
+    return Taught(record, LessonRef(right=0, wrong=len(wrong), before=before, after=after))
 
 
 def rows_of(models: Models, bank: PromptBank, name: str, prompt: PromptConfig) -> Rows:

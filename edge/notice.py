@@ -6,7 +6,7 @@ from typing import Final
 from edge import homeassistant
 from edge.config.document import suggestion
 from edge.config.models import Config, PromptConfig
-from edge.payloads import Message, PromptsStatePayload, Topics, utc
+from edge.payloads import LessonRef, Message, PromptsStatePayload, Topics, utc
 from edge.prompts import PromptBank
 from edge.retained import Retained
 from edge.rules import assigned
@@ -37,6 +37,7 @@ class Notice:
         *,
         profile: str,
         applied_at: float,
+        lessons: Mapping[str, LessonRef],
         error: str | None,
     ) -> None:
         """Publish what changed.
@@ -46,6 +47,7 @@ class Notice:
             bank: Compiled of them.
             profile: In force; empty for none.
             applied_at: Wall time since when.
+            lessons: What rules were taught by their alerts.
             error: Why the last command was refused.
         """
         topics = self._topics
@@ -61,6 +63,7 @@ class Notice:
                 name: prompt.model_dump(mode="json", by_alias=True)
                 for name, prompt in prompts.items()
             },
+            lessons=dict(lessons),
             notes=(
                 *bank.notes,
                 *_unwatched(prompts, {rule for _, rule in pairs}),

@@ -220,11 +220,42 @@ class StatePayload(_Payload):
     view_changed_at: Instant | None = None
 
 
+class OutcomeRef(_Payload):
+    """What a threshold makes of alerts that people judged: of the right and the wrong ones."""
+
+    threshold: Finite
+    right: Count
+    wrong: Count
+
+
+class LessonRef(_Payload):
+    """What a rule's alerts taught it, and what that makes of alerts that were left out for it.
+
+    ``right`` and ``wrong`` are the alerts that people called so; those of ``before`` and ``after``
+    are the ones that would have been alerts.
+    """
+
+    right: Count
+    wrong: Count
+    before: OutcomeRef
+    after: OutcomeRef
+
+    def told(self) -> str:
+        """In words."""
+        one, other = self.before, self.after
+        return (
+            f"{self.right} right and {self.wrong} wrong alerts: threshold {one.threshold:.4g} -> "
+            f"{other.threshold:.4g}, right ones {one.right} -> {other.right}, wrong ones "
+            f"{one.wrong} -> {other.wrong}"
+        )
+
+
 class PromptsStatePayload(_Payload):
     """``prompts/state``: the rules in force, as in the configuration, and how they came to be.
 
     ``hash`` is that of the compiled prompts: boxes of equal hash score alike. ``source`` is
-    ``mqtt`` where anything differs from the file by a command.
+    ``mqtt`` where anything differs from the file by a command. ``lessons`` are of the rules whose
+    settings come from what people said of their alerts.
     """
 
     schema_: Literal["edge-prompts-state/1"] = Field(default=PROMPTS_STATE_SCHEMA, alias="schema")
@@ -233,6 +264,7 @@ class PromptsStatePayload(_Payload):
     source: Literal["file", "mqtt"]
     applied_at: Instant
     prompts: dict[str, dict[str, Any]]
+    lessons: dict[str, LessonRef] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
     error: Annotated[str, AfterValidator(redact)] | None = None
 

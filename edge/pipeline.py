@@ -225,9 +225,9 @@ class Pipeline:
         """Keep what the thresholds rest on."""
         self._calibrations.save()
 
-    def admit(self, camera: str, rule: str, margin: float) -> None:
-        """An alert was none: its margin is an ordinary one."""
-        self._calibrations.admit(camera, rule, margin)
+    def admit(self, camera: str, rule: str, levels: Mapping[str, float]) -> None:
+        """An alert was none: what it reached is ordinary."""
+        self._calibrations.admit(camera, rule, levels)
 
     def calibration_of(self, camera: str) -> dict[str, CalibrationReport]:
         """Where the camera's thresholds come from, by rule."""

@@ -88,8 +88,16 @@ class Reporter:
         for happening in happenings:
             start = happening.transition
             if start.type == "start":
-                told = Told(start.id, sample.camera, happening.prompt, start.peak, embedding)
-                self._on_start(told)
+                self._on_start(
+                    Told(
+                        alert=start.id,
+                        camera=sample.camera,
+                        rule=happening.prompt,
+                        sentences=happening.sentences,
+                        levels=happening.levels,
+                        embedding=embedding,
+                    )
+                )
         if embedding is not None:
             messages += self._embedding(sample, embedding, alerting=alerting)
             if self._recorder is not None:

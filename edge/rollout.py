@@ -29,7 +29,7 @@ from edge.control import (
     command_of,
     known_rule,
 )
-from edge.desired import Desired, DesiredFile
+from edge.desired import Desired, DesiredFile, TaughtSettings
 from edge.errors import ConfigError, EdgeError, EngineError, ModelError
 from edge.feedback import FeedbackFile
 from edge.lessons import Taught, Teacher
@@ -37,7 +37,7 @@ from edge.models import Compiler
 from edge.notice import Notice
 from edge.payloads import ANSWER_SCHEMA, AnswerPayload, Message, Topics, utc
 from edge.prompts import PromptBank
-from edge.rules import rules_of
+from edge.rules import plan, rules_of
 
 logger = logging.getLogger(__name__)
 
@@ -67,11 +67,11 @@ class Adopt:
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    """An order to the loop: this alert was none, so its margin is an ordinary one."""
+    """An order to the loop: this alert was none, so what it reached is ordinary."""
 
     camera: str
     rule: str
-    margin: float
+    levels: Mapping[str, float]
 
 
 Order = Adopt | Admit | TryAlert
@@ -148,6 +148,8 @@ class Rollout:
             ModelError: The text graph is not usable.
         """
         accepted, pending = self._file.load()
+        accepted = accepted.of_model(self._feedback.model)
+        pending = pending and pending.of_model(self._feedback.model)
         file = Desired(profile=accepted.profile)
         for desired in (pending, accepted):
             if desired is None:
@@ -222,32 +224,48 @@ class Rollout:
                 self._order(command)
             case GiveFeedback(feedback):
                 self._learn(feedback)
+            case SetFeature(rule, "sharpened", None):
+                self._change(self._desired.after(command, self._config.prompts))
+                self._teach(rule)
             case _:
                 self._change(self._desired.after(command, self._config.prompts))
 
     def _learn(self, feedback: Feedback) -> None:
-        """An alert was right or wrong: its margin may be ordinary, its rule may be taught."""
+        """An alert was right or wrong: what it reached may be ordinary, its rule may be taught."""
         told = self._feedback.add(feedback)
         if told is None:
             raise ConfigError(f"alert {feedback.alert} is not known (any more): nothing is learned")
-        if not feedback.correct:
-            self._order(Admit(told.camera, told.rule, told.margin))
-        settings = self._desired.settings.get(told.rule)
-        shots = self._feedback.shots(told.rule)
-        if self._teacher is None or shots is None or told.rule not in self.prompts:
+        if not feedback.correct and told.correct is not False:  # it may come twice
+            self._order(Admit(told.camera, told.rule, told.levels))
+        self._teach(told.rule)
+
+    def _teach(self, rule: str) -> None:
+        """Go by what was said of a rule's alerts, if that helps.
+
+        A rule that somebody sharpened by examples of their choice stays as they wanted it.
+        """
+        prompt = self._desired.untaught(rule, self._config.prompts)
+        if self._teacher is None or prompt is None or prompt.sharpened is not None:
             return
-        if settings is not None and settings.sharpened == "off":
-            return
-        prompt = self.prompts[told.rule].model_copy(update={"sharpened": None})
+        shots = self._feedback.shots(rule, plan(rule, prompt).sentences)
         try:
-            taught = self._teacher.teach(told.rule, prompt, shots)
+            taught = None if shots is None else self._teacher.teach(rule, prompt, shots)
         except ConfigError as exc:
-            logger.info("prompt %s learns by its threshold alone: %s", told.rule, exc)
+            logger.info("prompt %s learns by its threshold alone: %s", rule, exc)
             return
-        _log_lesson(told.rule, taught)
+        if taught is None:
+            return
+        _log_lesson(rule, taught)
+        settings = None
         if taught.record is not None:
-            command = SetFeature(told.rule, "sharpened", taught.record)
-            self._change(self._desired.after(command, self._config.prompts))
+            settings = TaughtSettings(
+                record=taught.record,
+                lesson=taught.lesson,
+                model=self._feedback.model,
+                text=prompt.text,
+                negatives=prompt.negatives,
+            )
+        self._change(self._desired.teach(rule, settings))
 
     def _change(self, desired: Desired) -> None:
         if desired == self._desired:
@@ -308,6 +326,7 @@ class Rollout:
             self._bank,
             profile=self.profile or "",
             applied_at=self._applied_at,
+            lessons=self._desired.lessons(self._config.prompts),
             error=self._error,
         )
 
@@ -332,14 +351,8 @@ class Rollout:
 
 
 def _log_lesson(rule: str, taught: Taught) -> None:
-    proof = ""
-    if taught.before is not None and taught.after is not None:
-        proof = f"; right on alerts left out: {taught.before:.0%} before, {taught.after:.0%} after"
-    change = "nothing that helps" if taught.record is None else "taught"
-    logger.info(
-        "prompt %s, %d right and %d wrong alerts: %s%s", rule, taught.right, taught.wrong, change,
-        proof,
-    )  # fmt: skip
+    logger.info("prompt %s: %s%s", rule, taught.lesson.told(),
+                "; nothing helps" if taught.record is None else "")  # fmt: skip
 
 
 def compile_prompts(

@@ -27,6 +27,11 @@ class Plan:
     clauses: Mapping[str, tuple[str, ...]]
     text: str
 
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(sentence for own in self.clauses.values() for sentence in own)
+
 
 def plan(name: str, prompt: PromptConfig) -> Plan:
     """Take a rule's text apart.

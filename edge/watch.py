@@ -32,15 +32,19 @@ class Happening:
     Attributes:
         prompt: Name of the rule.
         sentence: Which of its sentences fits the newest frame best.
+        sentences: All of them.
         calibration: Where the threshold comes from that the margin was compared with.
         chance: That ordinary frames reach the alert's peak within a day, 0..1; None: not known.
+        levels: How far the peak is above the ordinary margin, by regime.
         finding: Of the second look; None where there was none.
     """
 
     prompt: str
     sentence: str
+    sentences: tuple[str, ...]
     calibration: CalibrationReport
     chance: float | None
+    levels: Mapping[str, float]
     transition: Transition
     finding: Finding | None = None
 
@@ -218,6 +222,14 @@ class Watch:
 def _told(name: str, rule: WatchedRule, transitions: list[Transition]) -> list[Happening]:
     report = rule.calibration.report()
     return [
-        Happening(name, rule.sentence, report, rule.calibration.chance(transition.peak), transition)
+        Happening(
+            prompt=name,
+            sentence=rule.sentence,
+            sentences=rule.plan.sentences,
+            calibration=report,
+            chance=rule.calibration.chance(transition.peak),
+            levels=rule.calibration.levels(transition.peak),
+            transition=transition,
+        )
         for transition in transitions
     ]

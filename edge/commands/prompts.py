@@ -45,6 +45,13 @@ class Verdict(StrEnum):
     bad = "bad"
 
 
+class Switch(StrEnum):
+    """A setting that is on or off."""
+
+    on = "on"
+    off = "off"
+
+
 @dataclass(frozen=True, slots=True)
 class _Boxes:
     """Where boxes are heard, and which one is meant; None: any."""
@@ -168,6 +175,18 @@ def feedback(
     ask(boxes.broker, boxes.topics, ("feedback",), json.dumps(said).encode())
 
 
+@prompts.command()
+def sharpen(
+    context: typer.Context,
+    rule: Rule,
+    switch: Annotated[Switch, typer.Argument(help="off: as if nothing had been said of alerts.")],
+) -> None:
+    """Let a rule go by what was said of its alerts, or undo that until it is on again."""
+    boxes: _Boxes = context.obj
+    payload = switch.upper().encode()
+    ask(boxes.broker, boxes.topics, ("prompt", rule, "sharpened"), payload)
+
+
 def _print(console: Console, state: PromptsStatePayload) -> None:
     origin = "its configuration" if state.source == "file" else "set over MQTT"
     table = Table(
@@ -187,6 +206,8 @@ def _print(console: Console, state: PromptsStatePayload) -> None:
             " | ".join(rule.get("text", ())),
         )
     console.print(table)
+    for name, lesson in state.lessons.items():
+        console.print(f"{name} was taught by {lesson.told()}", markup=False)
     for note in state.notes:
         console.print(f"note: {note}", markup=False)
     if state.error is not None:

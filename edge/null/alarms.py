@@ -157,13 +157,12 @@ class AlarmTail:
         if self._base is not None:
             self._cluster(value, statistic, at, threshold - self.baseline)
 
-    def admit(self, margin: float) -> None:
+    def admit(self, peak: float) -> None:
         """Learn from an alert that was none: its peak is an ordinary one, though it was left out.
 
         Args:
-            margin: That it reached.
+            peak: That it reached, above the baseline of then.
         """
-        peak = margin - self.baseline
         if self._base is None or not self._base <= peak < math.inf:
             return
         if self._count == _MOST_PEAKS:

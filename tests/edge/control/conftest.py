@@ -34,6 +34,7 @@ class Box:
     loop_stands: bool = False
     may_compile: threading.Event = field(default_factory=threading.Event)
     teacher: Any = None
+    model: str = "model"
     feedback: FeedbackFile | None = None
 
     def __post_init__(self) -> None:
@@ -61,7 +62,7 @@ class Box:
 
         self.stop()
         self.published.clear()
-        self.feedback = FeedbackFile(self.config.state_dir / FEEDBACK, "model")
+        self.feedback = FeedbackFile(self.config.state_dir / FEEDBACK, self.model)
         self.rollout = Rollout(
             self.config,
             self.open_compiler,

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from edge.config.models import EngineConfig, PromptConfig
+from edge.config.models import EngineConfig, PoolConfig, PromptConfig
 from edge.control import Feedback
+from edge.errors import ConfigError
 from edge.feedback import FeedbackFile, Told
 from edge.lessons import Teacher
 from edge.models import open_models
+from edge.scores import margins
 from edge.sharpen import Shots
 from export.testing import tiny_bundle
 
@@ -16,7 +18,7 @@ ULIDS = [f"01JX7ZK4Q8V5R2M9T6B3N0C1D{letter}" for letter in "0123456789"]
 
 def told(number, rule="cat", embedding=(1.0, 0.0)):
     vector = None if embedding is None else np.array(embedding, np.float32)
-    return Told(ULIDS[number], "yard", rule, 0.1 * number, vector)
+    return Told(ULIDS[number], "yard", rule, (f"a {rule}",), {"": 0.1 * number}, vector)
 
 
 def said(number, *, correct):
@@ -28,26 +30,30 @@ def test_it_is_remembered_across_restarts_with_whose_alert_it_was(tmp_path):
     FeedbackFile(path, "m").expect(told(3))
     again = FeedbackFile(path, "m")
     found = again.add(said(3, correct=False))
-    assert (found.camera, found.rule, found.margin) == ("yard", "cat", pytest.approx(0.3))
+    assert (found.camera, found.rule, found.sentences) == ("yard", "cat", ("a cat",))
+    assert found.levels == {"": pytest.approx(0.3)}
+    assert found.correct is None
+    assert again.add(said(3, correct=False)).correct is False  # what had been said before
     assert again.add(said(4, correct=True)) is None
 
 
 def test_shots_are_the_alerts_of_one_rule_and_model_that_something_was_said_of(tmp_path):
     file = FeedbackFile(tmp_path / "feedback.db", "m")
-    assert file.shots("cat") is None
+    assert file.shots("cat", ("a cat",)) is None
     for number in range(4):
         file.expect(told(number, embedding=(float(number), 1.0)))
     file.expect(told(4, rule="dog"))
     file.expect(told(5, embedding=None))
     for number in (0, 2, 4, 5):
         file.add(said(number, correct=number == 2))
-    shots = file.shots("cat")
+    assert file.shots("cat", ("a lorry",)) is None  # it was said of another sentence
+    shots = file.shots("cat", ("a cat",))
     assert shots.embeddings.tolist() == [[0, 1], [2, 1]]
     assert shots.wanted.tolist() == [False, True]
     assert len(set(shots.groups.tolist())) == 2
     file.add(said(2, correct=False))  # the last word counts
-    assert not file.shots("cat").wanted.any()
-    assert FeedbackFile(tmp_path / "feedback.db", "another model").shots("cat") is None
+    assert not file.shots("cat", ("a cat",)).wanted.any()
+    assert FeedbackFile(tmp_path / "feedback.db", "another model").shots("cat", ("a cat",)) is None
 
 
 def test_a_damaged_file_is_set_aside(tmp_path, caplog):
@@ -67,24 +73,59 @@ def models(tmp_path_factory):
         yield models
 
 
-@pytest.mark.parametrize("right", [0, 1])
-def test_few_alerts_teach_nothing_or_the_threshold_alone(models, right):
-    dim = models.bundle.manifest.dim
+PROMPT = PromptConfig(text=("red",), negatives=("blue",))
+LOW = PROMPT.model_copy(update={"threshold": -2.0})  # everything alerts
+
+
+def shots_of(models, wanted):
     rng = np.random.default_rng(0)
-    embeddings = rng.normal(size=(2 + right, dim)).astype(np.float32)
+    embeddings = rng.normal(size=(len(wanted), models.bundle.manifest.dim)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    shots = Shots(embeddings, np.array([False, False] + [True] * right), np.arange(2 + right))
-    prompt = PromptConfig(text=("a cat",), negatives=("a dog",))
-    taught = Teacher(models, None).teach("cat", prompt, shots)
-    assert (taught.right, taught.wrong) == (right, 2)
-    if right:
-        assert taught.record is None
-    else:
-        assert taught.record.threshold >= models.bundle.manifest.decision.threshold
-        assert taught.record.texts == ()
+    return Shots(embeddings, np.array(wanted), np.arange(len(wanted)))
 
 
-def test_one_false_alarm_teaches_nothing(models):
-    dim = models.bundle.manifest.dim
-    one = Shots(np.eye(1, dim, dtype=np.float32), np.array([False]), np.array([0]))
-    assert Teacher(models, None).teach("cat", PromptConfig(text=("a cat",)), one).record is None
+def margins_of(models, prompt, shots):
+    with models.open_compiler() as compile_prompts:
+        bank = compile_prompts({"cat": prompt})
+    return margins(bank, shots.embeddings @ bank.rows.T).margin[:, 0]
+
+
+@pytest.mark.parametrize("wanted", [[False], [True, True], [False, False, True], [True, False]])
+def test_too_few_alerts_teach_nothing(models, wanted):
+    assert Teacher(models, None).teach("cat", LOW, shots_of(models, wanted)) is None
+
+
+def test_of_false_alarms_alone_the_threshold_goes_just_above_them(models):
+    shots = shots_of(models, [False, False, False])
+    taught = Teacher(models, None).teach("cat", LOW, shots)
+    highest = margins_of(models, LOW, shots).max()
+    assert highest < taught.record.threshold < highest + 1e-4
+    assert taught.record.texts == ()
+    assert (taught.lesson.before.wrong, taught.lesson.after.wrong) == (3, 0)
+
+
+def test_false_alarms_that_no_longer_reach_the_threshold_teach_nothing(models):
+    high = PROMPT.model_copy(update={"threshold": 2.0})
+    taught = Teacher(models, None).teach("cat", high, shots_of(models, [False, False]))
+    assert taught.record is None
+    assert taught.lesson.before.wrong == 0
+
+
+def test_right_and_wrong_alerts_that_a_threshold_tells_apart_do_so_left_out(models):
+    shots = shots_of(models, [False] * 12)
+    values = margins_of(models, LOW, shots)
+    apart = Shots(shots.embeddings, values > np.median(values), shots.groups)
+    taught = Teacher(models, None).teach("cat", LOW, apart)
+    assert (taught.lesson.right, taught.lesson.wrong) == (6, 6)
+    assert (taught.lesson.before.right, taught.lesson.before.wrong) == (6, 6)
+    assert taught.lesson.after.wrong <= 1
+    assert taught.lesson.after.right >= 5
+    told = margins_of(models, PROMPT.model_copy(update={"sharpened": taught.record}), apart)
+    hits = told >= taught.record.threshold
+    assert (hits == apart.wanted).mean() > 0.9
+
+
+def test_a_rule_that_is_pooled_is_not_taught_by_single_samples(models):
+    pooled = LOW.model_copy(update={"pool": PoolConfig(kind="mean")})
+    with pytest.raises(ConfigError, match="found a pool of 12"):
+        Teacher(models, None).teach("cat", pooled, shots_of(models, [False, False]))

@@ -9,6 +9,7 @@ from edge import rollout as rollout_module
 from edge.config.models import Config, SharpenedConfig
 from edge.feedback import Told
 from edge.lessons import Taught
+from edge.payloads import LessonRef, OutcomeRef
 from edge.rollout import Admit
 
 ULID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"
@@ -220,23 +221,39 @@ def test_a_test_alert_is_ordered_where_somebody_watches(box):
 
 
 def a_false_alarm(box, alert=ULID, rule="cat"):
-    box.feedback.expect(Told(alert, "yard", rule, 0.25, np.array([1.0, 0.0], np.float32)))
+    vector = np.array([1.0, 0.0], np.float32)
+    sentences = box.rollout.prompts[rule].text
+    box.feedback.expect(Told(alert, "yard", rule, sentences, {"": 0.25}, vector))
     return box.say("feedback/set", {"schema": "edge-feedback/1", "alert": alert, "correct": False})
 
 
 def test_a_false_alarm_is_admitted_as_ordinary(box):
     box.start()
     assert a_false_alarm(box)["error"] is None
-    assert box.orders == [Admit("yard", "cat", 0.25)]
+    assert box.orders == [Admit("yard", "cat", {"": 0.25})]
+
+
+def test_what_is_said_twice_is_admitted_once(box):
+    box.start()
+    a_false_alarm(box)
+    said = {"schema": "edge-feedback/1", "alert": ULID, "correct": False}
+    assert box.say("feedback/set", said)["error"] is None
+    assert len(box.orders) == 1
 
 
 def test_a_right_alert_orders_nothing_and_an_unknown_one_is_refused(box):
     box.start()
-    box.feedback.expect(Told(ULID, "yard", "cat", 0.25, None))
+    box.feedback.expect(Told(ULID, "yard", "cat", ("a cat",), {}, None))
     said = {"schema": "edge-feedback/1", "alert": ULID, "correct": True}
     assert box.say("feedback/set", said)["error"] is None
     assert "is not known" in box.say("feedback/set", said | {"alert": ULID[:-1] + "0"})["error"]
     assert box.orders == []
+
+
+LESSON = LessonRef(
+    right=0, wrong=1, before=OutcomeRef(threshold=0.1, right=0, wrong=1),
+    after=OutcomeRef(threshold=0.3, right=0, wrong=0),
+)  # fmt: skip
 
 
 class ATeacher:
@@ -249,7 +266,7 @@ class ATeacher:
     def teach(self, name, prompt, shots):
         assert prompt.sharpened is None
         self.seen.append((name, shots.wanted.tolist()))
-        return Taught(self.record, 0, len(shots.wanted))
+        return Taught(self.record, LESSON)
 
 
 def test_what_alerts_teach_is_in_force_until_it_is_switched_off(box):
@@ -261,16 +278,20 @@ def test_what_alerts_teach_is_in_force_until_it_is_switched_off(box):
     assert box.rollout.prompts["cat"].sharpened == taught
     assert box.last("prompt/cat/sharpened/state") == b"ON"
     assert box.state()["prompts"]["cat"]["sharpened"]["threshold"] == 0.3
+    assert box.state()["lessons"] == {"cat": LESSON.model_dump()}
     box.start()  # a restart keeps it
     assert box.rollout.prompts["cat"].sharpened == taught
     box.say("prompt/cat/sharpened/set", b"OFF")
     assert box.rollout.prompts == before
     assert box.last("prompt/cat/sharpened/state") == b"OFF"
+    assert box.state()["lessons"] == {}
     a_false_alarm(box, ULID[:-1] + "1")
     assert box.rollout.prompts == before  # off stays off
-    box.say("prompt/cat/sharpened/set", b"ON")
-    a_false_alarm(box, ULID[:-1] + "2")
+    box.say("prompt/cat/sharpened/set", b"ON")  # and with ON it is back at once
     assert box.rollout.prompts["cat"].sharpened == taught
+    adopted = len(box.orders)
+    box.say("prompt/cat/sharpened/set", b"ON")
+    assert len(box.orders) == adopted
 
 
 def test_another_sentence_forgets_what_the_old_one_was_taught(box):
@@ -279,6 +300,68 @@ def test_another_sentence_forgets_what_the_old_one_was_taught(box):
     a_false_alarm(box)
     box.say("prompt/cat/text/set", b"a tomcat")
     assert box.rollout.prompts["cat"].sharpened is None
+    assert box.state()["lessons"] == {}
+    box.teacher.seen.clear()
+    a_false_alarm(box, ULID[:-1] + "1")
+    assert box.teacher.seen == [("cat", [False])]  # and not what was said of the old one
+
+
+def test_other_words_do_not_switch_it_on_again(box):
+    box.teacher = ATeacher(SharpenedConfig(threshold=0.3, hysteresis=0.1))
+    box.start()
+    box.say("prompt/cat/sharpened/set", b"OFF")
+    box.say("prompt/cat/text/set", b"a tomcat")
+    a_false_alarm(box)
+    assert box.rollout.prompts["cat"].sharpened is None
+
+
+def test_what_helps_no_more_is_taken_back(box):
+    box.teacher = ATeacher(SharpenedConfig(threshold=0.3, hysteresis=0.1))
+    before = dict(box.start().rollout.prompts)
+    a_false_alarm(box)
+    box.teacher.record = None
+    a_false_alarm(box, ULID[:-1] + "1")
+    assert box.rollout.prompts == before
+
+
+def test_a_threshold_that_is_set_afterwards_is_the_one_in_force(box):
+    box.teacher = ATeacher(SharpenedConfig(threshold=0.3, hysteresis=0.1))
+    box.start()
+    a_false_alarm(box)
+    box.say("prompt/cat/threshold/set", b"0.2")
+    rule = box.rollout.prompts["cat"]
+    assert (rule.threshold, rule.sharpened) == (0.2, None)
+
+
+def test_a_rule_that_was_sharpened_by_hand_is_not_taught(box, settings):
+    by_hand = {"threshold": 0.15, "hysteresis": 0.05}
+    settings["prompts"]["cat"]["sharpened"] = by_hand
+    box.config = Config.model_validate(settings)
+    box.teacher = ATeacher(SharpenedConfig(threshold=0.3, hysteresis=0.1))
+    box.start()
+    a_false_alarm(box)
+    assert box.rollout.prompts["cat"].sharpened == SharpenedConfig(**by_hand)
+    assert box.orders == [Admit("yard", "cat", {"": 0.25})]
+    box.say("prompt/cat/threshold/set", b"0.2")
+    assert box.rollout.prompts["cat"].sharpened is None
+
+
+@pytest.mark.parametrize("changed", ["the sentences of the file", "the model"])
+def test_what_was_taught_for_something_else_rests_and_takes_nothing_with_it(box, settings, changed):
+    weights = {"texts": [1.0], "templates": [1.0], "threshold": 0.3, "hysteresis": 0.1}
+    box.teacher = ATeacher(SharpenedConfig.model_validate(weights))
+    box.start().say("prompt/van/enabled/set", b"OFF")
+    a_false_alarm(box)
+    assert box.rollout.prompts["cat"].sharpened is not None
+    if changed == "the model":
+        box.model = "another"
+    else:
+        settings["prompts"]["cat"]["text"] = ["a cat", "a kitten"]
+        box.config = Config.model_validate(settings)
+    state = box.start().state()
+    assert state["error"] is None
+    assert state["prompts"]["cat"]["sharpened"] is None
+    assert state["prompts"]["van"]["enabled"] is False
 
 
 def test_an_answer_goes_where_it_is_wanted(box):
