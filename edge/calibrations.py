@@ -200,5 +200,10 @@ def _scored(prompt: PromptConfig) -> list[object]:
 
 
 def _rhythm(rule: Rule) -> dict[str, object]:
-    """How margins become clusters; the threshold is what is learned, whatever it begins with."""
-    return {key: value for key, value in asdict(rule).items() if key != "threshold"}
+    """How margins become clusters.
+
+    The threshold is what is learned, whatever it begins with; and of hysteresis both what is
+    learned and what is taught end an alert half the way back (``edge.sharpen``, ``edge.null``).
+    """
+    taught = {"threshold", "hysteresis"}
+    return {key: value for key, value in asdict(rule).items() if key not in taught}

@@ -1,12 +1,13 @@
 """What was learned outlives the process, and nothing that it depends on."""
 
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from edge.calibrations import CalibrationFile, Calibrations
-from edge.config.models import PromptConfig
+from edge.config.models import PromptConfig, SharpenedConfig
 from edge.events import Rule
 from edge.payloads import ModelRef
 
@@ -60,6 +61,39 @@ def test_whatever_changes_the_margins_starts_anew(path, change):
     assert of(path, **change)[1].tails == {}
     louder = PROMPT.model_copy(update={"false_alarms_per_day": 2.0, "update_every": 5.0})
     assert set(of(path, prompt=louder)[1].tails) == {"", "day"}  # these change no margin
+
+
+WEIGHTS = {"texts": (1.0,), "templates": (0.5, 0.5)}
+
+
+def test_a_threshold_that_examples_taught_costs_nothing_of_what_was_learned_and_weights_do(path):
+    learn(path)
+    taught = PROMPT.model_copy(
+        update={"sharpened": SharpenedConfig(threshold=0.1, hysteresis=0.03)}
+    )
+    higher = replace(RULE, threshold=0.1, hysteresis=0.03)
+    assert set(of(path, prompt=taught, rule=higher)[1].tails) == {"", "day"}
+    weighed = SharpenedConfig.model_validate(
+        WEIGHTS | {"threshold": 0.02, "hysteresis": RULE.hysteresis}
+    )
+    assert of(path, prompt=PROMPT.model_copy(update={"sharpened": weighed}))[1].tails == {}
+
+
+def test_a_false_alarm_of_the_night_is_admitted_to_the_night(path):
+    calibrations, calibration = of(path)
+    draws = np.random.default_rng(0)
+    for number, (regime, ordinary) in enumerate((("night", 0.0), ("day", -0.2))):
+        if regime == "day":  # somebody looks at the night's alert
+            levels = calibration.levels(0.3)
+        for position, margin in enumerate(draws.normal(ordinary, 0.02, 5_000)):
+            at = (number * 5_000 + position) / 2
+            calibration.observe(float(margin), at, alerting=False, regime=regime)
+    assert levels["night"] == pytest.approx(0.3, abs=0.01)
+    before = {regime: tail.to_bytes() for regime, tail in calibration.tails.items()}
+    calibrations.admit("yard", "cat", levels)
+    changed = {r for r, tail in calibration.tails.items() if tail.to_bytes() != before[r]}
+    assert changed == {"", "night"}
+    calibrations.admit("gate", "cat", levels)  # watched no longer: nothing happens
 
 
 def test_a_moved_camera_forgets_and_the_others_do_not(path):

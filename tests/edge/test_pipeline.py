@@ -57,7 +57,7 @@ class MarkScorer:
 
 @pytest.fixture
 def make():
-    def make(settings=None, snapshot=JPEG, second_look=None):
+    def make(settings=None, snapshot=JPEG, second_look=None, **others):
         pipeline = Pipeline(
             settings or config(),
             MODEL,
@@ -66,6 +66,7 @@ def make():
             bank(),
             snapshot_of=lambda _camera, _sequence: snapshot,
             second_look=second_look,
+            **others,
         )
         sequence = iter(range(1000))
 
@@ -290,3 +291,17 @@ def test_finish_and_lost_end_what_runs(make):
     assert [(m.camera, json.loads(m.payload)["type"]) for m in ended] == [("yard", "end")]
     ended = run.pipeline.finish(arrival(12))
     assert [(m.camera, json.loads(m.payload)["type"]) for m in ended] == [("door", "end")]
+
+
+def test_who_wants_to_know_is_told_of_each_start_what_can_be_learned_from(make):
+    told = []
+    box = make(on_start=told.append)
+    box.feed(0, yard=0)
+    starts = [json.loads(m.payload)["id"] for m in box.feed(1, yard=1) if m.kind == "alert"]
+    box.feed(2, yard=1)
+    box.pipeline.finish(arrival(3))
+    (start,) = told
+    assert [start.alert] == starts
+    assert (start.camera, start.rule, start.sentences) == ("yard", "cat", ("a cat",))
+    assert start.embedding.tolist() == list(HIT)
+    assert start.levels[""] == pytest.approx(1 - -1)  # the margin, above the first sample's

@@ -1,0 +1,100 @@
+"""Somebody says which alerts were right, and the daemon changes its rule; a real broker between."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from edge.cli import app
+from edge.testing.synthetic import write_clip
+
+pytestmark = pytest.mark.broker
+
+# What the tiny bundle knows is colours. A dull red is what the rule takes for red by mistake.
+RED, DULL, BLUE = (230, 20, 20), (170, 110, 90), (20, 20, 230)
+SCENES = (RED, BLUE, DULL, BLUE)
+SCENE_S = 0.6
+RULE = {
+    "text": "red",
+    "negatives": "blue",
+    "threshold": 0.6,
+    "on": {"for": 1, "of": 1},
+    "off_after": "200ms",
+    "update_every": 0,
+}
+
+
+def scene(seconds):
+    colour = SCENES[int(seconds / SCENE_S + 1e-6) % len(SCENES)]
+    return np.full((64, 64, 3), colour, np.uint8)
+
+
+@pytest.fixture
+def daemon(small_bundle, run_daemon, broker, listen, tmp_path, eventually):
+    length = len(SCENES) * SCENE_S
+    clip = tmp_path / "colours.mp4"
+    write_clip(clip, width=64, height=64, fps=10, seconds=length, gop=2, pattern=scene)
+    listener = listen(broker.port)
+    daemon = run_daemon(
+        bundle=str(small_bundle),
+        mqtt={"host": "127.0.0.1", "port": broker.port},
+        prompts={"red": RULE},
+        cameras={"yard": {"url": str(clip), "loop": True, "sample": {"fps": 10}}},
+        engine={"kind": "onnxruntime"},
+    )
+    eventually(lambda: "edge/box/feedback/set (QoS 1)" in broker.log(), "its subscription")
+    daemon.listener = listener
+    return daemon
+
+
+@pytest.fixture
+def edge(broker):
+    def run(*words):
+        at = ["--host", "127.0.0.1", "--port", str(broker.port), "--device", "box"]
+        result = CliRunner().invoke(app, ["prompts", *at, *words], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    return run
+
+
+def test_thumbs_teach_a_rule_show_it_and_are_undone(daemon, edge, alerts_of, eventually):
+    def starts():
+        return alerts_of(daemon.listener, "start")
+
+    def kinds(since):
+        return [alert["margin"] > middle for alert in starts()[since:]]
+
+    def state():
+        return json.loads(edge("show", "--json"))
+
+    eventually(lambda: len(starts()) >= 4, "alerts of both kinds")
+    margins = [alert["margin"] for alert in starts()[:4]]
+    middle = (min(margins) + max(margins)) / 2
+    before = state()
+    assert before["lessons"] == {}
+    for alert in starts()[:4]:
+        edge("feedback", alert["id"], "good" if alert["margin"] > middle else "bad")
+
+    eventually(lambda: state()["lessons"], "a lesson")
+    lesson = state()["lessons"]["red"]
+    assert (lesson["right"], lesson["wrong"]) == (2, 2)
+    assert lesson["before"] == {"threshold": 0.6, "right": 2, "wrong": 2}
+    assert (lesson["after"]["right"], lesson["after"]["wrong"]) == (2, 0)
+    assert min(margins) < lesson["after"]["threshold"] < max(margins)
+    shown = " ".join(edge("show").split())
+    assert "red was taught by 2 right and 2 wrong alerts: threshold 0.6 ->" in shown
+    since = len(starts())
+    eventually(lambda: len(starts()) >= since + 3, "alerts after it")
+    assert all(kinds(since))  # the dull ones are gone
+
+    edge("sharpen", "red", "off")
+    eventually(lambda: state()["prompts"] == before["prompts"], "the rule as it was")
+    assert state()["hash"] == before["hash"]
+    since = len(starts())
+    eventually(lambda: len(starts()) >= since + 4, "alerts after that")
+    assert not all(kinds(since))
+
+    edge("sharpen", "red", "on")
+    eventually(lambda: state()["lessons"].get("red") == lesson, "the lesson again")
