@@ -205,6 +205,8 @@ def _salvage(aside: Path) -> Iterator[tuple[int, Message, bytes]]:
         while last < _MAX_SEQ:
             try:
                 for seq, crc, body in db.execute(query, (last,)):
+                    if seq <= last:  # pages that lead in a circle give rows for ever
+                        raise sqlite3.DatabaseError("rows out of order")
                     last, step = seq, 1
                     if message := unpack(body, crc):
                         yield seq, message, body
