@@ -206,7 +206,7 @@ def _salvage(aside: Path) -> Iterator[tuple[int, Message, bytes]]:
             try:
                 for seq, crc, body in db.execute(query, (last,)):
                     if seq <= last:  # pages that lead in a circle give rows for ever
-                        raise sqlite3.DatabaseError("rows out of order")
+                        raise sqlite3.DatabaseError("rows out of order")  # noqa: TRY301  as SQLite does
                     last, step = seq, 1
                     if message := unpack(body, crc):
                         yield seq, message, body
