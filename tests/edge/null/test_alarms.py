@@ -1,6 +1,7 @@
 """Asked for so many false alarms a day: how many come, and what may happen on the way."""
 
 import contextlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,21 @@ def test_as_many_alarms_come_as_were_asked_for(tail):
     fresh = np.random.default_rng(6).normal(-0.1, 0.02, 2 * 172_800)
     count = starts(fresh, tail.baseline + estimate.level, estimate.hysteresis)
     assert 20 <= count <= 80  # 40 were asked for
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cooldown_s": 600.0},
+        {"off_after_s": 10.0},
+        {"off_after_s": 60.0},
+        {"off_after_s": 10.0, "cooldown_s": 60.0},
+    ],
+)
+def test_slow_alerts_are_learned_as_quick_ones(tail, day, changes):
+    """Clusters at the base level come every minute: slow ones would hide or swallow each other."""
+    quick, slow = tail.estimate(5.0), learned(day, replace(RULE, **changes)).estimate(5.0)
+    assert quick.low < tail.rate(tail.baseline + slow.level) < quick.high
 
 
 def test_the_quantile_of_single_samples_gives_another_number(tail, day):
