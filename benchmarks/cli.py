@@ -20,14 +20,14 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from benchmarks import live, machine, model, pipeline, report, tables
 from benchmarks.broker import Address, find_mosquitto, mosquitto, parse_address
-from edge import paths
+from edge import command_line, paths
 from edge.bundle import Bundle, open_bundle
 from edge.cli import set_up_logging
 from edge.config.models import EngineConfig
 from edge.config.urls import passwords
-from edge.errors import ConfigError, EdgeError
+from edge.errors import ConfigError
 from edge.manifest import Precision
-from edge.redact import redact, register_secret
+from edge.redact import register_secret
 from edge.sources import open_source
 
 app = typer.Typer(
@@ -288,11 +288,4 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def main() -> None:
     """Run ``edge-bench``; a user's mistake is a message and an exit code, no stack trace."""
-    try:
-        app()
-    except EdgeError as exc:
-        Console(stderr=True).print(
-            f"edge-bench: {redact(str(exc))}", style="red", markup=False, highlight=False,
-            soft_wrap=True,
-        )  # fmt: skip
-        raise SystemExit(exc.exit_code) from None
+    command_line.run("edge-bench", app)

@@ -112,7 +112,6 @@ def run(
                 wake.set,
                 index * _SPREAD % 1,
                 clip_spec=clip,
-                hold_frames=True,
             )
             for index, (name, camera) in enumerate(config.cameras.items())
         }

@@ -8,10 +8,8 @@ disk that is full, costs what was learned and nothing else.
 import hashlib
 import json
 import logging
-import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -20,10 +18,10 @@ from edge.calibrator import EVERYWHERE, Calibration
 from edge.config.models import PromptConfig
 from edge.events import Rule
 from edge.null import AlarmTail
-from edge.outbox_file import is_damage
 from edge.payloads import ModelRef
 from edge.rules import plan
 from edge.scene import Scene
+from edge.sqlite_file import KeptFile
 from edge.temporal.clauses import Seen
 from edge.view import View
 
@@ -47,14 +45,14 @@ def key_of(facts: object) -> str:
 
 
 class CalibrationFile:
-    """Tails on disk. For one thread.
+    """Tails on disk.
 
     Args:
         path: Made where there is none.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._file = KeptFile(path, _SCHEMA, "what was learned is not kept")
 
     def load(self, camera: str, name: str, key: str, rule: Rule) -> dict[str, AlarmTail]:
         """What was learned for this camera and rule, by regime; empty where nothing fits."""
@@ -63,7 +61,7 @@ class CalibrationFile:
             try:
                 tails[regime] = AlarmTail.from_bytes(rule, data)
             except ValueError as exc:
-                logger.warning("%s: %s/%s learns anew: %s", self._path, camera, name, exc)
+                logger.warning("%s: %s/%s learns anew: %s", self._file.path, camera, name, exc)
         return tails
 
     def bytes_of(self, camera: str, rule: str, key: str) -> bytes | None:
@@ -74,41 +72,12 @@ class CalibrationFile:
         """Replace rows of camera, rule, regime, key, data, in one transaction."""
         now = time.time()
         stamped = [(*row, now) for row in rows]
-        try:
-            with closing(self._open()) as db, db:
-                db.executemany("REPLACE INTO learned VALUES (?, ?, ?, ?, ?, ?)", stamped)
-        except (OSError, sqlite3.Error) as exc:
-            logger.warning("%s: what was learned is not kept: %s", self._path, exc)
+        statement = "REPLACE INTO learned VALUES (?, ?, ?, ?, ?, ?)"
+        self._file.do(lambda db: db.executemany(statement, stamped), None)
 
     def _rows(self, camera: str, rule: str, key: str) -> list[tuple[str, bytes]]:
         query = "SELECT regime, data FROM learned WHERE camera = ? AND rule = ? AND key = ?"
-        try:
-            with closing(self._open()) as db:
-                return db.execute(query, (camera, rule, key)).fetchall()
-        except sqlite3.DatabaseError as exc:
-            if is_damage(exc):
-                self._set_aside(exc)
-                return []
-            logger.warning("%s: %s; learning anew", self._path, exc)
-        except OSError as exc:
-            logger.warning("%s; learning anew", exc)
-        return []
-
-    def _open(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(self._path)
-        try:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute(_SCHEMA)
-        except sqlite3.Error:
-            db.close()
-            raise
-        return db
-
-    def _set_aside(self, exc: sqlite3.Error) -> None:
-        aside = self._path.with_suffix(f".corrupt-{time.time():.0f}.db")
-        logger.warning("%s: %s; set aside as %s, learning anew", self._path, exc, aside.name)
-        self._path.rename(aside)
+        return self._file.do(lambda db: db.execute(query, (camera, rule, key)).fetchall(), [])
 
 
 class Calibrations:

@@ -76,8 +76,14 @@ class Calibration:
         estimate = self._estimate()
         if estimate is None:
             return self._rule
-        threshold = max(self._floor, self.tails[self._judge].baseline + estimate.level)
-        return replace(self._rule, threshold=threshold, hysteresis=estimate.hysteresis)
+        return replace(self._rule, threshold=self._threshold, hysteresis=estimate.hysteresis)
+
+    @property
+    def _threshold(self) -> float:
+        estimate = self._estimate()
+        if estimate is None:
+            return self._rule.threshold
+        return max(self._floor, self.tails[self._judge].baseline + estimate.level)
 
     def observe(self, margin: float, at: float, *, alerting: bool, regime: str) -> None:
         """Learn from one sample, and look from time to time what follows from it.
@@ -90,7 +96,7 @@ class Calibration:
         """
         if self._asked is None:
             return
-        threshold = self.rule.threshold
+        threshold = self._threshold
         if regime != self._regime:
             self._regime = regime
             self._judge = self._choose()
@@ -132,7 +138,7 @@ class Calibration:
         state: CalibrationState = "prior" if estimate is None else "learned"
         if self._asked is None:
             state = "fixed"
-        return CalibrationReport(state, self.rule.threshold, self._asked, estimate)
+        return CalibrationReport(state, self._threshold, self._asked, estimate)
 
     def forget(self) -> None:
         """Begin anew: the camera sees something else."""

@@ -123,7 +123,6 @@ class ThreadCamera:
         wake: Called from the thread when there is a new sample, and when the camera has ended.
         phase: Where in a sampling period this camera's samples lie, 0..1 (``edge.sampler``).
         clip_spec: Into which other pixels, for a clip model.
-        hold_frames: Whether frames are held, though there are no snapshots.
     """
 
     def __init__(
@@ -136,7 +135,6 @@ class ThreadCamera:
         phase: float = 0.0,
         *,
         clip_spec: ImageSpec | None = None,
-        hold_frames: bool = False,
     ) -> None:
         self.name = name
         self._url = config.url.get_secret_value()
@@ -148,7 +146,6 @@ class ThreadCamera:
         self._preprocess = Preprocessor(spec)
         self._preprocess_clip = None if clip_spec is None else Preprocessor(clip_spec)
         self._snapshots = snapshots
-        self._holds = snapshots.publish or hold_frames
         self._wake = wake
         self._retry = Retry(Random())  # noqa: S311 (jitter, no secret)
         self._stop = threading.Event()
@@ -269,8 +266,7 @@ class ThreadCamera:
             )
             self._sampled.add(frame.arrival.monotonic)
             self._slot = sample
-            if self._holds:
-                self._newest = (sample.sequence, frame)
+            self._newest = (sample.sequence, frame)
         self._wake()
 
     def _note_streaming(self, frame: Frame) -> None:

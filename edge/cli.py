@@ -12,10 +12,9 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from edge import __version__
+from edge import __version__, command_line
 from edge.commands import alerts, check, demo, detect, prompts, run, score, search
-from edge.errors import EdgeError
-from edge.redact import RedactFilter, redact
+from edge.redact import RedactFilter
 
 app = typer.Typer(
     help="Camera video in, zero-shot alerts over MQTT out.",
@@ -73,10 +72,4 @@ def set_up_logging(level: int) -> None:
 
 def main() -> None:
     """Run ``edge``; a user's mistake is a message and an exit code, no stack trace."""
-    try:
-        app()
-    except EdgeError as exc:
-        Console(stderr=True).print(
-            f"edge: {redact(str(exc))}", style="red", markup=False, highlight=False, soft_wrap=True
-        )
-        raise SystemExit(exc.exit_code) from None
+    command_line.run("edge", app)

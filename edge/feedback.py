@@ -6,25 +6,19 @@ trouble costs what would have been noted, and no alert.
 """
 
 import json
-import logging
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.control import Feedback
-from edge.outbox_file import is_damage
 from edge.sharpen import Shots
-
-logger = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
+from edge.sqlite_file import KeptFile
 
 # Alerts that are kept, the newest: at 512 dimensions 4 MB.
 _ALERTS: Final = 2000
@@ -69,7 +63,7 @@ class FeedbackFile:
     """
 
     def __init__(self, path: Path, model: str) -> None:
-        self._path = path
+        self._file = KeptFile(path, _SCHEMA, "feedback is not kept")
         self.model = model
 
     def expect(self, told: Told) -> None:
@@ -88,7 +82,7 @@ class FeedbackFile:
                 (_ALERTS,),
             )
 
-        self._do(note, None)
+        self._file.do(note, None)
 
     def add(self, feedback: Feedback) -> Told | None:
         """Note what was said; the alert, or None where it is not known (any more)."""
@@ -109,7 +103,7 @@ class FeedbackFile:
             said = tuple(json.loads(sentences))
             return Told(alert, camera, rule, said, json.loads(levels), None, correct)
 
-        return self._do(note, None)
+        return self._file.do(note, None)
 
     def shots(self, rule: str, sentences: tuple[str, ...]) -> Shots | None:
         """What was said of the alerts of a rule; None where nothing was.
@@ -122,7 +116,7 @@ class FeedbackFile:
             "SELECT embedding, correct FROM alerts WHERE rule = ? AND sentences = ? AND model = ?"
             " AND embedding IS NOT NULL AND correct IS NOT NULL ORDER BY at"
         )
-        rows: list[tuple[bytes, int]] = self._do(
+        rows: list[tuple[bytes, int]] = self._file.do(
             lambda db: db.execute(query, (rule, json.dumps(sentences), self.model)).fetchall(), []
         )
         if not rows:
@@ -132,20 +126,3 @@ class FeedbackFile:
             np.array([bool(correct) for _, correct in rows]),
             np.arange(len(rows)),
         )
-
-    def _do(self, action: Callable[[sqlite3.Connection], _T], otherwise: _T) -> _T:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self._path)) as db, db:
-                db.execute(_SCHEMA)
-                return action(db)
-        except sqlite3.DatabaseError as exc:
-            if is_damage(exc):
-                aside = self._path.with_suffix(f".corrupt-{time.time():.0f}.db")
-                self._path.rename(aside)
-                logger.warning("%s: %s; set aside as %s", self._path, exc, aside.name)
-            else:
-                logger.warning("%s: %s; feedback is not kept", self._path, exc)
-        except OSError as exc:
-            logger.warning("%s: %s; feedback is not kept", self._path, exc)
-        return otherwise

@@ -22,8 +22,6 @@ from edge.outbox_file import (
     Damaged,
     Reserve,
     insert,
-    is_damage,
-    is_disk_full,
     lane_number,
     open_file,
     pack,
@@ -32,6 +30,7 @@ from edge.outbox_file import (
     unpack,
 )
 from edge.payloads import Kind, Message
+from edge.sqlite_file import is_damage, is_disk_full
 
 logger = logging.getLogger(__name__)
 

@@ -20,6 +20,7 @@ import cbor2
 
 from edge.errors import OutboxError
 from edge.payloads import Kind, Message
+from edge.sqlite_file import is_damage, move_aside
 
 logger = logging.getLogger(__name__)
 
@@ -106,20 +107,6 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether SQLite found the file itself broken."""
-    return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-def is_disk_full(error: sqlite3.DatabaseError) -> bool:
-    return _code(error) == sqlite3.SQLITE_FULL
-
-
-def _code(error: sqlite3.DatabaseError) -> int | None:
-    code = getattr(error, "sqlite_errorcode", None)  # absent where Python itself raised
-    return None if code is None else code & 0xFF  # the primary code of an extended one
-
-
 def open_file(path: Path) -> sqlite3.Connection:
     """Open the outbox at ``path``, or make one; the file stays locked until closed.
 
@@ -180,9 +167,7 @@ def replace_file(path: Path, why: str) -> sqlite3.Connection:
     for older in path.parent.glob(f"{path.stem}-corrupt-*"):
         older.unlink()  # Only the newest is kept, or a bad disk fills itself with evidence.
     aside = path.with_name(f"{path.stem}-corrupt-{stamp}{path.suffix}")
-    for suffix in ("", "-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            Path(f"{path}{suffix}").replace(f"{aside}{suffix}")
+    move_aside(path, aside)
     db = open_file(path)
     saved = 0
     with transaction(db):

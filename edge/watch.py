@@ -220,6 +220,8 @@ class Watch:
 
 
 def _told(name: str, rule: WatchedRule, transitions: list[Transition]) -> list[Happening]:
+    if not transitions:
+        return []  # as nearly always
     report = rule.calibration.report()
     return [
         Happening(

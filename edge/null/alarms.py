@@ -165,12 +165,7 @@ class AlarmTail:
         Args:
             peak: That it reached, above the baseline of then.
         """
-        if self._base is None or not self._base <= peak < math.inf:
-            return
-        if self._count == _MOST_PEAKS:
-            self._make_room()
-        self._peaks[:, self._count] = peak, math.inf, self._watched_s / DAY_S
-        self._count += 1
+        self._keep(peak, math.inf)
 
     def estimate(self, per_day: float) -> Estimate | None:
         """The threshold for so many false alarms per day; None while too little was seen for it."""
@@ -325,6 +320,9 @@ class AlarmTail:
     def _keep_peak(self) -> None:
         peak, limit = self._peak, self._limit
         self._peak, self._limit = -math.inf, math.inf
+        self._keep(peak, limit)
+
+    def _keep(self, peak: float, limit: float) -> None:
         if self._base is None or not self._base <= peak < limit:
             return
         if self._count == _MOST_PEAKS:

@@ -1,18 +1,14 @@
 """``edge-calibrate`` in this process, a small bundle, clips with planted events."""
 
 import json
-import logging
-import re
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command import Run, in_process
 
 from calibration.cli import main
-from edge import redact
 from edge.testing.synthetic import write_clip
 from export.testing import tiny_bundle
 
@@ -22,34 +18,11 @@ RED = ((3.0, 6.0), (13.0, 16.0))
 GREEN = (8.0, 10.0)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def calibrate(capsys, monkeypatch) -> Iterator[Callable[..., Outcome]]:
-    monkeypatch.setattr(redact, "_secrets", set())
-    monkeypatch.setattr(redact, "_any_secret", re.compile(r"(?!)"))
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["edge-calibrate", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return Outcome(ended.value.code or 0, out, err)
-
-    yield run
-    root.handlers[:] = handlers
-    root.setLevel(level)
+def calibrate(capsys, monkeypatch) -> Iterator[Run]:
+    monkeypatch.setenv("COLUMNS", "200")
+    with in_process("edge-calibrate", main, capsys, monkeypatch) as run:
+        yield run
 
 
 @pytest.fixture(scope="session")

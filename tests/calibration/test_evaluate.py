@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 import calibration.cli
+from edge import command_line
 from edge.errors import ConfigError
 
 
@@ -175,16 +176,20 @@ def test_labels_that_no_model_can_watch_for_are_left_out_with_a_note(
     assert "left out: prompt 'something' has nothing to be compared against" in outcome.err
 
 
-def test_a_missing_package_of_the_extra_is_named_and_ours_is_not_hidden(monkeypatch):
+def test_a_missing_package_of_the_extra_is_named_and_ours_is_not_hidden(monkeypatch, capsys):
     def missing(name):
         def find(_module):
             raise ModuleNotFoundError(name=name)
 
         return find
 
-    monkeypatch.setattr(calibration.cli, "import_module", missing("scipy.stats"))
-    with pytest.raises(ConfigError, match=r"expected the package scipy.*\[calibrate\]"):
-        calibration.cli._commands()
-    monkeypatch.setattr(calibration.cli, "import_module", missing("calibration.slip"))
+    monkeypatch.setattr(command_line, "import_module", missing("scipy.stats"))
+    with pytest.raises(SystemExit) as ended:
+        calibration.cli.main()
+    assert ended.value.code == ConfigError.exit_code
+    said = capsys.readouterr().err
+    assert "expected the package scipy" in said
+    assert "[calibrate]" in said
+    monkeypatch.setattr(command_line, "import_module", missing("calibration.slip"))
     with pytest.raises(ModuleNotFoundError):
-        calibration.cli._commands()
+        calibration.cli.main()

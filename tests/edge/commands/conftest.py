@@ -1,19 +1,16 @@
 """The command line in this process and as a process of its own, small videos, a small bundle."""
 
-import logging
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from command import Outcome, Run, in_process
 
-from edge import redact
 from edge.cli import main
 from edge.testing import TestCamera
 from edge.testing.synthetic import write_clip
@@ -23,42 +20,16 @@ CANARY = "canary-5f1d"
 COLOURS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 220)}
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-
-Edge = Callable[..., Outcome]
-
-
 @pytest.fixture
-def edge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
+def edge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Runs ``edge ARGUMENTS`` in this process."""
-    monkeypatch.setattr(redact, "_secrets", set())
-    monkeypatch.setattr(redact, "_any_secret", re.compile(r"(?!)"))
     monkeypatch.delenv("COLUMNS", raising=False)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["edge", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return Outcome(ended.value.code or 0, out, err)
-
-    yield run
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    with in_process("edge", main, capsys, monkeypatch) as run:
+        yield run
 
 
 @pytest.fixture(scope="session")
-def edge_process() -> Edge:
+def edge_process() -> Run:
     """Runs ``edge ARGUMENTS`` as a process."""
 
     def run(*arguments: object, python: Path | str = sys.executable) -> Outcome:
