@@ -1,0 +1,144 @@
+"""The student: any network of timm, a linear head into the teacher's space, unit vectors out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from edge.errors import ConfigError, ModelError
+from edge.manifest import ImageSpec
+from export.families.towers import unit
+from export.torch_vision import settle_misfit
+
+# Names for what is known to suit small devices; any other name of timm does as well.
+STUDENTS: Final[Mapping[str, str]] = {
+    "mobilevit-v2": "mobilevitv2_100",
+    "mobilenet-v4": "mobilenetv4_conv_small",
+    "efficientnet-lite": "efficientnet_lite0",
+    "vit-tiny": "vit_tiny_patch16_224",
+}
+# The last stages: finer ones know edges, which a teacher's layers do not need to be told of.
+_STAGES: Final = 3
+_SHOWN: Final = 5
+
+
+class Student(nn.Module):
+    """Pictures [B, 3, H, W], normalised, to unit rows [B, D] and to the maps of its last stages.
+
+    Attributes:
+        stages: Channels of each map, shallow first.
+    """
+
+    def __init__(self, backbone: Any, dim: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(backbone.head_hidden_size, dim)
+        self.stages = tuple(info["num_chs"] for info in backbone.feature_info)[-_STAGES:]
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        final, maps = self.backbone.forward_intermediates(
+            pixels, indices=_STAGES, output_fmt="NCHW"
+        )
+        return self._embedding(final), maps
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """The unit rows alone."""
+        return self._embedding(self.backbone.forward_features(pixels))
+
+    def _embedding(self, final: Tensor) -> Tensor:
+        return unit(self.head(self.backbone.forward_head(final, pre_logits=True)))
+
+
+def create(
+    name: str,
+    dim: int,
+    size: tuple[int, int],
+    *,
+    seed: int = 0,
+    weights: Path | None = None,
+    pretrained: bool = False,
+) -> Student:
+    """Build a student; its backbone starts from random weights unless told otherwise.
+
+    Args:
+        name: A row of ``STUDENTS``, or a network of timm.
+        dim: Of the teacher's space.
+        size: Height and width of its pictures.
+        seed: Of random weights.
+        weights: safetensors of the backbone, by timm's names.
+        pretrained: Take timm's own weights from the hub.
+
+    Raises:
+        ConfigError: timm knows no such network, or cannot download it.
+        ModelError: ``weights`` are of another network.
+    """
+    timm = _timm()
+    full = STUDENTS.get(name, name)
+    base = full.partition(".")[0]
+    if not timm.is_model(base):
+        near = ", ".join([*STUDENTS, *timm.list_models(f"*{base[:6]}*")][:_SHOWN])
+        raise ConfigError(
+            f"expected a student that timm knows, found {name!r}; some that it knows: {near}"
+        )
+    fixed = getattr(timm.get_pretrained_cfg(base), "fixed_input_size", False)
+    options: dict[str, Any] = {"img_size": size} if fixed else {}
+    timm.layers.set_fused_attn(enable=False)  # its one operator hides two products from INT8
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            backbone = timm.create_model(full, pretrained=pretrained, num_classes=0, **options)
+        except (OSError, RuntimeError) as exc:
+            raise ConfigError(
+                f"{full}: expected timm to create it for pictures of {size[0]}x{size[1]}, found: "
+                f"{exc}; choose another --size, or give its file with --weights"
+            ) from exc
+        student = Student(backbone, dim)
+    if weights is not None:
+        _load(backbone, weights)
+    return student
+
+
+def image_spec(student: Student, size: tuple[int, int], teacher: ImageSpec) -> ImageSpec:
+    """How pictures reach the student: cut as the teacher's are, normalised as timm says."""
+    told = student.backbone.pretrained_cfg
+    mean, std = (tuple(255 * float(value) for value in told[key]) for key in ("mean", "std"))
+    return teacher.model_copy(
+        update={"height": size[0], "width": size[1], "mean": mean, "std": std}
+    )
+
+
+def _load(backbone: nn.Module, path: Path) -> None:
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as exc:
+        raise ModelError(f"{path}: expected safetensors of the student, found: {exc}") from exc
+    known = backbone.state_dict()
+    missing = _misfits(known, tensors)
+    if missing:
+        shown = ", ".join(missing[:_SHOWN])
+        raise ModelError(
+            f"{path}: expected the weights of this student, found none of the right shape for "
+            f"{len(missing)} of its {len(known)} tensors ({shown}); give the file of this network"
+        )
+    backbone.load_state_dict({name: tensors[name] for name in known})
+
+
+def _misfits(known: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Sequence[str]:
+    """Names of tensors that are not there, or of another shape."""
+    return [n for n, tensor in known.items() if n not in found or found[n].shape != tensor.shape]
+
+
+def _timm() -> Any:
+    settle_misfit()
+    try:
+        import timm  # noqa: PLC0415 takes seconds
+    except ModuleNotFoundError as exc:
+        raise ConfigError(
+            f"expected the package {exc.name}, found none; install what distils with: "
+            "pip install 'camera-edge-runtime[distill]'"
+        ) from exc
+    return timm

@@ -1,0 +1,174 @@
+"""The teacher: the float image graph of a bundle, with some of its inner layers made visible.
+
+Any bundle of class F can teach: one that ``edge-export build`` made of CLIP, or the default one.
+Its residual sums are its layers: what one block hands to the next, in a transformer as in a
+convolutional network.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from torch.nn import functional
+
+from edge.bundle import Bundle
+from edge.engines import Engine, EngineSettings, open_engine
+from edge.errors import ConfigError
+from edge.manifest import ImageSpec
+from edge.models import open_text_engine
+from edge.text import TextEncoder, Tokenizer
+from export.distill.align import MapShape
+from export.reshape import fix_axes, to_bytes
+
+# Layers that are taken, evenly over the depth: every second block of CLIP ViT-B.
+LAYERS: Final = 6
+# Places along each side that are kept of a map. A quarter of CLIP ViT-B/16's: six layers of a
+# picture take 0.45 MB on disk instead of 1.8 MB.
+GRID: Final = 7
+# Sentences that are encoded together: their words are a megabyte each.
+_TEXTS: Final = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """What a teacher says of B pictures.
+
+    Attributes:
+        embedding: float32 [B, D], rows of unit length.
+        maps: float16 [B, C, rows, columns], shallow first.
+    """
+
+    embedding: NDArray[np.float32]
+    maps: tuple[NDArray[np.float16], ...]
+
+
+class Teacher:
+    """Asks the float image graph. Close it when done.
+
+    Attributes:
+        bundle: Whose.
+        image: How pictures reach it.
+        shapes: Of the maps of ``Answers``.
+
+    Args:
+        bundle: Of class F, with a float32 image graph.
+        layers: How many of its layers are wanted, at most.
+        device: ONNX Runtime's own word for where it runs.
+
+    Raises:
+        ConfigError: It is of another class.
+        ModelError: It is damaged, or has no float32 image graph.
+    """
+
+    def __init__(self, bundle: Bundle, layers: int = LAYERS, device: str = "CPU") -> None:
+        manifest = bundle.manifest
+        if manifest.frame_class != "F":
+            raise ConfigError(
+                f"{bundle.path}: expected a teacher that looks at one frame at a time (class F), "
+                f"found class {manifest.frame_class}; build one of CLIP's kind"
+            )
+        self.bundle = bundle
+        self.image: ImageSpec = manifest.image
+        model = onnx.load_model_from_string(bundle.read("image", "fp32"))
+        found = evenly(residuals(model), layers)
+        self._grids = tuple(_grid(shape, self.image) for _, shape in found)
+        self._names = tuple(name for name, _ in found)
+        self.shapes = tuple(
+            MapShape(grid.channels, min(grid.rows, GRID), min(grid.columns, GRID))
+            for grid in self._grids
+        )
+        for name in self._names:
+            model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+        settings = EngineSettings(device=device, threads=0)
+        self._engine: Engine = open_engine("onnxruntime", to_bytes(model), settings)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the values that are the maps."""
+        return self._names
+
+    def ask(self, pixels: NDArray[np.int8]) -> Answers:
+        """What it says of int8 pixels [B, 3, H, W]."""
+        found = self._engine.run({"pixels": pixels})
+        maps = tuple(
+            _pooled(found[name], grid, shape)
+            for name, grid, shape in zip(self._names, self._grids, self.shapes, strict=True)
+        )
+        return Answers(found["embedding"], maps)
+
+    def sentences(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32 [K, D]: the text graph's own vectors, no template around them.
+
+        Raises:
+            ConfigError: A text is longer than the model reads.
+        """
+        spec = self.bundle.manifest.text
+        with open_text_engine(self.bundle, "onnxruntime", EngineSettings(threads=0)) as engine:
+            encoder = TextEncoder(engine, Tokenizer(self.bundle.tokenizer(), spec), spec)
+            parts = [
+                encoder.encode(texts[start : start + _TEXTS]).embeddings
+                for start in range(0, len(texts), _TEXTS)
+            ]
+        return np.concatenate(parts)
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def residuals(model: onnx.ModelProto) -> list[tuple[str, tuple[int, ...]]]:
+    """Sums of two computed values of one shape, in the order of the graph: name and shape.
+
+    Maps [1, C, rows, columns] or tokens [1, L, C] only.
+    """
+    fixed = onnx.shape_inference.infer_shapes(fix_axes(model, {"N": 1}))
+    shapes = {
+        value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        for value in fixed.graph.value_info
+    }
+    constants = {tensor.name for tensor in fixed.graph.initializer}
+    found = []
+    for node in fixed.graph.node:
+        if node.op_type != "Add" or constants & set(node.input):
+            continue
+        one, other, total = (shapes.get(name, ()) for name in (*node.input, node.output[0]))
+        if one == other == total and len(total) in {3, 4} and 0 not in total:
+            found.append((node.output[0], total))
+    return found
+
+
+def evenly(items: Sequence[Any], count: int) -> list[Any]:
+    """At most ``count`` of ``items`` at even distances, the last one always among them."""
+    if len(items) <= count:
+        return list(items)
+    return [items[math.ceil((index + 1) * len(items) / count) - 1] for index in range(count)]
+
+
+def _grid(shape: tuple[int, ...], image: ImageSpec) -> MapShape:
+    """Channels and places of a layer; a class token before the places of a transformer is none."""
+    if len(shape) == 4:
+        return MapShape(*shape[1:])
+    length, channels = shape[1:]
+    for places in (length, length - 1):
+        side = math.sqrt(image.height * image.width / max(places, 1))
+        rows, columns = round(image.height / side), round(image.width / side)
+        if rows * columns == places:
+            return MapShape(channels, rows, columns)
+    return MapShape(channels, 1, length)
+
+
+def _pooled(
+    values: NDArray[np.float32], grid: MapShape, shape: MapShape
+) -> NDArray[np.float16]:
+    """A layer's values as maps [B, C, rows, columns] of ``shape``, means of their places."""
+    maps = torch.from_numpy(values)
+    if maps.ndim == 3:
+        places = grid.rows * grid.columns
+        maps = maps[:, -places:].transpose(1, 2).reshape(len(maps), -1, grid.rows, grid.columns)
+    pooled = functional.adaptive_avg_pool2d(maps, (shape.rows, shape.columns))
+    return pooled.half().numpy()
