@@ -69,7 +69,7 @@ def draw(seed: int, key: str, view: int) -> Augmentation:
     facts = hashlib.sha256(f"{seed} {view} {key}".encode(errors="surrogatepass")).digest()
     # Nothing but ``random`` and arithmetic that IEEE 754 defines to the last bit: NumPy may change
     # how other distributions are drawn, and exp and log differ between C libraries.
-    uniform = np.random.Generator(np.random.PCG64(int.from_bytes(facts))).random(8).tolist()
+    uniform = np.random.Generator(np.random.PCG64(int.from_bytes(facts))).random(9).tolist()
     area = _between((_LEAST_AREA, 1.0), uniform[0])
     # A crop of nearly everything can hardly have another shape.
     shape = _between((max(_NARROWEST, area), 1.0), uniform[1])
@@ -78,7 +78,7 @@ def draw(seed: int, key: str, view: int) -> Augmentation:
     height, width = min(1.0, math.sqrt(area / shape)), min(1.0, math.sqrt(area * shape))
     return Augmentation(
         crop=(uniform[3] * (1 - height), uniform[4] * (1 - width), height, width),
-        flip=uniform[2] % 0.5 < 0.25,
+        flip=uniform[8] < 0.5,
         gain=_between(_GAIN, uniform[5]),
         contrast=_between(_CONTRAST, uniform[6]),
         saturation=_between(_SATURATION, uniform[7]),

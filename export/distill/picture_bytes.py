@@ -4,7 +4,7 @@ Everything goes by FFmpeg's decoders and swscale, with the options that take all
 picture that is cut off is refused: FFmpeg would fill the rest with grey and call it a picture.
 """
 
-from typing import Final
+from typing import Final, cast
 
 import av
 import av.error
@@ -54,7 +54,7 @@ def read_still(data: bytes) -> VideoFrame:
     decoder = next((name for magic, name in _DECODERS.items() if data.startswith(magic)), None)
     if decoder is None:
         raise SourceError(f"expected a PNG, JPEG, WebP or BMP picture, found {data[:4]!r}")
-    context = VideoCodecContext.create(decoder, "r")
+    context = cast("VideoCodecContext", VideoCodecContext.create(decoder, "r"))
     context.thread_count = 1
     context.options = {"err_detect": "explode", "max_pixels": str(_MAX_PIXELS)}
     try:
