@@ -144,7 +144,7 @@ def _video(file: Path, name: str, options: PictureOptions) -> Outcome:
     pool = Pool[Found](options.per_video)
     problem = None
     try:
-        with open_source(file.as_uri()) as source:
+        with open_source(str(file)) as source:
             decoder = Decoder(source.stream)
             began = None
             for frame in kept_frames(source.packets(), decoder, Sampler(options.fps)):
