@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ _MIN_DISTANCE = 1.0
 # Frames in memory at once, as a multiple of those wanted.
 _POOL = 4
 
+Item = TypeVar("Item")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Footage:
@@ -44,8 +46,12 @@ class Footage:
     skipped: dict[Path, str]
 
 
-def files_of(path: Path) -> list[Path]:
+def files_of(path: Path, purpose: str = "calibration") -> list[Path]:
     """Return ``path`` itself, or all files in that folder and below, sorted, hidden ones left out.
+
+    Args:
+        path: A file or a folder.
+        purpose: What they are for, to be told where nothing is there.
 
     Raises:
         ModelError: Nothing there.
@@ -59,7 +65,7 @@ def files_of(path: Path) -> list[Path]:
     )
     if not files:
         what = "an empty folder" if path.is_dir() else "nothing"
-        raise ModelError(f"expected pictures or videos for calibration in {path}, found {what}")
+        raise ModelError(f"expected pictures or videos for {purpose} in {path}, found {what}")
     return files
 
 
@@ -80,12 +86,12 @@ def read_footage(
     Raises:
         ModelError: No file can be read, or fewer than ``MIN_FRAMES`` different frames.
     """
-    pool = _Pool(count)
+    pool = Pool[NDArray[np.int8]](count)
     skipped: dict[Path, str] = {}
     for file in files:
         try:
             for frame in each_frame(file, spec, fps):
-                pool.add(frame)
+                pool.add(frame, thumbnail(frame))
         except SourceError as exc:
             skipped[file] = str(exc)
             _log.warning("calibration skips %s: %s", file, exc)
@@ -94,7 +100,7 @@ def read_footage(
             f"expected pictures or videos for calibration, found {len(skipped)} files that cannot "
             f"be read, the first: {next(iter(skipped.values()), 'none at all')}"
         )
-    frames = pool.chosen()
+    frames = np.stack(pool.chosen())
     if len(frames) < MIN_FRAMES:
         without = f" ({len(skipped)} files cannot be read)" if skipped else ""
         raise ModelError(
@@ -111,32 +117,40 @@ def clips_of(frames: NDArray[np.int8], length: int) -> NDArray[np.int8]:
 
 
 @dataclass(slots=True, eq=False)
-class _Pool:
-    """Frames so far, thinned out whenever there are too many."""
+class Pool(Generic[Item]):
+    """Frames so far in whatever form, thinned out whenever there are too many.
+
+    Attributes:
+        count: Frames wanted.
+        seen: How many there were.
+    """
 
     count: int
     seen: int = 0
-    _frames: list[NDArray[np.int8]] = field(default_factory=list)
+    _items: list[Item] = field(default_factory=list)
     _thumbnails: list[NDArray[np.float32]] = field(default_factory=list)
 
-    def add(self, frame: NDArray[np.int8]) -> None:
+    def add(self, item: Item, small: NDArray[np.float32]) -> None:
+        """Take one more frame, with its ``thumbnail``."""
         self.seen += 1
-        self._frames.append(frame)
-        self._thumbnails.append(thumbnail(frame))
-        if len(self._frames) >= _POOL * self.count:
+        self._items.append(item)
+        self._thumbnails.append(small)
+        if len(self._items) >= _POOL * self.count:
             self._thin_out(_POOL * self.count // 2)
 
-    def chosen(self) -> NDArray[np.int8]:
-        self._thin_out(self.count)
-        return np.stack(self._frames)
+    def chosen(self) -> list[Item]:
+        """Return at most ``count`` frames that are far apart, in the order they came."""
+        if self._items:
+            self._thin_out(self.count)
+        return self._items
 
     def _thin_out(self, count: int) -> None:
         kept = farthest(np.stack(self._thumbnails), count)
-        self._frames = [self._frames[index] for index in kept]
+        self._items = [self._items[index] for index in kept]
         self._thumbnails = [self._thumbnails[index] for index in kept]
 
 
-def thumbnail(frame: NDArray[np.int8]) -> NDArray[np.float32]:
+def thumbnail(frame: NDArray[np.int8] | NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return mean colours of an 8 x 8 grid over ``frame`` [3,H,W], float32 [192]."""
     means: NDArray[Any] = frame.astype(np.float32)
     for axis in (1, 2):

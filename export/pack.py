@@ -62,33 +62,47 @@ def write_bundle(out: Path, facts: ModelFacts, files: Mapping[str, Artefact]) ->
     """
     manifest = _manifest(facts, files)
     with workplace(out) as folder:
-        new, old = folder / "new", folder / "old"
+        new = folder / "new"
         new.mkdir()
         for name, artefact in files.items():
             _write(new / name, artefact.data)
         _write(new / MANIFEST, manifest)
         open_bundle(new).verify()
-        if out.exists():
-            out.rename(old)
-        try:
-            new.rename(out)
-        except OSError:
-            if old.exists():
-                old.rename(out)  # it would go with the folder
-            raise
+        take_place(new, out, folder / "old")
     return open_bundle(out)
 
 
-@contextmanager
-def workplace(out: Path) -> Iterator[Path]:
-    """A temporary directory beside ``out``: opening one early tells early that ``out`` will not do.
+def take_place(new: Path, out: Path, old: Path) -> None:
+    """Give the finished directory ``new`` its name, ``out``; one that is there becomes ``old``.
 
     Raises:
-        ModelError: ``out`` holds something else than a bundle, or its disk refuses.
+        OSError: The disk refuses; then ``out`` is as it was.
     """
-    if out.exists() and not _replaceable(out):
+    if out.exists():
+        out.rename(old)
+    try:
+        new.rename(out)
+    except OSError:
+        if old.exists():
+            old.rename(out)  # it would go with the folder
+        raise
+
+
+@contextmanager
+def workplace(out: Path, what: str = "bundle", marker: str = MANIFEST) -> Iterator[Path]:
+    """A temporary directory beside ``out``: opening one early tells early that ``out`` will not do.
+
+    Args:
+        out: Where the directory that is made there will go.
+        what: Its kind.
+        marker: The file that every directory of that kind has.
+
+    Raises:
+        ModelError: ``out`` holds something else, or its disk refuses.
+    """
+    if out.exists() and not _replaceable(out, marker):
         raise ModelError(
-            f"{out}: expected a bundle or an empty directory to replace, found something else; "
+            f"{out}: expected a {what} or an empty directory to replace, found something else; "
             "choose another --out or remove it"
         )
     try:
@@ -97,7 +111,7 @@ def workplace(out: Path) -> Iterator[Path]:
             yield Path(folder)
     except OSError as exc:
         raise ModelError(
-            f"{out}: expected to write a bundle there, found: {exc.strerror}; choose another --out"
+            f"{out}: expected to write a {what} there, found: {exc.strerror}; choose another --out"
         ) from exc
 
 
@@ -121,8 +135,8 @@ def golden_npz(golden: Golden) -> bytes:
     return buffer.getvalue()
 
 
-def _replaceable(out: Path) -> bool:
-    return out.is_dir() and ((out / MANIFEST).is_file() or not any(out.iterdir()))
+def _replaceable(out: Path, marker: str) -> bool:
+    return out.is_dir() and ((out / marker).is_file() or not any(out.iterdir()))
 
 
 def _manifest(facts: ModelFacts, files: Mapping[str, Artefact]) -> bytes:
