@@ -16,7 +16,14 @@ from edge.errors import ConfigError
 from edge.variants import Variant
 from export.agreement import Share
 from export.costs import Costs, Runs, measure, runs_of
-from export.likeness import Likeness, choose_pictures, embeddings, likeness, prompts_of
+from export.likeness import (
+    Likeness,
+    choose_pictures,
+    embeddings,
+    likeness,
+    prompts_of,
+    unreadable,
+)
 from export.rounds import Spread
 from export.sentences import SENTENCES
 
@@ -185,10 +192,7 @@ def _asked(runs: Runs) -> list[Variant]:
 
 
 def _reservations(a: Bundle, b: Bundle, agreed: Agreed) -> list[str]:
-    notes = []
-    if agreed.skipped:
-        first = next(iter(agreed.skipped.values()))
-        notes.append(f"{len(agreed.skipped)} files cannot be read, the first: {first}")
+    notes = unreadable(agreed.skipped)
     if _sentence_side(a) != _sentence_side(b):
         notes.append(
             "sentences are A's here; on a device B's own text graph, templates or background "

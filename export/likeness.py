@@ -93,10 +93,10 @@ def choose_pictures(files: Sequence[Path], spec: ImageSpec, fps: float, count: i
         places += [(file, number) for number in range(len(found))]
     chosen = farthest(np.stack(looks), count) if looks else []
     if len(chosen) < 2:
-        first = f"; {len(skipped)} files cannot be read, the first: {next(iter(skipped.values()))}"
         raise ModelError(
             f"expected at least two different pictures, found {len(chosen)} in {len(files)} files"
-            f"{first if skipped else ''}; give --footage of several scenes"
+            f"{''.join(f'; {words}' for words in unreadable(skipped))}; give --footage of several "
+            "scenes"
         )
     picked: dict[Path, set[int]] = {}
     for index in chosen:
@@ -104,6 +104,14 @@ def choose_pictures(files: Sequence[Path], spec: ImageSpec, fps: float, count: i
         picked.setdefault(file, set()).add(number)
     frozen = {file: frozenset(numbers) for file, numbers in picked.items()}
     return Pictures(fps, frozen, len(places), skipped)
+
+
+def unreadable(skipped: Mapping[Path, str]) -> list[str]:
+    """What to say about files that were left out; nothing about none."""
+    return [
+        f"{len(skipped)} files cannot be read, the first: {reason}"
+        for reason in list(skipped.values())[:1]
+    ]
 
 
 def embeddings(
