@@ -48,7 +48,7 @@ def compare_(  # noqa: PLR0913 its options
         int, typer.Option(min=2, help="The most pictures that are compared.")
     ] = _DEFAULTS.pictures,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each variant.")] = _DEFAULTS.rounds,
-    seconds: Annotated[float, typer.Option(min=0.001, help="Of each turn.")] = _DEFAULTS.block_s,
+    seconds: Annotated[float, typer.Option(min=0.001, help="Of each turn.")] = _DEFAULTS.turn_s,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw time against agreement.")
     ] = None,
@@ -76,7 +76,7 @@ def compare_(  # noqa: PLR0913 its options
     settings = Settings(
         sentences=tuple(prompt or SENTENCES),
         rounds=rounds,
-        block_s=seconds,
+        turn_s=seconds,
         fps=_DEFAULTS.fps if footage else FPS,
         pictures=pictures,
     )

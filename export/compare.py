@@ -37,14 +37,14 @@ class Settings:
     Attributes:
         sentences: That are chosen among; at least two.
         rounds: Turns of each variant.
-        block_s: Seconds of each turn.
+        turn_s: Seconds of each turn.
         fps: Frames per second of video that are looked at.
         pictures: The most that are compared.
     """
 
     sentences: tuple[str, ...] = SENTENCES
     rounds: int = 5
-    block_s: float = 1.0
+    turn_s: float = 1.0
     fps: float = 2.0
     pictures: int = 128
 
@@ -143,7 +143,7 @@ def compare(
     turns = settings.rounds * sum(len(one.sound) for one in runs.values())
     progress.update(task, description="timing", total=turns)
     costs, ratios = measure(
-        bundles, runs, settings.rounds, settings.block_s, lambda: progress.advance(task)
+        bundles, runs, settings.rounds, settings.turn_s, lambda: progress.advance(task)
     )
     notes = [] if reason is None else [reason]
     if agreed is not None:

@@ -88,7 +88,7 @@ def measure(
     bundles: Mapping[str, Bundle],
     runs: Mapping[str, Runs],
     rounds: int,
-    block_s: float,
+    turn_s: float,
     told: Callable[[], None],
 ) -> tuple[dict[str, Costs], dict[str, Spread]]:
     """Count and time bundles, in turns.
@@ -97,7 +97,7 @@ def measure(
         bundles: Two, by name.
         runs: How each is run, by name.
         rounds: Turns of each variant.
-        block_s: Seconds of each turn.
+        turn_s: Seconds of each turn.
         told: Called after each turn.
 
     Returns:
@@ -109,7 +109,7 @@ def measure(
         for name, bundle in bundles.items()
         for variant in runs[name].sound
     }
-    times = in_turns(ways, rounds, block_s, told)
+    times = in_turns(ways, rounds, turn_s, told)
     costs = {
         name: _costs(
             bundle,

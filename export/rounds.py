@@ -1,6 +1,7 @@
 """Timing in turns: in each round every way has one, in an order drawn anew.
 
-In blocks: one graph's weights fill the caches, and alternating call by call would time the memory.
+A turn is a block of calls: one graph's weights fill the caches, and alternating call by call would
+time the memory.
 What the machine does beside comes and goes over minutes, so only times of one round compare.
 """
 
@@ -33,7 +34,7 @@ def spread_of(rounds: Sequence[float]) -> Spread:
 def in_turns(
     ways: Mapping[str, Callable[[], Call]],
     rounds: int,
-    block_s: float,
+    turn_s: float,
     told: Callable[[], None] = lambda: None,
 ) -> dict[str, list[float]]:
     """Return the median of a call in each round, milliseconds, by way.
@@ -42,22 +43,22 @@ def in_turns(
         ways: Opens what is then called again and again; once in each round, and its first call
             does not count.
         rounds: Turns of each way.
-        block_s: Seconds that a turn takes at least.
+        turn_s: Seconds that a turn takes at least.
         told: Called after each turn.
     """
     random = Random(0)  # noqa: S311 an order, no secret
     medians: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
         for way in random.sample(list(ways), len(ways)):
-            medians[way].append(_block(ways[way](), block_s))
+            medians[way].append(_turn(ways[way](), turn_s))
             told()
     return medians
 
 
-def _block(call: Call, block_s: float) -> float:
+def _turn(call: Call, turn_s: float) -> float:
     call()
     took: list[float] = []
-    while len(took) < _FEWEST or sum(took) < 1000 * block_s:
+    while len(took) < _FEWEST or sum(took) < 1000 * turn_s:
         began = time.perf_counter()
         call()
         took.append(1000 * (time.perf_counter() - began))

@@ -31,7 +31,7 @@ from export.rounds import in_turns
 from export.testing import tiny_bundle, tiny_facts, tiny_files, tiny_golden
 from export.testing_detector import tiny_detector_bundle
 
-QUICK = Settings(sentences=("red", "green", "blue"), rounds=3, block_s=0.001)
+QUICK = Settings(sentences=("red", "green", "blue"), rounds=3, turn_s=0.001)
 PROMPTS = ("--prompt", "red", "--prompt", "green", "--prompt", "blue")
 FAST = ("--rounds", "1", "--seconds", "0.001")
 RNG = np.random.default_rng(0)
