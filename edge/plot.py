@@ -76,7 +76,7 @@ def plot_scores(
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=min(len(scores) + 1, 4), frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_boxes(
@@ -118,10 +118,15 @@ def draw_boxes(
             parse_math=False,
             bbox={"facecolor": colour, "edgecolor": "none", "pad": 1},
         )  # fmt: skip
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure of matplotlib; the ending of ``path`` chooses the format.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
     try:
         figure.savefig(path)
     except OSError as exc:

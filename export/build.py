@@ -36,7 +36,6 @@ from export.families.base import Assembly, Part
 from export.fetch import default_cache as package_cache
 from export.pack import Artefact, golden_npz, workplace, write_bundle
 from export.reference import (
-    SENTENCES,
     Arrays,
     Exam,
     captions_of,
@@ -44,6 +43,7 @@ from export.reference import (
     examine,
     sentence_vectors,
 )
+from export.sentences import SENTENCES
 from export.targets import TARGETS, Target
 from export.variants import Made, Questions, make_variants
 from export.verify import Matched

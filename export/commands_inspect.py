@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +13,7 @@ from rich.text import Text
 from edge.bundle import Bundle, open_bundle
 from edge.signature import told
 from export.bundle_facts import Comparison, Row, compare, facts, flat
+from export.tables import megabytes, plain_table, safe_text, wide_console
 
 app = typer.Typer()
 
@@ -28,8 +28,6 @@ _CLASSES = {
 _TOLD_ELSEWHERE = {"role", "precision", "outputs", "checks"}
 _NONE = "-"
 _HASH_DIGITS = 12
-# Where nobody reads along, a row is one line, however long.
-_NO_WRAP = 100_000
 
 
 @app.command()
@@ -49,15 +47,15 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(document, ensure_ascii=False))
         return
-    console = _console()
+    console = wide_console()
     console.print(_about(opened, document))
     console.print(_files(document["files"]))
     losses = Table.grid(padding=(0, 2, 0, 0))
     for file in document["files"]:
         if "accuracy" in file:
-            losses.add_row(_text(file["file"]), _text(_numbers(file["accuracy"])))
+            losses.add_row(safe_text(file["file"]), safe_text(_numbers(file["accuracy"])))
     for name, row in document["left_out"].items():
-        losses.add_row(_text(f"{name} left out"), _text(_numbers(row)))
+        losses.add_row(safe_text(f"{name} left out"), safe_text(_numbers(row)))
     if losses.rows:
         console.print("\nagainst the float original:")
         console.print(losses)
@@ -81,7 +79,7 @@ def diff(
     if as_json:
         typer.echo(json.dumps(_document(a, b, found), ensure_ascii=False))
     else:
-        _tell(_console(), a, b, found)
+        _tell(wide_console(), a, b, found)
     raise typer.Exit(0 if found.equal else 1)
 
 
@@ -102,46 +100,46 @@ def _about(bundle: Bundle, document: Mapping[str, Any]) -> Table:
         if "embedding" in document
         else "none: pictures and sentences share no space",
         "decision": f"threshold {decision.threshold:g}, hysteresis {decision.hysteresis:g}",
-        "size": _megabytes(sum(file.size for file in manifest.files)),
+        "size": megabytes(sum(file.size for file in manifest.files)),
         "hash": bundle.hash,
         "signature": told(bundle.signed),
     }
     table = Table.grid(padding=(0, 2, 0, 0))
     for name, value in rows.items():
-        table.add_row(Text(name, "dim"), _text(value))
+        table.add_row(Text(name, "dim"), safe_text(value))
     for origin in model.origins:
         found = f"{origin.package} {origin.version} from {origin.registry}, {origin.licence}"
-        table.add_row(Text("origin", "dim"), _text(found))
+        table.add_row(Text("origin", "dim"), safe_text(found))
     return table
 
 
 def _files(files: list[dict[str, Any]]) -> Table:
-    table = _table("role", "precision", "format", "file", "size", "gate", "SHA-256")
+    table = plain_table("role", "precision", "format", "file", "size", "gate", "SHA-256")
     for file in files:
         cells = [str(file.get(key, _NONE)) for key in ("role", "precision", "format", "file")]
         gate = str(file.get("min_cosine", _NONE))
-        cells += [_megabytes(file["size"]), gate, file["sha256"][:_HASH_DIGITS]]
-        table.add_row(*map(_text, cells))
+        cells += [megabytes(file["size"]), gate, file["sha256"][:_HASH_DIGITS]]
+        table.add_row(*map(safe_text, cells))
     return table
 
 
 def _tell(console: Console, a: Bundle, b: Bundle, found: Comparison) -> None:
     if found.equal:
-        console.print(_text(f"equal: both have the hash {a.hash}"))
+        console.print(safe_text(f"equal: both have the hash {a.hash}"))
     if found.facts:
-        table = _table("fact", "A", "B")
+        table = plain_table("fact", "A", "B")
         for key, values in found.facts.items():
-            table.add_row(*map(_text, (key, *map(_shown, values))))
+            table.add_row(*map(safe_text, (key, *map(_shown, values))))
         console.print(table)
     if found.differing_files:
-        table = _table("file", "", "A", "B")
+        table = plain_table("file", "", "A", "B")
         for label in found.differing_files:
             for index, cells in enumerate(_differences(*found.files[label])):
-                table.add_row(*map(_text, (label if index == 0 else "", *cells)))
+                table.add_row(*map(safe_text, (label if index == 0 else "", *cells)))
         console.print(table)
     same = len(found.files) - len(found.differing_files)
-    console.print(_text(f"files: {same} the same, {len(found.differing_files)} differ"))
-    console.print(_text(f"embeddings: {_embeddings(a, b, found)}"))
+    console.print(safe_text(f"files: {same} the same, {len(found.differing_files)} differ"))
+    console.print(safe_text(f"embeddings: {_embeddings(a, b, found)}"))
 
 
 def _embeddings(a: Bundle, b: Bundle, found: Comparison) -> str:
@@ -200,26 +198,3 @@ def _numbers(row: Row) -> str:
             case _:
                 told |= {inner: _shown(found) for inner, found in flat(value, key)}
     return ", ".join(f"{key} {value}" for key, value in told.items())
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _NO_WRAP
-    return console
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column)
-    return table
-
-
-def _text(words: str) -> Text:
-    """A bundle of unknown origin must not steer the terminal that shows it."""
-    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words))
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size:,} bytes"

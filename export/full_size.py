@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from random import Random
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -39,6 +38,7 @@ from export.quantize.qdq import layers
 from export.quantize.static import quantize_static
 from export.reference import Exam, ask, examine
 from export.reshape import to_bytes
+from export.rounds import Call, in_turns
 from export.tensorrt_plan import plan
 
 # Rows of the catalogue; how many frames or clips calibrate, and how many are held out.
@@ -51,7 +51,6 @@ ROWS: Final = {
 _THREADS: Final = 2
 _ROUNDS: Final = 5
 _BLOCK_S: Final = 3.0
-_FEWEST: Final = 2
 # An answer less like the float original's is another computation, and has no time.
 _SAME: Final = 0.9
 
@@ -149,26 +148,26 @@ def contest(
 ) -> dict[str, Timing]:
     """Ask every way all rows, then time those that answer right.
 
-    In blocks: one graph's weights fill the caches, and alternating call by call would time the
-    memory. The order of the blocks is drawn anew in each round.
+    In turns, a round after the other (``export.rounds``).
     """
-    random = Random(0)  # noqa: S311 an order, no secret
     output = next(iter(exam.answers))
     count = len(exam.answers[output])
     rows = [
         {name: array[row : row + 1] for name, array in exam.rows.items()} for row in range(count)
     ]
     cosines: dict[str, NDArray[np.float64]] = {}
-    for way, opened in ways.items():
-        run = opened()
+    for way, opener in ways.items():
+        run = opener()
         found = np.concatenate([run(row)[output] for row in rows])
         reference = exam.answers[output]
         cosines[way] = row_cosines(found.reshape(count, -1), reference.reshape(count, -1))
-    sound = [way for way in ways if cosines[way].min() >= _SAME]
+
+    def opened(way: str) -> Call:
+        return partial(ways[way](), rows[0])
+
+    sound = {way: partial(opened, way) for way in ways if cosines[way].min() >= _SAME}
     medians: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(rounds):
-        for way in random.sample(sound, len(sound)):
-            medians[way].append(_block(ways[way](), rows[0], block_s))
+    medians |= in_turns(sound, rounds, block_s)
     return {
         way: Timing(
             ms=median(ms) if ms else None,
@@ -179,16 +178,6 @@ def contest(
         )
         for way, ms in medians.items()
     }
-
-
-def _block(run: Way, row: Arrays, block_s: float) -> float:
-    run(row)
-    took: list[float] = []
-    while len(took) < _FEWEST or sum(took) < 1000 * block_s:
-        began = time.perf_counter()
-        run(row)
-        took.append(1000 * (time.perf_counter() - began))
-    return median(took)
 
 
 def _open(kind: str, data: bytes) -> Way:

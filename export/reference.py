@@ -20,18 +20,10 @@ from edge.graphs import signature
 from edge.manifest import ImageSpec, ModelFacts, Role
 from edge.text import Tokenizer
 from export.families.base import Assembly, Part
+from export.sentences import SENTENCES
 
 Arrays = Mapping[str, NDArray[Any]]
 
-# What people ask of cameras, each with a look of its own: the prompts that variants choose among.
-SENTENCES: Final = (
-    "a person walking", "a person running", "a person lying on the ground",
-    "a person climbing a fence", "a person carrying a box", "two people talking",
-    "a group of people", "a worker with a hard hat", "a car on the road", "a parked car",
-    "a delivery truck", "a bus at a stop", "a bicycle", "a motorcycle", "a dog", "a cat",
-    "a bird", "an open door", "an open gate", "a suitcase on the floor", "smoke", "a fire",
-    "water on the floor", "snow on the street",
-)  # fmt: skip
 # A detector reads several phrases at once: captions of so many.
 _PHRASES: Final = 4
 _CAPTIONS: Final = 3
