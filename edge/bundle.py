@@ -89,7 +89,7 @@ class Bundle:
         Raises:
             ModelError: The bundle has no such file, or it is not what the manifest says.
         """
-        return self._sound(self.entry(role, precision, format_))
+        return self.read_file(self.entry(role, precision, format_))
 
     def weights(self, entry: BundleFile) -> bytes | None:
         """The weights that an OpenVINO graph keeps in a file of their own; of others None.
@@ -130,11 +130,16 @@ class Bundle:
             ModelError: The first one that is not what the manifest says.
         """
         for file in self.manifest.files:
-            self._sound(file)
+            self.read_file(file)
         self.axes()
         self.golden()
 
-    def _sound(self, entry: BundleFile) -> bytes:
+    def read_file(self, entry: BundleFile) -> bytes:
+        """Return the bytes of any file of the manifest, checked as by ``read``.
+
+        Raises:
+            ModelError: It is not what the manifest says.
+        """
         data = self._checked(entry)
         if entry.format == "onnx":
             check_self_contained(data, entry.file)

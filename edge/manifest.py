@@ -55,14 +55,34 @@ class Origin(_Record):
     files: tuple[str, ...] = ()
 
 
+class Taught(_Record):
+    """The bundle whose space a distilled model has learned: its sentences are the same vectors.
+
+    Attributes:
+        name: Of that bundle.
+        hash: SHA-256 of its manifest.
+    """
+
+    name: str
+    hash: Sha256
+    family: str
+    id: str
+    revision: str
+
+
 class ModelInfo(_Record):
-    """Which model this is. Embeddings of two bundles compare only if these agree."""
+    """Which model this is. Embeddings of two bundles compare only if family, id, revision agree.
+
+    Attributes:
+        teacher: Of a distilled model; others have none.
+    """
 
     family: str
     id: str
     revision: str
     licence: str
     origins: tuple[Origin, ...] = ()
+    teacher: Taught | None = None
 
 
 class ImageSpec(_Record):

@@ -62,6 +62,33 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True)
+class Pupil:
+    """A distilled model, or its teacher, beside the teacher.
+
+    Attributes:
+        name: Such as ``student int8, quantization-aware``.
+        mean_cosine: To the teacher's embedding of the same picture.
+        min_cosine: The worst.
+        centred_cosine: Mean, once the teacher's mean embedding was taken from both.
+        same_choice: Pictures with the teacher's first choice among the prompts.
+        retrieval: Pictures that find the teacher's embedding of themselves.
+        gmacs: Multiply-accumulates of a picture, 10^9.
+        megabytes: Of the graph.
+        packed: Whether the bundle holds it.
+    """
+
+    name: str
+    mean_cosine: float
+    min_cosine: float
+    centred_cosine: float
+    same_choice: Share | None
+    retrieval: Share | None
+    gmacs: float
+    megabytes: float
+    packed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Conditions:
     """Where it was measured."""
 
@@ -83,6 +110,7 @@ class Card:
         threshold: Of the margin of an alert.
         conditions: Where.
         limits: What it does not say, beside what no card says.
+        pupils: Of a distilled model: teacher and student side by side.
     """
 
     name: str
@@ -94,6 +122,7 @@ class Card:
     prompts: Sequence[str] = ()
     threshold: float | None = None
     limits: Sequence[str] = ()
+    pupils: Sequence[Pupil] = ()
 
     @property
     def packed(self) -> list[Variant]:
@@ -121,13 +150,14 @@ def accuracy_json(card: Card) -> bytes:
     """Return ``accuracy.json``."""
     reasons = card.left_out
     rows = {variant.file: _row(variant) for variant in card.variants}
-    document = {
+    document: dict[str, Any] = {
         "schema": SCHEMA,
         "model": {"name": card.name, **card.model.model_dump(mode="json", exclude={"origins"})},
         "variants": {file: row for file, row in rows.items() if file not in reasons},
         "left_out": {
             file: {"reasons": texts, **rows.get(file, {})} for file, texts in reasons.items()
         },
+        **({"distilled": [_pupil(pupil) for pupil in card.pupils]} if card.pupils else {}),
         "measured": {
             "inputs": dict(card.inputs),
             "prompts": list(card.prompts),
@@ -164,6 +194,20 @@ def _row(variant: Variant) -> dict[str, Any]:
         ],
     }
     return {key: value for key, value in row.items() if value is not None}
+
+
+def _pupil(pupil: Pupil) -> dict[str, Any]:
+    numbers = {
+        name: _short(getattr(pupil, name))
+        for name in ("mean_cosine", "min_cosine", "centred_cosine", "gmacs", "megabytes")
+    }
+    return {
+        "name": pupil.name,
+        **numbers,
+        "same_choice": _share(pupil.same_choice),
+        "retrieval": _share(pupil.retrieval),
+        "packed": pupil.packed,
+    }
 
 
 def _closeness(closeness: Closeness) -> dict[str, float]:

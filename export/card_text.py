@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from export.card import LIMITS, Card, Variant
+from export.card import LIMITS, Card, Pupil, Variant
 from export.gates import Check, share_text
 
 # How a check is called where it stands in a table.
@@ -48,6 +48,13 @@ def _sections(card: Card, picture: str | None) -> Iterator[str]:
         "float original got the same inputs; here is how their answers differ."
     )
     yield "\n".join(_in_words(variant) for variant in card.packed)
+    if card.pupils:
+        yield "## Student and teacher"
+        yield (
+            "The same held-out pictures, each model through its own preprocessing; cosines are to "
+            "the teacher's embedding."
+        )
+        yield _pupils(card.pupils)
     if picture is not None:
         yield f"![Left: loss of each input. Right: margins, original and variant.]({picture})"
     yield "## Left out of the bundle"
@@ -113,6 +120,21 @@ def _cells(variant: Variant, columns: Sequence[str]) -> list[str]:
         _number(main.spread_ratio),
         *(_number(variant.columns.get(name)) for name in columns),
     ]
+
+
+def _pupils(pupils: Sequence[Pupil]) -> str:
+    head = ["model", "cosine mean", "worst", "centred", "same choice", "retrieval", "GMAC", "MB"]
+    rows = [
+        [
+            f"{pupil.name}{'' if pupil.packed else ' (not in the bundle)'}",
+            *map(_number, (pupil.mean_cosine, pupil.min_cosine, pupil.centred_cosine)),
+            *("" if s is None else share_text(s) for s in (pupil.same_choice, pupil.retrieval)),
+            f"{pupil.gmacs:.3f}",
+            f"{pupil.megabytes:.1f}",
+        ]
+        for pupil in pupils
+    ]
+    return _table(head, rows)
 
 
 def _gates(variants: Sequence[Variant]) -> str:

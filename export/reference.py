@@ -67,14 +67,14 @@ def examine(assembly: Assembly, frames: NDArray[np.int8]) -> dict[Role, Exam]:
     if facts.frame_class == "P":
         return _detection(parts, facts, tokenizer, frames)
     ids = {"input_ids": tokenizer.encode(SENTENCES)}
-    exams: dict[Role, Exam] = {"text": _exam(parts["text"], facts.image, ids)}
+    exams: dict[Role, Exam] = {"text": exam_of(parts["text"], facts.image, ids)}
     main = facts.graphs[0]
-    exams[main] = _exam(parts[main], facts.image, {"pixels": frames})
+    exams[main] = exam_of(parts[main], facts.image, {"pixels": frames})
     if "head" in parts:
         clips = exams[main].answers
         rows = {name: clips[name] for name in ("embedding", "context")}
         shared = {"text": sentence_vectors(exams["text"].answers)}
-        exams["head"] = _exam(parts["head"], facts.image, rows, shared)
+        exams["head"] = exam_of(parts["head"], facts.image, rows, shared)
     return exams
 
 
@@ -117,12 +117,13 @@ def _detection(
 ) -> dict[Role, Exam]:
     captions, _ = captions_of(tokenizer, facts)
     wanted = parts["text"].inputs
-    text = _exam(parts["text"], facts.image, {name: captions[name] for name in wanted})
-    detector = _exam(parts["detector"], facts.image, detector_rows(text, captions, frames))
+    text = exam_of(parts["text"], facts.image, {name: captions[name] for name in wanted})
+    detector = exam_of(parts["detector"], facts.image, detector_rows(text, captions, frames))
     return {"text": text, "detector": detector}
 
 
-def _exam(part: Part, spec: ImageSpec, rows: Arrays, shared: Arrays | None = None) -> Exam:
+def exam_of(part: Part, spec: ImageSpec, rows: Arrays, shared: Arrays | None = None) -> Exam:
+    """Ask the float original each row by itself."""
     shared = shared or {}
     count = len(next(iter(rows.values())))
     calls = [

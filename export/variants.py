@@ -49,6 +49,7 @@ class Questions:
         matched: For detectors.
         meet: For the tower of a clip, whose choices its head makes.
         keep_float: Names of nodes that INT8 would break.
+        ranges: Of what the layers read, where training has found them.
     """
 
     exam: Exam
@@ -57,6 +58,7 @@ class Questions:
     matched: Matched | None = None
     meet: Meet | None = None
     keep_float: Callable[[Collection[str]], Collection[str]] = lambda _names: ()
+    ranges: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,6 +141,7 @@ def _int8(
             worst,
             gate.min_cosine or gate.min_matched or 0.0,
             keep_float=kept,
+            ranges=questions.ranges,
         )
         note = str(found)
         if "tensorrt" in targets:

@@ -1,1 +1,1 @@
-"""Small students in a teacher's space: data, targets, losses, training, quantization-aware phase."""
+"""Small students in a teacher's space: data, losses, training, quantization-aware phase."""

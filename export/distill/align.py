@@ -3,13 +3,13 @@
 A teacher has n layers ``t_j``, a student fewer stages ``s_i`` (m of them), and ``g`` brings a stage
 to the shape of a layer. One side is written as mixtures of the other, the *base*:
 
-* **student as base** (in the manner of CLIPping; Pei et al., CVPR 2023): each layer is explained by
-  the stages, ``mean_j |t_j - sum_i b_ji g(s_i)|^2``. Every layer sends a gradient.
-* **teacher as base**: each stage copies a mixture of layers, ``mean_i |g(s_i) - sum_j a_ij t_j|^2``.
-  A layer that no mixture holds teaches nothing.
+* **student as base** (in the manner of CLIPping; Pei et al., CVPR 2023): the stages explain each
+  layer, ``mean_j |t_j - sum_i b_ji g(s_i)|^2``. Every layer sends a gradient.
+* **teacher as base**: each stage copies a mixture of layers,
+  ``mean_i |g(s_i) - sum_j a_ij t_j|^2``. What no mixture holds teaches nothing.
 
-Weights ``b`` and ``a`` are softmaxes of learned logits. The paper's own weighting could not be read;
-this is our formalisation. Letters in shapes: B pictures, P places, C channels.
+Weights ``b`` and ``a`` are softmaxes of learned logits. The paper's own weighting could not be
+read: this is our formalisation. Letters in shapes: B pictures, P places, C channels.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,8 @@ def mixtures(bases: Tensor, logits: Tensor) -> Tensor:
     Returns:
         [n, ...].
     """
-    return torch.tensordot(logits.softmax(dim=1), bases, dims=1)
+    mixed: Tensor = torch.tensordot(logits.softmax(dim=1), bases, dims=1)
+    return mixed
 
 
 def explained(targets: Tensor, bases: Tensor, logits: Tensor) -> Tensor:

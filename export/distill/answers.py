@@ -1,9 +1,9 @@
-"""What the teacher said of each picture in each view, kept on disk: it is asked once.
+"""What the teacher said of each variation of each picture, kept on disk: it is asked once.
 
-A teacher costs many times its student, and training passes over the data many times. So every view
-of a picture (``augment.draw``) is shown to it once, and its embedding and maps are kept as
-safetensors, in blocks. Blocks appear by a rename, so a run that was broken off goes on behind the
-last whole one; their folder is named by all that decides them.
+A teacher costs many times its student, and training passes over the data many times. So every
+variation of a picture (``augment.draw``) is shown to it once, and its embedding and maps are kept
+as safetensors, in blocks. Blocks appear by a rename, so a run that was broken off goes on behind
+the last whole one; their folder is named by all that decides them.
 """
 
 import errno
@@ -23,7 +23,7 @@ from safetensors.numpy import save
 from edge.errors import ModelError
 from edge.preprocess import Preprocessor
 from export.distill import augment
-from export.distill.pictures import PictureSet
+from export.distill.pictures import Picture, PictureSet
 from export.distill.teacher import Answers, Teacher
 
 # Pictures in a file: 29 MB of CLIP ViT-B/16's.
@@ -32,25 +32,25 @@ _BATCH: Final = 8
 
 
 class AnswerCache:
-    """Answers by picture and view, memory-mapped.
+    """Answers by picture and variation, memory-mapped.
 
     Args:
         folder: Holds the blocks, all of them.
-        pictures: How many there are.
+        members: Indices of the pictures that were shown, in the order of the blocks.
         maps: How many maps an answer has.
     """
 
-    def __init__(self, folder: Path, pictures: int, maps: int) -> None:
+    def __init__(self, folder: Path, members: Sequence[int], maps: int) -> None:
         self.folder = folder
-        self._pictures = pictures
+        self._places = {picture: place for place, picture in enumerate(members)}
         self._maps = maps
         self._open: dict[Path, Any] = {}
 
-    def __getitem__(self, place: tuple[int, int]) -> Answers:
-        """Answers [1, ...] to a picture's view: (index of the picture, view)."""
-        picture, view = place
-        block, row = divmod(picture, _BLOCK)
-        path = block_path(self.folder, view, block)
+    def __getitem__(self, asked: tuple[int, int]) -> Answers:
+        """Answers [1, ...] to (index of the picture, number of its variation)."""
+        picture, number = asked
+        block, row = divmod(self._places[picture], _BLOCK)
+        path = block_path(self.folder, number, block)
         if path not in self._open:
             try:
                 self._open[path] = safe_open(path, "numpy")
@@ -66,15 +66,19 @@ class AnswerCache:
 
         return Answers(rows("embedding"), tuple(rows(f"map{i}") for i in range(self._maps)))
 
-    def embeddings(self, pictures: Sequence[int], view: int) -> NDArray[np.float32]:
-        """float32 [B, D] of these pictures in one view."""
-        return np.concatenate([self[picture, view].embedding for picture in pictures])
+    def embeddings(self, pictures: Sequence[int], number: int = 0) -> NDArray[np.float32]:
+        """float32 [B, D] of these pictures in one variation."""
+        return np.concatenate([self[picture, number].embedding for picture in pictures])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_open": {}}  # another process maps the files by itself
 
 
 def answer(
     teacher: Teacher,
     pictures: PictureSet,
-    views: int,
+    members: Sequence[int],
+    numbers: range,
     seed: int,
     folder: Path,
     progress: Progress | None = None,
@@ -83,74 +87,71 @@ def answer(
 
     Args:
         teacher: Open.
-        pictures: All of them, held-out ones too.
-        views: Of each picture; the first is the picture itself.
-        seed: Of the views.
+        pictures: The set.
+        members: Indices of those that are shown.
+        numbers: Of their variations; 0 is the picture itself.
+        seed: Of the variations.
         folder: Where caches lie, each in a folder of its own.
         progress: Shows how far it is.
 
     Raises:
         ModelError: The disk is full, or refuses; what is whole stays.
     """
-    home = folder / cache_key(teacher, pictures, seed)
-    cache = AnswerCache(home, len(pictures), len(teacher.shapes))
+    home = folder / cache_key(teacher, pictures, members, seed)
+    blocks = range(-(-len(members) // _BLOCK))
     wanted = [
-        (view, block)
-        for view in range(views)
-        for block in range(-(-len(pictures) // _BLOCK))
-        if not block_path(home, view, block).exists()
+        (number, block)
+        for number in numbers
+        for block in blocks
+        if not block_path(home, number, block).exists()
     ]
-    task = None if progress is None else progress.add_task("ask the teacher", total=len(wanted))
+    shown = progress or Progress(disable=True)
+    task = shown.add_task("ask the teacher", total=len(wanted))
     preprocess = Preprocessor(teacher.image)
-    for view, block in wanted:
-        members = range(block * _BLOCK, min((block + 1) * _BLOCK, len(pictures)))
-        _write(block_path(home, view, block), _asked(teacher, pictures, preprocess, members, view, seed))
-        if progress is not None and task is not None:
-            progress.advance(task)
-    return cache
+    for number, block in wanted:
+        tensors: list[Answers] = []
+        chosen = members[block * _BLOCK : (block + 1) * _BLOCK]
+        for start in range(0, len(chosen), _BATCH):
+            rows = [
+                augment.pixels(varied(pictures[index], seed, number), preprocess)
+                for index in chosen[start : start + _BATCH]
+            ]
+            tensors.append(teacher.ask(np.stack(rows)))
+        _write(block_path(home, number, block), _joined(tensors))
+        shown.advance(task)
+    return AnswerCache(home, members, len(teacher.shapes))
 
 
-def cache_key(teacher: Teacher, pictures: PictureSet, seed: int) -> str:
+def varied(picture: Picture, seed: int, number: int) -> NDArray[np.uint8]:
+    """uint8 [h, w, 3]: a picture's variation."""
+    return augment.apply(picture.rgb, augment.draw(seed, picture.key, number))
+
+
+def cache_key(teacher: Teacher, pictures: PictureSet, members: Sequence[int], seed: int) -> str:
     """What decides the answers, as a hash of 32 digits."""
     facts = {
         "teacher": teacher.bundle.hash,
         "layers": teacher.layers,
         "shapes": [(shape.channels, shape.rows, shape.columns) for shape in teacher.shapes],
         "pictures": pictures.digest,
+        "members": list(members),
         "seed": seed,
         "augment": hashlib.sha256(Path(augment.__file__).read_bytes()).hexdigest(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def block_path(folder: Path, view: int, block: int) -> Path:
-    """Where a block of a view lies."""
-    return folder / f"view{view:03d}-{block:06d}.safetensors"
+def block_path(folder: Path, number: int, block: int) -> Path:
+    """Where a block of a variation lies."""
+    return folder / f"variation{number:03d}-{block:06d}.safetensors"
 
 
-def _asked(  # noqa: PLR0913, PLR0917 what one block takes
-    teacher: Teacher,
-    pictures: PictureSet,
-    preprocess: Preprocessor,
-    members: range,
-    view: int,
-    seed: int,
-) -> dict[str, NDArray[Any]]:
-    def seen(index: int) -> NDArray[np.int8]:
-        picture = pictures[index]
-        return augment.pixels(
-            augment.apply(picture.rgb, augment.draw(seed, picture.key, view)), preprocess
-        )
-
-    found = []
-    for start in range(members.start, members.stop, _BATCH):
-        rows = [seen(index) for index in range(start, min(start + _BATCH, members.stop))]
-        found.append(teacher.ask(np.stack(rows)))
-    tensors: dict[str, NDArray[Any]] = {
+def _joined(found: Sequence[Answers]) -> dict[str, NDArray[Any]]:
+    maps = {
         f"map{index}": np.concatenate([one.maps[index] for one in found])
-        for index in range(len(teacher.shapes))
+        for index in range(len(found[0].maps))
     }
-    return tensors | {"embedding": np.concatenate([one.embedding for one in found])}
+    return maps | {"embedding": np.concatenate([one.embedding for one in found])}
 
 
 def _write(path: Path, tensors: dict[str, NDArray[Any]]) -> None:

@@ -1,6 +1,6 @@
 """The same variation of a picture for teacher and student, whatever size each of them takes.
 
-A variation is drawn from a seed, the picture's key and the number of the view, from nothing else:
+A variation is drawn from a seed, the picture's key and its own number, from nothing else:
 the teacher's answers can be kept on disk, and a student that trains elsewhere, in other batches or
 in several processes sees exactly the picture that they are about. It is applied to the picture
 before any model's preprocessing, which is the device's own.
@@ -53,7 +53,7 @@ IDENTITY: Final = Augmentation((0.0, 0.0, 1.0, 1.0), flip=False, gain=1, contras
 """The picture itself."""
 
 
-def draw(seed: int, key: str, view: int) -> Augmentation:
+def draw(seed: int, key: str, number: int) -> Augmentation:
     """Return a variation; the same arguments give the same one on every machine.
 
     The crop has 0.35..1 of the picture's area in 3/4..4/3 of its shape; gain is 0.7..1.3, contrast
@@ -62,11 +62,11 @@ def draw(seed: int, key: str, view: int) -> Augmentation:
     Args:
         seed: Of the training.
         key: Of the picture.
-        view: 0 is the picture itself, the others are as good as independent.
+        number: 0 is the picture itself, the others are as good as independent.
     """
-    if view == 0:
+    if number == 0:
         return IDENTITY
-    facts = hashlib.sha256(f"{seed} {view} {key}".encode(errors="surrogatepass")).digest()
+    facts = hashlib.sha256(f"{seed} {number} {key}".encode(errors="surrogatepass")).digest()
     # Nothing but ``random`` and arithmetic that IEEE 754 defines to the last bit: NumPy may change
     # how other distributions are drawn, and exp and log differ between C libraries.
     uniform = np.random.Generator(np.random.PCG64(int.from_bytes(facts))).random(9).tolist()

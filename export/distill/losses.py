@@ -1,4 +1,4 @@
-"""What a student is taught: each loss is a pure function, and least where it answers as its teacher.
+"""What a student is taught: pure functions, least where it answers as its teacher.
 
 Letters in shapes: B pictures, K sentences, D embedding. Embeddings need not have unit length; they
 are compared by direction.
@@ -57,9 +57,7 @@ def contrastive(student: Tensor, captions: Tensor, scale: float) -> Tensor:
     logits = scale * _unit(student) @ told.T  # [B, B]
     same = torch.isclose(told @ told.T, torch.ones((), device=told.device), atol=1e-5).float()
     right = same / same.sum(dim=1, keepdim=True)
-    return (
-        functional.cross_entropy(logits, right) + functional.cross_entropy(logits.T, right)
-    ) / 2
+    return (functional.cross_entropy(logits, right) + functional.cross_entropy(logits.T, right)) / 2
 
 
 def _divergence(teacher: Tensor, student: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 NNCF traces the student and puts a quantizer before each input of each layer that
 ``export.quantize.qdq`` turns to INT8, in the same strict form: signed, symmetric, one scale for an
-activation, one per output channel for a weight, 7 bits for the second factor of a product. Scales of
-activations are learned; those of weights follow from the weights, by the rule of
+activation, one per output channel for a weight, 7 bits for the second factor of a product. Scales
+of activations are learned; those of weights follow from the weights, by the rule of
 ``export.weight_ranges``. So what is trained is what ``insert_qdq`` writes: ``ranges_of`` hands the
 learned ranges over.
 
@@ -204,4 +204,3 @@ def ranges_of(sites: Sequence[Site], model: onnx.ModelProto) -> dict[str, float]
             known = quantizer.range if quantizer is not None else float(LEVELS)
             ranges[value] = max(known, ranges.get(value, 0.0))
     return ranges
-

@@ -1,5 +1,6 @@
 """The student: any network of timm, a linear head into the teacher's space, unit vectors out."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -77,7 +78,7 @@ def create(
         ModelError: ``weights`` are of another network.
     """
     timm = _timm()
-    full = STUDENTS.get(name, name)
+    full = full_name(name)
     base = full.partition(".")[0]
     if not timm.is_model(base):
         near = ", ".join([*STUDENTS, *timm.list_models(f"*{base[:6]}*")][:_SHOWN])
@@ -100,6 +101,19 @@ def create(
     if weights is not None:
         _load(backbone, weights)
     return student
+
+
+def full_name(name: str) -> str:
+    """What timm calls a student."""
+    return STUDENTS.get(name, name)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file of weights."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as exc:
+        raise ModelError(f"{path}: expected weights, found: {exc.strerror}") from exc
 
 
 def image_spec(student: Student, size: tuple[int, int], teacher: ImageSpec) -> ImageSpec:

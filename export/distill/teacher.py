@@ -93,6 +93,12 @@ class Teacher:
         """Names of the values that are the maps."""
         return self._names
 
+    @property
+    def logit_scale(self) -> float:
+        """Of the teacher's own cosines."""
+        assert self.bundle.manifest.embedding is not None  # noqa: S101 as class F has
+        return self.bundle.manifest.embedding.logit_scale
+
     def ask(self, pixels: NDArray[np.int8]) -> Answers:
         """What it says of int8 pixels [B, 3, H, W]."""
         found = self._engine.run({"pixels": pixels})
@@ -162,9 +168,7 @@ def _grid(shape: tuple[int, ...], image: ImageSpec) -> MapShape:
     return MapShape(channels, 1, length)
 
 
-def _pooled(
-    values: NDArray[np.float32], grid: MapShape, shape: MapShape
-) -> NDArray[np.float16]:
+def _pooled(values: NDArray[np.float32], grid: MapShape, shape: MapShape) -> NDArray[np.float16]:
     """A layer's values as maps [B, C, rows, columns] of ``shape``, means of their places."""
     maps = torch.from_numpy(values)
     if maps.ndim == 3:

@@ -66,7 +66,9 @@ def backward(
     first = accelerator.process_index * len(local)
     mine = gradient[first : first + len(local)]
     own = torch.zeros((), device=local.device)
-    for index, (chunk, part) in enumerate(zip(chunks, mine.split(len(local) // len(chunks)), strict=True)):
+    for index, (chunk, part) in enumerate(
+        zip(chunks, mine.split(len(local) // len(chunks)), strict=True)
+    ):
         last = index == len(chunks) - 1
         with nullcontext() if last else accelerator.no_sync(model):
             if alone:

@@ -7,7 +7,7 @@ holds for every exporter and family. A graph without normalizations has one bloc
 """
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -74,6 +74,7 @@ def quantize_to_gate(
     min_cosine: float,
     max_in_float: float = 0.5,
     keep_float: Collection[str] = (),
+    ranges: Mapping[str, float] | None = None,
 ) -> Fallback:
     """Quantize all of ``model``, then keep blocks in float until ``gate`` gives ``min_cosine``.
 
@@ -87,11 +88,12 @@ def quantize_to_gate(
         min_cosine: What is enough.
         max_in_float: Share of the blocks that may stay in float; beyond it INT8 saves little.
         keep_float: Names of nodes that stay in float whatever happens.
+        ranges: Of what the layers read, where training has found them; else they are measured.
 
     Raises:
         ModelError: See ``quantize_static``.
     """
-    ranges = measure_ranges(model, samples)
+    ranges = measure_ranges(model, samples) if ranges is None else ranges
     always = set(keep_float) & {layer.node.name for layer in layers(model)}
     groups = [
         left for group in blocks_of(model) if (left := tuple(n for n in group if n not in always))

@@ -56,15 +56,15 @@ def test_drawing_neither_reads_nor_moves_the_global_generator() -> None:
 
 
 @given(SEEDS, KEYS)
-def test_view_0_is_the_picture_itself(seed, key) -> None:
+def test_variation_0_is_the_picture_itself(seed, key) -> None:
     picture = noise(5, 7)
     assert draw(seed, key, 0) == IDENTITY
     assert np.array_equal(apply(picture, draw(seed, key, 0)), picture)
 
 
 @given(SEEDS, KEYS, VIEWS)
-def test_a_variation_keeps_within_its_bounds(seed, key, view) -> None:
-    drawn = draw(seed, key, view)
+def test_a_variation_keeps_within_its_bounds(seed, key, number) -> None:
+    drawn = draw(seed, key, number)
     top, left, height, width = drawn.crop
     assert 0 <= top <= top + height <= 1 + 1e-12
     assert 0 <= left <= left + width <= 1 + 1e-12
@@ -75,9 +75,12 @@ def test_a_variation_keeps_within_its_bounds(seed, key, view) -> None:
     assert 0.6 <= drawn.saturation <= 1.4
 
 
-def test_seed_key_and_view_each_make_another_variation_and_all_ranges_are_used() -> None:
+def test_seed_key_and_number_each_make_another_variation_and_all_ranges_are_used() -> None:
     drawn = [
-        draw(seed, key, view) for seed in range(10) for key in "abcdefghij" for view in range(1, 11)
+        draw(seed, key, number)
+        for seed in range(10)
+        for key in "abcdefghij"
+        for number in range(1, 11)
     ]
     assert len(set(drawn)) == len(drawn) == 1000
     areas = [height * width for *_, height, width in (one.crop for one in drawn)]
@@ -97,9 +100,9 @@ def test_seed_key_and_view_each_make_another_variation_and_all_ranges_are_used()
 
 @given(st.integers(1, 40), st.integers(1, 40), SEEDS, VIEWS)
 def test_a_crop_has_the_drawn_share_of_any_picture_and_at_least_a_pixel(
-    height, width, seed, view
+    height, width, seed, number
 ) -> None:
-    drawn = draw(seed, "a", view)
+    drawn = draw(seed, "a", number)
     cropped = apply(noise(height, width), drawn)
     assert cropped.dtype == np.uint8
     rows, columns, channels = cropped.shape
@@ -136,12 +139,12 @@ def test_colours_change_as_computed_by_hand(change, colour, expected) -> None:
 
 @given(SEEDS, VIEWS, st.integers(100, 300), st.integers(100, 300))
 def test_teacher_and_student_see_the_same_crop_whatever_their_sizes(
-    seed, view, height, width
+    seed, number, height, width
 ) -> None:
     """Where the red quadrant ends is the same share of either's input."""
     picture = np.zeros((height, width, 3), np.uint8)
     picture[: height // 2, : width // 2, 0] = 255
-    seen = apply(picture, draw(seed, "a", view))
+    seen = apply(picture, draw(seed, "a", number))
     shares = []
     for side in (64, 160):
         red = pixels(seen, Preprocessor(spec(side)))[0].astype(int) + 128

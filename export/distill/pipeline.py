@@ -1,0 +1,247 @@
+"""A teacher's bundle and pictures in, a student's bundle out: each step is a module of its own.
+
+Several processes of ``accelerate launch`` may run this side by side. What happens once is done by
+the first of them: preparing pictures, asking the teacher, writing the bundle.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from rich.progress import Progress
+
+from edge.bundle import Bundle, open_bundle
+from edge.errors import ConfigError
+from edge.manifest import ImageSpec
+from export.distill import students
+from export.distill.align import Alignment
+from export.distill.checkpoints import Standing
+from export.distill.data import Lessons, gather_lessons
+from export.distill.pictures import PictureSet, prepare
+from export.distill.qat import Site, insert_quantizers, observe
+from export.distill.recipe import Recipe, fingerprint
+from export.distill.result import Candidate, Result, build_result, see
+from export.distill.students import Student
+from export.distill.teacher import LAYERS, Teacher
+from export.distill.train import Phase, School, train
+from export.distill.trainee import Trainee
+from export.pack import workplace
+from export.targets import TARGETS, Target
+
+# Pictures that the quantization-aware phase takes its first ranges from.
+_OBSERVED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PictureOptions:
+    """How pictures are prepared; see ``pictures.prepare``."""
+
+    side: int = 512
+    fps: float = 1.0
+    per_video: int = 200
+    max_skipped: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be distilled.
+
+    Attributes:
+        teacher: Bundle directory.
+        student: A row of ``students.STUDENTS``, or a network of timm.
+        data: Folders with pictures and videos, shards of WebDataset.
+        out: The bundle's directory.
+        work: Where pictures, answers and states are kept, to go on from.
+        size: Height and width of the student's pictures; None takes the teacher's.
+        weights: safetensors that the student begins with, by timm's names.
+        pretrained: Begin with timm's own weights, from the hub.
+        layers: Of the teacher that the student is aligned with, at most.
+        recipe: How it is trained.
+        pictures: How pictures are prepared.
+        targets: What the bundle is for.
+        device: Where the teacher runs, in ONNX Runtime's word.
+        workers: Processes that prepare pictures.
+    """
+
+    teacher: Path
+    student: str
+    data: Sequence[Path]
+    out: Path
+    work: Path
+    size: tuple[int, int] | None = None
+    weights: Path | None = None
+    pretrained: bool = False
+    layers: int = LAYERS
+    recipe: Recipe = field(default_factory=Recipe)
+    pictures: PictureOptions = field(default_factory=PictureOptions)
+    targets: Sequence[Target] = TARGETS[:1]
+    device: str = "CPU"
+    workers: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Distilled:
+    """What came out.
+
+    Attributes:
+        result: The bundle, and how it compares; None in processes that are not the first.
+        pictures: How many were trained on, held out, left out as broken.
+        phases: How each went.
+    """
+
+    result: Result | None
+    pictures: dict[str, int]
+    phases: dict[str, Standing]
+
+
+def distill(request: Request, progress: Progress) -> Distilled:
+    """Teach a student, and write its bundle.
+
+    Raises:
+        ConfigError: An option is wrong, or does not fit what ``request.work`` holds.
+        ModelError: The teacher or the pictures are damaged, a loss is not finite, the disk refuses.
+    """
+    with workplace(request.out):
+        pass  # refused now rather than after the work
+    recipe = request.recipe
+    accelerator = _accelerator(request)
+    bundle = open_bundle(request.teacher)
+    teacher = Teacher(bundle, request.layers if recipe.weights.alignment else 0, request.device)
+    try:
+        student, spec = _student(request, bundle)
+        with accelerator.main_process_first():
+            pictures = _prepared(request, progress)
+            answers = request.work / "answers"
+            lessons = gather_lessons(teacher, pictures, recipe, answers, progress)
+        alignment = _alignment(student, teacher, recipe)
+    finally:
+        teacher.close()
+    school = _school(request, lessons, spec, accelerator, bundle, progress)
+    trainee = Trainee(student, alignment, spec, recipe.weights.alignment)
+    phases = {"float": train(trainee, Phase("float", recipe.epochs, recipe.lr), school)}
+    candidates = [Candidate("post-training", student.eval())]
+    if recipe.qat_epochs:
+        rounded = _copied(request, bundle, trainee, spec)
+        sites = _quantized(rounded, lessons, spec)
+        phase = Phase("qat", recipe.qat_epochs, recipe.qat_lr, frozen_norms=True)
+        accelerator = _accelerator(request)
+        school = _school(request, lessons, spec, accelerator, bundle, progress)
+        phases["qat"] = train(rounded, phase, school)
+        candidates.append(Candidate("quantization-aware", rounded.student.eval(), sites))
+    result = None
+    if accelerator.is_main_process:
+        for candidate in candidates:
+            candidate.student.cpu()
+        name = students.full_name(request.student)
+        result = build_result(
+            bundle, name, spec, candidates, see(lessons, spec), request.out, request.targets
+        )
+    accelerator.end_training()
+    counts = {
+        "trained on": len(lessons.train),
+        "held out": len(lessons.held_out),
+        "skipped": len(pictures.skipped),
+    }
+    return Distilled(result, counts, phases)
+
+
+def _accelerator(request: Request) -> Accelerator:
+    accelerator = Accelerator(
+        mixed_precision=request.recipe.mixed_precision,
+        log_with="tensorboard",
+        project_dir=str(request.work),
+    )
+    accelerator.init_trackers("curves")
+    torch.manual_seed(request.recipe.seed + accelerator.process_index)
+    return accelerator
+
+
+def _student(request: Request, teacher: Bundle) -> tuple[Student, ImageSpec]:
+    image = teacher.manifest.image
+    size = request.size or (image.height, image.width)
+    if abs(size[0] * image.width - size[1] * image.height) > 0.1 * size[0] * image.width:
+        raise ConfigError(
+            f"--size: expected the shape of the teacher's pictures, {image.height}x{image.width}, "
+            f"found {size[0]}x{size[1]}: both must see the same part of a picture"
+        )
+    student = students.create(
+        request.student,
+        teacher.manifest.dim,
+        size,
+        seed=request.recipe.seed,
+        weights=request.weights,
+        pretrained=request.pretrained,
+    )
+    return student, students.image_spec(student, size, image)
+
+
+def _copied(request: Request, teacher: Bundle, trainee: Trainee, spec: ImageSpec) -> Trainee:
+    """The same once more, on the CPU: accelerate may have changed how the first one is called."""
+    student, _ = _student(replace(request, weights=None, pretrained=False), teacher)
+    student.load_state_dict(trainee.student.state_dict())
+    alignment = copy.deepcopy(trainee.alignment)
+    return Trainee(student, alignment, spec, request.recipe.weights.alignment).cpu()
+
+
+def _prepared(request: Request, progress: Progress) -> PictureSet:
+    options = request.pictures
+    return prepare(
+        request.data,
+        request.work / "pictures",
+        side=options.side,
+        fps=options.fps,
+        per_video=options.per_video,
+        max_skipped=options.max_skipped,
+        progress=progress,
+    )
+
+
+def _alignment(student: Student, teacher: Teacher, recipe: Recipe) -> Alignment | None:
+    if not recipe.weights.alignment or not teacher.shapes:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return Alignment(student.stages, teacher.shapes, recipe.base)
+
+
+def _school(
+    request: Request,
+    lessons: Lessons,
+    spec: ImageSpec,
+    accelerator: Accelerator,
+    teacher: Bundle,
+    progress: Progress,
+) -> School:
+    facts: dict[str, Any] = {
+        "teacher": teacher.hash,
+        "student": students.full_name(request.student),
+        "size": [spec.height, spec.width],
+        "weights": None if request.weights is None else students.digest(request.weights),
+        "pretrained": request.pretrained,
+        "layers": request.layers,
+        "pictures": lessons.pictures.digest,
+    }
+    return School(
+        lessons=lessons,
+        recipe=request.recipe,
+        spec=spec,
+        work=request.work,
+        accelerator=accelerator,
+        progress=progress,
+        fingerprint=fingerprint(request.recipe, facts),
+        workers=request.workers,
+    )
+
+
+def _quantized(trainee: Trainee, lessons: Lessons, spec: ImageSpec) -> list[Site]:
+    """Put quantizers into the student, their ranges those of pictures that it was trained on."""
+    trainee.eval()
+    example = torch.zeros(2, 3, spec.height, spec.width)
+    sites = insert_quantizers(trainee.student, example)
+    pixels = torch.from_numpy(see(lessons, spec).calibration[:_OBSERVED])
+    observe(trainee.student, sites, (trainee.normalised(part) for part in torch.split(pixels, 8)))
+    return sites

@@ -1,0 +1,60 @@
+"""A student held against its teacher, for the accuracy card."""
+
+from typing import Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edge.engines import EngineSettings, open_engine
+from export import likeness, macs
+from export.agreement import Prompts
+from export.card import Pupil
+from export.reshape import to_bytes
+from export.verify import ask
+
+INT8: Final = "image.int8.onnx"
+"""The variant that is held against the teacher beside the float student."""
+
+
+def pupil(
+    name: str,
+    graph: onnx.ModelProto,
+    embedding: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    prompts: Prompts,
+    *,
+    packed: bool = False,
+) -> Pupil:
+    """Compare what a model says of pictures with what the teacher says of them.
+
+    Args:
+        name: For people.
+        graph: Whose cost is counted.
+        embedding: float32 [N, D], unit rows.
+        reference: The teacher's, float32 [N, D].
+        prompts: That both choose among.
+        packed: Whether the bundle holds this model.
+    """
+    found = likeness.likeness(embedding, reference, prompts)
+    same = found.measured.same_prompt
+    return Pupil(
+        name=name,
+        mean_cosine=float(found.cosines.mean()),
+        min_cosine=float(found.cosines.min()),
+        centred_cosine=float(found.centred.mean()),
+        same_choice=None if same is None else same.share,
+        retrieval=found.measured.finds_itself,
+        gmacs=macs.count(graph).macs / 1e9,
+        megabytes=len(to_bytes(graph)) / 1e6,
+        packed=packed,
+    )
+
+
+def embeddings(data: bytes, pixels: NDArray[np.int8]) -> NDArray[np.float32]:
+    """float32 [N, D]: what an ONNX image graph says of int8 pixels [N, 3, H, W]."""
+    engine = open_engine("onnxruntime", data, EngineSettings(threads=0))
+    try:
+        return np.asarray(ask(engine, {"pixels": pixels}, ("embedding",))[0]["embedding"])
+    finally:
+        engine.close()

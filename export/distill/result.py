@@ -1,0 +1,291 @@
+"""A trained student as a bundle: exported, quantized, held against itself and against its teacher.
+
+There are up to two students: as float training left it, and after the quantization-aware phase.
+Each is exported, and its INT8 graph is judged by the same gate as any other. The bundle holds one
+of them, in all its precisions: the one whose INT8 graph passes and agrees best with the teacher.
+Text graphs, tokenizer and the rest are the teacher's own files.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edge.bundle import Bundle
+from edge.golden import Golden
+from edge.manifest import ImageSpec, ModelFacts, Taught
+from edge.preprocess import Preprocessor
+from export.agreement import Prompts
+from export.card import Card, Pupil, these_conditions
+from export.card_files import card_files
+from export.distill import augment, pupils
+from export.distill.data import Lessons
+from export.distill.pictures import PictureSet
+from export.distill.qat import Site, ranges_of
+from export.distill.students import Student
+from export.families.base import Part
+from export.families.towers import ImageTower, image_part
+from export.likeness import prompts_of
+from export.pack import Artefact, golden_npz, write_bundle
+from export.reference import Exam, exam_of
+from export.reshape import fold_pixels, simplify, to_bytes
+from export.sentences import SENTENCES
+from export.targets import Target
+from export.to_onnx import to_onnx
+from export.variants import Made, Questions, make_variants
+
+# Pictures that fix INT8 ranges, and held-out ones that everything is measured on, at most.
+_CALIBRATION: Final = 128
+_HELD_OUT: Final = 256
+_GOLDEN: Final = 8
+# The teacher's files that a student keeps, beside its graph of sentences.
+_KEPT: Final = ("tokenizer", "axes")
+_LICENCES: Final = ("LICENSE", "CARD")
+_LIMIT: Final = (
+    "Whether the teacher is right, and what the student makes of pictures unlike those that it was "
+    "taught with."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A student as a phase left it.
+
+    Attributes:
+        name: Of the phase, in words.
+        student: In eval mode.
+        sites: Its quantizers; empty where it has none.
+    """
+
+    name: str
+    student: Student
+    sites: Sequence[Site] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """The pictures that a result is measured on, as student and teacher take them.
+
+    Attributes:
+        calibration: int8 [M, 3, H, W], of the student, trained on.
+        held_out: int8 [N, 3, H, W], of the student.
+        reference: float32 [N, D], what the teacher says of them.
+    """
+
+    calibration: NDArray[np.int8]
+    held_out: NDArray[np.int8]
+    reference: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Examined:
+    """A candidate with all that was found out about it."""
+
+    name: str
+    graph: onnx.ModelProto
+    exam: Exam
+    made: Sequence[Made]
+    int8: Pupil | None
+
+    @property
+    def int8_passed(self) -> bool:
+        return any(one.passed for one in self.made if one.name == pupils.INT8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """What came out.
+
+    Attributes:
+        bundle: Written.
+        pupils: Teacher and student side by side.
+        left_out: Variants that failed their gate, and why.
+        notes: What a person should know, a sentence each.
+    """
+
+    bundle: Bundle
+    pupils: tuple[Pupil, ...]
+    left_out: Mapping[str, Sequence[str]]
+    notes: tuple[str, ...]
+
+
+def see(lessons: Lessons, spec: ImageSpec) -> Seen:
+    """Take pictures out of the lessons, evenly."""
+    train, held_out = (
+        [indices[place] for place in _spread(len(indices), most)]
+        for indices, most in ((lessons.train, _CALIBRATION), (lessons.held_out, _HELD_OUT))
+    )
+    return Seen(
+        _pixels(lessons.pictures, train, spec),
+        _pixels(lessons.pictures, held_out, spec),
+        lessons.plain.embeddings(held_out),
+    )
+
+
+def build_result(
+    teacher: Bundle,
+    student: str,
+    spec: ImageSpec,
+    candidates: Sequence[Candidate],
+    seen: Seen,
+    out: Path,
+    targets: Collection[Target],
+) -> Result:
+    """Write the bundle ``out``.
+
+    Args:
+        teacher: Whose space it is.
+        student: Name of the network.
+        spec: Of the student's pictures.
+        candidates: The float student first.
+        seen: Pictures.
+        out: Directory.
+        targets: What the bundle is for.
+
+    Raises:
+        ModelError: A student cannot be exported, or ``out`` cannot be written.
+    """
+    prompts = prompts_of(teacher, "onnxruntime", SENTENCES)
+    examined = [_examine(one, spec, seen, prompts, targets) for one in candidates]
+    passed = [one for one in examined if one.int8 is not None and one.int8_passed]
+    chosen = max(passed, key=lambda one: one.int8.mean_cosine if one.int8 else 0.0, default=None)
+    kept = chosen or examined[0]
+    float_teacher = onnx.load_model_from_string(teacher.read("image", "fp32"))
+    side_by_side = [
+        pupils.pupil("teacher fp32", float_teacher, seen.reference, seen.reference, prompts),
+        *(
+            pupils.pupil(
+                f"student fp32, {one.name}",
+                one.graph,
+                one.exam.answers["embedding"],
+                seen.reference,
+                prompts,
+                packed=one is kept,
+            )
+            for one in examined
+        ),
+        *(replace(one.int8, packed=one is chosen) for one in examined if one.int8 is not None),
+    ]
+    facts = _facts(teacher, student, spec, kept.graph)
+    card = Card(
+        name=facts.name,
+        model=facts.model,
+        variants=[one.variant for one in kept.made if one.variant is not None],
+        refused={one.name: one.refused for one in kept.made if one.refused is not None},
+        inputs={"frames": "held-out pictures, none of them trained on"},
+        prompts=SENTENCES,
+        threshold=facts.decision.threshold,
+        conditions=these_conditions("torch", "onnxruntime", "openvino"),
+        limits=(_LIMIT,),
+        pupils=side_by_side,
+    )
+    golden: Golden = {
+        "image": kept.exam.golden(facts, "image", _GOLDEN),
+        "text": teacher.golden()["text"],
+    }
+    files = {
+        **{name: file for one in kept.made if one.passed for name, file in one.files.items()},
+        **_kept(teacher),
+        "golden.npz": Artefact("golden", golden_npz(golden)),
+        **card_files(card),
+    }
+    notes = tuple(f"{one.name}: {one.note}" for one in kept.made if one.note)
+    bundle = write_bundle(out, facts, files)
+    return Result(bundle, tuple(side_by_side), card.left_out, notes)
+
+
+def _examine(
+    candidate: Candidate,
+    spec: ImageSpec,
+    seen: Seen,
+    prompts: Prompts,
+    targets: Collection[Target],
+) -> _Examined:
+    graph = graph_of(candidate.student, spec)
+    exam = exam_of(_part(candidate.student, spec), spec, {"pixels": seen.held_out})
+    questions = Questions(
+        exam,
+        [{"pixels": row[None]} for row in seen.calibration],
+        prompts=prompts,
+        ranges=ranges_of(candidate.sites, graph) if candidate.sites else None,
+    )
+    made = make_variants("image", graph, questions, targets, "frames")
+    files = [one.files[one.name].data for one in made if one.name == pupils.INT8 and one.files]
+    int8 = None
+    for data in files:
+        found = pupils.embeddings(data, seen.held_out)
+        model = onnx.load_model_from_string(data)
+        name = f"student int8, {candidate.name}"
+        int8 = pupils.pupil(name, model, found, seen.reference, prompts)
+    return _Examined(candidate.name, graph, exam, made, int8)
+
+
+def graph_of(student: Student, spec: ImageSpec) -> onnx.ModelProto:
+    """The student as a float graph: int8 pixels in, constants folded; quantizers left out."""
+    exported = to_onnx(_part(student, spec))
+    return simplify(fold_pixels(exported, "pixel_values", spec.mean, spec.std))
+
+
+def _part(student: Student, spec: ImageSpec) -> Part:
+    return image_part(ImageTower(student.embed, student), spec.height, spec.width)
+
+
+def _facts(teacher: Bundle, student: str, spec: ImageSpec, graph: onnx.ModelProto) -> ModelFacts:
+    manifest = teacher.manifest
+    model = manifest.model
+    taught = Taught(
+        name=manifest.name,
+        hash=teacher.hash,
+        family=model.family,
+        id=model.id,
+        revision=model.revision,
+    )
+    described = model.model_copy(
+        update={
+            "id": f"{student} taught by {model.id}",
+            "revision": hashlib.sha256(to_bytes(graph)).hexdigest()[:16],
+            "teacher": taught,
+        }
+    )
+    facts = manifest.model_dump(by_alias=True, exclude={"files"})
+    return ModelFacts(
+        **facts
+        | {
+            "name": f"{manifest.name}-{student}".lower(),
+            "model": described.model_dump(),
+            "image": spec.model_dump(),
+        }
+    )
+
+
+def _kept(teacher: Bundle) -> dict[str, Artefact]:
+    """The teacher's side of sentences, and what its licences want to travel along."""
+    text = {file.file for file in teacher.manifest.files if file.role == "text"}
+    weights = {f.weights for f in teacher.manifest.files if f.file in text and f.weights}
+    kept = {}
+    for file in teacher.manifest.files:
+        licence = file.role == "card" and file.file.startswith(_LICENCES)
+        if file.file in text | weights or file.role in _KEPT or licence:
+            kept[file.file] = Artefact(
+                file.role,
+                teacher.read_file(file),
+                file.precision,
+                file.min_cosine,
+                file.format,
+                file.weights,
+            )
+    return kept
+
+
+def _pixels(pictures: PictureSet, indices: Sequence[int], spec: ImageSpec) -> NDArray[np.int8]:
+    preprocess = Preprocessor(spec)
+    return np.stack([augment.pixels(pictures[index].rgb, preprocess) for index in indices])
+
+
+def _spread(count: int, most: int) -> NDArray[np.intp]:
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))

@@ -1,0 +1,292 @@
+"""One phase of training: steps, held-out pictures after each epoch, an end when nothing improves.
+
+``accelerate`` brings devices, processes and mixed precision; here is what is taught, in which
+order, and when a phase is over. The same command on one process and on several, with the same batch
+in the same chunks, takes the same steps.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from rich.progress import Progress
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from edge.errors import ConfigError, ModelError
+from edge.manifest import ImageSpec
+from export.distill.checkpoints import Checkpoints, Standing
+from export.distill.data import Batch, Lessons, batches, order
+from export.distill.recipe import Recipe
+from export.distill.trainee import HeldOut, Trainee, held_out, joint_loss
+from export.distill.two_pass import backward
+
+_EVALUATED: Final = 32
+# Steps between two states on disk, beside the one after each epoch.
+_SAVE_EVERY: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What tells one phase from another.
+
+    Attributes:
+        name: Of its folder and its curves.
+        epochs: At most.
+        lr: Learning rate at its highest.
+        frozen_norms: Normalizations over batches keep their means.
+    """
+
+    name: str
+    epochs: int
+    lr: float
+    frozen_norms: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class School:
+    """What all phases have in common.
+
+    Attributes:
+        lessons: What is taught.
+        recipe: How.
+        spec: Of the student's pictures.
+        work: Folder of states and curves.
+        accelerator: Devices and processes; each phase has its own, and they are the same.
+        progress: Shows how far it is, and how long it will take.
+        workers: Processes that prepare pictures.
+        fingerprint: Of the whole training.
+        on_step: Called with the number of each step and its loss; for tests and studies.
+    """
+
+    lessons: Lessons
+    recipe: Recipe
+    spec: ImageSpec
+    work: Path
+    accelerator: Accelerator
+    progress: Progress
+    fingerprint: str
+    workers: int = 0
+    on_step: Callable[[int, float], None] = lambda _step, _loss: None
+
+
+def train(trainee: Trainee, phase: Phase, school: School) -> Standing:
+    """Train until nothing improves, or ``phase.epochs`` are over; go on where it was broken off.
+
+    Afterwards ``trainee.student`` is the best one of held-out pictures.
+
+    Raises:
+        ConfigError: The batch does not divide, or what is on disk is another training.
+        ModelError: A loss that is not finite; the last good state stays. Or the disk refuses.
+    """
+    accelerator, recipe = school.accelerator, school.recipe
+    checkpoints = Checkpoints(school.work / phase.name, f"{school.fingerprint}-{phase.name}")
+    standing = checkpoints.standing()
+    if standing is not None and standing.done:
+        checkpoints.load_best(trainee.student)
+        return standing
+    share = _share(recipe, len(school.lessons.train), accelerator.num_processes)
+    per_epoch = len(order(school.lessons, 0, share * accelerator.num_processes))
+    optimizer: Any = torch.optim.AdamW(_groups(trainee, recipe.weight_decay), lr=phase.lr)
+    schedule: Any = LambdaLR(optimizer, _curve(per_epoch * phase.epochs, recipe.warmup))
+    model, optimizer = accelerator.prepare(trainee, optimizer)
+    accelerator.register_for_checkpointing(schedule)
+    if standing is not None:
+        checkpoints.load(accelerator)
+    else:
+        standing = Standing()
+    steps = _Steps(model, trainee, phase, school, share)
+    task = school.progress.add_task(
+        phase.name,
+        total=per_epoch * phase.epochs,
+        completed=standing.epoch * per_epoch + standing.step,
+    )
+    try:
+        while standing.epoch < phase.epochs and standing.waiting < recipe.patience:
+            for losses in steps.of(standing, optimizer, schedule):
+                standing.step += 1
+                done = standing.epoch * per_epoch + standing.step
+                school.on_step(done, losses["loss"])
+                accelerator.log(
+                    {f"{phase.name}/{name}": value for name, value in losses.items()}, step=done
+                )
+                school.progress.update(
+                    task, completed=done, description=f"{phase.name}: loss {losses['loss']:.4f}"
+                )
+                if standing.step % _SAVE_EVERY == 0:
+                    checkpoints.save(accelerator, standing)
+            _judge(trainee, phase, school, standing, checkpoints)
+            standing.epoch, standing.step = standing.epoch + 1, 0
+            checkpoints.save(accelerator, standing)
+        standing.done = True
+        checkpoints.save(accelerator, standing)
+    finally:
+        school.progress.remove_task(task)
+        for tracker in accelerator.trackers:
+            tracker.finish()
+    checkpoints.load_best(trainee.student)
+    return standing
+
+
+class _Steps:
+    """Takes the steps of an epoch."""
+
+    def __init__(
+        self, model: nn.Module, trainee: Trainee, phase: Phase, school: School, share: int
+    ) -> None:
+        self._model, self._trainee = model, trainee
+        self._phase, self._school = phase, school
+        self._share = share
+        self._bank = torch.from_numpy(school.lessons.bank).to(school.accelerator.device)
+
+    def of(self, standing: Standing, optimizer: Any, schedule: Any) -> Iterator[dict[str, float]]:
+        """Take the rest of an epoch's steps; the losses of each."""
+        school, accelerator = self._school, self._school.accelerator
+        first = accelerator.process_index * self._share
+        steps = order(school.lessons, standing.epoch, self._share * accelerator.num_processes)
+        mine = [step[first : first + self._share] for step in steps[standing.step :]]
+        self._model.train()
+        if self._phase.frozen_norms:
+            freeze_norms(self._trainee)
+        for batch in batches(school.lessons, school.spec, mine, school.workers):
+            yield self._step(batch.to(accelerator.device), optimizer, schedule)
+
+    def _step(self, batch: Batch, optimizer: Any, schedule: Any) -> dict[str, float]:
+        school, accelerator, recipe = self._school, self._school.accelerator, self._school.recipe
+        teacher = accelerator.gather(batch.embedding)
+        captions = accelerator.gather(batch.captions) if batch.captions.shape[1] else None
+        empty = torch.empty(len(teacher), 0, device=teacher.device)
+
+        def joint(embedding: Tensor) -> Tensor:
+            told = empty if captions is None else captions
+            return joint_loss(
+                embedding, teacher, told, self._bank, school.lessons.scale, recipe.weights
+            )
+
+        def forward(part: Batch) -> tuple[Tensor, Tensor]:
+            aligned = self._trainee.alignment is not None
+            with accelerator.autocast():
+                embedding, own = self._model(part.pixels, part.maps if aligned else [])
+            return embedding, own
+
+        optimizer.zero_grad()
+        chunks = batch.split(min(recipe.chunk, self._share))
+        losses = backward(self._model, forward, chunks, joint, accelerator)
+        own = accelerator.reduce(losses.own, "mean")
+        total = float(losses.joint + own)
+        if not math.isfinite(total):
+            raise ModelError(
+                f"expected a finite loss, found {total}; the last good state is in "
+                f"{school.work / self._phase.name}; start again with a smaller --lr"
+            )
+        optimizer.step()
+        schedule.step()
+        lr = float(optimizer.param_groups[0]["lr"])
+        return {"loss": total, "joint": float(losses.joint), "alignment": float(own), "lr": lr}
+
+
+def freeze_norms(model: nn.Module) -> None:
+    """Let normalizations over batches use the means that they have."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 the common base
+            module.eval()
+
+
+def evaluate(trainee: Trainee, school: School) -> HeldOut:
+    """Hold the student against its teacher on the held-out pictures."""
+    found = embed(trainee, school, school.lessons.held_out)
+    return held_out(
+        found,
+        torch.from_numpy(school.lessons.plain.embeddings(school.lessons.held_out)),
+        torch.from_numpy(school.lessons.bank),
+        school.lessons.scale,
+        school.recipe.weights,
+    )
+
+
+def embed(trainee: Trainee, school: School, pictures: Sequence[int]) -> Tensor:
+    """float32 [N, D] of the pictures themselves, on the CPU; with quantizers where it has some."""
+    steps = [
+        [(index, 0) for index in pictures[at : at + _EVALUATED]]
+        for at in range(0, len(pictures), _EVALUATED)
+    ]
+    rows = []
+    with _evaluating(trainee), torch.no_grad():
+        for batch in batches(school.lessons, school.spec, steps):
+            pixels = batch.pixels.to(school.accelerator.device)
+            rows.append(trainee.student(trainee.normalised(pixels))[0].float().cpu())
+    return torch.cat(rows)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    was = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was)
+
+
+def _judge(
+    trainee: Trainee, phase: Phase, school: School, standing: Standing, checkpoints: Checkpoints
+) -> None:
+    """Look at held-out pictures, in one process for all; keep the student if it is the best."""
+    accelerator = school.accelerator
+    told: list[Any] = [None]
+    if accelerator.is_main_process:
+        found = evaluate(trainee, school)
+        told = [asdict(found)]
+        if found.loss < standing.best:
+            checkpoints.keep_best(trainee.student)
+    if accelerator.num_processes > 1:
+        broadcast_object_list(told)
+    record: dict[str, float] = told[0]
+    better = record["loss"] < standing.best
+    standing.best = min(standing.best, record["loss"])
+    standing.waiting = 0 if better else standing.waiting + 1
+    standing.history.append(record)
+    curves = {f"{phase.name}/held-out {name}": value for name, value in record.items()}
+    accelerator.log(curves, step=standing.epoch)
+    accelerator.wait_for_everyone()
+
+
+def _share(recipe: Recipe, pictures: int, processes: int) -> int:
+    """Pictures of a step that fall to each process."""
+    batch = min(recipe.batch, pictures // processes * processes)
+    share, left = divmod(batch, processes)
+    chunk = min(recipe.chunk, share)
+    if left or not share or share % chunk:
+        raise ConfigError(
+            f"expected a batch that divides into {processes} processes and chunks of {chunk}, "
+            f"found {batch}; choose another --batch or --chunk"
+        )
+    return share
+
+
+def _groups(trainee: Trainee, decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; norms, biases, ranges and the alignment's mixtures do not."""
+    decaying: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in trainee.named_parameters():
+        plain = parameter.ndim < 2 or name.endswith("alignment.logits")
+        (others if plain else decaying).append(parameter)
+    return [{"params": decaying, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _curve(steps: int, warmup: float) -> Callable[[int], float]:
+    """Learning rate over its highest: a line up, then half a cosine down to 0."""
+    rising = max(1, round(warmup * steps))
+
+    def at(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        return (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, steps - rising)))) / 2
+
+    return at
