@@ -12,3 +12,7 @@ _EXTRA = {"onnx", "onnxruntime", "openvino", "safetensors", "sympy", "tokenizers
 def main() -> None:
     """Run ``edge-export``; a user's mistake is a message and an exit code, no stack trace."""
     run("edge-export", app_of("export.commands", _EXTRA, "builds models", "export"))
+
+
+if __name__ == "__main__":  # as `accelerate launch -m export.cli` does
+    main()

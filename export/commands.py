@@ -11,7 +11,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from edge import paths
 from edge.bundle import Bundle, open_bundle
 from edge.errors import ConfigError
-from export import commands_build, commands_compare, commands_inspect, commands_signing
+from export import (
+    commands_build,
+    commands_compare,
+    commands_distill,
+    commands_inspect,
+    commands_signing,
+)
 from export.default_bundle import build as default_bundle
 from export.default_bundle.packages import SCIKIT_VIDEO
 from export.fetch import default_cache, fetch
@@ -25,6 +31,7 @@ app = typer.Typer(
 app.add_typer(commands_build.app)
 app.add_typer(commands_inspect.app)
 app.add_typer(commands_compare.app)
+app.add_typer(commands_distill.app)
 app.add_typer(commands_signing.app)
 _err = Console(stderr=True)
 

@@ -91,12 +91,12 @@ def build(  # noqa: PLR0913, PLR0917 its options
     request = Request(
         source=source,
         out=out,
-        targets=_targets(targets),
+        targets=targets_of(targets),
         revision=revision,
         random_weights=random_weights,
         calibration=calibration,
         frames=frames,
-        size=_size(size),
+        size=size_of(size),
         offline=offline,
     )
     sign = None if key is None else signer_of(key)  # its mistakes are told before the work
@@ -112,7 +112,12 @@ def build(  # noqa: PLR0913, PLR0917 its options
     _report(request, built, as_json=as_json)
 
 
-def _targets(text: str) -> tuple[Target, ...]:
+def targets_of(text: str) -> tuple[Target, ...]:
+    """What ``--targets`` says.
+
+    Raises:
+        ConfigError: One that is not known.
+    """
     asked = [part.strip() for part in text.split(",")]
     found = tuple(target for target in TARGETS if target in asked)
     if strange := [target for target in asked if target not in TARGETS]:
@@ -122,7 +127,12 @@ def _targets(text: str) -> tuple[Target, ...]:
     return found
 
 
-def _size(text: str | None) -> tuple[int, int] | None:
+def size_of(text: str | None) -> tuple[int, int] | None:
+    """What ``--size`` says: height and width.
+
+    Raises:
+        ConfigError: It is no size.
+    """
     if text is None:
         return None
     if not (match := _SIZE.fullmatch(text)):

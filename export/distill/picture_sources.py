@@ -26,8 +26,11 @@ from export.distill.picture_bytes import encode, read_still, rgb_of
 STILLS: Final = ("jpg", "jpeg", "png", "webp", "bmp")
 """Endings of files that are read as one picture."""
 _SHARD: Final = "tar"
-# They belong to the picture beside them, or to nobody.
-_BESIDE: Final = ("txt", "json")
+# Endings of files in a folder that are read as videos; one that is named by itself may have any.
+_VIDEOS: Final = (
+    "mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "mts", "m2ts", "mpg", "mpeg", "flv", "wmv",
+    "3gp", "gif", "h264", "264", "h265", "265", "hevc", "mjpeg",
+)  # fmt: skip
 # What reading a damaged archive raises, compressed ones included.
 _ARCHIVE_ERRORS: Final = (
     OSError, ValueError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError,
@@ -82,7 +85,8 @@ class Outcome:
 def gather(sources: Iterable[Path]) -> dict[Path, str]:
     """Return the name of every file to read, in the order of ``sources``, each file once.
 
-    A file in a folder is named by its path in there, a file by itself by its own name.
+    A file in a folder is named by its path in there, a file by itself by its own name. What is
+    neither picture nor video nor shard by its ending is left alone in a folder.
 
     Raises:
         ConfigError: A source does not exist.
@@ -96,7 +100,7 @@ def gather(sources: Iterable[Path]) -> dict[Path, str]:
                 "picture or a .tar of WebDataset"
             )
         for file in files_of(source, "distillation"):
-            if _ending(file.name) not in _BESIDE:
+            if file == source or _ending(file.name) in (*STILLS, *_VIDEOS, _SHARD):
                 name = file.relative_to(source) if file != source else Path(file.name)
                 names.setdefault(file.resolve(), printable(name.as_posix()))
     return names

@@ -123,7 +123,7 @@ def distill(request: Request, progress: Progress) -> Distilled:
     school = _school(request, lessons, spec, accelerator, bundle, progress)
     trainee = Trainee(student, alignment, spec, recipe.weights.alignment)
     phases = {"float": train(trainee, Phase("float", recipe.epochs, recipe.lr), school)}
-    candidates = [Candidate("post-training", student.eval())]
+    candidates = [Candidate("PTQ", student.eval())]
     if recipe.qat_epochs:
         rounded = _copied(request, bundle, trainee, spec)
         sites = _quantized(rounded, lessons, spec)
@@ -131,7 +131,7 @@ def distill(request: Request, progress: Progress) -> Distilled:
         accelerator = _accelerator(request)
         school = _school(request, lessons, spec, accelerator, bundle, progress)
         phases["qat"] = train(rounded, phase, school)
-        candidates.append(Candidate("quantization-aware", rounded.student.eval(), sites))
+        candidates.append(Candidate("QAT", rounded.student.eval(), sites))
     result = None
     if accelerator.is_main_process:
         for candidate in candidates:

@@ -57,7 +57,7 @@ class Candidate:
     """A student as a phase left it.
 
     Attributes:
-        name: Of the phase, in words.
+        name: How its INT8 graph comes about: ``PTQ`` or ``QAT``.
         student: In eval mode.
         sites: Its quantizers; empty where it has none.
     """
@@ -160,7 +160,7 @@ def build_result(
         pupils.pupil("teacher fp32", float_teacher, seen.reference, seen.reference, prompts),
         *(
             pupils.pupil(
-                f"student fp32, {one.name}",
+                "student fp32" if one is examined[0] else f"student fp32, {one.name}",
                 one.graph,
                 one.exam.answers["embedding"],
                 seen.reference,
