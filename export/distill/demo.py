@@ -92,8 +92,8 @@ def main(
         "distill", teacher, "--student", _STUDENT, "--size", _SIZE, "--weights", weights,
         *(word for path in data for word in ("--data", path)), "--out", student,
         "--work", work / "work", "--epochs", epochs, "--qat-epochs", qat_epochs, "--batch", 64,
-        "--chunk", 32, "--variations", 5, "--scale", _SCALE, "--targets", "onnx,openvino",
-        "--max-skipped", 0.2, "--per-video", 120,
+        "--chunk", 64, "--variations", 5, "--scale", _SCALE, "--targets", "onnx,openvino",
+        "--max-skipped", 0.2, "--per-video", 120, "--fps", 4,
     )  # fmt: skip
     _run("compare", teacher, student)
     clip, *photographs = default_files(default_cache())
