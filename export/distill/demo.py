@@ -17,7 +17,7 @@ import typer
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from edge import paths
+from edge import command_line, paths
 from edge.errors import ConfigError
 from edge.redact import redact
 from export.default_bundle import packages
@@ -127,6 +127,4 @@ def _run(*words: object, module: str = "export.cli") -> None:
 
 
 if __name__ == "__main__":
-    from edge import command_line
-
     command_line.run("distill-demo", lambda: typer.run(main))

@@ -6,6 +6,7 @@ in the same chunks, takes the same steps.
 """
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -154,8 +155,13 @@ class _Steps:
         self._model.train()
         if self._phase.frozen_norms:
             freeze_norms(self._trainee)
+        began = time.perf_counter()
         for batch in batches(school.lessons, school.spec, mine, school.workers):
-            yield self._step(batch.to(accelerator.device), optimizer, schedule)
+            losses = self._step(batch.to(accelerator.device), optimizer, schedule)
+            now = time.perf_counter()
+            speed = self._share * accelerator.num_processes / (now - began)
+            began = now
+            yield losses | {"pictures_per_s": speed}
 
     def _step(self, batch: Batch, optimizer: Any, schedule: Any) -> dict[str, float]:
         school, accelerator, recipe = self._school, self._school.accelerator, self._school.recipe

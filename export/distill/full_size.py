@@ -1,0 +1,121 @@
+"""Distilling at full size without trained weights: time, memory, and going on after kill -9.
+
+``make distill-full``: CLIP ViT-B/16 with random weights teaches MobileViT-v2-1.0 for one epoch of
+each phase on a handful of pictures. Time and memory hold for trained weights; the cosines mean
+nothing.
+"""
+
+import json
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+
+from edge import command_line
+from edge.bundle import open_bundle
+from edge.errors import ConfigError
+from export.default_frames import default_files
+from export.fetch import default_cache
+from export.tensorrt_plan import plan
+
+_TEACHER: Final = "clip-vit-b-16"
+_STUDENT: Final = "mobilevit-v2"
+_PATIENCE_S: Final = 3600.0
+
+
+def main(work: Annotated[Path, typer.Option(help="Where everything is kept.")]) -> None:
+    """Build the teacher, distil, kill it in its second phase, distil again, and tell."""
+    console = Console(highlight=False, width=120)
+    teacher, data, out, state = (work / name for name in ("teacher", "data", "student", "state"))
+    if not teacher.exists():
+        _run("build", _TEACHER, "--random-weights", 0, "--frames", 64, "--out", teacher)
+    data.mkdir(parents=True, exist_ok=True)
+    for file in default_files(default_cache()):
+        shutil.copy(file, data / file.name)
+    for old in (out, state):
+        shutil.rmtree(old, ignore_errors=True)
+    words = (
+        "distill", teacher, "--student", _STUDENT, "--data", data, "--fps", 5, "--out", out,
+        "--work", state, "--epochs", 1, "--qat-epochs", 1, "--variations", 1, "--batch", 16,
+        "--chunk", 16, "--held-out", 0.3, "--targets", "onnx,tensorrt", "--json",
+    )  # fmt: skip
+    began = time.perf_counter()
+    with subprocess.Popen(_command(*words), stdout=subprocess.PIPE) as killed:  # noqa: S603 ours
+        # The float phase is over, the second one has begun.
+        _wait(lambda: _done(state / "float"), killed)
+        killed.send_signal(signal.SIGKILL)
+    first = time.perf_counter() - began
+    began = time.perf_counter()
+    told = json.loads(_run(*words))
+    second = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+    console.print(
+        f"until kill -9 {first:.0f} s, again to the end {second:.0f} s, peak {peak:.1f} GB"
+    )
+    for name, speeds in speeds_of(state / "curves").items():
+        console.print(
+            f"{name}: {median(speeds):.1f} pictures/s (steps {min(speeds):.1f}..{max(speeds):.1f})"
+        )
+    for pupil in told["distilled"]:
+        console.print(f"{pupil['name']}: {pupil['gmacs']:.3f} GMAC, {pupil['megabytes']:.1f} MB")
+    found = plan(open_bundle(out).read("image", "int8"))
+    console.print(
+        f"TensorRT for RTX: {len(found.int8_layers)} of {len(found.layers)} layers with weights in "
+        f"INT8, kernels {dict(sorted(found.kinds.items()))}"
+    )
+
+
+def speeds_of(curves: Path) -> dict[str, list[float]]:
+    """Pictures per second of each step, by phase, of all runs."""
+    from tensorboard.backend.event_processing.event_accumulator import (  # noqa: PLC0415 an extra
+        EventAccumulator,
+    )
+
+    events: Any = EventAccumulator(str(curves))
+    events.Reload()
+    return {
+        tag.partition("/")[0]: [event.value for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+        if tag.endswith("pictures_per_s")
+    }
+
+
+def _done(phase: Path) -> bool:
+    note = phase / "last" / "progress.json"
+    return note.exists() and bool(json.loads(note.read_bytes())["standing"]["done"])
+
+
+def _wait(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while not condition():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise ConfigError(
+                f"expected the training to go on, found exit code {process.returncode}; it has "
+                "said why"
+            )
+        time.sleep(0.2)
+
+
+def _command(*words: object) -> list[str]:
+    code = "from export.cli import main; main()"
+    return [sys.executable, "-c", code, *map(str, words)]
+
+
+def _run(*words: object) -> bytes:
+    done = subprocess.run(_command(*words), check=False, stdout=subprocess.PIPE)  # noqa: S603 ours
+    if done.returncode:
+        raise SystemExit(done.returncode)  # it has said why
+    return done.stdout
+
+
+if __name__ == "__main__":
+    command_line.run("distill-full", lambda: typer.run(main))
