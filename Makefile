@@ -8,10 +8,10 @@ PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-
 export VIDEO URL PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test footage soak events export-full check format clean
+.PHONY: help demo test footage soak events export-full distill-demo distill-full distill-study check format clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo 'Options of demo: VIDEO=file, URL=rtsp://..., PROMPT="a sentence"'
 
 demo: $(VENV)/.demo ## Street footage over RTSP in, alerts over MQTT out
@@ -44,6 +44,22 @@ events: $(VENV)/.test ## Asked against measured false alarms, order, pools; half
 
 export-full: $(VENV)/.test ## Full-size models with random weights: cost, loss, speed; half an hour
 	@$(BIN)/python -m export.full_size
+
+distill-demo: $(VENV)/.test ## The default model's space in a smaller network; real weights and pictures; an hour
+	@$(BIN)/edge-export default >/dev/null
+	@$(BIN)/edge-export footage >/dev/null
+	@mkdir -p demo/distill
+	@[ -d demo/distill/stamps ] || { cd demo/distill && apt-get download tuxpaint-stamps-default && \
+		dpkg-deb -x tuxpaint-stamps-default_*.deb stamps; }
+	@$(BIN)/python -m export.distill.demo --work demo/distill \
+		--stamps demo/distill/stamps/usr/share/tuxpaint/stamps --footage "$${FOOTAGE:-../shared/footage}"
+
+distill-study: $(VENV)/.test ## Losses against each other on made-up scenes, several seeds; minutes
+	@$(BIN)/python -m export.distill.toy_study
+
+distill-full: $(VENV)/.test ## Distil at full size without trained weights: time, memory, kill -9
+	@mkdir -p demo
+	@$(BIN)/python -m export.distill.full_size --work demo/distill-full
 
 check: $(VENV)/.test ## Lint, format and types
 	@$(BIN)/ruff check
