@@ -75,8 +75,8 @@ def main(
     work: Annotated[Path, typer.Option(help="Where everything is kept.")],
     stamps: Annotated[Path | None, typer.Option(help="Unpacked tuxpaint-stamps-default.")] = None,
     footage: Annotated[Path | None, typer.Option(help="More pictures and videos.")] = None,
-    epochs: Annotated[int, typer.Option(help="Of float training.")] = 24,
-    qat_epochs: Annotated[int, typer.Option(help="Of the quantization-aware phase.")] = 6,
+    epochs: Annotated[int, typer.Option(help="Of float training.")] = 14,
+    qat_epochs: Annotated[int, typer.Option(help="Of the quantization-aware phase.")] = 4,
 ) -> None:
     """Distil the default bundle, then show the student pictures that nobody was taught with."""
     data = [path for path in (stamps, footage) if path is not None and path.is_dir()]
@@ -91,8 +91,8 @@ def main(
     _run(
         "distill", teacher, "--student", _STUDENT, "--size", _SIZE, "--weights", weights,
         *(word for path in data for word in ("--data", path)), "--out", student,
-        "--work", work / "work", "--epochs", epochs, "--qat-epochs", qat_epochs, "--batch", 64,
-        "--chunk", 64, "--variations", 5, "--scale", _SCALE, "--targets", "onnx,openvino",
+        "--work", work / "work", "--epochs", epochs, "--qat-epochs", qat_epochs, "--batch", 32,
+        "--chunk", 32, "--variations", 5, "--scale", _SCALE, "--targets", "onnx,openvino",
         "--max-skipped", 0.2, "--per-video", 120, "--fps", 4,
     )  # fmt: skip
     _run("compare", teacher, student)
