@@ -30,9 +30,9 @@ _STUDENT: Final = "efficientnet-lite"
 _SIZE: Final = "144x256"
 # Epsilons of the two implementations' normalizations.
 _THEIR_EPSILON, _TIMM_EPSILON = 1e-3, 1e-5
-# The concept space has a scale of 1, at which all sentences are about as likely. 20 makes a margin
-# of 0.1, five times what the default bundle alerts at, a factor of 7.
-_SCALE: Final = "20"
+# The concept space has a scale of 1, at which all sentences are about as likely. 10 makes a margin
+# of 0.1, five times what the default bundle alerts at, a factor of 2.7.
+_SCALE: Final = "10"
 
 Weights = Mapping[str, NDArray[Any]]
 
@@ -75,8 +75,8 @@ def main(
     work: Annotated[Path, typer.Option(help="Where everything is kept.")],
     stamps: Annotated[Path | None, typer.Option(help="Unpacked tuxpaint-stamps-default.")] = None,
     footage: Annotated[Path | None, typer.Option(help="More pictures and videos.")] = None,
-    epochs: Annotated[int, typer.Option(help="Of float training.")] = 14,
-    qat_epochs: Annotated[int, typer.Option(help="Of the quantization-aware phase.")] = 4,
+    epochs: Annotated[int, typer.Option(help="Of float training.")] = 8,
+    qat_epochs: Annotated[int, typer.Option(help="Of the quantization-aware phase.")] = 2,
 ) -> None:
     """Distil the default bundle, then show the student pictures that nobody was taught with."""
     data = [path for path in (stamps, footage) if path is not None and path.is_dir()]
@@ -92,8 +92,8 @@ def main(
         "distill", teacher, "--student", _STUDENT, "--size", _SIZE, "--weights", weights,
         *(word for path in data for word in ("--data", path)), "--out", student,
         "--work", work / "work", "--epochs", epochs, "--qat-epochs", qat_epochs, "--batch", 32,
-        "--chunk", 32, "--variations", 5, "--scale", _SCALE, "--targets", "onnx,openvino",
-        "--max-skipped", 0.2, "--per-video", 120, "--fps", 4,
+        "--chunk", 32, "--variations", 8, "--scale", _SCALE, "--targets", "onnx,openvino",
+        "--max-skipped", 0.2, "--per-video", 120, "--fps", 4, "--lr", "5e-4",
     )  # fmt: skip
     _run("compare", teacher, student)
     clip, *photographs = default_files(default_cache())

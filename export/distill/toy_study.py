@@ -2,9 +2,9 @@
 
 A teacher (a ViT of four blocks) learns 30 kinds of scenes, and with them a space in which each kind
 has a vector. A small convolutional student then learns that space in several ways, each from the
-same weights, on the same scenes in the same order, for the same number of steps. *No teacher* is the
-task alone: the student is told what a scene shows, and the vectors of the kinds are the teacher's,
-as the text tower of a CLIP is shared.
+same weights, on the same scenes in the same order, for the same number of steps. *No teacher* is
+the task alone: the student is told what a scene shows, and the vectors of the kinds are the
+teacher's, as the text tower of a CLIP is shared.
 """
 
 import json
@@ -224,7 +224,7 @@ def _spread(values: Sequence[float], form: str) -> str:
 
 
 def main(
-    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 8,
+    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 5,
     steps: Annotated[int, typer.Option(min=1, help="Of each student.")] = 300,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
