@@ -106,6 +106,7 @@ def distill(  # noqa: PLR0913, PLR0917 its options
     _settle()
     try:
         from export.distill import pipeline  # noqa: PLC0415 torch takes seconds
+        from export.distill.picture_sources import PictureOptions  # noqa: PLC0415
         from export.distill.recipe import Recipe, Weights  # noqa: PLC0415
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.partition(".")[0] not in _PACKAGES:
@@ -139,7 +140,8 @@ def distill(  # noqa: PLR0913, PLR0917 its options
             mixed_precision=mixed_precision,
             seed=seed,
         ),
-        pictures=pipeline.PictureOptions(fps=fps, per_video=per_video, max_skipped=max_skipped),
+        pictures=PictureOptions(fps=fps, per_video=per_video),
+        max_skipped=max_skipped,
         targets=targets_of(targets),
         device=device,
         workers=workers,

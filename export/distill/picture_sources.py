@@ -47,9 +47,9 @@ class PictureOptions:
         per_video: Frames of a video that are kept.
     """
 
-    side: int
-    fps: float
-    per_video: int
+    side: int = 512
+    fps: float = 1.0
+    per_video: int = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)

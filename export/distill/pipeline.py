@@ -6,7 +6,7 @@ the first of them: preparing pictures, asking the teacher, writing the bundle.
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from export.distill import students
 from export.distill.align import Alignment
 from export.distill.checkpoints import Standing
 from export.distill.data import Lessons, gather_lessons
+from export.distill.picture_sources import PictureOptions
 from export.distill.pictures import PictureSet, prepare
 from export.distill.qat import Site, insert_quantizers, observe
 from export.distill.recipe import Recipe, fingerprint
@@ -34,16 +35,6 @@ from export.targets import TARGETS, Target
 
 # Pictures that the quantization-aware phase takes its first ranges from.
 _OBSERVED = 64
-
-
-@dataclass(frozen=True, slots=True)
-class PictureOptions:
-    """How pictures are prepared; see ``pictures.prepare``."""
-
-    side: int = 512
-    fps: float = 1.0
-    per_video: int = 200
-    max_skipped: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +53,7 @@ class Request:
         layers: Of the teacher that the student is aligned with, at most.
         recipe: How it is trained.
         pictures: How pictures are prepared.
+        max_skipped: Share of files and samples, 0..1, that may be broken.
         targets: What the bundle is for.
         device: Where the teacher runs, in ONNX Runtime's word.
         workers: Processes that prepare pictures.
@@ -76,8 +68,9 @@ class Request:
     weights: Path | None = None
     pretrained: bool = False
     layers: int = LAYERS
-    recipe: Recipe = field(default_factory=Recipe)
-    pictures: PictureOptions = field(default_factory=PictureOptions)
+    recipe: Recipe = Recipe()
+    pictures: PictureOptions = PictureOptions()
+    max_skipped: float = 0.1
     targets: Sequence[Target] = TARGETS[:1]
     device: str = "CPU"
     workers: int = 0
@@ -195,7 +188,7 @@ def _prepared(request: Request, progress: Progress) -> PictureSet:
         side=options.side,
         fps=options.fps,
         per_video=options.per_video,
-        max_skipped=options.max_skipped,
+        max_skipped=request.max_skipped,
         progress=progress,
     )
 
