@@ -6,7 +6,7 @@ the first of them: preparing pictures, asking the teacher, writing the bundle.
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +68,8 @@ class Request:
     weights: Path | None = None
     pretrained: bool = False
     layers: int = LAYERS
-    recipe: Recipe = Recipe()
-    pictures: PictureOptions = PictureOptions()
+    recipe: Recipe = field(default_factory=Recipe)
+    pictures: PictureOptions = field(default_factory=PictureOptions)
     max_skipped: float = 0.1
     targets: Sequence[Target] = TARGETS[:1]
     device: str = "CPU"
