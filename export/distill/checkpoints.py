@@ -7,6 +7,7 @@ what training it belongs to.
 
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
@@ -140,7 +141,8 @@ class Checkpoints:
             save_file(tensors, partial)
             partial.replace(self.best)
         except (OSError, SafetensorError) as exc:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
             raise _refused(self.folder, exc) from exc
 
     def load_best(self, student: nn.Module) -> None:

@@ -1,0 +1,53 @@
+"""A teacher, its pictures and what it said of them: made once for all tests of distillation."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from classroom import Classroom, prepare_room, request_of
+from exported import Exports
+from rich.progress import Progress
+
+from edge.bundle import Bundle
+from export.distill.pictures import PictureSet, prepare
+from export.distill.pipeline import Distilled, Request, distill
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Networks this small are five times slower on two threads, and sums depend on their number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def bundle(exports: Exports) -> Bundle:
+    """The teacher's."""
+    return exports.build("clip").bundle
+
+
+@pytest.fixture(scope="session")
+def pictures(exports: Exports, tmp_path_factory: pytest.TempPathFactory) -> PictureSet:
+    return prepare([exports.pictures()], tmp_path_factory.mktemp("prepared") / "pictures")
+
+
+@pytest.fixture(scope="session")
+def room(
+    bundle: Bundle, pictures: PictureSet, tmp_path_factory: pytest.TempPathFactory
+) -> Classroom:
+    return prepare_room(bundle, pictures, tmp_path_factory.mktemp("answers"))
+
+
+@pytest.fixture(scope="session")
+def request_(
+    bundle: Bundle, exports: Exports, tmp_path_factory: pytest.TempPathFactory
+) -> Request:
+    return request_of(bundle.path, exports.pictures(), tmp_path_factory.mktemp("distilled"))
+
+
+@pytest.fixture(scope="session")
+def distilled(request_: Request) -> Distilled:
+    """A whole distillation, both phases."""
+    return distill(request_, Progress(disable=True))
