@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -161,7 +162,8 @@ def _write(path: Path, tensors: dict[str, NDArray[Any]]) -> None:
         partial.write_bytes(save(tensors))
         partial.replace(path)
     except OSError as exc:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # it may be the folder itself that is no folder
+            partial.unlink()
         remedy = "free some space" if exc.errno == errno.ENOSPC else "check the folder"
         raise ModelError(
             f"{path.parent}: expected to keep what the teacher said there, found: {exc.strerror}; "

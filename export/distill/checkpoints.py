@@ -5,8 +5,10 @@ Here it gets its name by a rename, so that what is called ``last`` is always who
 what training it belongs to.
 """
 
+import hashlib
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
@@ -57,7 +59,7 @@ class Checkpoints:
 
     @property
     def best(self) -> Path:
-        """The best student so far."""
+        """The best student so far, with its alignment."""
         return self.folder / _BEST
 
     def standing(self) -> Standing | None:
@@ -74,11 +76,17 @@ class Checkpoints:
         try:
             note = json.loads(path.read_bytes())
             found, standing = note["fingerprint"], Standing(**note["standing"])
+            damaged = [name for name, was in note["files"].items() if _digest(state / name) != was]
         except (OSError, ValueError, TypeError, KeyError) as exc:
             raise ModelError(
                 f"{path}: expected how far the training is, found: {exc}; remove {self.folder} "
                 "and start again"
             ) from exc
+        if damaged:
+            raise ModelError(
+                f"{state / damaged[0]}: expected what was written there, found something else; "
+                f"remove {self.folder} and start again"
+            )
         if found != self._fingerprint:
             raise ConfigError(
                 f"{self.folder}: expected the state of this training, found one of another "
@@ -117,7 +125,11 @@ class Checkpoints:
             accelerator.save_state(str(new))
             accelerator.wait_for_everyone()
             if accelerator.is_main_process:
-                note = {"fingerprint": self._fingerprint, "standing": asdict(standing)}
+                note = {
+                    "fingerprint": self._fingerprint,
+                    "standing": asdict(standing),
+                    "files": {path.name: _digest(path) for path in new.iterdir()},
+                }
                 (new / _NOTE).write_text(json.dumps(note))
                 if last.exists():
                     shutil.rmtree(old, ignore_errors=True)
@@ -127,30 +139,32 @@ class Checkpoints:
         except (OSError, RuntimeError, SafetensorError) as exc:
             raise _refused(self.folder, exc) from exc
 
-    def keep_best(self, student: nn.Module) -> None:
-        """Write the student's weights.
+    def keep_best(self, trainee: nn.Module) -> None:
+        """Write the weights.
 
         Raises:
             ModelError: The disk refuses; the best one before it is kept.
         """
         partial = self.best.with_suffix(".partial")
-        tensors = {name: tensor.contiguous() for name, tensor in student.state_dict().items()}
+        # Copies: a quantizer that several layers read has a name in each of them.
+        tensors = {name: tensor.clone() for name, tensor in trainee.state_dict().items()}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             save_file(tensors, partial)
             partial.replace(self.best)
         except (OSError, SafetensorError) as exc:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
             raise _refused(self.folder, exc) from exc
 
-    def load_best(self, student: nn.Module) -> None:
-        """Put the best student's weights into ``student``.
+    def load_best(self, trainee: nn.Module) -> None:
+        """Put the best weights into ``trainee``.
 
         Raises:
             ModelError: They are damaged.
         """
         try:
-            student.load_state_dict(load_file(self.best))
+            trainee.load_state_dict(load_file(self.best))
         except (OSError, RuntimeError, SafetensorError) as exc:
             raise ModelError(
                 f"{self.best}: expected the best student so far, found: {exc}; remove "
@@ -163,6 +177,12 @@ class Checkpoints:
             if (self.folder / name / _NOTE).exists():
                 return self.folder / name
         return None
+
+
+def _digest(path: Path) -> str:
+    """SHA-256: accelerate would go on without the random numbers of a damaged file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _refused(folder: Path, exc: Exception) -> ModelError:

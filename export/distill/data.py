@@ -116,14 +116,14 @@ def gather_lessons(
     everything = range(len(pictures))
     plain = answer(teacher, pictures, everything, range(1), recipe.seed, folder, progress)
     inside, outside = divide(pictures.keys, recipe.held_out)
-    if min(len(inside), len(outside)) < _FEWEST:
+    found = plain.embeddings(inside) if inside else np.empty((0, 0), np.float32)
+    train = tuple(inside[i] for i in spread_out(found, len(inside), recipe.min_distance))
+    if min(len(train), len(outside)) < _FEWEST:
         raise ConfigError(
-            f"expected at least {_FEWEST} pictures to train on and {_FEWEST} held out, found "
-            f"{len(inside)} and {len(outside)} in {pictures.folder}; add pictures, or videos of "
-            "other cameras"
+            f"expected at least {_FEWEST} pictures to train on that are not alike and {_FEWEST} "
+            f"held out, found {len(train)} and {len(outside)} in {pictures.folder}; add pictures, "
+            "or videos of other cameras"
         )
-    unlike = spread_out(plain.embeddings(inside), len(inside), recipe.min_distance)
-    train = tuple(inside[place] for place in unlike)
     numbers = range(1, recipe.variations + 1)
     written = (
         [pictures[index].caption for index in everything] if recipe.weights.contrastive else []
@@ -211,6 +211,8 @@ def batches(
         batch_sampler=[list(step) for step in steps],
         num_workers=workers,
         collate_fn=_collate,
+        # It draws a number of each loader: one of the training's would be missing after a restart.
+        generator=torch.Generator(),
     )
     yield from loader
 

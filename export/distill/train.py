@@ -20,10 +20,11 @@ from rich.progress import Progress
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from edge.errors import ConfigError, ModelError
+from edge.errors import ModelError
 from edge.manifest import ImageSpec
 from export.distill.checkpoints import Checkpoints, Standing
 from export.distill.data import Batch, Lessons, batches, order
+from export.distill.optimization import curve, groups, share_of
 from export.distill.recipe import Recipe
 from export.distill.trainee import HeldOut, Trainee, held_out, joint_loss
 from export.distill.two_pass import backward
@@ -90,12 +91,12 @@ def train(trainee: Trainee, phase: Phase, school: School) -> Standing:
     checkpoints = Checkpoints(school.work / phase.name, f"{school.fingerprint}-{phase.name}")
     standing = checkpoints.standing()
     if standing is not None and standing.done:
-        checkpoints.load_best(trainee.student)
+        checkpoints.load_best(trainee)
         return standing
-    share = _share(recipe, len(school.lessons.train), accelerator.num_processes)
+    share = share_of(recipe, len(school.lessons.train), accelerator.num_processes)
     per_epoch = len(order(school.lessons, 0, share * accelerator.num_processes))
-    optimizer: Any = torch.optim.AdamW(_groups(trainee, recipe.weight_decay), lr=phase.lr)
-    schedule: Any = LambdaLR(optimizer, _curve(per_epoch * phase.epochs, recipe.warmup))
+    optimizer: Any = torch.optim.AdamW(groups(trainee, recipe.weight_decay), lr=phase.lr)
+    schedule: Any = LambdaLR(optimizer, curve(per_epoch * phase.epochs, recipe.warmup))
     model, optimizer = accelerator.prepare(trainee, optimizer)
     accelerator.register_for_checkpointing(schedule)
     if standing is not None:
@@ -121,6 +122,8 @@ def train(trainee: Trainee, phase: Phase, school: School) -> Standing:
                     task, completed=done, description=f"{phase.name}: loss {losses['loss']:.4f}"
                 )
                 if standing.step % _SAVE_EVERY == 0:
+                    if not all(bool(one.isfinite().all()) for one in trainee.parameters()):
+                        raise _diverged(phase, school, "finite weights, found others")
                     checkpoints.save(accelerator, standing)
             _judge(trainee, phase, school, standing, checkpoints)
             standing.epoch, standing.step = standing.epoch + 1, 0
@@ -131,7 +134,7 @@ def train(trainee: Trainee, phase: Phase, school: School) -> Standing:
         school.progress.remove_task(task)
         for tracker in accelerator.trackers:
             tracker.finish()
-    checkpoints.load_best(trainee.student)
+    checkpoints.load_best(trainee)
     return standing
 
 
@@ -187,10 +190,7 @@ class _Steps:
         own = accelerator.reduce(losses.own, "mean")
         total = float(losses.joint + own)
         if not math.isfinite(total):
-            raise ModelError(
-                f"expected a finite loss, found {total}; the last good state is in "
-                f"{school.work / self._phase.name}; start again with a smaller --lr"
-            )
+            raise _diverged(self._phase, school, f"a finite loss, found {total}")
         optimizer.step()
         schedule.step()
         lr = float(optimizer.param_groups[0]["lr"])
@@ -250,10 +250,12 @@ def _judge(
         found = evaluate(trainee, school)
         told = [asdict(found)]
         if found.loss < standing.best:
-            checkpoints.keep_best(trainee.student)
+            checkpoints.keep_best(trainee)
     if accelerator.num_processes > 1:
         broadcast_object_list(told)
     record: dict[str, float] = told[0]
+    if not math.isfinite(record["loss"]):
+        raise _diverged(phase, school, f"a finite held-out loss, found {record['loss']}")
     better = record["loss"] < standing.best
     standing.best = min(standing.best, record["loss"])
     standing.waiting = 0 if better else standing.waiting + 1
@@ -263,36 +265,8 @@ def _judge(
     accelerator.wait_for_everyone()
 
 
-def _share(recipe: Recipe, pictures: int, processes: int) -> int:
-    """Pictures of a step that fall to each process."""
-    batch = min(recipe.batch, pictures // processes * processes)
-    share, left = divmod(batch, processes)
-    chunk = min(recipe.chunk, share)
-    if left or not share or share % chunk:
-        raise ConfigError(
-            f"expected a batch that divides into {processes} processes and chunks of {chunk}, "
-            f"found {batch}; choose another --batch or --chunk"
-        )
-    return share
-
-
-def _groups(trainee: Trainee, decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; norms, biases, ranges and the alignment's mixtures do not."""
-    decaying: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for name, parameter in trainee.named_parameters():
-        plain = parameter.ndim < 2 or name.endswith("alignment.logits")
-        (others if plain else decaying).append(parameter)
-    return [{"params": decaying, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def _curve(steps: int, warmup: float) -> Callable[[int], float]:
-    """Learning rate over its highest: a line up, then half a cosine down to 0."""
-    rising = max(1, round(warmup * steps))
-
-    def at(step: int) -> float:
-        if step < rising:
-            return (step + 1) / rising
-        return (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, steps - rising)))) / 2
-
-    return at
+def _diverged(phase: Phase, school: School, found: str) -> ModelError:
+    return ModelError(
+        f"expected {found}; the last good state, if any, is in {school.work / phase.name}; start "
+        "again with a smaller --lr"
+    )

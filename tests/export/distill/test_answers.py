@@ -1,143 +1,198 @@
-"""The teacher, and what it said, kept on disk."""
+"""What the teacher said, asked once and kept."""
 
 import errno
-import os
+import pickle
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
-from onnx import TensorProto, helper
+from safetensors import safe_open
 
-from edge.errors import ConfigError, ModelError
-from edge.manifest import ImageSpec
-from export.distill import answers
-from export.distill.answers import answer
-from export.distill.pictures import prepare
-from export.distill.teacher import MapShape, Teacher, _grid, _pooled, evenly, residuals
+from edge.errors import ModelError
+from export.distill import answers, augment
+from export.distill.align import MapShape
+from export.distill.answers import answer, block_path, varied
+from export.distill.data import _Seen
+from export.distill.teacher import Answers
 
-SPEC = ImageSpec(
-    height=32, width=48, resize="stretch", interpolation="area", mean=(0, 0, 0), std=(1, 1, 1)
-)
+MEMBERS = [3, 1, 4, 15, 9, 2, 6, 5, 35, 8, 7]
+
+
+@dataclass
+class Fake:
+    """Says the mean of each colour, and remembers what it was shown."""
+
+    image: object
+    name: str = "one"
+    breaks_at: int | None = None
+    shapes: tuple[MapShape, ...] = (MapShape(3, 1, 1), MapShape(1, 1, 1))
+    layers: tuple[str, ...] = ("a", "b")
+    seen: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def bundle(self):
+        return SimpleNamespace(hash=self.name)
+
+    def ask(self, pixels: np.ndarray) -> Answers:
+        if self.breaks_at is not None and self.rows >= self.breaks_at:
+            raise KeyboardInterrupt
+        self.seen.append(pixels)
+        means = pixels.mean(axis=(2, 3), dtype=np.float32)
+        maps = means.astype(np.float16)[:, :, None, None]
+        return Answers(means, (maps, maps[:, :1]))
+
+    @property
+    def rows(self) -> int:
+        return sum(len(pixels) for pixels in self.seen)
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch) -> None:
+    monkeypatch.setattr(answers, "_BLOCK", 4)
+    monkeypatch.setattr(answers, "_BATCH", 3)
 
 
 @pytest.fixture
-def asked(teacher, monkeypatch):
-    """A teacher that counts how many pictures it was shown."""
-    opened = Teacher(teacher)
-    shown = []
-    ask = opened.ask
-    monkeypatch.setattr(opened, "ask", lambda pixels: (shown.append(len(pixels)), ask(pixels))[1])
-    yield opened, shown
-    opened.close()
+def ask(bundle, pictures, tmp_path):
+    def start(fake=None, members=MEMBERS, numbers=range(3), seed=0, folder=tmp_path):
+        fake = fake or Fake(bundle.manifest.image)
+        return fake, answer(fake, pictures, members, numbers, seed, folder)
+
+    return start
 
 
-@pytest.fixture
-def prepared(pictures, tmp_path):
-    return prepare([pictures], tmp_path / "set")
-
-
-def test_the_teacher_says_what_its_own_graph_says(teacher):
-    pixels = np.random.default_rng(0).integers(-128, 128, (3, 3, 32, 32), dtype=np.int8)
-    opened = Teacher(teacher)
-    found = opened.ask(pixels)
-    plain = onnxruntime.InferenceSession(teacher.read("image", "fp32"))
-    (expected,) = plain.run(["embedding"], {"pixels": pixels})
-    assert np.array_equal(found.embedding, expected)
-    # Two blocks with two sums each; a class token before the 4 x 4 places.
-    assert opened.shapes == (MapShape(32, 4, 4),) * 4
-    assert [one.shape for one in found.maps] == [(3, 32, 4, 4)] * 4
-    opened.close()
-
-
-def test_a_map_keeps_its_places_and_loses_its_class_token():
-    tokens = np.zeros((1, 1 + 24, 2), np.float32)
-    tokens[0, 1:, 0] = np.arange(24)
-    tokens[0, 0] = 1000
-    grid = _grid(tokens.shape, SPEC)
-    assert grid == MapShape(2, 4, 6)
-    found = _pooled(tokens, grid, MapShape(2, 2, 3))
-    assert found[0, 0].tolist() == [[3.5, 5.5, 7.5], [15.5, 17.5, 19.5]]
-
-
-def test_only_sums_of_two_computed_values_of_one_shape_are_layers():
-    def value(name, shape):
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-
-    nodes = [
-        helper.make_node("Relu", ["pixels"], ["a"]),
-        helper.make_node("Neg", ["a"], ["b"]),
-        helper.make_node("Add", ["a", "b"], ["sum"]),
-        helper.make_node("Add", ["sum", "bias"], ["biased"]),
-        helper.make_node("GlobalAveragePool", ["biased"], ["small"]),
-        helper.make_node("Add", ["biased", "small"], ["broadcast"]),
-    ]
-    bias = onnx.numpy_helper.from_array(np.ones((1, 3, 1, 1), np.float32), "bias")
-    graph = helper.make_graph(
-        nodes, "g", [value("pixels", ["N", 3, 4, 4])], [value("broadcast", ["N", 3, 4, 4])], [bias]
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    assert residuals(model) == [("sum", (1, 3, 4, 4))]
-
-
-def test_layers_are_taken_evenly_and_the_last_one_always():
-    assert evenly(range(12), 6) == [1, 3, 5, 7, 9, 11]
-    assert evenly(range(7), 3) == [2, 4, 6]
-    assert evenly(range(2), 6) == [0, 1]
-
-
-def test_a_teacher_that_takes_clips_is_refused(teacher):
-    manifest = teacher.manifest.model_copy(update={"frame_class": "C"})
-    with pytest.raises(ConfigError, match=r"one frame at a time \(class F\), found class C"):
-        Teacher(type(teacher)(teacher.path, manifest, teacher.hash))
-
-
-def test_each_variation_is_asked_once_and_a_broken_off_run_goes_on(asked, prepared, tmp_path):
-    opened, shown = asked
-    everything = range(len(prepared))
-    answer(opened, prepared, everything, range(1), 0, tmp_path)
-    assert sum(shown) == len(prepared)
-    cache = answer(opened, prepared, everything, range(3), 0, tmp_path)
-    assert sum(shown) == 3 * len(prepared)
-    answer(opened, prepared, everything, range(3), 0, tmp_path)
-    assert sum(shown) == 3 * len(prepared)
-    assert not np.array_equal(cache[5, 0].embedding, cache[5, 2].embedding)
-    answers.block_path(cache.folder, 1, 0).unlink()
-    answer(opened, prepared, everything, range(3), 0, tmp_path)
-    assert sum(shown) == 3 * len(prepared) + min(64, len(prepared))
-
-
-def test_another_seed_or_other_pictures_are_asked_anew(asked, prepared, tmp_path):
-    opened, _ = asked
-    folders = {
-        answer(opened, prepared, members, range(1), seed, tmp_path).folder
-        for members, seed in ((range(8), 0), (range(8), 1), (range(9), 0))
+def files(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    return {
+        path: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in sorted(folder.rglob("*.*"))
+        if path.is_file()
     }
-    assert len(folders) == 3
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_half_written(
-    asked, prepared, tmp_path, monkeypatch
-):
-    opened, _ = asked
-    answer(opened, prepared, range(8), range(1), 0, tmp_path)
+def test_each_variation_of_each_picture_is_asked_once_and_found_again(ask, pictures) -> None:
+    fake, cache = ask()
+    assert fake.rows == 3 * len(MEMBERS)
+    seen = np.concatenate(fake.seen)
+    for number in range(3):
+        for place, picture in enumerate(MEMBERS):
+            expected = seen[number * len(MEMBERS) + place].mean(axis=(1, 2), dtype=np.float32)
+            found = cache[picture, number]
+            assert np.array_equal(found.embedding, expected[None])
+            assert found.maps[0].shape == (1, 3, 1, 1)
+            assert np.array_equal(found.maps[0][0, :, 0, 0], expected.astype(np.float16))
+            assert np.array_equal(found.maps[1][0, 0, 0], expected[:1].astype(np.float16))
+    assert np.array_equal(
+        cache.embeddings([9, 35], 1),
+        np.concatenate([cache[9, 1].embedding, cache[35, 1].embedding]),
+    )
+    again, second = ask()
+    assert again.rows == 0
+    assert np.array_equal(second[35, 2].embedding, cache[35, 2].embedding)
 
-    def full(path, data):
-        with path.open("wb") as file:
-            file.write(data[:100])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+def test_more_variations_ask_for_these_alone(ask) -> None:
+    ask(numbers=range(1, 2))
+    more, _ = ask(numbers=range(3))
+    assert more.rows == 2 * len(MEMBERS)
+
+
+def test_a_run_that_was_broken_off_goes_on_behind_the_last_whole_block(ask, bundle, tmp_path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        ask(Fake(bundle.manifest.image, breaks_at=6))  # within the second block
+    whole = files(tmp_path)
+    assert [path.name for path in whole] == ["variation000-000000.safetensors"]
+    rest, cache = ask()
+    assert rest.rows == 3 * len(MEMBERS) - 4
+    assert whole.items() <= files(tmp_path).items()
+    fresh, expected = ask(folder=tmp_path / "fresh")
+    for number in range(3):
+        assert np.array_equal(cache.embeddings(MEMBERS, number), expected.embeddings(MEMBERS, number))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fake": {"name": "another"}},
+        {"fake": {"layers": ("a", "c")}},
+        {"fake": {"shapes": (MapShape(3, 1, 1), MapShape(1, 2, 1))}},
+        {"seed": 1},
+        {"members": MEMBERS[:-1]},
+        {"members": MEMBERS[::-1]},
+    ],
+)
+def test_another_teacher_seed_or_choice_of_pictures_shares_no_answers(
+    ask, bundle, change, tmp_path
+) -> None:
+    _, cache = ask(numbers=range(1))
+    before = files(tmp_path)
+    fake, other = ask(Fake(bundle.manifest.image, **change.pop("fake", {})), numbers=range(1), **change)
+    assert other.folder != cache.folder
+    assert fake.rows in {len(MEMBERS), len(MEMBERS) - 1}
+    assert before.items() <= files(tmp_path).items()
+
+
+def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_only_whole_blocks(
+    ask, monkeypatch, tmp_path
+) -> None:
+    write = Path.write_bytes
+    written = []
+
+    def full(path: Path, data: bytes) -> int:
+        written.append(path)
+        if len(written) < 3:
+            return write(path, data)
+        write(path, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(ModelError, match=r"No space left on device; free some space or choose"):
-        answer(opened, prepared, range(8), range(2), 0, tmp_path)
-    files = [path.name for path in tmp_path.rglob("variation*")]
-    assert files == ["variation000-000000.safetensors"]
+    with pytest.raises(ModelError, match=r"No space left on device; free some space or choose .*--work"):
+        ask()
+    assert len(files(tmp_path)) == 2
+    monkeypatch.undo()
+    for path in files(tmp_path):
+        with safe_open(path, "numpy") as file:
+            assert len(file.get_slice("embedding")[:]) > 0
 
 
-def test_a_damaged_answer_is_told(asked, prepared, tmp_path):
-    opened, _ = asked
-    cache = answer(opened, prepared, range(8), range(1), 0, tmp_path)
-    answers.block_path(cache.folder, 0, 0).write_bytes(b"damaged")
-    with pytest.raises(ModelError, match="remove the file and start again"):
-        answer(opened, prepared, range(8), range(1), 0, tmp_path)[3, 0]
+def test_a_folder_that_cannot_be_written_is_an_error_with_another_remedy(ask, tmp_path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(ModelError, match="check the folder or choose another --work"):
+        ask(folder=tmp_path / "file")
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_block_is_an_error_that_names_the_file(ask, damage) -> None:
+    _, cache = ask()
+    path = block_path(cache.folder, 1, 0)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-7])
+    else:
+        path.unlink()
+    assert cache[3, 0].embedding.shape == (1, 3)
+    with pytest.raises(ModelError, match=rf"{path.name}: expected what the teacher said.*remove the file"):
+        _ = cache[3, 1]
+
+
+def test_answers_can_be_sent_to_another_process(ask) -> None:
+    _, cache = ask()
+    expected = cache[15, 2].embedding
+    assert np.array_equal(pickle.loads(pickle.dumps(cache))[15, 2].embedding, expected)
+
+
+def test_student_and_teacher_see_the_same_variation(ask, room, pictures, monkeypatch) -> None:
+    """A student with the teacher's own input gets, byte for byte, what the teacher was asked."""
+    monkeypatch.undo()  # what the room has was written in blocks of the usual size
+    lessons = room.lessons
+    fake, _ = ask(members=lessons.train, numbers=range(3), seed=lessons.seed)
+    seen = np.concatenate(fake.seen).reshape(3, len(lessons.train), 3, 32, 32)
+    taken = _Seen(lessons, room.bundle.manifest.image)
+    for place in (0, 7, 20):
+        picture = lessons.train[place]
+        for number in range(3):
+            assert np.array_equal(taken[picture, number]["pixels"], seen[number, place])
+    assert not np.array_equal(seen[0], seen[1])
+    whole = varied(pictures[lessons.train[0]], lessons.seed, 0)
+    assert np.array_equal(whole, pictures[lessons.train[0]].rgb)
+    assert augment.draw(lessons.seed, pictures.keys[0], 0) == augment.IDENTITY

@@ -1,197 +1,398 @@
-"""Training: goes on bit for bit, stops where it must, the same on two processes as on one."""
+"""A phase of training: its steps, its end, and going on bit for bit where it was broken off."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from dataclasses import replace
+import math
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from rich.progress import Progress
+from accelerate import Accelerator
+from classroom import RECIPE, Classroom
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch import nn
 
-from benchmarks.broker import free_port
 from edge.errors import ConfigError, ModelError
-from export.distill import pipeline, train
+from export.distill import train as module
 from export.distill.answers import AnswerCache
-from export.distill.checkpoints import Checkpoints
-from export.distill.pipeline import distill
-from export.distill.students import create
-from export.distill.train import _curve, freeze_norms
+from export.distill.checkpoints import Checkpoints, Standing
+from export.distill.data import order
+from export.distill.optimization import curve, groups, share_of
+from export.distill.recipe import Recipe
+from export.distill.students import Student
+from export.distill.teacher import Answers
+from export.distill.train import Phase, embed, evaluate, train
+from export.distill.trainee import HeldOut, Trainee
 
-SCRIPT = Path(__file__).with_name("distil_here.py")
-
-
-def silent():
-    return Progress(disable=True)
-
-
-def best(request, phase="float"):
-    return (request.work / phase / "best.safetensors").read_bytes()
+PHASE = Phase("float", 3, 1e-3)
+PER_EPOCH = 3  # of 59 pictures, in batches of 16
 
 
-class BrokenOffError(Exception):
-    """What a test ends a training with."""
+class Broken(Exception):
+    """As if the power went."""
+
+
+@dataclass
+class Learned:
+    standing: Standing
+    trainee: Trainee
+    losses: list[float]
+    folder: Path
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return self.trainee.state_dict()
+
+
+def dropping(room: Classroom) -> Student:
+    student = room.student()
+    student.head = nn.Sequential(nn.Dropout(0.5), student.head)
+    return student
+
+
+MAKE = {
+    "a transformer": lambda room: room.student(),
+    "one with dropout": dropping,
+    "one with batch norm": lambda room: room.student("test_efficientnet"),
+}
 
 
 @pytest.fixture
-def watched(monkeypatch):
-    """Calls a function at each step, with its number and loss."""
-    plain = pipeline._school
+def learn(room, tmp_path, monkeypatch):
+    """Train the named network; ``stop`` breaks it off within that step."""
+    monkeypatch.setattr(module, "_SAVE_EVERY", 2)
 
-    def watch(on_step):
-        monkeypatch.setattr(
-            pipeline, "_school", lambda *args: replace(plain(*args), on_step=on_step)
-        )
+    def start(
+        folder="work", make="a transformer", phase=PHASE, stop=None, trainee=None, **facts
+    ) -> Learned:
+        losses = []
 
-    return watch
+        def on_step(step: int, loss: float) -> None:
+            losses.append(loss)
+            if step == stop:
+                raise Broken
 
+        trainee = trainee or room.trainee(MAKE[make](room))
+        school = room.school(tmp_path / folder, on_step=on_step, **facts)
+        standing = train(trainee, phase, school)
+        return Learned(standing, trainee, losses, tmp_path / folder / phase.name)
 
-def test_a_training_that_was_broken_off_goes_on_bit_for_bit(request_of, watched, monkeypatch):
-    monkeypatch.setattr(train, "_SAVE_EVERY", 2)
-    whole = request_of("whole", batch=8, epochs=2, qat_epochs=0)
-    told = distill(whole, silent()).phases["float"].history
-    broken = request_of("broken", batch=8, epochs=2, qat_epochs=0)
-
-    def stop(step, _loss):
-        if step == 8:
-            raise BrokenOffError
-
-    watched(stop)
-    with pytest.raises(BrokenOffError):
-        distill(broken, silent())
-    standing = Checkpoints(broken.work / "float", "").folder / "last" / "progress.json"
-    state = json.loads(standing.read_bytes())["standing"]
-    assert (state["epoch"], state["step"]) == (1, 2)
-    watched(lambda _step, _loss: None)
-    assert distill(broken, silent()).phases["float"].history == told
-    assert best(broken) == best(whole)
+    return start
 
 
-def test_a_finished_training_is_not_trained_again(request_of, watched):
-    request = request_of(qat_epochs=0)
-    distill(request, silent())
-    steps = []
-    watched(lambda step, _loss: steps.append(step))
-    distill(request, silent())
-    assert steps == []
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_state_of_another_training_is_refused(request_of):
-    request = request_of(qat_epochs=0)
-    distill(request, silent())
-    other = replace(request, recipe=replace(request.recipe, lr=2e-3))
-    with pytest.raises(ConfigError, match="expected the state of this training, found one of"):
-        distill(other, silent())
+@pytest.mark.parametrize("make", MAKE)
+def test_a_training_that_was_broken_off_goes_on_bit_for_bit(learn, make) -> None:
+    whole = learn("whole", make)
+    for stop in (3, 5, 8):  # behind a state within an epoch, likewise, behind an epoch's end
+        with pytest.raises(Broken):
+            learn("broken", make, stop=stop)
+    resumed = learn("broken", make)
+    assert resumed.losses[-1] == whole.losses[-1]
+    assert len(resumed.losses) < PER_EPOCH * PHASE.epochs
+    assert resumed.standing == whole.standing
+    assert same(resumed.tensors, whole.tensors)
+    last, others = (load_file(one.folder / "last" / "model.safetensors") for one in (resumed, whole))
+    assert same(last, others)
 
 
-def test_a_damaged_state_is_told(request_of):
-    request = request_of(qat_epochs=0)
-    distill(request, silent())
-    (request.work / "float" / "last" / "progress.json").write_text("{")
-    with pytest.raises(ModelError, match="expected how far the training is"):
-        distill(request, silent())
+def test_dropout_would_show_numbers_that_are_drawn_anew(learn) -> None:
+    """Of the test above: with another seed the student with dropout becomes another."""
+    one = learn("one", "one with dropout")
+    other = learn("other", "one with dropout", recipe=replace(RECIPE, seed=1))
+    assert not same(one.tensors, other.tensors)
 
 
-def test_a_loss_that_is_no_number_stops_and_the_last_good_state_stays(request_of, monkeypatch):
-    request = request_of(epochs=2, qat_epochs=0)
-    seen = AnswerCache.__getitem__
-    shown = []
-
-    def poisoned(cache, asked):
-        found = seen(cache, asked)
-        if asked[1]:  # a variation: only training asks for one
-            shown.append(asked)
-        if len(shown) > 40:  # after the first epoch
-            return replace(found, embedding=found.embedding * np.nan)
-        return found
-
-    monkeypatch.setattr(AnswerCache, "__getitem__", poisoned)
-    with pytest.raises(ModelError, match="expected a finite loss, found nan; the last good state"):
-        distill(request, silent())
-    checkpoints = Checkpoints(request.work / "float", "")
-    student = create(request.student, 24, request.size)
-    checkpoints.load_best(student)
-    assert all(torch.isfinite(tensor).all() for tensor in student.state_dict().values())
+def test_a_training_that_is_over_gives_its_best_without_a_step(learn) -> None:
+    whole = learn()
+    again = learn(phase=PHASE)
+    assert again.losses == []
+    assert again.standing == whole.standing
+    assert again.standing.done
+    assert same(again.tensors, whole.tensors)  # of the alignment too: the next phase starts with it
 
 
-def test_training_ends_when_nothing_improves(request_of, monkeypatch):
-    plain = train.evaluate
-    losses = iter([1.0, 0.5, 0.6, 0.7, 0.8])
-    monkeypatch.setattr(train, "evaluate", lambda *args: replace(plain(*args), loss=next(losses)))
-    request = request_of(epochs=9, qat_epochs=0, patience=2)
-    standing = distill(request, silent()).phases["float"]
-    assert [record["loss"] for record in standing.history] == [1.0, 0.5, 0.6, 0.7]
-    assert standing.best == 0.5
+def test_losses_fall_and_every_epoch_is_judged(learn) -> None:
+    found = learn(phase=Phase("float", 8, 5e-3))
+    assert len(found.losses) == 8 * PER_EPOCH
+    assert np.mean(found.losses[-3:]) < 0.8 * np.mean(found.losses[:3])
+    assert len(found.standing.history) == found.standing.epoch == 8
+    assert found.standing.best == min(record["loss"] for record in found.standing.history)
 
 
-def test_a_batch_that_does_not_divide_is_refused(request_of):
-    with pytest.raises(ConfigError, match="divides into 1 processes and chunks of 5, found 16"):
-        distill(request_of(chunk=5), silent())
+def test_the_state_of_another_training_is_refused(learn) -> None:
+    learn()
+    with pytest.raises(ConfigError, match="expected the state of this training, .* another --work"):
+        learn(fingerprint="two")
 
 
-def test_the_learning_rate_rises_and_falls_to_nothing():
-    at = _curve(100, 0.1)
-    assert [at(0), at(4), at(9)] == pytest.approx([0.1, 0.5, 1.0])
-    assert at(10) == pytest.approx(1.0)
-    assert at(55) == pytest.approx(0.5)
-    assert at(100) == pytest.approx(0)
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.bin", "random_states_0.pkl", "custom_checkpoint_0.pkl"])
+@pytest.mark.parametrize("how", ["cut", "zeroed", "gone"])
+def test_a_damaged_state_is_an_error_that_names_the_file(finished, name, how) -> None:
+    learn, folder = finished
+    path = folder / "last" / name
+    data = path.read_bytes()
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(data[:-9] if how == "cut" else bytes(len(data)))
+    try:
+        with pytest.raises(ModelError, match=rf"{name}.* remove .*float and start again"):
+            learn()
+    finally:
+        path.write_bytes(data)
 
 
-def test_frozen_norms_keep_their_means():
-    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3)).train()
-    freeze_norms(model)
-    model(torch.randn(8, 2))
-    assert model[0].training
-    assert torch.equal(model[1].running_mean, torch.zeros(3))
+@pytest.fixture(scope="module")
+def finished(room, tmp_path_factory):
+    """One finished training, for whoever only damages it."""
+    work = tmp_path_factory.mktemp("finished")
+
+    def learn() -> Standing:
+        return train(room.trainee(), Phase("float", 1, 1e-3), room.school(work))
+
+    learn()
+    return learn, work / "float"
 
 
-def words(request, *more):
-    recipe = request.recipe
-    return [str(word) for word in (
-        request.teacher, request.data[0], request.out, request.work, recipe.batch, *more
-    )]  # fmt: skip
+@pytest.mark.parametrize("note", ["", "[]", "{}", '{"fingerprint": "one-float", "standing": {"day": 1}}'])
+def test_a_damaged_note_is_an_error(finished, note) -> None:
+    learn, folder = finished
+    path = folder / "last" / "progress.json"
+    text = path.read_text()
+    path.write_text(note)
+    try:
+        with pytest.raises(ModelError, match=r"progress.json: expected how far the training is"):
+            learn()
+    finally:
+        path.write_text(text)
 
 
-@pytest.mark.slow
-def test_a_killed_run_ends_like_one_that_was_not_killed(request_of, tmp_path):
-    whole, killed = request_of("whole"), request_of("killed")
-    command = [sys.executable, "-W", "ignore", str(SCRIPT)]
-    subprocess.run([*command, *words(whole)], check=True, timeout=150)
-    with subprocess.Popen([*command, *words(killed)]) as process:
-        deadline = time.monotonic() + 120
-        while not (killed.work / "float" / "last").exists():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-    subprocess.run([*command, *words(killed)], check=True, timeout=150)
-    for phase in ("float", "qat"):
-        assert best(killed, phase) == best(whole, phase)
+def test_a_damaged_best_student_is_an_error(finished) -> None:
+    learn, folder = finished
+    path = folder / "best.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(data[:100])
+    try:
+        with pytest.raises(ModelError, match="expected the best student so far"):
+            learn()
+    finally:
+        path.write_bytes(data)
 
 
-@pytest.mark.slow
-def test_two_processes_take_the_steps_of_one_with_the_same_batch(request_of):
-    one, two, half = request_of("one"), request_of("two"), request_of("half", batch=8)
-    plain = [sys.executable, "-W", "ignore"]
-    launch = [
-        *plain, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
-        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-        "--main_process_port", str(free_port()),
-    ]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    curves = []
-    for command, request in ((plain, one), (launch, two), (plain, half)):
-        told = request.out.with_suffix(".json")
-        subprocess.run(
-            [*command, str(SCRIPT), *words(request, told)], check=True, timeout=170, env=environment
-        )
-        curves.append(json.loads(told.read_bytes()))
-    steps = 3 * 2  # of the float phase; a rounding may tip over in the other
-    assert curves[1][:steps] == pytest.approx(curves[0][:steps], rel=1e-5)
-    assert curves[1] == pytest.approx(curves[0], rel=5e-3)
-    assert curves[2][1:steps] != pytest.approx(curves[0][1:steps], rel=5e-3)
+def test_a_run_that_was_killed_between_two_renames_goes_on_with_the_old_state(finished, tmp_path) -> None:
+    _, folder = finished
+    copy = tmp_path / "float"
+    shutil.copytree(folder, copy)
+    (copy / "last").rename(copy / "old")
+    (copy / "new").mkdir()  # half written
+    checkpoints = Checkpoints(copy, "one-float")
+    assert checkpoints.standing() == Checkpoints(folder, "one-float").standing()
+    checkpoints.save(Accelerator(), Standing(epoch=7))
+    assert checkpoints.standing().epoch == 7
+    assert sorted(path.name for path in copy.iterdir()) == ["best.safetensors", "last"]
+
+
+def test_a_disk_that_refuses_keeps_the_state_before(finished, tmp_path, monkeypatch) -> None:
+    _, folder = finished
+    copy = tmp_path / "float"
+    shutil.copytree(folder, copy)
+    checkpoints, accelerator = Checkpoints(copy, "one-float"), Accelerator()
+    before = checkpoints.standing()
+
+    def full(*_args, **_kwargs) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Accelerator, "save_state", full)
+    with pytest.raises(ModelError, match="No space left on device; free some space"):
+        checkpoints.save(accelerator, Standing(epoch=9))
+    assert checkpoints.standing() == before
+    monkeypatch.setattr("export.distill.checkpoints.save_file", full)
+    best = checkpoints.best.read_bytes()
+    with pytest.raises(ModelError, match="No space left on device; free some space"):
+        checkpoints.keep_best(nn.Linear(2, 2))
+    assert checkpoints.best.read_bytes() == best
+
+
+def test_what_several_names_share_is_kept_under_each(tmp_path) -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = self.other = nn.Linear(2, 2)
+
+    kept, found = Both(), Both()
+    checkpoints = Checkpoints(tmp_path, "any")
+    checkpoints.keep_best(kept)
+    checkpoints.load_best(found)
+    assert torch.equal(found.other.weight, kept.one.weight)
+
+
+def poisoned(monkeypatch, poison: set[tuple[int, int]]) -> None:
+    get = AnswerCache.__getitem__
+
+    def told(self: AnswerCache, asked: tuple[int, int]) -> Answers:
+        found = get(self, asked)
+        return replace(found, embedding=found.embedding * np.nan) if asked in poison else found
+
+    monkeypatch.setattr(AnswerCache, "__getitem__", told)
+
+
+def test_a_loss_that_is_no_number_ends_it_and_the_last_good_state_goes_on(
+    learn, room, monkeypatch
+) -> None:
+    whole = learn("whole")
+    fourth, fifth = order(room.lessons, 1, RECIPE.batch)[:2]
+    with monkeypatch.context() as patch:
+        poisoned(patch, {fifth[3]} - set(fourth))
+        with pytest.raises(ModelError, match=r"finite loss, found nan; the last good .* smaller --lr"):
+            learn("poisoned")
+    weights = load_file(whole.folder.parents[1] / "poisoned" / "float" / "last" / "model.safetensors")
+    assert all(tensor.isfinite().all() for tensor in weights.values())
+    found = learn("poisoned")
+    assert found.standing == whole.standing
+    assert same(found.tensors, whole.tensors)
+
+
+def test_weights_that_are_no_numbers_are_not_kept_as_a_state(learn, room) -> None:
+    """A gradient can overflow where its loss does not."""
+    trainee = room.trainee()
+    calls = iter(range(10**6))
+    trainee.student.head.weight.register_hook(
+        lambda gradient: gradient * (math.nan if next(calls) == 9 else 1)
+    )
+    with pytest.raises(ModelError, match="expected finite weights"):
+        learn(trainee=trainee)  # two chunks a step: in the fifth, just before a state is kept
+    with pytest.raises(Broken):
+        learn(stop=PER_EPOCH + 1)  # the state before it is that of the first epoch
+
+
+def test_held_out_pictures_that_give_no_number_end_it(learn, room, monkeypatch) -> None:
+    poisoned(monkeypatch, {(room.lessons.held_out[0], 0)})
+    with pytest.raises(ModelError, match="expected a finite held-out loss, found nan"):
+        learn()
+
+
+def test_it_ends_when_nothing_improves_and_the_best_is_taken(learn, monkeypatch) -> None:
+    told = iter([3.0, 2.0, 2.5, 2.0, 1.0])
+    seen = []
+
+    def fake(trainee: Trainee, _school: object) -> HeldOut:
+        seen.append({name: tensor.clone() for name, tensor in trainee.state_dict().items()})
+        return HeldOut(next(told), 0, 0, 0, 0)
+
+    monkeypatch.setattr(module, "evaluate", fake)
+    found = learn(recipe=replace(RECIPE, patience=2), phase=replace(PHASE, epochs=9))
+    assert [record["loss"] for record in found.standing.history] == [3, 2, 2.5, 2]
+    assert (found.standing.best, found.standing.waiting, found.standing.done) == (2, 2, True)
+    assert same(found.tensors, seen[1])
+    assert not same(seen[1], seen[3])
+
+
+def test_frozen_normalizations_keep_their_means_and_others_do_not(learn) -> None:
+    for frozen in (True, False):
+        trainee = learn(
+            f"{frozen}", "one with batch norm", phase=Phase("qat", 1, 1e-3, frozen_norms=frozen)
+        ).trainee
+        norms = [m for m in trainee.modules() if isinstance(m, nn.BatchNorm2d)]
+        fresh = all(norm.running_mean.abs().max() == 0 for norm in norms)
+        assert fresh == frozen
+
+
+def test_evaluation_is_of_the_pictures_themselves_and_leaves_no_trace(room, tmp_path) -> None:
+    student = dropping(room).train()
+    trainee = room.trainee(student).train()
+    school = room.school(tmp_path)
+    found = embed(trainee, school, room.lessons.held_out)
+    assert trainee.training
+    assert student.head[0].training
+    assert found.shape == (len(room.lessons.held_out), 24)
+    assert torch.linalg.vector_norm(found, dim=1) == pytest.approx(1, abs=1e-5)
+    assert torch.equal(found, embed(trainee, school, room.lessons.held_out))  # no dropout
+    judged = evaluate(trainee, school)
+    reference = room.lessons.plain.embeddings(room.lessons.held_out)
+    cosines = (found.numpy() * reference).sum(axis=1)
+    assert judged.cosine == pytest.approx(cosines.mean(), abs=1e-5)
+    assert judged.worst == pytest.approx(cosines.min(), abs=1e-5)
+
+
+def test_curves_are_written_for_tensorboard(room, tmp_path) -> None:
+    accelerator = Accelerator(log_with="tensorboard", project_dir=str(tmp_path))
+    accelerator.init_trackers("curves")
+    train(room.trainee(), Phase("float", 1, 1e-3), replace(room.school(tmp_path), accelerator=accelerator))
+    (events,) = (tmp_path / "curves").rglob("events*")
+    data = events.read_bytes()
+    for name in ("float/loss", "float/alignment", "float/lr", "float/held-out cosine"):
+        assert name.encode() in data
+
+
+def test_the_learning_rate_rises_in_a_line_and_falls_as_a_cosine() -> None:
+    at = curve(20, 0.2)
+    assert [at(step) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+    assert at(8) == pytest.approx((1 + math.cos(math.pi / 4)) / 2)
+    assert at(12) == pytest.approx(0.5)
+    assert at(16) == pytest.approx((1 - math.cos(math.pi / 4)) / 2)
+    assert at(20) == 0
+    assert at(25) == 0  # not up again
+    assert curve(10, 0)(0) == 1
+    assert curve(1, 1)(0) == 1
+
+
+@given(st.integers(1, 1000), st.floats(0, 1))
+def test_the_learning_rate_is_a_share_of_its_highest(steps, warmup) -> None:
+    found = [curve(steps, warmup)(step) for step in range(steps)]
+    assert all(0 <= rate <= 1 for rate in found)
+    assert max(found) == 1
+    assert found[0] > 0
+
+
+def test_only_matrices_decay(room) -> None:
+    trainee = room.trainee()
+    decaying, others = groups(trainee, 0.05)
+    assert (decaying["weight_decay"], others["weight_decay"]) == (0.05, 0)
+    names = {id(parameter): name for name, parameter in trainee.named_parameters()}
+    decays = {names.pop(id(parameter)) for parameter in decaying["params"]}
+    rest = {names.pop(id(parameter)) for parameter in others["params"]}
+    assert not names
+    assert {"student.head.weight", "student.backbone.blocks.0.attn.qkv.weight"} <= decays
+    assert {"student.head.bias", "student.backbone.norm.weight", "alignment.logits"} <= rest
+    assert "alignment.projections.0.0.weight" in decays
+
+
+@pytest.mark.parametrize(
+    ("batch", "chunk", "pictures", "processes", "share"),
+    [
+        (64, 16, 1000, 1, 64),
+        (64, 16, 1000, 4, 16),
+        (64, 64, 1000, 4, 16),
+        (64, 64, 59, 1, 59),  # all there are
+        (64, 8, 59, 1, 56),  # as many whole chunks
+        (64, 8, 59, 2, 24),
+        (64, 8, 5, 1, 5),
+        (64, 16, 48, 2, 16),
+    ],
+)
+def test_a_batch_is_shared_among_processes(batch, chunk, pictures, processes, share) -> None:
+    assert share_of(Recipe(batch=batch, chunk=chunk), pictures, processes) == share
+
+
+@pytest.mark.parametrize(
+    ("batch", "chunk", "processes"), [(64, 48, 1), (65, 8, 2), (64, 24, 2), (2, 1, 3)]
+)
+def test_a_batch_that_cannot_be_shared_is_refused(batch, chunk, processes) -> None:
+    with pytest.raises(ConfigError, match=rf"found {batch}; choose another --batch or --chunk"):
+        share_of(Recipe(batch=batch, chunk=chunk), 1000, processes)
+
+
+def test_the_note_says_how_far_it_is(learn, tmp_path) -> None:
+    with pytest.raises(Broken):
+        learn(stop=6)  # the second epoch's last
+    note = json.loads((tmp_path / "work" / "float" / "last" / "progress.json").read_text())
+    assert (note["standing"]["epoch"], note["standing"]["step"]) == (1, 2)
+    assert len(note["standing"]["history"]) == 1

@@ -1,0 +1,51 @@
+"""How a training takes its steps: how large, on which weights, at which rate."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from edge.errors import ConfigError
+from export.distill.recipe import Recipe
+
+
+def share_of(recipe: Recipe, pictures: int, processes: int) -> int:
+    """Pictures of a step that fall to each process; of few pictures, as many whole chunks.
+
+    Raises:
+        ConfigError: They do not divide into chunks.
+    """
+    share, left = divmod(recipe.batch, processes)
+    if recipe.batch > pictures:
+        share, left = pictures // processes, 0
+        share -= share % min(recipe.chunk, share or 1)
+    chunk = min(recipe.chunk, share)
+    if left or not share or share % chunk:
+        raise ConfigError(
+            f"expected a batch that divides into {processes} processes and chunks of {chunk}, "
+            f"found {recipe.batch}; choose another --batch or --chunk"
+        )
+    return share
+
+
+def groups(trainee: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; norms, biases, ranges and the alignment's mixtures do not."""
+    decaying: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in trainee.named_parameters():
+        plain = parameter.ndim < 2 or name.endswith("alignment.logits")
+        (others if plain else decaying).append(parameter)
+    return [{"params": decaying, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def curve(steps: int, warmup: float) -> Callable[[int], float]:
+    """Learning rate over its highest: a line up, then half a cosine down to 0."""
+    rising = max(1, round(warmup * steps))
+
+    def at(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        return (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, steps - rising)))) / 2
+
+    return at
