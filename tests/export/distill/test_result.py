@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from rich.progress import Progress
 
-from edge.bundle import open_bundle
 from edge.config.models import EngineConfig
 from edge.engines import EngineSettings, open_engine
 from edge.errors import ConfigError, ModelError
@@ -104,9 +103,9 @@ def test_both_rules_of_weight_ranges_are_one(weight):
     assert found == pytest.approx(weight_ranges.channel_ranges(weight), rel=1e-6)
 
 
-def test_the_bundle_has_the_teachers_sentences_and_says_whose_they_are(teacher, distilled):
-    request, done = distilled
-    bundle = open_bundle(request.out)
+def test_the_bundle_has_the_teachers_sentences_and_says_whose_they_are(bundle, distilled):
+    teacher, done = bundle, distilled
+    bundle = done.result.bundle
     bundle.verify()
     told = bundle.manifest.model.teacher
     assert (told.hash, told.name) == (teacher.hash, teacher.manifest.name)
@@ -116,11 +115,11 @@ def test_the_bundle_has_the_teachers_sentences_and_says_whose_they_are(teacher, 
             [b.read_file(f) for f in b.manifest.files if f.role == role] for b in (bundle, teacher)
         )
         assert mine == theirs
-    assert done.pictures["trained on"] + done.pictures["held out"] == 64
+    assert done.pictures["trained on"] + done.pictures["held out"] == 80
 
 
 def test_a_device_finds_every_variant_right(distilled):
-    bundle = open_bundle(distilled[0].out)
+    bundle = distilled.result.bundle
     found = variants(bundle, EngineConfig())
     assert {variant.precision for variant in found} >= {"fp32", "int8"}
     for variant in found:
@@ -130,7 +129,7 @@ def test_a_device_finds_every_variant_right(distilled):
 
 
 def test_the_card_has_teacher_and_students_side_by_side(distilled):
-    bundle = open_bundle(distilled[0].out)
+    bundle = distilled.result.bundle
     rows = json.loads(bundle.read("accuracy"))["distilled"]
     assert [row["name"] for row in rows] == [
         "teacher fp32", "student fp32", "student fp32, QAT",
@@ -145,7 +144,7 @@ def test_the_card_has_teacher_and_students_side_by_side(distilled):
 
 
 @pytest.mark.parametrize("better", ["PTQ", "QAT"])
-def test_the_bundle_holds_what_agrees_best_in_int8(request_of, monkeypatch, better):
+def test_the_bundle_holds_what_agrees_best_in_int8(request_, tmp_path, monkeypatch, better):
     plain = result._examine
 
     def examine(candidate, *args):
@@ -154,12 +153,13 @@ def test_the_bundle_holds_what_agrees_best_in_int8(request_of, monkeypatch, bett
         return replace(found, int8=replace(found.int8, mean_cosine=cosine))
 
     monkeypatch.setattr(result, "_examine", examine)
-    done = distill(request_of(epochs=1), Progress(disable=True))
+    request = replace(request_, out=tmp_path / "out")  # trained already
+    done = distill(request, Progress(disable=True))
     packed = [pupil.name for pupil in done.result.pupils if pupil.packed]
     assert packed[-1] == f"student int8, {better}"
 
 
-def test_weights_of_another_network_are_refused(tmp_path, teacher):
+def test_weights_of_another_network_are_refused(tmp_path):
     from safetensors.torch import save_file  # noqa: PLC0415
 
     save_file(create("test_vit", 4, (32, 32)).backbone.state_dict(), tmp_path / "vit")
