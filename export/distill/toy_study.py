@@ -120,6 +120,7 @@ def study(
     seed: int,
     steps: int = 300,
     teacher_steps: int = 600,
+    arms: Mapping[str, Arm] = ARMS,
     done: Callable[[], None] = lambda: None,
 ) -> dict[str, Outcome]:
     """One teacher, and a student of each arm.
@@ -128,6 +129,7 @@ def study(
         seed: Of scenes, weights and order.
         steps: Of each student.
         teacher_steps: Of the teacher.
+        arms: By name.
         done: Called after the teacher and after each arm.
     """
     pictures, kinds = (torch.from_numpy(array) for array in scenes(_TRAIN, 2 * seed))
@@ -139,7 +141,7 @@ def study(
         expected = teacher(held_out)[0]
     done()
     found = {}
-    for name, arm in ARMS.items():
+    for name, arm in arms.items():
         torch.manual_seed(seed)  # the same weights for each arm
         student = _learn(ToyStudent(), teacher, arm, pictures, kinds, steps, seed)
         with torch.no_grad():
