@@ -16,6 +16,7 @@ Normalizations over batches are frozen in this phase, as they are in the graph.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 import onnx
@@ -37,6 +38,10 @@ class ActivationQuantizer(nn.Module):
 
     The gradient of the scale is that of LSQ (Esser et al., ICLR 2020, equations 1 to 3 and 2.2).
 
+    With fewer levels than a byte has, the scale stays that of the largest value observed: a graph
+    clips where the byte ends and not where the levels do, so a scale that learned to clip would
+    overflow what the levels leave room for.
+
     Args:
         levels: The largest magnitude as an integer.
     """
@@ -44,7 +49,7 @@ class ActivationQuantizer(nn.Module):
     def __init__(self, levels: int) -> None:
         super().__init__()
         self._levels = levels
-        self.largest = nn.Parameter(torch.zeros(()))
+        self.largest = nn.Parameter(torch.zeros(()), requires_grad=levels == LEVELS)
         self.observing = False
 
     def forward(self, value: Tensor) -> Tensor:
@@ -54,7 +59,7 @@ class ActivationQuantizer(nn.Module):
             return value
         step = _scaled(self.largest.abs(), (value.numel() * self._levels) ** -0.5) / self._levels
         step = step.clamp(min=_SMALLEST)
-        clipped = (value / step).clamp(-self._levels, self._levels)
+        clipped = (value / step).clamp(-LEVELS - 1, LEVELS)  # as QuantizeLinear
         return (clipped + (clipped.round() - clipped).detach()) * step
 
     @property
@@ -179,12 +184,47 @@ def observe(student: Student, sites: Sequence[Site], pictures: Iterable[Tensor])
         quantizer.observing = False
 
 
+def in_run_order(model: onnx.ModelProto, traced: onnx.ModelProto) -> onnx.ModelProto:
+    """``model`` with its nodes in the order of ``traced``, from which it was simplified.
+
+    ONNX Runtime writes parallel branches, such as a block and its shortcut, in an order of its own.
+    What it fuses keeps the name of the last value.
+    """
+    places = {name: place for place, node in enumerate(traced.graph.node) for name in node.output}
+    nodes = list(model.graph.node)
+    readers: dict[str, list[int]] = {}
+    missing = []
+    made = {name for node in nodes for name in node.output}
+    for index, node in enumerate(nodes):
+        after = max((places.get(name, -1) for name in node.input), default=-1)
+        for name in node.output:  # what it added comes right after what that reads
+            places.setdefault(name, after)
+        computed = [name for name in node.input if name in made]
+        missing.append(len(computed))
+        for name in computed:
+            readers.setdefault(name, []).append(index)
+    ordered = onnx.ModelProto()
+    ordered.CopyFrom(model)
+    del ordered.graph.node[:]
+    ready = [(places[nodes[i].output[0]], i) for i, count in enumerate(missing) if not count]
+    heapify(ready)
+    while ready:
+        node = nodes[heappop(ready)[1]]
+        ordered.graph.node.append(node)
+        for index in (index for name in node.output for index in readers.get(name, ())):
+            missing[index] -= 1
+            if not missing[index]:
+                heappush(ready, (places[nodes[index].output[0]], index))
+    return ordered
+
+
 def ranges_of(sites: Sequence[Site], model: onnx.ModelProto) -> dict[str, float]:
     """The learned range of each value that a layer of the exported student reads.
 
     Args:
         sites: Of the student.
-        model: Its graph, simplified, ``pixels`` folded.
+        model: Its graph, simplified, ``pixels`` folded, in the order in which it runs
+            (``in_run_order``).
 
     Raises:
         ModelError: The graph has other layers than the traced student.

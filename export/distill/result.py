@@ -26,7 +26,7 @@ from export.card_files import card_files
 from export.distill import augment, pupils
 from export.distill.data import Lessons
 from export.distill.pictures import PictureSet
-from export.distill.qat import Site, ranges_of
+from export.distill.qat import Site, in_run_order, ranges_of
 from export.distill.students import Student
 from export.families.base import Part
 from export.families.towers import ImageTower, image_part
@@ -227,8 +227,8 @@ def _examine(
 
 def graph_of(student: Student, spec: ImageSpec) -> onnx.ModelProto:
     """The student as a float graph: int8 pixels in, constants folded; quantizers left out."""
-    exported = to_onnx(_part(student, spec))
-    return simplify(fold_pixels(exported, "pixel_values", spec.mean, spec.std))
+    traced = fold_pixels(to_onnx(_part(student, spec)), "pixel_values", spec.mean, spec.std)
+    return in_run_order(simplify(traced), traced)
 
 
 def _part(student: Student, spec: ImageSpec) -> Part:
