@@ -41,9 +41,7 @@ def room(
 
 
 @pytest.fixture(scope="session")
-def request_(
-    bundle: Bundle, exports: Exports, tmp_path_factory: pytest.TempPathFactory
-) -> Request:
+def request_(bundle: Bundle, exports: Exports, tmp_path_factory: pytest.TempPathFactory) -> Request:
     return request_of(bundle.path, exports.pictures(), tmp_path_factory.mktemp("distilled"))
 
 

@@ -98,7 +98,9 @@ def test_more_variations_ask_for_these_alone(ask) -> None:
     assert more.rows == 2 * len(MEMBERS)
 
 
-def test_a_run_that_was_broken_off_goes_on_behind_the_last_whole_block(ask, bundle, tmp_path) -> None:
+def test_a_run_that_was_broken_off_goes_on_behind_the_last_whole_block(
+    ask, bundle, tmp_path
+) -> None:
     with pytest.raises(KeyboardInterrupt):
         ask(Fake(bundle.manifest.image, breaks_at=6))  # within the second block
     whole = files(tmp_path)
@@ -108,7 +110,9 @@ def test_a_run_that_was_broken_off_goes_on_behind_the_last_whole_block(ask, bund
     assert whole.items() <= files(tmp_path).items()
     fresh, expected = ask(folder=tmp_path / "fresh")
     for number in range(3):
-        assert np.array_equal(cache.embeddings(MEMBERS, number), expected.embeddings(MEMBERS, number))
+        assert np.array_equal(
+            cache.embeddings(MEMBERS, number), expected.embeddings(MEMBERS, number)
+        )
 
 
 @pytest.mark.parametrize(
@@ -127,7 +131,9 @@ def test_another_teacher_seed_or_choice_of_pictures_shares_no_answers(
 ) -> None:
     _, cache = ask(numbers=range(1))
     before = files(tmp_path)
-    fake, other = ask(Fake(bundle.manifest.image, **change.pop("fake", {})), numbers=range(1), **change)
+    fake, other = ask(
+        Fake(bundle.manifest.image, **change.pop("fake", {})), numbers=range(1), **change
+    )
     assert other.folder != cache.folder
     assert fake.rows in {len(MEMBERS), len(MEMBERS) - 1}
     assert before.items() <= files(tmp_path).items()
@@ -147,7 +153,9 @@ def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_only_whole_blocks(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(ModelError, match=r"No space left on device; free some space or choose .*--work"):
+    with pytest.raises(
+        ModelError, match=r"No space left on device; free some space or choose .*--work"
+    ):
         ask()
     assert len(files(tmp_path)) == 2
     monkeypatch.undo()
@@ -171,7 +179,9 @@ def test_a_damaged_block_is_an_error_that_names_the_file(ask, damage) -> None:
     else:
         path.unlink()
     assert cache[3, 0].embedding.shape == (1, 3)
-    with pytest.raises(ModelError, match=rf"{path.name}: expected what the teacher said.*remove the file"):
+    with pytest.raises(
+        ModelError, match=rf"{path.name}: expected what the teacher said.*remove the file"
+    ):
         _ = cache[3, 1]
 
 

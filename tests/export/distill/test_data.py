@@ -133,7 +133,9 @@ def test_parts_of_a_batch_are_the_batch(room) -> None:
     for index, whole in enumerate(batch.maps):
         assert torch.equal(torch.cat([part.maps[index] for part in parts]), whole)
     moved = batch.to(torch.device("meta"))
-    assert {t.device.type for t in (moved.pixels, moved.embedding, *moved.maps, moved.captions)} == {"meta"}
+    assert {
+        t.device.type for t in (moved.pixels, moved.embedding, *moved.maps, moved.captions)
+    } == {"meta"}
 
 
 @pytest.fixture
@@ -193,7 +195,9 @@ def test_pictures_that_are_all_alike_are_too_few(exports, gather, tmp_path) -> N
 
 
 @pytest.mark.parametrize("complete", [True, False])
-def test_captions_teach_only_where_every_picture_has_one(exports, gather, complete, tmp_path) -> None:
+def test_captions_teach_only_where_every_picture_has_one(
+    exports, gather, complete, tmp_path
+) -> None:
     folder = tmp_path / "told"
     folder.mkdir()
     for index, path in enumerate(sorted(exports.pictures().iterdir())):

@@ -220,7 +220,11 @@ def test_a_weight_is_rounded_as_in_the_graph(weight, plain) -> None:
     rows, columns, places = weight.shape
     helper = onnx.helper
     kind = onnx.TensorProto.INT8 if plain else onnx.TensorProto.FLOAT
-    nodes = [helper.make_node("Cast" if plain else "Identity", ["x"], ["a"], name="in", **({"to": 1} if plain else {}))]
+    nodes = [
+        helper.make_node(
+            "Cast" if plain else "Identity", ["x"], ["a"], name="in", **({"to": 1} if plain else {})
+        )
+    ]
     nodes.append(helper.make_node("Conv", ["a", "w"], ["y"], name="conv"))
     graph = helper.make_graph(
         nodes, "one",
@@ -229,7 +233,9 @@ def test_a_weight_is_rounded_as_in_the_graph(weight, plain) -> None:
         [numpy_helper.from_array(weight, "w")],
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
-    found = {t.name: numpy_helper.to_array(t) for t in insert_qdq(model, {"a": 1.0}).graph.initializer}
+    found = {
+        t.name: numpy_helper.to_array(t) for t in insert_qdq(model, {"a": 1.0}).graph.initializer
+    }
     scale = found["w.axis0.scale"]
     theirs = found["w.axis0.q"] * scale[:, None, None]
     ours = WeightQuantizer(plain=plain)(torch.from_numpy(weight)).numpy()

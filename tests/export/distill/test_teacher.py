@@ -70,7 +70,9 @@ def test_a_transformer_hands_over_each_blocks_two_sums_without_the_class_token(
 
 def test_of_many_layers_some_are_taken_evenly_with_the_last(bundle) -> None:
     opened = Teacher(bundle, 2)
-    everything = [name for name, _ in residuals(onnx.load_from_string(bundle.read("image", "fp32")))]
+    everything = [
+        name for name, _ in residuals(onnx.load_from_string(bundle.read("image", "fp32")))
+    ]
     assert opened.layers == (everything[1], everything[3])
     opened.close()
     assert evenly(range(12), 6) == [1, 3, 5, 7, 9, 11]
@@ -87,7 +89,9 @@ def test_a_convolutional_network_hands_over_its_residual_sums_and_no_biases(room
     blocks = [part for stage in range(1, 5) for part in getattr(student.backbone, f"layer{stage}")]
     assert len(found) == len(blocks) <= len(adds)
     assert all(len(shape) == 4 and shape[0] == 1 for _, shape in found)
-    assert [shape[1] for _, shape in found] == sorted((s[1] for _, s in found), key=[32, 48, 192, 96].index)
+    assert [shape[1] for _, shape in found] == sorted(
+        (s[1] for _, s in found), key=[32, 48, 192, 96].index
+    )
     assert found[-1][1][1] == student.stages[-1]
 
 

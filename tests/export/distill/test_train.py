@@ -99,7 +99,9 @@ def test_a_training_that_was_broken_off_goes_on_bit_for_bit(learn, make) -> None
     assert len(resumed.losses) < PER_EPOCH * PHASE.epochs
     assert resumed.standing == whole.standing
     assert same(resumed.tensors, whole.tensors)
-    last, others = (load_file(one.folder / "last" / "model.safetensors") for one in (resumed, whole))
+    last, others = (
+        load_file(one.folder / "last" / "model.safetensors") for one in (resumed, whole)
+    )
     assert same(last, others)
 
 
@@ -129,11 +131,15 @@ def test_losses_fall_and_every_epoch_is_judged(learn) -> None:
 
 def test_the_state_of_another_training_is_refused(learn) -> None:
     learn()
-    with pytest.raises(ConfigError, match="expected the state of this training, .* another --work"):
+    with pytest.raises(
+        ConfigError, match=r"expected the state of this training, .* another --work"
+    ):
         learn(fingerprint="two")
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.bin", "random_states_0.pkl", "custom_checkpoint_0.pkl"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "optimizer.bin", "random_states_0.pkl", "custom_checkpoint_0.pkl"]
+)
 @pytest.mark.parametrize("how", ["cut", "zeroed", "gone"])
 def test_a_damaged_state_is_an_error_that_names_the_file(finished, name, how) -> None:
     learn, folder = finished
@@ -162,7 +168,9 @@ def finished(room, tmp_path_factory):
     return learn, work / "float"
 
 
-@pytest.mark.parametrize("note", ["", "[]", "{}", '{"fingerprint": "one-float", "standing": {"day": 1}}'])
+@pytest.mark.parametrize(
+    "note", ["", "[]", "{}", '{"fingerprint": "one-float", "standing": {"day": 1}}']
+)
 def test_a_damaged_note_is_an_error(finished, note) -> None:
     learn, folder = finished
     path = folder / "last" / "progress.json"
@@ -187,7 +195,9 @@ def test_a_damaged_best_student_is_an_error(finished) -> None:
         path.write_bytes(data)
 
 
-def test_a_run_that_was_killed_between_two_renames_goes_on_with_the_old_state(finished, tmp_path) -> None:
+def test_a_run_that_was_killed_between_two_renames_goes_on_with_the_old_state(
+    finished, tmp_path
+) -> None:
     _, folder = finished
     copy = tmp_path / "float"
     shutil.copytree(folder, copy)
@@ -251,9 +261,13 @@ def test_a_loss_that_is_no_number_ends_it_and_the_last_good_state_goes_on(
     fourth, fifth = order(room.lessons, 1, RECIPE.batch)[:2]
     with monkeypatch.context() as patch:
         poisoned(patch, {fifth[3]} - set(fourth))
-        with pytest.raises(ModelError, match=r"finite loss, found nan; the last good .* smaller --lr"):
+        with pytest.raises(
+            ModelError, match=r"finite loss, found nan; the last good .* smaller --lr"
+        ):
             learn("poisoned")
-    weights = load_file(whole.folder.parents[1] / "poisoned" / "float" / "last" / "model.safetensors")
+    weights = load_file(
+        whole.folder.parents[1] / "poisoned" / "float" / "last" / "model.safetensors"
+    )
     assert all(tensor.isfinite().all() for tensor in weights.values())
     found = learn("poisoned")
     assert found.standing == whole.standing
@@ -325,7 +339,11 @@ def test_evaluation_is_of_the_pictures_themselves_and_leaves_no_trace(room, tmp_
 def test_curves_are_written_for_tensorboard(room, tmp_path) -> None:
     accelerator = Accelerator(log_with="tensorboard", project_dir=str(tmp_path))
     accelerator.init_trackers("curves")
-    train(room.trainee(), Phase("float", 1, 1e-3), replace(room.school(tmp_path), accelerator=accelerator))
+    train(
+        room.trainee(),
+        Phase("float", 1, 1e-3),
+        replace(room.school(tmp_path), accelerator=accelerator),
+    )
     (events,) = (tmp_path / "curves").rglob("events*")
     data = events.read_bytes()
     for name in ("float/loss", "float/alignment", "float/lr", "float/held-out cosine"):
