@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,9 +82,10 @@ def create(
     full = full_name(name)
     base = full.partition(".")[0]
     if not timm.is_model(base):
-        near = ", ".join([*STUDENTS, *timm.list_models(f"*{base[:6]}*")][:_SHOWN])
+        near = get_close_matches(name, [*STUDENTS, *timm.list_models()], _SHOWN) or STUDENTS
         raise ConfigError(
-            f"expected a student that timm knows, found {name!r}; some that it knows: {near}"
+            f"expected a student that timm knows, found {name!r}; some that it knows: "
+            f"{', '.join(near)}"
         )
     fixed = getattr(timm.get_pretrained_cfg(base), "fixed_input_size", False)
     options: dict[str, Any] = {"img_size": size} if fixed else {}
@@ -92,12 +94,13 @@ def create(
         torch.manual_seed(seed)
         try:
             backbone = timm.create_model(full, pretrained=pretrained, num_classes=0, **options)
-        except (OSError, RuntimeError) as exc:
+            student = Student(backbone, dim)
+            _try(student, size)
+        except (OSError, RuntimeError, AssertionError) as exc:
             raise ConfigError(
                 f"{full}: expected timm to create it for pictures of {size[0]}x{size[1]}, found: "
                 f"{exc}; choose another --size, or give its file with --weights"
             ) from exc
-        student = Student(backbone, dim)
     if weights is not None:
         _load(backbone, weights)
     return student
@@ -123,6 +126,13 @@ def image_spec(student: Student, size: tuple[int, int], teacher: ImageSpec) -> I
     return teacher.model_copy(
         update={"height": size[0], "width": size[1], "mean": mean, "std": std}
     )
+
+
+def _try(student: Student, size: tuple[int, int]) -> None:
+    """Many a network finds out only now that its patches do not divide the picture."""
+    with torch.no_grad():
+        student.eval()(torch.zeros(1, 3, *size))
+    student.train()
 
 
 def _load(backbone: nn.Module, path: Path) -> None:

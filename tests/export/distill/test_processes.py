@@ -51,7 +51,7 @@ def test_two_processes_take_the_same_steps_as_one_with_the_same_batch(
         else:
             done = subprocess.run(
                 [*launched(processes), "steps", *map(str, words)],
-                env=ENVIRONMENT, capture_output=True, text=True, timeout=150, check=False,
+                env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=150,
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
         found = json.loads(out.read_text())
@@ -90,7 +90,7 @@ def test_a_killed_distillation_goes_on_to_the_same_students(
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "student").exists()
     done = subprocess.run(
-        command, env=ENVIRONMENT, capture_output=True, text=True, timeout=150, check=False
+        command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=150
     )
     assert done.returncode == 0, done.stderr
     for phase in distilled.phases:

@@ -1,4 +1,4 @@
-"""Quantized students and the bundles that come of them."""
+"""A distilled bundle: the student's graphs, the teacher's sentences, and an honest card."""
 
 import json
 from dataclasses import replace
@@ -6,171 +6,184 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
+from PIL import Image
 from rich.progress import Progress
+from typer.testing import CliRunner
 
+from edge.bundle import open_bundle
+from edge.cli import app
 from edge.config.models import EngineConfig
-from edge.engines import EngineSettings, open_engine
 from edge.errors import ConfigError, ModelError
-from edge.manifest import ImageSpec
-from edge.variants import open_graph, prove, variants
-from export import weight_ranges
-from export.distill import qat, result
+from edge.models import open_models
+from export.distill import pipeline, result
 from export.distill.pipeline import distill
-from export.distill.result import graph_of
-from export.distill.students import create, full_name, image_spec
-from export.qdq_rules import require_qdq_rules
-from export.quantize.qdq import insert_qdq
-from export.quantize.ranges import measure_ranges
-from export.reshape import to_bytes
-
-TEACHER = ImageSpec(
-    height=64,
-    width=64,
-    resize="shortest_edge",
-    interpolation="bicubic",
-    mean=(1,) * 3,
-    std=(1,) * 3,
-)
+from export.distill.result import Candidate, build_result, see
+from export.targets import TARGETS
 
 
-def quantized(name, seed=0):
-    student = create(name, 24, (64, 64), seed=seed).eval()
-    spec = image_spec(student, (64, 64), TEACHER)
-    graph = graph_of(student, spec)
-    sites = qat.insert_quantizers(student, torch.zeros(2, 3, 64, 64))
-    random = np.random.default_rng(1)
-    coarse = random.integers(-128, 128, (6, 3, 4, 4), dtype=np.int8)
-    pixels = coarse.repeat(16, axis=2).repeat(16, axis=3)
-    mean, std = (torch.tensor(v).reshape(3, 1, 1) for v in (spec.mean, spec.std))
-    pictures = (torch.from_numpy(pixels).float() + 128 - mean) / std
-    qat.observe(student, sites, [pictures])
-    return student, graph, sites, pixels, pictures
+def test_the_bundle_is_whole_and_proves_itself_as_on_a_device(
+    distilled, request_, tmp_path
+) -> None:
+    found = open_bundle(request_.out)
+    found.verify()
+    assert found.hash == distilled.result.bundle.hash
+    for precision in ("fp32", "int8"):
+        config = EngineConfig(kind="onnxruntime", precision=precision)
+        with open_models(found, config, tmp_path) as models:  # runs the golden self-test
+            assert models.precision == precision
 
 
-def run(graph, pixels):
-    engine = open_engine("onnxruntime", to_bytes(graph), EngineSettings(threads=1, fuse=False))
-    return engine.run({"pixels": pixels})["embedding"]
+def test_it_says_who_taught_it(distilled, bundle) -> None:
+    model = distilled.result.bundle.manifest.model
+    assert model.teacher.hash == bundle.hash
+    assert model.teacher.id == bundle.manifest.model.id
+    assert model.teacher.name == bundle.manifest.name
+    assert model.id == f"test_vit taught by {bundle.manifest.model.id}"
+    assert model.licence == bundle.manifest.model.licence
+    assert bundle.manifest.model.teacher is None
 
 
-@pytest.mark.parametrize("name", ["test_efficientnet", "test_vit"])
-def test_what_is_trained_is_what_the_int8_file_computes(name):
-    student, graph, sites, pixels, pictures = quantized(name)
-    with torch.no_grad():  # as training may: ranges that no measurement would give
-        for site in sites:
-            for quantizer in site.inputs:
-                if quantizer is not None:
-                    quantizer.largest.mul_(0.35)
-        trained = student(pictures)[0].numpy()
-        plain = student.embed(pictures).numpy()
-    int8 = insert_qdq(graph, qat.ranges_of(sites, graph))
-    require_qdq_rules(int8)
-    agreed = (run(int8, pixels) * trained).sum(axis=1)
-    measured = insert_qdq(graph, measure_ranges(graph, [{"pixels": p[None]} for p in pixels]))
-    ignored = (run(measured, pixels) * trained).sum(axis=1)
-    assert agreed.min() > 0.99
-    assert 1 - ignored.mean() > 3 * (1 - agreed.mean())
-    assert np.abs(plain - run(graph, pixels)).max() < 1e-4  # embed() is not rounded
+def test_sentences_are_the_teachers_own_files(distilled, bundle) -> None:
+    found = distilled.result.bundle
+    theirs = {file.file: file for file in bundle.manifest.files}
+    kept = [file for file in found.manifest.files if file.role in {"text", "tokenizer"}]
+    assert {file.role for file in kept} == {"text", "tokenizer"}
+    for file in kept:
+        assert found.read_file(file) == bundle.read_file(theirs[file.file])
+    assert [f.file for f in kept] == [
+        f.file for f in bundle.manifest.files if f.role in {"text", "tokenizer"}
+    ]
+    assert found.manifest.text == bundle.manifest.text
+    assert found.manifest.embedding == bundle.manifest.embedding
 
 
-@pytest.mark.parametrize("name", ["test_efficientnet", "test_vit"])
-def test_ranges_and_weights_are_learned_through_the_rounding(name):
-    student, _, sites, _, pictures = quantized(name)
-    student(pictures)[0].sum().backward()
-    ranges = {id(q): q for site in sites for q in site.inputs if q is not None}
-    assert all(float(q.largest.grad.abs()) > 0 for q in ranges.values())
-    assert float(student.head.weight.grad.abs().max()) > 0
+def test_prompts_are_scored_with_it_as_with_any_bundle(request_, distilled, exports) -> None:
+    picture = exports.pictures() / "003.png"
+    words = ["score", str(picture), "a car", "a dog", "--bundle", str(request_.out)]
+    done = CliRunner().invoke(app, [*words, "--engine", "onnxruntime", "--json"])
+    assert done.exit_code == 0, done.output
+    (sample,) = json.loads(done.stdout)["samples"]
+    assert set(sample["scores"]) == {"a car", "a dog"}
 
 
-def test_the_layers_of_another_graph_are_refused():
-    _, _, sites, *_ = quantized("test_vit")
-    _, other, *_ = quantized("test_efficientnet")
-    with pytest.raises(ModelError, match="layers of the traced student in its graph, found"):
-        qat.ranges_of(sites, other)
+def test_the_card_has_teacher_and_students_side_by_side(distilled, request_) -> None:
+    document = json.loads((request_.out / "accuracy.json").read_text())
+    names = [row["name"] for row in document["distilled"]]
+    assert names == [
+        "teacher fp32",
+        "student fp32, post-training",
+        "student fp32, quantization-aware",
+        "student int8, post-training",
+        "student int8, quantization-aware",
+    ]
+    rows = {row["name"]: row for row in document["distilled"]}
+    assert rows["teacher fp32"]["mean_cosine"] == 1
+    assert rows["teacher fp32"]["packed"] is False
+    assert sum(row["packed"] for row in document["distilled"]) == 2
+    text = (request_.out / "accuracy.md").read_text()
+    assert all(name in text for name in names)
 
 
-@given(
-    arrays.arrays(
-        np.float32,
-        st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 4)),
-        elements=st.floats(-8, 8, width=32),
-    )
-)
-def test_both_rules_of_weight_ranges_are_one(weight):
-    found = qat.channel_ranges(torch.from_numpy(weight)).numpy()
-    assert found == pytest.approx(weight_ranges.channel_ranges(weight), rel=1e-6)
+def test_numbers_of_the_card_are_those_of_the_packed_graphs(distilled, request_) -> None:
+    """Asked anew, by nothing but the bundle and the pictures themselves."""
+    found = distilled.result.bundle
+    packed = {one.name.split(",")[0]: one for one in distilled.result.pupils if one.packed}
+    golden = found.golden()["image"]
+    assert len(golden.inputs["pixels"]) == 8
+    for precision in ("fp32", "int8"):
+        answers = result.pupils.embeddings(found.read("image", precision), golden.inputs["pixels"])
+        cosines = (answers * golden.answers["embedding"]).sum(axis=1)
+        assert cosines.min() > (0.9999 if precision == "fp32" else 0.98)
+    assert packed["student fp32"].megabytes > 2 * packed["student int8"].megabytes
 
 
-def test_the_bundle_has_the_teachers_sentences_and_says_whose_they_are(bundle, distilled):
-    teacher, done = bundle, distilled
-    bundle = done.result.bundle
-    bundle.verify()
-    told = bundle.manifest.model.teacher
-    assert (told.hash, told.name) == (teacher.hash, teacher.manifest.name)
-    assert bundle.manifest.model.id != teacher.manifest.model.id
-    for role in ("tokenizer", "text"):
-        mine, theirs = (
-            [b.read_file(f) for f in b.manifest.files if f.role == role] for b in (bundle, teacher)
-        )
-        assert mine == theirs
-    assert done.pictures["trained on"] + done.pictures["held out"] == 80
+def test_the_quantization_aware_phase_began_where_training_ended_and_improved(distilled) -> None:
+    before, after = distilled.phases["float"], distilled.phases["qat"]
+    assert before.done
+    assert after.done
+    assert len(before.history) == 2
+    assert after.best < before.history[0]["loss"]
+    assert distilled.pictures["trained on"] + distilled.pictures["held out"] <= 80
 
 
-def test_a_device_finds_every_variant_right(distilled):
-    bundle = distilled.result.bundle
-    found = variants(bundle, EngineConfig())
-    assert {variant.precision for variant in found} >= {"fp32", "int8"}
-    for variant in found:
-        engine = open_graph(bundle, "image", variant, EngineSettings())
-        prove(bundle, "image", variant, engine)
-        engine.close()
+def test_the_same_again_takes_no_step_and_gives_the_same_bundle(
+    distilled, request_, tmp_path, monkeypatch
+) -> None:
+    def refuse(*_args: object) -> None:
+        raise AssertionError("a step was taken")
+
+    monkeypatch.setattr("export.distill.train._Steps._step", refuse)
+    again = distill(replace(request_, out=tmp_path / "again"), Progress(disable=True))
+    assert again.result.bundle.hash == distilled.result.bundle.hash
+    assert again.phases == distilled.phases
 
 
-def test_the_card_has_teacher_and_students_side_by_side(distilled):
-    bundle = distilled.result.bundle
-    rows = json.loads(bundle.read("accuracy"))["distilled"]
-    assert [row["name"] for row in rows] == [
-        "teacher fp32", "student fp32", "student fp32, QAT",
-        "student int8, PTQ", "student int8, QAT",
-    ]  # fmt: skip
-    assert rows[0]["mean_cosine"] == 1
-    assert sum(row["packed"] for row in rows) == 2
-    (card,) = [f for f in bundle.manifest.files if f.file == "accuracy.md"]
-    text = bundle.read_file(card).decode()
-    assert "## Student and teacher" in text
-    assert "student int8, PTQ" in text
+@pytest.fixture
+def measured(room):
+    """Two students, one of them turned away from the teacher, and what they are measured on."""
+    good, bad = room.student(seed=1).eval(), room.student(seed=1).eval()
+    spec = room.spec(good)
+    seen = see(room.lessons, spec)
+    towards = torch.from_numpy(seen.reference.mean(axis=0))
+    for student, sign in ((good, 1), (bad, -1)):
+        with torch.no_grad():
+            student.head.weight.mul_(0.2)
+            student.head.bias.copy_(sign * towards)
+    return spec, seen, good, bad
 
 
-@pytest.mark.parametrize("better", ["PTQ", "QAT"])
-def test_the_bundle_holds_what_agrees_best_in_int8(request_, tmp_path, monkeypatch, better):
-    plain = result._examine
-
-    def examine(candidate, *args):
-        found = plain(candidate, *args)
-        cosine = 0.9 if candidate.name == better else 0.8
-        return replace(found, int8=replace(found.int8, mean_cosine=cosine))
-
-    monkeypatch.setattr(result, "_examine", examine)
-    request = replace(request_, out=tmp_path / "out")  # trained already
-    done = distill(request, Progress(disable=True))
-    packed = [pupil.name for pupil in done.result.pupils if pupil.packed]
-    assert packed[-1] == f"student int8, {better}"
-
-
-def test_weights_of_another_network_are_refused(tmp_path):
-    from safetensors.torch import save_file  # noqa: PLC0415
-
-    save_file(create("test_vit", 4, (32, 32)).backbone.state_dict(), tmp_path / "vit")
-    with pytest.raises(ModelError, match="expected the weights of this student"):
-        create("test_efficientnet", 4, (32, 32), weights=tmp_path / "vit")
-    (tmp_path / "text").write_text("nothing")
-    with pytest.raises(ModelError, match="expected safetensors of the student"):
-        create("test_vit", 4, (32, 32), weights=tmp_path / "text")
+@pytest.mark.parametrize("first", ["good", "bad"])
+def test_the_candidate_whose_int8_is_nearer_to_the_teacher_is_packed(
+    bundle, measured, first, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(result, "card_files", lambda _card: {})  # drawn in another test
+    spec, seen, good, bad = measured
+    pair = [Candidate("good", good), Candidate("bad", bad)]
+    found = build_result(
+        bundle, "test_vit", spec, pair if first == "good" else pair[::-1], seen,
+        tmp_path / "out", TARGETS[:1],
+    )  # fmt: skip
+    packed = [one.name for one in found.pupils if one.packed]
+    assert packed == ["student fp32, good", "student int8, good"]
+    cosines = {one.name: one.mean_cosine for one in found.pupils}
+    assert cosines["student int8, good"] > 0.5 > cosines["student int8, bad"]
 
 
-def test_students_have_short_names_and_unknown_ones_are_told_with_near_ones():
-    assert full_name("mobilevit-v2") == "mobilevitv2_100"
-    with pytest.raises(ConfigError, match="some that it knows: mobilevit-v2"):
-        create("mobilevit-v9", 4, (32, 32))
+def test_pictures_that_are_measured_are_spread_over_all_there_are(room, monkeypatch) -> None:
+    monkeypatch.setattr(result, "_CALIBRATION", 5)
+    monkeypatch.setattr(result, "_HELD_OUT", 4)
+    seen = see(room.lessons, room.spec(room.student()))
+    assert seen.calibration.shape == (5, 3, 32, 32)
+    assert len(seen.held_out) == len(seen.reference) == 4
+    chosen = result._spread(len(room.lessons.held_out), 4)
+    assert chosen[0] == 0
+    assert chosen[-1] == len(room.lessons.held_out) - 1
+    expected = room.lessons.plain.embeddings([room.lessons.held_out[i] for i in chosen])
+    assert np.array_equal(seen.reference, expected)
+    assert result._spread(3, 10).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("size", [(32, 64), (64, 32), (32, 40)])
+def test_pictures_of_another_shape_than_the_teachers_are_refused(request_, size, tmp_path) -> None:
+    request = replace(request_, size=size, out=tmp_path / "out", work=tmp_path / "work")
+    with pytest.raises(
+        ConfigError, match=rf"--size: expected the shape .* 32x32, found {size[0]}x{size[1]}"
+    ):
+        distill(request, Progress(disable=True))
+
+
+def test_a_student_may_look_at_larger_pictures_than_its_teacher(request_, bundle) -> None:
+    student, spec = pipeline._student(replace(request_, size=(64, 64)), bundle)
+    assert (spec.height, spec.width) == (64, 64)
+    assert spec.resize == bundle.manifest.image.resize
+    assert student(torch.zeros(1, 3, 64, 64))[0].shape == (1, 24)
+
+
+def test_a_place_that_holds_something_else_is_refused_before_the_work(request_, tmp_path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    Image.new("RGB", (4, 4)).save(out / "holiday.png")
+    request = replace(request_, out=out, work=tmp_path / "work")
+    with pytest.raises(ModelError, match="expected"):
+        distill(request, Progress(disable=True))
+    assert not (tmp_path / "work").exists()
