@@ -21,7 +21,7 @@ FORBIDDEN = {
 }
 # The float originals are torch modules: what handles them may import torch, and is itself imported
 # only when such a model is built.
-TORCH = ("export/families/", "export/distill/", "export/checkpoint.py", "export/hf_models.py",
+TORCH = ("export/distill/", "export/families/", "export/checkpoint.py", "export/hf_models.py",
          "export/full_size.py", "export/open_clip_models.py", "export/reference.py", "export/to_onnx.py", "export/torch_")  # fmt: skip
 # Where a distribution's name is not what is imported.
 IMPORT_NAMES = {"paho-mqtt": "paho", "python-ulid": "ulid", "pyyaml": "yaml"}

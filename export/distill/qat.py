@@ -3,9 +3,9 @@
 NNCF traces the student and puts a quantizer before each input of each layer that
 ``export.quantize.qdq`` turns to INT8, in the same strict form: signed, symmetric, one scale for an
 activation, one per output channel for a weight, 7 bits for the second factor of a product. Scales
-of activations are learned; those of weights follow from the weights, by the rule of
-``export.weight_ranges``. So what is trained is what ``insert_qdq`` writes: ``ranges_of`` hands the
-learned ranges over.
+of activations are learned, but for those second factors; those of weights follow from the weights,
+by the rule of ``export.weight_ranges``. So what is trained is what ``insert_qdq`` writes:
+``ranges_of`` hands the learned ranges over.
 
 ``nncf.quantize`` itself would quantize more places, without a sign after a ReLU and per channel
 before depthwise convolutions: another graph than TensorRT takes. And NNCF's own quantizers compile

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-import torch
-from classroom import Classroom, prepare_room, request_of
+from classroom import Classroom, one_thread, prepare_room, request_of
 from exported import Exports
 from rich.progress import Progress
 
@@ -13,13 +12,10 @@ from export.distill.pictures import PictureSet, prepare
 from export.distill.pipeline import Distilled, Request, distill
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Networks this small are five times slower on two threads, and sums depend on their number."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -48,4 +44,5 @@ def request_(bundle: Bundle, exports: Exports, tmp_path_factory: pytest.TempPath
 @pytest.fixture(scope="session")
 def distilled(request_: Request) -> Distilled:
     """A whole distillation, both phases."""
-    return distill(request_, Progress(disable=True))
+    with one_thread():  # before that of the module
+        return distill(request_, Progress(disable=True))

@@ -108,7 +108,7 @@ def test_a_run_that_was_broken_off_goes_on_behind_the_last_whole_block(
     rest, cache = ask()
     assert rest.rows == 3 * len(MEMBERS) - 4
     assert whole.items() <= files(tmp_path).items()
-    _fresh, expected = ask(folder=tmp_path / "fresh")
+    _, expected = ask(folder=tmp_path / "fresh")
     for number in range(3):
         assert np.array_equal(
             cache.embeddings(MEMBERS, number), expected.embeddings(MEMBERS, number)
