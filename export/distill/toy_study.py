@@ -232,6 +232,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Teach toy students in several ways, over several seeds."""
+    torch.set_num_threads(1)  # networks this small are slower on two
     progress = Progress(*Progress.get_default_columns(), TimeRemainingColumn(), transient=True)
     with progress:
         task = progress.add_task("seeds", total=seeds * (len(ARMS) + 1))

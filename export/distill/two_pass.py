@@ -91,15 +91,14 @@ def _rehearsal(model: nn.Module) -> Iterator[None]:
         for module in model.modules()
         if isinstance(module, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 the common base
     ]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        with torch.no_grad():
+    # Copies, for a momentum of 0 would still count the batches.
+    kept = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
+    with torch.no_grad():
+        try:
             yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        finally:
+            for buffer, before in kept:
+                buffer.copy_(before)
 
 
 def _generators() -> tuple[Tensor, list[Tensor]]:

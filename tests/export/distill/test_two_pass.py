@@ -1,111 +1,168 @@
-"""The gradient of a large batch from small ones."""
+"""A batch in parts gives the gradient of the whole batch; accumulation would not."""
+
+import copy
 
 import pytest
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
-from export.distill.losses import contrastive, relational
+from export.distill.losses import contrastive, mimicry, relational
 from export.distill.two_pass import backward
 
-BATCH, DIM = 16, 6
+PICTURES = 8
+DIM = 6
+CHUNKS = [1, 2, 4]
 
 
-@pytest.fixture
-def accelerator():
+class Network(nn.Module):
+    """Rows to embeddings, and to a cost of each by itself; it can draw numbers and keep means."""
+
+    def __init__(self, *, dropout: float = 0.0, norm: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(
+            nn.Linear(5, 16), nn.BatchNorm1d(16) if norm else nn.Identity(), nn.GELU(),
+            nn.Dropout(dropout), nn.Linear(16, DIM),
+        )  # fmt: skip
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        embedding = self.body(pictures)
+        return embedding, (embedding**2).mean()
+
+
+def draw(rows: int, columns: int, seed: int) -> Tensor:
+    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+
+
+BATCH = draw(PICTURES, 5, 1)
+TEACHER = draw(PICTURES, DIM, 2)
+BANK = draw(12, DIM, 3)
+
+
+def compared(embedding: Tensor, teacher: Tensor = TEACHER) -> Tensor:
+    """Of losses in which every picture meets every other."""
+    return contrastive(embedding, teacher, 10) + relational(embedding, teacher, BANK, 10)
+
+
+@pytest.fixture(scope="module")
+def accelerator() -> Accelerator:
     return Accelerator(cpu=True)
 
 
-def network(*, dropout=0.3, norm=False):
-    torch.manual_seed(1)
-    layers = [nn.Linear(4, 8), nn.Tanh(), nn.Dropout(dropout), nn.Linear(8, DIM)]
-    return nn.Sequential(
-        *([layers[0], nn.BatchNorm1d(8), *layers[1:]] if norm else layers)
-    ).double()
+def gradients(network: nn.Module) -> Tensor:
+    return torch.cat([one.grad.flatten() for one in network.parameters()])
 
 
-def data():
-    generator = torch.Generator().manual_seed(2)
-    inputs, teacher = (
-        torch.randn(BATCH, size, generator=generator, dtype=torch.float64) for size in (4, DIM)
-    )
-    return inputs, teacher, torch.randn(9, DIM, generator=generator, dtype=torch.float64)
-
-
-def joint_of(teacher, bank):
-    def joint(embedding):
-        wide = embedding.double()
-        return contrastive(wide, teacher, 5.0) + relational(wide, teacher, bank, 5.0)
-
-    return joint
-
-
-def gradient(model):
-    return torch.cat([p.grad.flatten() for p in model.parameters()])
-
-
-def by_parts(accelerator, chunks, model):
-    inputs, teacher, bank = data()
-    torch.manual_seed(3)
-    outputs = []
-
-    def forward(part):
-        found = model(part)
-        outputs.append(found.detach())
-        return found, found.pow(2).mean()
-
-    parts = inputs.split(BATCH // chunks)
-    losses = backward(model, forward, parts, joint_of(teacher, bank), accelerator)
-    return gradient(model), losses, outputs
-
-
-@pytest.mark.parametrize("chunks", [1, 2, 4])
-def test_the_gradient_is_that_of_the_whole_batch_and_accumulation_is_not(accelerator, chunks):
-    model = network()
-    found, losses, _ = by_parts(accelerator, chunks, model)
-    inputs, teacher, bank = data()
-    joint = joint_of(teacher, bank)
-
-    model = network()
-    torch.manual_seed(3)
-    embedding = torch.cat([model(part) for part in inputs.split(BATCH // chunks)])
-    loss = joint(embedding) + embedding.pow(2).mean()
+def whole(network: Network) -> tuple[Tensor, float]:
+    """Gradient and loss of the batch at once."""
+    embedding, own = network(BATCH)
+    loss = compared(embedding) + own
     loss.backward()
-    expected = gradient(model)
-    assert torch.allclose(found, expected, rtol=1e-5, atol=1e-5)
-    assert float(losses.joint + losses.own) == pytest.approx(float(loss.detach()), abs=1e-5)
-
-    if chunks > 1:
-        model = network()
-        torch.manual_seed(3)
-        size = BATCH // chunks
-        for part, told in zip(inputs.split(size), teacher.split(size), strict=True):
-            embedding = model(part)
-            (joint_of(told, bank)(embedding) / chunks + embedding.pow(2).mean() / chunks).backward()
-        assert float((gradient(model) - expected).norm() / expected.norm()) > 1e-3
+    return gradients(network), loss.item()
 
 
-def test_both_passes_draw_the_same_random_numbers_and_afterwards_they_go_on(accelerator):
-    *_, outputs = by_parts(accelerator, 2, network())
-    assert torch.equal(outputs[0], outputs[2])
-    assert torch.equal(outputs[1], outputs[3])
-    assert not torch.equal(outputs[0], outputs[1])
-    after = torch.rand(1)
-    torch.manual_seed(3)
-    model, (inputs, *_) = network(), data()
-    torch.manual_seed(3)
-    for part in inputs.split(BATCH // 2):
-        model(part)
-    assert torch.equal(after, torch.rand(1))
+@pytest.mark.parametrize("count", CHUNKS)
+def test_a_batch_in_parts_gives_the_gradient_and_the_losses_of_the_whole(
+    count, accelerator
+) -> None:
+    expected, loss = whole(Network())
+    network = Network()
+    found = backward(network, network, BATCH.chunk(count), compared, accelerator)
+    assert (gradients(network) - expected).abs().max() < 1e-5 * expected.abs().max()
+    assert (found.joint + found.own).item() == pytest.approx(loss, rel=1e-5)
+    assert not found.joint.requires_grad
+    assert not found.own.requires_grad
 
 
-def test_running_means_count_a_batch_once(accelerator):
-    model = network(norm=True, dropout=0.0)
-    by_parts(accelerator, 2, model)
-    inputs, *_ = data()
-    once = network(norm=True, dropout=0.0).train()
-    with torch.no_grad():
-        for part in inputs.split(BATCH // 2):
-            once(part)
-    assert torch.allclose(model[1].running_mean, once[1].running_mean)
-    assert model[1].momentum == once[1].momentum
+@pytest.mark.parametrize("count", [2, 4])
+def test_plain_accumulation_of_the_same_losses_gives_another_gradient(count) -> None:
+    expected, _ = whole(Network())
+    network = Network()
+    for part, teacher in zip(BATCH.chunk(count), TEACHER.chunk(count), strict=True):
+        embedding, own = network(part)
+        ((compared(embedding, teacher) + own) / count).backward()
+    assert (gradients(network) - expected).norm() > 1e-3 * expected.norm()
+
+
+def test_plain_accumulation_of_a_loss_of_single_pictures_gives_the_same(accelerator) -> None:
+    # So it is the comparison between pictures that the accumulation above loses.
+    accumulated, network = Network(), Network()
+    for part, teacher in zip(BATCH.chunk(4), TEACHER.chunk(4), strict=True):
+        (mimicry(accumulated(part)[0], teacher) / 4).backward()
+
+    def alone(part: Tensor) -> tuple[Tensor, Tensor]:
+        return network(part)[0], torch.zeros(())
+
+    backward(network, alone, BATCH.chunk(4), lambda rows: mimicry(rows, TEACHER), accelerator)
+    difference = (gradients(network) - gradients(accumulated)).abs().max()
+    assert difference < 1e-5 * gradients(network).abs().max()
+
+
+@pytest.mark.parametrize("count", CHUNKS)
+def test_random_numbers_are_alike_in_both_passes_and_drawn_once(count, accelerator) -> None:
+    reference, network = Network(dropout=0.5), Network(dropout=0.5)
+    torch.manual_seed(7)
+    answers = [reference(part) for part in BATCH.chunk(count)]
+    own = sum(cost for _, cost in answers) / count
+    (compared(torch.cat([embedding for embedding, _ in answers])) + own).backward()
+    drawn = torch.get_rng_state()
+    torch.manual_seed(7)
+    backward(network, network, BATCH.chunk(count), compared, accelerator)
+    assert torch.equal(torch.get_rng_state(), drawn)
+    expected = gradients(reference)
+    assert (gradients(network) - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+def test_dropout_of_two_passes_without_the_same_numbers_would_give_another_gradient() -> None:
+    network = Network(dropout=0.5)
+    other = copy.deepcopy(network)
+    torch.manual_seed(7)
+    expected, _ = whole(network)
+    found, _ = whole(other)
+    assert (found - expected).norm() > 1e-2 * expected.norm()
+
+
+@pytest.mark.parametrize("count", CHUNKS)
+@pytest.mark.parametrize("momentum", [0.1, None], ids=["recent", "all"])
+def test_running_means_count_each_part_once(count, momentum, accelerator) -> None:
+    once, network = Network(norm=True), Network(norm=True)
+    for one in (once, network):
+        one.body[1].momentum = momentum
+    for part in BATCH.chunk(count):
+        once(part)
+    backward(network, network, BATCH.chunk(count), compared, accelerator)
+    expected = once.body[1].state_dict()
+    for name, value in network.body[1].state_dict().items():
+        assert torch.allclose(value, expected[name]), name
+
+
+def test_a_frozen_norm_stays_as_it_is(accelerator) -> None:
+    network = Network(norm=True)
+    network.body[1].eval()
+    before = copy.deepcopy(network.body[1].state_dict())
+    backward(network, network, BATCH.chunk(2), compared, accelerator)
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        assert torch.equal(network.body[1].state_dict()[name], before[name]), name
+
+
+def test_a_rehearsal_that_breaks_off_leaves_the_norms_as_they_were(accelerator) -> None:
+    network = Network(norm=True)
+
+    def broken(part: Tensor) -> tuple[Tensor, Tensor]:
+        network(part)
+        raise RuntimeError("out of memory")
+
+    before = copy.deepcopy(network.state_dict())
+    with pytest.raises(RuntimeError, match="out of memory"):
+        backward(network, broken, BATCH.chunk(2), compared, accelerator)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_a_second_batch_adds_to_the_gradient(accelerator) -> None:
+    network = Network()
+    backward(network, network, BATCH.chunk(2), compared, accelerator)
+    once = gradients(network).clone()
+    backward(network, network, BATCH.chunk(2), compared, accelerator)
+    assert torch.allclose(gradients(network), 2 * once, rtol=1e-4)
