@@ -152,7 +152,10 @@ def accuracy_json(card: Card) -> bytes:
     rows = {variant.file: _row(variant) for variant in card.variants}
     document: dict[str, Any] = {
         "schema": SCHEMA,
-        "model": {"name": card.name, **card.model.model_dump(mode="json", exclude={"origins"})},
+        "model": {
+            "name": card.name,
+            **card.model.model_dump(mode="json", exclude={"origins"}, exclude_none=True),
+        },
         "variants": {file: row for file, row in rows.items() if file not in reasons},
         "left_out": {
             file: {"reasons": texts, **rows.get(file, {})} for file, texts in reasons.items()
