@@ -1,6 +1,7 @@
 """How each command line begins and ends: a user's mistake is a message and an exit code."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -38,15 +39,31 @@ def app_of(module: str, packages: Collection[str], what: str, extra: str) -> Cal
     """
 
     def app() -> Any:
-        try:
+        with needing(packages, what, extra):
             imported = import_module(module)
-        except ModuleNotFoundError as exc:
-            if exc.name is None or exc.name.partition(".")[0] not in packages:
-                raise  # a slip of ours
-            raise ConfigError(
-                f"expected the package {exc.name}, found none; install what {what} with: "
-                f"pip install 'camera-edge-runtime[{extra}]'"
-            ) from exc
         return imported.app()
 
     return app
+
+
+@contextmanager
+def needing(packages: Collection[str], what: str, extra: str) -> Iterator[None]:
+    """What is imported here wants packages of an extra.
+
+    Args:
+        packages: Their top-level names.
+        what: They do, for the message.
+        extra: That installs them.
+
+    Raises:
+        ConfigError: One of them is not there; what else is missing is a slip of ours.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0] not in packages:
+            raise
+        raise ConfigError(
+            f"expected the package {exc.name}, found none; install what {what} with: "
+            f"pip install 'camera-edge-runtime[{extra}]'"
+        ) from exc

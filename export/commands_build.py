@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from edge.command_line import needing
 from edge.errors import ConfigError
 from export.catalog import CATALOG
 from export.commands_signing import signer_of
+from export.tables import progress_bars
 from export.targets import TARGETS, Target
 
 if TYPE_CHECKING:
@@ -79,15 +80,8 @@ def build(  # noqa: PLR0913, PLR0917 its options
     A variant that loses too much against the float original is left out and named. A build that
     was broken off goes on where it was.
     """
-    try:
+    with needing({"torch"}, "takes checkpoints apart", "models"):
         from export.build import Request, build  # noqa: PLC0415 torch takes seconds
-    except ModuleNotFoundError as exc:
-        if exc.name != "torch":
-            raise  # a slip of ours
-        raise ConfigError(
-            "expected the package torch, found none; install what takes checkpoints apart with: "
-            "pip install 'camera-edge-runtime[models]'"
-        ) from exc
     request = Request(
         source=source,
         out=out,
@@ -100,12 +94,7 @@ def build(  # noqa: PLR0913, PLR0917 its options
         offline=offline,
     )
     sign = None if key is None else signer_of(key)  # its mistakes are told before the work
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    ) as progress:
+    with progress_bars() as progress:
         built = build(request, progress)
     if sign is not None:
         sign(built.bundle.path)

@@ -9,7 +9,6 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from calibration.footage import files_of
@@ -24,7 +23,7 @@ from export.fetch import default_cache
 from export.likeness import Likeness
 from export.rounds import Spread
 from export.sentences import SENTENCES
-from export.tables import megabytes, plain_table, safe_text, wide_console
+from export.tables import megabytes, plain_table, progress_bars, safe_text, wide_console
 
 app = typer.Typer()
 
@@ -80,12 +79,7 @@ def compare_(  # noqa: PLR0913 its options
         fps=_DEFAULTS.fps if footage else FPS,
         pictures=pictures,
     )
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    ) as progress:
+    with progress_bars() as progress:
         files: list[Path] = []
         if footage is not None:
             files = files_of(footage)

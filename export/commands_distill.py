@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import TimeRemainingColumn
 from rich.table import Table
 
+from edge.command_line import needing
 from edge.errors import ConfigError
 from export.agreement import Share
 from export.card import Pupil
 from export.commands_build import size_of, targets_of
 from export.commands_signing import signer_of
+from export.tables import progress_bars
 
 if TYPE_CHECKING:
     from export.distill.pipeline import Distilled
@@ -104,17 +106,10 @@ def distill(  # noqa: PLR0913, PLR0917 its options
     --logdir OUT.work` shows the curves.
     """
     _settle()
-    try:
+    with needing(_PACKAGES, "distils", "distill"):
         from export.distill import pipeline  # noqa: PLC0415 torch takes seconds
         from export.distill.picture_sources import PictureOptions  # noqa: PLC0415
         from export.distill.recipe import Recipe, Weights  # noqa: PLC0415
-    except ModuleNotFoundError as exc:
-        if exc.name is None or exc.name.partition(".")[0] not in _PACKAGES:
-            raise  # a slip of ours
-        raise ConfigError(
-            f"expected the package {exc.name}, found none; install what distils with: "
-            "pip install 'camera-edge-runtime[distill]'"
-        ) from exc
     request = pipeline.Request(
         teacher=teacher,
         student=student,
@@ -147,14 +142,8 @@ def distill(  # noqa: PLR0913, PLR0917 its options
         workers=workers,
     )
     sign = None if key is None else signer_of(key)  # its mistakes are told before the work
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=os.environ.get("RANK", "0") != "0",
-    ) as progress:
+    first = os.environ.get("RANK", "0") == "0"
+    with progress_bars(TimeRemainingColumn(), shown=first) as progress:
         done = pipeline.distill(request, progress)
     if done.result is not None:
         if sign is not None:

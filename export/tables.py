@@ -1,9 +1,10 @@
-"""Tables for a terminal, of words that may come from anybody's bundle."""
+"""Tables for a terminal, of words that may come from anybody's bundle; bars of long work."""
 
 from typing import Final
 
 from rich import box
 from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +18,18 @@ def wide_console() -> Console:
     if not console.is_terminal:
         console.width = _NO_WRAP
     return console
+
+
+def progress_bars(*more: ProgressColumn, shown: bool = True) -> Progress:
+    """A line for each step of long work, on standard error: name, bar, time, ``more``."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        *more,
+        console=Console(stderr=True),
+        disable=not shown,
+    )
 
 
 def plain_table(*columns: str) -> Table:

@@ -5,7 +5,6 @@ Here it gets its name by a rename, so that what is called ``last`` is always who
 what training it belongs to.
 """
 
-import hashlib
 import json
 import shutil
 from contextlib import suppress
@@ -19,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from edge.errors import ConfigError, ModelError
+from export.weights import sha256_of
 
 _NOTE: Final = "progress.json"
 _BEST: Final = "best.safetensors"
@@ -76,7 +76,10 @@ class Checkpoints:
         try:
             note = json.loads(path.read_bytes())
             found, standing = note["fingerprint"], Standing(**note["standing"])
-            damaged = [name for name, was in note["files"].items() if _digest(state / name) != was]
+            # accelerate would go on without the random numbers of a damaged file.
+            damaged = [
+                name for name, was in note["files"].items() if sha256_of((state / name,)) != was
+            ]
         except (OSError, ValueError, TypeError, KeyError) as exc:
             raise ModelError(
                 f"{path}: expected how far the training is, found: {exc}; remove {self.folder} "
@@ -128,7 +131,7 @@ class Checkpoints:
                 note = {
                     "fingerprint": self._fingerprint,
                     "standing": asdict(standing),
-                    "files": {path.name: _digest(path) for path in new.iterdir()},
+                    "files": {path.name: sha256_of((path,)) for path in new.iterdir()},
                 }
                 (new / _NOTE).write_text(json.dumps(note))
                 if last.exists():
@@ -177,12 +180,6 @@ class Checkpoints:
             if (self.folder / name / _NOTE).exists():
                 return self.folder / name
         return None
-
-
-def _digest(path: Path) -> str:
-    """SHA-256: accelerate would go on without the random numbers of a damaged file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _refused(folder: Path, exc: Exception) -> ModelError:

@@ -6,8 +6,6 @@ what both say. It is taught with picture stamps of a Debian package and with wha
 is; the street clip and the photographs of the default bundle are seen by nobody until the end.
 """
 
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -24,6 +22,7 @@ from export.default_bundle import packages
 from export.default_bundle.efficientnet import MEAN, STD
 from export.default_bundle.torch_file import read_state_dict
 from export.default_frames import default_files
+from export.distill import as_typed
 from export.fetch import default_cache, fetch
 
 _STUDENT: Final = "efficientnet-lite"
@@ -120,10 +119,7 @@ def _run(*words: object, module: str = "export.cli") -> None:
     typer.echo(
         f"$ {'edge' if module == 'edge.cli' else 'edge-export'} {redact(' '.join(map(str, words)))}"
     )
-    code = f"from {module} import main; main()"
-    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], check=False)  # noqa: S603
-    if done.returncode:
-        raise SystemExit(done.returncode)  # it has said why
+    as_typed.run(*words, module=module)
 
 
 if __name__ == "__main__":

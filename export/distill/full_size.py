@@ -10,7 +10,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from edge import command_line
 from edge.bundle import open_bundle
 from edge.errors import ConfigError
 from export.default_frames import default_files
+from export.distill import as_typed
 from export.fetch import default_cache
 from export.tensorrt_plan import plan
 
@@ -37,7 +37,8 @@ def main(work: Annotated[Path, typer.Option(help="Where everything is kept.")]) 
     console = Console(highlight=False, width=120)
     teacher, data, out, state = (work / name for name in ("teacher", "data", "student", "state"))
     if not teacher.exists():
-        _run("build", _TEACHER, "--random-weights", 0, "--frames", 64, "--out", teacher)
+        build = ("build", _TEACHER, "--random-weights", 0, "--frames", 64, "--out", teacher)
+        as_typed.run(*build, told=True)
     data.mkdir(parents=True, exist_ok=True)
     for file in default_files(default_cache()):
         shutil.copy(file, data / file.name)
@@ -49,13 +50,13 @@ def main(work: Annotated[Path, typer.Option(help="Where everything is kept.")]) 
         "--chunk", 16, "--held-out", 0.3, "--targets", "onnx,tensorrt", "--json",
     )  # fmt: skip
     began = time.perf_counter()
-    with subprocess.Popen(_command(*words), stdout=subprocess.PIPE) as killed:  # noqa: S603 ours
+    with subprocess.Popen(as_typed.command(*words), stdout=subprocess.PIPE) as killed:  # noqa: S603 ours
         # The float phase is over, the second one has begun.
         _wait(lambda: _done(state / "float"), killed)
         killed.send_signal(signal.SIGKILL)
     first = time.perf_counter() - began
     began = time.perf_counter()
-    told = json.loads(_run(*words))
+    told = json.loads(as_typed.run(*words, told=True))
     second = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
     console.print(
@@ -103,18 +104,6 @@ def _wait(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> No
                 "said why"
             )
         time.sleep(0.2)
-
-
-def _command(*words: object) -> list[str]:
-    code = "from export.cli import main; main()"
-    return [sys.executable, "-c", code, *map(str, words)]
-
-
-def _run(*words: object) -> bytes:
-    done = subprocess.run(_command(*words), check=False, stdout=subprocess.PIPE)  # noqa: S603 ours
-    if done.returncode:
-        raise SystemExit(done.returncode)  # it has said why
-    return done.stdout
 
 
 if __name__ == "__main__":

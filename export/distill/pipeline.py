@@ -6,7 +6,7 @@ the first of them: preparing pictures, asking the teacher, writing the bundle.
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ from export.distill.align import Alignment
 from export.distill.checkpoints import Standing
 from export.distill.data import Lessons, gather_lessons
 from export.distill.picture_sources import PictureOptions
-from export.distill.pictures import PictureSet, prepare
+from export.distill.pictures import prepare
 from export.distill.qat import Site, insert_quantizers, observe
 from export.distill.recipe import Recipe, fingerprint
-from export.distill.result import Candidate, Result, build_result, see
+from export.distill.result import Candidate, Result, Seen, build_result, see
 from export.distill.students import Student
 from export.distill.teacher import LAYERS, Teacher
 from export.distill.train import Phase, School, train
@@ -107,7 +107,13 @@ def distill(request: Request, progress: Progress) -> Distilled:
     try:
         student, spec = _student(request, bundle)
         with accelerator.main_process_first():
-            pictures = _prepared(request, progress)
+            pictures = prepare(
+                request.data,
+                request.work / "pictures",
+                **asdict(request.pictures),
+                max_skipped=request.max_skipped,
+                progress=progress,
+            )
             answers = request.work / "answers"
             lessons = gather_lessons(teacher, pictures, recipe, answers, progress)
         alignment = _alignment(student, teacher, recipe)
@@ -116,24 +122,22 @@ def distill(request: Request, progress: Progress) -> Distilled:
     school = _school(request, lessons, spec, accelerator, bundle, progress)
     trainee = Trainee(student, alignment, spec, recipe.weights.alignment)
     phases = {"float": train(trainee, Phase("float", recipe.epochs, recipe.lr), school)}
+    seen = see(lessons, spec)
     candidates = [Candidate("PTQ", student.eval())]
     if recipe.qat_epochs:
         rounded = _copied(request, bundle, trainee, spec)
-        sites = _quantized(rounded, lessons, spec)
+        sites = _quantized(rounded, seen)
         phase = Phase("qat", recipe.qat_epochs, recipe.qat_lr, frozen_norms=True)
-        accelerator = _accelerator(request)
-        school = _school(request, lessons, spec, accelerator, bundle, progress)
+        school = replace(school, accelerator=_accelerator(request))
         phases["qat"] = train(rounded, phase, school)
         candidates.append(Candidate("QAT", rounded.student.eval(), sites))
     result = None
-    if accelerator.is_main_process:
+    if school.accelerator.is_main_process:
         for candidate in candidates:
             candidate.student.cpu()
         name = students.full_name(request.student)
-        result = build_result(
-            bundle, name, spec, candidates, see(lessons, spec), request.out, request.targets
-        )
-    accelerator.end_training()
+        result = build_result(bundle, name, spec, candidates, seen, request.out, request.targets)
+    school.accelerator.end_training()
     counts = {
         "trained on": len(lessons.train),
         "held out": len(lessons.held_out),
@@ -180,19 +184,6 @@ def _copied(request: Request, teacher: Bundle, trainee: Trainee, spec: ImageSpec
     return Trainee(student, alignment, spec, request.recipe.weights.alignment).cpu()
 
 
-def _prepared(request: Request, progress: Progress) -> PictureSet:
-    options = request.pictures
-    return prepare(
-        request.data,
-        request.work / "pictures",
-        side=options.side,
-        fps=options.fps,
-        per_video=options.per_video,
-        max_skipped=request.max_skipped,
-        progress=progress,
-    )
-
-
 def _alignment(student: Student, teacher: Teacher, recipe: Recipe) -> Alignment | None:
     if not recipe.weights.alignment or not teacher.shapes:
         return None
@@ -230,11 +221,10 @@ def _school(
     )
 
 
-def _quantized(trainee: Trainee, lessons: Lessons, spec: ImageSpec) -> list[Site]:
+def _quantized(trainee: Trainee, seen: Seen) -> list[Site]:
     """Put quantizers into the student, their ranges those of pictures that it was trained on."""
     trainee.eval()
-    example = torch.zeros(2, 3, spec.height, spec.width)
-    sites = insert_quantizers(trainee.student, example)
-    pixels = torch.from_numpy(see(lessons, spec).calibration[:_OBSERVED])
+    pixels = torch.from_numpy(seen.calibration[:_OBSERVED])
+    sites = insert_quantizers(trainee.student, torch.zeros(2, *pixels.shape[1:]))
     observe(trainee.student, sites, (trainee.normalised(part) for part in torch.split(pixels, 8)))
     return sites

@@ -23,7 +23,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from edge.errors import ConfigError, ModelError
+from edge.command_line import needing
+from edge.errors import ModelError
 from export.distill.students import Student
 from export.quantize.qdq import FACTOR_LEVELS, LEVELS, layers
 
@@ -130,17 +131,12 @@ def insert_quantizers(student: Student, example: Tensor) -> list[Site]:
     Raises:
         ConfigError: NNCF is missing.
     """
-    try:
+    with needing({"nncf"}, "distils", "distill"):
         from nncf.torch.function_hook import (  # noqa: PLC0415 takes seconds
             build_graph,
             register_pre_function_hook,
             wrap_model,
         )
-    except ModuleNotFoundError as exc:
-        raise ConfigError(
-            f"expected the package {exc.name}, found none; install what distils with: "
-            "pip install 'camera-edge-runtime[distill]'"
-        ) from exc
     wrap_model(student)
     graph = build_graph(student, example)
     shared: dict[tuple[int, int], ActivationQuantizer] = {}

@@ -91,10 +91,7 @@ class _Examined:
     exam: Exam
     made: Sequence[Made]
     int8: Pupil | None
-
-    @property
-    def int8_passed(self) -> bool:
-        return any(one.passed for one in self.made if one.name == pupils.INT8)
+    int8_passed: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -215,14 +212,18 @@ def _examine(
         ranges=ranges_of(candidate.sites, graph) if candidate.sites else None,
     )
     made = make_variants("image", graph, questions, targets, "frames")
-    files = [one.files[one.name].data for one in made if one.name == pupils.INT8 and one.files]
-    int8 = None
-    for data in files:
-        found = pupils.embeddings(data, seen.held_out)
-        model = onnx.load_model_from_string(data)
-        name = f"student int8, {candidate.name}"
-        int8 = pupils.pupil(name, model, found, seen.reference, prompts)
-    return _Examined(candidate.name, graph, exam, made, int8)
+    (variant,) = (one for one in made if one.name == pupils.INT8)
+    if not variant.files:  # nothing could be measured
+        return _Examined(candidate.name, graph, exam, made, int8=None, int8_passed=False)
+    data = variant.files[pupils.INT8].data
+    int8 = pupils.pupil(
+        f"student int8, {candidate.name}",
+        onnx.load_model_from_string(data),
+        pupils.embeddings(data, seen.held_out),
+        seen.reference,
+        prompts,
+    )
+    return _Examined(candidate.name, graph, exam, made, int8, variant.passed)
 
 
 def graph_of(student: Student, spec: ImageSpec) -> onnx.ModelProto:

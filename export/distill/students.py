@@ -1,6 +1,5 @@
 """The student: any network of timm, a linear head into the teacher's space, unit vectors out."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,10 +10,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from edge.command_line import needing
 from edge.errors import ConfigError, ModelError
 from edge.manifest import ImageSpec
 from export.families.towers import unit
 from export.torch_vision import settle_misfit
+from export.weights import sha256_of
 
 # Names for what is known to suit small devices; any other name of timm does as well.
 STUDENTS: Final[Mapping[str, str]] = {
@@ -114,7 +115,7 @@ def full_name(name: str) -> str:
 def digest(path: Path) -> str:
     """SHA-256 of a file of weights."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of((path,))
     except OSError as exc:
         raise ModelError(f"{path}: expected weights, found: {exc.strerror}") from exc
 
@@ -158,11 +159,6 @@ def _misfits(known: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Sequen
 
 def _timm() -> Any:
     settle_misfit()
-    try:
+    with needing({"timm", "torchvision"}, "distils", "distill"):
         import timm  # noqa: PLC0415 takes seconds
-    except ModuleNotFoundError as exc:
-        raise ConfigError(
-            f"expected the package {exc.name}, found none; install what distils with: "
-            "pip install 'camera-edge-runtime[distill]'"
-        ) from exc
     return timm
