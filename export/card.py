@@ -191,6 +191,7 @@ def _row(variant: Variant) -> dict[str, Any]:
         "retrieval": _share(measured.finds_itself),
         "matched": _share(measured.matched),
         "repeat_difference": steadiness and _short(steadiness.repeat),
+        "neighbour_difference": steadiness and _short(steadiness.neighbours),
         "batch_difference": steadiness and _short(steadiness.batch),
         "checks": [
             {**asdict(check), "found": _short(check.found)} for check in variant.verdict.checks

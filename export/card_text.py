@@ -15,7 +15,8 @@ _CHECKS: Mapping[str, str] = {
     "min_retrieval": "retrieval",
     "min_matched": "detections matched",
     "max_repeat": "asked twice",
-    "max_batch": "alone and among others",
+    "max_neighbours": "among other neighbours",
+    "max_batch": "alone and in a batch",
 }
 _COLUMNS = (
     "file",

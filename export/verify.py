@@ -32,8 +32,8 @@ Arrays = Mapping[str, NDArray[Any]]
 # answers have too, and how many it has.
 Matched = Callable[[Arrays, Arrays], tuple[int, int]]
 
-# Inputs that are asked again, and asked together. What depends on its neighbours, or on chance,
-# does so for any of them.
+# Inputs that are asked again, together and among copies of themselves. What depends on its
+# neighbours, or on chance, does so for any of them.
 _PROBED: Final = 4
 # References closer together than this could not tell a working graph from a constant one: the
 # device's own rule (edge/selftest.py).
@@ -66,11 +66,16 @@ class Steadiness:
 
     Attributes:
         repeat: Asked twice.
-        batch: Asked alone, and among others in two orders; None where the graph takes one input
-            a call.
+        neighbours: Asked at the same place of two batches of the same size, with other neighbours.
+            A runtime computes both in the same order, so even an INT8 graph has nothing to round
+            otherwise: what differs, the neighbours did. None where the graph takes one input a
+            call.
+        batch: Asked alone and in a batch; None likewise. Includes what a runtime leaves that adds
+            in another order for another batch size, which in an INT8 graph tips roundings over.
     """
 
     repeat: float
+    neighbours: float | None
     batch: float | None
 
 
@@ -160,11 +165,17 @@ def ask(
     probed = range(min(count, _PROBED))
     alone = {name: array[: len(probed)] for name, array in found.items()}
     repeat = _difference(_stack([run([index]) for index in probed]), alone)
-    batch = None
+    neighbours = batch = None
     if all(spec.shape[:1] == (None,) for spec in engine.inputs if spec.name in rows):
-        backwards = {name: array[::-1] for name, array in run(probed[::-1]).items()}
-        batch = max(_difference(run(probed), alone), _difference(backwards, alone))
-    return found, Steadiness(repeat, batch)
+        together = run(probed)
+        # Each at its place, all others the same as it.
+        copies = [run([index] * len(probed)) for index in probed]
+        among_copies = {
+            name: np.stack([copies[index][name][index] for index in probed]) for name in names
+        }
+        neighbours = _difference(among_copies, together)
+        batch = max(_difference(together, alone), _difference(among_copies, alone))
+    return found, Steadiness(repeat, neighbours, batch)
 
 
 def compare(

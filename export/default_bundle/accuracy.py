@@ -34,7 +34,7 @@ PROMPTS = (
 # With 49 frames the limit of GATES would allow a single change.
 _INT8 = replace(GATES["image", "int8"], min_same_prompt=0.9)
 # The sentences were embedded before, in batches; the golden test runs the graph itself.
-_TEXT = replace(GATES["text", "fp16"], max_repeat=None, max_batch=None)
+_TEXT = replace(GATES["text", "fp16"], max_repeat=None, max_neighbours=None, max_batch=None)
 _INPUTS = {
     "frames": "of the street clip, those between the frames that INT8 was calibrated on",
     "sentences": "the anchors of all concepts",

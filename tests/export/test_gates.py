@@ -17,7 +17,7 @@ GOOD = Measured(
     same_prompt=Agreement(Share(64, 64), 0.0),
     finds_itself=Share(64, 64),
     matched=Share(120, 121),
-    steadiness=Steadiness(0.0, 1e-6),
+    steadiness=Steadiness(0.0, 0.0, 1e-6),
 )
 
 
@@ -41,8 +41,13 @@ FAILURES = {
     ),
     "min_retrieval": (0.95, replace(GOOD, finds_itself=Share(50, 64)), "found 50 of 64"),
     "min_matched": (0.95, replace(GOOD, matched=Share(90, 121)), "detections .* found 90 of 121"),
-    "max_repeat": (1e-6, replace(GOOD, steadiness=Steadiness(1e-3, 0.0)), "twice.* found 0.001"),
-    "max_batch": (1e-3, replace(GOOD, steadiness=Steadiness(0.0, 5e-3)), "others.* found 0.005"),
+    "max_repeat": (1e-6, replace(GOOD, steadiness=Steadiness(1e-3, 0, 0)), "twice.* found 0.001"),
+    "max_neighbours": (
+        1e-3,
+        replace(GOOD, steadiness=Steadiness(0, 5e-3, 0)),
+        "neighbours.* found 0.005",
+    ),
+    "max_batch": (1e-3, replace(GOOD, steadiness=Steadiness(0, 0, 5e-3)), "batch.* found 0.005"),
 }
 NO_LIMITS = Gate(**dict.fromkeys(field.name for field in fields(Gate)))
 
@@ -81,15 +86,17 @@ def test_a_number_that_is_exactly_the_limit_passes() -> None:
 
 
 def test_what_fails_by_little_does_not_look_like_the_limit() -> None:
-    (check,) = judge(close(spread_ratio=0.49996), Gate(max_repeat=None, max_batch=None)).failed
+    (check,) = judge(
+        close(spread_ratio=0.49996), Gate(max_repeat=None, max_neighbours=None, max_batch=None)
+    ).failed
     assert "expected at least 0.5, found 0.49996" in check.text
 
 
 def test_one_input_a_call_depends_on_no_other() -> None:
-    fixed = replace(GOOD, steadiness=Steadiness(0.0, None))
-    (check,) = judge(fixed, replace(NO_LIMITS, max_batch=1e-3)).checks
-    assert check.passed
-    assert "one input a call" in check.text
+    fixed = replace(GOOD, steadiness=Steadiness(0.0, None, None))
+    checks = judge(fixed, replace(NO_LIMITS, max_neighbours=1e-3, max_batch=1e-3)).checks
+    assert [check.name for check in checks] == ["max_neighbours", "max_batch"]
+    assert all(check.passed and "one input a call" in check.text for check in checks)
 
 
 def test_the_worst_output_decides_and_is_named() -> None:

@@ -4,13 +4,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
 
 from edge.engines import EngineSettings, TensorSpec, open_engine
 from edge.errors import InferenceError, ModelError
 from export.agreement import Prompts, Share
 from export.testing import tiny_golden, tiny_image_model
-from export.verify import ask, compare, measure_variant
+from export.verify import Steadiness, ask, compare, measure_variant
 
 ROWS, DIM = 12, 16
 
@@ -21,6 +23,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 # A narrow cone, as embeddings of real models form.
 CONE = unit(np.eye(1, DIM) * 10 + np.random.default_rng(3).standard_normal((ROWS, DIM)) * 0.25)
+NOISE = {"pixels": np.random.default_rng(2).integers(-128, 128, (8, 64)).astype(np.int8)}
 INPUTS = {"pixels": np.arange(ROWS, dtype=np.int8)[:, None]}
 REFERENCES = {"embedding": CONE}
 
@@ -47,6 +50,24 @@ class Fake:
         pass
 
 
+def quantized_layer(ranges: str) -> bytes:
+    """Int8 [N, 64] -> float32 [N, 16], rounded to 8 bits: each number's range fixed, or found."""
+    rounded = {
+        "fixed": "q = QuantizeLinear (h, scale, zero) embedding = DequantizeLinear (q, scale, zero)",
+        "found": "q, s, z = DynamicQuantizeLinear (h) embedding = DequantizeLinear (q, s, z)",
+    }[ranges]
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 9, opset_import: ["" : 17]>
+        layer (int8[N, 64] pixels) => (float[N, 16] embedding)
+        <float scale = {{0.0625}}, uint8 zero = {{128}}>
+        {{ x = Cast <to = 1> (pixels) h = MatMul (x, weight) {rounded} }}
+    """)
+    weight = np.random.default_rng(1).standard_normal((64, 16)).astype(np.float32) / 512
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "weight"))
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
 def answering(rows: np.ndarray) -> Compute:
     return lambda pixels: {"embedding": rows[pixels[:, 0]]}
 
@@ -58,7 +79,7 @@ def test_the_float_original_against_itself_loses_nothing() -> None:
     assert measured.main.cosines == pytest.approx(np.ones(ROWS))
     assert (measured.main.max_abs, measured.main.spread_ratio) == (0, 1)
     assert measured.finds_itself == Share(ROWS, ROWS)
-    assert measured.steadiness.repeat == measured.steadiness.batch == 0
+    assert measured.steadiness == Steadiness(repeat=0, neighbours=0, batch=0)
     assert engine.largest == 4, "rows one by one, but for the few asked together"
 
 
@@ -97,28 +118,50 @@ def test_a_row_that_depends_on_its_neighbours_is_found() -> None:
         step = np.abs(rows).max() / 127
         return {"embedding": np.round(rows / step) * step}
 
+    steadiness = measure_variant(Fake(dynamic), INPUTS, REFERENCES).steadiness
+    assert steadiness.repeat == 0
+    assert steadiness.neighbours > 1e-5
+    assert steadiness.batch > 1e-5
+
+
+def test_another_answer_in_a_batch_is_told_from_one_that_depends_on_neighbours() -> None:
+    """As a runtime gives that adds in another order for another batch size."""
+
     def grouped(pixels: np.ndarray) -> Mapping[str, np.ndarray]:
         return {"embedding": CONE[pixels[:, 0]] + np.float32(0.01 * (len(pixels) > 1))}
 
-    for compute in (dynamic, grouped):
-        steadiness = measure_variant(Fake(compute), INPUTS, REFERENCES).steadiness
-        assert steadiness.repeat == 0
-        assert steadiness.batch > 1e-5
+    steadiness = measure_variant(Fake(grouped), INPUTS, REFERENCES).steadiness
+    assert (steadiness.repeat, steadiness.neighbours) == (0, 0)
+    assert steadiness.batch == pytest.approx(0.01, abs=1e-6)
 
 
-def test_both_orders_of_a_batch_are_looked_at() -> None:
-    """This defect shows only in a row that comes after row 3."""
+@pytest.mark.parametrize("leaking_row", range(4))
+@pytest.mark.parametrize("offset", [-1, 1])
+def test_a_row_that_leaks_into_the_one_beside_it_is_found(leaking_row: int, offset: int) -> None:
+    """Whichever it is, and in whatever order they are asked."""
 
     def leaking(pixels: np.ndarray) -> Mapping[str, np.ndarray]:
-        before = np.concatenate([pixels[:1], pixels[:-1]])
-        return {"embedding": CONE[pixels[:, 0]] + (0.1 * (before == 3)).astype(np.float32)}
+        beside = np.roll(pixels, offset, axis=0)
+        return {"embedding": CONE[pixels[:, 0]] + (0.1 * (beside == leaking_row)).astype("f4")}
 
-    steadiness = ask(Fake(leaking), {"pixels": INPUTS["pixels"][[3, 0, 1, 2]]}, ("embedding",))[1]
-    assert steadiness.batch == pytest.approx(0.1)
-    steadiness = ask(Fake(leaking), {"pixels": INPUTS["pixels"][:3]}, ("embedding",))[1]
-    assert steadiness.batch == 0
-    steadiness = ask(Fake(leaking), INPUTS, ("embedding",))[1]
-    assert steadiness.batch == pytest.approx(0.1), "backwards alone"
+    for order in ([0, 1, 2, 3], [3, 0, 1, 2], [2, 3, 0, 1], [1, 0, 3, 2]):
+        _, steadiness = ask(Fake(leaking), {"pixels": INPUTS["pixels"][order]}, ("embedding",))
+        assert steadiness.neighbours == pytest.approx(0.1, abs=1e-6)
+    _, steadiness = ask(Fake(leaking), {"pixels": INPUTS["pixels"][6:]}, ("embedding",))
+    assert steadiness.neighbours == 0
+
+
+@pytest.mark.parametrize("kind", ["onnxruntime", "openvino"])
+def test_a_real_layer_with_its_ranges_in_the_file_depends_on_no_neighbour(kind: str) -> None:
+    engine = open_engine(kind, quantized_layer("fixed"), EngineSettings())
+    assert ask(engine, NOISE, ("embedding",))[1].neighbours == 0
+    engine.close()
+
+
+def test_a_real_layer_that_finds_its_range_in_the_batch_is_found() -> None:
+    engine = open_engine("onnxruntime", quantized_layer("found"), EngineSettings())
+    assert ask(engine, NOISE, ("embedding",))[1].neighbours > 1e-3
+    engine.close()
 
 
 def test_an_engine_that_changes_its_mind_is_found() -> None:

@@ -141,7 +141,9 @@ def test_another_pin_makes_another_recipe(copy: Path, monkeypatch: pytest.Monkey
 def test_a_variant_that_lost_too_much_is_not_packed() -> None:
     def card(worst: float) -> Card:
         measured = Measured(4, {"embedding": Closeness(0.1, np.array([1, 1, 1, worst]), 1.0)})
-        verdict = judge(measured, Gate(min_cosine=0.96, max_repeat=None, max_batch=None))
+        verdict = judge(
+            measured, Gate(min_cosine=0.96, max_repeat=None, max_neighbours=None, max_batch=None)
+        )
         variant = Variant("image.int8.onnx", "image", "int8", "cpu", "frames", measured, verdict)
         return Card("concepts", build._facts().model, [variant], {}, Conditions("cpu", {}))
 
