@@ -4,12 +4,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.engines.telemetry import forbid_telemetry
+import openvino
+
+from edge.engines.openvino import core
 from edge.errors import ModelError
-
-forbid_telemetry()
-
-import openvino  # noqa: E402 - reads its switch when imported
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +25,7 @@ def to_ir(model: bytes) -> IrFiles:
         ModelError: OpenVINO cannot read the graph.
     """
     try:
-        graph = openvino.Core().read_model(model)
+        graph = core().read_model(model)
     except RuntimeError as exc:
         raise ModelError(f"expected a graph that OpenVINO can read, found: {exc}") from exc
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,7 @@
 """OpenVINO."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,18 @@ forbid_telemetry()
 import openvino  # noqa: E402 - reads its switch when imported
 
 
+@cache
+def core() -> openvino.Core:
+    """OpenVINO's core: one for the process, and never let go.
+
+    The CPU plugin of each core puts a stack for signal handlers into the thread that creates it and
+    takes its memory back with the core. Two cores that do not end in the reverse order, or not in
+    their own thread, leave the thread with a stack that is gone, and the next signal with a handler
+    (SIGTERM, SIGCHLD) kills the process by SIGSEGV without a word (seen with 2026.4).
+    """
+    return openvino.Core()
+
+
 class OpenVinoEngine:
     name = "openvino"
     runtime = f"openvino {openvino.get_version().partition('-')[0]}"
@@ -23,17 +36,16 @@ class OpenVinoEngine:
     def __init__(
         self, model: bytes, settings: EngineSettings, weights: bytes | None = None
     ) -> None:
-        core = openvino.Core()
-        _check_device(settings.device, core.available_devices)
+        _check_device(settings.device, core().available_devices)
         try:
-            graph = core.read_model(model, weights or b"")
+            graph = core().read_model(model, weights or b"")
             self.inputs = tuple(_spec(port) for port in graph.inputs)
             self.outputs = tuple(_spec(port) for port in graph.outputs)
             self._one_row: set[str] = set()
             if settings.device == "CPU" and _has_rows(self.inputs + self.outputs):
                 self._one_row = {spec.name for spec in with_rows(self.inputs, self.outputs)}
                 _fix_one_row(graph, self._one_row)
-            compiled = core.compile_model(graph, settings.device, _properties(settings))
+            compiled = core().compile_model(graph, settings.device, _properties(settings))
             found = [str(device) for device in compiled.get_property("EXECUTION_DEVICES")]
         except RuntimeError as exc:
             raise ModelError(

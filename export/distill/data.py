@@ -210,8 +210,7 @@ def batches(
         _Seen(lessons, spec),
         batch_sampler=[list(step) for step in steps],
         num_workers=workers,
-        # Forked, they would hold the locks of threads that they do not have: workers of a process
-        # that had run other runtimes for minutes failed.
+        # Forked, they would hold locks of threads that they do not have: those of the runtimes.
         multiprocessing_context="spawn" if workers else None,
         collate_fn=_collate,
         # It draws a number of each loader: one of the training's would be missing after a restart.

@@ -285,6 +285,34 @@ def test_an_engine_prints_nothing_and_leaves_nothing_in_the_home_directory(
     assert list(home.rglob("*")) == []
 
 
+CLOSE_THEN_SIGNAL = """
+import os, signal, sys
+from pathlib import Path
+from edge.engines import EngineSettings, open_engine
+signal.signal(signal.SIGTERM, lambda *_: print("asked to end"))
+model = Path(sys.argv[2]).read_bytes()
+engines = [open_engine(sys.argv[1], model, EngineSettings(sys.argv[3])) for _ in range(3)]
+while engines:
+    engines.pop(0).close()
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_process_hears_signals_after_engines_were_closed(
+    name: str, settings: EngineSettings, model: bytes, tmp_path: Path
+) -> None:
+    """As when a daemon that has changed its model is asked to end; in the order of opening."""
+    (tmp_path / "model").write_bytes(model)
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSE_THEN_SIGNAL, name, tmp_path / "model", settings.device],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, 3 * "asked to end\n")
+
+
 @pytest.fixture
 def forget(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Make an import fail as if the module were not installed."""

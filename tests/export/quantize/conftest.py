@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import onnxruntime
-import openvino
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edge.engines.openvino import core
 from export.reshape import PIXELS, fold_pixels, simplify
 
 MEAN, STD = (122.77, 116.75, 104.09), (68.5, 66.63, 70.32)
@@ -148,9 +148,9 @@ def run() -> Run:
 @pytest.fixture(scope="session")
 def run_openvino() -> Run:
     def run(model: onnx.ModelProto, value: np.ndarray) -> np.ndarray:
-        core = openvino.Core()
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
-        compiled = core.compile_model(core.read_model(model.SerializeToString()), "CPU", settings)
+        graph = core().read_model(model.SerializeToString())
+        compiled = core().compile_model(graph, "CPU", settings)
         return compiled(value)[0]
 
     return run
