@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.config.load import load_config
@@ -27,6 +27,7 @@ def test_names_are_short_words_of_the_sentence():
 
 
 @given(sentences=st.lists(SENTENCES, min_size=1, max_size=5))
+@example(sentences=["0E0", "1e3", "12", "true", "null", "~", "- a dog", '"a" dog', "a\\dog"])
 def test_every_sentence_comes_through_the_file_as_it_was_typed(tmp_path_factory, sentences):
     path = tmp_path_factory.mktemp("config") / "edge.yaml"
     path.write_text(config_text(Path("b"), "rtsp://127.0.0.1/x", 1883, sentences), "utf-8")
