@@ -23,8 +23,9 @@ def core() -> openvino.Core:
 
     The CPU plugin of each core puts a stack for signal handlers into the thread that creates it and
     takes its memory back with the core. Two cores that do not end in the reverse order, or not in
-    their own thread, leave the thread with a stack that is gone, and the next signal with a handler
-    (SIGTERM, SIGCHLD) kills the process by SIGSEGV without a word (seen with 2026.4).
+    their own thread, leave the thread with a stack that is gone. The next signal with a handler
+    (SIGTERM, SIGCHLD) then kills the process by SIGSEGV without a word, or is written over
+    whatever has been put there since: a tensor, once (both seen with 2026.4).
     """
     return openvino.Core()
 

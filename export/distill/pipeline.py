@@ -21,6 +21,7 @@ from export.distill import students
 from export.distill.align import Alignment
 from export.distill.checkpoints import Standing
 from export.distill.data import Lessons, gather_lessons
+from export.distill.head_start import begin_head
 from export.distill.picture_sources import PictureOptions
 from export.distill.pictures import prepare
 from export.distill.qat import Site, insert_quantizers, observe
@@ -121,6 +122,8 @@ def distill(request: Request, progress: Progress) -> Distilled:
         teacher.close()
     school = _school(request, lessons, spec, accelerator, bundle, progress)
     trainee = Trainee(student, alignment, spec, recipe.weights.alignment)
+    if request.weights is not None or request.pretrained:
+        begin_head(trainee, school)
     phases = {"float": train(trainee, Phase("float", recipe.epochs, recipe.lr), school)}
     seen = see(lessons, spec)
     candidates = [Candidate("PTQ", student.eval())]

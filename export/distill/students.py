@@ -46,14 +46,19 @@ class Student(nn.Module):
         final, maps = self.backbone.forward_intermediates(
             pixels, indices=_STAGES, output_fmt="NCHW"
         )
-        return self._embedding(final), maps
+        return unit(self.head(self._pooled(final))), maps
 
     def embed(self, pixels: Tensor) -> Tensor:
         """The unit rows alone."""
-        return self._embedding(self.backbone.forward_features(pixels))
+        return unit(self.head(self.features(pixels)))
 
-    def _embedding(self, final: Tensor) -> Tensor:
-        return unit(self.head(self.backbone.forward_head(final, pre_logits=True)))
+    def features(self, pixels: Tensor) -> Tensor:
+        """What the head is given, [B, F]."""
+        return self._pooled(self.backbone.forward_features(pixels))
+
+    def _pooled(self, final: Tensor) -> Tensor:
+        pooled: Tensor = self.backbone.forward_head(final, pre_logits=True)
+        return pooled
 
 
 def create(

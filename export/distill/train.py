@@ -223,7 +223,7 @@ def embed(trainee: Trainee, school: School, pictures: Sequence[int]) -> Tensor:
         for at in range(0, len(pictures), _EVALUATED)
     ]
     rows = []
-    with _evaluating(trainee), torch.no_grad():
+    with evaluating(trainee), torch.no_grad():
         for batch in batches(school.lessons, school.spec, steps):
             pixels = batch.pixels.to(school.accelerator.device)
             rows.append(trainee.student(trainee.normalised(pixels))[0].float().cpu())
@@ -231,7 +231,8 @@ def embed(trainee: Trainee, school: School, pictures: Sequence[int]) -> Tensor:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """As on the device while in here: no dropout, normalizations with the means that they have."""
     was = model.training
     model.eval()
     try:
