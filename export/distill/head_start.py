@@ -1,0 +1,55 @@
+"""The head before training: the teacher's embeddings, linear in what the backbone says.
+
+A backbone that begins with trained features loses them while a random head still learns which way
+is up (Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
+Out-of-Distribution", ICLR 2022): so the head comes first, in closed form, and then all is trained.
+With a thousand pictures the head alone did more than eight epochs from a random one (held-out
+cosine 0.75 for 0.70, of the mean embedding 0.69; EfficientNet-Lite0, default bundle).
+"""
+
+import torch
+from torch import Tensor
+
+from export.distill.data import batches
+from export.distill.train import School, evaluating
+from export.distill.trainee import Trainee
+
+# More say little more of about a thousand features.
+_PICTURES = 4096
+_BATCH = 32
+# The ridge over the mean variance of a feature. From 1 to 10 the held-out cosine is within 0.01 of
+# the best; a tenth loses 0.04, for frames of one video are no independent pictures.
+_RIDGE = 1.0
+
+
+def begin_head(trainee: Trainee, school: School) -> None:
+    """Let the student's head begin with a ridge regression on pictures that are trained on."""
+    lessons, device = school.lessons, school.accelerator.device
+    train = lessons.train[:: -(-len(lessons.train) // _PICTURES)]
+    parts = [train[at : at + _BATCH] for at in range(0, len(train), _BATCH)]
+    steps = [[(picture, 0) for picture in part] for part in parts]
+    trainee.to(device)
+    features = []
+    with evaluating(trainee), torch.no_grad():
+        for batch in batches(lessons, school.spec, steps, school.workers):
+            pixels = trainee.normalised(batch.pixels.to(device))
+            features.append(trainee.student.features(pixels).double().cpu())
+        wanted = torch.from_numpy(lessons.plain.embeddings(train)).double()
+        weight, bias = ridge(torch.cat(features), wanted, _RIDGE)
+        trainee.student.head.weight.copy_(weight)
+        trainee.student.head.bias.copy_(bias)
+
+
+def ridge(features: Tensor, wanted: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """Weights [D, F] and bias [D] of the linear map from features [N, F] to rows [N, D].
+
+    Minimises ``|features w' + b - wanted|^2 + strength v |w|^2`` (Hoerl and Kennard, 1970) with v
+    the mean over features of their summed squares about the mean, so that the scale of the
+    features does not matter.
+    """
+    centre, middle = features.mean(dim=0), wanted.mean(dim=0)
+    centred = features - centre
+    gram = centred.T @ centred
+    gram.diagonal().add_(strength * gram.diagonal().mean())
+    weight = torch.linalg.solve(gram, centred.T @ (wanted - middle)).T
+    return weight, middle - weight @ centre
