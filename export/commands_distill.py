@@ -198,7 +198,7 @@ def _report(done: "Distilled", *, as_json: bool) -> None:
     console.print(f"  pictures: {counts}", soft_wrap=True)
     for name, standing in done.phases.items():
         console.print(
-            f"  {name}: {len(standing.history)} epochs, held-out loss {standing.best:.4f}",
+            f"  {name}: {standing.epoch} epochs, held-out loss {standing.best:.4f}",
             soft_wrap=True,
         )
     console.print(_table(result.pupils))

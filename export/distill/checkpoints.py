@@ -34,7 +34,7 @@ class Standing:
         best: Smallest held-out loss so far.
         waiting: Epochs since then.
         done: The phase is over.
-        history: A record of each finished epoch.
+        history: A record before the first step, and of each finished epoch.
     """
 
     epoch: int = 0

@@ -81,7 +81,7 @@ class School:
 def train(trainee: Trainee, phase: Phase, school: School) -> Standing:
     """Train until nothing improves, or ``phase.epochs`` are over; go on where it was broken off.
 
-    Afterwards ``trainee.student`` is the best one of held-out pictures.
+    Afterwards ``trainee.student`` is the best one of held-out pictures, perhaps as it began.
 
     Raises:
         ConfigError: The batch does not divide, or what is on disk is another training.
@@ -103,6 +103,7 @@ def train(trainee: Trainee, phase: Phase, school: School) -> Standing:
         checkpoints.load(accelerator)
     else:
         standing = Standing()
+        _judge(trainee, phase, school, standing, checkpoints)
     steps = _Steps(model, trainee, phase, school, share)
     task = school.progress.add_task(
         phase.name,
@@ -262,7 +263,7 @@ def _judge(
     standing.waiting = 0 if better else standing.waiting + 1
     standing.history.append(record)
     curves = {f"{phase.name}/held-out {name}": value for name, value in record.items()}
-    accelerator.log(curves, step=standing.epoch)
+    accelerator.log(curves, step=len(standing.history) - 1)
     accelerator.wait_for_everyone()
 
 

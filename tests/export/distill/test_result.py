@@ -101,7 +101,7 @@ def test_the_quantization_aware_phase_began_where_training_ended_and_improved(di
     before, after = distilled.phases["float"], distilled.phases["qat"]
     assert before.done
     assert after.done
-    assert len(before.history) == 2
+    assert len(before.history) == 3
     assert after.best < before.history[0]["loss"]
     assert distilled.pictures["trained on"] + distilled.pictures["held out"] <= 80
 

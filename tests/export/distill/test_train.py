@@ -125,7 +125,7 @@ def test_losses_fall_and_every_epoch_is_judged(learn) -> None:
     found = learn(phase=Phase("float", 8, 5e-3))
     assert len(found.losses) == 8 * PER_EPOCH
     assert np.mean(found.losses[-3:]) < 0.8 * np.mean(found.losses[:3])
-    assert len(found.standing.history) == found.standing.epoch == 8
+    assert len(found.standing.history) - 1 == found.standing.epoch == 8
     assert found.standing.best == min(record["loss"] for record in found.standing.history)
 
 
@@ -305,8 +305,19 @@ def test_it_ends_when_nothing_improves_and_the_best_is_taken(learn, monkeypatch)
     found = learn(recipe=replace(RECIPE, patience=2), phase=replace(PHASE, epochs=9))
     assert [record["loss"] for record in found.standing.history] == [3, 2, 2.5, 2]
     assert (found.standing.best, found.standing.waiting, found.standing.done) == (2, 2, True)
+    assert found.standing.epoch == 3
     assert same(found.tensors, seen[1])
     assert not same(seen[1], seen[3])
+
+
+def test_a_student_that_training_only_spoils_is_taken_as_it_began(learn, room, monkeypatch) -> None:
+    told = iter([1.0, 2.0, 2.0, 2.0])
+    monkeypatch.setattr(module, "evaluate", lambda *_: HeldOut(next(told), 0, 0, 0, 0))
+    trainee = room.trainee()
+    began = {name: tensor.clone() for name, tensor in trainee.state_dict().items()}
+    found = learn(trainee=trainee)
+    assert (found.standing.epoch, found.standing.best) == (3, 1)
+    assert same(found.tensors, began)
 
 
 def test_frozen_normalizations_keep_their_means_and_others_do_not(learn) -> None:
@@ -413,4 +424,4 @@ def test_the_note_says_how_far_it_is(learn, tmp_path) -> None:
         learn(stop=6)  # the second epoch's last
     note = json.loads((tmp_path / "work" / "float" / "last" / "progress.json").read_text())
     assert (note["standing"]["epoch"], note["standing"]["step"]) == (1, 2)
-    assert len(note["standing"]["history"]) == 1
+    assert len(note["standing"]["history"]) == 2
