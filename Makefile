@@ -58,8 +58,10 @@ distill-study: $(VENV)/.test ## Losses against each other on made-up scenes, sev
 	@$(BIN)/python -m export.distill.toy_study
 
 distill-full: $(VENV)/.test ## Distil at full size without trained weights: time, memory, kill -9
-	@mkdir -p demo
-	@$(BIN)/python -m export.distill.full_size --work demo/distill-full
+	@mkdir -p demo/distill-full
+	@[ -d demo/distill-full/teacher ] || $(BIN)/edge-export build clip-vit-b-16 --random-weights 0 \
+		--frames 64 --out demo/distill-full/teacher
+	@$(BIN)/python -m export.distill.full_size --teacher demo/distill-full/teacher --work demo/distill-full
 
 check: $(VENV)/.test ## Lint, format and types
 	@$(BIN)/ruff check

@@ -27,18 +27,17 @@ from export.distill import as_typed
 from export.fetch import default_cache
 from export.tensorrt_plan import plan
 
-_TEACHER: Final = "clip-vit-b-16"
 _STUDENT: Final = "mobilevit-v2"
 _PATIENCE_S: Final = 3600.0
 
 
-def main(work: Annotated[Path, typer.Option(help="Where everything is kept.")]) -> None:
-    """Build the teacher, distil, kill it in its second phase, distil again, and tell."""
+def main(
+    teacher: Annotated[Path, typer.Option(help="Bundle.")],
+    work: Annotated[Path, typer.Option(help="Where everything is kept.")],
+) -> None:
+    """Distil, kill it in its second phase, distil again, and tell."""
     console = Console(highlight=False, width=120)
-    teacher, data, out, state = (work / name for name in ("teacher", "data", "student", "state"))
-    if not teacher.exists():
-        build = ("build", _TEACHER, "--random-weights", 0, "--frames", 64, "--out", teacher)
-        as_typed.run(*build, told=True)
+    data, out, state = (work / name for name in ("data", "student", "state"))
     data.mkdir(parents=True, exist_ok=True)
     for file in default_files(default_cache()):
         shutil.copy(file, data / file.name)
@@ -58,6 +57,7 @@ def main(work: Annotated[Path, typer.Option(help="Where everything is kept.")]) 
     began = time.perf_counter()
     told = json.loads(as_typed.run(*words, told=True))
     second = time.perf_counter() - began
+    # Of the two processes above: no others were waited for.
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
     console.print(
         f"until kill -9 {first:.0f} s, again to the end {second:.0f} s, peak {peak:.1f} GB"

@@ -8,6 +8,7 @@ from torch import nn
 
 from edge.errors import ConfigError
 from export.distill.recipe import Recipe
+from export.distill.trainee import Trainee
 
 
 def share_of(recipe: Recipe, pictures: int, processes: int) -> int:
@@ -29,12 +30,16 @@ def share_of(recipe: Recipe, pictures: int, processes: int) -> int:
     return share
 
 
-def groups(trainee: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; norms, biases, ranges and the alignment's mixtures do not."""
+def groups(trainee: Trainee, decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; norms, biases, ranges, tokens, positions and mixtures of layers do not."""
+    kept = {"alignment.logits"}
+    backbone = trainee.student.backbone
+    if hasattr(backbone, "no_weight_decay"):  # timm's word for tokens and positions
+        kept |= {f"student.backbone.{name}" for name in backbone.no_weight_decay()}
     decaying: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in trainee.named_parameters():
-        plain = parameter.ndim < 2 or name.endswith("alignment.logits")
+        plain = parameter.ndim < 2 or name in kept
         (others if plain else decaying).append(parameter)
     return [{"params": decaying, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
 

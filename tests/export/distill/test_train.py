@@ -391,6 +391,7 @@ def test_only_matrices_decay(room) -> None:
     assert not names
     assert {"student.head.weight", "student.backbone.blocks.0.attn.qkv.weight"} <= decays
     assert {"student.head.bias", "student.backbone.norm.weight", "alignment.logits"} <= rest
+    assert {"student.backbone.pos_embed", "student.backbone.cls_token"} <= rest
     assert "alignment.projections.0.0.weight" in decays
 
 
