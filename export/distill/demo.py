@@ -74,7 +74,7 @@ def main(
     work: Annotated[Path, typer.Option(help="Where everything is kept.")],
     stamps: Annotated[Path | None, typer.Option(help="Unpacked tuxpaint-stamps-default.")] = None,
     footage: Annotated[Path | None, typer.Option(help="More pictures and videos.")] = None,
-    epochs: Annotated[int, typer.Option(help="Of float training.")] = 8,
+    epochs: Annotated[int, typer.Option(help="Of float training.")] = 6,
     qat_epochs: Annotated[int, typer.Option(help="Of the quantization-aware phase.")] = 2,
 ) -> None:
     """Distil the default bundle, then show the student pictures that nobody was taught with."""
@@ -92,7 +92,7 @@ def main(
         *(word for path in data for word in ("--data", path)), "--out", student,
         "--work", work / "work", "--epochs", epochs, "--qat-epochs", qat_epochs, "--batch", 32,
         "--chunk", 32, "--variations", 8, "--scale", _SCALE, "--targets", "onnx,openvino",
-        "--max-skipped", 0.2, "--per-video", 120, "--fps", 4, "--lr", "5e-4",
+        "--max-skipped", 0.2, "--per-video", 120, "--fps", 4, "--lr", "3e-4",
     )  # fmt: skip
     _run("compare", teacher, student)
     clip, *photographs = default_files(default_cache())
