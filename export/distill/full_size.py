@@ -38,13 +38,11 @@ def main(
     """Distil, kill it in its second phase, distil again, and tell."""
     console = Console(highlight=False, width=120)
     data, out, state = (work / name for name in ("data", "student", "state"))
-    data.mkdir(parents=True, exist_ok=True)
-    for file in default_files(default_cache()):
-        shutil.copy(file, data / file.name)
-    for old in (out, state):
+    for old in (data, out, state):
         shutil.rmtree(old, ignore_errors=True)
+    _pictures(data)
     words = (
-        "distill", teacher, "--student", _STUDENT, "--data", data, "--fps", 5, "--out", out,
+        "distill", teacher, "--student", _STUDENT, "--data", data, "--out", out,
         "--work", state, "--epochs", 1, "--qat-epochs", 1, "--variations", 1, "--batch", 16,
         "--chunk", 16, "--held-out", 0.3, "--targets", "onnx,tensorrt", "--json",
     )  # fmt: skip
@@ -73,6 +71,17 @@ def main(
         f"TensorRT for RTX: {len(found.int8_layers)} of {len(found.layers)} layers with weights in "
         f"INT8, kernels {dict(sorted(found.kinds.items()))}"
     )
+
+
+def _pictures(folder: Path) -> None:
+    """Every frame a file of its own, so that some are held out and others are not."""
+    from export.distill.picture_sources import PictureOptions, read  # noqa: PLC0415 torch
+
+    folder.mkdir(parents=True)
+    for file in default_files(default_cache()):
+        for outcome in read(file, file.name, PictureOptions(fps=5)):
+            for found in outcome.found:
+                (folder / f"{found.key.replace('@', '-')}.jpg").write_bytes(found.jpeg)
 
 
 def speeds_of(curves: Path) -> dict[str, list[float]]:
