@@ -27,7 +27,7 @@ class Gate:
         min_matched: Share of the float original's detections.
         max_repeat: Largest difference between two answers to the same input.
         max_neighbours: The same, among others and at the same place among copies of itself.
-        max_batch: The same, alone and among others.
+        max_batch: The same, alone and in a batch.
     """
 
     min_cosine: float | None = None
@@ -79,7 +79,7 @@ _INT8 = Gate(
     # was measured; such a graph must take one row a call.
     max_neighbours=1e-3,
     # A runtime that adds in another order for another batch size tips roundings over: 3.6e-3
-    # measured of a sound graph. What goes wrong in a batch goes wrong by far more.
+    # measured of a sound graph. What rows do to each other is for the limit above to find.
     max_batch=2e-2,
 )
 

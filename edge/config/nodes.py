@@ -1,4 +1,4 @@
-"""A YAML file as nodes: syntax only, each node with its line.
+"""A YAML file as nodes: syntax only, each node with its line; and values as such a file.
 
 Plain words are read as YAML 1.2 reads them: ``on`` and ``off`` are words, not booleans, and 12:30
 is not the number 750.
@@ -6,6 +6,7 @@ is not the number 750.
 
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -49,6 +50,18 @@ for _tag, (_words, _begin) in _PLAIN_WORDS.items():
         re.compile(f"(?:{_words})$"),
         ["" if c == "\0" else c for c in _begin],
     )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what the loader would take for something else than text: 0E0 is a word to PyYAML."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+
+def yaml_text(values: Any) -> str:
+    """Return plain values as the text of a YAML file, which ``compose`` reads as it is meant."""
+    text: str = yaml.dump(values, None, _Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    return text
 
 
 def compose(path: Path) -> yaml.Node | None:

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
+from edge.config.nodes import yaml_text
 from edge.demo.broker import HOST, PROTOCOL
 from edge.errors import ConfigError
 
@@ -27,22 +26,6 @@ _HEADER = f"""{_MARK}; docs/config.md explains every key. To use it yourself, pu
 """
 _ARTICLE = re.compile(r"^(?:an?|the) ")
 _LONGEST_NAME = 40
-
-
-class _Sentence(str):
-    """Text that is written in quotes."""
-
-    __slots__ = ()
-
-
-class _Dumper(yaml.SafeDumper):
-    """As YAML 1.1, which knows fewer numbers than the loader: 0E0 would be read as one."""
-
-
-_Dumper.add_representer(
-    _Sentence,
-    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'),
-)
 
 
 def prompt_names(sentences: Sequence[str]) -> dict[str, str]:
@@ -76,14 +59,12 @@ def config_text(bundle: Path, url: str, port: int, sentences: Sequence[str]) -> 
         # Every sample, so that the plot shows all that the daemon saw.
         "embeddings": {"publish": "all", "every": "0s"},
         "prompts": {
-            name: {"text": _Sentence(sentence.replace("${", "$${"))}
+            name: {"text": sentence.replace("${", "$${")}
             for name, sentence in prompt_names(sentences).items()
         },
         "cameras": {CAMERA: {"url": url}},
     }
-    return _HEADER + yaml.dump(
-        facts, None, _Dumper, sort_keys=False, allow_unicode=True, width=1000
-    )
+    return _HEADER + yaml_text(facts)
 
 
 def prepare(out: Path) -> None:

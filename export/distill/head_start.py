@@ -10,13 +10,11 @@ cosine 0.75 for 0.70, of the mean embedding 0.69; EfficientNet-Lite0, default bu
 import torch
 from torch import Tensor
 
-from export.distill.data import batches
-from export.distill.train import School, evaluating
+from export.distill.train import School, asked
 from export.distill.trainee import Trainee
 
 # More say little more of about a thousand features.
 _PICTURES = 4096
-_BATCH = 32
 # The ridge over the mean variance of a feature. From 1 to 10 the held-out cosine is within 0.01 of
 # the best; a tenth of it loses 0.05, for frames of one video are no independent pictures.
 _RIDGE = 1.0
@@ -24,20 +22,15 @@ _RIDGE = 1.0
 
 def begin_head(trainee: Trainee, school: School) -> None:
     """Let the student's head begin with a ridge regression on pictures that are trained on."""
-    lessons, device = school.lessons, school.accelerator.device
-    train = lessons.train[:: -(-len(lessons.train) // _PICTURES)]
-    parts = [train[at : at + _BATCH] for at in range(0, len(train), _BATCH)]
-    steps = [[(picture, 0) for picture in part] for part in parts]
-    trainee.to(device)
-    features = []
-    with evaluating(trainee), torch.no_grad():
-        for batch in batches(lessons, school.spec, steps, school.workers):
-            pixels = trainee.normalised(batch.pixels.to(device))
-            features.append(trainee.student.features(pixels).double().cpu())
-        wanted = torch.from_numpy(lessons.plain.embeddings(train)).double()
-        weight, bias = ridge(torch.cat(features), wanted, _RIDGE)
-        trainee.student.head.weight.copy_(weight)
-        trainee.student.head.bias.copy_(bias)
+    train = school.lessons.train[:: -(-len(school.lessons.train) // _PICTURES)]
+    trainee.to(school.accelerator.device)
+    student = trainee.student
+    features = asked(trainee, school, train, student.features).double()
+    wanted = torch.from_numpy(school.lessons.plain.embeddings(train)).double()
+    weight, bias = ridge(features, wanted, _RIDGE)
+    with torch.no_grad():
+        student.head.weight.copy_(weight)
+        student.head.bias.copy_(bias)
 
 
 def ridge(features: Tensor, wanted: Tensor, strength: float) -> tuple[Tensor, Tensor]:

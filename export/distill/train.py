@@ -219,21 +219,33 @@ def evaluate(trainee: Trainee, school: School) -> HeldOut:
 
 def embed(trainee: Trainee, school: School, pictures: Sequence[int]) -> Tensor:
     """float32 [N, D] of the pictures themselves, on the CPU; with quantizers where it has some."""
+    return asked(trainee, school, pictures, lambda pixels: trainee.student(pixels)[0])
+
+
+def asked(
+    trainee: Trainee,
+    school: School,
+    pictures: Sequence[int],
+    network: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """float32 [N, F], on the CPU: what a part of the student says of the pictures themselves.
+
+    As on the device: no dropout, and normalizations use the means that they have.
+    """
     steps = [
         [(index, 0) for index in pictures[at : at + _EVALUATED]]
         for at in range(0, len(pictures), _EVALUATED)
     ]
     rows = []
-    with evaluating(trainee), torch.no_grad():
+    with _evaluating(trainee), torch.no_grad():
         for batch in batches(school.lessons, school.spec, steps):
             pixels = batch.pixels.to(school.accelerator.device)
-            rows.append(trainee.student(trainee.normalised(pixels))[0].float().cpu())
+            rows.append(network(trainee.normalised(pixels)).float().cpu())
     return torch.cat(rows)
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """As on the device while in here: no dropout, normalizations with the means that they have."""
+def _evaluating(model: nn.Module) -> Iterator[None]:
     was = model.training
     model.eval()
     try:
