@@ -155,7 +155,8 @@ def thumbnail(frame: NDArray[np.int8] | NDArray[np.uint8]) -> NDArray[np.float32
     means: NDArray[Any] = frame.astype(np.float32)
     for axis in (1, 2):
         edges = np.linspace(0, frame.shape[axis], _THUMBNAIL, endpoint=False).astype(int)
-        sizes = np.diff(np.append(edges, frame.shape[axis]))
+        # Of fewer than 8 rows some stand in several places, each alone there.
+        sizes = np.diff(np.append(edges, frame.shape[axis])).clip(1)
         sums = np.add.reduceat(means, edges, axis=axis)
         means = sums / (sizes[:, None] if axis == 1 else sizes)
     return means.reshape(-1).astype(np.float32)

@@ -133,6 +133,17 @@ def test_a_thumbnail_is_the_mean_colour_of_each_part() -> None:
     assert (thumbnail(odd) == 7).all()
 
 
+@pytest.mark.parametrize(("height", "width"), [(7, 32), (24, 3), (1, 1)])
+def test_a_thumbnail_of_few_rows_repeats_them(height: int, width: int) -> None:
+    frame = RNG.integers(-128, 128, (3, height, width)).astype(np.int8)
+    rows, columns = (np.arange(8) * side // 8 for side in (height, width))
+    small = thumbnail(frame).reshape(3, 8, 8)
+    if height < 8:
+        assert np.array_equal(small, thumbnail(frame[:, rows]).reshape(3, 8, 8))
+    if width < 8:
+        assert np.array_equal(small, thumbnail(frame[:, :, columns]).reshape(3, 8, 8))
+
+
 def test_clips_are_neighbouring_frames() -> None:
     frames = np.arange(11, dtype=np.int8).repeat(3).reshape(11, 3, 1, 1)
     clips = clips_of(frames, 4)
