@@ -36,7 +36,7 @@ footage: $(VENV)/.test ## Alerts against labels and INT8 against float on real f
 soak: $(VENV)/.test ## Forty times kill -9, of the daemon and of the publisher alone
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
 	@EDGE_KILLS=40 $(BIN)/python -m pytest -q -s tests/e2e/test_daemon.py \
-		tests/edge/delivery/test_crash.py -k 'kill or crash' --timeout 900
+		tests/edge/delivery/test_outbox_crash.py -k 'kill or crash' --timeout 900
 
 events: $(VENV)/.test ## Asked against measured false alarms, order, pools; half an hour
 	@$(BIN)/python -m benchmarks.temporal
@@ -51,17 +51,17 @@ distill-demo: $(VENV)/.test ## The default model's space in a smaller network; r
 	@mkdir -p demo/distill
 	@[ -d demo/distill/stamps ] || { cd demo/distill && apt-get download tuxpaint-stamps-default && \
 		dpkg-deb -x tuxpaint-stamps-default_*.deb stamps; }
-	@$(BIN)/python -m export.distill.demo --work demo/distill \
+	@$(BIN)/python -m export.distill.studies.demo --work demo/distill \
 		--stamps demo/distill/stamps/usr/share/tuxpaint/stamps --footage "$${FOOTAGE:-../shared/footage}"
 
 distill-study: $(VENV)/.test ## Losses against each other on made-up scenes, several seeds; minutes
-	@$(BIN)/python -m export.distill.toy_study
+	@$(BIN)/python -m export.distill.studies.toy_study
 
 distill-full: $(VENV)/.test ## Distil at full size without trained weights: time, memory, kill -9
 	@mkdir -p demo/distill-full
 	@[ -d demo/distill-full/teacher ] || $(BIN)/edge-export build clip-vit-b-16 --random-weights 0 \
 		--frames 64 --out demo/distill-full/teacher
-	@$(BIN)/python -m export.distill.full_size --teacher demo/distill-full/teacher --work demo/distill-full
+	@$(BIN)/python -m export.distill.studies.full_size --teacher demo/distill-full/teacher --work demo/distill-full
 
 check: $(VENV)/.test ## Lint, format and types
 	@$(BIN)/ruff check

@@ -1,6 +1,6 @@
 """Samples of real clips, and what light, lens and encoder make of them: for tests and measurements.
 
-A picture is int8 pixels [3, H, W] (``edge.preprocess``); what alters it is a function of one.
+A picture is int8 pixels [3, H, W] (``edge.video.preprocess``); what alters it is a function of one.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,8 +11,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.manifest import ImageSpec
-from edge.preprocess import Preprocessor
+from edge.model.bundle.manifest import ImageSpec
+from edge.video.preprocess import Preprocessor
 
 Pixels = NDArray[np.int8]
 Alteration = Callable[[Pixels], Pixels]

@@ -20,15 +20,15 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from benchmarks import live, machine, model, pipeline, report, tables
 from benchmarks.broker import Address, find_mosquitto, mosquitto, parse_address
-from edge import command_line, paths
-from edge.bundle import Bundle, open_bundle
-from edge.cli import set_up_logging
+from edge.cli.main import set_up_logging
 from edge.config.models import EngineConfig
 from edge.config.urls import passwords
 from edge.errors import ConfigError
-from edge.manifest import Precision
-from edge.redact import register_secret
-from edge.sources import open_source
+from edge.model.bundle.manifest import Precision
+from edge.model.bundle.read import Bundle, open_bundle
+from edge.system import command_line, paths
+from edge.system.redact import register_secret
+from edge.video.sources import open_source
 
 app = typer.Typer(
     help="What a model and a camera cost on this machine, answers checked.",

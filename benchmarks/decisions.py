@@ -7,8 +7,8 @@ through other gammas, encoded anew, and with the INT8 graph, and decides in seve
   set on the unchanged clip, for each rule and clip, so that as many samples are hits as by margin;
 * ``margin, fixed``: the bundle's threshold on the margin;
 * ``margin, baseline``: that threshold moved by as much as the variant's ordinary (unlabelled)
-  margins have moved, which is what ``edge.null``'s baseline does within half an hour;
-* ``margin, tail``: the threshold that a tail (``edge.null.tail``), fitted to the variant's ordinary
+  margins have moved, which is what ``edge.alerts.null``'s baseline does within half an hour;
+* ``margin, tail``: the threshold that a tail (``null/tail.py``), fitted to the variant's ordinary
   margins above their median, passes as rarely as the unchanged clip's passes the bundle's.
 
 The daemon learns from a hundred peaks and more, over hours; these clips last seconds, and there it
@@ -38,12 +38,12 @@ from calibration.labels import Label, read_labels
 from calibration.options import open_setup
 from calibration.replay import Alerted, Setup, Trace, clip_s
 from calibration.rules import config_of, rules_of
-from edge import paths
+from edge.alerts.events import EventMachine, Rule
+from edge.alerts.null.tail import Tail, fit
 from edge.config.models import EngineConfig
-from edge.events import EventMachine, Rule
-from edge.frame import Arrival
-from edge.models import open_models
-from edge.null.tail import Tail, fit
+from edge.scoring.open import open_models
+from edge.system import paths
+from edge.video.sample import Arrival
 
 # Ordinary samples of a clip, that something can be said.
 _FEWEST: Final = 20

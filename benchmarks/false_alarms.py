@@ -24,9 +24,9 @@ from rich.table import Table
 from scipy import signal, stats
 
 from benchmarks.streams import CENTRE, DAY, FPS, SPREAD, STREAMS, is_night, margins
-from edge.events import EventMachine, Rule
-from edge.frame import Arrival
-from edge.null import AlarmTail
+from edge.alerts.events import EventMachine, Rule
+from edge.alerts.null import AlarmTail
+from edge.video.sample import Arrival
 
 RULES: Final = {
     "2 of 3": Rule(threshold=0.0, hysteresis=0.05, on_for=2, on_of=3, off_after_s=2.0),
@@ -35,7 +35,7 @@ RULES: Final = {
 }
 ASKED: Final = ((10.0, 1), (1.0, 7), (0.1, 7))  # false alarms a day, days of warm-up
 METHODS: Final = ("ours", "Pareto (PWM)", "running z-score", "fixed")
-# Time constant of the baseline in edge.null.alarms.
+# Time constant of the baseline in edge.alerts.null.alarms.
 _BASELINE_S: Final = 1800.0
 # Levels at which the long stream's alarms are counted, in alarms per day.
 _RATES: Final = (0.02, 500.0)

@@ -21,13 +21,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.index.codes import encode
-from edge.index.format import Entry, Extent, begin_rows, row_type, write_codes
-from edge.index.scan import BLOCK
-from edge.index.segment import ROWS
-from edge.index.store import Limits, Reader, Store
-from edge.prompts import CompiledPrompt, PromptBank
-from edge.search import Page, Query, search
+from edge.rules.prompts import CompiledPrompt, PromptBank
+from edge.search.index.codes import encode
+from edge.search.index.format import Entry, Extent, begin_rows, row_type, write_codes
+from edge.search.index.scan import BLOCK
+from edge.search.index.segment import ROWS
+from edge.search.index.store import Limits, Reader, Store
+from edge.search.query import Page, Query, search
 
 _CAMERAS: Final = 16
 _QUERIES: Final = 10
@@ -141,7 +141,7 @@ def seal_cost(dim: int) -> float:
 
 def true_peaks(truth: NDArray[np.float32], count: int) -> list[tuple[int, float]]:
     """Camera and time of the best samples that are a minute apart, of margins [segments, ROWS]."""
-    # One sample a second, so the Gaussian of edge.moments is a fixed kernel.
+    # One sample a second, so the Gaussian of edge.search.moments is a fixed kernel.
     kernel = np.exp(-0.5 * np.square(np.arange(-2, 3) / 0.5))
     smooth = np.apply_along_axis(np.convolve, 1, truth, kernel / kernel.sum(), "same")
     best = smooth.reshape(len(truth), -1, BLOCK)

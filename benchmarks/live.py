@@ -15,12 +15,12 @@ from benchmarks.machine import memory
 from benchmarks.scene import bench_config
 from benchmarks.statistics import quantiles
 from edge import app
-from edge.bundle import Bundle
 from edge.config.models import EngineConfig
-from edge.embedding import decode_embedding
+from edge.delivery.embedding import decode_embedding
+from edge.delivery.payloads import AlertPayload, Message
 from edge.errors import PublishError, SourceError
-from edge.payloads import AlertPayload, Message
-from edge.sources import is_live
+from edge.model.bundle.read import Bundle
+from edge.video.sources import is_live
 
 PERCENTS = (50, 95, 99)
 

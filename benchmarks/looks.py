@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from benchmarks.altered import Alteration, darker, light
 from calibration.replay import Setup, clip_s, shown
-from edge.frame import Sample
-from edge.scores import margins
+from edge.scoring.margins import margins
+from edge.video.sample import Sample
 
 FPS: Final = 2.0
 PASSES: Final = 2

@@ -16,15 +16,15 @@ from typing import Literal, get_args
 import numpy as np
 
 from benchmarks.statistics import Rounds, Spread, medians, paired_ratio, quantiles, spread
-from edge.bundle import Bundle
 from edge.config.models import EngineConfig
-from edge.engines import ENGINES, Engine, EngineSettings, open_engine
-from edge.engines.null import null_model
 from edge.errors import ConfigError, EngineUnavailable, InferenceError, ModelError
-from edge.graphs import signature
-from edge.manifest import Precision
-from edge.models import open_models
-from edge.selftest import Report, check
+from edge.model.bundle.manifest import Precision
+from edge.model.bundle.read import Bundle
+from edge.model.contract import signature
+from edge.model.engines import ENGINES, Engine, EngineSettings, open_engine
+from edge.model.engines.null import null_model
+from edge.model.selftest import Report, check
+from edge.scoring.open import open_models
 
 PERCENTS = (50, 90, 99)
 FLOOR = "null"
@@ -39,7 +39,7 @@ class ModelSettings:
     """What is measured, and how often.
 
     Attributes:
-        engines: Rows of ``edge.engines.ENGINES``.
+        engines: Rows of ``edge.model.engines.ENGINES``.
         precisions: Of the image graph.
         threads: Of the engine; 0 leaves the choice to the runtime.
         batches: Frames a call.

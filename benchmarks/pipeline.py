@@ -16,17 +16,17 @@ from benchmarks.broker import Address
 from benchmarks.path import Pair, PathResult, compare
 from benchmarks.scene import CAMERA, bench_config
 from benchmarks.stages import Line, StageResult, Video, publishing, time_stages
+from edge.alerts.pipeline import Pipeline
 from edge.app import OUTBOX, model_ref
-from edge.bundle import Bundle
 from edge.config.models import EngineConfig
-from edge.decode import Frame
+from edge.control.rollout import compile_prompts
+from edge.delivery.outbox import Outbox
 from edge.errors import ConfigError
-from edge.frame import Sample
-from edge.models import Models, open_models
-from edge.outbox import Outbox
-from edge.pipeline import Pipeline
-from edge.preprocess import Preprocessor
-from edge.rollout import compile_prompts
+from edge.model.bundle.read import Bundle
+from edge.scoring.open import Models, open_models
+from edge.video.decode import Frame
+from edge.video.preprocess import Preprocessor
+from edge.video.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.regimes BUNDLE FOLDER`` watches real clips through made days and nights: by
 day clouds, then dusk, infrared by night, dawn, day. Two candidates say which regime each sample
-belongs to: ``edge.light``, and two means of the embeddings, moved by each sample. What counts
+belongs to: ``scene/light.py``, and two means of the embeddings, moved by each sample. What counts
 (docs/adr/0015): do margins differ between the regimes; does the regime stay the same while nothing
 changes; and is what an alert is about spread over the regimes, or has it become one of them, so
 that its null distribution calls it ordinary?
@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.altered import Alteration, Pixels, darker, infrared, noisy, samples
-from edge.bundle import open_bundle
+from edge.alerts.scene.light import Light
 from edge.config.models import EngineConfig, PromptConfig
-from edge.frame import Arrival, Sample
-from edge.light import Light
-from edge.models import Models, open_models
-from edge.scores import margins
+from edge.model.bundle.read import open_bundle
+from edge.scoring.margins import margins
+from edge.scoring.open import Models, open_models
+from edge.video.sample import Arrival, Sample
 
 # By clip: frames between two samples, frames per second, the event, other rules.
 CLIPS: Final = {

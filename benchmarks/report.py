@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.machine import Machine, Memory
-from edge.redact import redact
+from edge.system.redact import redact
 
 SCHEMA = "edge-bench/1"
 _DIGITS = 4

@@ -5,9 +5,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from benchmarks.broker import Address
-from edge.bundle import Bundle
 from edge.config.models import Config, EngineConfig
 from edge.errors import ConfigError
+from edge.model.bundle.read import Bundle
 
 CAMERA = "bench"
 

@@ -15,18 +15,18 @@ import numpy as np
 from benchmarks.scene import CAMERA
 from benchmarks.statistics import quantiles
 from benchmarks.stopwatch import Lap, Stopwatch
+from edge.alerts.pipeline import Pipeline
 from edge.config.models import Config
-from edge.decode import Decoder, Frame, kept_frames
+from edge.delivery.outbox import Outbox
+from edge.delivery.payloads import Message
+from edge.delivery.publisher import Publisher
 from edge.errors import PublishError, SourceError
-from edge.frame import Sample
-from edge.mqtt import Publisher
-from edge.outbox import Outbox
-from edge.payloads import Message
-from edge.pipeline import Pipeline
-from edge.preprocess import Preprocessor
-from edge.redact import redact
-from edge.sampler import Sampler
-from edge.sources import Packet, SourceSettings, is_live, open_source
+from edge.system.redact import redact
+from edge.video.decode import Decoder, Frame, kept_frames
+from edge.video.preprocess import Preprocessor
+from edge.video.sample import Sample
+from edge.video.sampler import Sampler
+from edge.video.sources import Packet, SourceSettings, is_live, open_source
 
 PERCENTS = (50, 95, 99)
 

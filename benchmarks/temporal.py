@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from edge.temporal.clauses import Seen, Then
-from edge.temporal.pools import Kind, Words, pool_of
-from edge.temporal.track import Tracker
+from edge.rules.temporal.clauses import Seen, Then
+from edge.rules.temporal.pools import Kind, Words, pool_of
+from edge.rules.temporal.track import Tracker
 
 _D, _FRAMES, _WORDS = 64, 12, 8
 _KINDS: Final[dict[str, tuple[Kind, bool]]] = {

@@ -1,7 +1,7 @@
 """When a moved or covered camera is noticed, on real clips: ``python -m benchmarks.views FOLDER``.
 
 Each clip is seen for two minutes, over and over, by a camera that sees four fifths of it; then the
-same with one thing changed. The table says what ``edge.view`` told, and its similarity before it
+same with one thing changed. The table says what the view told, and its similarity before it
 learned anew.
 """
 
@@ -26,7 +26,7 @@ from benchmarks.altered import (
     samples,
     shadowed,
 )
-from edge.view import View
+from edge.alerts.scene.view import View
 
 # Frames between two looks, so that some twenty differ.
 CLIPS: Final = {

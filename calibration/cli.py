@@ -6,7 +6,7 @@ argument or label, 3 model or engine, 4 a clip.
 The commands are imported only inside, because their packages are an extra that a device lacks.
 """
 
-from edge.command_line import app_of, run
+from edge.system.command_line import app_of, run
 
 # What the commands import at their top, beyond the device's own packages.
 _EXTRA = {"jinja2", "scipy"}

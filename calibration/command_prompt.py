@@ -28,12 +28,12 @@ from calibration.replay import Setup, Trace, replay
 from calibration.rules import config_of
 from calibration.sharpen import events_of, shots_of
 from calibration.tables import verdict_table
-from edge import paths
 from edge.config.load import load_config
 from edge.config.models import Config, EngineConfig, PromptConfig, SharpenedConfig
+from edge.control.teacher import record_of, rows_of
 from edge.errors import ConfigError
-from edge.lessons import record_of, rows_of
-from edge.sharpen import Lesson, Proof, sharpen
+from edge.rules.sharpen import Lesson, Proof, sharpen
+from edge.system import paths
 
 _BEFORE, _AFTER = "before", "after"
 

@@ -25,11 +25,11 @@ from calibration.options import (
 from calibration.replay import Trace, replay
 from calibration.rules import config_of, rules_of
 from calibration.tables import verdict_table
-from edge import paths
-from edge.cli import set_up_logging
+from edge.cli.main import set_up_logging
 from edge.config.load import load_config
 from edge.config.models import Config, EngineConfig
 from edge.errors import ConfigError
+from edge.system import paths
 
 app = typer.Typer(
     help="Alerts against labels: how good the rules are, and how to make them better.",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from calibration.frames import MIN_FRAMES, each_frame
 from edge.errors import ModelError, SourceError
-from edge.manifest import ImageSpec
+from edge.model.bundle.manifest import ImageSpec
 
 _log = logging.getLogger(__name__)
 

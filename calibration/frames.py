@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.decode import Decoder, kept_frames
 from edge.errors import ModelError
-from edge.manifest import ImageSpec
-from edge.preprocess import Preprocessor
-from edge.sampler import Sampler
-from edge.sources import open_source
+from edge.model.bundle.manifest import ImageSpec
+from edge.video.decode import Decoder, kept_frames
+from edge.video.preprocess import Preprocessor
+from edge.video.sampler import Sampler
+from edge.video.sources import open_source
 
 # Fewer say too little about an activation's range. A choice, not a measurement.
 MIN_FRAMES = 32

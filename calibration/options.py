@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from calibration.replay import Setup
-from edge.bundle import open_bundle
 from edge.config.models import Config, EngineConfig
 from edge.errors import ConfigError
-from edge.models import Compiler, open_models
-from edge.signature import read_keys
+from edge.model.bundle.read import open_bundle
+from edge.model.bundle.signature import read_keys
+from edge.scoring.open import Compiler, open_models
 
 BundleDir = Annotated[
     Path | None, typer.Option("--bundle", help="The model. [default: of --config, else your own]")

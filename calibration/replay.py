@@ -13,19 +13,19 @@ from typing import Final
 
 from calibration.labels import Label
 from calibration.rules import CAMERA, alone
+from edge.alerts.pipeline import Pipeline
 from edge.app import model_ref
+from edge.cli.score_video import begin_s, length_s
 from edge.config.models import Config
-from edge.decode import Decoder, kept_frames
-from edge.frame import Arrival, Sample
-from edge.models import Models
-from edge.payloads import AlertPayload
-from edge.pipeline import Pipeline
-from edge.preprocess import Preprocessor
-from edge.prompts import PromptBank
-from edge.sampler import Sampler
-from edge.scorers.base import Scored
-from edge.scoring import begin_s, length_s
-from edge.sources import open_source
+from edge.delivery.payloads import AlertPayload
+from edge.rules.prompts import PromptBank
+from edge.scoring.open import Models
+from edge.scoring.scorers.base import Scored
+from edge.video.decode import Decoder, kept_frames
+from edge.video.preprocess import Preprocessor
+from edge.video.sample import Arrival, Sample
+from edge.video.sampler import Sampler
+from edge.video.sources import open_source
 
 # Golden section: the phases of any number of passes lie evenly.
 _SPREAD: Final = 0.618034

@@ -1,4 +1,4 @@
-"""A rule and a few events in a clip to what they teach (``edge.sharpen``)."""
+"""A rule and a few events in a clip to what they teach (``edge.rules.sharpen``)."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from calibration.labels import Label
 from calibration.replay import Setup, shown
 from edge.errors import ConfigError
-from edge.sharpen import Shots
+from edge.rules.sharpen import Shots
 
 # How uncertain the times are that somebody types while watching: samples so near to an edge are
 # neither one thing nor the other.

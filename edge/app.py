@@ -12,27 +12,21 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from typing import Final
 
-from edge import systemd
-from edge.board import AlertBoard
-from edge.broker import Received
-from edge.bundle import open_bundle
-from edge.calibrations import CalibrationFile, Calibrations
-from edge.calibrator import CalibrationReport
-from edge.camera import CameraWorker, ThreadCamera
+from edge.alerts.learned import CalibrationFile, Calibrations
+from edge.alerts.pipeline import Pipeline
+from edge.alerts.second_look.open import clip_spec, open_looks
+from edge.alerts.threshold import CalibrationReport
 from edge.config.models import Config
-from edge.control import TryAlert
-from edge.errors import ConfigError, EngineError, InferenceError, ModelError, OutboxError
-from edge.feedback import FeedbackFile
-from edge.frame import Arrival
-from edge.inbox import Inbox
-from edge.index.recorder import PICTURE_WIDTH
-from edge.lessons import Teacher
-from edge.local_index import LocalIndex, open_index
-from edge.look.open import clip_spec, open_looks
-from edge.models import CHOICES, Models, open_models
-from edge.mqtt import Publisher
-from edge.outbox import Outbox
-from edge.payloads import (
+from edge.control.board import AlertBoard
+from edge.control.commands import TryAlert
+from edge.control.feedback import FeedbackFile
+from edge.control.rollout import FEEDBACK, Admit, Rollout
+from edge.control.states import latest_snapshot_message
+from edge.control.teacher import Teacher
+from edge.delivery.connection import Received
+from edge.delivery.inbox import Inbox
+from edge.delivery.outbox import Outbox
+from edge.delivery.payloads import (
     AlertPayload,
     CalibrationRef,
     Message,
@@ -43,10 +37,16 @@ from edge.payloads import (
     state_message,
     utc,
 )
-from edge.pipeline import Pipeline
-from edge.rollout import FEEDBACK, Admit, Rollout
-from edge.signature import read_keys, told
-from edge.states import latest_snapshot_message
+from edge.delivery.publisher import Publisher
+from edge.errors import ConfigError, EngineError, InferenceError, ModelError, OutboxError
+from edge.model.bundle.read import open_bundle
+from edge.model.bundle.signature import read_keys, told
+from edge.scoring.open import CHOICES, Models, open_models
+from edge.search.index.recorder import PICTURE_WIDTH
+from edge.search.open import LocalIndex, open_index
+from edge.system import systemd
+from edge.video.camera import CameraWorker, ThreadCamera
+from edge.video.sample import Arrival
 
 logger = logging.getLogger(__name__)
 

@@ -1,5 +1,5 @@
 """Workstation side: build, quantize, verify and pack model bundles for the device."""
 
-from edge.engines.telemetry import forbid_telemetry
+from edge.model.engines.telemetry import forbid_telemetry
 
 forbid_telemetry()

@@ -18,24 +18,26 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from calibration.footage import clips_of, files_of, read_footage
-from edge.bundle import Bundle
-from edge.detections import find_boxes
 from edge.errors import EdgeError
-from edge.golden import Golden
-from edge.manifest import ModelFacts, Role
-from edge.text import Tokenizer
-from export import boxes, reshape, shapes, to_onnx
-from export.agreement import Prompts
+from edge.model.bundle.golden import Golden
+from edge.model.bundle.manifest import ModelFacts, Role
+from edge.model.bundle.read import Bundle
+from edge.rules.text import Tokenizer
+from edge.scoring.boxes import find_boxes
+from export.bundle.pack import Artefact, golden_npz, workplace, write_bundle
+from export.bundle.targets import TARGETS, Target
 from export.cache import StepCache, cached, code_version, default_cache, step_key
-from export.card import Card, these_conditions
-from export.card_files import card_files
-from export.checkpoint import Checkpoint, open_checkpoint
-from export.default_frames import default_frames
+from export.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from export.default_bundle.frames import default_frames
 from export.families import assemble
 from export.families.base import Assembly, Part
-from export.fetch import default_cache as package_cache
-from export.pack import Artefact, golden_npz, workplace, write_bundle
-from export.reference import (
+from export.graph import reshape, shapes, to_onnx
+from export.packages.fetch import default_cache as package_cache
+from export.proof import boxes
+from export.proof.agreement import Prompts
+from export.proof.card import Card, these_conditions
+from export.proof.card_files import card_files
+from export.proof.reference import (
     Arrays,
     Exam,
     captions_of,
@@ -43,10 +45,9 @@ from export.reference import (
     examine,
     sentence_vectors,
 )
-from export.sentences import SENTENCES
-from export.targets import TARGETS, Target
+from export.proof.sentences import SENTENCES
+from export.proof.verify import Matched
 from export.variants import Made, Questions, make_variants
-from export.verify import Matched
 
 # A detector's frames are large, and its float original takes seconds for each.
 _FRAMES: Final = {"F": 128, "C": 256, "P": 32}

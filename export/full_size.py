@@ -27,19 +27,19 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from edge.engines import EngineSettings, open_engine
 from edge.errors import EdgeError
-from export.agreement import row_cosines
+from edge.model.engines import EngineSettings, open_engine
 from export.build import Request, export_graph, questions_of, read_frames
 from export.cache import StepCache
-from export.checkpoint import open_checkpoint
+from export.checkpoints.checkpoint import open_checkpoint
+from export.compare.rounds import Call, in_turns
 from export.families import assemble
+from export.graph.reshape import to_bytes
+from export.proof.agreement import row_cosines
+from export.proof.reference import Exam, ask, examine
+from export.proof.tensorrt_plan import plan
 from export.quantize.qdq import layers
 from export.quantize.static import quantize_static
-from export.reference import Exam, ask, examine
-from export.reshape import to_bytes
-from export.rounds import Call, in_turns
-from export.tensorrt_plan import plan
 
 # Rows of the catalogue; how many frames or clips calibrate, and how many are held out.
 ROWS: Final = {
@@ -148,7 +148,7 @@ def contest(
 ) -> dict[str, Timing]:
     """Ask every way all rows, then time those that answer right.
 
-    In turns, a round after the other (``export.rounds``).
+    In turns, a round after the other (``export.compare.rounds``).
     """
     output = next(iter(exam.answers))
     count = len(exam.answers[output])

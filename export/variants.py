@@ -12,23 +12,23 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge.engines import Engine, EngineSettings, open_engine
 from edge.errors import EdgeError, ModelError
-from edge.manifest import Precision, Role
-from export.agreement import Prompts
-from export.card import Variant
-from export.gates import GATES, Gate, judge
-from export.openvino_ir import IrFiles, to_ir
-from export.pack import Artefact
-from export.qdq_rules import require_qdq_rules
+from edge.model.bundle.manifest import Precision, Role
+from edge.model.engines import Engine, EngineSettings, open_engine
+from export.bundle.pack import Artefact
+from export.bundle.targets import Target
+from export.graph.openvino_ir import IrFiles, to_ir
+from export.graph.reshape import fix_axes, to_bytes
+from export.proof.agreement import Prompts
+from export.proof.card import Variant
+from export.proof.gates import GATES, Gate, judge
+from export.proof.reference import Exam
+from export.proof.tensorrt_plan import plan
+from export.proof.verify import Matched, Measured, ask, compare
 from export.quantize.dynamic import quantize_dynamic
 from export.quantize.fallback import quantize_to_gate
 from export.quantize.half import to_fp16
-from export.reference import Exam
-from export.reshape import fix_axes, to_bytes
-from export.targets import Target
-from export.tensorrt_plan import plan
-from export.verify import Matched, Measured, ask, compare
+from export.quantize.qdq_rules import require_qdq_rules
 
 # What a device may see on the golden rows: the gate of the build, less what another runtime's
 # rounding, or another processor's, takes.

@@ -24,10 +24,10 @@ from paho.mqtt.properties import Properties
 from rich.progress import Progress
 
 from benchmarks.broker import find_mosquitto, free_port
-from edge import paths
 from edge.config.models import MqttConfig
+from edge.system import paths
 from export.default_bundle import build
-from export.fetch import default_cache
+from export.packages.fetch import default_cache
 
 # No test asks the hub for anything; read when its client is first imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -242,7 +242,10 @@ def tensorrt_double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator
     monkeypatch.setenv(paths.ENGINES_VARIABLE, str(tmp_path / "engines"))
     yield DOUBLES
     for name in list(sys.modules):
-        if name.partition(".")[0] in {"tensorrt", "pycuda"} or name == "edge.engines.tensorrt":
+        if (
+            name.partition(".")[0] in {"tensorrt", "pycuda"}
+            or name == "edge.model.engines.tensorrt"
+        ):
             del sys.modules[name]
 
 

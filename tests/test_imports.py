@@ -21,19 +21,19 @@ FORBIDDEN = {
 }
 # The float originals are torch modules: what handles them may import torch, and is itself imported
 # only when such a model is built.
-TORCH = ("export/distill/", "export/families/", "export/checkpoint.py", "export/hf_models.py",
-         "export/full_size.py", "export/open_clip_models.py", "export/reference.py", "export/to_onnx.py", "export/torch_")  # fmt: skip
+TORCH = ("export/distill/", "export/families/", "export/checkpoints/checkpoint.py", "export/checkpoints/hf_models.py",
+         "export/full_size.py", "export/checkpoints/open_clip_models.py", "export/proof/reference.py", "export/graph/to_onnx.py", "export/torch_")  # fmt: skip
 # Where a distribution's name is not what is imported.
 IMPORT_NAMES = {"paho-mqtt": "paho", "python-ulid": "ulid", "pyyaml": "yaml"}
 # Not among the dependencies of a device, and where they may be imported all the same.
 EXTRAS = {
-    "openvino": "edge/engines",
-    "onnxruntime": "edge/engines",
-    "tensorrt": "edge/engines",
-    "pycuda": "edge/engines",
-    "matplotlib": "edge/plot.py",
-    "amqtt": "edge/demo/broker.py",
-    "cryptography": "edge/ed25519.py",
+    "openvino": "edge/model/engines",
+    "onnxruntime": "edge/model/engines",
+    "tensorrt": "edge/model/engines",
+    "pycuda": "edge/model/engines",
+    "matplotlib": "edge/cli/plot.py",
+    "amqtt": "edge/cli/demo/broker.py",
+    "cryptography": "edge/model/bundle/ed25519.py",
     "pydantic_core": "edge",  # comes with pydantic
 }
 
@@ -74,7 +74,9 @@ def test_imports_point_one_way(package):
     assert found == {}
 
 
-@pytest.mark.parametrize("module", ["export.commands", "export.catalog", "export.families"])
+@pytest.mark.parametrize(
+    "module", ["export.cli.commands", "export.checkpoints.catalog", "export.families"]
+)
 def test_what_lists_models_and_builds_the_default_bundle_works_without_torch(module):
     heavy = "{'torch', 'transformers', 'open_clip', 'timm', 'huggingface_hub'}"
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"

@@ -8,17 +8,17 @@ import pytest
 import typer
 
 import calibration.commands
-import edge.cli
-import export.commands
+import edge.cli.main
+import export.cli.commands
 from benchmarks import cli as bench
 from edge.config.load import load_config
-from edge.payloads import AlertPayload
+from edge.delivery.payloads import AlertPayload
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 COMMANDS = {
-    "edge": edge.cli.app,
-    "edge-export": export.commands.app,
+    "edge": edge.cli.main.app,
+    "edge-export": export.cli.commands.app,
     "edge-bench": bench.app,
     "edge-calibrate": calibration.commands.app,
 }

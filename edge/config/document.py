@@ -17,7 +17,7 @@ import yaml
 
 from edge.config.nodes import MAX_DEPTH, compose, line_of
 from edge.errors import ConfigError
-from edge.redact import register_secret
+from edge.system.redact import register_secret
 
 _log = logging.getLogger(__name__)
 

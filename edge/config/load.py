@@ -23,7 +23,7 @@ from edge.config.models import Config
 from edge.config.schema import expected_at
 from edge.config.urls import passwords
 from edge.errors import ConfigError
-from edge.redact import redact, register_secret
+from edge.system.redact import redact, register_secret
 
 _Record = TypeVar("_Record", bound=BaseModel)
 

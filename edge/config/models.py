@@ -31,7 +31,7 @@ from edge.config.fields import (
     digits_as_text,
     sum_to_one,
 )
-from edge.schedule import Schedules, Timezone
+from edge.config.schedule import Schedules, Timezone
 
 
 class _Section(BaseModel):
@@ -194,7 +194,7 @@ class PoolConfig(_Section):
     """Over which of a camera's last samples a rule's cosines are taken together.
 
     Attributes:
-        kind: How (``edge.temporal.pools``).
+        kind: How (``edge.rules.temporal.pools``).
         frames: Samples looked back at, the newest one included.
     """
 
@@ -243,8 +243,8 @@ class PromptConfig(_Section):
         kind: ``clip``: what the frames say is confirmed by the clip model.
         zones: Something that the sentence means must stand in one of these of the camera's zones.
         crop: What a box shows must fit the sentence by itself.
-        schedule: When it is on (``edge.schedule``); of several, in any. Default always.
-        when: Whether it is on by day or by night only, as the camera sees it (``edge.light``).
+        schedule: When it is on (``edge.config.schedule``); of several, in any. Default always.
+        when: Whether it is on by day or by night only, as the camera sees it.
         profiles: The box's profiles in which it is on; default all.
         sharpened: What examples taught it; default nothing.
         pool: Take the samples of the last seconds together; default each by itself.

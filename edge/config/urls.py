@@ -4,8 +4,11 @@ import re
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
+# What may stand before the colon of a camera's URL; ``edge.video.sources`` opens each of them.
+SCHEMES: Final = ("rtsp", "rtsps", "file")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")
 # Finds a password that urlsplit cannot, because it should have been escaped: 'rtsp://me:a/b@host/'.
 _TO_THE_LAST_AT = re.compile(r"://[^:/@]*:(.*)@", re.DOTALL)
@@ -25,8 +28,6 @@ def resolve_url(url: str, folder: Path) -> str:
         ValueError: Unknown scheme, no host, or an address that cannot be taken apart. The message
             quotes nothing of the URL behind its scheme.
     """
-    from edge.sources import SCHEMES  # noqa: PLC0415 - FFmpeg is loaded only to check a camera
-
     if not url.strip():
         raise ValueError("expected a URL or a path")
     match = _SCHEME.match(url)

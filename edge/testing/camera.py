@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import ClassVar, Literal, Self
 from urllib.parse import quote
 
-from edge.testing.auth import authentication
 from edge.testing.clip import Clip
-from edge.testing.dialogue import Dialogue, Track
 from edge.testing.faults import Faults
 from edge.testing.playback import Passes, Player
-from edge.testing.session import Session
+from edge.testing.protocol.auth import authentication
+from edge.testing.protocol.dialogue import Dialogue, Track
+from edge.testing.protocol.session import Session
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from random import Random
 
 from edge.testing.clip import AccessUnit, Clip
 from edge.testing.faults import Faults
-from edge.testing.rtp import RtpStream, interleaved
+from edge.testing.protocol.rtp import RtpStream, interleaved
 
 Passes = list[tuple[float, float]]
 """(wall, monotonic) seconds at which each pass of a clip began."""

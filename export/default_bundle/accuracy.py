@@ -7,13 +7,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge.engines import Engine, EngineSettings, open_engine
-from edge.manifest import ModelFacts, Precision
-from export.agreement import Prompts, first_choice, row_cosines
-from export.card import Card, Variant, these_conditions
+from edge.model.bundle.manifest import ModelFacts, Precision
+from edge.model.engines import Engine, EngineSettings, open_engine
 from export.default_bundle.concepts import CONCEPT_AXES
-from export.gates import GATES, judge
-from export.verify import ask, compare
+from export.proof.agreement import Prompts, first_choice, row_cosines
+from export.proof.card import Card, Variant, these_conditions
+from export.proof.gates import GATES, judge
+from export.proof.verify import ask, compare
 
 # What the camera of a house, a yard or a street is asked for.
 PROMPTS = (

@@ -19,10 +19,9 @@ from tokenizers import Tokenizer
 import calibration
 import edge
 from calibration.frames import calibration_set, frames_of
-from edge.bundle import Bundle, open_bundle
 from edge.errors import ModelError
-from edge.golden import Golden, GoldenSet
-from edge.manifest import (
+from edge.model.bundle.golden import Golden, GoldenSet
+from edge.model.bundle.manifest import (
     Decision,
     EmbeddingSpec,
     ImageSpec,
@@ -31,15 +30,16 @@ from edge.manifest import (
     Origin,
     TextSpec,
 )
-from export.agreement import Prompts
-from export.card import Card
-from export.card_files import card_files
+from edge.model.bundle.read import Bundle, open_bundle
+from export.bundle.pack import Artefact, golden_npz, workplace, write_bundle
 from export.default_bundle import accuracy, centernet, efficientnet, minilm, packages, towers
 from export.default_bundle.concepts import DIM, Concepts, load_concepts
 from export.default_bundle.quantize import quantize_classifier
 from export.default_bundle.torch_file import read_state_dict
-from export.fetch import Package, fetch
-from export.pack import Artefact, golden_npz, workplace, write_bundle
+from export.packages.fetch import Package, fetch
+from export.proof.agreement import Prompts
+from export.proof.card import Card
+from export.proof.card_files import card_files
 
 NAME = "concepts"
 _PACKAGES = (

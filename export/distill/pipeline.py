@@ -14,25 +14,25 @@ import torch
 from accelerate import Accelerator
 from rich.progress import Progress
 
-from edge.bundle import Bundle, open_bundle
 from edge.errors import ConfigError
-from edge.manifest import ImageSpec
+from edge.model.bundle.manifest import ImageSpec
+from edge.model.bundle.read import Bundle, open_bundle
+from export.bundle.pack import workplace
+from export.bundle.targets import TARGETS, Target
 from export.distill import students
 from export.distill.align import Alignment
-from export.distill.checkpoints import Standing
-from export.distill.data import Lessons, gather_lessons
-from export.distill.head_start import begin_head
-from export.distill.picture_sources import PictureOptions
-from export.distill.pictures import prepare
-from export.distill.qat import Site, insert_quantizers, observe
+from export.distill.data.lessons import Lessons, gather_lessons
+from export.distill.data.picture_sources import PictureOptions
+from export.distill.data.pictures import prepare
 from export.distill.recipe import Recipe, fingerprint
 from export.distill.result import Candidate, Result, Seen, build_result, see
 from export.distill.students import Student
 from export.distill.teacher import LAYERS, Teacher
-from export.distill.train import Phase, School, train
-from export.distill.trainee import Trainee
-from export.pack import workplace
-from export.targets import TARGETS, Target
+from export.distill.training.head_start import begin_head
+from export.distill.training.qat import Site, insert_quantizers, observe
+from export.distill.training.states import Standing
+from export.distill.training.train import Phase, School, train
+from export.distill.training.trainee import Trainee
 
 # Pictures that the quantization-aware phase takes its first ranges from.
 _OBSERVED = 64

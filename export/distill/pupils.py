@@ -6,12 +6,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge.engines import EngineSettings, open_engine
-from export import likeness, macs
-from export.agreement import Prompts
-from export.card import Pupil
-from export.reshape import to_bytes
-from export.verify import ask
+from edge.model.engines import EngineSettings, open_engine
+from export.compare import likeness
+from export.graph import macs
+from export.graph.reshape import to_bytes
+from export.proof.agreement import Prompts
+from export.proof.card import Pupil
+from export.proof.verify import ask
 
 INT8: Final = "image.int8.onnx"
 """The variant that is held against the teacher beside the float student."""

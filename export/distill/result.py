@@ -16,27 +16,28 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge.bundle import Bundle
-from edge.golden import Golden
-from edge.manifest import ImageSpec, ModelFacts, Taught
-from edge.preprocess import Preprocessor
-from export.agreement import Prompts
-from export.card import Card, Pupil, these_conditions
-from export.card_files import card_files
-from export.distill import augment, pupils
-from export.distill.data import Lessons
-from export.distill.pictures import PictureSet
-from export.distill.qat import Site, in_run_order, ranges_of
+from edge.model.bundle.golden import Golden
+from edge.model.bundle.manifest import ImageSpec, ModelFacts, Taught
+from edge.model.bundle.read import Bundle
+from edge.video.preprocess import Preprocessor
+from export.bundle.pack import Artefact, golden_npz, write_bundle
+from export.bundle.targets import Target
+from export.compare.likeness import prompts_of
+from export.distill import pupils
+from export.distill.data import augment
+from export.distill.data.lessons import Lessons
+from export.distill.data.pictures import PictureSet
 from export.distill.students import Student
+from export.distill.training.qat import Site, in_run_order, ranges_of
 from export.families.base import Part
 from export.families.towers import ImageTower, image_part
-from export.likeness import prompts_of
-from export.pack import Artefact, golden_npz, write_bundle
-from export.reference import Exam, exam_of
-from export.reshape import fold_pixels, simplify, to_bytes
-from export.sentences import SENTENCES
-from export.targets import Target
-from export.to_onnx import to_onnx
+from export.graph.reshape import fold_pixels, simplify, to_bytes
+from export.graph.to_onnx import to_onnx
+from export.proof.agreement import Prompts
+from export.proof.card import Card, Pupil, these_conditions
+from export.proof.card_files import card_files
+from export.proof.reference import Exam, exam_of
+from export.proof.sentences import SENTENCES
 from export.variants import Made, Questions, make_variants
 
 # Pictures that fix INT8 ranges, and held-out ones that everything is measured on, at most.

@@ -10,12 +10,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from edge.command_line import needing
 from edge.errors import ConfigError, ModelError
-from edge.manifest import ImageSpec
+from edge.model.bundle.manifest import ImageSpec
+from edge.system.command_line import needing
+from export.checkpoints.torch_vision import settle_misfit
+from export.checkpoints.weights import sha256_of
 from export.families.towers import unit
-from export.torch_vision import settle_misfit
-from export.weights import sha256_of
 
 # Names for what is known to suit small devices; any other name of timm does as well.
 STUDENTS: Final[Mapping[str, str]] = {

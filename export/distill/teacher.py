@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from torch.nn import functional
 
-from edge.bundle import Bundle
-from edge.engines import Engine, EngineSettings, open_engine
 from edge.errors import ConfigError
-from edge.manifest import ImageSpec
-from edge.models import open_text_engine
-from edge.text import TextEncoder, Tokenizer
+from edge.model.bundle.manifest import ImageSpec
+from edge.model.bundle.read import Bundle
+from edge.model.engines import Engine, EngineSettings, open_engine
+from edge.rules.text import TextEncoder, Tokenizer
+from edge.scoring.open import open_text_engine
 from export.distill.align import MapShape
-from export.reshape import fix_axes, to_bytes
+from export.graph.reshape import fix_axes, to_bytes
 
 # Layers that are taken, evenly over the depth: every second block of CLIP ViT-B.
 LAYERS: Final = 6

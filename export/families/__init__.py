@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from edge.errors import ConfigError
 
 if TYPE_CHECKING:
-    from export.checkpoint import Checkpoint
+    from export.checkpoints.checkpoint import Checkpoint
     from export.families.base import Assembly
 
 __all__ = ["FAMILIES", "assemble"]

@@ -1,7 +1,7 @@
 """The seam between a family of models and the steps that all families share.
 
 A family takes a checkpoint apart into the graphs of a bundle; it still thinks in torch. What comes
-after (``export/to_onnx.py`` and on) knows graphs by name and no family.
+after (``export/graph/to_onnx.py`` and on) knows graphs by name and no family.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from edge.manifest import ModelFacts, Role
+from edge.model.bundle.manifest import ModelFacts, Role
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,13 +22,13 @@ from tokenizers import Tokenizer as HfTokenizer
 from torch import Tensor
 
 from edge.errors import ModelError
-from edge.manifest import TextSpec
-from edge.text import Tokenizer
-from export.checkpoint import Checkpoint
+from edge.model.bundle.manifest import TextSpec
+from edge.rules.text import Tokenizer
+from export.checkpoints.checkpoint import Checkpoint
+from export.checkpoints.tokenizer_json import lowercased
 from export.families import facts
 from export.families.base import Assembly
 from export.families.towers import ImageTower, Pool, TextTower, image_part, text_part
-from export.tokenizer_json import lowercased
 
 # Long enough for a sentence of BERT's kind, whose length is free: rows are masked.
 _BERT_LENGTH = 64

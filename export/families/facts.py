@@ -4,8 +4,15 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from edge.errors import ModelError
-from edge.manifest import Decision, EmbeddingSpec, ImageSpec, ModelFacts, ModelInfo, TextSpec
-from export.checkpoint import Checkpoint
+from edge.model.bundle.manifest import (
+    Decision,
+    EmbeddingSpec,
+    ImageSpec,
+    ModelFacts,
+    ModelInfo,
+    TextSpec,
+)
+from export.checkpoints.checkpoint import Checkpoint
 
 # How CLIP's captions speak of pictures, and how a camera's would; one plain, so that a prompt which
 # already is a caption also counts as it stands.

@@ -16,10 +16,10 @@ from typing import Any, Final, Literal
 import torch
 from torch import Tensor
 
-from edge.caption import blocks
 from edge.errors import ConfigError, ModelError
-from edge.manifest import Decision, ImageSpec, ModelFacts, ModelInfo, TextSpec
-from export.checkpoint import Checkpoint
+from edge.model.bundle.manifest import Decision, ImageSpec, ModelFacts, ModelInfo, TextSpec
+from edge.rules.caption import blocks
+from export.checkpoints.checkpoint import Checkpoint
 from export.families.base import Assembly, Part
 from export.families.grounding_dino_graphs import Detector, TextTower
 

@@ -2,7 +2,7 @@
 
 What the original computes again for every call and what never changes for one size of picture is
 computed once, here: its mask of padded pixels (a letterbox's bars are picture), the positions and
-the proposals. What it computes from the token ids (``edge.caption``) comes in as inputs, because
+the proposals. What it computes from the token ids (``caption``) comes in as inputs, because
 no exporter knows the operators that it uses for it.
 
 Letters in shapes: H, W picture, S tokens of the picture on all levels, V levels, L tokens of the

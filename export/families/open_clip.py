@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from edge.errors import ModelError
-from edge.manifest import TextSpec
-from edge.text import Tokenizer
-from export import open_clip_models
-from export.checkpoint import Checkpoint
+from edge.model.bundle.manifest import TextSpec
+from edge.rules.text import Tokenizer
+from export.checkpoints import open_clip_models
+from export.checkpoints.checkpoint import Checkpoint
 from export.families import facts
 from export.families.base import Assembly
 from export.families.clip import special_ids

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from edge.errors import ModelError
-from edge.manifest import ModelFacts, TextSpec
-from export.checkpoint import Checkpoint
+from edge.model.bundle.manifest import ModelFacts, TextSpec
+from export.checkpoints.checkpoint import Checkpoint
 from export.families import facts
 from export.families.base import Assembly, Part
 from export.families.clip import special_ids

@@ -8,7 +8,7 @@ from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization.onnx_model import ONNXModel
 
 from edge.errors import ModelError
-from export.reshape import to_opset
+from export.graph.reshape import to_opset
 
 # QuantizeLinear takes a float16 scale from here on.
 _OPSET = 19

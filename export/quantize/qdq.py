@@ -9,7 +9,7 @@ only Conv, MatMul and Gemm get Q/DQ, which is where the time goes.
 measures ranges anew on each call, writes large graphs to disk several times, cannot start from int8
 pixels, and gives all activations 8 bits; so this is written by hand (docs/adr/0010-quantizer.md).
 
-Weights get the ranges of ``export.weight_ranges``: x86 CPUs without VNNI add the products of two
+Weights get the ranges of ``weight_ranges``: x86 CPUs without VNNI add the products of two
 neighbours into 16 bits that saturate, and there ONNX Runtime and OpenVINO are off by up to 99 %
 with plain 8-bit weights (a test has both). In a product of attention the second factor takes the
 weights' place, and is not known beforehand: its scale leaves it 7 bits. The convolution that reads
@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.errors import ModelError
-from export.reshape import MOVERS
-from export.weight_ranges import channel_ranges
+from export.graph.reshape import MOVERS
+from export.quantize.weight_ranges import channel_ranges
 
 # The largest magnitude as an integer: 8 bits, and 7 for the second factor of a product.
 LEVELS, FACTOR_LEVELS = 127, 64

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from edge.errors import ModelError
+from export.graph.reshape import to_bytes
 from export.quantize.qdq import layers
-from export.reshape import to_bytes
 
 Sample = Mapping[str, NDArray[Any]]
 

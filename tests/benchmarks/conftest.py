@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_bundle import tiny_bundle
 
 from benchmarks.cli import main
-from edge.bundle import Bundle
+from edge.model.bundle.read import Bundle
 from edge.testing.synthetic import write_clip
-from export.testing import tiny_bundle
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,12 @@ from typing import Any
 import onnx
 import pytest
 from onnx import numpy_helper
+from tiny_bundle import tiny_facts, tiny_files
 
 from benchmarks.model import FLOOR, ModelSettings, check_names, installed_engines, measure
-from edge.bundle import Bundle
 from edge.errors import ConfigError, EngineUnavailable
-from export.pack import write_bundle
-from export.testing import tiny_facts, tiny_files
+from edge.model.bundle.read import Bundle
+from export.bundle.pack import write_bundle
 
 ENGINES = ("onnxruntime", "openvino")
 SETTINGS = ModelSettings(

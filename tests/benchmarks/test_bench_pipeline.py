@@ -12,9 +12,9 @@ from benchmarks import live
 from benchmarks.broker import Address, find_mosquitto, mosquitto, parse_address
 from benchmarks.path import Pair, compare
 from benchmarks.pipeline import PipelineSettings, measure
-from edge.bundle import Bundle
 from edge.config.models import EngineConfig
 from edge.errors import ConfigError, InferenceError, PublishError, SourceError
+from edge.model.bundle.read import Bundle
 from edge.testing import TestCamera
 
 STAGES = ["demux", "decode", "preprocess", "engine", "scores", "events", "payload", "outbox"]

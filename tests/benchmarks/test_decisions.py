@@ -10,7 +10,7 @@ from benchmarks.decisions import by_baseline, by_tail, decide, summed
 from benchmarks.looks import PASSES, reencoded
 from calibration.labels import Label
 from calibration.replay import Trace
-from edge.events import Rule
+from edge.alerts.events import Rule
 from edge.testing.synthetic import write_clip
 
 RULE = Rule(threshold=0.1, on_for=1, on_of=1, off_after_s=1.0)

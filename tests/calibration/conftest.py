@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import Run, in_process
+from tiny_bundle import tiny_bundle
 
 from calibration.cli import main
 from edge.testing.synthetic import write_clip
-from export.testing import tiny_bundle
 
 COLOURS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 220)}
 # What shows when in the clip of the fixture, 20 s at 10 fps: red twice, green between, else blue.

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 import pytest
 
 import calibration.cli
-from edge import command_line
 from edge.errors import ConfigError
+from edge.system import command_line
 
 
 def document(outcome):

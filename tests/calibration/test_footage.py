@@ -9,7 +9,7 @@ import pytest
 from calibration.footage import clips_of, farthest, files_of, read_footage, thumbnail
 from calibration.frames import MIN_FRAMES, frames_of
 from edge.errors import ModelError
-from edge.manifest import ImageSpec
+from edge.model.bundle.manifest import ImageSpec
 from edge.testing.synthetic import write_clip
 
 SPEC = ImageSpec(

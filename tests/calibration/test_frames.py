@@ -8,9 +8,9 @@ import pytest
 
 from calibration.frames import MIN_FRAMES, calibration_set, frames_of
 from edge.errors import ModelError, SourceError
-from edge.manifest import ImageSpec
-from edge.preprocess import Preprocessor
+from edge.model.bundle.manifest import ImageSpec
 from edge.testing.synthetic import write_clip
+from edge.video.preprocess import Preprocessor
 
 SPEC = ImageSpec(
     height=24, width=32, resize="letterbox", interpolation="bicubic",

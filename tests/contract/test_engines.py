@@ -17,12 +17,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from tiny_bundle import DIM, SIDE, tiny_golden, tiny_image_model
+from tiny_window import FRAMES, head_reference, tiny_head_model
 
-from edge.engines import ENGINES, Engine, EngineSettings, TensorSpec, open_engine
-from edge.engines.null import null_model
 from edge.errors import ConfigError, EngineUnavailable, InferenceError, ModelError
-from export.testing import DIM, SIDE, tiny_golden, tiny_image_model
-from export.testing_window import FRAMES, head_reference, tiny_head_model
+from edge.model.engines import ENGINES, Engine, EngineSettings, TensorSpec, open_engine
+from edge.model.engines.null import null_model
 
 PIXELS = TensorSpec("pixels", "int8", (None, 3, SIDE, SIDE))
 EMBEDDING = TensorSpec("embedding", "float32", (None, DIM))
@@ -240,7 +240,7 @@ OPEN_AND_RUN = """
 import sys
 from pathlib import Path
 import numpy as np
-from edge.engines import EngineSettings, open_engine
+from edge.model.engines import EngineSettings, open_engine
 from edge.errors import EdgeError
 settings = EngineSettings(sys.argv[3])
 engine = open_engine(sys.argv[1], Path(sys.argv[2]).read_bytes(), settings)
@@ -288,7 +288,7 @@ def test_an_engine_prints_nothing_and_leaves_nothing_in_the_home_directory(
 CLOSE_THEN_SIGNAL = """
 import os, signal, sys
 from pathlib import Path
-from edge.engines import EngineSettings, open_engine
+from edge.model.engines import EngineSettings, open_engine
 signal.signal(signal.SIGTERM, lambda *_: print("asked to end"))
 model = Path(sys.argv[2]).read_bytes()
 engines = [open_engine(sys.argv[1], model, EngineSettings(sys.argv[3])) for _ in range(3)]
@@ -319,7 +319,7 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
     def forget(module: str) -> None:
         for loaded in list(sys.modules):
-            if loaded.startswith("edge.engines.") and loaded != "edge.engines.base":
+            if loaded.startswith("edge.model.engines.") and loaded != "edge.model.engines.base":
                 monkeypatch.delitem(sys.modules, loaded)
         monkeypatch.setitem(sys.modules, module, None)
 
@@ -339,7 +339,7 @@ def test_a_missing_runtime_says_what_to_install(
 def test_a_missing_module_of_our_own_is_a_bug_and_no_missing_runtime(
     name: str, model: bytes, forget: Callable[[str], None]
 ) -> None:
-    forget("edge.engines.tensors")
+    forget("edge.model.engines.tensors")
     with pytest.raises(ModuleNotFoundError, match=r"edge\.engines\.tensors"):
         open_engine(name, model, SETTINGS)
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-
-from export.testing import tiny_bundle
+from tiny_bundle import tiny_bundle
 
 
 @dataclass

@@ -5,8 +5,8 @@ import json
 import pytest
 from jsonschema import Draft202012Validator
 
-from edge.embedding import decode_embedding
-from edge.schemas import schemas
+from edge.control.schemas import schemas
+from edge.delivery.embedding import decode_embedding
 from edge.testing import TestCamera
 from edge.testing.synthetic import write_clip
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from calibration.frames import frames_of
-from edge.bundle import open_bundle
-from edge.engines import EngineSettings, open_engine
-from export.agreement import row_cosines
+from edge.model.bundle.read import open_bundle
+from edge.model.engines import EngineSettings, open_engine
 from export.default_bundle.accuracy import concept_columns
+from export.proof.agreement import row_cosines
 
 CLIPS = ("bottle-detection", "car-detection", "people-door", "person-bicycle-car", "worker-zone")
 

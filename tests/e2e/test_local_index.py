@@ -11,8 +11,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from edge.bundle import open_bundle
-from edge.index.store import Reader
+from edge.model.bundle.read import open_bundle
+from edge.search.index.store import Reader
 from edge.testing import TestCamera
 from edge.testing.synthetic import write_clip
 

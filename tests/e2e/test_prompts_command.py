@@ -5,8 +5,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from edge import ask as ask_module
-from edge.cli import app
+from edge.cli.main import app
+from edge.delivery import ask as ask_module
 from edge.errors import ConfigError, PublishError
 from edge.testing.synthetic import write_clip
 

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.broker import free_port
 from edge.testing.synthetic import write_clip
-from export.signing import generate, read_private_key, sign
+from export.bundle.signing import generate, read_private_key, sign
 
 
 @pytest.fixture

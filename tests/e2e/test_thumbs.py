@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from edge.cli import app
+from edge.cli.main import app
 from edge.testing.synthetic import write_clip
 
 pytestmark = pytest.mark.broker

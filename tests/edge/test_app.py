@@ -9,16 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge import app, systemd
+from edge import app
+from edge.alerts.scene.scene import Scene
 from edge.app import Daemon
-from edge.camera import CameraHealth
 from edge.config.models import Config
+from edge.delivery.outbox import Outbox
+from edge.delivery.payloads import Message, Topics
+from edge.delivery.publisher import Publisher, Retry
 from edge.errors import InferenceError, ModelError, OutboxError
-from edge.frame import Arrival, Sample
-from edge.mqtt import Publisher, Retry
-from edge.outbox import Outbox
-from edge.payloads import Message, Topics
-from edge.scene import Scene
+from edge.system import systemd
+from edge.video.camera import CameraHealth
+from edge.video.sample import Arrival, Sample
 
 STREAMING = CameraHealth("streaming", 25.0, 2.0, 1, 0, 0, 0, 1_750_000_000.0, None)
 ALERT = {

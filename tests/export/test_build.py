@@ -7,15 +7,15 @@ import pytest
 from exported import EXPORTED, PICTURES, Exports
 from rich.progress import Progress
 
-from edge.bundle import open_bundle
 from edge.config.models import EngineConfig, PromptConfig
 from edge.errors import ConfigError, EdgeError, ModelError
-from edge.frame import Arrival, Sample
-from edge.models import open_models
+from edge.model.bundle.read import open_bundle
+from edge.scoring.open import open_models
+from edge.video.sample import Arrival, Sample
 from export import build as module
-from export import commands
 from export.build import Built, Request, build
-from export.targets import TARGETS
+from export.bundle.targets import TARGETS
+from export.cli import commands
 
 MAIN = {"xclip_ms": "video", "grounding_dino": "detector"}
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import agreement, cache, gates
+from export import cache
 from export.cache import StepCache, cached, code_version, digest, load, step_key, store
+from export.proof import agreement, gates
 
 KEY = step_key("quantize", "code1", {"model": "aa"}, {"bits": 8})
 FILES = {"model.onnx": b"weights" * 100, "ranges.json": b"{}"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from export.full_size import contest, measure, table
-from export.reference import Exam
+from export.proof.reference import Exam
 
 
 @pytest.mark.slow

@@ -16,19 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import numpy_helper
+from tiny_bundle import tiny_bundle, tiny_facts, tiny_files, tiny_golden, tiny_image_model
 
-from edge.bundle import open_bundle
 from edge.errors import ModelError
-from edge.golden import read_golden
-from edge.onnx_file import check_self_contained
-from export.pack import Artefact, golden_npz, write_bundle
-from export.testing import (
-    tiny_bundle,
-    tiny_facts,
-    tiny_files,
-    tiny_golden,
-    tiny_image_model,
-)
+from edge.model.bundle.golden import read_golden
+from edge.model.bundle.onnx_file import check_self_contained
+from edge.model.bundle.read import open_bundle
+from export.bundle.pack import Artefact, golden_npz, write_bundle
 
 
 @pytest.fixture(scope="session")
@@ -358,7 +352,7 @@ def test_the_runtimes_would_follow_a_hard_link(
 ) -> None:
     """Why the reader looks for external data itself: the control of the test above."""
     pytest.importorskip(runtime)
-    from edge.engines import EngineSettings, open_engine  # noqa: PLC0415
+    from edge.model.engines import EngineSettings, open_engine  # noqa: PLC0415
 
     (tmp_path / "elsewhere").write_bytes(np.full(12, 7, np.float32).tobytes())
     (tmp_path / "secret.bin").hardlink_to(tmp_path / "elsewhere")

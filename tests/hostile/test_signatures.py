@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_bundle import tiny_bundle
 
-from edge import ed25519
-from edge.bundle import open_bundle
 from edge.errors import ConfigError, ModelError
-from edge.signature import (
+from edge.model.bundle import ed25519
+from edge.model.bundle.read import open_bundle
+from edge.model.bundle.signature import (
     _SMALL_ORDER,
     PublicKey,
     check_signature,
@@ -31,8 +32,7 @@ from edge.signature import (
     read_keys,
     signed_bytes,
 )
-from export.signing import generate, read_private_key, sign
-from export.testing import tiny_bundle
+from export.bundle.signing import generate, read_private_key, sign
 
 HERE = Path("SIGNATURE")
 SEED, OTHER_SEED = bytes(32), bytes([1] * 32)
@@ -141,7 +141,7 @@ def test_a_signature_that_names_a_trusted_key_and_is_by_another() -> None:
 
 
 def test_of_two_keys_with_one_id_both_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.signature.key_id", lambda raw, same=KEY.id: same)
+    monkeypatch.setattr("edge.model.bundle.signature.key_id", lambda raw, same=KEY.id: same)
     assert check_signature(HERE, MANIFEST, SOUND, [OTHER, KEY]).key == KEY
     with pytest.raises(ModelError, match="does not fit"):
         check_signature(HERE, MANIFEST, SOUND, [OTHER])
@@ -419,9 +419,9 @@ class Absent:
         if name == "cryptography":
             raise ModuleNotFoundError("No module named 'cryptography'", name=name)
 sys.meta_path.insert(0, Absent())
-from edge.bundle import open_bundle
+from edge.model.bundle.read import open_bundle
 from edge.errors import EdgeError
-from edge.signature import read_keys
+from edge.model.bundle.signature import read_keys
 bundle, *keys = map(Path, sys.argv[1:])
 for trusted in ([], *([key] for key in keys)):
     try:

@@ -1,7 +1,7 @@
 """A double of TensorRT's Python package: its calls, computed by ONNX Runtime. No TensorRT is here.
 
 It exists because no machine of this project's has a GPU. Whatever is public here must exist in the
-real bindings with as many parameters (tests/edge/engines/test_tensorrt_api.py), so the engine can
+real bindings with as many parameters (tests/edge/model/engines/test_tensorrt_api.py), so the engine can
 use no name that TensorRT does not have. What tests set or look at begins with an underscore.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from pycuda import driver as _cuda
 
-from edge.engines.telemetry import forbid_telemetry
+from edge.model.engines.telemetry import forbid_telemetry
 
 forbid_telemetry()
 

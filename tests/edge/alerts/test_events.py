@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ulid import ULID
 
+from edge.alerts.events import EventMachine, Rule, new_ulid
 from edge.config.models import PromptConfig
-from edge.events import EventMachine, Rule, new_ulid
-from edge.frame import Arrival
-from edge.manifest import Decision
+from edge.model.bundle.manifest import Decision
+from edge.video.sample import Arrival
 
 WALL = 1_700_000_000.0
 YEAR = 365 * 86400.0

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from edge import redact
 from edge.config.load import load_config
 from edge.config.models import Config
 from edge.errors import ConfigError
+from edge.system import redact
 
 
 @pytest.fixture(autouse=True)

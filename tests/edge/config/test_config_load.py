@@ -8,7 +8,7 @@ from edge.config.load import load_config
 from edge.config.models import Config
 from edge.config.urls import passwords
 from edge.errors import ConfigError
-from edge.redact import redact
+from edge.system.redact import redact
 
 GOOD = """\
 device: {id: nvr-01}

@@ -7,14 +7,14 @@ import yaml
 
 from edge.config.models import Config
 from edge.config.schema import config_schema, expected_at
-from edge.schemas import schemas
+from edge.control.schemas import schemas
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "schemas" / "config.schema.json"
 
 
 def test_the_committed_schema_is_in_step():
     assert COMMITTED.read_text() == schemas()["config.schema.json"], (
-        "run: python -m edge.schemas docs/schemas"
+        "run: python -m edge.control.schemas docs/schemas"
     )
 
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from edge.broker import Received
 from edge.config.models import Config
-from edge.control import TryAlert
+from edge.control.commands import TryAlert
+from edge.control.feedback import FeedbackFile
+from edge.control.rollout import FEEDBACK, Admit, Rollout
+from edge.delivery.connection import Received
+from edge.delivery.payloads import Message
 from edge.errors import ConfigError
-from edge.feedback import FeedbackFile
-from edge.payloads import Message
-from edge.rollout import FEEDBACK, Admit, Rollout
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Which alerts are on, told when it changes."""
 
-from edge.board import TEST_S, AlertBoard
-from edge.payloads import Topics
+from edge.control.board import TEST_S, AlertBoard
+from edge.delivery.payloads import Topics
 
 YARD, GATE = ("yard", "cat"), ("gate", "cat")
 

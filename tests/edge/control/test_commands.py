@@ -7,9 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edge.broker import Received
 from edge.config.models import PromptConfig
-from edge.control import (
+from edge.control.commands import (
     MAX_BYTES,
     MAX_RULES,
     Feedback,
@@ -21,8 +20,9 @@ from edge.control import (
     command_filters,
     command_of,
 )
+from edge.delivery.connection import Received
+from edge.delivery.payloads import Topics
 from edge.errors import ConfigError
-from edge.payloads import Topics
 
 TOPICS = Topics("edge", "box")
 ULID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.config.models import PromptConfig
-from edge.control import DesiredPrompts, SetFeature, SetProfile, SetPrompts
-from edge.desired import Desired, DesiredFile, RuleSettings
+from edge.control.commands import DesiredPrompts, SetFeature, SetProfile, SetPrompts
+from edge.control.desired import Desired, DesiredFile, RuleSettings
 from edge.errors import ConfigError
 
 FILE = {

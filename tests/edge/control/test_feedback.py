@@ -2,16 +2,17 @@
 
 import numpy as np
 import pytest
+from tiny_bundle import tiny_bundle
 
+from edge.alerts.messages import Told
 from edge.config.models import EngineConfig, PoolConfig, PromptConfig
-from edge.control import Feedback
+from edge.control.commands import Feedback
+from edge.control.feedback import FeedbackFile
+from edge.control.teacher import Teacher
 from edge.errors import ConfigError
-from edge.feedback import FeedbackFile, Told
-from edge.lessons import Teacher
-from edge.models import open_models
-from edge.scores import margins
-from edge.sharpen import Shots
-from export.testing import tiny_bundle
+from edge.rules.sharpen import Shots
+from edge.scoring.margins import margins
+from edge.scoring.open import open_models
 
 ULIDS = [f"01JX7ZK4Q8V5R2M9T6B3N0C1D{letter}" for letter in "0123456789"]
 

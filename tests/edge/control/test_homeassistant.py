@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.broker import Received
 from edge.config.models import Config, HomeAssistantConfig, PromptConfig
-from edge.homeassistant import components_of, discovery_message, discovery_topic
-from edge.payloads import Topics
+from edge.control.homeassistant import components_of, discovery_message, discovery_topic
+from edge.delivery.connection import Received
+from edge.delivery.payloads import Topics
 
 GOLDEN = json.loads(
     (Path(__file__).parents[2] / "golden" / "homeassistant.json").read_text("utf-8")

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from edge import rollout as rollout_module
+from edge.alerts.messages import Told
 from edge.config.models import Config, SharpenedConfig
-from edge.feedback import Told
-from edge.lessons import Taught
-from edge.payloads import LessonRef, OutcomeRef
-from edge.rollout import Admit
+from edge.control import rollout as rollout_module
+from edge.control.rollout import Admit
+from edge.control.teacher import Taught
+from edge.delivery.payloads import LessonRef, OutcomeRef
 
 ULID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"
 DOG = {"schema": "edge-prompts/1", "prompts": {"dog": {"text": "a dog"}}}

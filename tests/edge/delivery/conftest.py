@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from edge.config.models import MqttConfig
-from edge.mqtt import Publisher, Retry
-from edge.outbox import Outbox
-from edge.payloads import Message, Topics
+from edge.delivery.outbox import Outbox
+from edge.delivery.payloads import Message, Topics
+from edge.delivery.publisher import Publisher, Retry
 
 TOPICS = Topics("edge", "box")
 

@@ -3,9 +3,9 @@
 import pytest
 from paho.mqtt import publish as mqtt_publish
 
-from edge import inbox as inbox_module
-from edge.inbox import Inbox
-from edge.payloads import Message
+from edge.delivery import inbox as inbox_module
+from edge.delivery.inbox import Inbox
+from edge.delivery.payloads import Message
 
 pytestmark = pytest.mark.broker
 

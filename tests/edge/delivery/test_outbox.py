@@ -11,10 +11,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from edge.delivery.outbox import Outbox
+from edge.delivery.outbox_file import KINDS, pack
+from edge.delivery.payloads import Message, Topics, state_message
 from edge.errors import OutboxError
-from edge.outbox import Outbox
-from edge.outbox_file import KINDS, pack
-from edge.payloads import Message, Topics, state_message
 
 MB = 1024 * 1024
 
@@ -152,9 +152,7 @@ def test_drops_are_reported_and_counted_over_restarts(tmp_path, message, caplog)
 
 def test_a_second_process_is_refused(tmp_path, message):
     path = tmp_path / "outbox.db"
-    script = (
-        "import sys, pathlib; from edge.outbox import Outbox; Outbox(pathlib.Path(sys.argv[1]), 1)"
-    )
+    script = "import sys, pathlib; from edge.delivery.outbox import Outbox; Outbox(pathlib.Path(sys.argv[1]), 1)"
     with contextlib.closing(Outbox(path, MB)):
         run = subprocess.run(
             [sys.executable, "-c", script, path], capture_output=True, text=True, check=False

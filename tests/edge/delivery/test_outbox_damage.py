@@ -10,7 +10,7 @@ import textwrap
 
 import pytest
 
-from edge.outbox import Outbox
+from edge.delivery.outbox import Outbox
 
 MB = 1024 * 1024
 
@@ -131,8 +131,8 @@ def test_only_the_newest_damaged_file_is_kept(tmp_path):
 FILL_THE_DISK = """
     import pathlib, sys
     from edge.errors import OutboxError
-    from edge.outbox import Outbox
-    from edge.payloads import Message
+    from edge.delivery.outbox import Outbox
+    from edge.delivery.payloads import Message
 
     disk = pathlib.Path(sys.argv[1])
     box = Outbox(disk / "outbox.db", 64 * 1024 * 1024)

@@ -13,8 +13,9 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 from ulid import ULID
 
-from edge.embedding import Embedding, decode_embedding, encode_embedding, quantise
-from edge.payloads import (
+from edge.control.schemas import schemas
+from edge.delivery.embedding import Embedding, decode_embedding, encode_embedding, quantise
+from edge.delivery.payloads import (
     AlertPayload,
     StatePayload,
     Topics,
@@ -23,7 +24,6 @@ from edge.payloads import (
     state_message,
     status_message,
 )
-from edge.schemas import schemas
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 TOPICS = Topics("edge", "nvr-01")

@@ -17,12 +17,11 @@ import pytest
 from jsonschema import Draft202012Validator
 from paho.mqtt import subscribe as mqtt_subscribe
 
-from edge import broker as broker_module
 from edge.config.models import MqttConfig
-from edge.embedding import Embedding, decode_embedding
-from edge.errors import OutboxError
-from edge.mqtt import Publisher
-from edge.payloads import (
+from edge.control.schemas import schemas
+from edge.delivery import connection
+from edge.delivery.embedding import Embedding, decode_embedding
+from edge.delivery.payloads import (
     AlertPayload,
     StatePayload,
     Topics,
@@ -31,7 +30,8 @@ from edge.payloads import (
     snapshot_message,
     state_message,
 )
-from edge.schemas import schemas
+from edge.delivery.publisher import Publisher
+from edge.errors import OutboxError
 
 pytestmark = pytest.mark.broker
 
@@ -338,7 +338,7 @@ def test_stop_without_a_broker_returns_at_once_and_keeps_everything(
 def test_a_broker_that_accepts_and_says_nothing_does_not_delay_stop(
     outbox, publish, eventually, message, monkeypatch
 ):
-    monkeypatch.setattr(broker_module, "_CONNECT_S", 1.0)
+    monkeypatch.setattr(connection, "_CONNECT_S", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         publisher = publish(MqttConfig(host="127.0.0.1", port=silent.getsockname()[1]))
         accepted, _ = silent.accept()
@@ -354,10 +354,10 @@ import sys, threading
 from pathlib import Path
 from edge.config.models import MqttConfig
 from edge.config.models import MqttConfig
-from edge.embedding import Embedding, decode_embedding
+from edge.delivery.embedding import Embedding, decode_embedding
 from edge.errors import OutboxError
-from edge.mqtt import Publisher
-from edge.outbox import Outbox
+from edge.delivery.publisher import Publisher
+from edge.delivery.outbox import Outbox
 
 outbox = Outbox(Path(sys.argv[2]), 1 << 20)
 Publisher(MqttConfig(host="127.0.0.1", port=int(sys.argv[1])), "box", outbox).start()

@@ -3,8 +3,8 @@
 import contextlib
 import threading
 
-from edge.mqtt import Publisher
-from edge.outbox import Outbox
+from edge.delivery.outbox import Outbox
+from edge.delivery.publisher import Publisher
 
 
 class Interrupted(Outbox):

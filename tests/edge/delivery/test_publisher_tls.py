@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.broker import connect
+from edge.delivery.connection import connect
+from edge.delivery.publisher import Publisher
 from edge.errors import ConfigError, PublishError
-from edge.mqtt import Publisher
 
 pytestmark = [
     pytest.mark.broker,

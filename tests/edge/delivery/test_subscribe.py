@@ -1,7 +1,7 @@
 import pytest
 
+from edge.delivery.subscribe import subscribe
 from edge.errors import PublishError
-from edge.subscribe import subscribe
 
 pytestmark = pytest.mark.broker
 

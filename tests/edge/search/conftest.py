@@ -5,10 +5,10 @@ from contextlib import ExitStack, closing
 import numpy as np
 import pytest
 
-from edge.index import segment
-from edge.index.format import Entry
-from edge.index.segment import SegmentWriter
-from edge.index.store import Limits, Store
+from edge.search.index import segment
+from edge.search.index.format import Entry
+from edge.search.index.segment import SegmentWriter
+from edge.search.index.store import Limits, Store
 
 NOW = 1_750_000_000.0
 DIM = 16

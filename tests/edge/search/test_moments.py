@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.moments import Moment, Shape, find_moments, smoothed
+from edge.search.moments import Moment, Shape, find_moments, smoothed
 
 EPOCH = 1_750_000_000.0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.manifest import ImageSpec
+from edge.model.bundle.manifest import ImageSpec
 from edge.testing import Clip, TestCamera
 from edge.testing.synthetic import write_clip
 

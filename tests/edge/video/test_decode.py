@@ -5,12 +5,12 @@ import av
 import numpy as np
 import pytest
 
-from edge.decode import MAX_PIXELS, Decoder, kept_frames
 from edge.errors import SourceError
-from edge.frame import Arrival
-from edge.sampler import Sampler
-from edge.sources import Packet, open_source
 from edge.testing.synthetic import write_clip
+from edge.video.decode import MAX_PIXELS, Decoder, kept_frames
+from edge.video.sample import Arrival
+from edge.video.sampler import Sampler
+from edge.video.sources import Packet, open_source
 
 
 @pytest.fixture

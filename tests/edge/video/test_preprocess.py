@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edge.errors import SourceError
-from edge.preprocess import Preprocessor, pixels_of_rgb
+from edge.video.preprocess import Preprocessor, pixels_of_rgb
 
 
 def u8(pixels):

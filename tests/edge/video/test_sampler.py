@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.sampler import Sampler, Use
+from edge.video.sampler import Sampler, Use
 
 RATES = st.floats(0.2, 30, allow_nan=False)
 SLACK_S = 0.002

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from export.default_bundle import packages
 from export.default_bundle.concepts import Concepts, load_concepts
-from export.fetch import Package, default_cache, fetch
+from export.packages.fetch import Package, default_cache, fetch
 
 Run = Callable[..., list[np.ndarray]]
 

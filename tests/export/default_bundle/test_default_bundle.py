@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from rich.progress import Progress
 
-from edge.bundle import open_bundle
 from edge.config.models import EngineConfig
 from edge.errors import ModelError
-from edge.models import open_models
-from export.card import Card, Conditions, Variant
+from edge.model.bundle.read import open_bundle
+from edge.scoring.open import open_models
 from export.default_bundle import build, packages
-from export.fetch import FetchError, default_cache
-from export.gates import Gate, judge
-from export.verify import Closeness, Measured
+from export.packages.fetch import FetchError, default_cache
+from export.proof.card import Card, Conditions, Variant
+from export.proof.gates import Gate, judge
+from export.proof.verify import Closeness, Measured
 
 pytestmark = pytest.mark.bundle
 

@@ -6,8 +6,8 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from onnx import TensorProto
 
-from edge.bundle import open_bundle
 from edge.errors import ModelError
+from edge.model.bundle.read import open_bundle
 from export.default_bundle import centernet, packages
 from export.default_bundle.efficientnet import fold_stem
 from export.default_bundle.graph import Graph, same_pads

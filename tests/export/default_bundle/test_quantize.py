@@ -8,10 +8,10 @@ import onnx
 import pytest
 
 from calibration.frames import frames_of
-from edge.bundle import open_bundle
-from export.agreement import row_cosines
+from edge.model.bundle.read import open_bundle
 from export.default_bundle import accuracy, packages
 from export.default_bundle.concepts import CONCEPT_AXES
+from export.proof.agreement import row_cosines
 
 pytestmark = pytest.mark.bundle
 

@@ -15,7 +15,7 @@ from pictures import picture
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-from edge.bundle import open_bundle
+from edge.model.bundle.read import open_bundle
 from export.default_bundle import centernet, packages, towers
 from export.default_bundle.graph import Graph
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from edge.bundle import open_bundle
 from edge.config.models import EngineConfig, PromptConfig
 from edge.errors import ConfigError
-from edge.models import open_models
-from edge.prompts import compile_bank, explain
-from edge.text import TextEncoder, Tokenizer
+from edge.model.bundle.read import open_bundle
+from edge.rules.prompts import compile_bank, explain
+from edge.rules.text import TextEncoder, Tokenizer
+from edge.scoring.open import open_models
 from export.default_bundle.concepts import NOTHING, UNEXPRESSED
 
 pytestmark = pytest.mark.bundle

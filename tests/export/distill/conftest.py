@@ -7,8 +7,8 @@ from classroom import Classroom, one_thread, prepare_room, request_of
 from exported import Exports
 from rich.progress import Progress
 
-from edge.bundle import Bundle
-from export.distill.pictures import PictureSet, prepare
+from edge.model.bundle.read import Bundle
+from export.distill.data.pictures import PictureSet, prepare
 from export.distill.pipeline import Distilled, Request, distill
 
 

@@ -10,15 +10,15 @@ from PIL import Image
 from rich.progress import Progress
 from typer.testing import CliRunner
 
-from edge.bundle import open_bundle
-from edge.cli import app
+from edge.cli.main import app
 from edge.config.models import EngineConfig
 from edge.errors import ConfigError, ModelError
-from edge.models import open_models
+from edge.model.bundle.read import open_bundle
+from edge.scoring.open import open_models
+from export.bundle.targets import TARGETS
 from export.distill import pipeline, result
 from export.distill.pipeline import distill
 from export.distill.result import Candidate, build_result, see
-from export.targets import TARGETS
 
 
 def test_the_bundle_is_whole_and_proves_itself_as_on_a_device(
@@ -112,7 +112,7 @@ def test_the_same_again_takes_no_step_and_gives_the_same_bundle(
     def refuse(*_args: object) -> None:
         raise AssertionError("a step was taken")
 
-    monkeypatch.setattr("export.distill.train._Steps._step", refuse)
+    monkeypatch.setattr("export.distill.training.train._Steps._step", refuse)
     again = distill(replace(request_, out=tmp_path / "again"), Progress(disable=True))
     assert again.result.bundle.hash == distilled.result.bundle.hash
     assert again.phases == distilled.phases

@@ -6,10 +6,11 @@ import torch
 from safetensors.torch import save_file
 
 from edge.errors import ConfigError, ModelError
-from export.distill import losses, students
+from export.distill import students
 from export.distill.recipe import Weights
 from export.distill.students import STUDENTS, create, image_spec
-from export.distill.trainee import held_out, joint_loss
+from export.distill.training import losses
+from export.distill.training.trainee import held_out, joint_loss
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_efficientnet", "test_convnext"])

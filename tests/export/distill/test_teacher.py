@@ -3,16 +3,16 @@
 import numpy as np
 import onnx
 import pytest
+from tiny_detector import tiny_detector_bundle
+from tiny_window import tiny_window_bundle
 
-from edge.engines import EngineSettings, open_engine
 from edge.errors import ConfigError
-from edge.manifest import ImageSpec
+from edge.model.bundle.manifest import ImageSpec
+from edge.model.engines import EngineSettings, open_engine
 from export.distill import teacher
 from export.distill.align import MapShape
 from export.distill.result import graph_of
 from export.distill.teacher import Teacher, evenly, residuals
-from export.testing_detector import tiny_detector_bundle
-from export.testing_window import tiny_window_bundle
 
 
 @pytest.fixture(scope="module")

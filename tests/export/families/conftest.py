@@ -7,12 +7,13 @@ from pathlib import Path
 
 import onnx
 import pytest
+import tiny_checkpoints as testing
 
-from edge.text import Tokenizer
-from export.checkpoint import Checkpoint, open_checkpoint
-from export.families import assemble, testing
+from edge.rules.text import Tokenizer
+from export.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from export.families import assemble
 from export.families.base import Assembly, Part
-from export.to_onnx import to_onnx
+from export.graph.to_onnx import to_onnx
 
 SAVE = {
     "clip": testing.tiny_clip,

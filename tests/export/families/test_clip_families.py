@@ -6,17 +6,18 @@ import numpy as np
 import onnx
 import open_clip
 import pytest
+import tiny_checkpoints as testing
 import torch
 from torch.nn.functional import normalize
 from transformers import AutoTokenizer
 
-from edge.engines import EngineSettings, open_engine
 from edge.errors import ModelError
-from edge.text import TextEncoder, Tokenizer
-from export.checkpoint import open_checkpoint
-from export.families import assemble, testing
+from edge.model.engines import EngineSettings, open_engine
+from edge.rules.text import TextEncoder, Tokenizer
+from export.checkpoints.checkpoint import open_checkpoint
+from export.families import assemble
 from export.families.towers import embedding_of
-from export.to_onnx import to_onnx
+from export.graph.to_onnx import to_onnx
 
 FAMILIES = ["clip", "siglip2", "chinese_clip", "vision_text_dual_encoder", "open_clip"]
 ENGINES = ["onnxruntime", "openvino"]

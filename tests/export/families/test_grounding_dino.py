@@ -10,28 +10,28 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
+from tiny_grounding_dino import tiny_bert_tokenizer, tiny_grounding_dino
 from tokenizers import Tokenizer as HfTokenizer
 from transformers import GroundingDinoForObjectDetection
 from transformers.models.grounding_dino.modeling_grounding_dino import (
     generate_masks_with_special_tokens_and_transfer_map as original_masks,
 )
 
-from edge.caption import blocks, write_caption
-from edge.detections import find_boxes
-from edge.detector import answer, ask
-from edge.engines import EngineSettings, open_engine
 from edge.errors import ConfigError, ModelError
-from edge.text import Tokenizer
-from export.boxes import matched
-from export.checkpoint import open_checkpoint
+from edge.model.engines import EngineSettings, open_engine
+from edge.rules.caption import blocks, write_caption
+from edge.rules.text import Tokenizer
+from edge.scoring.boxes import find_boxes
+from edge.scoring.grounding import answer, ask
+from export.checkpoints.checkpoint import open_checkpoint
 from export.families import grounding_dino
 from export.families.grounding_dino_graphs import FLOOR
-from export.families.grounding_dino_testing import tiny_bert_tokenizer, tiny_grounding_dino
-from export.qdq_rules import qdq_violations
+from export.graph.reshape import fold_pixels, simplify
+from export.graph.to_onnx import to_onnx
+from export.proof.boxes import matched
 from export.quantize.qdq import layers
+from export.quantize.qdq_rules import qdq_violations
 from export.quantize.static import quantize_static
-from export.reshape import fold_pixels, simplify
-from export.to_onnx import to_onnx
 
 HEIGHT, WIDTH, LENGTH = 64, 96, 24
 SPECIAL = [101, 102, 1012, 1029]

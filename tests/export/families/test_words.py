@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from edge.config.models import EngineConfig, PoolConfig, PromptConfig
-from edge.models import open_models
-from edge.temporal.pools import pool_of
+from edge.rules.temporal.pools import pool_of
+from edge.scoring.open import open_models
 
 
 @pytest.fixture(scope="module")

@@ -13,20 +13,20 @@ pytest.importorskip("transformers")
 
 import onnx
 import torch
+from tiny_checkpoints import CLIP_VOCABULARY, CONTEXT, DIM, SIDE, tiny_clip
+from tiny_xclip import FRAMES, PATCHES, tiny_xclip
 
-from edge.engines import Engine, EngineSettings, open_engine
 from edge.errors import InferenceError, ModelError
-from edge.graphs import ANY, signature
-from edge.text import TextEncoder, Tokenizer
-from export.catalog import Row
-from export.checkpoint import Checkpoint, open_checkpoint
+from edge.model.contract import ANY, signature
+from edge.model.engines import Engine, EngineSettings, open_engine
+from edge.rules.text import TextEncoder, Tokenizer
+from export.checkpoints.catalog import Row
+from export.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from export.families.base import Assembly, Part
-from export.families.testing import CLIP_VOCABULARY, CONTEXT, DIM, SIDE, tiny_clip
-from export.families.testing_xclip import FRAMES, PATCHES, tiny_xclip
 from export.families.xclip_ms import assemble
+from export.graph.reshape import fold_pixels, simplify
+from export.graph.to_onnx import to_onnx
 from export.quantize.static import quantize_static
-from export.reshape import fold_pixels, simplify
-from export.to_onnx import to_onnx
 
 SENTENCES = ["a person opens a door", "a dog", "two cars collide at a crossing", "sleep", "x"]
 END = CLIP_VOCABULARY - 1

@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.engines.openvino import core
-from export.reshape import PIXELS, fold_pixels, simplify
+from edge.model.engines.openvino import core
+from export.graph.reshape import PIXELS, fold_pixels, simplify
 
 MEAN, STD = (122.77, 116.75, 104.09), (68.5, 66.63, 70.32)
 SIDE, PATCH, WIDTH, HEADS, LAYERS, DIM = 32, 8, 64, 4, 3, 32

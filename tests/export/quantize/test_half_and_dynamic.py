@@ -8,9 +8,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export.qdq_rules import qdq_violations
 from export.quantize.dynamic import quantize_dynamic
 from export.quantize.half import to_fp16
+from export.quantize.qdq_rules import qdq_violations
 from export.quantize.static import quantize_static
 
 HALF = TensorProto.FLOAT16

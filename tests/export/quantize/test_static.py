@@ -14,12 +14,12 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from edge.errors import ModelError
-from export.qdq_rules import qdq_violations
+from export.graph.reshape import simplify
 from export.quantize import qdq
 from export.quantize.qdq import insert_qdq, layers
+from export.quantize.qdq_rules import qdq_violations
 from export.quantize.ranges import measure_ranges
 from export.quantize.static import quantize_static
-from export.reshape import simplify
 
 LINEAR = ["Conv", "MatMul", "Gemm"]
 

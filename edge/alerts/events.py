@@ -1,0 +1,225 @@
+"""Margins of one camera and prompt into alerts: a pure state machine, time injected.
+
+::
+
+    quiet ──k of the last n samples at or above the threshold──▶ alert ──┐ update
+      ▲                                                           │  ▲───┘
+      └──(cooldown)── below threshold - hysteresis for off_after ─┘
+
+Decisions use monotonic time only; wall time is copied into what people read. So a clock that jumps
+changes no alert.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from ulid import ULID
+
+from edge.config.models import PromptConfig
+from edge.model.bundle.manifest import Decision
+from edge.video.sample import Arrival
+
+# Samples further apart than this do not belong together, however slow the camera is looked at.
+# Long enough for a reconnect (the sources' time-out is 5 s) and for an overloaded box.
+_LONGEST_GAP_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When a margin becomes an alert.
+
+    Attributes:
+        threshold: A sample with this margin or more is a hit.
+        hysteresis: A running alert goes on while the margin is at least ``threshold`` minus this.
+        on_for: Hits needed, k; the newest sample must be one.
+        on_of: Samples looked back at, n.
+        off_after_s: The alert ends once every sample of this long was below.
+        cooldown_s: After an alert ended, samples of this long are not looked at.
+        update_every_s: A running alert reports itself this often; 0 never.
+        gap_s: Samples further apart do not belong together: they neither add up to a start nor
+            hold an alert.
+    """
+
+    threshold: float
+    hysteresis: float = 0.0
+    on_for: int = 2
+    on_of: int = 3
+    off_after_s: float = 2.0
+    cooldown_s: float = 0.0
+    update_every_s: float = 10.0
+    gap_s: float = _LONGEST_GAP_S
+
+    @classmethod
+    def of(cls, prompt: PromptConfig, defaults: Decision, fps: float) -> "Rule":
+        """The rule of a prompt on a camera sampled at ``fps``, measured defaults filled in."""
+        threshold = defaults.threshold if prompt.threshold is None else prompt.threshold
+        hysteresis = defaults.hysteresis
+        if prompt.sharpened is not None:
+            threshold = prompt.sharpened.threshold
+            hysteresis = min(hysteresis, prompt.sharpened.hysteresis)
+        return cls(
+            threshold=threshold,
+            hysteresis=hysteresis,
+            on_for=prompt.on.for_,
+            on_of=prompt.on.of,
+            off_after_s=prompt.off_after,
+            cooldown_s=prompt.cooldown,
+            update_every_s=prompt.update_every,
+            # Three periods: one lost sample of a slow camera is no gap.
+            gap_s=max(_LONGEST_GAP_S, prompt.off_after, 3 / fps),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One thing to tell about an alert.
+
+    Attributes:
+        type: ``start`` and ``end`` alternate; ``update`` only in between.
+        id: ULID, the same from start to end.
+        started_at: Wall time of the first hit among the samples that started it.
+        at: Wall time of the sample, or of the ``finish``, that caused this transition.
+        ended_at: Wall time of the last sample that held the alert; None while it runs.
+        margin: Of the newest sample.
+        score: Cosine of the newest sample.
+        peak: Largest margin since ``started_at``.
+    """
+
+    type: Literal["start", "update", "end"]
+    id: str
+    started_at: float
+    at: float
+    ended_at: float | None
+    margin: float
+    score: float
+    peak: float
+
+
+def new_ulid(at: float) -> str:
+    """A fresh ULID for wall time ``at``, in seconds."""
+    return str(ULID.from_timestamp(at))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sampled:
+    margin: float
+    score: float
+    at: Arrival
+
+
+@dataclass(slots=True)
+class _Alert:
+    id: str
+    started_at: float
+    peak: float
+    reported: float  # monotonic time of the last start or update
+    newest: _Sampled
+    held: _Sampled  # the last one that was not below
+    below_since: float | None = None  # monotonic time of the first one below after that
+
+
+class EventMachine:
+    """The alert of one prompt on one camera.
+
+    Attributes:
+        rule: May be replaced between two steps; a running alert goes on under the new one.
+    """
+
+    def __init__(self, rule: Rule, new_id: Callable[[float], str] = new_ulid) -> None:
+        self.rule = rule
+        self._new_id = new_id
+        self._recent: deque[_Sampled] = deque()
+        self._last_at = float("inf")
+        self._alert: _Alert | None = None
+        self._quiet_until = float("-inf")
+
+    @property
+    def alerting(self) -> bool:
+        return self._alert is not None
+
+    def step(self, margin: float, score: float, at: Arrival) -> list[Transition]:
+        """Take one sample; samples come in order of ``at.monotonic``.
+
+        Returns:
+            Usually nothing. An ``end`` and a ``start`` together only after a gap.
+        """
+        transitions = []
+        if at.monotonic - self._last_at > self.rule.gap_s:
+            transitions += self.finish(at)
+        self._last_at = at.monotonic
+        newest = _Sampled(margin, score, at)
+        if self._alert:
+            transitions += self._follow(self._alert, newest)
+        else:
+            transitions += self._watch(newest)
+        return transitions
+
+    def finish(self, at: Arrival) -> list[Transition]:
+        """End what runs: camera lost for long, prompt removed, daemon stopping."""
+        self._recent.clear()
+        return [self._end(self._alert, at)] if self._alert else []
+
+    def veto(self) -> None:
+        """Take back the alert that runs, as if it had never been: no cooldown follows."""
+        self._alert = None
+
+    def _watch(self, newest: _Sampled) -> list[Transition]:
+        if newest.at.monotonic < self._quiet_until:
+            return []
+        self._recent.append(newest)
+        while len(self._recent) > self.rule.on_of:
+            self._recent.popleft()
+        hits = [sample for sample in self._recent if sample.margin >= self.rule.threshold]
+        if len(hits) < self.rule.on_for or hits[-1] is not newest:
+            return []
+        self._alert = _Alert(
+            id=self._new_id(newest.at.wall),
+            started_at=hits[0].at.wall,
+            peak=max(sample.margin for sample in hits),
+            reported=newest.at.monotonic,
+            newest=newest,
+            held=newest,
+        )
+        self._recent.clear()
+        return [_transition("start", self._alert, newest.at)]
+
+    def _follow(self, alert: _Alert, newest: _Sampled) -> list[Transition]:
+        now = newest.at.monotonic
+        alert.newest = newest
+        alert.peak = max(alert.peak, newest.margin)
+        if newest.margin >= self.rule.threshold - self.rule.hysteresis:
+            alert.held = newest
+            alert.below_since = None
+        elif alert.below_since is None:
+            alert.below_since = now
+        if alert.below_since is not None and now - alert.below_since >= self.rule.off_after_s:
+            return [self._end(alert, newest.at)]
+        if 0 < self.rule.update_every_s <= now - alert.reported:
+            alert.reported = now
+            return [_transition("update", alert, newest.at)]
+        return []
+
+    def _end(self, alert: _Alert, at: Arrival) -> Transition:
+        self._alert = None
+        self._quiet_until = at.monotonic + self.rule.cooldown_s
+        return _transition("end", alert, at, ended_at=alert.held.at.wall)
+
+
+def _transition(
+    type_: Literal["start", "update", "end"],
+    alert: _Alert,
+    at: Arrival,
+    ended_at: float | None = None,
+) -> Transition:
+    return Transition(
+        type=type_,
+        id=alert.id,
+        started_at=alert.started_at,
+        at=at.wall,
+        ended_at=ended_at,
+        margin=alert.newest.margin,
+        score=alert.newest.score,
+        peak=alert.peak,
+    )

@@ -1,0 +1,219 @@
+"""What happened, as messages: alerts with pictures and boxes, embeddings. It decides nothing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.alerts.events import new_ulid
+from edge.alerts.watch import Happening, WatchedRule
+from edge.config.models import Config
+from edge.delivery.embedding import Embedding
+from edge.delivery.payloads import (
+    AlertPayload,
+    BoxRef,
+    Message,
+    ModelRef,
+    PromptRef,
+    Topics,
+    alert_message,
+    embedding_message,
+    snapshot_message,
+    utc,
+)
+from edge.search.index.recorder import Recorder
+from edge.system.clock import clock_synced
+from edge.video.sample import Arrival, Sample
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """An alert that was told.
+
+    Attributes:
+        alert: Its id.
+        camera: Whose.
+        rule: Likewise.
+        sentences: Of the rule, as they were.
+        levels: How far its margin was above the ordinary one, by regime.
+        embedding: float32 [D] of its start; None where the model has none.
+        correct: What was said of it before; None: nothing.
+    """
+
+    alert: str
+    camera: str
+    rule: str
+    sentences: tuple[str, ...]
+    levels: Mapping[str, float]
+    embedding: NDArray[np.float32] | None
+    correct: bool | None = None
+
+
+# (camera, sequence) -> JPEG, or None when the frame is gone.
+SnapshotOf = Callable[[str, int], bytes | None]
+
+
+def no_snapshots(_camera: str, _sequence: int) -> bytes | None:
+    """A ``SnapshotOf`` that has none."""
+    return None
+
+
+def nobody(_told: Told) -> None:
+    """Wants to know of no alert."""
+
+
+class Reporter:
+    """Makes messages, and shows the recorder and whoever wants to know what was told.
+
+    Args:
+        config: What to publish.
+        model: What computes the scores, for the payloads.
+        snapshot_of: Where an alert's picture comes from.
+        recorder: Keeps samples to be searched; None: none are.
+        on_start: Told of each alert that starts.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        model: ModelRef,
+        snapshot_of: SnapshotOf,
+        recorder: Recorder | None,
+        on_start: Callable[[Told], None],
+    ) -> None:
+        self._model = model
+        self._snapshot_of = snapshot_of
+        self._recorder = recorder
+        self._on_start = on_start
+        self._snapshots = config.snapshots.publish
+        self._embeddings = config.embeddings
+        self._device = config.device.id
+        self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
+        self._embedded_at: dict[str, float] = {}  # monotonic, of the embedding last published
+
+    def sample(
+        self,
+        sample: Sample,
+        happenings: Sequence[Happening],
+        embedding: NDArray[np.float32] | None,
+        *,
+        alerting: bool,
+    ) -> list[Message]:
+        """What is to be published of one sample, in order.
+
+        Args:
+            sample: Just decided.
+            happenings: With it.
+            embedding: float32 [D]; None where the model has none.
+            alerting: Whether an alert runs on its camera.
+        """
+        messages = self.alerts(sample.camera, happenings, sample.sequence)
+        for happening in happenings:
+            start = happening.transition
+            if start.type == "start":
+                self._on_start(
+                    Told(
+                        alert=start.id,
+                        camera=sample.camera,
+                        rule=happening.prompt,
+                        sentences=happening.sentences,
+                        levels=happening.levels,
+                        embedding=embedding,
+                    )
+                )
+        if embedding is not None:
+            messages += self._embedding(sample, embedding, alerting=alerting)
+            if self._recorder is not None:
+                self._recorder.sample(sample, embedding)
+        return messages
+
+    def alerts(
+        self, camera: str, happenings: Sequence[Happening], sequence: int | None = None
+    ) -> list[Message]:
+        """The alerts; with the sequence of a sample, a start has its picture."""
+        messages = []
+        for happening in happenings:
+            transition = happening.transition
+            jpeg = None
+            if self._snapshots and transition.type == "start" and sequence is not None:
+                jpeg = self._snapshot_of(camera, sequence)
+            payload = AlertPayload(
+                id=transition.id,
+                type=transition.type,
+                device=self._device,
+                camera=camera,
+                prompt=PromptRef(id=happening.prompt, text=happening.sentence),
+                score=transition.score,
+                margin=transition.margin,
+                threshold=happening.calibration.threshold,
+                calibration=happening.calibration.state,
+                false_alarms_per_day=happening.calibration.asked,
+                probability=happening.chance,
+                started_at=utc(transition.started_at),
+                at=utc(transition.at),
+                ended_at=None if transition.ended_at is None else utc(transition.ended_at),
+                snapshot=self._topics.snapshot(camera, transition.id) if jpeg else None,
+                boxes=_boxes(happening),
+                clock_synced=clock_synced(),
+                model=self._model,
+            )
+            messages.append(alert_message(self._topics, payload))
+            if jpeg:
+                messages.append(snapshot_message(self._topics, camera, transition.id, jpeg))
+                if self._recorder is not None:
+                    self._recorder.alert(camera, transition.at, jpeg)
+        return messages
+
+    def tested(self, camera: str, name: str, rule: WatchedRule, now: Arrival) -> list[Message]:
+        """An alert that is none: somebody tries the rule. Start and end."""
+        report = rule.calibration.report()
+        start = AlertPayload(
+            id=new_ulid(now.wall),
+            type="start",
+            device=self._device,
+            camera=camera,
+            prompt=PromptRef(id=name, text=rule.plan.text),
+            score=0.0,
+            margin=rule.margin or 0.0,
+            threshold=report.threshold,
+            calibration=report.state,
+            false_alarms_per_day=report.asked,
+            started_at=utc(now.wall),
+            at=utc(now.wall),
+            test=True,
+            clock_synced=clock_synced(),
+            model=self._model,
+        )
+        end = start.model_copy(update={"type": "end", "ended_at": start.at})
+        return [alert_message(self._topics, payload) for payload in (start, end)]
+
+    def _embedding(
+        self, sample: Sample, vector: NDArray[np.float32], *, alerting: bool
+    ) -> list[Message]:
+        wanted, now = self._embeddings.publish, sample.arrival.monotonic
+        if wanted == "off" or (wanted == "alerts" and not alerting):
+            return []
+        if now - self._embedded_at.get(sample.camera, float("-inf")) < self._embeddings.every:
+            return []
+        self._embedded_at[sample.camera] = now
+        embedding = Embedding(
+            device=self._device,
+            camera=sample.camera,
+            model=self._model.hash,
+            vector=vector,
+            pts=sample.arrival.pts_s,
+            at=sample.arrival.wall,
+            sequence=sample.sequence,
+            reason="alert" if alerting else "interval",
+        )
+        return [embedding_message(self._topics, embedding)]
+
+
+def _boxes(happening: Happening) -> tuple[BoxRef, ...] | None:
+    """What the second look saw; None where there was none, or nobody looked for boxes."""
+    if happening.finding is None or happening.finding.boxes is None:
+        return None
+    return tuple(
+        BoxRef(phrase=box.phrase, score=box.score, box=box.box) for box in happening.finding.boxes
+    )

@@ -1,0 +1,39 @@
+"""What a camera looks at, whatever happens there: its light, and whether the view is the same."""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.alerts.scene.light import Light, Word
+from edge.alerts.scene.view import Moved, View
+from edge.video.sample import Arrival
+
+
+class Scene:
+    """The scene of one camera. Pure: time is injected.
+
+    Attributes:
+        light: ``day`` or ``night``; None before the first sample.
+        change: What the view's last change was, and the wall time of it; None: none so far, or the
+            lens is no longer covered.
+
+    Args:
+        view: What was learned before; None begins anew.
+    """
+
+    def __init__(self, view: View | None = None) -> None:
+        self.light: Word | None = None
+        self.change: tuple[Literal["moved", "covered"], float] | None = None
+        self.view = view or View()
+        self._light = Light()
+
+    def step(self, pixels: NDArray[np.int8], at: Arrival) -> Moved | None:
+        """Take one sample's pixels [3, H, W]; what changed with it."""
+        self.light = self._light.step(pixels, at.monotonic).word
+        changed = self.view.step(pixels, at.monotonic)
+        if changed is not None:
+            self.change = changed.kind, at.wall - (at.monotonic - changed.since)
+        elif self.change and self.change[0] == "covered" and not self.view.covered:
+            self.change = None
+        return changed

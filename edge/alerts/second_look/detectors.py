@@ -1,0 +1,165 @@
+"""What finds boxes: the main bundle's regions, or a detector that reads the sentences.
+
+Letters in shapes: Q queries, P phrases, D embedding.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
+
+import av
+import numpy as np
+
+from edge.alerts.second_look.base import Box
+from edge.errors import InferenceError
+from edge.model.bundle.manifest import ImageSpec, TextSpec
+from edge.model.engines.base import Engine
+from edge.rules.caption import write_caption
+from edge.rules.prompts import PromptBank
+from edge.rules.text import Tokenizer
+from edge.scoring.boxes import Detections, find_boxes, keep_boxes
+from edge.scoring.grounding import Question, answer, ask
+from edge.video.preprocess import Preprocessor
+from edge.video.sample import Sample
+
+# (camera, sequence) -> frame, or None when it is gone.
+FrameOf = Callable[[str, int], av.VideoFrame | None]
+
+# Evidence from which on a region counts, of the default bundle: empty scenes reach 0.08 to 0.1, the
+# weakest true events 0.15 (export/default_bundle/space.py).
+REGION_THRESHOLD: Final = 0.15
+
+
+class Detector(Protocol):
+    """Finds boxes by phrase in a sample."""
+
+    def prepare(self, phrases: Mapping[str, Sequence[str]]) -> None:
+        """Get ready for the phrases of each rule."""
+        ...
+
+    def boxes(self, bank: PromptBank, sample: Sample) -> "Boxes":
+        """Look once; what of it belongs to which rule is asked afterwards.
+
+        Both may raise:
+            InferenceError: The engine failed, or the sample's frame is gone.
+        """
+        ...
+
+
+Boxes = Callable[[str], tuple[Box, ...]]
+"""From the name of a rule to its boxes, best first."""
+
+
+class RegionsDetector:
+    """The ``regions`` graph of the main bundle, on the sample's own pixels.
+
+    Args:
+        engine: Of the graph.
+        spec: Of the bundle.
+        threshold: Smallest score of a box.
+    """
+
+    def __init__(self, engine: Engine, spec: ImageSpec, threshold: float | None) -> None:
+        self._engine = engine
+        self._spec = spec
+        self._threshold = REGION_THRESHOLD if threshold is None else threshold
+
+    def prepare(self, phrases: Mapping[str, Sequence[str]]) -> None:
+        """Nothing: regions are in the space of all sentences."""
+
+    def boxes(self, bank: PromptBank, sample: Sample) -> Boxes:
+        outputs = self._engine.run({"pixels": sample.pixels[np.newaxis]})
+        regions, boxes = outputs["regions"][0], outputs["boxes"]
+        if not (np.isfinite(regions).all() and np.isfinite(boxes).all()):
+            raise InferenceError("expected finite regions, found others")
+        size = sample.size or (self._spec.height, self._spec.width)
+
+        def of(rule: str) -> tuple[Box, ...]:
+            rows = [row for texts in texts_of(bank, rule) for row in range(texts.start, texts.stop)]
+            scores = np.clip(regions @ bank.rows[rows].T, 0, 1)  # [Q, P]
+            found = keep_boxes(scores, boxes, self._threshold, self._spec, size)
+            return _boxes(found, [bank.sentences[row] for row in rows])
+
+        return of
+
+
+class CaptionDetector:
+    """A bundle of class P (Grounding DINO), on the frame itself.
+
+    Args:
+        engine: Of the ``detector`` graph.
+        open_text: Opens the ``text`` graph for as long as it is needed.
+        tokenizer: Of the bundle.
+        specs: Of the bundle.
+        threshold: Smallest score of a box.
+        frame_of: Where frames are.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        open_text: Callable[[], AbstractContextManager[Engine]],
+        tokenizer: Tokenizer,
+        specs: tuple[ImageSpec, TextSpec],
+        threshold: float,
+        frame_of: FrameOf,
+    ) -> None:
+        self._engine = engine
+        self._open_text = open_text
+        self._tokenizer = tokenizer
+        self._image, self._text = specs
+        self._preprocess = Preprocessor(self._image)
+        self._threshold = threshold
+        self._frame_of = frame_of
+        self._questions: dict[str, Question] = {}
+
+    def prepare(self, phrases: Mapping[str, Sequence[str]]) -> None:
+        """One question for each rule: other rules' phrases would change its scores."""
+        questions = {}
+        with self._open_text() as text:
+            for rule, own in phrases.items():
+                unique = tuple(dict.fromkeys(own))
+                questions[rule] = ask(text, write_caption(unique, self._tokenizer, self._text))
+        self._questions = questions
+
+    def boxes(self, _bank: PromptBank, sample: Sample) -> Boxes:
+        frame = held_frame(self._frame_of, sample)
+        pixels = self._preprocess(frame)
+        size = frame.height, frame.width
+
+        def of(rule: str) -> tuple[Box, ...]:
+            question = self._questions[rule]
+            logits, boxes = answer(self._engine, question, pixels)
+            caption = question.caption
+            found = find_boxes(logits, boxes, caption.spans, self._threshold, self._image, size)
+            return _boxes(found, caption.phrases)
+
+        return of
+
+
+def held_frame(frame_of: FrameOf, sample: Sample) -> av.VideoFrame:
+    """The frame that a sample was made of.
+
+    Raises:
+        InferenceError: It is gone: nothing can be said of it, not even that nothing was there.
+    """
+    frame = frame_of(sample.camera, sample.sequence)
+    if frame is None:
+        raise InferenceError(f"expected the frame of sample {sample.sequence}, found it gone")
+    return frame
+
+
+def texts_of(bank: PromptBank, rule: str) -> list[slice]:
+    """Rows of each clause of a rule."""
+    return [
+        prompt.texts
+        for prompt in bank.prompts
+        if prompt.name == rule or prompt.name.startswith(f"{rule}#")
+    ]
+
+
+def _boxes(found: Detections, phrases: Sequence[str]) -> tuple[Box, ...]:
+    return tuple(
+        Box(phrases[index], float(score), (float(a), float(b), float(c), float(d)))
+        for index, score, (a, b, c, d) in zip(found.classes, found.scores, found.boxes, strict=True)
+    )

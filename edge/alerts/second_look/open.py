@@ -1,0 +1,90 @@
+"""From the configuration to the second looks that it asks for."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from edge.alerts.second_look.clip import ClipLook
+from edge.alerts.second_look.crops import CropScorer
+from edge.alerts.second_look.detectors import CaptionDetector, Detector, FrameOf, RegionsDetector
+from edge.alerts.second_look.second import SecondLooks
+from edge.config.models import Config
+from edge.errors import ModelError
+from edge.model.bundle.manifest import ImageSpec
+from edge.model.bundle.read import open_bundle
+from edge.model.bundle.signature import read_keys
+from edge.rules.text import Tokenizer
+from edge.scoring.open import CHOICES, Models, open_models
+from edge.scoring.scorers.frames import FrameScorer
+from edge.video.preprocess import Preprocessor
+
+
+@contextmanager
+def open_looks(config: Config, models: Models, frame_of: FrameOf) -> Iterator[SecondLooks]:
+    """Open what looks a second time, for as long as the daemon runs.
+
+    Args:
+        config: Which bundles.
+        models: Of the main bundle.
+        frame_of: Where frames are.
+
+    Raises:
+        ModelError: A bundle is not usable, not signed by who it must be, or of another class.
+        EngineUnavailable: The runtime or device is not there.
+        ConfigError: A key of ``bundle_keys`` cannot be read.
+    """
+    manifest = models.bundle.manifest
+    with ExitStack() as stack:
+        crops: CropScorer | None = None
+        if isinstance(models.scorer, FrameScorer):
+            crops = CropScorer(models.scorer, Preprocessor(manifest.image))
+        yield SecondLooks(
+            config,
+            manifest.decision.threshold,
+            detector=_detector(config, models, frame_of, stack),
+            clip=_clip(config, stack),
+            crops=crops,
+            frame_of=frame_of,
+        )
+
+
+def clip_spec(config: Config) -> ImageSpec | None:
+    """Into which pixels the cameras' frames go for the clip model; None where there is none."""
+    if config.clip is None:
+        return None
+    return open_bundle(config.clip.bundle, read_keys(config.bundle_keys)).manifest.image
+
+
+def _detector(
+    config: Config, models: Models, frame_of: FrameOf, stack: ExitStack
+) -> Detector | None:
+    settings = config.detector
+    if settings.bundle is None:
+        wanted = settings.boxes or any(p.zones or p.crop for p in config.prompts.values())
+        engine = stack.enter_context(models.open_regions()) if wanted else None
+        if engine is None:
+            return None
+        return RegionsDetector(engine, models.bundle.manifest.image, settings.threshold)
+    bundle = open_bundle(settings.bundle, read_keys(config.bundle_keys))
+    manifest = bundle.manifest
+    if manifest.frame_class != "P":
+        raise ModelError(
+            f"detector.bundle: expected a model that finds boxes (class P), found {manifest.name} "
+            f"of class {manifest.frame_class}"
+        )
+    found = stack.enter_context(open_models(bundle, config.engine, config.state_dir / CHOICES))
+    return CaptionDetector(
+        found.main.engine,
+        found.open_text_engine,
+        Tokenizer(bundle.tokenizer(), manifest.text),
+        (manifest.image, manifest.text),
+        manifest.decision.threshold if settings.threshold is None else settings.threshold,
+        frame_of,
+    )
+
+
+def _clip(config: Config, stack: ExitStack) -> ClipLook | None:
+    if config.clip is None:
+        return None
+    bundle = open_bundle(config.clip.bundle, read_keys(config.bundle_keys))
+    models = stack.enter_context(open_models(bundle, config.engine, config.state_dir / CHOICES))
+    return ClipLook(models, models.scorer, bundle.manifest, config.background)

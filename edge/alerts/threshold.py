@@ -1,0 +1,175 @@
+"""Thresholds that follow from what is ordinary: one null distribution for each camera and rule.
+
+A rule asks for false alarms per day; the tail of its margins on ordinary frames says which
+threshold gives that (``null``). Light makes other pictures of the same scene, so each regime
+has a tail beside the one over all, and is judged by its own where the common one would be wrong for
+it. Until enough was seen, the bundle's threshold holds: ``prior``.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from edge.alerts.events import Rule
+from edge.alerts.null import AlarmTail, Estimate
+
+CalibrationState = Literal["fixed", "prior", "learned"]
+
+EVERYWHERE: Final = ""
+"""The regime of the tail over all regimes."""
+
+# An estimate takes milliseconds: a new one is made once there is so much more to go by, and not
+# every second.
+_GROWTH: Final = 1.02
+_PAUSE_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationReport:
+    """Where a threshold comes from.
+
+    Attributes:
+        state: ``fixed``: set by the user; ``prior``: the bundle's, until enough was seen;
+            ``learned``: from this camera's ordinary frames.
+        threshold: In force.
+        asked: False alarms per day that were asked for; None where the threshold is fixed.
+        estimate: What is known about the threshold; None unless ``learned``.
+    """
+
+    state: CalibrationState
+    threshold: float
+    asked: float | None
+    estimate: Estimate | None
+
+
+class Calibration:
+    """The threshold of one rule on one camera. Pure: time is injected.
+
+    Args:
+        rule: Its threshold is the prior.
+        asked: False alarms per day; None leaves the threshold as it is.
+        tails: What was learned before, by regime.
+        floor: The threshold is never below; None: it may be anywhere.
+    """
+
+    def __init__(
+        self,
+        rule: Rule,
+        asked: float | None,
+        tails: Mapping[str, AlarmTail] | None = None,
+        *,
+        floor: float | None = None,
+    ) -> None:
+        self._rule = rule
+        self._asked = asked
+        self._floor = -math.inf if floor is None else floor
+        self.tails: dict[str, AlarmTail] = dict(tails or {})
+        self._regime = EVERYWHERE
+        self._judge = EVERYWHERE  # the regime whose tail decides
+        self._estimates: dict[str, Estimate | None] = {}
+        self._due: dict[str, float] = {}
+
+    @property
+    def rule(self) -> Rule:
+        """The rule with the threshold and hysteresis in force."""
+        estimate = self._estimate()
+        if estimate is None:
+            return self._rule
+        return replace(self._rule, threshold=self._threshold, hysteresis=estimate.hysteresis)
+
+    @property
+    def _threshold(self) -> float:
+        estimate = self._estimate()
+        if estimate is None:
+            return self._rule.threshold
+        return max(self._floor, self.tails[self._judge].baseline + estimate.level)
+
+    def observe(self, margin: float, at: float, *, alerting: bool, regime: str) -> None:
+        """Learn from one sample, and look from time to time what follows from it.
+
+        Args:
+            margin: Of the rule.
+            at: Monotonic seconds.
+            alerting: The sample belongs to an alert: it is no ordinary one.
+            regime: What the scene is like now.
+        """
+        if self._asked is None:
+            return
+        threshold = self._threshold
+        if regime != self._regime:
+            self._regime = regime
+            self._judge = self._choose()
+        for name in {EVERYWHERE, regime}:
+            if name not in self.tails:
+                self.tails[name] = AlarmTail(self._rule)
+            self.tails[name].observe(margin, at, alerting=alerting, threshold=threshold)
+            self._look(name, self._asked, at)
+
+    def levels(self, margin: float) -> dict[str, float]:
+        """How far ``margin`` is above the ordinary one now, for each regime that learns now."""
+        return {
+            name: margin - self.tails[name].baseline
+            for name in {EVERYWHERE, self._regime} & self.tails.keys()
+        }
+
+    def admit(self, levels: Mapping[str, float]) -> None:
+        """Learn from an alert that was none; the threshold follows with the next sample.
+
+        Args:
+            levels: Of its peak, as they were then: by now it may be another time of the day.
+        """
+        for name in levels.keys() & self.tails.keys():
+            self.tails[name].admit(levels[name])
+        self._due.clear()
+
+    def chance(self, level: float) -> float | None:
+        """The chance that ordinary frames reach ``level`` within a day, 0..1; None: not known.
+
+        Alarms of a rare kind come as a Poisson process: 1 - exp(-rate).
+        """
+        if self._estimate() is None:
+            return None
+        rate = self.tails[self._judge].rate(level)
+        return None if rate is None else -math.expm1(-rate)
+
+    def report(self) -> CalibrationReport:
+        estimate = self._estimate()
+        state: CalibrationState = "prior" if estimate is None else "learned"
+        if self._asked is None:
+            state = "fixed"
+        return CalibrationReport(state, self._threshold, self._asked, estimate)
+
+    def forget(self) -> None:
+        """Begin anew: the camera sees something else."""
+        self.tails.clear()
+        self._estimates.clear()
+        self._due.clear()
+        self._judge = EVERYWHERE
+
+    def _estimate(self) -> Estimate | None:
+        return self._estimates.get(self._judge)
+
+    def _choose(self) -> str:
+        """The regime whose tail decides: the common one, unless it is wrong for the present one.
+
+        Wrong is a threshold whose rate in the present regime is not what was asked for, as far as
+        that can be told.
+        """
+        common, own = self._estimates.get(EVERYWHERE), self._estimates.get(self._regime)
+        if own is None or self._asked is None:
+            return EVERYWHERE
+        if common is None:
+            return self._regime
+        here = self.tails[self._regime].rate(self.tails[EVERYWHERE].baseline + common.level)
+        alike = here is not None and own.low <= here <= own.high
+        return EVERYWHERE if alike else self._regime
+
+    def _look(self, regime: str, asked: float, at: float) -> None:
+        if at < self._due.get(regime, -math.inf):
+            return
+        estimate = self.tails[regime].estimate(asked)
+        self._estimates[regime] = estimate
+        watched_s = 0.0 if estimate is None else estimate.watched_days * 86_400
+        self._due[regime] = at + max(_PAUSE_S, (_GROWTH - 1) * watched_s)
+        self._judge = self._choose()

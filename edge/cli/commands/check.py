@@ -1,0 +1,104 @@
+"""``edge check``: will the daemon work here, and if not, what to do."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from edge.cli.checks import Finding, check_config, check_model, exit_code, failure
+from edge.config.load import load_config
+from edge.config.models import EngineConfig
+from edge.errors import ConfigError
+from edge.system import paths
+
+_STYLES = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
+_CHECK_WIDTH = 16
+# Where nobody reads along, a finding is one line, however long.
+_NO_WRAP = 100_000
+
+
+def check(
+    config: Annotated[
+        Path | None, typer.Argument(help="Configuration file; without it: bundle and engine only.")
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="This model instead of the configured. [default: the user's own]"),
+    ] = None,
+    *,
+    cameras: Annotated[bool, typer.Option(help="Open each camera.")] = True,
+    broker: Annotated[bool, typer.Option(help="Connect to the broker.")] = True,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Measure again which variant of the model is fastest.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Try everything that `edge run` will need, and say what to do about what fails.
+
+    Examples: `edge check /etc/edge/edge.yaml`, `edge check --bundle bundles/concepts`,
+    `edge check --tune`
+
+    The exit code is that of the failure `edge run` would meet first: 2 configuration, 3 model or
+    engine, 4 camera, 5 broker, 6 disk; 0 without failures.
+    """
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _NO_WRAP
+    findings = []
+    for finding in _findings(config, bundle, cameras=cameras, broker=broker, tune=tune):
+        findings.append(finding)
+        if not as_json:
+            console.print(_line(finding))
+    code = exit_code(findings)
+    if as_json:
+        typer.echo(json.dumps(_document(findings, code), ensure_ascii=False))
+    raise typer.Exit(code)
+
+
+def _findings(
+    path: Path | None, bundle: Path | None, *, cameras: bool, broker: bool, tune: bool
+) -> Iterator[Finding]:
+    if path is None:
+        yield from check_model(bundle or paths.default_bundle(), EngineConfig(), tune=tune)
+        return
+    try:
+        config = load_config(path)
+    except ConfigError as exc:
+        yield failure("configuration", exc)
+        return
+    if bundle is not None:
+        config = config.model_copy(update={"bundle": bundle})
+    yield from check_config(config, cameras=cameras, broker=broker, tune=tune)
+
+
+def _line(finding: Finding) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=4, no_wrap=True)
+    table.add_column(min_width=_CHECK_WIDTH)
+    table.add_column()
+    style = _STYLES[finding.verdict]
+    text = Text(finding.found, style if finding.exit_code else "")
+    for remark in finding.advice:
+        text.append(f"\n→ {remark}", style)
+    table.add_row(Text(finding.verdict, style), Text(finding.check), text)
+    return table
+
+
+def _document(findings: list[Finding], code: int) -> dict[str, object]:
+    return {
+        "checks": [
+            {
+                "check": finding.check,
+                "verdict": finding.verdict,
+                "found": finding.found,
+                "advice": finding.advice,
+            }
+            for finding in findings
+        ],
+        "exit_code": code,
+    }

@@ -1,0 +1,214 @@
+"""``edge prompts``: what boxes look for, seen and changed over MQTT."""
+
+import json
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from edge.cli.commands.broker import (
+    CaOption,
+    ConfigOption,
+    HostOption,
+    PortOption,
+    PrefixOption,
+    UsernameOption,
+    broker_at,
+)
+from edge.config.document import read_document
+from edge.config.load import checked, load_config
+from edge.config.models import MqttConfig
+from edge.control.commands import DesiredPrompts
+from edge.delivery.ask import ask
+from edge.delivery.payloads import PromptsStatePayload, Topics
+from edge.delivery.subscribe import subscribe
+from edge.errors import ConfigError, PublishError
+
+# Retained messages come at once; a box that is slow to connect is not waited for.
+_LOOK_S = 3.0
+
+prompts = typer.Typer(no_args_is_help=True, help="See and change over MQTT what boxes look for.")
+
+Rule = Annotated[str, typer.Argument(help="Name of a prompt.")]
+
+
+class Verdict(StrEnum):
+    """What somebody says of an alert."""
+
+    good = "good"
+    bad = "bad"
+
+
+class Switch(StrEnum):
+    """A setting that is on or off."""
+
+    on = "on"
+    off = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class _Boxes:
+    """Where boxes are heard, and which one is meant; None: any."""
+
+    broker: MqttConfig
+    device: str | None
+
+    @property
+    def topics(self) -> Topics:
+        if self.device is None:
+            raise ConfigError("expected the name of a box, found none: give --device or --config")
+        return Topics(self.broker.topic_prefix, self.device)
+
+
+@prompts.callback()
+def options(
+    context: typer.Context,
+    config: ConfigOption = None,
+    device: Annotated[
+        str | None, typer.Option(help="Its device.id. [default: that of --config]")
+    ] = None,
+    host: HostOption = "localhost",
+    port: PortOption = 1883,
+    username: UsernameOption = None,
+    ca: CaOption = None,
+    prefix: PrefixOption = "edge",
+) -> None:
+    """See and change over MQTT what boxes look for.
+
+    Examples: `edge prompts --config edge.yaml show`,
+    `edge prompts --host broker.example --device nvr-01 set rules.yaml`
+    """
+    if config is not None:
+        settings = load_config(config)
+        context.obj = _Boxes(settings.mqtt, device or settings.device.id)
+    else:
+        context.obj = _Boxes(broker_at(host, port, username, ca, prefix), device)
+
+
+@prompts.command()
+def show(
+    context: typer.Context,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON payload per line.")] = False,
+) -> None:
+    """Print which rules are in force: of one box, or of all on the broker."""
+    boxes: _Boxes = context.obj
+    topics = Topics(boxes.broker.topic_prefix, boxes.device or "+")
+    found = False
+    for received in subscribe(boxes.broker, [topics.in_force("prompts")], timeout_s=_LOOK_S):
+        try:
+            state = PromptsStatePayload.model_validate_json(received.payload)
+        except ValidationError:
+            typer.echo(f"not a prompts state on {received.topic}, ignored", err=True)
+            continue
+        found = True
+        if as_json:
+            typer.echo(received.payload.decode())
+        else:
+            _print(Console(highlight=False), state)
+        if boxes.device is not None:
+            return
+    if not found:
+        raise PublishError(f"no box has told its prompts on {topics.in_force('prompts')}")
+
+
+@prompts.command("set")
+def set_prompts(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="YAML with a section prompts, as in edge.yaml.")],
+    *,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="In place of the box's own rules, not beside them.")
+    ] = False,
+) -> None:
+    """Tell a box its rules; it remembers them, and so does the broker."""
+    boxes: _Boxes = context.obj
+    document = read_document(file, os.environ)
+    if document.problems:
+        line, text = document.problems[0]
+        raise ConfigError(f"{file}:{line}: {text}")
+    rules = document.values.get("prompts") if isinstance(document.values, dict) else None
+    said = {"schema": "edge-prompts/1", "prompts": rules, "base": "none" if alone else "file"}
+    checked(DesiredPrompts, said)
+    payload = json.dumps(said, ensure_ascii=False).encode()
+    ask(boxes.broker, boxes.topics, ("prompts",), payload, retain=True)
+
+
+@prompts.command()
+def reset(context: typer.Context) -> None:
+    """Back to the rules of the box's own configuration."""
+    boxes: _Boxes = context.obj
+    ask(boxes.broker, boxes.topics, ("prompts",), b"", retain=True)
+
+
+@prompts.command("test")
+def try_alert(context: typer.Context, rule: Rule) -> None:
+    """Have a box send a test alert of a rule, on each camera that it watches."""
+    boxes: _Boxes = context.obj
+    ask(boxes.broker, boxes.topics, ("prompt", rule, "test"), b"")
+
+
+@prompts.command()
+def profile(
+    context: typer.Context, name: Annotated[str, typer.Argument(help="Name of a profile.")]
+) -> None:
+    """Switch a box to another profile; it remembers it, and so does the broker."""
+    boxes: _Boxes = context.obj
+    ask(boxes.broker, boxes.topics, ("profile",), name.encode(), retain=True)
+
+
+@prompts.command()
+def feedback(
+    context: typer.Context,
+    alert: Annotated[str, typer.Argument(help="Its id.")],
+    verdict: Annotated[Verdict, typer.Argument(help="good: it was right; bad: a false alarm.")],
+) -> None:
+    """Say whether an alert was right."""
+    boxes: _Boxes = context.obj
+    said = {"schema": "edge-feedback/1", "alert": alert, "correct": verdict is Verdict.good}
+    ask(boxes.broker, boxes.topics, ("feedback",), json.dumps(said).encode())
+
+
+@prompts.command()
+def sharpen(
+    context: typer.Context,
+    rule: Rule,
+    switch: Annotated[Switch, typer.Argument(help="off: as if nothing had been said of alerts.")],
+) -> None:
+    """Let a rule go by what was said of its alerts, or undo that until it is on again."""
+    boxes: _Boxes = context.obj
+    payload = switch.upper().encode()
+    ask(boxes.broker, boxes.topics, ("prompt", rule, "sharpened"), payload)
+
+
+def _print(console: Console, state: PromptsStatePayload) -> None:
+    origin = "its configuration" if state.source == "file" else "set over MQTT"
+    table = Table(
+        "rule", "", "threshold", "sentence",
+        title=f"{state.device}: {origin}, since {state.applied_at.astimezone():%Y-%m-%d %H:%M:%S},"
+        f" hash {state.hash[:12]}",
+        title_justify="left",
+    )  # fmt: skip
+    for name, rule in state.prompts.items():
+        fixed = rule.get("threshold")
+        table.add_row(
+            name,
+            "on" if rule.get("enabled", True) else "off",
+            f"{rule.get('false_alarms_per_day')} false alarms a day"
+            if fixed is None
+            else f"{fixed}",
+            " | ".join(rule.get("text", ())),
+        )
+    console.print(table)
+    for name, lesson in state.lessons.items():
+        console.print(f"{name} was taught by {lesson.told()}", markup=False)
+    for note in state.notes:
+        console.print(f"note: {note}", markup=False)
+    if state.error is not None:
+        console.print(f"the last command was refused: {state.error}", style="red", markup=False)

@@ -1,0 +1,138 @@
+"""What came over MQTT: kept for the summary, written to files as it arrives."""
+
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from edge.cli.demo.scene import prompt_names
+from edge.delivery.connection import Received
+from edge.delivery.embedding import Embedding, decode_embedding
+from edge.delivery.payloads import AlertPayload, StatePayload
+from edge.rules.prompts import PromptBank
+from edge.scoring.margins import margins
+from edge.system.redact import redact
+
+
+@dataclass(slots=True)
+class SeenAlert:
+    """One alert, from its ``start`` on.
+
+    Attributes:
+        newest: Its latest payload.
+        received: Monotonic second at which its start arrived.
+        snapshot: File of its picture, once that has arrived.
+    """
+
+    newest: AlertPayload
+    received: float
+    snapshot: Path | None = None
+
+
+class Record:
+    """Takes every message of the device; use it as a context manager.
+
+    Args:
+        out: Folder for ``transcript.jsonl`` and ``snapshots/``.
+        prefix: What all topics of the device begin with, ``edge/cli/demo``.
+        bank: To score the embeddings with: what a consumer in the cloud does with a new sentence
+            and last night's embeddings.
+
+    Attributes:
+        alerts: By id, in order of arrival.
+        first_sample: Monotonic second at which the first embedding arrived, or None.
+        times: Of the samples, in seconds since the first.
+        margins: One for each time, by prompt.
+        state: Of the camera, the newest.
+        status: Of the device, the newest word.
+        kinds: How many messages of each kind there were.
+    """
+
+    def __init__(self, out: Path, prefix: str, bank: PromptBank) -> None:
+        self._out = out
+        self._prefix = prefix
+        self._bank = bank
+        self._began = 0.0
+        self._transcript = (out / "transcript.jsonl").open("w", encoding="utf-8")
+        self.alerts: dict[str, SeenAlert] = {}
+        self.first_sample: float | None = None
+        self.times: list[float] = []
+        self.margins: dict[str, list[float]] = {name: [] for name in bank.names}
+        self.state: StatePayload | None = None
+        self.status = ""
+        self.kinds: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._transcript.close()
+
+    def take(self, received: Received) -> AlertPayload | None:
+        """Keep one message; returns it if it was an alert."""
+        try:
+            kind, told = self._keep(received.topic, received.payload)
+        except ValueError as exc:  # anyone on this machine may publish here
+            kind, told = "unknown", f"not understood: {exc}"
+        self.kinds[kind] += 1
+        line = {
+            "received": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "topic": received.topic,
+            "retained": received.retain,
+            "payload": told,
+        }
+        self._transcript.write(redact(json.dumps(line, ensure_ascii=False)) + "\n")
+        return self.alerts[told["id"]].newest if kind == "alert" else None
+
+    def _keep(self, topic: str, payload: bytes) -> tuple[str, Any]:
+        """Remember the message; returns its kind and what the transcript says of it."""
+        match topic.removeprefix(f"{self._prefix}/").split("/"):
+            case ["status"]:
+                self.status = payload.decode()
+                return "status", self.status
+            case [_, "state"]:
+                self.state = StatePayload.model_validate_json(payload)
+                return "state", json.loads(payload)
+            case [_, "alert"]:
+                alert = AlertPayload.model_validate_json(payload)
+                self.alerts.setdefault(alert.id, SeenAlert(alert, time.monotonic())).newest = alert
+                return "alert", json.loads(payload)
+            case [_, "snapshot", alert_id]:
+                self._save(alert_id, payload)
+                return "snapshot", f"JPEG, {len(payload)} bytes"
+            case [_, "embedding"]:
+                embedding = decode_embedding(payload)
+                self._score(embedding)
+                return "embedding", (
+                    f"CBOR, {len(payload)} bytes: {embedding.vector.size} dimensions of int8, "
+                    f"sample {embedding.sequence}, {embedding.reason}"
+                )
+        raise ValueError(f"no topic of docs/mqtt.md, {len(payload)} bytes")
+
+    def _score(self, embedding: Embedding) -> None:
+        if self.first_sample is None:
+            self.first_sample, self._began = time.monotonic(), embedding.at
+        self.times.append(embedding.at - self._began)
+        cosines = embedding.vector[np.newaxis] @ self._bank.rows.T
+        (row,) = margins(self._bank, cosines).margin
+        for column, margin in zip(self.margins.values(), row, strict=True):
+            column.append(float(margin))
+
+    def _save(self, alert_id: str, jpeg: bytes) -> None:
+        """Pictures come after the start of their alert; any other belongs to nothing."""
+        if seen := self.alerts.get(alert_id):
+            number = list(self.alerts).index(alert_id) + 1
+            (name,) = prompt_names([seen.newest.prompt.id])
+            seen.snapshot = self._out / "snapshots" / f"{number:02}-{name}.jpg"
+            seen.snapshot.write_bytes(jpeg)

@@ -1,0 +1,95 @@
+"""What the demo shows: sentences, and the configuration file that they become."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from edge.cli.demo.broker import HOST, PROTOCOL
+from edge.config.nodes import yaml_text
+from edge.errors import ConfigError
+
+CONFIG: Final = "edge.yaml"
+CAMERA: Final = "street"
+DEVICE: Final = "demo"
+# A camera's URL may carry a password: it stays in the environment and out of the file.
+URL_VARIABLE: Final = "EDGE_DEMO_URL"
+
+# For the built-in clip. It shows a taxi, a cyclist and a parked bicycle; no dog, so the third must
+# stay quiet.
+CLIP_PROMPTS: Final = ("a taxi", "a bicycle", "a dog")
+OTHER_PROMPTS: Final = ("a person", "a vehicle", "an animal")
+
+_MARK = "# Written by `edge demo`"
+_HEADER = f"""{_MARK}; docs/config.md explains every key. To use it yourself, put your
+# broker in `mqtt` and your camera in `cameras`, then: edge run {CONFIG}
+"""
+_ARTICLE = re.compile(r"^(?:an?|the) ")
+_LONGEST_NAME = 40
+
+
+def prompt_names(sentences: Sequence[str]) -> dict[str, str]:
+    """Sentences by short names that fit an MQTT payload: ``taxi`` for "a taxi"."""
+    names: dict[str, str] = {}
+    for sentence in sentences:
+        words = re.sub(r"[^a-z0-9]+", "-", _ARTICLE.sub("", sentence.strip().lower()))
+        name = words.strip("-")[:_LONGEST_NAME].strip("-") or "prompt"
+        count = 2
+        unique = name
+        while unique in names:
+            unique, count = f"{name}-{count}", count + 1
+        names[unique] = sentence
+    return names
+
+
+def config_text(bundle: Path, url: str, port: int, sentences: Sequence[str]) -> str:
+    """The file for ``edge run``.
+
+    Args:
+        bundle: Folder of the model.
+        url: Of the camera, or a ``${VARIABLE}``.
+        port: Of the broker on this machine.
+        sentences: Prompts.
+    """
+    facts: dict[str, Any] = {
+        "device": {"id": DEVICE},
+        "bundle": str(bundle.absolute()),
+        "state_dir": "state",
+        "mqtt": {"host": HOST, "port": port, "protocol": PROTOCOL},
+        # Every sample, so that the plot shows all that the daemon saw.
+        "embeddings": {"publish": "all", "every": "0s"},
+        "prompts": {
+            name: {"text": sentence.replace("${", "$${")}
+            for name, sentence in prompt_names(sentences).items()
+        },
+        "cameras": {CAMERA: {"url": url}},
+    }
+    return _HEADER + yaml_text(facts)
+
+
+def prepare(out: Path) -> None:
+    """Make ``out``, or clear it of what an earlier demo left there.
+
+    Raises:
+        ConfigError: It holds something else.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()) and not _is_ours(out / CONFIG):
+            raise ConfigError(
+                f"{out}: expected a new folder, or one of an earlier demo, found other files; "
+                "choose another one with --out"
+            )
+        leftovers = [*(out / "snapshots").glob("*.jpg"), *(out / "state").glob("outbox*")]
+        for leftover in [*leftovers, out / "scores.png"]:
+            leftover.unlink(missing_ok=True)
+        (out / "snapshots").mkdir(exist_ok=True)
+    except OSError as exc:
+        raise ConfigError(f"{out}: expected a folder that can be written, found: {exc}") from exc
+
+
+def _is_ours(config: Path) -> bool:
+    try:
+        return config.read_text(errors="replace").startswith(_MARK)
+    except FileNotFoundError:
+        return False

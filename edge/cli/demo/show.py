@@ -1,0 +1,193 @@
+"""The demo itself: camera, broker and daemon up, listen, everything down again, sum up."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Final
+
+from rich.console import Console
+
+from edge.cli.demo.broker import LocalBroker
+from edge.cli.demo.daemon import DaemonProcess
+from edge.cli.demo.record import Record
+from edge.cli.demo.scene import CAMERA, CONFIG, DEVICE, URL_VARIABLE, config_text, prepare
+from edge.cli.demo.view import View
+from edge.cli.plot import check_plot, plot_scores
+from edge.config.load import load_config
+from edge.config.models import Config
+from edge.delivery.connection import Connection, connect
+from edge.model.bundle.read import Bundle, open_bundle
+from edge.rules.prompts import PromptBank
+from edge.scoring.open import open_models
+from edge.testing import TestCamera
+
+# A slow box opens its model, and a camera sends its first keyframe, within this.
+_FIRST_SAMPLE_S: Final = 60.0
+# Longer than the daemon may take to end; what it sent is here at once when it has ended.
+_ENDING_S: Final = 10.0
+_ENDED_S: Final = 1.0
+_POLL_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user asked for.
+
+    Attributes:
+        url: A camera's URL; None plays ``video``.
+        video: A recording, H.264 or H.265, which the test camera plays over RTSP.
+        sentences: Prompts, at least one.
+        bundle: Folder of the model.
+        seconds: How long to listen once there are pictures.
+        out: Folder for everything that is written.
+    """
+
+    url: str | None
+    video: Path
+    sentences: Sequence[str]
+    bundle: Path
+    seconds: float
+    out: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the demo has to say in the end.
+
+    Attributes:
+        record: All that came over MQTT.
+        sentences: By the names of their prompts.
+        threshold: Margin from which a sample counts.
+        notes: What the author of the prompts should know.
+        first_alert_s: Seconds from the start of the demo to its first alert over MQTT.
+        exit_code: The daemon's.
+        last_words: The end of the daemon's log.
+    """
+
+    record: Record
+    sentences: dict[str, str]
+    threshold: float
+    notes: tuple[str, ...]
+    first_alert_s: float | None
+    exit_code: int | None
+    last_words: str
+
+
+def show(wish: Wish, console: Console) -> Outcome:
+    """Run the demo. Ctrl-C ends the listening early; the rest goes its usual way.
+
+    Raises:
+        ConfigError: A prompt or the folder cannot be used, or the ``demo`` extra is missing.
+        ModelError: The bundle cannot be used.
+        EngineUnavailable: There is no runtime.
+        SourceError: The recording cannot be played.
+        PublishError: The broker did not start.
+    """
+    began = time.monotonic()
+    bundle = open_bundle(wish.bundle)
+    with ExitStack() as stack:
+        broker = LocalBroker()
+        prepare(wish.out)
+        plot = wish.out / "scores.png"
+        check_plot(plot)
+        stack.enter_context(broker)
+        url, environment = _camera(wish, stack)
+        path = wish.out / CONFIG
+        path.write_text(
+            config_text(wish.bundle, url, broker.port, wish.sentences), encoding="utf-8"
+        )
+        config = load_config(path, environment)
+        topics = f"{config.mqtt.topic_prefix}/{DEVICE}"
+        connection = stack.enter_context(connect(config.mqtt, "subscriber"))
+        connection.subscribe([f"{topics}/#"])
+        daemon = stack.enter_context(DaemonProcess(path, wish.out / "daemon.log", environment))
+        console.print(f"started a broker on port {broker.port} and the daemon, pid {daemon.pid}")
+        bank = _compile(bundle, config)  # while the daemon does the same
+        record = stack.enter_context(Record(wish.out, topics, bank))
+        sentences = {name: prompt.text[0] for name, prompt in config.prompts.items()}
+        threshold = bundle.manifest.decision.threshold
+        with View(console, record, sentences, threshold) as view:
+            _attend(connection, record, view, daemon, wish.seconds)
+    if record.times:
+        scores = {sentences[name]: column for name, column in record.margins.items()}
+        plot_scores(plot, record.times, scores, threshold, "computed from the embeddings received")
+    first = next(iter(record.alerts.values()), None)
+    return Outcome(
+        record=record,
+        sentences=sentences,
+        threshold=threshold,
+        notes=bank.notes,
+        first_alert_s=first.received - began if first else None,
+        exit_code=daemon.exit_code,
+        last_words=daemon.last_words(),
+    )
+
+
+def _camera(wish: Wish, stack: ExitStack) -> tuple[str, dict[str, str]]:
+    """The camera's URL as the file may hold it, and the environment that it needs."""
+    if wish.url is not None:
+        return f"${{{URL_VARIABLE}}}", os.environ | {URL_VARIABLE: wish.url}
+    camera = stack.enter_context(TestCamera({CAMERA: wish.video}))
+    return camera.url(CAMERA), dict(os.environ)
+
+
+def _compile(bundle: Bundle, config: Config) -> PromptBank:
+    with open_models(bundle, config.engine) as models, models.open_compiler() as compiler:
+        return compiler(config.prompts, config.background)
+
+
+def _attend(
+    connection: Connection, record: Record, view: View, daemon: DaemonProcess, seconds: float
+) -> None:
+    """Listen for ``seconds`` from the first sample on, then until the daemon has said goodbye."""
+    patience = time.monotonic() + _FIRST_SAMPLE_S
+
+    def enough() -> bool:
+        first = record.first_sample
+        end = patience if first is None else first + seconds
+        return asked.is_set() or daemon.exit_code is not None or time.monotonic() >= end
+
+    with _asked_to_end() as asked:
+        _listen(connection, record, view, enough)
+    left = _ENDING_S if daemon.exit_code is None else _ENDED_S
+    goodbye = time.monotonic() + left
+    daemon.terminate()
+    _listen(
+        connection,
+        record,
+        view,
+        lambda: record.status in {"stopped", "offline"} or time.monotonic() >= goodbye,
+    )
+
+
+@contextmanager
+def _asked_to_end() -> Iterator[Event]:
+    """SIGINT and SIGTERM set the event.
+
+    As an exception they would come in the middle of a packet, and the broker's next word would make
+    no sense.
+    """
+    asked = Event()
+    before = {
+        number: signal.signal(number, lambda _number, _frame: asked.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _listen(connection: Connection, record: Record, view: View, enough: Callable[[], bool]) -> None:
+    while not enough():
+        connection.poll(_POLL_S)
+        for received in connection.received():
+            if alert := record.take(received):
+                view.alert(alert)
+        view.refresh()

@@ -1,0 +1,116 @@
+"""Prompts against a picture, a recording or a camera, the way the daemon looks at it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import cast
+
+import av
+import numpy as np
+from av.container import InputContainer
+from numpy.typing import NDArray
+
+from edge.model.bundle.manifest import ImageSpec
+from edge.rules.prompts import PromptBank
+from edge.scoring.margins import margins
+from edge.scoring.scorers.base import Scorer
+from edge.video.decode import Decoder, kept_frames
+from edge.video.preprocess import Preprocessor
+from edge.video.sample import Arrival, Sample
+from edge.video.sampler import Sampler
+from edge.video.sources import Packet, Source
+from edge.video.sources.container import seconds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredFrame:
+    """What one frame says about P prompts.
+
+    Attributes:
+        t: Seconds from the beginning of the recording; of a camera, from its first frame.
+        cosine: float32 [P].
+        margin: float32 [P].
+    """
+
+    t: float
+    cosine: NDArray[np.float32]
+    margin: NDArray[np.float32]
+
+
+def score_frames(
+    source: Source,
+    spec: ImageSpec,
+    scorer: Scorer,
+    bank: PromptBank,
+    *,
+    fps: float,
+    duration_s: float | None = None,
+) -> Iterator[ScoredFrame]:
+    """Score what ``source`` shows, as fast as it gives packets and the engine takes pictures.
+
+    Args:
+        source: Just opened.
+        spec: Into which pixels, from the bundle.
+        scorer: Samples to cosines; a model of several frames gives nothing for the first few.
+        bank: Compiled prompts.
+        fps: Frames per second that are looked at.
+        duration_s: Stop after so many seconds of video.
+
+    Raises:
+        SourceError: The video broke, or had no decodable frame.
+        InferenceError: The engine failed.
+    """
+    preprocess = Preprocessor(spec)
+    begin = begin_s(source.stream)
+    packets = source.packets() if duration_s is None else _within(source.packets(), duration_s)
+    first: Arrival | None = None
+    kept = kept_frames(packets, Decoder(source.stream), Sampler(fps))
+    for sequence, frame in enumerate(kept):
+        first = first or frame.arrival
+        pts_s = frame.arrival.pts_s
+        if begin is None or pts_s is None:
+            t = frame.arrival.monotonic - first.monotonic
+        else:
+            t = pts_s - begin
+        sample = Sample("", sequence, frame.arrival, preprocess(frame.picture))
+        (scored,) = scorer.score(bank, [sample])
+        if scored is not None:
+            scores = margins(bank, scored.cosines[np.newaxis])
+            yield ScoredFrame(t, scores.cosine[0], scores.margin[0])
+
+
+def margins_by_prompt(
+    bank: PromptBank, frames: Sequence[ScoredFrame]
+) -> dict[str, NDArray[np.float32]]:
+    """The margin over time, float32 [frames], of each prompt by name; at least one frame."""
+    columns = np.stack([frame.margin for frame in frames], axis=1)  # [P, frames]
+    return dict(zip(bank.names, columns, strict=True))
+
+
+def length_s(stream: av.VideoStream) -> float | None:
+    """How long a recording claims to be; None for a picture, or where it does not say."""
+    if stream.duration is not None:
+        return seconds(stream.duration, _time_base(stream))
+    container = cast("InputContainer", stream.container)
+    return None if container.duration is None else container.duration / av.time_base
+
+
+def begin_s(stream: av.VideoStream) -> float | None:
+    """Presentation time of a recording's first frame; None for a camera, whose times may jump.
+
+    To be asked before the first packet: FFmpeg fills it in for cameras later on.
+    """
+    return seconds(stream.start_time, _time_base(stream))
+
+
+def _time_base(stream: av.VideoStream) -> Fraction:
+    return stream.time_base or Fraction(1)
+
+
+def _within(packets: Iterator[Packet], duration_s: float) -> Iterator[Packet]:
+    first: float | None = None
+    for packet in packets:
+        first = packet.arrival.monotonic if first is None else first
+        if packet.arrival.monotonic - first > duration_s:
+            return
+        yield packet

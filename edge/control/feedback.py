@@ -1,0 +1,103 @@
+"""What people said of alerts, right or a false alarm, beside what the model saw: one SQLite file.
+
+Each alert's start is noted with its embedding and how far it stood out, so that what is said
+later, after a restart too, can be learned from. A file that is damaged is set aside; a disk in
+trouble costs what would have been noted, and no alert.
+"""
+
+import json
+import sqlite3
+import time
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from edge.alerts.messages import Told
+from edge.control.commands import Feedback
+from edge.rules.sharpen import Shots
+from edge.system.kept_file import KeptFile
+
+# Alerts that are kept, the newest: at 512 dimensions 4 MB.
+_ALERTS: Final = 2000
+_SCHEMA: Final = (
+    "CREATE TABLE IF NOT EXISTS alerts (alert TEXT PRIMARY KEY, camera TEXT, rule TEXT,"
+    " sentences TEXT, model TEXT, at REAL, levels TEXT, embedding BLOB, correct INTEGER)"
+)
+
+
+class FeedbackFile:
+    """Alerts and what was said of them. May be called from any thread.
+
+    Args:
+        path: Made where there is none.
+        model: Hash of the bundle: another one's embeddings teach nothing.
+
+    Attributes:
+        model: The same.
+    """
+
+    def __init__(self, path: Path, model: str) -> None:
+        self._file = KeptFile(path, _SCHEMA, "feedback is not kept")
+        self.model = model
+
+    def expect(self, told: Told) -> None:
+        """An alert has started."""
+        vector = None if told.embedding is None else told.embedding.astype("<f4").tobytes()
+        row = (
+            told.alert, told.camera, told.rule, json.dumps(told.sentences), self.model, time.time(),
+            json.dumps(dict(told.levels)), vector, None,
+        )  # fmt: skip
+
+        def note(db: sqlite3.Connection) -> None:
+            db.execute("REPLACE INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            db.execute(
+                "DELETE FROM alerts WHERE alert NOT IN"
+                " (SELECT alert FROM alerts ORDER BY at DESC LIMIT ?)",
+                (_ALERTS,),
+            )
+
+        self._file.do(note, None)
+
+    def add(self, feedback: Feedback) -> Told | None:
+        """Note what was said; the alert, or None where it is not known (any more)."""
+
+        def note(db: sqlite3.Connection) -> Told | None:
+            row = db.execute(
+                "SELECT alert, camera, rule, sentences, levels, correct FROM alerts"
+                " WHERE alert = ?",
+                (feedback.alert,),
+            ).fetchone()
+            if row is None:
+                return None
+            db.execute(
+                "UPDATE alerts SET correct = ? WHERE alert = ?", (feedback.correct, feedback.alert)
+            )
+            alert, camera, rule, sentences, levels, before = row
+            correct = None if before is None else bool(before)
+            said = tuple(json.loads(sentences))
+            return Told(alert, camera, rule, said, json.loads(levels), None, correct)
+
+        return self._file.do(note, None)
+
+    def shots(self, rule: str, sentences: tuple[str, ...]) -> Shots | None:
+        """What was said of the alerts of a rule; None where nothing was.
+
+        Args:
+            rule: Its name.
+            sentences: Of it: what was said while it had others is about something else.
+        """
+        query = (
+            "SELECT embedding, correct FROM alerts WHERE rule = ? AND sentences = ? AND model = ?"
+            " AND embedding IS NOT NULL AND correct IS NOT NULL ORDER BY at"
+        )
+        rows: list[tuple[bytes, int]] = self._file.do(
+            lambda db: db.execute(query, (rule, json.dumps(sentences), self.model)).fetchall(), []
+        )
+        if not rows:
+            return None
+        return Shots(
+            np.stack([np.frombuffer(vector, "<f4") for vector, _ in rows]),
+            np.array([bool(correct) for _, correct in rows]),
+            np.arange(len(rows)),
+        )

@@ -1,0 +1,110 @@
+"""Telling what is in force: rules, settings, profile, and the device for Home Assistant."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from edge.config.document import suggestion
+from edge.config.models import Config, PromptConfig
+from edge.control import homeassistant
+from edge.control.retained import Retained
+from edge.control.states import profile_message, prompts_message, setting_messages
+from edge.delivery.payloads import LessonRef, Message, PromptsStatePayload, Topics, utc
+from edge.rules.plan import assigned
+from edge.rules.prompts import PromptBank
+
+RETAINED: Final = "retained.json"
+
+
+class Notice:
+    """Publishes retained messages about the rules, each where it changed.
+
+    Args:
+        config: Of the box.
+        publish: Sends a message.
+    """
+
+    def __init__(self, config: Config, publish: Callable[[Message], None]) -> None:
+        self._config = config
+        self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
+        self._publish = publish
+        self._retained = Retained(config.state_dir / RETAINED, publish)
+        self._components: dict[str, homeassistant.Component] = {}
+
+    def tell(
+        self,
+        prompts: Mapping[str, PromptConfig],
+        bank: PromptBank,
+        *,
+        profile: str,
+        applied_at: float,
+        lessons: Mapping[str, LessonRef],
+        error: str | None,
+    ) -> None:
+        """Publish what changed.
+
+        Args:
+            prompts: In force.
+            bank: Compiled of them.
+            profile: In force; empty for none.
+            applied_at: Wall time since when.
+            lessons: What rules were taught by their alerts.
+            error: Why the last command was refused.
+        """
+        topics = self._topics
+        # A rule that is switched off stays where it is shown.
+        cameras = {name: assigned(camera, prompts) for name, camera in self._config.cameras.items()}
+        pairs = [(camera, rule) for camera, rules in cameras.items() for rule in rules]
+        state = PromptsStatePayload(
+            device=self._config.device.id,
+            hash=bank.hash,
+            source="file" if prompts == self._config.prompts else "mqtt",
+            applied_at=utc(applied_at),
+            prompts={
+                name: prompt.model_dump(mode="json", by_alias=True)
+                for name, prompt in prompts.items()
+            },
+            lessons=dict(lessons),
+            notes=(
+                *bank.notes,
+                *_unwatched(prompts, {rule for _, rule in pairs}),
+                *_unnamed(prompts, profile),
+            ),
+            error=error,
+        )
+        messages = [
+            prompts_message(topics, state),
+            *setting_messages(topics, prompts),
+            profile_message(topics, profile),
+        ]
+        others = [topics.alerting(*pair) for pair in pairs]
+        if self._config.homeassistant.discovery:
+            self._components = homeassistant.components_of(prompts, cameras)
+            messages.append(self._description())
+            others += [topics.latest_snapshot(*pair) for pair in pairs]
+        platforms = {key: component["p"] for key, component in self._components.items()}
+        self._retained.replace(messages, others, platforms)
+
+    def describe(self) -> None:
+        """Publish the device's description again: Home Assistant has started."""
+        self._publish(self._description())
+
+    def _description(self) -> Message:
+        return homeassistant.discovery_message(
+            self._config.homeassistant, self._topics, self._components, self._retained.components
+        )
+
+
+def _unwatched(prompts: Mapping[str, PromptConfig], watched: set[str]) -> list[str]:
+    return [
+        f"prompt {name!r} is watched by no camera: each names its prompts in the configuration"
+        for name, prompt in prompts.items()
+        if prompt.enabled and name not in watched
+    ]
+
+
+def _unnamed(prompts: Mapping[str, PromptConfig], profile: str) -> list[str]:
+    named = sorted({name for prompt in prompts.values() for name in prompt.profiles})
+    if not profile or profile in named:
+        return []
+    hint = suggestion(profile, named) if named else "none names any"
+    return [f"no prompt names the profile {profile!r}; {hint}"]

@@ -1,0 +1,231 @@
+"""Moving the outbox over one connection: a window on the wire, and what the broker answers.
+
+``Standing`` is what survives a connection; everything else starts anew with the next one, from the
+outbox. So a message is sent again after each break of the connection until it is acknowledged.
+"""
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from edge.delivery.connection import Acknowledged, Connection
+from edge.delivery.outbox import Outbox, Queued
+from edge.delivery.paho_client import packet_size
+from edge.delivery.payloads import Kind, Message
+from edge.errors import PublishError
+
+logger = logging.getLogger(__name__)
+
+# MQTT 5 reason codes of a PUBACK (section 3.4.2.1).
+_FAILURE: Final = 0x80
+_TOPIC_NAME_INVALID, _PACKET_TOO_LARGE, _PAYLOAD_FORMAT_INVALID = 0x90, 0x95, 0x99
+# The same message will never be welcome. Any other refusal may pass: rights and quotas change.
+_HOPELESS: Final = {_TOPIC_NAME_INVALID, _PACKET_TOO_LARGE, _PAYLOAD_FORMAT_INVALID}
+
+_HOLD_S: Final = 30.0
+_STRIKES: Final = 3
+_READ_AHEAD: Final = 100
+_DELETE_S: Final = 0.1
+
+
+@dataclass
+class Standing:
+    """What is known about the broker from one connection to the next.
+
+    Attributes:
+        held: Lanes that the broker refused, and until when (monotonic seconds) they rest.
+        finished: Messages to delete from the outbox, and whether they were dropped. They stay here
+            while the disk is in trouble, so that they are not sent again.
+        cautious: The last connection broke without an acknowledgement: send one message alone.
+        strikes: Connections that broke on this message, sent alone.
+        delivered: Acknowledged messages since start, by kind.
+        refused: Messages that the broker would not have, since start, by kind.
+    """
+
+    held: dict[str, float] = field(default_factory=dict)
+    finished: dict[int, bool] = field(default_factory=dict)
+    cautious: bool = False
+    strikes: Counter[int] = field(default_factory=Counter)
+    delivered: Counter[Kind] = field(default_factory=Counter)
+    refused: Counter[Kind] = field(default_factory=Counter)
+
+
+class Delivery:
+    """The outbox's messages on one connection; for the thread that owns the connection.
+
+    Args:
+        window: At most so many messages on the wire without their acknowledgement.
+        patience_s: The connection counts as lost when nothing is acknowledged for so long.
+        on_delivered: Called with each acknowledged message and the ``time.monotonic()`` of it.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        outbox: Outbox,
+        standing: Standing,
+        *,
+        window: int,
+        patience_s: float,
+        on_delivered: Callable[[Message, float], None],
+    ) -> None:
+        self._connection = connection
+        self._outbox = outbox
+        self._standing = standing
+        self._window = min(window, connection.receive_maximum)
+        self._patience_s = patience_s
+        self._on_delivered = on_delivered
+        self._queued: dict[int, Queued] = {}  # packet number -> message of the outbox
+        self._direct: dict[int, Message] = {}
+        self._ready: deque[Queued] = deque()  # read ahead, not sent yet
+        self._more = True  # there may be more in the outbox
+        self._deleted_at = -float("inf")
+        self._progress_at = time.monotonic()
+        self._acknowledged = False  # any message of the outbox, on this connection
+
+    @property
+    def idle(self) -> bool:
+        """Nothing on the wire and nothing left to send."""
+        return not (
+            self._queued or self._direct or self._ready or self._more or self._standing.finished
+        )
+
+    @property
+    def unacknowledged(self) -> list[Message]:
+        """Messages sent past the outbox whose acknowledgement is missing."""
+        return list(self._direct.values())
+
+    def look_again(self) -> None:
+        """There are new messages in the outbox, perhaps more urgent than those read ahead."""
+        self._ready.clear()
+        self._more = True
+
+    def send(self, message: Message) -> None:
+        """Send past the outbox; what the broker would hang up over is left out, and told."""
+        limit = self._connection.max_packet
+        if limit is not None and packet_size(message) > limit:
+            self._drop(message, f"takes packets of up to {limit} bytes")
+        elif (packet := self._connection.publish(message)) is not None:
+            self._direct[packet] = message
+
+    def settle(self) -> None:
+        """Note what was acknowledged; from time to time take it out of the outbox.
+
+        Raises:
+            OutboxError: The disk is in trouble; call again later.
+            PublishError: The broker has not acknowledged anything for too long.
+        """
+        now = time.monotonic()
+        answers = self._connection.acknowledged()
+        if answers or not self._queued:
+            self._progress_at = now
+        elif now > self._progress_at + self._patience_s:
+            raise PublishError(f"the broker acknowledged nothing for {self._patience_s:.0f} s")
+        for answer in answers:
+            self._direct.pop(answer.packet, None)
+            if queued := self._queued.pop(answer.packet, None):
+                self._settle_one(queued, answer, now)
+        # Many messages share one commit, but a crash should not send too many of them again.
+        finished = len(self._standing.finished)
+        if finished >= _READ_AHEAD or not self._ready or now > self._deleted_at + _DELETE_S:
+            self.delete_finished()
+
+    def delete_finished(self) -> None:
+        """Take what was acknowledged, or refused for good, out of the outbox."""
+        self._deleted_at = time.monotonic()
+        finished = self._standing.finished
+        for dropped in (False, True):
+            seqs = [seq for seq, flag in finished.items() if flag is dropped]
+            if seqs:
+                self._outbox.delete(seqs, dropped=dropped)
+                for seq in seqs:
+                    del finished[seq]
+
+    def fill(self) -> None:
+        """Send from the outbox until the window is full.
+
+        Raises:
+            OutboxError: The disk is in trouble; call again later.
+        """
+        self._release_lanes()
+        window = 1 if self._standing.cautious else self._window
+        while (room := window - len(self._queued) - len(self._direct)) > 0:
+            if not self._ready and not self._read_ahead():
+                return
+            for _ in range(min(room, len(self._ready))):
+                self._send_queued(self._ready.popleft())
+
+    def broken(self) -> None:
+        """The connection is lost: remember what it may have broken on."""
+        standing = self._standing
+        if not self._queued or self._acknowledged:
+            return
+        if standing.cautious:
+            (suspect,) = self._queued.values()
+            standing.strikes[suspect.seq] += 1
+            if standing.strikes[suspect.seq] >= _STRIKES and suspect.message.kind != "alert":
+                self._refuse(suspect, f"closes the connection on it, {_STRIKES} times in a row")
+        standing.cautious = True
+
+    def _read_ahead(self) -> bool:
+        """Whether there is something to send, read in one go for the next few windows' room."""
+        if self._more:
+            taken = {queued.seq for queued in self._queued.values()}.union(self._standing.finished)
+            self._ready.extend(
+                self._outbox.pending(_READ_AHEAD, excluding=taken, holding=self._standing.held)
+            )
+            self._more = len(self._ready) == _READ_AHEAD
+        return bool(self._ready)
+
+    def _settle_one(self, queued: Queued, answer: Acknowledged, now: float) -> None:
+        self._acknowledged = True
+        self._standing.cautious = False
+        self._standing.strikes.clear()
+        if answer.code < _FAILURE:
+            self._standing.finished[queued.seq] = False
+            self._standing.delivered[queued.message.kind] += 1
+            self._on_delivered(queued.message, now)
+        elif answer.code in _HOPELESS:
+            self._refuse(queued, f"says: {answer.reason}")
+        else:
+            self._hold(queued.message, answer.reason, now)
+
+    def _send_queued(self, queued: Queued) -> None:
+        limit = self._connection.max_packet
+        if limit is not None and packet_size(queued.message) > limit:
+            self._refuse(queued, f"takes packets of up to {limit} bytes")
+        elif (packet := self._connection.publish(queued.message)) is not None:
+            self._queued[packet] = queued
+
+    def _refuse(self, queued: Queued, reason: str) -> None:
+        self._drop(queued.message, reason)
+        self._standing.finished[queued.seq] = True
+
+    def _drop(self, message: Message, reason: str) -> None:
+        logger.error(
+            "dropped a message on %s (%d bytes): the broker %s",
+            message.topic,
+            len(message.payload),
+            reason,
+        )
+        self._standing.refused[message.kind] += 1
+
+    def _hold(self, message: Message, reason: str, now: float) -> None:
+        if message.lane not in self._standing.held:
+            logger.error(
+                "the broker refuses messages on %s: %s; trying again in %.0f s",
+                message.topic,
+                reason,
+                _HOLD_S,
+            )
+        self._standing.held[message.lane] = now + _HOLD_S
+        self.look_again()
+
+    def _release_lanes(self) -> None:
+        now = time.monotonic()
+        for lane in [lane for lane, until in self._standing.held.items() if until <= now]:
+            del self._standing.held[lane]
+            self.look_again()

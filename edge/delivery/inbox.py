@@ -1,0 +1,65 @@
+"""What the publisher's connection hears: commands to this box.
+
+Listening must never cost an alert. A broker that forbids the subscription, or hangs up over it as
+some do, is told of in the log, and asked again an hour later; publishing goes on.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from edge.delivery.connection import Connection, Received, Refused
+
+logger = logging.getLogger(__name__)
+
+_REST_S: Final = 3600.0
+_STRIKES: Final = 3
+
+
+class Inbox:
+    """Subscriptions, and who is told what arrives on them. For the thread of the connection.
+
+    Args:
+        filters: Topic filters. Never one that matches what we publish.
+        on_received: Called with each message, on the connection's thread: must return at once.
+    """
+
+    def __init__(self, filters: Sequence[str], on_received: Callable[[Received], None]) -> None:
+        self._filters = filters
+        self._on_received = on_received
+        self._joined: Connection | None = None
+        self._strikes = 0  # connections in a row that broke while we subscribed
+        self._again_at = 0.0
+        self._refusal = ""
+
+    def listen(self, connection: Connection) -> None:
+        """Subscribe where this connection has not yet, and hand on what has arrived.
+
+        Raises:
+            PublishError: The connection was lost over it.
+        """
+        if connection is not self._joined and time.monotonic() >= self._again_at:
+            self._join(connection)
+        for received in connection.received():
+            self._on_received(received)
+
+    def _join(self, connection: Connection) -> None:
+        self._joined = connection
+        self._strikes += 1
+        if self._strikes > _STRIKES:
+            self._rest(f"the broker broke {_STRIKES} connections in a row over the subscription")
+            return
+        try:
+            connection.subscribe(self._filters)
+        except Refused as exc:
+            self._rest(str(exc))
+        else:
+            self._strikes, self._refusal = 0, ""
+
+    def _rest(self, refusal: str) -> None:
+        self._joined, self._strikes = None, 0
+        self._again_at = time.monotonic() + _REST_S
+        if refusal != self._refusal:
+            logger.error("%s: commands over MQTT may not arrive; publishing goes on", refusal)
+        self._refusal = refusal

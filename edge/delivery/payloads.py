@@ -1,0 +1,316 @@
+"""What goes over the wire: topics and payloads, as pure functions (docs/mqtt.md)."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from ulid import ULID
+
+from edge.delivery.embedding import EMBEDDING_SCHEMA, Embedding, encode_embedding
+from edge.system.redact import redact
+
+ALERT_SCHEMA: Final = "edge-alert/1"
+STATE_SCHEMA: Final = "edge-state/1"
+PROMPTS_STATE_SCHEMA: Final = "edge-prompts-state/1"
+ANSWER_SCHEMA: Final = "edge-answer/1"
+
+Kind = Literal["alert", "snapshot", "embedding", "status", "state", "answer"]
+Status = Literal["online", "degraded", "stopped", "offline"]
+
+# Long enough for a consumer that was down over night.
+EMBEDDING_EXPIRY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One MQTT message, ready to be stored and sent.
+
+    Attributes:
+        kind: Decides the order of sending and of dropping.
+        camera: Whose it is; None for the device's own.
+        schema: User property ``schema`` of MQTT 5.
+        expiry_s: Message expiry interval of MQTT 5; None keeps it for ever.
+        correlation: Correlation data of MQTT 5, in an answer: the asker's own, given back.
+    """
+
+    topic: str
+    payload: bytes
+    kind: Kind
+    camera: str | None
+    qos: Literal[0, 1]
+    retain: bool
+    content_type: str
+    schema: str | None = None
+    expiry_s: int | None = None
+    correlation: bytes | None = None
+
+    @property
+    def lane(self) -> str:
+        """Camera and kind: messages of one lane are delivered in order."""
+        return f"{self.camera}/{self.kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Names the topics of one device."""
+
+    prefix: str
+    device: str
+
+    def status(self) -> str:
+        return f"{self.prefix}/{self.device}/status"
+
+    def alert(self, camera: str) -> str:
+        return f"{self.prefix}/{self.device}/{camera}/alert"
+
+    def snapshot(self, camera: str, alert_id: str) -> str:
+        return f"{self.prefix}/{self.device}/{camera}/snapshot/{alert_id}"
+
+    def embedding(self, camera: str) -> str:
+        return f"{self.prefix}/{self.device}/{camera}/embedding"
+
+    def state(self, camera: str) -> str:
+        return f"{self.prefix}/{self.device}/{camera}/state"
+
+    def alerting(self, camera: str, rule: str) -> str:
+        return f"{self.prefix}/{self.device}/{camera}/{rule}/alerting"
+
+    def latest_snapshot(self, camera: str, rule: str) -> str:
+        return f"{self.prefix}/{self.device}/{camera}/{rule}/snapshot"
+
+    def command(self, *levels: str) -> str:
+        """Where commands about ``levels`` are heard, such as ``("prompt", "van", "enabled")``."""
+        return "/".join((self.prefix, self.device, *levels, "set"))
+
+    def in_force(self, *levels: str) -> str:
+        """Where it is told what is in force of what ``command`` sets."""
+        return "/".join((self.prefix, self.device, *levels, "state"))
+
+    def search(self) -> str:
+        return f"{self.prefix}/{self.device}/search"
+
+    def answer(self) -> str:
+        return f"{self.prefix}/{self.device}/answer"
+
+
+def _iso_milliseconds(instant: datetime) -> str:
+    utc = instant.astimezone(UTC).replace(tzinfo=None)
+    return utc.isoformat(timespec="milliseconds") + "Z"
+
+
+def utc(seconds: float) -> datetime:
+    """Seconds since the epoch as what a payload's times take."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _is_ulid(text: str) -> str:
+    return str(ULID.from_str(text))
+
+
+Instant = Annotated[
+    AwareDatetime,
+    PlainSerializer(_iso_milliseconds),
+    Field(json_schema_extra={"format": "date-time", "pattern": r"T\d\d:\d\d:\d\d\.\d{3}Z$"}),
+]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+AlertId = Annotated[
+    str,
+    AfterValidator(_is_ulid),
+    Field(json_schema_extra={"pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"}),
+]
+
+
+class _Payload(BaseModel):
+    # Unknown keys are ignored, so that an older reader understands a newer writer.
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        serialize_by_alias=True,
+        json_schema_serialization_defaults_required=True,
+    )
+
+    def to_json(self) -> bytes:
+        """The payload as compact UTF-8 JSON."""
+        return self.model_dump_json().encode()
+
+
+class PromptRef(_Payload):
+    """The rule that fired: its key in the configuration, and the sentence that matched best."""
+
+    id: str
+    text: str
+
+
+class ModelRef(_Payload):
+    """What computed the score: model id, hash of its bundle, precision of the image graph."""
+
+    id: str
+    hash: str
+    precision: str
+
+
+class BoxRef(_Payload):
+    """What was seen where: a phrase, its score 0..1, and left, top, right, bottom in 0..1."""
+
+    phrase: str
+    score: Finite
+    box: tuple[Share, Share, Share, Share]
+
+
+class AlertPayload(_Payload):
+    """``<camera>/alert``: one step in the life of an alert."""
+
+    schema_: Literal["edge-alert/1"] = Field(default=ALERT_SCHEMA, alias="schema")
+    id: AlertId
+    type: Literal["start", "update", "end"]
+    device: str
+    camera: str
+    prompt: PromptRef
+    score: Finite
+    margin: Finite
+    threshold: Finite
+    calibration: Literal["fixed", "prior", "learned"] = "prior"
+    false_alarms_per_day: Rate | None = None
+    probability: Share | None = None
+    started_at: Instant
+    at: Instant
+    ended_at: Instant | None = None
+    snapshot: str | None = None
+    boxes: tuple[BoxRef, ...] | None = None
+    test: bool = False
+    clock_synced: bool | None = None
+    model: ModelRef
+
+
+class CalibrationRef(_Payload):
+    """How far a rule's threshold is learned on a camera (``edge.alerts.threshold``)."""
+
+    state: Literal["fixed", "prior", "learned"]
+    threshold: Finite
+    false_alarms_per_day: Rate | None = None
+    low: Rate | None = None
+    high: Rate | None = None
+    watched_days: Rate | None = None
+
+
+class StatePayload(_Payload):
+    """``<camera>/state``: how a camera does."""
+
+    schema_: Literal["edge-state/1"] = Field(default=STATE_SCHEMA, alias="schema")
+    device: str
+    camera: str
+    at: Instant
+    state: str = Field(pattern=r"^[a-z_]+$")
+    fps_in: Rate
+    fps_sampled: Rate
+    samples: Count
+    dropped: Count
+    corrupt: Count
+    reconnects: Count
+    lag_s: Rate | None = None
+    error: Annotated[str, AfterValidator(redact)] | None = None
+    scores: dict[str, Finite] = Field(default_factory=dict)
+    calibration: dict[str, CalibrationRef] = Field(default_factory=dict)
+    light: Literal["day", "night"] | None = None
+    view: Literal["moved", "covered"] | None = None
+    view_changed_at: Instant | None = None
+
+
+class OutcomeRef(_Payload):
+    """What a threshold makes of alerts that people judged: of the right and the wrong ones."""
+
+    threshold: Finite
+    right: Count
+    wrong: Count
+
+
+class LessonRef(_Payload):
+    """What a rule's alerts taught it, and what that makes of alerts that were left out for it.
+
+    ``right`` and ``wrong`` are the alerts that people called so; those of ``before`` and ``after``
+    are the ones that would have been alerts.
+    """
+
+    right: Count
+    wrong: Count
+    before: OutcomeRef
+    after: OutcomeRef
+
+    def told(self) -> str:
+        """In words."""
+        one, other = self.before, self.after
+        return (
+            f"{self.right} right and {self.wrong} wrong alerts: threshold {one.threshold:.4g} -> "
+            f"{other.threshold:.4g}, right ones {one.right} -> {other.right}, wrong ones "
+            f"{one.wrong} -> {other.wrong}"
+        )
+
+
+class PromptsStatePayload(_Payload):
+    """``prompts/state``: the rules in force, as in the configuration, and how they came to be.
+
+    ``hash`` is that of the compiled prompts: boxes of equal hash score alike. ``source`` is
+    ``mqtt`` where anything differs from the file by a command. ``lessons`` are of the rules whose
+    settings come from what people said of their alerts.
+    """
+
+    schema_: Literal["edge-prompts-state/1"] = Field(default=PROMPTS_STATE_SCHEMA, alias="schema")
+    device: str
+    hash: str
+    source: Literal["file", "mqtt"]
+    applied_at: Instant
+    prompts: dict[str, dict[str, Any]]
+    lessons: dict[str, LessonRef] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    error: Annotated[str, AfterValidator(redact)] | None = None
+
+
+class AnswerPayload(_Payload):
+    """``answer``, or where the sender of a command wants it: what became of the command."""
+
+    schema_: Literal["edge-answer/1"] = Field(default=ANSWER_SCHEMA, alias="schema")
+    device: str
+    topic: str
+    at: Instant
+    error: Annotated[str, AfterValidator(redact)] | None = None
+
+
+def status_message(topics: Topics, word: Status) -> Message:
+    return Message(topics.status(), word.encode(), "status", None, 1, True, "text/plain")
+
+
+def alert_message(topics: Topics, alert: AlertPayload) -> Message:
+    topic = topics.alert(alert.camera)
+    return Message(
+        topic, alert.to_json(), "alert", alert.camera, 1, False, "application/json", ALERT_SCHEMA
+    )
+
+
+def snapshot_message(topics: Topics, camera: str, alert_id: str, jpeg: bytes) -> Message:
+    topic = topics.snapshot(camera, alert_id)
+    return Message(topic, jpeg, "snapshot", camera, 1, False, "image/jpeg")
+
+
+def embedding_message(topics: Topics, embedding: Embedding) -> Message:
+    return Message(
+        topic=topics.embedding(embedding.camera),
+        payload=encode_embedding(embedding),
+        kind="embedding",
+        camera=embedding.camera,
+        qos=1,
+        retain=False,
+        content_type="application/cbor",
+        schema=EMBEDDING_SCHEMA,
+        expiry_s=EMBEDDING_EXPIRY_S,
+    )
+
+
+def state_message(topics: Topics, state: StatePayload) -> Message:
+    topic = topics.state(state.camera)
+    return Message(
+        topic, state.to_json(), "state", state.camera, 0, True, "application/json", STATE_SCHEMA
+    )

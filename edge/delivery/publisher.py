@@ -1,0 +1,304 @@
+"""The publisher: keeps a connection to the broker and brings the outbox there (docs/mqtt.md).
+
+One thread owns the connection. The daemon's threads put into the outbox, or leave the latest word
+on a retained topic; both wake the thread.
+"""
+
+import contextlib
+import logging
+import random
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from edge.config.models import MqttConfig
+from edge.delivery.connection import Connection, Refused, connect
+from edge.delivery.in_flight import Delivery, Standing
+from edge.delivery.inbox import Inbox
+from edge.delivery.outbox import Outbox
+from edge.delivery.paho_client import tls_context
+from edge.delivery.payloads import Kind, Message, Status, Topics, status_message
+from edge.errors import ConfigError, OutboxError, PublishError
+
+logger = logging.getLogger(__name__)
+
+# How long the thread sleeps when nothing happens: keepalive is checked at this pace.
+_TICK_S: Final = 1.0
+# A connection that lived shorter counts as one more failure in a row.
+_SOUND_S: Final = 5.0
+# A broker that still answers pings, but acknowledges nothing for so many keepalives, is stuck.
+_PATIENCE_KEEPALIVES: Final = 2
+# Of the time that ``stop`` is given, kept back for saying "stopped" and hanging up.
+_PARTING_S: Final = 0.5
+# Messages that went past the outbox because the disk failed, kept while the broker is away.
+_MEMORY: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How long to wait before connecting again, in seconds; doubles from ``first`` to ``most``."""
+
+    first: float = 0.5
+    most: float = 30.0
+    refused: float = 60.0
+
+    def delay(self, failures: int) -> float:
+        """The wait after so many failures in a row, with jitter: a fleet must not march in step."""
+        longest = min(self.most, self.first * 2.0 ** min(failures - 1, 16))
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311  no secret
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherHealth:
+    """How the publisher does.
+
+    Attributes:
+        running: Its thread is alive.
+        protocol: MQTT version in use; None while not connected.
+        error: Why there is no connection, or what the disk said.
+        delivered: Acknowledged messages since start, by kind.
+        refused: Messages that the broker would not have, since start, by kind.
+        forgotten: Messages past the outbox that memory did not hold until there was a connection.
+    """
+
+    running: bool
+    protocol: str | None
+    error: str | None
+    delivered: dict[Kind, int]
+    refused: dict[Kind, int]
+    forgotten: int
+
+
+class Publisher:
+    """Publishes what is in the outbox, and the latest state of things.
+
+    Args:
+        config: Where the broker is and how to log in.
+        device: Second level of all topics.
+        outbox: Emptied in order; each message deleted once the broker acknowledged it.
+        on_delivered: Called on the publisher's thread with each acknowledged message of the outbox
+            and the ``time.monotonic()`` of its acknowledgement.
+        inbox: What else the connection is good for: subscriptions. None hears nothing.
+        retry: Waits between connections.
+
+    Raises:
+        ConfigError: The TLS files are unusable.
+    """
+
+    def __init__(
+        self,
+        config: MqttConfig,
+        device: str,
+        outbox: Outbox,
+        on_delivered: Callable[[Message, float], None] | None = None,
+        *,
+        inbox: Inbox | None = None,
+        retry: Retry | None = None,
+    ) -> None:
+        if config.tls is not None:
+            tls_context(config.tls)
+        self._config = config
+        self._client_id = config.client_id or f"edge-{device}"
+        self._topics = Topics(config.topic_prefix, device)
+        self._will = status_message(self._topics, "offline")
+        self._outbox = outbox
+        self._on_delivered = on_delivered or (lambda _message, _at: None)
+        self._inbox = inbox
+        self._retry = retry or Retry()
+        self._standing = Standing()
+        self._protocol: str | None = None
+        self._error: str | None = None
+        self._disk_error: str | None = None
+        self._failures = 0
+        self._lock = threading.Lock()
+        self._latest: dict[str, Message] = {}  # retained: published at every connect
+        self._unsent: deque[Message] = deque(maxlen=_MEMORY)
+        self._forgotten = 0
+        self._stopping = threading.Event()
+        self._deadline = 0.0
+        self._wake = _Wake()
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self.announce("online")
+        outbox.listen(self._wake.set)
+
+    @property
+    def connected(self) -> bool:
+        return self._protocol is not None
+
+    def health(self) -> PublisherHealth:
+        return PublisherHealth(
+            running=self._thread.is_alive(),
+            protocol=self._protocol,
+            error=self._error or self._disk_error,
+            delivered=dict(self._standing.delivered),
+            refused=dict(self._standing.refused),
+            forgotten=self._forgotten,
+        )
+
+    def start(self) -> None:
+        """Begin to connect; returns at once. There need be no broker yet."""
+        self._thread.start()
+
+    def announce(self, word: Status) -> None:
+        """Set the device's retained status, now and at each connect."""
+        self.publish_now(status_message(self._topics, word))
+
+    def publish_now(self, message: Message) -> None:
+        """Publish past the outbox.
+
+        A retained message replaces the one before it on its topic, and is published again at each
+        connect. Others wait in memory, the newest thousand, until there is a connection.
+        """
+        with self._lock:
+            if message.retain:
+                self._latest[message.topic] = message
+                others = (other for other in self._unsent if other.topic != message.topic)
+                self._unsent = deque(others, _MEMORY)
+            self._forgotten += len(self._unsent) == _MEMORY
+            self._unsent.append(message)
+        self._wake.set()
+
+    def stop(self, timeout_s: float = 4.0) -> None:
+        """Bring out what can be within ``timeout_s``, say ``stopped``, hang up.
+
+        What is left stays in the outbox for the next start.
+        """
+        self._deadline = time.monotonic() + timeout_s - min(_PARTING_S, timeout_s / 2)
+        self._stopping.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        else:
+            self._wake.close()
+
+    def _run(self) -> None:
+        with contextlib.closing(self._wake):
+            while not self._stopping.is_set():
+                self._connect_and_serve()
+
+    def _connect_and_serve(self) -> None:
+        since = time.monotonic()
+        try:
+            with connect(self._config, self._client_id, self._will) as connection:
+                since = time.monotonic()
+                self._serve(connection)
+        except (PublishError, ConfigError) as exc:
+            if time.monotonic() - since > _SOUND_S:
+                self._failures = 0
+            self._stopping.wait(self._failed(exc))
+
+    def _failed(self, error: PublishError | ConfigError) -> float:
+        """Report once per outage or reason; returns the wait until the next try."""
+        refused = isinstance(error, (Refused, ConfigError))
+        # The wording of "unreachable" changes from try to try; a refusal's says something new.
+        if self._error is None or (refused and str(error) != self._error):
+            logger.log(
+                logging.ERROR if refused else logging.WARNING, "%s; trying again for ever", error
+            )
+        self._protocol = None
+        self._error = str(error)
+        self._failures += 1
+        return self._retry.refused if refused else self._retry.delay(self._failures)
+
+    def _serve(self, connection: Connection) -> None:
+        """Publish until the connection is lost (raises) or ``stop`` is called (returns)."""
+        logger.info(
+            "connected to broker %s:%d, MQTT %s", self._config.host, self._config.port,
+            connection.protocol,
+        )  # fmt: skip
+        self._protocol, self._error = connection.protocol, None
+        delivery = Delivery(
+            connection,
+            self._outbox,
+            self._standing,
+            window=self._config.max_inflight,
+            patience_s=_PATIENCE_KEEPALIVES * self._config.keepalive,
+            on_delivered=self._on_delivered,
+        )
+        with self._lock:
+            fleeting = [message for message in self._unsent if not message.retain]
+            self._unsent = deque([*self._latest.values(), *fleeting], _MEMORY)
+        try:
+            while not self._time_is_up():
+                if self._inbox:
+                    self._inbox.listen(connection)
+                self._send_unsent(delivery)
+                self._advance(delivery)
+                parting = self._stopping.is_set() and delivery.idle
+                if not parting:
+                    connection.poll(_TICK_S, self._wake)
+                # What was put before the stop has set the wake too.
+                if self._wake.clear():
+                    delivery.look_again()
+                elif parting:
+                    break
+            self._part(connection, delivery)
+        except PublishError:
+            delivery.broken()
+            lost = [message for message in delivery.unacknowledged if not message.retain]
+            with self._lock:
+                self._unsent = deque([*lost, *self._unsent], _MEMORY)
+            raise
+
+    def _send_unsent(self, delivery: Delivery) -> None:
+        while True:
+            with self._lock:
+                if not self._unsent:
+                    return
+                message = self._unsent.popleft()
+            delivery.send(message)
+
+    def _advance(self, delivery: Delivery) -> None:
+        try:
+            delivery.settle()
+            delivery.fill()
+        except OutboxError as exc:
+            if self._disk_error is None:
+                logger.error("%s; trying again for ever", exc)  # noqa: TRY400  expected: no traceback
+            self._disk_error = str(exc)
+        else:
+            self._disk_error = None
+
+    def _time_is_up(self) -> bool:
+        return self._stopping.is_set() and time.monotonic() > self._deadline
+
+    def _part(self, connection: Connection, delivery: Delivery) -> None:
+        """Say "stopped", and wait a little for the broker to have heard it."""
+        delivery.send(status_message(self._topics, "stopped"))
+        end = time.monotonic() + _PARTING_S
+        with contextlib.suppress(OutboxError):  # then they are sent again at the next start
+            while delivery.unacknowledged and time.monotonic() < end:
+                connection.poll(max(0.0, end - time.monotonic()))
+                delivery.settle()
+            delivery.delete_finished()
+
+
+class _Wake:
+    """Ends another thread's poll."""
+
+    def __init__(self) -> None:
+        self._here, self._there = socket.socketpair()
+        self._here.setblocking(False)
+        self._there.setblocking(False)
+
+    def fileno(self) -> int:
+        return self._here.fileno()
+
+    def set(self) -> None:
+        with contextlib.suppress(OSError):  # full: it will wake anyway; closed: nobody to wake
+            self._there.send(b"\0")
+
+    def clear(self) -> bool:
+        """Whether it was set."""
+        try:
+            return bool(self._here.recv(4096))
+        except BlockingIOError:
+            return False
+
+    def close(self) -> None:
+        self._here.close()
+        self._there.close()

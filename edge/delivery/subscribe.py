@@ -1,0 +1,53 @@
+"""Listening: what ``edge alerts`` and the demo hear from the broker."""
+
+import logging
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+
+from edge.config.models import MqttConfig
+from edge.delivery.connection import Connection, Received, connect
+from edge.delivery.publisher import Retry
+from edge.errors import PublishError
+
+logger = logging.getLogger(__name__)
+
+_TICK_S = 1.0
+
+
+def subscribe(
+    config: MqttConfig, filters: Sequence[str], *, timeout_s: float | None = None
+) -> Iterator[Received]:
+    """Yield what arrives on ``filters``, for ever or until ``timeout_s`` is over.
+
+    A connection lost later on is opened again, with a warning; what was published meanwhile is
+    missed (the session is a clean one, under an id of its own).
+
+    Raises:
+        PublishError: The broker is unreachable or refuses us at the start.
+        ConfigError: The TLS files are unusable.
+    """
+    end = None if timeout_s is None else time.monotonic() + timeout_s
+    client_id = f"edge-listen-{secrets.token_hex(6)}"
+    failures, heard = 0, False
+    while end is None or time.monotonic() < end:
+        try:
+            with connect(config, client_id) as connection:
+                connection.subscribe(filters)
+                failures, heard = 0, True
+                yield from _listen(connection, end)
+        except PublishError as exc:
+            if not heard:
+                raise
+            failures += 1
+            logger.warning("%s; connecting again", exc)
+            time.sleep(Retry().delay(failures))
+
+
+def _listen(connection: Connection, end: float | None) -> Iterator[Received]:
+    while True:
+        yield from connection.received()
+        remaining = _TICK_S if end is None else min(_TICK_S, end - time.monotonic())
+        if remaining <= 0:
+            return
+        connection.poll(remaining)

@@ -1,0 +1,104 @@
+"""``golden.npz``: what each graph must answer on this device, and how it is read safely.
+
+For each graph its inputs and the float original's outputs, G rows of each, named
+``<role>.<tensor>``: ``image.pixels``, ``image.embedding``, ``text.input_ids``.
+"""
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import IO, Any, Final
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from edge.errors import ModelError
+from edge.model.bundle.manifest import ModelFacts, Role
+from edge.model.contract import ANY, signature
+from edge.model.engines.base import TensorSpec
+
+_MAX_ROWS: Final = 4096
+# Of one array: far more than any model needs, far less than would hurt a device.
+_MAX_BYTES: Final = 2**29
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GoldenSet:
+    """Fixed inputs of one graph and what the float original answered. At least two rows.
+
+    Attributes:
+        inputs: By the graph's input names, first axis G.
+        answers: By its output names, first axis G.
+    """
+
+    inputs: Mapping[str, NDArray[Any]]
+    answers: Mapping[str, NDArray[np.float32]]
+
+
+Golden = Mapping[Role, GoldenSet]
+
+
+def read_golden(data: bytes, name: str, facts: ModelFacts) -> Golden:
+    """Read ``golden.npz``; its headers are checked before memory is taken for what they claim.
+
+    Args:
+        data: The file.
+        name: Its name, for messages.
+        facts: Give the graphs and their shapes.
+
+    Raises:
+        ModelError: No .npz, or an array that is missing, of another dtype or shape, or not finite.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as zipped:
+            there = {name.partition(".")[0] for name in zipped.namelist()}
+            roles = (*facts.graphs, *(role for role in facts.extra_graphs if role in there))
+            return {role: _read_set(zipped, facts, role) for role in roles}
+    except (KeyError, ValueError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as exc:
+        raise ModelError(f"{name}: expected a .npz file of golden arrays, found: {exc}") from exc
+
+
+def _read_set(zipped: zipfile.ZipFile, facts: ModelFacts, role: Role) -> GoldenSet:
+    expected = signature(facts, role)
+    inputs = {spec.name: _read(zipped, role, spec) for spec in expected.inputs}
+    answers = {spec.name: _read(zipped, role, spec) for spec in expected.outputs}
+    # A head also takes sentences, which are no rows of its answer.
+    rows = len(next(iter(inputs.values())))
+    for tensor, array in (*inputs.items(), *answers.items()):
+        if len(array) != rows and tensor != "text":
+            raise ValueError(f"{role}.{tensor} has {len(array)} rows, expected {rows}")
+    return GoldenSet(inputs, answers)
+
+
+def _read(zipped: zipfile.ZipFile, role: Role, spec: TensorSpec) -> NDArray[Any]:
+    member = f"{role}.{spec.name}"
+    with zipped.open(f"{member}.npy") as file:
+        shape, fortran, found = _header(file)
+        row = spec.shape[1:]
+        fits = (
+            len(shape) == len(spec.shape)
+            and 2 <= shape[0] <= _MAX_ROWS
+            and all(want in {None, ANY, have} for want, have in zip(row, shape[1:], strict=True))
+        )
+        size = int(np.prod(shape, dtype=object)) * found.itemsize
+        if fortran or found != np.dtype(spec.dtype) or not fits or not 0 < size <= _MAX_BYTES:
+            raise ValueError(
+                f"{member} is {found} {list(shape)}, expected {spec.dtype} "
+                f"{['at least 2', *('any' if e in {None, ANY} else e for e in row)]} in C order, "
+                f"at most {_MAX_BYTES} bytes"
+            )
+        array = np.frombuffer(file.read(size), found)
+    array = array.reshape(shape)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{member} has numbers that are not finite")
+    return array
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = npy.read_magic(file)
+    if version != (1, 0):
+        raise ValueError(f".npy version {version}")
+    return npy.read_array_header_1_0(file)

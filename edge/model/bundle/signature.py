@@ -1,0 +1,236 @@
+"""Who signed a bundle: the file ``SIGNATURE`` and the keys that a device trusts.
+
+An Ed25519 signature over ``manifest.json``'s bytes, and through its hashes over every file
+(docs/bundle-format.md). Nothing here ends in "accepted" but the library's own verification: a file
+that is no signature, a key that is none, a library that is missing are all errors.
+
+The library, the extra ``signing``, is imported only where there is something to verify.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from edge.errors import ConfigError, ModelError
+
+MAX_SIGNATURE_BYTES: Final = 1024
+
+# Goes before the manifest in what is signed. A key may sign other things too: none of those
+# signatures must do for a bundle, and none of ours for them. The number lets a later format sign
+# something else without a reader of this one taking it for its own.
+_DOMAIN: Final = b"edge-bundle signature 1\n"
+_FORMAT: Final = re.compile(
+    rb"edge-bundle-signature/1\nkey ([0-9a-f]{16})\ned25519 ([A-Za-z0-9+/]{86}==)\n"
+)
+_MAX_KEY_BYTES: Final = 4096
+_RAW_KEY: Final = re.compile(rb"\s*([A-Za-z0-9+/]{43}=)\s*")
+_PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
+# Points of small order, without the sign of x. To such a key (all zeros is one) anybody can make
+# signatures that pass.
+_SMALL_ORDER: Final = frozenset(
+    bytes.fromhex(point)
+    for point in (
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A key that bundles may be signed with.
+
+    Attributes:
+        raw: Its 32 bytes.
+        path: The file that it came from.
+    """
+
+    raw: bytes
+    path: Path
+
+    @property
+    def id(self) -> str:
+        return key_id(self.raw)
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.path})"
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Whose signature a bundle carries.
+
+    Attributes:
+        key_id: As the signature says.
+        key: The key that it was verified with; None: no key was given, so it proves nothing.
+    """
+
+    key_id: str
+    key: PublicKey | None = None
+
+
+def key_id(raw: bytes) -> str:
+    """How a public key is called: the first 16 hex digits of the SHA-256 of its 32 bytes."""
+    return hashlib.sha256(raw).hexdigest()[:16]
+
+
+def signed_bytes(manifest: bytes) -> bytes:
+    """What is signed of a manifest."""
+    return _DOMAIN + manifest
+
+
+def format_signature(key: str, value: bytes) -> bytes:
+    """The content of ``SIGNATURE``.
+
+    Args:
+        key: The id of the public key.
+        value: 64 bytes.
+    """
+    text = f"edge-bundle-signature/1\nkey {key}\ned25519 {base64.b64encode(value).decode()}\n"
+    return text.encode()
+
+
+def parse_signature(data: bytes, path: Path) -> tuple[str, bytes]:
+    """The key id and the 64 bytes that ``SIGNATURE`` holds.
+
+    Args:
+        data: Its content, or the first ``MAX_SIGNATURE_BYTES + 1`` bytes of more.
+        path: For messages.
+
+    Raises:
+        ModelError: It is anything else, be it by one byte.
+    """
+    match = _FORMAT.fullmatch(data)
+    value = base64.b64decode(match[2]) if match else b""
+    # The last digit has bits to spare: one signature, one spelling.
+    if not match or base64.b64encode(value) != match[2]:
+        found = f"{len(data)} bytes" if len(data) <= MAX_SIGNATURE_BYTES else "a large file"
+        raise ModelError(
+            f"{path}: expected the three lines of a signature, found {found} of something else; "
+            "install the bundle again, or remove the file and sign the bundle"
+        )
+    return match[1].decode(), value
+
+
+def check_signature(
+    path: Path, manifest: bytes, signature: bytes | None, keys: Sequence[PublicKey]
+) -> Signed | None:
+    """Tell who signed a manifest; with ``keys``, accept it only if one of them did.
+
+    Args:
+        path: ``SIGNATURE``, for messages.
+        manifest: Every byte of ``manifest.json``.
+        signature: Every byte of ``SIGNATURE``; None where there is none.
+        keys: Those trusted; empty: signed or not, any bundle will do.
+
+    Raises:
+        ModelError: The file is no signature, or there are keys and none of them signed this.
+        ConfigError: The library is missing.
+    """
+    trusted = f"a signature by {'one of ' if len(keys) > 1 else ''}{', '.join(map(str, keys))}"
+    if signature is None:
+        if not keys:
+            return None
+        raise ModelError(
+            f"{path}: expected {trusted}, found none; sign the bundle with `edge-export sign`, or "
+            "install one that is"
+        )
+    by, value = parse_signature(signature, path)
+    if not keys:
+        return Signed(by)
+    named = [key for key in keys if key.id == by]
+    if not named:
+        raise ModelError(
+            f"{path}: expected {trusted}, found one by {by}; install a bundle of a signer that is "
+            "trusted here, or add the public key to bundle_keys"
+        )
+    for key in named:
+        if _library().verifies(key.raw, value, signed_bytes(manifest)):
+            return Signed(by, key)
+    raise ModelError(
+        f"{path}: expected {trusted} of this manifest.json, found one that does not fit it: one of "
+        "the two was changed, or comes from another bundle; install the bundle again"
+    )
+
+
+def told(signed: Signed | None) -> str:
+    """What a person is told of a bundle's signature."""
+    if signed is None:
+        return "not signed"
+    if signed.key is None:
+        return f"signature by {signed.key_id} not verified, as no key was given"
+    return f"signed by {signed.key}"
+
+
+def read_keys(paths: Sequence[Path]) -> tuple[PublicKey, ...]:
+    """Read the files of public keys: PEM (SubjectPublicKeyInfo), or the base64 of the 32 bytes.
+
+    Raises:
+        ConfigError: One cannot be read or is no Ed25519 public key, or the library is missing.
+    """
+    return tuple(PublicKey(_read_key(path), path) for path in paths)
+
+
+def missing_library(exc: ImportError) -> ConfigError:
+    """What is to be said where ``cryptography`` cannot be imported."""
+    return ConfigError(
+        f"signatures need the package cryptography, found: {exc}. Install it with: "
+        "pip install 'camera-edge-runtime[signing]'"
+    )
+
+
+def _read_key(path: Path) -> bytes:
+    library = _library()
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_KEY_BYTES + 1)
+    except OSError as exc:
+        raise ConfigError(
+            f"{path}: expected the file of a public key, found: {exc.strerror}; name one that "
+            "`edge-export keygen` wrote"
+        ) from exc
+    try:
+        if problem := _no_key(data):
+            raise ValueError(problem)  # noqa: TRY301  one message for all of them
+        match = _RAW_KEY.fullmatch(data)
+        raw: bytes = base64.b64decode(match[1]) if match else library.raw_public_key(data)
+        if raw[:31] + bytes([raw[31] & 0x7F]) in _SMALL_ORDER:
+            raise ValueError("a placeholder that anybody can sign for")  # noqa: TRY301
+    except ValueError as exc:
+        raise ConfigError(
+            f"{path}: expected an Ed25519 public key, PEM or base64, found {exc}; name the .pub "
+            "file that `edge-export keygen` wrote"
+        ) from exc
+    return raw
+
+
+def _no_key(data: bytes) -> str | None:
+    """What a file is that cannot be a public key; None where it may be one."""
+    labels = [label.decode() for label in _PEM.findall(data)]
+    if len(data) > _MAX_KEY_BYTES:
+        return "a large file"
+    if any("PRIVATE" in label for label in labels):
+        return "a private key, which must not leave the signer"
+    if len(labels) > 1:
+        return f"{len(labels)} of them in one file"
+    if labels == ["PUBLIC KEY"] or (not labels and _RAW_KEY.fullmatch(data)):
+        return None
+    return f"a {labels[0].lower()}" if labels else "something else"
+
+
+def _library() -> ModuleType:
+    try:
+        from edge.model.bundle import ed25519  # noqa: PLC0415  needs an extra
+    except ImportError as exc:
+        raise missing_library(exc) from exc
+    return ed25519

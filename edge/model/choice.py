@@ -1,0 +1,213 @@
+"""Which variant of a bundle this device runs: the fastest one that answers right, by measurement.
+
+Nobody can tell from a data sheet: INT8 is 4 times as fast on one CPU and slower on the next, and a
+runtime may compute nonsense on a third. So each variant that the installed runtimes can open is
+proven on the golden set and timed, once; the result is kept for this bundle, these runtimes, and
+this processor.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edge.config.models import EngineConfig
+from edge.errors import EngineError, EngineUnavailable, ModelError
+from edge.model.bundle.manifest import Format, Precision
+from edge.model.bundle.read import Bundle
+from edge.model.engines import Engine, EngineSettings
+from edge.model.variants import Variant, open_graph, prove, variants
+
+_log = logging.getLogger(__name__)
+
+# Calls that are timed, one row each, and the seconds after which fewer must do.
+_CALLS: Final = 15
+_FEWEST_CALLS: Final = 3
+_ENOUGH_S: Final = 2.0
+# So much faster must a less exact variant be to be worth it; less than timing itself is good for.
+_WORTH: Final = 0.95
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Measured(_Record):
+    """One variant, tried.
+
+    Attributes:
+        ms: Median of a call with one row; None where it failed.
+        min_cosine: Worst golden row; None where it failed.
+        failure: Why it cannot be used; None where it can.
+    """
+
+    kind: str
+    format: Format
+    precision: Precision
+    ms: float | None = None
+    min_cosine: float | None = None
+    failure: str | None = None
+
+    @property
+    def variant(self) -> Variant:
+        return Variant(self.kind, self.format, self.precision)
+
+
+class _Kept(_Record):
+    """The file that remembers."""
+
+    schema_: Literal["edge-choice/1"] = "edge-choice/1"
+    measured: tuple[Measured, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to run.
+
+    Attributes:
+        measured: All that were tried, most exact first; empty where there was nothing to choose.
+        remembered: Whether that was at an earlier start.
+    """
+
+    variant: Variant
+    measured: tuple[Measured, ...]
+    remembered: bool
+
+
+def choose(
+    bundle: Bundle, config: EngineConfig, cache: Path, *, again: bool = False, keep: bool = True
+) -> Choice:
+    """Find the fastest variant that passes its self-test.
+
+    Args:
+        bundle: The model.
+        config: Narrows the choice down; where it leaves one, nothing is measured.
+        cache: Folder for what was measured.
+        again: Measure whatever is remembered.
+        keep: Remember what was measured.
+
+    Raises:
+        EngineUnavailable: No runtime, or none with that device.
+        ModelError: No variant passes, or a file is damaged.
+    """
+    found = variants(bundle, config)
+    if len(found) == 1:
+        return Choice(found[0], (), remembered=False)
+    path = cache / f"{_key(bundle, config, found)}.json"
+    measured = None if again else _recall(path)
+    remembered = measured is not None
+    if measured is None:
+        settings = EngineSettings(config.device, config.threads)
+        measured = tuple(_measure(bundle, variant, settings) for variant in found)
+    chosen = fastest(measured)
+    if chosen is None:
+        raise _none_passes(bundle, measured)
+    if keep and not remembered:
+        _keep(path, measured)
+    return Choice(chosen.variant, measured, remembered)
+
+
+def fastest(measured: Sequence[Measured]) -> Measured | None:
+    """The one to run, given most exact first; None if all failed."""
+    best: Measured | None = None
+    for one in measured:
+        if one.ms is not None and (best is None or best.ms is None or one.ms < _WORTH * best.ms):
+            best = one
+    return best
+
+
+def _measure(bundle: Bundle, variant: Variant, settings: EngineSettings) -> Measured:
+    role = bundle.manifest.graphs[0]
+    facts = {"kind": variant.kind, "format": variant.format, "precision": variant.precision}
+    # A damaged file is no reason to run another one: the bundle is to be installed again.
+    bundle.read(role, variant.precision, variant.format)
+    try:
+        engine = open_graph(bundle, role, variant, settings)
+        try:
+            report = prove(bundle, role, variant, engine)
+            ms = _time(engine, bundle)
+        finally:
+            engine.close()
+    except (EngineError, ModelError) as exc:
+        _log.warning("%s: not usable: %s", variant, exc)
+        return Measured.model_validate(facts | {"failure": f"{type(exc).__name__}: {exc}"})
+    return Measured.model_validate(
+        facts | {"ms": ms, "min_cosine": report.min_cosine if report else None}
+    )
+
+
+def _time(engine: Engine, bundle: Bundle) -> float:
+    golden = bundle.golden()[bundle.manifest.graphs[0]]
+    row = {name: array[:1] for name, array in golden.inputs.items()}
+    took: list[float] = []
+    while len(took) < _CALLS and (len(took) < _FEWEST_CALLS or sum(took) < _ENOUGH_S):
+        began = time.perf_counter()
+        engine.run(row)
+        took.append(time.perf_counter() - began)
+    return round(1000 * statistics.median(took), 3)
+
+
+def _none_passes(bundle: Bundle, measured: Sequence[Measured]) -> EngineError | ModelError:
+    reasons = "; ".join(f"{one.variant}: {one.failure}" for one in measured)
+    unavailable = f"{EngineUnavailable.__name__}: "
+    if all((one.failure or "").startswith(unavailable) for one in measured):
+        return EngineUnavailable(f"{bundle.path}: no variant can run here: {reasons}")
+    return ModelError(f"{bundle.path}: expected a variant that passes its self-test: {reasons}")
+
+
+def _key(bundle: Bundle, config: EngineConfig, found: Sequence[Variant]) -> str:
+    facts = [
+        bundle.hash,
+        [[str(variant), _version(variant.kind)] for variant in found],
+        [config.device, config.threads],
+        _processor(),
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _processor() -> str:
+    """What a measurement holds for: the model, and the flags that say which instructions it has."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    told = {line for line in lines if line.startswith(("model name", "flags", "Features"))}
+    return "\n".join([platform.machine(), *sorted(told)])
+
+
+def _recall(path: Path) -> tuple[Measured, ...] | None:
+    try:
+        return _Kept.model_validate_json(path.read_bytes()).measured
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as exc:
+        _log.warning("%s: cannot be used, measuring again: %s", path, exc)
+        return None
+
+
+def _keep(path: Path, measured: tuple[Measured, ...]) -> None:
+    """Remember; a device that cannot write measures at each start, and runs."""
+    new = path.with_suffix(f".{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new.write_text(_Kept(measured=measured).model_dump_json(indent=2))
+        new.replace(path)
+    except OSError as exc:
+        _log.warning("%s: the measurement cannot be kept: %s", path, exc.strerror)

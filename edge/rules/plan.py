@@ -1,0 +1,69 @@
+"""A rule's text as clauses, and what must become of them in time. Pure.
+
+"a car stops then a person gets out" is two clauses in an order; the bank has a row group for each,
+and each camera a tracker that makes one margin of theirs (``edge.rules.temporal``).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edge.config.models import CameraConfig, PromptConfig
+from edge.errors import ConfigError
+from edge.rules.temporal.clauses import Expr, Seen, clauses, parse
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a rule looks for.
+
+    Attributes:
+        expression: Over its clauses, left to right.
+        clauses: Sentences by name of the clause: the rule's own name where there is one clause,
+            ``name#1``, ``name#2`` where there are more (no rule may be called that).
+        text: What the rule says, for people; of synonyms the first.
+    """
+
+    expression: Expr
+    clauses: Mapping[str, tuple[str, ...]]
+    text: str
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(sentence for own in self.clauses.values() for sentence in own)
+
+
+def plan(name: str, prompt: PromptConfig) -> Plan:
+    """Take a rule's text apart.
+
+    Raises:
+        ConfigError: It cannot be understood, or is one of several and has time in it.
+    """
+    try:
+        expressions = [parse(text) for text in prompt.text]
+    except ConfigError as exc:
+        raise ConfigError(f"prompt {name!r}: {exc}") from None
+    if all(isinstance(expression, Seen) for expression in expressions):
+        return Plan(expressions[0], {name: prompt.text}, prompt.text[0])
+    if len(expressions) > 1:
+        raise ConfigError(
+            f"prompt {name!r}: expected one sentence where there is time in it, found "
+            f"{len(expressions)}; make a prompt of each"
+        )
+    parts = clauses(expressions[0])
+    names = [name] if len(parts) == 1 else [f"{name}#{count}" for count in range(1, len(parts) + 1)]
+    return Plan(
+        expressions[0],
+        {clause: (part,) for clause, part in zip(names, parts, strict=True)},
+        prompt.text[0],
+    )
+
+
+def rules_of(camera: CameraConfig, prompts: Mapping[str, PromptConfig]) -> list[str]:
+    """Names of the rules among ``prompts`` that watch ``camera``."""
+    return [name for name in assigned(camera, prompts) if prompts[name].enabled]
+
+
+def assigned(camera: CameraConfig, prompts: Mapping[str, PromptConfig]) -> list[str]:
+    """Names of the rules that watch ``camera`` while they are enabled."""
+    return [name for name in prompts if camera.prompts is None or name in camera.prompts]

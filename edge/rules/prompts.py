@@ -1,0 +1,284 @@
+"""Prompts into a prompt bank: each sentence in every template, one matrix for all.
+
+A rule with time in its sentence ("a car stops then a person gets out") has a prompt in the bank for
+each of its clauses (``edge.rules.plan``).
+
+The unit rows of a sentence's templates are averaged and re-normalised, as open_clip's zero-shot
+builder does. Without the second normalisation (ALPRO's way) the mean of unit vectors is shorter
+than one, and every prompt gets a scale of its own.
+
+Letters in shapes: K rows of the bank, D embedding, P prompts.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.config.models import PromptConfig
+from edge.errors import ConfigError
+from edge.model.bundle.manifest import TextSpec
+from edge.rules.plan import plan
+from edge.rules.sheet import Sheet, blends_of
+from edge.rules.temporal.pools import Words
+from edge.rules.text import TextEncoder
+
+# A background sentence this close to a prompt says the same ("an empty room" beside the prompt
+# "an empty room"): taking the margin against it would keep the prompt at zero for ever.
+SAME_MEANING = 0.9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledPrompt:
+    """Where one prompt lies in the rows of its bank.
+
+    Attributes:
+        name: Of its rule, or of the clause of its rule.
+        texts: Rows that say it; the best one counts.
+        negatives: Rows of its own negatives.
+        against: intp, at least one: rows its margin is taken against: its negatives, and the
+            background that does not mean the same.
+        coverage: The smallest among its texts, 0..1; None where the model cannot say.
+    """
+
+    name: str
+    texts: slice
+    negatives: slice
+    against: NDArray[np.intp]
+    coverage: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptBank:
+    """All prompts as one matrix. Immutable: to change prompts, replace the reference to the bank.
+
+    Attributes:
+        prompts: P prompts, in the order of every score.
+        sentences: K sentences, one per row, before templates.
+        rows: float32 [K, D], unit rows, read-only: the texts of all prompts, then their
+            negatives, then the background.
+        notes: What the author of the prompts should know, a sentence each.
+        hash: SHA-256 over sentences, templates and model: equal banks score alike.
+        lengths: float32 [K], read-only: of the model's own vectors, whose directions ``rows`` are;
+            None where the model does not tell, because only directions count.
+        words: Of each sentence, where the model tells them apart; None where it does not.
+    """
+
+    prompts: tuple[CompiledPrompt, ...]
+    sentences: tuple[str, ...]
+    rows: NDArray[np.float32]
+    notes: tuple[str, ...]
+    hash: str
+    lengths: NDArray[np.float32] | None = None
+    words: Words | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(prompt.name for prompt in self.prompts)
+
+
+def compile_bank(
+    prompts: Mapping[str, PromptConfig],
+    background: Sequence[str],
+    encoder: TextEncoder,
+    spec: TextSpec,
+    *,
+    model_hash: str,
+    axes: Sequence[str] | None = None,
+) -> PromptBank:
+    """Compile sentences into a bank.
+
+    Args:
+        prompts: Rules by name.
+        background: Sentences for "nothing of interest", shared by all prompts.
+        encoder: The model's text side.
+        spec: Templates, and the coverage below which a prompt gets a note.
+        model_hash: Identifies the model in the bank's ``hash``.
+        axes: Names of the D axes, where the bundle has them; notes then say what a poorly covered
+            prompt is understood as.
+
+    Raises:
+        ConfigError: No prompts, a sentence that cannot be encoded, or a prompt with nothing to be
+            compared against.
+        ModelError: The text graph gives vectors without a direction.
+        InferenceError: The engine failed.
+    """
+    if not prompts:
+        raise ConfigError("expected at least one prompt, found none")
+    sheet = Sheet(encoder, spec.templates)
+    parts = list(_clauses(prompts))
+    blends = {name: blends_of(name, prompt, spec) for name, prompt in prompts.items()}
+    texts = [
+        sheet.add(f"prompt {clause!r}", sentences, blends[name][0])
+        for clause, name, sentences in parts
+    ]
+    negatives = {
+        name: sheet.add(f"negatives of prompt {name!r}", prompt.negatives, blends[name][1])
+        for name, prompt in prompts.items()
+    }
+    shared = sheet.add("background", background)
+    rows = np.stack(sheet.rows)
+    rows.setflags(write=False)
+    compiled = tuple(
+        CompiledPrompt(
+            name=clause,
+            texts=own,
+            negatives=negatives[name],
+            against=_against(clause, rows, own, negatives[name], shared),
+            coverage=min(sheet.coverage[own]) if sheet.coverage else None,
+        )
+        for (clause, name, _), own in zip(parts, texts, strict=True)
+    )
+    sentences = tuple(sheet.sentences)
+    return PromptBank(
+        prompts=compiled,
+        sentences=sentences,
+        rows=rows,
+        notes=tuple(
+            note
+            for prompt in compiled
+            for note in (
+                *_coverage_notes(prompt, rows, spec.coverage_warning, axes),
+                *_negative_notes(prompt, rows, sentences),
+            )
+        ),
+        hash=_digest(prompts, background, spec.templates, model_hash),
+        lengths=sheet.read_only_lengths(),
+        words=_words(encoder, sentences) if _wants_words(prompts) else None,
+    )
+
+
+def phrase_bank(
+    prompts: Mapping[str, PromptConfig], background: Sequence[str], *, model_hash: str
+) -> PromptBank:
+    """Compile sentences for a model that reads them together with each picture.
+
+    Its rows are [K, 0]: only the picture gives them a direction, so nothing can be said beforehand
+    about what means the same. Templates would be words to look for, and are left out.
+
+    Raises:
+        ConfigError: No prompts, or a prompt with nothing to be compared against.
+    """
+    if not prompts:
+        raise ConfigError("expected at least one prompt, found none")
+    sentences: list[str] = []
+
+    def add(texts: Sequence[str]) -> slice:
+        start = len(sentences)
+        sentences.extend(texts)
+        return slice(start, len(sentences))
+
+    parts = list(_clauses(prompts))
+    texts = [add(own) for _, _, own in parts]
+    negatives = {name: add(prompt.negatives) for name, prompt in prompts.items()}
+    shared = add(background)
+    compiled = tuple(
+        CompiledPrompt(clause, own, negatives[name], _rivals(clause, negatives[name], shared), None)
+        for (clause, name, _), own in zip(parts, texts, strict=True)
+    )
+    return PromptBank(
+        prompts=compiled,
+        sentences=tuple(sentences),
+        rows=np.zeros((len(sentences), 0), np.float32),
+        notes=(),
+        hash=_digest(prompts, background, (), model_hash),
+    )
+
+
+def _clauses(prompts: Mapping[str, PromptConfig]) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """Each clause of each rule: its name, its rule's name, its sentences."""
+    for name, prompt in prompts.items():
+        for clause, sentences in plan(name, prompt).clauses.items():
+            yield clause, name, sentences
+
+
+def _wants_words(prompts: Mapping[str, PromptConfig]) -> bool:
+    """They are as large as all rows times the tokens of a row: only where a rule uses them."""
+    return any(prompt.pool and prompt.pool.kind == "aosm" for prompt in prompts.values())
+
+
+def _words(encoder: TextEncoder, sentences: Sequence[str]) -> Words | None:
+    """Of each sentence by itself, without templates; None where the model does not tell."""
+    states = encoder.encode([sentence.strip().rstrip(".") for sentence in sentences]).words
+    if states is None:
+        return None
+    longest = int(states.any(axis=2).sum(axis=1).max())
+    states = states[:, :longest]
+    return Words(states, np.asarray(states.any(axis=2), np.bool_))
+
+
+def explain(row: NDArray[np.float32], axes: Sequence[str], top: int = 5) -> list[tuple[str, float]]:
+    """The axes that ``row`` [D] leans on, heaviest first; axes that weigh nothing are left out."""
+    heaviest = np.argsort(-row, kind="stable")[:top]
+    return [(axes[index], float(row[index])) for index in heaviest if row[index] > 0]
+
+
+def _against(
+    name: str, rows: NDArray[np.float32], own: slice, negative: slice, shared: slice
+) -> NDArray[np.intp]:
+    closest = (rows[shared] @ rows[own].T).max(axis=1)  # [background]
+    background = np.arange(shared.start, shared.stop)[closest <= SAME_MEANING]
+    return _rivals(name, negative, background)
+
+
+def _rivals(name: str, negative: slice, background: slice | NDArray[np.intp]) -> NDArray[np.intp]:
+    against: NDArray[np.intp] = np.r_[negative, background].astype(np.intp)
+    if not len(against):
+        raise ConfigError(
+            f"prompt {name!r} has nothing to be compared against: expected negatives, or a "
+            f"background that means something else"
+        )
+    against.setflags(write=False)
+    return against
+
+
+def _coverage_notes(
+    prompt: CompiledPrompt,
+    rows: NDArray[np.float32],
+    warning: float | None,
+    axes: Sequence[str] | None,
+) -> Iterator[str]:
+    if prompt.coverage is None or warning is None or prompt.coverage >= warning:
+        return
+    note = f"prompt {prompt.name!r}: poorly covered ({prompt.coverage:.2f} < {warning:.2f})"
+    if axes is not None:
+        concepts = [axis for row in rows[prompt.texts] for axis, _ in explain(row, axes, top=3)]
+        note += f"; nearest concepts: {', '.join(dict.fromkeys(concepts))}"
+    yield note
+
+
+def _negative_notes(
+    prompt: CompiledPrompt, rows: NDArray[np.float32], sentences: Sequence[str]
+) -> Iterator[str]:
+    closest = (rows[prompt.negatives] @ rows[prompt.texts].T).max(axis=1)
+    for sentence, cosine in zip(sentences[prompt.negatives], closest, strict=True):
+        if cosine > SAME_MEANING:
+            yield (
+                f"prompt {prompt.name!r}: the model hardly tells its negative {sentence!r} from "
+                f"its text (cosine {cosine:.2f}): it may never alert"
+            )
+
+
+def _digest(
+    prompts: Mapping[str, PromptConfig],
+    background: Sequence[str],
+    templates: Sequence[str],
+    model_hash: str,
+) -> str:
+    sentences = {
+        name: [prompt.text, prompt.negatives, *_weights_of(prompt)]
+        for name, prompt in prompts.items()
+    }
+    facts = json.dumps([sentences, list(background), list(templates), model_hash])
+    return hashlib.sha256(facts.encode()).hexdigest()
+
+
+def _weights_of(prompt: PromptConfig) -> list[list[tuple[float, ...]]]:
+    """What changes the rows beside the sentences; nothing for most prompts."""
+    sharpened = prompt.sharpened
+    if sharpened is None or not sharpened.texts:
+        return []
+    return [[sharpened.texts, sharpened.templates, sharpened.negatives]]

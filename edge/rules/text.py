@@ -1,0 +1,185 @@
+"""Sentences into unit vectors: tokens, then the bundle's text graph.
+
+Letters in shapes: K texts, L tokens, D embedding.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from kitoken import Kitoken
+from numpy.typing import NDArray
+
+from edge.errors import ConfigError, ModelError
+from edge.model.bundle.manifest import TextSpec
+from edge.model.engines.base import Engine
+
+
+class Tokenizer:
+    """Sentences to rows of token ids."""
+
+    def __init__(self, tokenizer_json: bytes, spec: TextSpec) -> None:
+        """Read the bundle's ``tokenizer.json``.
+
+        Raises:
+            ModelError: The bytes are not a Hugging Face tokenizer file.
+        """
+        try:
+            document = json.loads(tokenizer_json)
+            # The file may ask to cut and to fill up: a cut sentence would alert for something else.
+            plain = document | {"truncation": None, "padding": None, "post_processor": None}
+            self._tokenizer = Kitoken.from_tokenizers(json.dumps(plain).encode())
+            self._first, self._last = _frame(document.get("post_processor"))
+        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+            raise ModelError(
+                f"expected a Hugging Face tokenizer.json in the bundle, found something else "
+                f"({exc}): build the bundle again"
+            ) from exc
+        self._spec = spec
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Return int64 [K, L]: each row filled up with the padding id to the context length.
+
+        Raises:
+            ConfigError: A text is blank, not Unicode, or longer than the model reads. Never
+                truncated.
+        """
+        rows = np.full((len(texts), self._spec.context_length), self._spec.pad_id, np.int64)
+        for row, text in zip(rows, texts, strict=True):
+            ids = self._ids(text)
+            row[: len(ids)] = ids
+        return rows
+
+    def _ids(self, text: str) -> list[int]:
+        if not text.strip():
+            raise ConfigError(f"expected a sentence, found {text!r}: describe what the camera sees")
+        try:
+            text.encode()
+        except UnicodeEncodeError as exc:
+            raise ConfigError(f"expected Unicode text, found {text!a}") from exc
+        # Words that look like special tokens ("[SEP]") stay words: prompts come from outside.
+        ids = [*self._first, *self._tokenizer.encode(text), *self._last]
+        allowed = self._spec.context_length
+        if len(ids) > allowed:
+            raise ConfigError(
+                f"expected at most {allowed} tokens, found {len(ids)} in {text!r}: shorten the text"
+            )
+        return ids
+
+
+def _frame(post_processor: Mapping[str, Any] | None) -> tuple[list[int], list[int]]:
+    """The special tokens that the tokenizer file puts before and after a single sentence.
+
+    Raises:
+        ValueError: A post-processor that is not known here.
+    """
+    match post_processor:
+        case None | {"type": "ByteLevel"}:
+            return [], []
+        case {"type": "BertProcessing" | "RobertaProcessing", "cls": [_, first], "sep": [_, last]}:
+            return [first], [last]
+        case {"type": "TemplateProcessing", "single": pieces, "special_tokens": tokens}:
+            names = [piece.get("SpecialToken", {}).get("id") for piece in pieces]
+            ids = [[] if name is None else tokens[name]["ids"] for name in names]
+            sentence = names.index(None)
+            return [*chain(*ids[:sentence])], [*chain(*ids[sentence:])]
+        case _:
+            raise ValueError(f"unknown post_processor {post_processor!r:.80}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextEncoding:
+    """What the text graph says about K texts.
+
+    Attributes:
+        embeddings: float32 [K, D], unit rows.
+        coverage: float32 [K], 0..1: how well the model's concepts express the text; None where
+            the model cannot say.
+        lengths: float32 [K]: of the vectors before they were brought to unit length; None where
+            nothing asks for it.
+        words: float32 [K, L, D]: of each token a unit row, zero where there is none; None where the
+            model does not tell.
+    """
+
+    embeddings: NDArray[np.float32]
+    coverage: NDArray[np.float32] | None
+    lengths: NDArray[np.float32] | None = None
+    words: NDArray[np.float32] | None = None
+
+
+class TextEncoder:
+    """Tokenizer and text engine together."""
+
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, spec: TextSpec) -> None:
+        """Check that the engine is a text graph.
+
+        Raises:
+            ModelError: Its inputs or outputs are not those of docs/bundle-format.md.
+        """
+        inputs = {tensor.name: tensor.shape for tensor in engine.inputs}
+        outputs = sorted(tensor.name for tensor in engine.outputs)
+        length = spec.context_length
+        match inputs:
+            case {"input_ids": (batch, int() | None as found)} if found in (None, length):
+                self._batch = batch
+            case _:
+                raise ModelError(
+                    f"expected a text graph with the input 'input_ids' [K, {length}], found "
+                    f"{inputs}: build the bundle again"
+                )
+        if len(inputs) > 1 or "embedding" not in outputs:
+            raise ModelError(
+                f"expected a text graph with one input and the output 'embedding', found inputs "
+                f"{sorted(inputs)} and outputs {outputs}: build the bundle again"
+            )
+        self._engine = engine
+        self._tokenizer = tokenizer
+
+    def encode(self, texts: Sequence[str]) -> TextEncoding:
+        """Embed K texts, K at least 1.
+
+        Raises:
+            ConfigError: A text cannot be tokenized.
+            ModelError: The graph answered with a vector that has no direction.
+            InferenceError: The engine failed.
+        """
+        ids = self._tokenizer.encode(texts)
+        outputs = [self._run(chunk) for chunk in self._chunks(ids)]
+        embeddings = np.concatenate([output["embedding"] for output in outputs])[: len(ids)]
+        coverage, lengths, words = (
+            np.concatenate([output[name] for output in outputs])[: len(ids)]
+            if name in outputs[0]
+            else None
+            for name in ("coverage", "length", "words")
+        )
+        return TextEncoding(unit_rows(embeddings), coverage, lengths, words)
+
+    def _chunks(self, ids: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """``ids`` in the batches that the graph takes; a fixed batch repeats its last row."""
+        size = self._batch or len(ids)
+        missing = -len(ids) % size
+        filled = np.pad(ids, ((0, missing), (0, 0)), mode="edge")  # [K, L] -> [n * size, L]
+        return np.split(filled, len(filled) // size)
+
+    def _run(self, ids: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        return self._engine.run({"input_ids": ids})
+
+
+def unit_rows(rows: NDArray[Any]) -> NDArray[np.float32]:
+    """Scale ``rows`` [K, D] to length one, computing in double precision.
+
+    Raises:
+        ModelError: A row is zero or not finite: it points nowhere.
+    """
+    wide = rows.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    if not np.isfinite(lengths).all() or not (lengths > 0).all():
+        raise ModelError(
+            "expected a vector with a direction from the text graph, found zeros or non-numbers: "
+            "build the bundle again"
+        )
+    unit: NDArray[np.float32] = (wide / lengths).astype(np.float32)
+    return unit

@@ -1,0 +1,46 @@
+"""From cosines against every sentence to cosine and margin of every prompt. Pure.
+
+Letters in shapes: N samples, P prompts, K rows of the bank.
+"""
+
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.rules.prompts import CompiledPrompt, PromptBank
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """What N samples say about P prompts.
+
+    Attributes:
+        cosine: float32 [N, P]: to the best of the prompt's texts.
+        margin: float32 [N, P]: ``cosine`` minus the best cosine among the prompt's negatives and
+            the background that counts for it. An offset that all cosines share, as quantization
+            brings, cancels.
+    """
+
+    cosine: NDArray[np.float32]
+    margin: NDArray[np.float32]
+
+
+def margins(bank: PromptBank, cosines: NDArray[np.float32]) -> Scores:
+    """Take the best of each prompt's sentences, and the best that speaks against it.
+
+    Args:
+        bank: Says which rows belong to which prompt.
+        cosines: float32 [N, K].
+    """
+    texts = cosines[:, : bank.prompts[-1].texts.stop]
+    cosine = np.maximum.reduceat(texts, [prompt.texts.start for prompt in bank.prompts], axis=1)
+    rivals = cosines[:, np.concatenate([prompt.against for prompt in bank.prompts])]
+    starts = list(accumulate((len(prompt.against) for prompt in bank.prompts[:-1]), initial=0))
+    return Scores(cosine, cosine - np.maximum.reduceat(rivals, starts, axis=1))
+
+
+def best_sentence(bank: PromptBank, prompt: CompiledPrompt, cosines: NDArray[np.float32]) -> str:
+    """Which of the prompt's sentences fits best, by the cosines [K] of one sample."""
+    return bank.sentences[prompt.texts][int(np.argmax(cosines[prompt.texts]))]

@@ -1,0 +1,46 @@
+"""The scorer seam: samples in, cosines against every sentence of a bank out.
+
+Letters in shapes: K rows of the bank, D embedding.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.rules.prompts import PromptBank
+from edge.video.sample import Sample
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """What a model says about one sample.
+
+    Attributes:
+        cosines: float32 [K], one for each row of the bank: how well its sentence fits.
+        embedding: float32 [D], unit length; None where the model has none to publish.
+    """
+
+    cosines: NDArray[np.float32]
+    embedding: NDArray[np.float32] | None
+
+
+class Scorer(Protocol):
+    """Samples to cosines. It may remember a camera's last samples. Not thread-safe."""
+
+    def score(self, bank: PromptBank, samples: Sequence[Sample]) -> list[Scored | None]:
+        """Score each sample against the bank.
+
+        Args:
+            bank: Compiled by the same model.
+            samples: At most one of each camera, older ones first in every call.
+
+        Returns:
+            One for each sample; None where the model needs more frames first.
+
+        Raises:
+            InferenceError: The engine failed; the samples are lost.
+        """
+        ...

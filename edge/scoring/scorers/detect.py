@@ -1,0 +1,75 @@
+"""Class P: picture and sentences together; a sentence scores as high as its best box."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.model.bundle.manifest import TextSpec
+from edge.model.engines.base import Engine
+from edge.rules.caption import write_caption
+from edge.rules.prompts import PromptBank
+from edge.rules.text import Tokenizer
+from edge.scoring.boxes import phrase_scores
+from edge.scoring.grounding import Question, answer, ask
+from edge.scoring.scorers.base import Scored
+from edge.video.sample import Sample
+
+
+class DetectScorer:
+    """Scores 0..1, by the detector's own measure. Letters: K rows of the bank.
+
+    Args:
+        engine: Of the ``detector`` graph.
+        open_text: Opens the ``text`` graph for as long as it is needed.
+        tokenizer: Of the bundle.
+        spec: Likewise.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        open_text: Callable[[], AbstractContextManager[Engine]],
+        tokenizer: Tokenizer,
+        spec: TextSpec,
+    ) -> None:
+        self._engine = engine
+        self._open_text = open_text
+        self._tokenizer = tokenizer
+        self._spec = spec
+        self._questions: dict[tuple[str, ...], Question] = {}
+
+    def prepare(self, sentences: Sequence[str]) -> Question:
+        """Run the text graph for the sentences of a bank, unless it ran for these before.
+
+        ``score`` does it where nobody did: to be asked early, when a mistake can still be told.
+
+        Raises:
+            ConfigError: A sentence is blank, or there are more than the model reads at once.
+            ModelError: The text graph cannot be opened.
+            InferenceError: The engine failed.
+        """
+        wanted = tuple(sentences)
+        question = self._questions.get(wanted)
+        if question is None:
+            # Prompts may share a sentence. A phrase that stands twice would say no more.
+            phrases = tuple(dict.fromkeys(wanted))
+            caption = write_caption(phrases, self._tokenizer, self._spec)
+            with self._open_text() as text:
+                question = ask(text, caption)
+            # Another thread prepares the next bank while samples are scored with this one.
+            newest = list(self._questions.items())[-1:]
+            self._questions = dict([*newest, (wanted, question)])
+        return question
+
+    def score(self, bank: PromptBank, samples: Sequence[Sample]) -> list[Scored | None]:
+        question = self.prepare(bank.sentences)
+        order = [question.caption.phrases.index(sentence) for sentence in bank.sentences]
+        return [Scored(self._best(question, sample)[order], None) for sample in samples]
+
+    def _best(self, question: Question, sample: Sample) -> NDArray[np.float32]:
+        """How well each phrase fits somewhere in the picture, float32 [phrases]."""
+        logits, _ = answer(self._engine, question, sample.pixels)
+        best: NDArray[np.float32] = phrase_scores(logits, question.caption.spans).max(axis=0)
+        return best

@@ -1,0 +1,221 @@
+"""The bytes of a segment's files, little-endian (docs/search.md).
+
+``rows``: a header, then a row of fixed size for each embedding, each with its CRC-32. ``codes``: a
+summary of the segment, then the arrays of ``edge.search.index.codes``.
+"""
+
+import mmap
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from errno import EINVAL
+from io import FileIO
+from pathlib import Path
+from typing import Final
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.delivery.embedding import quantise
+from edge.search.index.codes import WORDS, Codes
+
+BATCH: Final = 1024
+"""Rows written at once, at most. So many at the end are in doubt after a crash."""
+
+_HEADER: Final = np.dtype([("magic", "S8"), ("dim", "<u4"), ("reserved", "<u4")])
+_HEADER_MAGIC: Final = b"edgerow1"
+_SUMMARY: Final = np.dtype(
+    [
+        ("magic", "S8"), ("dim", "<u4"), ("count", "<u4"),
+        ("first", "<f8"), ("last", "<f8"), ("size", "<u8"),
+    ]
+)  # fmt: skip
+_SUMMARY_MAGIC: Final = b"edgecod1"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """One embedding to be kept.
+
+    Attributes:
+        at: Arrival of its frame, UTC seconds.
+        sequence: Of its sample; kept modulo 2^32.
+        vector: float32 [D], finite.
+    """
+
+    at: float
+    sequence: int
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What a segment holds.
+
+    Attributes:
+        count: Rows.
+        first: Earliest time in it, UTC seconds; of an empty one ``inf``.
+        last: Latest; of an empty one ``-inf``.
+    """
+
+    count: int
+    first: float
+    last: float
+
+
+def row_type(dim: int) -> np.dtype[np.void]:
+    """A row. ``crc`` is over all that follows it; the vector is ``levels * scale``."""
+    fields = [("crc", "<u4"), ("scale", "<f4"), ("at", "<f8"), ("sequence", "<u4")]
+    return np.dtype([*fields, ("levels", "i1", (dim,))])
+
+
+def to_rows(entries: Sequence[Entry], dim: int) -> bytes:
+    """The rows of ``entries``, one after the other.
+
+    Raises:
+        ValueError: A vector is not finite, or not of D dimensions.
+    """
+    rows = np.zeros(len(entries), row_type(dim))
+    for row, entry in zip(rows, entries, strict=True):
+        if entry.vector.shape != (dim,):
+            raise ValueError(f"expected vectors [{dim}], found {list(entry.vector.shape)}")
+        row["at"], row["sequence"] = entry.at, entry.sequence % 2**32
+        row["levels"], row["scale"] = quantise(entry.vector)
+        row["crc"] = crc32(row.tobytes()[4:])
+    return rows.tobytes()
+
+
+def vectors(rows: NDArray[np.void]) -> NDArray[np.float32]:
+    """What N rows stand for, float32 [N, D]."""
+    plain: NDArray[np.float32] = rows["levels"] * rows["scale"][:, np.newaxis]
+    return plain
+
+
+def cosines(rows: NDArray[np.void], sentences: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of N rows with unit ``sentences`` [K, D], float32 [N, K]."""
+    dots: NDArray[np.float32] = rows["levels"].astype(np.float32) @ sentences.T
+    dots *= rows["scale"][:, np.newaxis]
+    return dots
+
+
+def rows_end(dim: int, count: int) -> int:
+    """Size of a file of so many rows."""
+    return _HEADER.itemsize + count * row_type(dim).itemsize
+
+
+def begin_rows(file: FileIO, dim: int) -> None:
+    """Write the header, where it is not there yet.
+
+    Raises:
+        OSError: The file holds something else (``EINVAL``), or cannot be written.
+    """
+    header = np.array((_HEADER_MAGIC, dim, 0), _HEADER).tobytes()
+    if os.fstat(file.fileno()).st_size < len(header):
+        file.truncate(0)
+        file.write(header)
+    elif not are_rows(file, dim):
+        raise OSError(EINVAL, f"expected rows of {dim} dimensions, found others", file.name)
+
+
+def are_rows(file: FileIO, dim: int) -> bool:
+    """Whether these are rows of D dimensions."""
+    header = os.pread(file.fileno(), _HEADER.itemsize, 0)
+    return header == np.array((_HEADER_MAGIC, dim, 0), _HEADER).tobytes()
+
+
+def sound_extent(file: FileIO, dim: int) -> Extent:
+    """What the file holds before the first damaged row, of those that a crash may have damaged."""
+    kind = row_type(dim)
+    count = max(0, os.fstat(file.fileno()).st_size - _HEADER.itemsize) // kind.itemsize
+    rows = np.frombuffer(os.pread(file.fileno(), count * kind.itemsize, _HEADER.itemsize), kind)
+    sure = max(0, len(rows) - BATCH)
+    count = next(
+        (number for number in range(sure, len(rows)) if not _is_sound(rows[number])), len(rows)
+    )
+    times = rows["at"][:count]
+    return Extent(count, float(times.min(initial=np.inf)), float(times.max(initial=-np.inf)))
+
+
+def map_rows(path: Path, dim: int, count: int) -> NDArray[np.void]:
+    """Map the first rows of a file.
+
+    Raises:
+        FileNotFoundError: It is gone.
+    """
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), rows_end(dim, count), prot=mmap.PROT_READ)
+    return np.frombuffer(mapped, row_type(dim), count, _HEADER.itemsize)
+
+
+def write_codes(path: Path, extent: Extent, size: int, codes: Codes) -> None:
+    """Write the codes of a segment, whose other files take ``size`` bytes.
+
+    Raises:
+        OSError: They are not written.
+    """
+    dim, count = len(codes.centre), extent.count
+    summary = (_SUMMARY_MAGIC, dim, count, extent.first, extent.last, size + _codes_end(dim, count))
+    # Words first: there they are aligned.
+    arrays = np.array(summary, _SUMMARY), codes.words, codes.centre, codes.lengths
+    write_whole(path, (array.tobytes() for array in arrays), sync=True)
+
+
+def read_codes(path: Path, dim: int) -> tuple[Extent, int, Codes] | None:
+    """Map the codes; also what the segment holds, and its bytes. None where they are not whole."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size < _SUMMARY.itemsize:
+                return None
+            mapped = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ)
+    except FileNotFoundError:
+        return None
+    magic, found, count, first, last, total = np.frombuffer(mapped, _SUMMARY, 1)[0].item()
+    if (magic, found) != (_SUMMARY_MAGIC, dim) or size != _codes_end(dim, count):
+        return None
+    at = _SUMMARY.itemsize
+    words = np.frombuffer(mapped, np.uint64, WORDS * count, at)
+    centre = np.frombuffer(mapped, np.float32, dim, at + words.nbytes)
+    lengths = np.frombuffer(mapped, np.float32, count, at + words.nbytes + centre.nbytes)
+    return Extent(count, first, last), total, Codes(centre, lengths, words.reshape(WORDS, count))
+
+
+def size_told(path: Path) -> int | None:
+    """Bytes of all files of a segment, as its codes tell; None where there are none."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_SUMMARY.itemsize)
+    except FileNotFoundError:
+        return None
+    if len(head) < _SUMMARY.itemsize:
+        return None
+    return int(np.frombuffer(head, _SUMMARY)[0]["size"])
+
+
+def write_whole(path: Path, parts: Iterable[bytes], *, sync: bool) -> None:
+    """Write a file that is there whole or not at all.
+
+    Raises:
+        OSError: It is not there.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            for data in parts:
+                file.write(data)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _is_sound(row: np.void) -> bool:
+    return crc32(row.tobytes()[4:]) == int(row["crc"])
+
+
+def _codes_end(dim: int, count: int) -> int:
+    return _SUMMARY.itemsize + 8 * WORDS * count + 4 * dim + 4 * count

@@ -1,0 +1,238 @@
+"""Which samples of an index fit a prompt: two stages, so that most rows are never read.
+
+1. The codes of each full segment give a guess for every row, and the best blocks of rows are
+   taken. Of a segment that is still filled, all are.
+2. Their rows are read and give the margins. A block is 16 seconds at one sample a second, so
+   what is around a good sample is mostly scored with it; ``grow`` scores more.
+
+Letters in shapes: N samples, K rows of the bank. Blocks are numbered through all segments that are
+looked at, so that neighbours in time have neighbouring numbers.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from itertools import groupby
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.rules.prompts import PromptBank
+from edge.scoring.margins import margins
+from edge.search.index.codes import Guesser, ask
+from edge.search.index.format import cosines
+from edge.search.index.segment import Segment
+from edge.search.index.store import Found
+
+BLOCK: Final = 16
+"""Rows that are read together."""
+
+# Blocks that the second stage reads. Of ten million rows three times as many find no more
+# (docs/adr/0017).
+_MOST_BLOCKS: Final = 1024
+# Of one segment, so that an event of many hours leaves room for others.
+_MOST_OF_SEGMENT: Final = 64
+# A run grows by 1, 2, 4 ... blocks at each end, so often.
+_ROUNDS: Final = 6
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Run:
+    """Blocks of one camera that follow each other, all scored.
+
+    Attributes:
+        first: Number of the first.
+        last: Of the last.
+        best: The highest margin in them.
+    """
+
+    first: int
+    last: int
+    best: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Block:
+    """UTC seconds and margins [N] of those samples of a block that are asked for."""
+
+    times: NDArray[np.float64]
+    margins: NDArray[np.float32]
+
+    @property
+    def best(self) -> float:
+        return float(self.margins.max(initial=-np.inf))
+
+
+class Scan:
+    """One search through segments.
+
+    Every method raises ``FileNotFoundError`` where a segment has expired meanwhile: search again.
+
+    Args:
+        found: Those of a camera together, in the order of writing.
+        bank: Of one prompt.
+        since: UTC seconds; samples outside are left out.
+        until: UTC seconds.
+    """
+
+    def __init__(
+        self, found: Sequence[Found], bank: PromptBank, since: float, until: float
+    ) -> None:
+        self._segments = [one.segment for one in found]
+        self._cameras = [one.camera for one in found]
+        self._bank = bank
+        self._since, self._until = since, until
+        blocks = [-(-segment.extent.count // BLOCK) for segment in self._segments]
+        # Number of each segment's first block, and one behind the last.
+        self._starts: list[int] = np.cumsum([0, *blocks]).tolist()
+        self._scored: dict[int, _Block] = {}
+
+    def runs(self, share: float) -> Iterator[Run]:
+        """Do both stages; what they find, best first.
+
+        Each run is grown when its turn comes: more is scored at both ends, until a block there
+        stays below ``share`` of the run's best margin, or until some dozens are added. No block is
+        in two runs.
+        """
+        filled = [
+            np.arange(self._starts[number], self._starts[number + 1])
+            for number, segment in enumerate(self._segments)
+            if segment.codes is None
+        ]
+        self._score(np.concatenate([*filled, self._promising()]))
+        taken: list[Run] = []
+        waiting = [(-run.best, run) for run in self._adjoining()]
+        heapify(waiting)
+        while waiting:
+            _, run = heappop(waiting)
+            free = self._free(run, taken)
+            if free == run:
+                taken.append(self._grown(run, share, taken))
+                yield taken[-1]
+            elif free is not None:  # a better one grew into it: its turn may come later
+                heappush(waiting, (-free.best, free))
+
+    def samples(self, run: Run) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """UTC seconds [N], rising, and margins [N] of a run."""
+        blocks = [self._scored[block] for block in range(run.first, run.last + 1)]
+        times = np.concatenate([block.times for block in blocks])
+        order = np.argsort(times, kind="stable")  # a clock may have been set back
+        return times[order], np.concatenate([block.margins for block in blocks])[order]
+
+    def camera(self, run: Run) -> str:
+        return self._name(run.first)
+
+    def segments(self, run: Run) -> Sequence[Segment]:
+        """Those that a run lies in."""
+        return self._segments[self._number(run.first) : self._number(run.last) + 1]
+
+    def _free(self, run: Run, taken: Sequence[Run]) -> Run | None:
+        """What of a run no better one has grown into, from either end."""
+        first, last = run.first, run.last
+        for other in taken:
+            if other.first <= first <= other.last:
+                first = other.last + 1
+            if other.first <= last <= other.last:
+                last = other.first - 1
+        return self._run(first, last) if first <= last else None
+
+    def _grown(self, run: Run, share: float, taken: Sequence[Run]) -> Run:
+        name = self.camera(run)
+        begin = self._starts[self._cameras.index(name)]
+        end = self._starts[self._cameras.index(name) + self._cameras.count(name)] - 1
+        begin = max([begin, *(other.last + 1 for other in taken if other.last < run.first)])
+        end = min([end, *(other.first - 1 for other in taken if other.first > run.last)])
+        first, last = run.first, run.last
+        for step in (2**power for power in range(_ROUNDS)):
+            lower = max(begin, first - step) if self._reaches(first, share * run.best) else first
+            upper = min(end, last + step) if self._reaches(last, share * run.best) else last
+            if (lower, upper) == (first, last):
+                break
+            self._score(np.r_[lower:first, last + 1 : upper + 1])
+            first, last = lower, upper
+        return self._run(first, last)
+
+    def _promising(self) -> NDArray[np.intp]:
+        """Stage one: the blocks of full segments with the best guesses.
+
+        In one thread: a second one would wait for the first between NumPy's calls, which are short.
+        """
+        (prompt,), rows = self._bank.prompts, self._bank.rows
+        # The margin is against the best rival, which only a row can tell: their mean stands for it.
+        direction = rows[prompt.texts].mean(axis=0) - rows[prompt.against].mean(axis=0)
+        question = ask(direction)
+        guesser = Guesser()
+        blocks, guesses = [np.empty(0, np.intp)], [np.empty(0, np.float32)]
+        for start, segment in zip(self._starts, self._segments, strict=False):
+            if segment.codes is None:
+                continue
+            of_rows = guesser(segment.codes, question)
+            best = np.maximum.reduceat(of_rows, np.arange(0, len(of_rows), BLOCK))
+            best[self._left_out(segment)] = -np.inf
+            top = _largest(best, _MOST_OF_SEGMENT)
+            blocks.append(start + top)
+            guesses.append(best[top])
+        return np.concatenate(blocks)[_largest(np.concatenate(guesses), _MOST_BLOCKS)]
+
+    def _left_out(self, segment: Segment) -> NDArray[np.bool_]:
+        """Which blocks of a segment lie before or after what is asked for, [blocks]."""
+        starts = np.arange(0, segment.extent.count, BLOCK)
+        if segment.extent.first >= self._since and segment.extent.last <= self._until:
+            return np.zeros(len(starts), np.bool_)
+        ends = np.minimum(starts + BLOCK, segment.extent.count) - 1
+        left_out: NDArray[np.bool_] = segment.rows(starts)["at"] > self._until
+        return left_out | (segment.rows(ends)["at"] < self._since)
+
+    def _score(self, blocks: NDArray[np.intp]) -> None:
+        """Stage two: read these blocks, but for those that are scored already."""
+        wanted = [block for block in np.sort(blocks).tolist() if block not in self._scored]
+        if not wanted:
+            return
+        # One product for all: where BLAS has threads, each call waits for them, which under load
+        # took sixty times the product itself (docs/adr/0017).
+        read = [self._read(number, list(some)) for number, some in groupby(wanted, self._number)]
+        rows = np.concatenate([part for parts in read for part in parts])
+        margin = margins(self._bank, cosines(rows, self._bank.rows)).margin[:, 0]
+        inside = (rows["at"] >= self._since) & (rows["at"] <= self._until)
+        ends = np.cumsum([len(part) for parts in read for part in parts])
+        for block, end, size in zip(wanted, ends, np.diff(ends, prepend=0), strict=True):
+            kept = np.flatnonzero(inside[end - size : end]) + end - size
+            self._scored[block] = _Block(rows["at"][kept], margin[kept])
+
+    def _read(self, number: int, blocks: Sequence[int]) -> list[NDArray[np.void]]:
+        """The rows of some blocks of a segment."""
+        first = [(block - self._starts[number]) * BLOCK for block in blocks]
+        return [self._segments[number].rows(slice(row, row + BLOCK)) for row in first]
+
+    def _adjoining(self) -> Iterator[Run]:
+        """Runs of what is scored so far."""
+        held = {block for block, scored in self._scored.items() if len(scored.times)}
+        first = None
+        for block in sorted(held):
+            first = block if first is None else first
+            if block + 1 not in held or self._name(block) != self._name(block + 1):
+                yield self._run(first, block)
+                first = None
+
+    def _run(self, first: int, last: int) -> Run:
+        return Run(first, last, max(self._scored[block].best for block in range(first, last + 1)))
+
+    def _reaches(self, block: int, level: float) -> bool:
+        return self._scored[block].best >= level
+
+    def _name(self, block: int) -> str:
+        """Of the camera that a block is of."""
+        return self._cameras[self._number(block)]
+
+    def _number(self, block: int) -> int:
+        """Of the segment that a block is in."""
+        return bisect_right(self._starts, block) - 1
+
+
+def _largest(values: NDArray[np.float32], count: int) -> NDArray[np.intp]:
+    """Where the ``count`` largest values are, in no order."""
+    if len(values) <= count:
+        return np.arange(len(values))
+    return np.argpartition(values, -count)[-count:]

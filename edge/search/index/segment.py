@@ -1,0 +1,205 @@
+"""One segment: the embeddings of one camera over some hours, in a folder of its own.
+
+::
+
+    rows        the embeddings; append-only
+    codes       written when the segment is full (edge.search.index.codes); can be made again
+    *.jpg       pictures, named by the millisecond of their sample
+
+What a crash leaves behind the last sound row is cut off when the segment is opened for writing, and
+passed over by readers: of what lies before it nothing was being written. Readers need no lock and
+may be other processes: rows are only added, and only whole segments go.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from errno import ENOSPC
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.search.index.codes import Codes, encode
+from edge.search.index.format import (
+    Entry,
+    Extent,
+    are_rows,
+    begin_rows,
+    map_rows,
+    read_codes,
+    rows_end,
+    size_told,
+    sound_extent,
+    to_rows,
+    vectors,
+    write_codes,
+    write_whole,
+)
+
+ROWS: Final = 16384
+"""Of a full segment: four and a half hours at one embedding a second. The words of its codes are
+1 MB, what a CPU's second cache holds."""
+
+_ROWS: Final = "rows"
+_CODES: Final = "codes"
+
+
+class SegmentWriter:
+    """A segment that is still filled. One at a time for each folder.
+
+    Args:
+        folder: Made where there is none; what a crash left behind the last sound row is cut off.
+        dim: D.
+
+    Attributes:
+        folder: Its folder.
+        extent: What it holds.
+        size: Bytes of all its files.
+
+    Raises:
+        OSError: There is no disk, or the rows are of another D.
+    """
+
+    def __init__(self, folder: Path, dim: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._dim = dim
+        self._file = (folder / _ROWS).open("a+b", buffering=0)
+        try:
+            begin_rows(self._file, dim)
+            self.extent = sound_extent(self._file, dim)
+            self._file.truncate(rows_end(dim, self.extent.count))
+            self.size = _files_size(folder)
+        except BaseException:
+            self._file.close()
+            raise
+
+    @property
+    def full(self) -> bool:
+        return self.extent.count >= ROWS
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Write entries, 1 to ``BATCH``, to the disk itself.
+
+        Raises:
+            OSError: Nothing of them is kept.
+            ValueError: A vector cannot be kept; none is.
+        """
+        rows = to_rows(entries, self._dim)
+        held = self.extent
+        try:
+            self._write(rows)
+        except OSError:
+            self._file.truncate(rows_end(self._dim, held.count))
+            raise
+        times = [entry.at for entry in entries]
+        self.size += len(rows)
+        self.extent = Extent(
+            held.count + len(entries), min(held.first, *times), max(held.last, *times)
+        )
+
+    def keep_picture(self, at: float, jpeg: bytes) -> None:
+        """Keep the picture of the sample at ``at``.
+
+        Raises:
+            OSError: It is not kept.
+        """
+        write_whole(self.folder / f"{1000 * at:.0f}.jpg", [jpeg], sync=False)
+        self.size += len(jpeg)
+
+    def seal(self) -> None:
+        """Write the codes, unless they are there. Nothing may be added from now on.
+
+        Raises:
+            OSError: They are not written; ask again.
+        """
+        segment = open_segment(self.folder, self._dim)
+        if segment is not None and segment.codes is None:
+            codes = encode(vectors(segment.rows(slice(None))))
+            write_codes(self.folder / _CODES, segment.extent, self.size, codes)
+            self.size += (self.folder / _CODES).stat().st_size
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write(self, rows: bytes) -> None:
+        if self._file.write(rows) < len(rows):  # a disk that fills up takes a part of it
+            raise OSError(ENOSPC, os.strerror(ENOSPC), str(self.folder / _ROWS))
+        os.fdatasync(self._file.fileno())
+
+
+class Segment:
+    """A segment as readers see it: what was in it when it was opened.
+
+    Attributes:
+        folder: Its folder.
+        extent: What it holds, at least one row.
+        codes: None while it is still filled; then look at all its rows.
+    """
+
+    def __init__(self, folder: Path, dim: int, extent: Extent, codes: Codes | None) -> None:
+        """Rows are mapped when they are first asked for."""
+        self.folder = folder
+        self.extent = extent
+        self.codes = codes
+        self._dim = dim
+        self._mapped: NDArray[np.void] | None = None
+
+    def rows(self, which: slice | NDArray[np.intp]) -> NDArray[np.void]:
+        """Some rows, of ``edge.search.index.format.row_type``.
+
+        Raises:
+            FileNotFoundError: The segment is gone.
+        """
+        if self._mapped is None:
+            self._mapped = map_rows(self.folder / _ROWS, self._dim, self.extent.count)
+        return self._mapped[which]
+
+    def picture(self, start: float, end: float, near: float) -> Path | None:
+        """The picture taken within ``start`` and ``end`` that is nearest to ``near``."""
+        taken = ((int(path.stem) / 1000, path) for path in self.folder.glob("*.jpg"))
+        within = [(abs(at - near), path) for at, path in taken if start <= at <= end]
+        return min(within)[1] if within else None
+
+
+def open_segment(folder: Path, dim: int) -> Segment | None:
+    """Open a segment to read it; None where there are no rows of D dimensions in it."""
+    coded = read_codes(folder / _CODES, dim)
+    if coded is not None:
+        extent, _, codes = coded
+        return Segment(folder, dim, extent, codes)
+    try:
+        with (folder / _ROWS).open("rb", buffering=0) as file:
+            extent = sound_extent(file, dim) if are_rows(file, dim) else Extent(0, 0.0, 0.0)
+    except FileNotFoundError:
+        return None
+    return Segment(folder, dim, extent, None) if extent.count else None
+
+
+def measure(folder: Path) -> tuple[int, float] | None:
+    """Bytes of a segment's files, and when its newest row was written, UTC seconds.
+
+    None where there are no rows: what an interrupted removal left.
+    """
+    try:
+        written = (folder / _ROWS).stat().st_mtime
+    except FileNotFoundError:
+        return None
+    told = size_told(folder / _CODES)  # a listing of many thousand pictures less
+    return (_files_size(folder) if told is None else told), written
+
+
+def remove_segment(folder: Path) -> None:
+    """Remove a segment. One that is left half removed has no rows any more.
+
+    Raises:
+        OSError: A part of it is still there.
+    """
+    (folder / _ROWS).unlink(missing_ok=True)
+    shutil.rmtree(folder)
+
+
+def _files_size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())

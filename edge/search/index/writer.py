@@ -1,0 +1,146 @@
+"""The thread between the daemon's loop and the index on disk.
+
+The loop only appends to a list. What was added is written every few seconds, so a crash costs so
+much of the index and nothing else. A disk that is slow, full or gone costs what cannot be written
+meanwhile: it is dropped and counted, and alerts never wait for it.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from edge.search.index.format import Entry
+from edge.search.index.store import Store
+
+logger = logging.getLogger(__name__)
+
+_FLUSH_S: Final = 5.0
+# After a failure of the disk.
+_RETRY_S: Final = 30.0
+# Embeddings that wait while the disk is slow: 10 MB of the largest models' there are.
+_MOST_WAITING: Final = 4096
+# A picture is twenty embeddings: as many as one a camera and ten seconds, for some cameras.
+_MOST_PICTURES: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class IndexHealth:
+    """How the index does.
+
+    Attributes:
+        kept: Embeddings written since the start.
+        dropped: Embeddings and pictures that could not be.
+        expired: Segments removed for their age or for room.
+        size: Bytes of all files.
+        error: Why nothing is written at the moment, or None.
+    """
+
+    kept: int
+    dropped: int
+    expired: int
+    size: int
+    error: str | None
+
+
+class IndexWriter:
+    """Writes an index in a thread of its own.
+
+    Args:
+        open_store: Opens the index; called in the thread, and again after a failure.
+    """
+
+    def __init__(self, open_store: Callable[[], Store]) -> None:
+        self._open_store = open_store
+        self._store: Store | None = None
+        self._retry_at = float("-inf")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="index", daemon=True)
+
+        self._lock = threading.Lock()  # for all below
+        self._entries: dict[str, list[Entry]] = {}
+        self._pictures: list[tuple[str, float, bytes]] = []
+        self._waiting = 0
+        self._health = IndexHealth(0, 0, 0, 0, None)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def add(self, camera: str, entry: Entry) -> None:
+        """Keep an embedding of a camera; returns at once."""
+        with self._lock:
+            if self._waiting < _MOST_WAITING:
+                self._waiting += 1
+                self._entries.setdefault(camera, []).append(entry)
+            else:
+                self._count(dropped=1)
+
+    def add_picture(self, camera: str, at: float, jpeg: bytes) -> None:
+        """Keep the picture of the camera's sample at ``at``, UTC seconds; returns at once."""
+        with self._lock:
+            if len(self._pictures) < _MOST_PICTURES:
+                self._pictures.append((camera, at, jpeg))
+            else:
+                self._count(dropped=1)
+
+    def health(self) -> IndexHealth:
+        with self._lock:
+            return self._health
+
+    def stop(self, timeout_s: float) -> None:
+        """Write what waits, and end; a disk that hangs is left behind after ``timeout_s``."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while not self._stop.wait(_FLUSH_S):
+            if time.monotonic() >= self._retry_at:
+                self._flush()
+        self._flush()
+        self._close()
+
+    def _flush(self) -> None:
+        with self._lock:
+            entries, pictures = self._entries, self._pictures
+            self._entries, self._pictures, self._waiting = {}, [], 0
+        left = sum(len(held) for held in entries.values()) + len(pictures)
+        try:
+            store = self._store = self._store or self._open_store()
+            for camera, held in entries.items():
+                store.append(camera, held)
+                left -= len(held)
+                with self._lock:
+                    self._count(kept=len(held))
+            for camera, at, jpeg in pictures:
+                store.keep_picture(camera, at, jpeg)
+                left -= 1
+            store.expire(time.time())
+        except OSError as exc:
+            self._fail(exc, left)
+        else:
+            with self._lock:
+                self._health = replace(
+                    self._health, expired=store.expired, size=store.size, error=None
+                )
+
+    def _fail(self, exc: OSError, dropped: int) -> None:
+        with self._lock:
+            if self._health.error is None:
+                logger.error("the index is not written: %s; alerts go on", exc)
+            self._count(dropped=dropped)
+            self._health = replace(self._health, error=f"index: {exc}")
+        self._retry_at = time.monotonic() + _RETRY_S
+        self._close()  # what is on the disk is looked at anew
+
+    def _close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def _count(self, *, kept: int = 0, dropped: int = 0) -> None:
+        """Under the lock."""
+        health = self._health
+        self._health = replace(health, kept=health.kept + kept, dropped=health.dropped + dropped)

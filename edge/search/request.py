@@ -1,0 +1,183 @@
+"""A search as a request and its answer, both JSON: bytes in, bytes out (docs/search.md).
+
+Over MQTT 5 the request says where the answer goes (its response topic); who carries the bytes is
+not known here. Whatever comes in, an answer comes out: one with ``error`` where nothing was found
+out.
+"""
+
+import base64
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.config.fields import Name, Seconds, Text
+from edge.delivery.payloads import Instant, utc
+from edge.errors import ConfigError, EdgeError
+from edge.rules.prompts import PromptBank
+from edge.search.index.store import Reader
+from edge.search.query import Hit, Page, Query, search
+from edge.system.redact import redact
+
+SEARCH_SCHEMA: Final = "edge-search/1"
+
+MOST_REQUEST_BYTES: Final = 4096
+_MOST_TEXT: Final = 500
+_MOST_HITS: Final = 100
+# An offset, and the time up to which the first page looked: later samples do not shift the others.
+_CURSOR: Final = r"^([0-9]{1,6})@([0-9]{1,11}\.[0-9]{3})$"
+
+
+class SearchRequest(BaseModel):
+    """What is looked for.
+
+    Attributes:
+        text: One sentence.
+        since: How far back, in seconds or as a duration.
+        camera: Only of this one.
+        limit: Moments on a page.
+        cursor: Of the page before.
+        pictures: Whether pictures come along.
+    """
+
+    # Unknown keys are ignored, so that a newer asker gets an answer.
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    schema_: Literal["edge-search/1"] = Field(alias="schema")
+    text: Annotated[Text, Field(max_length=_MOST_TEXT)]
+    since: Seconds = Field(default=86_400.0, le=1e10, allow_inf_nan=False)
+    camera: Name | None = None
+    limit: int = Field(default=20, ge=1, le=_MOST_HITS)
+    cursor: Annotated[str, Field(pattern=_CURSOR)] | None = None
+    pictures: bool = False
+
+
+class MomentPayload(BaseModel):
+    """One moment: from when to when, when it was best and how good; a JPEG in base64, if wanted."""
+
+    camera: str
+    start: Instant
+    end: Instant
+    peak: Instant
+    score: float
+    picture: str | None
+
+
+class SearchAnswer(BaseModel):
+    """Moments, best first; ``cursor`` asks for more, where there are; ``error`` says why none."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    schema_: Literal["edge-search/1"] = Field(default=SEARCH_SCHEMA, alias="schema")
+    moments: tuple[MomentPayload, ...] = ()
+    samples: int = 0
+    took_s: float = 0.0
+    cursor: str | None = None
+    error: str | None = None
+
+    def to_json(self) -> bytes:
+        return self.model_dump_json().encode()
+
+
+class Answerer:
+    """Answers requests. For one thread.
+
+    Args:
+        reader: The index.
+        compile_text: A sentence as a bank.
+        now: UTC seconds.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        compile_text: Callable[[str], PromptBank],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._reader = reader
+        self._compile = compile_text
+        self._now = now
+
+    def answer(self, payload: bytes) -> bytes:
+        """Answer a request, whatever it is."""
+        try:
+            return self._answered(_read(payload)).to_json()
+        except (EdgeError, OSError) as exc:
+            return SearchAnswer(error=redact(str(exc))).to_json()
+
+    def _answered(self, request: SearchRequest) -> SearchAnswer:
+        offset, until = position(request.cursor, self._now())
+        query = Query(until - request.since, until, request.camera, request.limit, offset)
+        page = search(self._reader, self._compile(request.text), query)
+        return answer_of(query, page, _base64 if request.pictures else None)
+
+
+def answer_of(
+    query: Query, page: Page, picture: Callable[[Path], str | None] | None
+) -> SearchAnswer:
+    """A page as an answer; ``picture`` puts a picture into words."""
+    return SearchAnswer(
+        moments=tuple(_moment(hit, picture) for hit in page.hits),
+        samples=page.samples,
+        took_s=round(page.took_s, 3),
+        cursor=cursor_after(query, page),
+    )
+
+
+def cursor_after(query: Query, page: Page) -> str | None:
+    """What asks for the page behind this one; None where there is none."""
+    return f"{query.offset + query.limit}@{query.until:.3f}" if page.more else None
+
+
+def position(cursor: str | None, now: float) -> tuple[int, float]:
+    """Offset and time up to which a page looks.
+
+    Raises:
+        ConfigError: The cursor is none of ours.
+    """
+    if cursor is None:
+        return 0, round(now, 3)
+    match = re.match(_CURSOR, cursor)
+    if match is None:
+        raise ConfigError(f"expected the cursor of an answer, found {cursor[:32]!r}")
+    return int(match[1]), float(match[2])
+
+
+def _read(payload: bytes) -> SearchRequest:
+    """Read a request.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if len(payload) > MOST_REQUEST_BYTES:
+        raise ConfigError(
+            f"expected a request of at most {MOST_REQUEST_BYTES} bytes, found {len(payload)}"
+        )
+    try:
+        return SearchRequest.model_validate_json(payload)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the request"
+        raise ConfigError(f"{where}: {first['msg']}") from None
+
+
+def _moment(hit: Hit, picture: Callable[[Path], str | None] | None) -> MomentPayload:
+    moment = hit.moment
+    return MomentPayload(
+        camera=hit.camera,
+        start=utc(moment.start),
+        end=utc(moment.end),
+        peak=utc(moment.peak),
+        score=round(moment.score, 6),
+        picture=picture(hit.picture) if picture and hit.picture else None,
+    )
+
+
+def _base64(picture: Path) -> str | None:
+    try:
+        return base64.b64encode(picture.read_bytes()).decode()
+    except FileNotFoundError:
+        return None  # expired meanwhile

@@ -1,0 +1,1 @@
+"""What the test camera speaks: RTSP requests go in, responses and RTP packets come out."""

@@ -1,0 +1,143 @@
+"""What the camera answers: the RTSP state machine of one connection, without a socket."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from secrets import token_hex
+from urllib.parse import unquote, urlsplit
+
+from edge.testing.clip import Clip
+from edge.testing.protocol.auth import Authentication
+from edge.testing.protocol.rtp import RtpStream
+from edge.testing.protocol.rtsp import BadRequest, Request, Response
+from edge.testing.protocol.sdp import CONTROL, describe
+
+_TIMEOUT_S = 60  # told to the client, which sends a keep-alive in time; silence is not punished
+_CHANNELS = re.compile(r"interleaved=(\d{1,3})-(\d{1,3})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What a client has set up.
+
+    Attributes:
+        name: Of the clip.
+        stream: Its RTP sender.
+        channels: Interleaved channels for RTP and RTCP.
+    """
+
+    name: str
+    stream: RtpStream
+    channels: tuple[int, int]
+
+
+class Dialogue:
+    """Requests in, responses out. Read the attributes after each ``answer``.
+
+    Attributes:
+        track: What was set up last, None before SETUP.
+        playing: PLAY was answered with 200.
+        finished: TEARDOWN was answered with 200: close the connection.
+    """
+
+    def __init__(
+        self, clips: Mapping[str, Clip], authentication: Authentication, host: str
+    ) -> None:
+        self._clips = clips
+        self._authentication = authentication
+        self._host = host
+        self._session = token_hex(4).upper()
+        self._methods = {
+            "DESCRIBE": self._describe,
+            "SETUP": self._set_up,
+            "PLAY": self._play,
+            "GET_PARAMETER": self._keep_alive,
+            "SET_PARAMETER": self._keep_alive,
+            "TEARDOWN": self._tear_down,
+        }
+        self.track: Track | None = None
+        self.playing = False
+        self.finished = False
+
+    def answer(self, request: Request) -> Response:
+        """Answer one request.
+
+        Raises:
+            BadRequest: The URI is none, or the transport asks for impossible channels.
+        """
+        if request.method == "OPTIONS":
+            return Response(headers={"Public": ", ".join(["OPTIONS", *self._methods])})
+        method = self._methods.get(request.method)
+        if method is None:
+            return Response(501)
+        authorization = request.headers.get("authorization", "")
+        if not self._authentication.accepts(authorization, request.method):
+            return Response(401, {"WWW-Authenticate": self._authentication.challenge()})
+        name = self._clip_name(request.uri)
+        return Response(404) if name is None else method(request, name)
+
+    def _clip_name(self, uri: str) -> str | None:
+        try:
+            path = unquote(urlsplit(uri).path).strip("/")
+        except ValueError as exc:
+            raise BadRequest(f"expected an RTSP URL, found {uri[:80]!r}") from exc
+        for name in (path, path.removesuffix(f"/{CONTROL}")):
+            if name in self._clips:
+                return name
+        return None
+
+    def _describe(self, request: Request, name: str) -> Response:
+        headers = {
+            "Content-Base": f"{request.uri.rstrip('/')}/",
+            "Content-Type": "application/sdp",
+        }
+        return Response(headers=headers, body=describe(self._clips[name], self._host))
+
+    def _set_up(self, request: Request, name: str) -> Response:
+        if self.playing:
+            return Response(455)
+        channels = _tcp_channels(request.headers.get("transport", ""))
+        if channels is None:
+            return Response(461)
+        self.track = Track(name, RtpStream(self._clips[name].codec), channels)
+        rtp, rtcp = channels
+        return Response(
+            headers={
+                "Transport": f"RTP/AVP/TCP;unicast;interleaved={rtp}-{rtcp}",
+                "Session": f"{self._session};timeout={_TIMEOUT_S}",
+            }
+        )
+
+    def _play(self, request: Request, name: str) -> Response:
+        track = self.track
+        if track is None or track.name != name or not self._names_session(request):
+            return Response(454)
+        self.playing = True
+        return Response(headers={"Session": self._session, "Range": "npt=0.000-"})
+
+    def _keep_alive(self, request: Request, name: str) -> Response:  # noqa: ARG002 (as the others)
+        if "session" in request.headers and not self._names_session(request):
+            return Response(454)
+        return Response()
+
+    def _tear_down(self, request: Request, name: str) -> Response:  # noqa: ARG002 (as the others)
+        if not self._names_session(request):
+            return Response(454)
+        self.finished = True
+        return Response(headers={"Session": self._session})
+
+    def _names_session(self, request: Request) -> bool:
+        given = request.headers.get("session", "").partition(";")[0]
+        return self.track is not None and given == self._session
+
+
+def _tcp_channels(transport: str) -> tuple[int, int] | None:
+    """The interleaved channels of the first TCP offer, None where there is no such offer."""
+    for offer in transport.split(","):
+        if "RTP/AVP/TCP" in offer.upper():
+            channels = _CHANNELS.search(offer)
+            rtp, rtcp = (0, 1) if channels is None else (int(channels[1]), int(channels[2]))
+            if max(rtp, rtcp) > 255:
+                raise BadRequest("expected interleaved channels of at most 255")
+            return rtp, rtcp
+    return None

@@ -1,0 +1,47 @@
+"""What DESCRIBE answers: the clip in the Session Description Protocol (RFC 8866)."""
+
+from base64 import b64encode
+
+from edge.testing.clip import Clip
+from edge.testing.protocol.rtp import CLOCK_HZ, PAYLOAD_TYPE
+
+CONTROL = "track1"
+"""Last part of the URL that SETUP names."""
+
+_ENCODING = {"h264": "H264", "hevc": "H265"}
+
+
+def describe(clip: Clip, host: str) -> str:
+    """The session description of ``clip`` as served from ``host``."""
+    lines = [
+        "v=0",
+        f"o=- 1 1 IN IP4 {host}",
+        "s=edge.testing",
+        "c=IN IP4 0.0.0.0",
+        "t=0 0",
+        "a=control:*",
+        f"m=video 0 RTP/AVP {PAYLOAD_TYPE}",
+        f"a=rtpmap:{PAYLOAD_TYPE} {_ENCODING[clip.codec]}/{CLOCK_HZ}",
+        f"a=fmtp:{PAYLOAD_TYPE} {_format_parameters(clip)}",
+        f"a=control:{CONTROL}",
+    ]
+    return "".join(f"{line}\r\n" for line in lines)
+
+
+def _format_parameters(clip: Clip) -> str:
+    """RFC 6184 section 8.1 and RFC 7798 section 7.1."""
+    if clip.codec == "hevc":
+        names = ("sprop-vps", "sprop-sps", "sprop-pps")
+        return ";".join(
+            f"{name}={_base64(sets)}" for name, sets in zip(names, clip.parameter_sets, strict=True)
+        )
+    sequence_sets, picture_sets = clip.parameter_sets
+    profile = sequence_sets[0][1:4].hex().upper()
+    return (
+        f"packetization-mode=1;profile-level-id={profile};"
+        f"sprop-parameter-sets={_base64(sequence_sets + picture_sets)}"
+    )
+
+
+def _base64(nals: tuple[bytes, ...]) -> str:
+    return ",".join(b64encode(nal).decode() for nal in nals)

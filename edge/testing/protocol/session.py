@@ -1,0 +1,110 @@
+"""One client of the test camera: reads its requests and sends its video, in one thread."""
+
+import logging
+import selectors
+import socket
+import time
+from collections.abc import Callable
+
+from edge.testing.faults import Faults
+from edge.testing.playback import Player
+from edge.testing.protocol.dialogue import Dialogue, Track
+from edge.testing.protocol.rtsp import BadRequest, Request, RequestParser, Response
+
+logger = logging.getLogger(__name__)
+
+_POLL_S = 0.02  # how soon the end of a stall is noticed
+_LINGER_S = 1.0  # how long a connection that we end waits for the client to end it too
+
+
+class Session:
+    """Serves one connection until either side ends it.
+
+    Args:
+        connection: Accepted socket; ``run`` does not close it. Shutting it down from another
+            thread ends ``run`` at once.
+        dialogue: Answers the requests.
+        faults: The camera's.
+        start: Called once, at PLAY.
+    """
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        dialogue: Dialogue,
+        faults: Faults,
+        start: Callable[[Track], Player],
+    ) -> None:
+        self._connection = connection
+        self._dialogue = dialogue
+        self._faults = faults
+        self._start = start
+        self._parser = RequestParser()
+        self._player: Player | None = None
+        self._finished = False
+
+    def run(self) -> None:
+        """Serve; returns when the connection is over, whoever ended it."""
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._connection, selectors.EVENT_READ)
+                while not self._finished:
+                    if selector.select(self._wait_s()):
+                        self._read()
+                    self._send_due()
+            self._linger()
+        except OSError as exc:
+            logger.debug("client gone: %s", exc)
+
+    def _wait_s(self) -> float | None:
+        if self._player is None:
+            return None
+        if self._held():
+            return _POLL_S
+        return max(0.0, (self._player.due or 0.0) - time.monotonic())
+
+    def _held(self) -> bool:
+        return self._faults.stall or self._faults.blackhole
+
+    def _read(self) -> None:
+        data = self._connection.recv(65536)
+        if not data:
+            self._finished = True
+            return
+        if self._faults.blackhole:
+            return
+        try:
+            for request in self._parser.feed(data):
+                self._answer(request)
+        except BadRequest as exc:
+            logger.debug("bad request: %s", exc)
+            self._connection.sendall(Response(400).encode())
+            self._finished = True
+
+    def _answer(self, request: Request) -> None:
+        response = self._dialogue.answer(request)
+        self._connection.sendall(response.encode(request.headers["cseq"]))
+        track = self._dialogue.track
+        if self._dialogue.playing and self._player is None and track is not None:
+            self._player = self._start(track)
+        self._finished = self._dialogue.finished
+
+    def _send_due(self) -> None:
+        player = self._player
+        if player is None or self._finished or self._held():
+            return
+        if player.due is not None and player.due <= time.monotonic():
+            self._connection.sendall(player.take())
+        self._finished = player.due is None
+
+    def _linger(self) -> None:
+        """Close our half and wait for the client's.
+
+        Closing with unread bytes would reset the connection: the client would see an error instead
+        of the end, and could lose what it has not read yet.
+        """
+        self._connection.shutdown(socket.SHUT_WR)
+        self._connection.settimeout(_LINGER_S)
+        deadline = time.monotonic() + _LINGER_S
+        while time.monotonic() < deadline and self._connection.recv(65536):
+            pass

@@ -1,0 +1,326 @@
+"""One camera, watched for ever: packets in, samples out, failures turned into waiting.
+
+``CameraWorker`` is the seam: its methods take and return plain data, so that a supervised process
+can stand behind it as well as a thread.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Literal, Protocol
+
+import av
+
+from edge.config.models import CameraConfig, SnapshotsConfig
+from edge.errors import SourceError, SourceRefused
+from edge.model.bundle.manifest import ImageSpec
+from edge.system.backoff import Retry
+from edge.system.redact import redact
+from edge.video.decode import Decoder, Frame, kept_frames
+from edge.video.jpeg import jpeg
+from edge.video.preprocess import Preprocessor
+from edge.video.sample import Sample
+from edge.video.sampler import Sampler
+from edge.video.sources import Packet, SourceSettings, open_source
+
+logger = logging.getLogger(__name__)
+
+State = Literal[
+    "connecting", "streaming", "stalled", "retrying", "refused", "ended", "stopped", "failed"
+]
+
+# Packets without one decodable frame for so many timeouts: the stream is of no use. Several,
+# because a client may join in the middle of the ten seconds between two keyframes of a camera
+# with a "smart" codec.
+_FRAMELESS_TIMEOUTS = 4
+_RATE_WINDOW_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraHealth:
+    """What a camera is doing.
+
+    Attributes:
+        state: ``stalled``: connected, but silent for more than half the timeout; ``retrying`` and
+            ``refused``: waiting to connect again; ``ended``: the file is over; ``failed``: the
+            worker died of a bug (its traceback is in the log).
+        fps_in: Pictures a second that came in, over the last five seconds.
+        fps_sampled: Samples a second, likewise.
+        samples: Samples made since start.
+        dropped: Samples replaced by a newer one before they were taken.
+        corrupt: Packets and frames left out as damaged.
+        reconnects: Times the stream came back after a failure.
+        last_arrival: UTC seconds of the last packet, or None before the first.
+        error: The failure that is being waited out, without credentials, or None.
+    """
+
+    state: State
+    fps_in: float
+    fps_sampled: float
+    samples: int
+    dropped: int
+    corrupt: int
+    reconnects: int
+    last_arrival: float | None
+    error: str | None
+
+
+class CameraWorker(Protocol):
+    """A camera being watched.
+
+    Attributes:
+        name: From the configuration.
+    """
+
+    name: str
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        ...
+
+    def take(self) -> Sample | None:
+        """Return the newest sample once, or None if there is no new one."""
+        ...
+
+    def health(self) -> CameraHealth:
+        """Return what the camera is doing now."""
+        ...
+
+    def snapshot(self, sequence: int, max_width: int | None = None) -> bytes | None:
+        """Return the JPEG of that sample's frame; None when it is gone or not wanted.
+
+        The frames of the sample last taken and of the newest one are held. ``max_width`` stands in
+        for the configuration's.
+        """
+        ...
+
+    def frame(self, sequence: int) -> av.VideoFrame | None:
+        """Return that sample's frame, likewise."""
+        ...
+
+    def stop(self, timeout_s: float) -> bool:
+        """Ask the camera to end and wait up to ``timeout_s``; return whether it has ended."""
+        ...
+
+
+class ThreadCamera:
+    """A camera in a thread of this process.
+
+    A camera that dies, hangs, floods or lies about time costs only itself: the thread connects
+    again, for ever, with back-off. ``stop`` takes effect with the next packet; a silent camera's
+    thread ends within half its timeout, one that is connecting within two (FFmpeg cannot be
+    interrupted there), and does not keep the process alive.
+
+    Args:
+        name: From the configuration.
+        config: What to watch.
+        spec: Into which pixels, from the bundle.
+        snapshots: Whether frames are held for pictures.
+        wake: Called from the thread when there is a new sample, and when the camera has ended.
+        phase: Where in a sampling period this camera's samples lie, 0..1 (``edge.video.sampler``).
+        clip_spec: Into which other pixels, for a clip model.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: CameraConfig,
+        spec: ImageSpec,
+        snapshots: SnapshotsConfig,
+        wake: Callable[[], None],
+        phase: float = 0.0,
+        *,
+        clip_spec: ImageSpec | None = None,
+    ) -> None:
+        self.name = name
+        self._url = config.url.get_secret_value()
+        self._timeout_s = config.timeout
+        self._fps, self._phase = config.sample.fps, phase
+        self._settings = SourceSettings(
+            transport=config.transport, timeout_s=config.timeout, realtime=True, loop=config.loop
+        )
+        self._preprocess = Preprocessor(spec)
+        self._preprocess_clip = None if clip_spec is None else Preprocessor(clip_spec)
+        self._snapshots = snapshots
+        self._wake = wake
+        self._retry = Retry(Random())  # noqa: S311 (jitter, no secret)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"camera[{name}]", daemon=True)
+
+        self._streaming_since: float | None = None
+
+        self._lock = threading.Lock()  # for all below
+        self._health = CameraHealth("connecting", 0.0, 0.0, 0, 0, 0, 0, None, None)
+        self._arrivals, self._sampled = _Rate(), _Rate()
+        self._slot: Sample | None = None  # of one: the newest sample wins
+        self._newest: tuple[int, Frame] | None = None
+        self._taken: tuple[int, Frame] | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def take(self) -> Sample | None:
+        with self._lock:
+            sample, self._slot = self._slot, None
+            if sample is not None:
+                self._taken = self._newest
+            return sample
+
+    def health(self) -> CameraHealth:
+        with self._lock:
+            now = time.monotonic()
+            state = self._health.state
+            if state == "streaming" and self._arrivals.silence_s(now) > self._timeout_s / 2:
+                state = "stalled"
+            return replace(
+                self._health,
+                state=state,
+                fps_in=self._arrivals.per_second(now),
+                fps_sampled=self._sampled.per_second(now),
+            )
+
+    def snapshot(self, sequence: int, max_width: int | None = None) -> bytes | None:
+        picture = self.frame(sequence) if self._snapshots.publish else None
+        return None if picture is None else jpeg(picture, max_width or self._snapshots.max_width)
+
+    def frame(self, sequence: int) -> av.VideoFrame | None:
+        with self._lock:
+            held = dict(pair for pair in (self._taken, self._newest) if pair is not None)
+        frame = held.get(sequence)
+        return None if frame is None else frame.picture
+
+    def stop(self, timeout_s: float) -> bool:
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        state: State = "failed"
+        try:
+            while not self._stop.is_set():
+                try:
+                    self._stream()
+                except SourceError as exc:
+                    if not self._stop.is_set():
+                        self._wait_after(exc)
+                else:
+                    break
+            state = "stopped" if self._stop.is_set() else "ended"
+            logger.info("camera %s: %s", self.name, state)
+        finally:
+            self._set(state)
+            self._wake()
+
+    def _stream(self) -> None:
+        """Sample the stream until it ends."""
+        self._streaming_since = None
+        with open_source(self._url, self._settings, self._stop) as source:
+            decoder, sampler = Decoder(source.stream), Sampler(self._fps, self._phase)
+            packets = self._watched(source.packets(), decoder, sampler)
+            for frame in kept_frames(packets, decoder, sampler):
+                self._offer(frame)
+
+    def _watched(
+        self, packets: Iterator[Packet], decoder: Decoder, sampler: Sampler
+    ) -> Iterator[Packet]:
+        """Count the packets, and fail when too many in a row give no frame."""
+        corrupt_before = self._health.corrupt
+        patience_s = _FRAMELESS_TIMEOUTS * self._timeout_s
+        frames, fruitful = 0, time.monotonic()
+        for packet in packets:
+            with self._lock:
+                self._arrivals.add(packet.arrival.monotonic)
+                self._health = replace(self._health, last_arrival=packet.arrival.wall)
+            yield packet
+            with self._lock:
+                self._health = replace(self._health, corrupt=corrupt_before + decoder.corrupt)
+            # With keyframes only, packets are skipped because enough frames come, not for want.
+            if decoder.frames > frames or sampler.keyframes_only:
+                frames, fruitful = decoder.frames, packet.arrival.monotonic
+            elif packet.arrival.monotonic - fruitful > patience_s:
+                raise SourceError(
+                    f"{redact(self._url)} sent packets for {patience_s:g} s but no decodable frame "
+                    f"({decoder.why_no_frames()}): ask the camera for H.264 or H.265 with a "
+                    "keyframe every 2 s (its I-frame interval)"
+                )
+
+    def _offer(self, frame: Frame) -> None:
+        """Put a sample of ``frame`` into the slot."""
+        picture = frame.picture
+        pixels = self._preprocess(picture)
+        clip = None if self._preprocess_clip is None else self._preprocess_clip(picture)
+        size = picture.height, picture.width
+        if self._streaming_since is None:
+            self._note_streaming(frame)
+        with self._lock:
+            sample = Sample(self.name, self._health.samples, frame.arrival, pixels, size, clip)
+            self._health = replace(
+                self._health,
+                samples=self._health.samples + 1,
+                dropped=self._health.dropped + (self._slot is not None),
+            )
+            self._sampled.add(frame.arrival.monotonic)
+            self._slot = sample
+            self._newest = (sample.sequence, frame)
+        self._wake()
+
+    def _note_streaming(self, frame: Frame) -> None:
+        self._streaming_since = time.monotonic()
+        picture = frame.picture
+        logger.info("camera %s: streaming %dx%d", self.name, picture.width, picture.height)
+        with self._lock:
+            again = self._health.samples > 0
+            self._health = replace(
+                self._health,
+                state="streaming",
+                reconnects=self._health.reconnects + again,
+                error=None,
+            )
+
+    def _wait_after(self, error: SourceError) -> None:
+        since = self._streaming_since
+        streamed_s = 0.0 if since is None else time.monotonic() - since
+        delay_s = self._retry.delay_s(error, streamed_s=streamed_s)
+        text = redact(str(error))
+        known = text == self._health.error
+        self._set("refused" if isinstance(error, SourceRefused) else "retrying", text)
+        level = logging.DEBUG if known else logging.WARNING  # once per failure, not per attempt
+        logger.log(level, "camera %s: %s; next try in %.1f s", self.name, text, delay_s)
+        self._stop.wait(delay_s)
+
+    def _set(self, state: State, error: str | None = None) -> None:
+        with self._lock:
+            self._health = replace(self._health, state=state, error=error)
+
+
+class _Rate:
+    """Events per second over the last seconds."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque()
+        self._first = self._last = float("-inf")
+
+    def add(self, now: float) -> None:
+        if not self._times and self._first < 0:
+            self._first = now
+        self._last = now
+        self._times.append(now)
+        self._forget(now)
+
+    def silence_s(self, now: float) -> float:
+        """Return how long ago the last event was."""
+        return now - self._last
+
+    def per_second(self, now: float) -> float:
+        self._forget(now)
+        # A young rate is taken over its age, though not over a moment.
+        return len(self._times) / min(_RATE_WINDOW_S, max(1.0, now - self._first))
+
+    def _forget(self, now: float) -> None:
+        while self._times and self._times[0] < now - _RATE_WINDOW_S:
+            self._times.popleft()

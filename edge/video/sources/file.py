@@ -1,0 +1,116 @@
+"""``file:`` and bare paths: recordings, at their own pace or as fast as possible."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from urllib.parse import unquote
+
+import av
+import av.error
+
+from edge.errors import SourceError
+from edge.video.packet import Packet
+from edge.video.sample import Arrival
+from edge.video.sources.base import SourceSettings
+from edge.video.sources.container import Container, seconds
+
+# A longer gap between two packets of a recording is a jump of its clock, not a pause.
+_LONGEST_GAP_S = 10.0
+_FALLBACK_RATE = 25.0
+
+# FFmpeg's names. Without this list it shows a text file as terminal art ("tty"), and a playlist
+# that poses as a video may name other files and hosts.
+_FORMATS = (
+    "mov,matroska,mpegts,mpeg,avi,asf,flv,dhav,ivf,h264,hevc,mjpeg,"
+    "image2,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe"
+)
+_OPTIONS = {
+    "format_whitelist": _FORMATS,
+    "protocol_whitelist": "file",
+    "pattern_type": "none",  # a '%' in the name of a picture is not a pattern
+}
+
+
+class FileSource(Container):
+    """A recording, or one picture.
+
+    Args:
+        url: ``file:`` URL or path.
+        settings: ``realtime`` and ``loop`` count.
+        stop: Ends ``packets`` when set.
+    """
+
+    def __init__(self, url: str, settings: SourceSettings, stop: Event) -> None:
+        path = _path(url)
+        if not path.is_file():
+            raise SourceError(f"{path} is not a file; expected a video or a picture")
+        super().__init__(str(path), _OPTIONS)
+        self._settings = settings
+        self._stop = stop
+
+    def packets(self) -> Iterator[Packet]:
+        """Yield the packets; ``arrival.pts_s`` goes on over loops."""
+        opened_wall, opened = time.time(), time.monotonic()
+        clock = _MediaClock(self.stream)
+        while True:
+            for data in self.demux():
+                media_s, pts_s = clock.read(data)
+                if self._settings.realtime:
+                    if self._stop.wait(max(0.0, opened + media_s - time.monotonic())):
+                        return
+                    arrival = Arrival(time.time(), time.monotonic(), pts_s)
+                elif self._stop.is_set():
+                    return
+                else:
+                    arrival = Arrival(opened_wall + media_s, opened + media_s, pts_s)
+                yield Packet(arrival, data.is_keyframe, data.size, data)
+            if not self._settings.loop:
+                return
+            self.rewind()
+            clock.next_round()
+
+    def explain(self, exc: av.error.FFmpegError) -> str | None:
+        if isinstance(exc, (av.error.InvalidDataError, av.error.ArgumentError)):
+            return "is not a video or picture that FFmpeg can read"
+        return None
+
+
+class _MediaClock:
+    """Continuous time of a recording: missing, repeated and jumping times are bridged."""
+
+    def __init__(self, stream: av.VideoStream) -> None:
+        self._interval_s = 1 / float(stream.average_rate or _FALLBACK_RATE)
+        self._now_s = -self._interval_s
+        self._last_dts_s: float | None = None
+        self._round_s = 0.0
+
+    def read(self, packet: "av.Packet[av.VideoStream]") -> tuple[float, float | None]:
+        """Return seconds since the first packet, and the presentation time if there is one."""
+        dts_s = seconds(packet.dts, packet.time_base)
+        pts_s = seconds(packet.pts, packet.time_base)
+        step_s = self._interval_s
+        if dts_s is not None and self._last_dts_s is not None:
+            told_s = dts_s - self._last_dts_s
+            if 0 <= told_s <= _LONGEST_GAP_S:
+                step_s = told_s
+        self._last_dts_s = dts_s
+        self._now_s += step_s
+        return self._now_s, None if pts_s is None else self._round_s + pts_s
+
+    def next_round(self) -> None:
+        """The recording starts again."""
+        self._last_dts_s = None
+        self._round_s = self._now_s + self._interval_s
+
+
+def _path(url: str) -> Path:
+    if not url.lower().startswith("file:"):
+        return Path(url)
+    rest = url[len("file:") :]
+    if rest.startswith("//"):
+        host, slash, path = rest[2:].partition("/")
+        if host not in {"", "localhost"}:
+            raise SourceError(f"{url} names the host {host!r}; expected file:///path or file:path")
+        rest = slash + path
+    return Path(unquote(rest))

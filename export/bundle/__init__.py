@@ -1,0 +1,1 @@
+"""Bundles as files: facts and graphs go in, a signed directory that the device reads comes out."""

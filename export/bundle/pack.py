@@ -1,0 +1,176 @@
+"""Write a bundle: the same facts and files give the same bytes, and it appears all at once.
+
+The finished directory is opened and verified with the device's own reader before it gets its name.
+"""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from edge.errors import ModelError
+from edge.model.bundle.golden import Golden
+from edge.model.bundle.manifest import (
+    MANIFEST,
+    BundleFile,
+    Format,
+    Manifest,
+    ModelFacts,
+    Precision,
+    Role,
+)
+from edge.model.bundle.read import Bundle, open_bundle
+
+# The earliest date that a zip can hold: golden.npz must not depend on the clock.
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """One file to pack.
+
+    Attributes:
+        precision: Of a graph, with ``min_cosine``.
+        format: Of a graph; left out it is ONNX.
+        weights: Of an OpenVINO graph, the name of the file that holds them.
+    """
+
+    role: Role
+    data: bytes
+    precision: Precision | None = None
+    min_cosine: float | None = None
+    format: Format | None = None
+    weights: str | None = None
+
+
+def write_bundle(out: Path, facts: ModelFacts, files: Mapping[str, Artefact]) -> Bundle:
+    """Write the bundle ``out``, replacing one that is there.
+
+    Args:
+        out: Directory; its parent is made when missing. An existing one is replaced only if it is
+            a bundle or empty.
+        facts: The manifest but for its list of files.
+        files: File name to content.
+
+    Returns:
+        The written bundle, every file verified.
+
+    Raises:
+        ModelError: The facts and files are no bundle that a device would accept, or ``out`` holds
+            something else.
+    """
+    manifest = _manifest(facts, files)
+    with workplace(out) as folder:
+        new = folder / "new"
+        new.mkdir()
+        for name, artefact in files.items():
+            _write(new / name, artefact.data)
+        _write(new / MANIFEST, manifest)
+        open_bundle(new).verify()
+        take_place(new, out, folder / "old")
+    return open_bundle(out)
+
+
+def take_place(new: Path, out: Path, old: Path) -> None:
+    """Give the finished directory ``new`` its name, ``out``; one that is there becomes ``old``.
+
+    Raises:
+        OSError: The disk refuses; then ``out`` is as it was.
+    """
+    if out.exists():
+        out.rename(old)
+    try:
+        new.rename(out)
+    except OSError:
+        if old.exists():
+            old.rename(out)  # it would go with the folder
+        raise
+
+
+@contextmanager
+def workplace(out: Path, what: str = "bundle", marker: str = MANIFEST) -> Iterator[Path]:
+    """A temporary directory beside ``out``: opening one early tells early that ``out`` will not do.
+
+    Args:
+        out: Where the directory that is made there will go.
+        what: Its kind.
+        marker: The file that every directory of that kind has.
+
+    Raises:
+        ModelError: ``out`` holds something else, or its disk refuses.
+    """
+    if out.exists() and not _replaceable(out, marker):
+        raise ModelError(
+            f"{out}: expected a {what} or an empty directory to replace, found something else; "
+            "choose another --out or remove it"
+        )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
+            yield Path(folder)
+    except OSError as exc:
+        raise ModelError(
+            f"{out}: expected to write a {what} there, found: {exc.strerror}; choose another --out"
+        ) from exc
+
+
+def golden_npz(golden: Golden) -> bytes:
+    """Serialize golden arrays as the bundle's ``golden.npz``."""
+    arrays = {
+        f"{role}.{name}": array
+        for role, graph in golden.items()
+        for name, array in (*graph.inputs.items(), *graph.answers.items())
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as zipped:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(
+                member, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False
+            )
+            info = zipfile.ZipInfo(f"{name}.npy", _ZIP_EPOCH)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            zipped.writestr(info, member.getvalue())
+    return buffer.getvalue()
+
+
+def _replaceable(out: Path, marker: str) -> bool:
+    return out.is_dir() and ((out / marker).is_file() or not any(out.iterdir()))
+
+
+def _manifest(facts: ModelFacts, files: Mapping[str, Artefact]) -> bytes:
+    try:
+        listed = [
+            BundleFile(
+                role=artefact.role,
+                file=name,
+                sha256=hashlib.sha256(artefact.data).hexdigest(),
+                size=len(artefact.data),
+                format=artefact.format or ("onnx" if artefact.precision else None),
+                precision=artefact.precision,
+                min_cosine=artefact.min_cosine,
+                weights=artefact.weights,
+            )
+            for name, artefact in files.items()
+        ]
+        manifest = Manifest(**facts.model_dump(by_alias=True), files=tuple(listed))
+    except ValidationError as exc:
+        raise ModelError(f"these facts and files make no bundle: {exc}") from exc
+    content = manifest.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,136 @@
+"""What a bundle is, and how two differ, as plain values that print and serialize.
+
+Of the contents only ``accuracy.json`` is read; that the others are what the manifest says is for
+``Bundle.verify``.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge.errors import ModelError
+from edge.model.bundle.read import Bundle
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two bundles side by side.
+
+    Attributes:
+        facts: Dotted key to the two values, of those that differ; None where one has none.
+        files: What a file is for to its rows in the two lists of files, None where one has none;
+            all of them, accuracy included.
+        embeddings_compare: Whether embeddings of one may be compared with the other's.
+    """
+
+    facts: dict[str, tuple[Any, Any]]
+    files: dict[str, tuple[Row | None, Row | None]]
+    embeddings_compare: bool
+
+    @property
+    def differing_files(self) -> list[str]:
+        return [label for label, (one, other) in self.files.items() if one != other]
+
+    @property
+    def equal(self) -> bool:
+        return not self.facts and not self.differing_files
+
+
+def facts(bundle: Bundle) -> dict[str, Any]:
+    """Return the manifest with where and what the bundle is, its signature and its losses.
+
+    ``signed`` is the key id that the signature names, unverified. Each of ``files`` has its row of
+    ``accuracy.json`` as ``accuracy``; ``left_out`` are the variants that lost too much to be in
+    the bundle, where the exporter named them.
+
+    Raises:
+        ModelError: ``accuracy.json`` is damaged or something else.
+    """
+    document = bundle.manifest.model_dump(mode="json", by_alias=True, exclude_none=True)
+    variants, left_out = _accuracy(bundle)
+    for file in document["files"]:
+        if file["file"] in variants:
+            file["accuracy"] = variants[file["file"]]
+    return {
+        "path": str(bundle.path),
+        "hash": bundle.hash,
+        "signed": None if bundle.signed is None else bundle.signed.key_id,
+        **document,
+        "left_out": left_out,
+    }
+
+
+def compare(one: Bundle, other: Bundle) -> Comparison:
+    """Compare what two bundles say.
+
+    Raises:
+        ModelError: As ``facts``.
+    """
+    documents = [facts(bundle) for bundle in (one, other)]
+    plain = [
+        dict(flat({k: v for k, v in document.items() if k not in {"path", "files"}}))
+        for document in documents
+    ]
+    lists = [_by_purpose(document["files"]) for document in documents]
+    models = [
+        tuple(document["model"][key] for key in ("family", "id", "revision"))
+        for document in documents
+    ]
+    return Comparison(
+        facts={
+            key: values
+            for key in sorted(plain[0] | plain[1])
+            if (values := (plain[0].get(key), plain[1].get(key)))[0] != values[1]
+        },
+        files={key: (lists[0].get(key), lists[1].get(key)) for key in lists[0] | lists[1]},
+        embeddings_compare=models[0] == models[1] and one.manifest.embedding is not None,
+    )
+
+
+def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that is no section, by its dotted key; a list is one value."""
+    if not isinstance(value, dict):
+        yield prefix, value
+        return
+    for key, inner in value.items():
+        yield from flat(inner, f"{prefix}.{key}" if prefix else str(key))
+
+
+def purpose(file: Row) -> str:
+    """What a file is for: its role, and of a graph precision and format."""
+    return " ".join(file[key] for key in ("role", "precision", "format") if key in file)
+
+
+def _by_purpose(files: list[dict[str, Any]]) -> dict[str, Row]:
+    """Files by what they are for, and by name too where that is said of several."""
+    count = Counter(purpose(file) for file in files)
+    return {
+        purpose(file) if count[purpose(file)] == 1 else f"{purpose(file)} {file['file']}": file
+        for file in files
+    }
+
+
+def _accuracy(bundle: Bundle) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Rows of the variants that are in the bundle, and of those that are not."""
+    if not any(file.role == "accuracy" for file in bundle.manifest.files):
+        return {}, {}
+    name = bundle.entry("accuracy").file
+    try:
+        document = json.loads(bundle.read("accuracy"))
+        sections = document["variants"], document.get("left_out", {})
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError) as exc:
+        raise ModelError(
+            f"{bundle.path / name}: expected JSON with the section variants, found: "
+            f"{type(exc).__name__}: {exc}; build the bundle again"
+        ) from exc
+    for section in sections:
+        if not isinstance(section, dict) or not all(isinstance(v, dict) for v in section.values()):
+            raise ModelError(
+                f"{bundle.path / name}: expected a section for each variant, found something "
+                "else; build the bundle again"
+            )
+    return sections

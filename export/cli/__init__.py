@@ -1,0 +1,1 @@
+"""The command line ``edge-export``: arguments go in, bundles, tables and an exit code come out."""

@@ -1,0 +1,1 @@
+"""``edge-export compare``: two bundles and pictures go in, cost against agreement comes out."""

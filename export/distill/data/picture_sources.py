@@ -1,0 +1,236 @@
+"""Pictures out of whatever there is: image files, videos, WebDataset shards.
+
+Every file is read to its end, and what is wrong with it is told beside what it gave: one broken
+picture among many is no reason to stop, and whether there are too many of them is for the caller to
+say.
+"""
+
+import json
+import lzma
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from webdataset.tariterators import group_by_keys, tar_file_expander
+
+from calibration.footage import Pool, files_of, thumbnail
+from edge.errors import ConfigError, SourceError
+from edge.video.decode import Decoder, kept_frames
+from edge.video.sampler import Sampler
+from edge.video.sources import open_source
+from export.distill.data.picture_bytes import encode, read_still, rgb_of
+
+STILLS: Final = ("jpg", "jpeg", "png", "webp", "bmp")
+"""Endings of files that are read as one picture."""
+_SHARD: Final = "tar"
+# Endings of files in a folder that are read as videos; one that is named by itself may have any.
+_VIDEOS: Final = (
+    "mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "mts", "m2ts", "mpg", "mpeg", "flv", "wmv",
+    "3gp", "gif", "h264", "264", "h265", "265", "hevc", "mjpeg",
+)  # fmt: skip
+# What reading a damaged archive raises, compressed ones included.
+_ARCHIVE_ERRORS: Final = (
+    OSError, ValueError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PictureOptions:
+    """What decides the pictures besides the files.
+
+    Attributes:
+        side: Longest side in pixels.
+        fps: Frames per second of video that are looked at.
+        per_video: Frames of a video that are kept.
+    """
+
+    side: int = 512
+    fps: float = 1.0
+    per_video: int = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """One picture.
+
+    Attributes:
+        key: Its name, valid Unicode.
+        jpeg: The picture.
+        caption: What it shows, or None.
+    """
+
+    key: str
+    jpeg: bytes
+    caption: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What became of one image file, one video or one sample of a shard.
+
+    Attributes:
+        key: Its name, valid Unicode.
+        found: The pictures that it gave.
+        problem: Why these are not all; None where they are.
+    """
+
+    key: str
+    found: tuple[Found, ...]
+    problem: str | None = None
+
+
+def gather(sources: Iterable[Path]) -> dict[Path, str]:
+    """Return the name of every file to read, in the order of ``sources``, each file once.
+
+    A file in a folder is named by its path in there, a file by itself by its own name. What is
+    neither picture nor video nor shard by its ending is left alone in a folder.
+
+    Raises:
+        ConfigError: A source does not exist.
+        ModelError: A folder is empty.
+    """
+    names: dict[Path, str] = {}
+    for source in sources:
+        if not source.exists():
+            raise ConfigError(
+                f"{source} does not exist; expected a folder of pictures or videos, a video, a "
+                "picture or a .tar of WebDataset"
+            )
+        for file in files_of(source, "distillation"):
+            if file == source or _ending(file.name) in (*STILLS, *_VIDEOS, _SHARD):
+                name = file.relative_to(source) if file != source else Path(file.name)
+                names.setdefault(file.resolve(), printable(name.as_posix()))
+    return names
+
+
+def caption_file(file: Path) -> Path:
+    """Where the caption of a picture is, if it has one."""
+    return file.with_suffix(".txt")
+
+
+def read(file: Path, name: str, options: PictureOptions) -> Iterator[Outcome]:
+    """Read one file of ``gather``: one outcome, or one for each sample of a shard."""
+    ending = _ending(file.name)
+    if ending == _SHARD:
+        yield from _samples(file, name, options)
+    elif ending in STILLS:
+        yield _still(file, name, options)
+    else:
+        yield _video(file, name, options)
+
+
+def printable(text: str) -> str:
+    """Return text as valid Unicode: names of files and of members need not be."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _ending(name: str) -> str:
+    return name.rpartition(".")[2].lower()
+
+
+def _still(file: Path, name: str, options: PictureOptions) -> Outcome:
+    beside = caption_file(file)
+    try:
+        caption = _first_line(beside.read_bytes()) if beside.is_file() else None
+        jpeg = _reduced(file.read_bytes(), options.side)
+    except OSError as exc:
+        return Outcome(name, (), f"cannot be read: {exc.strerror}")
+    except SourceError as exc:
+        return Outcome(name, (), printable(str(exc)))
+    return Outcome(name, (Found(name, jpeg, caption),))
+
+
+def _video(file: Path, name: str, options: PictureOptions) -> Outcome:
+    """Choose frames that differ. What came before a video broke is sound, and counts."""
+    pool = Pool[Found](options.per_video)
+    problem = None
+    try:
+        with open_source(str(file)) as source:
+            decoder = Decoder(source.stream)
+            began = None
+            for frame in kept_frames(source.packets(), decoder, Sampler(options.fps)):
+                began = frame.arrival.wall if began is None else began
+                pts_s = frame.arrival.pts_s
+                time_s = frame.arrival.wall - began if pts_s is None else pts_s
+                rgb = rgb_of(frame.picture, options.side)
+                # As bytes: a pool of frames as pixels would take a gigabyte.
+                found = Found(f"{name}@{time_s:.3f}", encode(rgb))
+                pool.add(found, thumbnail(rgb.transpose(2, 0, 1)))
+    except SourceError as exc:
+        problem = printable(str(exc)) + (f", after {pool.seen} frames" if pool.seen else "")
+    return Outcome(name, tuple(pool.chosen()), problem)
+
+
+def _samples(file: Path, name: str, options: PictureOptions) -> Iterator[Outcome]:
+    problems: list[str] = []
+
+    def note(exc: Exception) -> bool:
+        if not isinstance(exc, _ARCHIVE_ERRORS):
+            raise exc
+        problems.append(printable(_reason(exc)))
+        return True
+
+    try:
+        stream = file.open("rb")
+    except OSError as exc:
+        yield Outcome(name, (), f"cannot be read: {exc.strerror}")
+        return
+    with stream:
+        # Opened here: WebDataset takes a name like "pipe:..." for a command.
+        members = tar_file_expander([{"url": name, "stream": stream}], handler=note)
+        for sample in group_by_keys(members, handler=note):
+            yield _sample(sample, name, options)
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+        yield Outcome(name, (), f"expected a whole .tar, found: {problems[0]}{more}")
+
+
+def _sample(sample: Mapping[str, Any], name: str, options: PictureOptions) -> Outcome:
+    key = printable(f"{name}/{sample['__key__']}")
+    members = [member for member in sample if not member.startswith("__")]
+    pictures = [member for member in members if _ending(member) in STILLS]
+    if len(pictures) != 1:
+        found = printable(", ".join(members))
+        return Outcome(key, (), f"expected one of {', '.join(STILLS)} in a sample, found {found}")
+    try:
+        caption = _caption(sample)
+        jpeg = _reduced(sample[pictures[0]], options.side)
+    except SourceError as exc:
+        return Outcome(key, (), printable(str(exc)))
+    return Outcome(key, (Found(key, jpeg, caption),))
+
+
+def _caption(sample: Mapping[str, Any]) -> str | None:
+    """The caption of a sample.
+
+    Raises:
+        SourceError: It is in JSON, and that cannot be read.
+    """
+    if "txt" in sample:
+        return _first_line(sample["txt"])
+    if "json" not in sample:
+        return None
+    try:
+        facts = json.loads(sample["json"])
+    except (ValueError, RecursionError) as exc:
+        raise SourceError(f"expected JSON with a caption, found none: {exc}") from exc
+    caption = facts.get("caption") if isinstance(facts, dict) else None
+    return _first_line(caption.encode(errors="replace")) if isinstance(caption, str) else None
+
+
+def _first_line(text: bytes) -> str | None:
+    lines = text.decode("utf-8-sig", errors="replace").strip().splitlines()
+    return lines[0].strip() if lines else None
+
+
+def _reduced(data: bytes, side: int) -> bytes:
+    return encode(rgb_of(read_still(data), side))
+
+
+def _reason(exc: Exception) -> str:
+    """Without the objects that WebDataset adds to an error's arguments."""
+    said = str(exc.args[0]) if exc.args else type(exc).__name__
+    return said.partition(" @ ")[0].partition("\n")[0]

@@ -1,0 +1,1 @@
+"""Distillations that measure the method itself: ``make distill-demo`` and its siblings."""

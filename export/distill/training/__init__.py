@@ -1,0 +1,1 @@
+"""Training of a student: lessons go in, the best student in float and in INT8 comes out."""

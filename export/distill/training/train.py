@@ -1,0 +1,286 @@
+"""One phase of training: steps, held-out pictures after each epoch, an end when nothing improves.
+
+``accelerate`` brings devices, processes and mixed precision; here is what is taught, in which
+order, and when a phase is over. The same command on one process and on several, with the same batch
+in the same chunks, takes the same steps.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from rich.progress import Progress
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from edge.errors import ModelError
+from edge.model.bundle.manifest import ImageSpec
+from export.distill.data.lessons import Batch, Lessons, batches, order
+from export.distill.recipe import Recipe
+from export.distill.training.optimization import curve, groups, share_of
+from export.distill.training.states import Checkpoints, Standing
+from export.distill.training.trainee import HeldOut, Trainee, held_out, joint_loss
+from export.distill.training.two_pass import backward
+
+_EVALUATED: Final = 32
+# Steps between two states on disk, beside the one after each epoch.
+_SAVE_EVERY: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What tells one phase from another.
+
+    Attributes:
+        name: Of its folder and its curves.
+        epochs: At most.
+        lr: Learning rate at its highest.
+        frozen_norms: Normalizations over batches keep their means.
+    """
+
+    name: str
+    epochs: int
+    lr: float
+    frozen_norms: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class School:
+    """What all phases have in common.
+
+    Attributes:
+        lessons: What is taught.
+        recipe: How.
+        spec: Of the student's pictures.
+        work: Folder of states and curves.
+        accelerator: Devices and processes; each phase has its own, and they are the same.
+        progress: Shows how far it is, and how long it will take.
+        workers: Processes that prepare pictures.
+        fingerprint: Of the whole training.
+        on_step: Called with the number of each step and its loss; for tests and studies.
+    """
+
+    lessons: Lessons
+    recipe: Recipe
+    spec: ImageSpec
+    work: Path
+    accelerator: Accelerator
+    progress: Progress
+    fingerprint: str
+    workers: int = 0
+    on_step: Callable[[int, float], None] = lambda _step, _loss: None
+
+
+def train(trainee: Trainee, phase: Phase, school: School) -> Standing:
+    """Train until nothing improves, or ``phase.epochs`` are over; go on where it was broken off.
+
+    Afterwards ``trainee.student`` is the best one of held-out pictures, perhaps as it began.
+
+    Raises:
+        ConfigError: The batch does not divide, or what is on disk is another training.
+        ModelError: A loss that is not finite; the last good state stays. Or the disk refuses.
+    """
+    accelerator, recipe = school.accelerator, school.recipe
+    checkpoints = Checkpoints(school.work / phase.name, f"{school.fingerprint}-{phase.name}")
+    standing = checkpoints.standing()
+    if standing is not None and standing.done:
+        checkpoints.load_best(trainee)
+        return standing
+    share = share_of(recipe, len(school.lessons.train), accelerator.num_processes)
+    per_epoch = len(order(school.lessons, 0, share * accelerator.num_processes))
+    optimizer: Any = torch.optim.AdamW(groups(trainee, recipe.weight_decay), lr=phase.lr)
+    schedule: Any = LambdaLR(optimizer, curve(per_epoch * phase.epochs, recipe.warmup))
+    model, optimizer = accelerator.prepare(trainee, optimizer)
+    accelerator.register_for_checkpointing(schedule)
+    if standing is not None:
+        checkpoints.load(accelerator)
+    else:
+        standing = Standing()
+        _judge(trainee, phase, school, standing, checkpoints)
+    steps = _Steps(model, trainee, phase, school, share)
+    task = school.progress.add_task(
+        phase.name,
+        total=per_epoch * phase.epochs,
+        completed=standing.epoch * per_epoch + standing.step,
+    )
+    try:
+        while standing.epoch < phase.epochs and standing.waiting < recipe.patience:
+            for losses in steps.of(standing, optimizer, schedule):
+                standing.step += 1
+                done = standing.epoch * per_epoch + standing.step
+                school.on_step(done, losses["loss"])
+                accelerator.log(
+                    {f"{phase.name}/{name}": value for name, value in losses.items()}, step=done
+                )
+                school.progress.update(
+                    task, completed=done, description=f"{phase.name}: loss {losses['loss']:.4f}"
+                )
+                if standing.step % _SAVE_EVERY == 0:
+                    if not all(bool(one.isfinite().all()) for one in trainee.parameters()):
+                        raise _diverged(phase, school, "finite weights, found others")
+                    checkpoints.save(accelerator, standing)
+            _judge(trainee, phase, school, standing, checkpoints)
+            standing.epoch, standing.step = standing.epoch + 1, 0
+            checkpoints.save(accelerator, standing)
+        standing.done = True
+        checkpoints.save(accelerator, standing)
+    finally:
+        school.progress.remove_task(task)
+        for tracker in accelerator.trackers:
+            tracker.finish()
+    checkpoints.load_best(trainee)
+    return standing
+
+
+class _Steps:
+    """Takes the steps of an epoch."""
+
+    def __init__(
+        self, model: nn.Module, trainee: Trainee, phase: Phase, school: School, share: int
+    ) -> None:
+        self._model, self._trainee = model, trainee
+        self._phase, self._school = phase, school
+        self._share = share
+        self._bank = torch.from_numpy(school.lessons.bank).to(school.accelerator.device)
+
+    def of(self, standing: Standing, optimizer: Any, schedule: Any) -> Iterator[dict[str, float]]:
+        """Take the rest of an epoch's steps; the losses of each."""
+        school, accelerator = self._school, self._school.accelerator
+        first = accelerator.process_index * self._share
+        steps = order(school.lessons, standing.epoch, self._share * accelerator.num_processes)
+        mine = [step[first : first + self._share] for step in steps[standing.step :]]
+        self._model.train()
+        if self._phase.frozen_norms:
+            freeze_norms(self._trainee)
+        began = time.perf_counter()
+        for batch in batches(school.lessons, school.spec, mine, school.workers):
+            losses = self._step(batch.to(accelerator.device), optimizer, schedule)
+            now = time.perf_counter()
+            speed = self._share * accelerator.num_processes / (now - began)
+            began = now
+            yield losses | {"pictures_per_s": speed}
+
+    def _step(self, batch: Batch, optimizer: Any, schedule: Any) -> dict[str, float]:
+        school, accelerator, recipe = self._school, self._school.accelerator, self._school.recipe
+        teacher = accelerator.gather(batch.embedding)
+        captions = accelerator.gather(batch.captions) if batch.captions.shape[1] else None
+        empty = torch.empty(len(teacher), 0, device=teacher.device)
+
+        def joint(embedding: Tensor) -> Tensor:
+            told = empty if captions is None else captions
+            return joint_loss(
+                embedding, teacher, told, self._bank, school.lessons.scale, recipe.weights
+            )
+
+        def forward(part: Batch) -> tuple[Tensor, Tensor]:
+            aligned = self._trainee.alignment is not None
+            with accelerator.autocast():
+                embedding, own = self._model(part.pixels, part.maps if aligned else [])
+            return embedding, own
+
+        optimizer.zero_grad()
+        chunks = batch.split(min(recipe.chunk, self._share))
+        losses = backward(self._model, forward, chunks, joint, accelerator)
+        own = accelerator.reduce(losses.own, "mean")
+        total = float(losses.joint + own)
+        if not math.isfinite(total):
+            raise _diverged(self._phase, school, f"a finite loss, found {total}")
+        optimizer.step()
+        schedule.step()
+        lr = float(optimizer.param_groups[0]["lr"])
+        return {"loss": total, "joint": float(losses.joint), "alignment": float(own), "lr": lr}
+
+
+def freeze_norms(model: nn.Module) -> None:
+    """Let normalizations over batches use the means that they have."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 the common base
+            module.eval()
+
+
+def evaluate(trainee: Trainee, school: School) -> HeldOut:
+    """Hold the student against its teacher on the held-out pictures."""
+    found = embed(trainee, school, school.lessons.held_out)
+    return held_out(
+        found,
+        torch.from_numpy(school.lessons.plain.embeddings(school.lessons.held_out)),
+        torch.from_numpy(school.lessons.bank),
+        school.lessons.scale,
+        school.recipe.weights,
+    )
+
+
+def embed(trainee: Trainee, school: School, pictures: Sequence[int]) -> Tensor:
+    """float32 [N, D] of the pictures themselves, on the CPU; with quantizers where it has some."""
+    return asked(trainee, school, pictures, lambda pixels: trainee.student(pixels)[0])
+
+
+def asked(
+    trainee: Trainee,
+    school: School,
+    pictures: Sequence[int],
+    network: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """float32 [N, F], on the CPU: what a part of the student says of the pictures themselves.
+
+    As on the device: no dropout, and normalizations use the means that they have.
+    """
+    steps = [
+        [(index, 0) for index in pictures[at : at + _EVALUATED]]
+        for at in range(0, len(pictures), _EVALUATED)
+    ]
+    rows = []
+    with _evaluating(trainee), torch.no_grad():
+        for batch in batches(school.lessons, school.spec, steps):
+            pixels = batch.pixels.to(school.accelerator.device)
+            rows.append(network(trainee.normalised(pixels)).float().cpu())
+    return torch.cat(rows)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    was = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was)
+
+
+def _judge(
+    trainee: Trainee, phase: Phase, school: School, standing: Standing, checkpoints: Checkpoints
+) -> None:
+    """Look at held-out pictures, in one process for all; keep the student if it is the best."""
+    accelerator = school.accelerator
+    told: list[Any] = [None]
+    if accelerator.is_main_process:
+        found = evaluate(trainee, school)
+        told = [asdict(found)]
+        if found.loss < standing.best:
+            checkpoints.keep_best(trainee)
+    if accelerator.num_processes > 1:
+        broadcast_object_list(told)
+    record: dict[str, float] = told[0]
+    if not math.isfinite(record["loss"]):
+        raise _diverged(phase, school, f"a finite held-out loss, found {record['loss']}")
+    better = record["loss"] < standing.best
+    standing.best = min(standing.best, record["loss"])
+    standing.waiting = 0 if better else standing.waiting + 1
+    standing.history.append(record)
+    curves = {f"{phase.name}/held-out {name}": value for name, value in record.items()}
+    accelerator.log(curves, step=len(standing.history) - 1)
+    accelerator.wait_for_everyone()
+
+
+def _diverged(phase: Phase, school: School, found: str) -> ModelError:
+    return ModelError(
+        f"expected {found}; the last good state, if any, is in {school.work / phase.name}; start "
+        "again with a smaller --lr"
+    )

@@ -1,0 +1,1 @@
+"""ONNX graphs: a torch module goes in, a float graph that the devices can run comes out."""

@@ -1,0 +1,1 @@
+"""Proof: a variant and its float original go in, an accuracy card with a verdict comes out."""

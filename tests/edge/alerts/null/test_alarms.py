@@ -1,0 +1,216 @@
+"""Asked for so many false alarms a day: how many come, and what may happen on the way."""
+
+import contextlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from edge.alerts.events import EventMachine, Rule
+from edge.alerts.null import AlarmTail
+from edge.alerts.null.alarms import DAY_S
+from edge.video.sample import Arrival
+
+RULE = Rule(threshold=0.0, hysteresis=0.05, on_for=2, on_of=3, off_after_s=2.0)
+FPS = 2.0
+
+
+def learned(margins, rule=RULE, **always):
+    tail = AlarmTail(rule)
+    for position, margin in enumerate(margins):
+        tail.observe(float(margin), position / FPS, **({"alerting": False} | always))
+    return tail
+
+
+def starts(margins, threshold, hysteresis, rule=RULE):
+    """How often the event machine starts at that threshold."""
+    changed = Rule(
+        threshold=threshold, hysteresis=hysteresis, on_for=rule.on_for, on_of=rule.on_of,
+        off_after_s=rule.off_after_s, cooldown_s=rule.cooldown_s,
+    )  # fmt: skip
+    machine = EventMachine(changed, lambda _at: "")
+    told = [
+        transition.type
+        for position, margin in enumerate(margins)
+        for transition in machine.step(
+            float(margin), 0.0, Arrival(position / FPS, position / FPS, None)
+        )
+    ]
+    return told.count("start")
+
+
+@pytest.fixture(scope="module")
+def day():
+    return np.random.default_rng(5).normal(-0.1, 0.02, 172_800)
+
+
+@pytest.fixture(scope="module")
+def tail(day):
+    return learned(day)
+
+
+def test_as_many_alarms_come_as_were_asked_for(tail):
+    estimate = tail.estimate(20.0)
+    assert estimate.low < 20 < estimate.high < 20 * 2
+    assert estimate.watched_days == pytest.approx(1, abs=0.01)
+    fresh = np.random.default_rng(6).normal(-0.1, 0.02, 2 * 172_800)
+    count = starts(fresh, tail.baseline + estimate.level, estimate.hysteresis)
+    assert 20 <= count <= 80  # 40 were asked for
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cooldown_s": 600.0},
+        {"off_after_s": 10.0},
+        {"off_after_s": 60.0},
+        {"off_after_s": 10.0, "cooldown_s": 60.0},
+    ],
+)
+def test_slow_alerts_are_learned_as_quick_ones(tail, day, changes):
+    """Clusters at the base level come every minute: slow ones would hide or swallow each other."""
+    quick, slow = tail.estimate(5.0), learned(day, replace(RULE, **changes)).estimate(5.0)
+    assert quick.low < tail.rate(tail.baseline + slow.level) < quick.high
+
+
+def test_the_quantile_of_single_samples_gives_another_number(tail, day):
+    """The negative control: 20 of a day's samples above a threshold are not 20 alarms."""
+    naive = float(np.sort(day)[-20])
+    fresh = np.random.default_rng(6).normal(-0.1, 0.02, 2 * 172_800)
+    assert starts(fresh, naive, 0.01) < 10
+
+
+def test_rarer_alarms_need_a_higher_threshold_and_are_less_certain(tail):
+    often, seldom = tail.estimate(10.0), tail.estimate(0.5)
+    assert often.level < seldom.level
+    assert often.high / often.low < seldom.high / seldom.low
+
+
+def test_the_rate_of_the_threshold_is_what_was_asked_for(tail):
+    estimate = tail.estimate(3.0)
+    assert tail.rate(tail.baseline + estimate.level) == pytest.approx(3.0)
+    assert tail.rate(tail.baseline + estimate.level + 0.01) < 3.0
+
+
+def test_after_a_few_minutes_nothing_is_claimed():
+    assert learned(np.random.default_rng(0).normal(size=1500)).estimate(1.0) is None
+
+
+def test_what_it_learned_survives_a_restart(tail, day):
+    again = AlarmTail.from_bytes(RULE, tail.to_bytes())
+    assert again.estimate(1.0) == tail.estimate(1.0)
+    assert len(tail.to_bytes()) < 32_000
+    # The clock begins anew, and the night was not watched.
+    for position, margin in enumerate(day[:100]):
+        again.observe(float(margin), 5.0 + position / FPS, alerting=False)
+    assert again.estimate(1.0).watched_days == pytest.approx(
+        tail.estimate(1.0).watched_days + 99 / FPS / DAY_S
+    )
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_damaged_bytes_are_refused_in_words(tail, data):
+    good = tail.to_bytes()
+    if data.draw(st.booleans()):
+        bad = good[: data.draw(st.integers(0, len(good) - 1))]
+    else:
+        place = data.draw(st.integers(0, len(good) - 1))
+        bad = (
+            good[:place] + bytes([good[place] ^ data.draw(st.integers(1, 255))]) + good[place + 1 :]
+        )
+    with contextlib.suppress(ValueError):  # and nothing else; some bytes carry no meaning
+        AlarmTail.from_bytes(RULE, bad).observe(0.0, 0.0, alerting=False)
+
+
+def test_gaps_are_not_watched():
+    tail = AlarmTail(RULE)
+    rng = np.random.default_rng(1)
+    at = 0.0
+    for position in range(4000):
+        at += 0.5 if position % 100 else 3600.0
+        tail.observe(float(rng.normal()), at, alerting=False)
+    assert tail._watched_s == pytest.approx(4000 * 0.99 * 0.5)
+
+
+def test_frames_of_alerts_teach_nothing(day):
+    events = day[:40_000].copy()
+    busy = np.zeros(len(events), bool)
+    for begin in range(1000, 40_000, 2000):
+        busy[begin : begin + 40] = True
+    events[busy] += 0.5
+    tails = {"told": AlarmTail(RULE), "silent": AlarmTail(RULE)}
+    for position, (margin, alert) in enumerate(zip(events, busy, strict=True)):
+        tails["told"].observe(float(margin), position / FPS, alerting=bool(alert))
+        tails["silent"].observe(float(margin), position / FPS, alerting=False)
+    plain = learned(day[:40_000]).estimate(20.0)
+    assert tails["told"].estimate(20.0).level == pytest.approx(plain.level, rel=0.1)
+    silent = tails["silent"].estimate(20.0)  # the negative control
+    assert silent is None or silent.level > 2 * plain.level
+
+
+def test_what_is_always_so_is_the_scene_and_is_learned():
+    """A threshold far below everything, as a prior may be, must not stop the learning."""
+    margins = np.random.default_rng(2).normal(0.3, 0.02, 60_000)
+    tail = learned(margins, alerting=True, threshold=0.0)
+    assert tail.baseline == pytest.approx(0.3, abs=0.01)
+    assert tail._base is not None
+
+
+@given(
+    arrays(np.float64, st.integers(1100, 1500), elements=st.sampled_from([-0.1, -0.05, 0.0, 0.1])),
+    st.sampled_from([(1, 1), (2, 3), (3, 3)]),
+)
+@settings(max_examples=20)
+def test_a_cluster_is_what_the_event_machine_calls_an_alert(margins, persistence):
+    """Also with few different values, as INT8 gives."""
+    rule = Rule(threshold=0.0, on_for=persistence[0], on_of=persistence[1], off_after_s=1.0)
+    tail = AlarmTail(rule)
+    tail._put_base(0.02)
+    tail.baseline = 0.0
+    counted, values = 0, []
+    for position, margin in enumerate(margins):
+        before = tail._count
+        values.append(float(margin) - tail.baseline if position else 0.0)
+        tail.observe(float(margin), position / FPS, alerting=False)
+        if tail._base != 0.02:
+            break  # the bulk has set it
+        counted += tail._count - before
+    machine = EventMachine(
+        Rule(threshold=0.02, on_for=persistence[0], on_of=persistence[1], off_after_s=1.0),
+        lambda _at: "",
+    )
+    ends = sum(
+        transition.type == "end"
+        for position, value in enumerate(values)
+        for transition in machine.step(value, 0.0, Arrival(position / FPS, position / FPS, None))
+    )
+    assert counted == ends
+
+
+@pytest.mark.parametrize("margin", [float("nan"), float("inf"), -float("inf")])
+def test_a_margin_that_is_no_number_is_refused(margin):
+    with pytest.raises(ValueError, match="expected a finite margin"):
+        AlarmTail(RULE).observe(margin, 0.0, alerting=False)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 1e30])
+def test_a_camera_that_shows_one_thing_for_ever_gives_no_threshold(value):
+    tail = learned([value] * 6000)
+    assert tail.estimate(1.0) is None
+    assert tail.rate(value + 1) is None
+
+
+def test_alerts_that_were_none_raise_the_threshold(tail):
+    """What thumbs down does: twenty peaks far up, that had been left out as alerts."""
+    taught = AlarmTail.from_bytes(RULE, tail.to_bytes())
+    before = taught.estimate(1.0)
+    for _ in range(20):
+        taught.admit(before.level + 0.02)
+    assert taught.estimate(1.0).level > before.level + 0.01
+    untouched = AlarmTail.from_bytes(RULE, tail.to_bytes())
+    untouched.admit(0.0)  # below the base level: no peak
+    assert untouched.estimate(1.0) == before

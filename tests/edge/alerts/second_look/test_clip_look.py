@@ -1,0 +1,85 @@
+"""A real X-CLIP, exported from a tiny checkpoint, asked about the frames around a trigger."""
+
+import numpy as np
+import pytest
+
+from edge.alerts.second_look.clip import ClipLook
+from edge.config.models import EngineConfig, PromptConfig
+from edge.errors import ModelError
+from edge.scoring.margins import margins
+from edge.scoring.open import open_models
+from edge.video.sample import Arrival, Sample
+
+RULES = {"car": PromptConfig(text=("a car",), negatives=("a dog",))}
+
+
+@pytest.fixture(scope="module")
+def models(exports):
+    built = exports.build("xclip_ms")
+    with open_models(built.bundle, EngineConfig(kind="onnxruntime")) as models:
+        yield models
+
+
+@pytest.fixture
+def look(models):
+    look = ClipLook(models, models.scorer, models.bundle.manifest, None)
+    look.prepare(RULES)
+    return look
+
+
+def samples(models, camera="yard", count=40, every=0.5):
+    spec = models.bundle.manifest.image
+    rng = np.random.default_rng(0)
+    for sequence in range(count):
+        clip = rng.integers(-128, 128, (3, spec.height, spec.width)).astype(np.int8)
+        at = Arrival(sequence * every, sequence * every, None)
+        yield Sample(camera, sequence, at, np.zeros((3, 8, 8), np.int8), None, clip)
+
+
+def test_it_says_nothing_before_it_has_seen_as_many_frames_as_it_takes(models, look):
+    frames = models.bundle.manifest.frames
+    for sample in samples(models, "gate", frames):
+        look.see(sample)
+        assert (look.margin("car", sample) is None) == (sample.sequence < frames - 1)
+
+
+def test_its_margin_is_the_one_of_the_last_frames(models, look):
+    frames = models.bundle.manifest.frames
+    seen = list(samples(models, "door", frames + 3))
+    for sample in seen:
+        look.see(sample)
+    told = look.margin("car", seen[-1])
+    clip = np.stack([sample.clip_pixels for sample in seen[-frames:]])[np.newaxis]
+    with models.open_compiler() as compile_prompts:
+        bank = compile_prompts(RULES, None)
+    embedding, context = models.scorer.encode(clip)
+    cosines = models.scorer._meet(bank, embedding, context)
+    assert told == pytest.approx(float(margins(bank, cosines).margin[0, 0]), abs=1e-6)
+    assert look.confirms(told) == (told >= models.bundle.manifest.decision.threshold)
+
+
+def test_after_a_gap_it_waits_for_new_frames(models, look):
+    frames = models.bundle.manifest.frames
+    for sample in samples(models, "roof", frames):
+        look.see(sample)
+    late = next(samples(models, "roof", 1))
+    late = Sample("roof", 99, Arrival(1e4, 1e4, None), late.pixels, None, late.clip_pixels)
+    look.see(late)
+    assert look.margin("car", late) is None
+
+
+def test_a_sample_without_pixels_for_it_is_a_mistake(models, look):
+    bare = Sample("yard", 0, Arrival(0.0, 0.0, None), np.zeros((3, 8, 8), np.int8))
+    with pytest.raises(ModelError, match="expected pixels for the clip model"):
+        look.see(bare)
+
+
+def test_a_model_of_single_frames_is_none(exports):
+    built = exports.build("clip")
+    with (
+        open_models(built.bundle, EngineConfig(kind="onnxruntime")) as single,
+        pytest.raises(
+            ModelError, match=r"expected a model of several frames \(class C\), found .* F"
+        ),
+    ):
+        ClipLook(single, single.scorer, single.bundle.manifest, None)

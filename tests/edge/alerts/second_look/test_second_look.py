@@ -1,0 +1,296 @@
+"""Who is asked before an alert starts, how often, and what a no does."""
+
+import av
+import numpy as np
+import pytest
+
+from edge.alerts.second_look import Box
+from edge.alerts.second_look.crops import CropScorer, cut_out
+from edge.alerts.second_look.detectors import CaptionDetector, RegionsDetector
+from edge.alerts.second_look.second import SecondLooks
+from edge.config.models import Config
+from edge.errors import ConfigError, InferenceError
+from edge.model.bundle.manifest import ImageSpec
+from edge.rules.prompts import CompiledPrompt, PromptBank
+from edge.scoring.scorers.frames import FrameScorer
+from edge.video.preprocess import Preprocessor
+from edge.video.sample import Arrival, Sample
+
+SPEC = ImageSpec(
+    height=40, width=80, resize="stretch", interpolation="bilinear", mean=(0,) * 3, std=(1,) * 3
+)
+LEFT = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
+ROWS = np.eye(3, dtype=np.float32)  # a car, a person, nothing
+
+
+def bank_of(*names):
+    prompts = tuple(
+        CompiledPrompt(name, slice(row, row + 1), slice(2, 2), np.array([2]), None)
+        for row, name in enumerate(names)
+    )
+    return PromptBank(prompts, ("a car", "a person", "nothing"), ROWS, (), "h")
+
+
+BANK = bank_of("car", "person")
+
+
+def config(car=None, cameras=None, **sections):
+    prompts = {"car": {"text": "a car"} | (car or {}), "person": {"text": "a person"}}
+    settings = {
+        "device": {"id": "box"},
+        "bundle": "unused",
+        "mqtt": {"host": "localhost"},
+        "prompts": prompts,
+        "cameras": cameras or {"yard": {"url": "file:x.mp4", "zones": {"left": LEFT}}},
+        "detector": {"cooldown": 5},
+    }
+    return Config.model_validate(settings | sections)
+
+
+class ScriptedRegions:
+    """A regions graph that sees a car at the left, a person at the right, and a shadow."""
+
+    def __init__(self):
+        self.calls = 0
+        self.regions = np.array([[0.9, 0, 0], [0, 0.6, 0], [0.1, 0, 0]], np.float32)
+        # centre x, centre y, width, height
+        self.places = np.array([[0.2, 0.5, 0.2, 0.4], [0.8, 0.5, 0.1, 0.6], [0.5, 0.5, 0.1, 0.1]])
+
+    def run(self, _tensors):
+        self.calls += 1
+        return {"regions": self.regions[None], "boxes": self.places[None].astype(np.float32)}
+
+
+def sample(sequence=0, at=0.0):
+    pixels = np.zeros((3, SPEC.height, SPEC.width), np.int8)
+    return Sample("yard", sequence, Arrival(at, at, None), pixels, (400, 800))
+
+
+@pytest.fixture
+def graph():
+    return ScriptedRegions()
+
+
+def looks(graph, settings=None, **parts):
+    settings = settings or config()
+    detector = None if graph is None else RegionsDetector(graph, SPEC, threshold=0.3)
+    made = SecondLooks(settings, 0.1, detector=detector, frame_of=lambda _c, _s: None, **parts)
+    made.prepare(settings.prompts, BANK)
+    return made
+
+
+def test_an_alert_gets_the_boxes_of_its_own_sentence(graph):
+    look = looks(graph)
+    (box,) = look.look(BANK, "car", sample()).boxes
+    assert box == Box("a car", pytest.approx(0.9), pytest.approx((0.1, 0.3, 0.3, 0.7)))
+    (box,) = look.look(BANK, "person", sample()).boxes
+    assert (box.phrase, box.score) == ("a person", pytest.approx(0.6))
+
+
+def test_alerts_of_one_sample_share_one_look_and_others_wait_for_the_cooldown(graph):
+    look = looks(graph)
+    look.look(BANK, "car", sample(0, 0.0))
+    look.look(BANK, "person", sample(0, 0.0))
+    assert graph.calls == 1
+    soon = look.look(BANK, "car", sample(1, 4.9))
+    assert (soon.confirmed, soon.boxes) == (True, None)
+    assert "moments ago" in soon.reason
+    assert graph.calls == 1
+    assert look.look(BANK, "car", sample(2, 5.0)).boxes
+    assert graph.calls == 2
+
+
+@pytest.mark.parametrize(("place", "confirmed"), [(0.2, True), (0.8, False)])
+def test_a_zone_is_where_it_must_stand(graph, place, confirmed):
+    graph.places[0, 0] = place
+    finding = looks(graph, config(car={"zones": "left"})).look(BANK, "car", sample())
+    assert finding.confirmed is confirmed
+    assert bool(finding.boxes) is confirmed
+
+
+def test_a_rule_with_a_zone_is_never_confirmed_unseen(graph):
+    look = looks(graph, config(car={"zones": ["left"]}))
+    look.look(BANK, "person", sample(0, 0.0))
+    assert not look.look(BANK, "car", sample(1, 1.0)).confirmed
+    assert look.look(BANK, "car", sample(2, 6.0)).confirmed
+
+
+def test_without_a_detector_alerts_go_out_without_boxes():
+    finding = looks(None).look(BANK, "car", sample())
+    assert (finding.confirmed, finding.boxes) == (True, None)
+
+
+def test_boxes_can_be_switched_off(graph):
+    finding = looks(graph, config(detector={"boxes": False})).look(BANK, "car", sample())
+    assert (finding.confirmed, finding.boxes, graph.calls) == (True, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("car", "message"),
+    [
+        ({"zones": "left"}, "expected a detector for zones or crop, found none"),
+        ({"crop": True}, "expected a detector for zones or crop, found none"),
+        ({"kind": "clip"}, "expected clip.bundle for kind: clip, found none"),
+    ],
+)
+def test_what_there_is_nothing_for_is_refused_at_the_start(car, message):
+    with pytest.raises(ConfigError, match=message):
+        looks(None, config(car=car))
+
+
+def test_a_camera_without_any_zone_of_its_rule_is_refused(graph):
+    cameras = {
+        "yard": {"url": "file:x.mp4", "zones": {"left": LEFT}},
+        "road": {"url": "file:y.mp4", "zones": {"gate": LEFT}},
+    }
+    with pytest.raises(ConfigError, match="one of its zones gate at camera 'yard', found left"):
+        looks(graph, config(car={"zones": "gate"}, cameras=cameras))
+
+
+def test_a_zone_that_no_camera_has_is_refused_beside_one_that_it_has(graph):
+    with pytest.raises(ConfigError, match=r"expected zones of a camera, found letf; .* have left"):
+        looks(graph, config(car={"zones": ["left", "letf"]}))
+
+
+@pytest.mark.parametrize(("car", "confirmed"), [({}, True), ({"zones": "left"}, False)])
+def test_a_detector_that_fails_costs_the_boxes_and_not_the_alert(graph, car, confirmed):
+    whole, graph.regions = graph.regions, np.full_like(graph.regions, np.nan)
+    look = looks(graph, config(car=car))
+    finding = look.look(BANK, "car", sample(0, 0.0))
+    assert (finding.confirmed, finding.boxes) == (confirmed, None)
+    assert "the detector failed: expected finite regions" in finding.reason
+    graph.regions = whole
+    assert look.look(BANK, "car", sample(1, 1.0)).boxes is None
+    assert graph.calls == 1  # a look that failed is one: the cooldown holds
+    assert look.look(BANK, "car", sample(2, 5.0)).boxes
+
+
+def test_a_frame_that_is_gone_is_not_taken_for_an_empty_zone():
+    def never(*_):
+        raise AssertionError("asked without a picture")
+
+    detector = CaptionDetector(never, never, None, (SPEC, None), 0.3, lambda _c, _s: None)
+    with pytest.raises(InferenceError, match="expected the frame of sample 7, found it gone"):
+        detector.boxes(BANK, sample(7))
+
+
+class MeanColour:
+    """An image graph: red is a car, green a person, blue nothing."""
+
+    def run(self, tensors):
+        colours = tensors["pixels"].astype(np.float32).mean(axis=(2, 3)) + 128.001
+        return {"embedding": colours / np.linalg.norm(colours, axis=1, keepdims=True)}
+
+
+def frame(left, right):
+    pixels = np.zeros((400, 800, 3), np.uint8)
+    pixels[:, :400], pixels[:, 400:] = left, right
+    return av.VideoFrame.from_ndarray(pixels, format="rgb24")
+
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+@pytest.mark.parametrize(("left", "confirmed"), [(RED, True), (BLUE, False)])
+def test_a_crop_must_fit_by_itself(graph, left, confirmed):
+    crops = CropScorer(FrameScorer(MeanColour()), Preprocessor(SPEC))
+    settings = config(car={"crop": True})
+    look = SecondLooks(
+        settings, 0.1, detector=RegionsDetector(graph, SPEC, 0.3), crops=crops,
+        frame_of=lambda _camera, _sequence: frame(left, RED),
+    )  # fmt: skip
+    look.prepare(settings.prompts, BANK)
+    assert look.look(BANK, "car", sample()).confirmed is confirmed
+
+
+def test_the_crop_of_everything_is_the_picture_itself():
+    whole = frame(RED, BLUE)
+    assert cut_out(whole, (0.0, 0.0, 1.0, 1.0)) is whole
+    crops = CropScorer(FrameScorer(MeanColour()), Preprocessor(SPEC))
+    everything = Box("a car", 1.0, (0.0, 0.0, 1.0, 1.0))
+    embedding = FrameScorer(MeanColour()).encode(Preprocessor(SPEC)(whole)[None])[0]
+    expected = float(embedding[0] - embedding[2])
+    assert crops.margin(BANK, "car", whole, everything) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("box", [(0.5, 0.5, 0.5, 0.5), (0.999, 0.999, 1.0, 1.0), (0, 0, 1e-9, 1)])
+def test_a_box_of_nothing_is_still_a_picture(box):
+    cut = cut_out(frame(RED, BLUE), box)
+    assert cut.width >= 1
+    assert cut.height >= 1
+
+
+def test_a_crop_shows_what_is_in_the_box():
+    cut = cut_out(frame(RED, BLUE), (0.6, 0.2, 0.9, 0.8), margin=0.0).to_ndarray(format="rgb24")
+    assert cut.shape == (240, 240, 3)
+    assert (cut == BLUE).all()
+
+
+class ScriptedClip:
+    """A clip look that has an answer for each sample."""
+
+    frames = 8
+
+    def __init__(self, *margins):
+        self.margins = list(margins)
+        self.seen = []
+
+    def prepare(self, prompts):
+        self.prompts = prompts
+
+    def see(self, sample):
+        self.seen.append(sample.sequence)
+
+    def margin(self, _rule, _sample):
+        return self.margins.pop(0)
+
+    def confirms(self, margin):
+        return margin >= 0.1
+
+
+def test_a_clip_model_confirms_or_vetoes_what_the_frames_say(graph):
+    clip = ScriptedClip(None, 0.05, 0.3)
+    look = looks(graph, config(car={"kind": "clip"}), clip=clip)
+    assert list(clip.prompts) == ["car"]
+    few, no, yes = (look.look(BANK, "car", sample(n, 10.0 * n)) for n in range(3))
+    assert (few.confirmed, few.reason) == (False, "fewer than 8 frames for the clip model so far")
+    assert (no.confirmed, no.clip_margin) == (False, 0.05)
+    assert (yes.confirmed, yes.clip_margin) == (True, 0.3)
+    assert yes.boxes
+    assert graph.calls == 1  # not for what the clip model denied
+    assert look.look(
+        BANK, "person", sample(9, 90.0)
+    ).confirmed  # its rule has nothing to do with it
+
+
+def test_a_clip_model_that_fails_confirms_nothing(graph):
+    class Broken(ScriptedClip):
+        def margin(self, _rule, _sample):
+            raise InferenceError("no memory")
+
+    look = looks(graph, config(car={"kind": "clip"}), clip=Broken())
+    finding = look.look(BANK, "car", sample())
+    assert (finding.confirmed, finding.reason) == (False, "the clip model failed: no memory")
+    assert look.look(BANK, "person", sample()).confirmed
+
+
+def test_every_sample_is_shown_to_the_clip_model(graph):
+    clip = ScriptedClip()
+    look = looks(graph, config(car={"kind": "clip"}), clip=clip)
+    look.see(sample(3))
+    assert clip.seen == [3]
+
+
+def test_by_regions_one_looks_again_after_a_second_and_by_a_detector_after_five(graph):
+    look = looks(graph, config(detector={}))
+    look.look(BANK, "car", sample(0, 0.0))
+    assert look.look(BANK, "car", sample(1, 0.9)).boxes is None
+    assert look.look(BANK, "car", sample(2, 1.0)).boxes
+    settings = config(detector={"bundle": "another"})
+    detector = SecondLooks(
+        settings, 0.1, detector=RegionsDetector(graph, SPEC, 0.3), frame_of=lambda _c, _s: None
+    )
+    detector.prepare(settings.prompts, BANK)
+    detector.look(BANK, "car", sample(0, 0.0))
+    assert detector.look(BANK, "car", sample(1, 4.9)).boxes is None
+    assert detector.look(BANK, "car", sample(2, 5.0)).boxes

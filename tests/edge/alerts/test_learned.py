@@ -1,0 +1,148 @@
+"""What was learned outlives the process, and nothing that it depends on."""
+
+import sqlite3
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edge.alerts.events import Rule
+from edge.alerts.learned import CalibrationFile, Calibrations
+from edge.config.models import PromptConfig, SharpenedConfig
+from edge.delivery.payloads import ModelRef
+
+MODEL = ModelRef(id="m", hash="h", precision="int8")
+RULE = Rule(threshold=0.02, on_for=1, on_of=1)
+PROMPT = PromptConfig(text=("a cat",), false_alarms_per_day=5.0)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state" / "learned.db"
+
+
+def of(path, model=MODEL, prompt=PROMPT, rule=RULE, fps=2.0, background=None):
+    calibrations = Calibrations(CalibrationFile(path), model, background)
+    return calibrations, calibrations.calibration("yard", "cat", prompt, rule, fps)
+
+
+def learn(path):
+    calibrations, calibration = of(path)
+    margins = np.random.default_rng(0).normal(-0.1, 0.02, 30_000)
+    for position, margin in enumerate(margins):
+        calibration.observe(float(margin), position / 2, alerting=False, regime="day")
+    calibrations.save()
+    return calibration
+
+
+def test_a_restart_goes_on_with_what_was_learned(path):
+    before = learn(path).report()
+    _, after = of(path)
+    after.observe(-0.1, 0.0, alerting=False, regime="day")
+    assert before.state == after.report().state == "learned"
+    assert after.report().threshold == pytest.approx(before.threshold, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": MODEL.model_copy(update={"precision": "fp32"})},
+        {"model": MODEL.model_copy(update={"hash": "other"})},
+        {"prompt": PROMPT.model_copy(update={"text": ("a dog",)})},
+        {"prompt": PROMPT.model_copy(update={"negatives": ("a dog",)})},
+        {"rule": Rule(threshold=0.02, on_for=2, on_of=3)},
+        {"fps": 1.0},
+        {"background": ["an empty yard"]},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_changes_the_margins_starts_anew(path, change):
+    learn(path)
+    assert of(path, **change)[1].tails == {}
+    louder = PROMPT.model_copy(update={"false_alarms_per_day": 2.0, "update_every": 5.0})
+    assert set(of(path, prompt=louder)[1].tails) == {"", "day"}  # these change no margin
+
+
+WEIGHTS = {"texts": (1.0,), "templates": (0.5, 0.5)}
+
+
+def test_a_threshold_that_examples_taught_costs_nothing_of_what_was_learned_and_weights_do(path):
+    learn(path)
+    taught = PROMPT.model_copy(
+        update={"sharpened": SharpenedConfig(threshold=0.1, hysteresis=0.03)}
+    )
+    higher = replace(RULE, threshold=0.1, hysteresis=0.03)
+    assert set(of(path, prompt=taught, rule=higher)[1].tails) == {"", "day"}
+    weighed = SharpenedConfig.model_validate(
+        WEIGHTS | {"threshold": 0.02, "hysteresis": RULE.hysteresis}
+    )
+    assert of(path, prompt=PROMPT.model_copy(update={"sharpened": weighed}))[1].tails == {}
+
+
+def test_a_false_alarm_of_the_night_is_admitted_to_the_night(path):
+    calibrations, calibration = of(path)
+    draws = np.random.default_rng(0)
+    for number, (regime, ordinary) in enumerate((("night", 0.0), ("day", -0.2))):
+        if regime == "day":  # somebody looks at the night's alert
+            levels = calibration.levels(0.3)
+        for position, margin in enumerate(draws.normal(ordinary, 0.02, 5_000)):
+            at = (number * 5_000 + position) / 2
+            calibration.observe(float(margin), at, alerting=False, regime=regime)
+    assert levels["night"] == pytest.approx(0.3, abs=0.01)
+    before = {regime: tail.to_bytes() for regime, tail in calibration.tails.items()}
+    calibrations.admit("yard", "cat", levels)
+    changed = {r for r, tail in calibration.tails.items() if tail.to_bytes() != before[r]}
+    assert changed == {"", "night"}
+    calibrations.admit("gate", "cat", levels)  # watched no longer: nothing happens
+
+
+def test_a_moved_camera_forgets_and_the_others_do_not(path):
+    learn(path)
+    calibrations, yard = of(path)
+    door = calibrations.calibration("door", "cat", PROMPT, RULE, 2.0)
+    door.observe(0.0, 0.0, alerting=False, regime="day")
+    calibrations.forget("yard")
+    assert yard.tails == {}
+    assert door.tails != {}
+
+
+def test_a_damaged_file_is_set_aside_and_costs_only_what_was_learned(path, caplog):
+    learn(path)
+    path.write_bytes(b"no database at all" * 1000)
+    assert of(path)[1].tails == {}
+    assert "set aside" in caplog.text
+    assert list(path.parent.glob("learned.corrupt-*.db"))
+    learn(path)
+    assert set(of(path)[1].tails) == {"", "day"}
+
+
+def test_a_damaged_row_costs_only_itself(path, caplog):
+    learn(path)
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE learned SET data = x'00' WHERE regime = 'day'")
+    assert set(of(path)[1].tails) == {""}
+    assert "learns anew" in caplog.text
+
+
+def test_a_disk_that_takes_nothing_stops_nobody(path, caplog):
+    folder = path.parent
+    folder.write_text("a file where the folder should be")
+    blocked = Calibrations(CalibrationFile(path), MODEL, None)
+    calibration = blocked.calibration("yard", "cat", PROMPT, RULE, 2.0)
+    calibration.observe(0.0, 0.0, alerting=False, regime="day")
+    blocked.save()
+    assert "not kept" in caplog.text
+
+
+def test_a_sentence_with_time_in_it_never_gets_a_threshold_below_its_clauses(path):
+    thresholds = {}
+    for text in ("a cat", "a cat then a dog"):
+        prompt = PromptConfig(text=(text,), false_alarms_per_day=5.0)
+        _, calibration = of(path, prompt=prompt)
+        margins = np.random.default_rng(0).normal(-0.3, 0.02, 30_000)
+        for position, margin in enumerate(margins):
+            calibration.observe(float(margin), position / 2, alerting=False, regime="day")
+        assert calibration.report().state == "learned"
+        thresholds[text] = calibration.report().threshold
+    assert thresholds["a cat"] < -0.1
+    assert thresholds["a cat then a dog"] == RULE.threshold

@@ -1,0 +1,77 @@
+"""From a prior to a learned threshold, regime by regime."""
+
+import numpy as np
+import pytest
+
+from edge.alerts.events import Rule
+from edge.alerts.threshold import Calibration
+
+PRIOR = Rule(threshold=0.02, hysteresis=0.05, on_for=1, on_of=1, off_after_s=1.0)
+FPS = 2.0
+
+
+def feed(calibration, margins, begin=0.0, regime=""):
+    for position, margin in enumerate(margins):
+        calibration.observe(float(margin), begin + position / FPS, alerting=False, regime=regime)
+    return begin + len(margins) / FPS
+
+
+def ordinary(count, centre=-0.1, spread=0.02, seed=0):
+    return np.random.default_rng(seed).normal(centre, spread, count)
+
+
+def test_until_enough_was_seen_the_prior_holds_and_says_so():
+    calibration = Calibration(PRIOR, asked=5.0)
+    feed(calibration, ordinary(2000))
+    assert calibration.rule == PRIOR
+    report = calibration.report()
+    assert (report.state, report.threshold, report.asked) == ("prior", 0.02, 5.0)
+    assert report.estimate is None
+    assert calibration.chance(0.5) is None
+
+
+def test_then_the_threshold_is_this_cameras_own_and_says_how_sure_it_is():
+    calibration = Calibration(PRIOR, asked=5.0)
+    feed(calibration, ordinary(60_000))
+    report = calibration.report()
+    assert report.state == "learned"
+    # 5 in 172,800 samples of a Gaussian: 4.03 spreads above the mean.
+    assert report.threshold == pytest.approx(-0.1 + 4.03 * 0.02, abs=0.008)
+    assert calibration.rule.threshold == report.threshold
+    assert calibration.rule.hysteresis < PRIOR.hysteresis
+    assert report.estimate.low < 5 < report.estimate.high
+    assert 0.9 < calibration.chance(report.threshold) < 1  # 1 - exp(-5)
+    assert calibration.chance(report.threshold + 0.05) < 0.01
+
+
+def test_a_fixed_threshold_learns_nothing():
+    calibration = Calibration(PRIOR, asked=None)
+    feed(calibration, ordinary(20_000))
+    assert calibration.tails == {}
+    assert calibration.report().state == "fixed"
+    assert calibration.rule == PRIOR
+
+
+@pytest.mark.parametrize(("night", "apart"), [(-0.1, False), (-0.1, True)])
+def test_regimes_are_judged_apart_where_they_differ(night, apart):
+    spreads = {"day": 0.02, "night": 0.004 if apart else 0.02}
+    calibration = Calibration(PRIOR, asked=5.0)
+    at = 0.0
+    for turn in range(6):
+        for regime, spread in spreads.items():
+            at = feed(calibration, ordinary(15_000, night, spread, turn), at, regime)
+    thresholds = {}
+    for regime, spread in spreads.items():
+        at = feed(calibration, ordinary(10, night, spread), at, regime)
+        thresholds[regime] = calibration.report().threshold
+    gap = thresholds["day"] - thresholds["night"]
+    assert gap > 0.03 if apart else abs(gap) < 0.012
+
+
+def test_what_was_learned_of_another_view_is_forgotten():
+    calibration = Calibration(PRIOR, asked=5.0)
+    at = feed(calibration, ordinary(60_000))
+    calibration.forget()
+    assert calibration.report().state == "prior"
+    feed(calibration, ordinary(10), at)
+    assert calibration.rule == PRIOR

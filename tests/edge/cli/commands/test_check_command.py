@@ -1,0 +1,255 @@
+"""``edge check``: what it finds, in words and as an exit code."""
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.broker import free_port
+from edge.cli import checks
+from edge.cli.checks import check_cameras, check_disk
+from edge.config.models import CameraConfig
+from edge.testing.synthetic import write_clip
+from edge.video.probe import Look, advice, look_at
+
+PROMPTS = "prompts: {red: {text: red}}"
+
+
+@pytest.fixture
+def config(tmp_path: Path, bundle: Path):
+    """Writes a configuration; keywords replace lines of it."""
+
+    def write(cameras: str, port: int = 1, prompts: str = PROMPTS, **lines: str) -> Path:
+        parts = {
+            "device": "{id: box}",
+            "bundle": str(bundle),
+            "state_dir": str(tmp_path / "state"),
+            "mqtt": f"{{host: 127.0.0.1, port: {port}}}",
+            "cameras": cameras,
+        }
+        text = "\n".join(f"{key}: {value}" for key, value in (parts | lines).items())
+        path = tmp_path / "edge.yaml"
+        path.write_text(f"{text}\n{prompts}\n")
+        return path
+
+    return write
+
+
+def verdicts(outcome) -> dict[str, str]:
+    document = json.loads(outcome.out)
+    assert document["exit_code"] == outcome.code
+    return {finding["check"]: finding["verdict"] for finding in document["checks"]}
+
+
+def found(outcome, check: str) -> dict:
+    [finding] = [f for f in json.loads(outcome.out)["checks"] if f["check"] == check]
+    return finding
+
+
+@pytest.mark.broker
+def test_a_sound_set_up_is_ok_throughout(edge, config, camera, broker, tmp_path):
+    cameras = f'{{yard: {{url: "{camera.url("yard")}"}}}}'
+    outcome = edge("check", config(cameras, broker.port), "--json")
+    assert outcome.code == 0
+    assert verdicts(outcome) == dict.fromkeys(
+        [
+            "configuration",
+            "bundle",
+            "engine",
+            "text model",
+            "prompt red",
+            "camera yard",
+            "broker",
+            "disk",
+        ],
+        "ok",
+    )
+    assert "measured now: " in found(outcome, "engine")["found"]
+    assert "onnxruntime int8" in found(outcome, "engine")["found"]
+    assert "cosine to the float original mean 1.0000" in found(outcome, "engine")["found"]
+    assert found(outcome, "prompt red")["found"].startswith("'red'; red 0.")
+    assert "h264, 64x48, 10 fps, a keyframe every 1.0 s" in found(outcome, "camera yard")["found"]
+    assert "MQTT 5, not encrypted" in found(outcome, "broker")["found"]
+    assert not (tmp_path / "state").exists()  # a check changes nothing
+
+
+def test_tuning_is_kept_for_the_daemon_and_shown_by_the_next_check(edge, config, clip, tmp_path):
+    path = config(f"{{yard: {{url: {clip}}}}}", free_port())
+    asked = ("check", path, "--no-broker", "--no-cameras", "--json")
+    tuned = found(edge(*asked, "--tune"), "engine")["found"]
+    assert "measured now: " in tuned
+    assert len(list((tmp_path / "state" / "choices").iterdir())) == 1
+    later = found(edge(*asked), "engine")["found"]
+    assert "measured earlier: " in later
+    assert later.partition("measured earlier: ")[2] == tuned.partition("measured now: ")[2]
+
+
+@pytest.mark.broker
+def test_the_daemons_session_is_left_alone(edge, config, broker, clip):
+    edge("check", config(f"{{yard: {{url: {clip}}}}}", broker.port))
+    assert "as edge-check-" in broker.log()
+    assert "as edge-box" not in broker.log()
+
+
+def test_every_failure_is_shown_and_the_first_kind_is_the_exit_code(edge, config, clip, tmp_path):
+    cameras = f"{{gone: {{url: {tmp_path}/gone.mp4}}, yard: {{url: {clip}}}}}"
+    state_dir = f"{clip}/state"  # below a file
+    path = config(cameras, free_port(), state_dir=state_dir)
+    outcome = edge("check", path, "--json")
+    failed = [check for check, verdict in verdicts(outcome).items() if verdict == "FAIL"]
+    assert failed == ["camera gone", "broker", "disk"]
+    assert outcome.code == 4
+    assert edge("check", path, "--no-cameras").code == 5
+    assert edge("check", path, "--no-cameras", "--no-broker").code == 6
+
+
+def test_every_bad_prompt_is_shown(edge, config, clip):
+    prompts = (
+        "prompts: {a: {text: red red red red red red red}, b: {text: something}, c: {text: blue}}"
+    )
+    outcome = edge("check", config(f"{{yard: {{url: {clip}}}}}", prompts=prompts), "--json")
+    assert outcome.code == 2
+    of_prompts = {k: v for k, v in verdicts(outcome).items() if k.startswith("prompt")}
+    assert of_prompts == {"prompt a": "FAIL", "prompt b": "FAIL", "prompt c": "ok"}
+
+
+def test_warnings_say_what_to_do_and_do_not_fail(edge, config, clip):
+    cameras = f"{{yard: {{url: {clip}, prompts: [red]}}}}"
+    prompts = "prompts: {red: {text: red, negatives: [red]}, blue: {text: blue}}"
+    outcome = edge("check", config(cameras, prompts=prompts), "--no-broker")
+    assert outcome.code == 0
+    lines = outcome.out.splitlines()
+    assert [line[:20].split() for line in lines if line.startswith("warn")] == [
+        ["warn", "configuration"],
+        ["warn", "prompt", "red"],
+    ]
+    assert "→ no camera watches blue" in outcome.out
+    assert "→ the model hardly tells its negative 'red' from its text" in outcome.out
+
+
+def test_a_sentence_with_time_in_it_is_told_as_it_was_understood(edge, config, clip):
+    cameras = f"{{yard: {{url: {clip}}}}}"
+    prompts = "prompts: {order: {text: red then blue within 5 s}, none: {text: no red}}"
+    outcome = edge("check", config(cameras, prompts=prompts), "--no-broker")
+    assert "all: 'red', then within 5 s 'blue'" in outcome.out
+    assert "all: 'red' not seen for 10 s" in outcome.out
+
+
+def test_what_a_rule_needs_to_be_on_is_told(edge, config, clip):
+    cameras = f"{{yard: {{url: {clip}}}}}"
+    prompts = "prompts: {red: {text: red, when: night, schedule: sat-sun}, blue: {text: blue}}"
+    outcome = edge("check", config(cameras, prompts=prompts), "--no-broker", "--json")
+    assert found(outcome, "when red")["found"].startswith("by night, schedule: o")
+    assert "when blue" not in verdicts(outcome)
+
+
+def test_a_negation_that_cannot_be_absence_fails_with_advice(edge, config, clip):
+    cameras = f"{{yard: {{url: {clip}}}}}"
+    prompts = "prompts: {red: {text: a car without red}}"
+    outcome = edge("check", config(cameras, prompts=prompts), "--no-broker")
+    assert outcome.code == 2
+    assert "'a car' with negatives: 'a car with red'" in outcome.out
+
+
+def test_without_a_configuration_bundle_and_engine_are_checked(edge, bundle, monkeypatch):
+    outcome = edge("check", "--bundle", bundle, "--json")
+    assert verdicts(outcome) == {"bundle": "ok", "engine": "ok", "text model": "ok"}
+    monkeypatch.setenv("EDGE_BUNDLE", str(bundle))
+    assert verdicts(edge("check", "--json")) == verdicts(outcome)
+
+
+def test_an_option_replaces_the_configured_bundle(edge, config, clip, bundle):
+    path = config(f"{{yard: {{url: {clip}}}}}", bundle="absent")
+    options = ("--no-cameras", "--no-broker")
+    assert edge("check", path, *options).code == 3
+    assert edge("check", path, "--bundle", bundle, *options).code == 0
+
+
+def test_too_many_pictures_for_the_engine_are_a_warning(edge, config, clip):
+    cameras = ", ".join(f"c{n}: {{url: {clip}, sample: {{fps: 60}}}}" for n in range(1000))
+    outcome = edge("check", config(f"{{{cameras}}}"), "--no-cameras", "--no-broker")
+    assert outcome.code == 0
+    assert "→ lower sample.fps, or raise engine.threads: the cameras want 60000" in outcome.out
+
+
+def camera_config(url: object = "rtsp://192.0.2.10/stream2", **settings: object) -> CameraConfig:
+    return CameraConfig.model_validate({"url": str(url), **settings})
+
+
+def test_cameras_are_looked_at_side_by_side(monkeypatch):
+    together = threading.Barrier(3)
+
+    def look(_camera: CameraConfig) -> Look:
+        together.wait(timeout=10)  # breaks, and fails the check, where they come one by one
+        return GOOD
+
+    monkeypatch.setattr(checks, "look_at", look)
+    findings = list(check_cameras({name: camera_config() for name in "abc"}))
+    assert [(f.check, f.verdict) for f in findings] == [(f"camera {name}", "ok") for name in "abc"]
+
+
+def test_a_camera_that_never_answers_is_given_up(monkeypatch):
+    release = threading.Event()
+
+    def look(camera: CameraConfig) -> Look:
+        if camera.timeout < 1:
+            release.wait()
+        return GOOD
+
+    monkeypatch.setattr(checks, "look_at", look)
+    monkeypatch.setattr(checks, "LONGEST_LOOK_S", 0)
+    cameras = {"hangs": camera_config(timeout=0.5), "works": camera_config(timeout=5)}
+    hangs, works = check_cameras(cameras)
+    release.set()
+    assert (hangs.verdict, hangs.exit_code) == ("FAIL", 4)
+    assert "no answer within 2.5 s" in hangs.found
+    assert works.verdict == "ok"
+
+
+GOOD = Look("h264", 640, 360, 15.0, 2.0, looked_s=2.1, first_frame_s=0.1)
+
+
+@pytest.mark.parametrize(
+    ("seen", "settings", "words"),
+    [
+        ({"width": 1920, "height": 1080}, {}, "give its substream: 1920x1080"),
+        ({"keyframe_s": 10.0}, {}, "set its I-frame interval to 2 s"),
+        ({"keyframe_s": None, "looked_s": 10.0}, {}, "set its I-frame interval to 2 s"),
+        ({"fps": 1.0}, {"sample": {"fps": 2}}, "fewer frames than sample.fps 2"),
+        ({"codec": "hevc"}, {"transport": "udp"}, "damage that UDP leaves in H.265"),
+    ],
+)
+def test_advice_about_a_camera(seen, settings, words):
+    [remark] = advice(replace(GOOD, **seen), camera_config(**settings))
+    assert words in remark
+    assert advice(replace(GOOD, **seen), camera_config("recording.mp4", **settings)) == ()
+
+
+@pytest.mark.parametrize("seen", [{}, {"codec": "hevc"}, {"width": 1280}, {"fps": 1.99}])
+def test_no_advice_where_all_is_well(seen):
+    assert advice(replace(GOOD, **seen), camera_config()) == ()
+
+
+@pytest.mark.parametrize("bframes", [0, 2])
+def test_rate_and_keyframes_are_measured(tmp_path, bframes):
+    path = write_clip(
+        tmp_path / "clip.mp4", width=64, height=48, fps=20, seconds=4, gop=30, bframes=bframes
+    )
+    look = look_at(camera_config(path))
+    assert (look.codec, look.width, look.height) == ("h264", 64, 48)
+    assert look.fps == pytest.approx(20, rel=0.01)
+    assert look.keyframe_s == pytest.approx(1.5, rel=0.01)
+    assert look.looked_s < 2  # up to the second keyframe
+
+
+def test_a_single_picture_can_be_a_camera(red_picture):
+    assert str(look_at(camera_config(red_picture))) == "png, 64x48, one picture"
+
+
+def test_a_disk_with_less_room_than_the_outbox_may_take_is_a_warning(tmp_path):
+    assert check_disk(tmp_path / "not" / "yet", 1).verdict == "ok"
+    full = check_disk(tmp_path, 10**18)
+    assert full.verdict == "warn"
+    assert "lower outbox.max_bytes: it may grow to 1,000,000,000,000 MB" in full.advice[0]

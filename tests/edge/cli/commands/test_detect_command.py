@@ -1,0 +1,173 @@
+"""``edge detect``: named things in pictures, by a tiny detector that knows colours."""
+
+import json
+import re
+
+import av
+import numpy as np
+import pytest
+from tiny_detector import tiny_detector_bundle
+
+from edge.testing.synthetic import write_clip
+
+COLOURS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 220)}
+
+
+def scene() -> np.ndarray:
+    """Twice the detector's input, 64 x 96: a red and a green square of 16 pixels on grey."""
+    picture = np.full((64, 96, 3), 128, np.uint8)
+    picture[16:32, 32:48] = COLOURS["red"]
+    picture[32:48, 64:80] = COLOURS["green"]
+    return picture
+
+
+def write_png(path, picture):
+    with av.open(path, "w", format="image2") as container:
+        stream = container.add_stream("png", rate=1)
+        stream.height, stream.width = picture.shape[:2]
+        stream.pix_fmt = "rgb24"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+    return path
+
+
+def read(path) -> np.ndarray:
+    with av.open(path) as container:
+        return next(container.decode(video=0)).to_ndarray(format="rgb24")
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    return tiny_detector_bundle(tmp_path_factory.mktemp("detector") / "tiny").path
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory):
+    return write_png(tmp_path_factory.mktemp("pictures") / "squares.png", scene())
+
+
+def boxes(outcome) -> dict:
+    assert outcome.code == 0, outcome.err
+    return json.loads(outcome.out)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_two_squares_are_two_labelled_boxes_in_the_pixels_of_the_picture(
+    edge, detector, squares, engine
+):
+    pytest.importorskip(engine)
+    options = ("--bundle", detector, "--json", "--engine", engine)
+    found = boxes(edge("detect", squares, "a red square. green. blue", *options))
+    assert (found["height"], found["width"]) == (64, 96)
+    assert found["phrases"] == ["a red square", "green", "blue"]
+    by_phrase = {box["phrase"]: box for box in found["boxes"]}
+    assert len(found["boxes"]) == 2
+    assert by_phrase["a red square"]["pixels"] == pytest.approx([32, 16, 48, 32], abs=0.01)
+    assert by_phrase["green"]["pixels"] == pytest.approx([64, 32, 80, 48], abs=0.01)
+    assert by_phrase["green"]["box"] == pytest.approx([2 / 3, 0.5, 5 / 6, 0.75], abs=1e-5)
+    assert [by_phrase[name]["class"] for name in ("a red square", "green")] == [0, 1]
+    assert all(box["score"] > 0.9 for box in found["boxes"])
+
+
+def test_a_picture_of_another_shape_is_letterboxed_and_its_boxes_find_back(
+    edge, detector, tmp_path
+):
+    wide = np.full((64, 192, 3), 128, np.uint8)  # lies between bars of 8 rows
+    wide[32:64, 64:96] = COLOURS["blue"]
+    path = write_png(tmp_path / "wide.png", wide)
+    found = boxes(edge("detect", path, "blue", "--bundle", detector, "--json"))
+    assert [box["pixels"] for box in found["boxes"]] == [pytest.approx([64, 32, 96, 64], abs=0.01)]
+
+
+def test_phrases_may_come_in_one_argument_or_in_several(edge, detector, squares):
+    one = edge("detect", squares, "red. green.", "--bundle", detector, "--json")
+    two = edge("detect", squares, "red", "green. red", "--bundle", detector, "--json")
+    assert boxes(one) == boxes(two)
+
+
+def test_a_table_has_a_row_for_each_box(edge, detector, squares):
+    outcome = edge("detect", squares, "red. green.", "--bundle", detector)
+    assert outcome.code == 0
+    assert "squares.png: 2 boxes, tiny-detector fp32 on" in outcome.out
+    rows = [line.split() for line in outcome.out.splitlines() if re.match(r"\s*(red|green) ", line)]
+    assert sorted(row[0] for row in rows) == ["green", "red"]
+    assert ["32", "16", "48", "32"] in [row[2:] for row in rows]
+
+
+def test_no_box_is_an_answer(edge, detector, squares):
+    outcome = edge("detect", squares, "blue", "--bundle", detector)
+    assert (outcome.code, "0 boxes" in outcome.out) == (0, True)
+    assert boxes(edge("detect", squares, "blue", "--bundle", detector, "--json"))["boxes"] == []
+
+
+def test_the_threshold_can_be_chosen(edge, detector, squares):
+    options = ("--bundle", detector, "--json")
+    assert len(boxes(edge("detect", squares, "red", *options, "--threshold", 0.999))["boxes"]) == 0
+    assert len(boxes(edge("detect", squares, "red", *options, "--threshold", 0))["boxes"]) == 24
+
+
+def test_of_a_clip_the_first_frame_is_looked_at(edge, detector, tmp_path):
+    def draw(time_s: float) -> np.ndarray:
+        return scene() if time_s < 0.5 else np.full((64, 96, 3), 128, np.uint8)
+
+    path = write_clip(tmp_path / "c.mp4", width=96, height=64, fps=10, seconds=1, pattern=draw)
+    found = boxes(edge("detect", path, "red. green.", "--bundle", detector, "--json"))
+    assert {box["phrase"] for box in found["boxes"]} == {"red", "green"}
+
+
+def test_boxes_are_drawn_into_a_copy_of_the_same_size(edge, detector, squares, tmp_path):
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "out.png"
+    assert edge("detect", squares, "red. $green_", "--bundle", detector, "--out", out).code == 0
+    drawn = read(out)
+    assert drawn.shape == (64, 96, 3)
+    blue = (0, 114, 178)  # the first class's colour, around the red square
+    assert np.abs(drawn[24, 31:33].astype(int) - blue).max() < 60
+    assert (drawn[24, 40] == COLOURS["red"]).all()
+    empty = tmp_path / "empty.png"
+    assert edge("detect", squares, "blue", "--bundle", detector, "--out", empty).code == 0
+    assert (read(empty) == scene()).all()
+
+
+@pytest.mark.parametrize("text", ["", " . ", "?"])
+def test_no_phrase_is_a_wrong_argument(edge, detector, squares, text):
+    outcome = edge("detect", squares, text, "--bundle", detector)
+    assert (outcome.code, "expected a phrase, found none" in outcome.err) == (2, True)
+
+
+def test_too_many_phrases_name_the_first_that_does_not_fit(edge, detector, squares):
+    phrases = [f"a {colour} square" for colour in ("red", "green", "blue", "red red")]
+    outcome = edge("detect", squares, *phrases, "--bundle", detector)
+    assert outcome.code == 2
+    assert "no room for the phrase 'a red red square', number 4 of 4" in outcome.err
+
+
+def test_a_model_without_boxes_is_named_with_the_way_out(edge, bundle, squares):
+    outcome = edge("detect", squares, "red", "--bundle", bundle)
+    assert outcome.code == 3
+    assert (
+        "expected a model that finds boxes (class P, or with regions), found tiny, class F"
+        in outcome.err
+    )
+
+
+def test_a_picture_that_is_none_is_a_message(edge, detector, tmp_path):
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"no picture")
+    outcome = edge("detect", path, "red", "--bundle", detector)
+    assert outcome.code == 4
+    assert "no decodable frame" in outcome.err
+
+
+def test_where_the_copy_cannot_go_is_said_before_the_work(edge, detector, squares, tmp_path):
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "none" / "out.png"
+    outcome = edge("detect", squares, "red", "--bundle", detector, "--out", out)
+    assert (outcome.code, "expected an existing folder" in outcome.err) == (2, True)
+
+
+def test_the_help_has_an_example(edge):
+    outcome = edge("detect", "--help")
+    assert outcome.code == 0
+    assert 'edge detect yard.jpg "a car. a person."' in " ".join(
+        outcome.out.replace("│", " ").split()
+    )

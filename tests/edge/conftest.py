@@ -1,0 +1,90 @@
+"""A text model small enough to check by hand: one random vector per word, added up."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tokenizers
+from numpy.typing import NDArray
+
+from edge.model.bundle.manifest import TextSpec
+from edge.model.engines.base import TensorSpec
+from edge.rules.text import TextEncoder, Tokenizer
+
+TEXT = "a photo picture of the fence yard empty person dog car road climbs red street at night ."
+WORDS = [*TEXT.split(), "no", "without", "nobody", "helmet", "cat", "tree"]
+DIM = 16
+TEMPLATES = ("a photo of {}.", "a picture of the {}.", "{}")
+
+
+@pytest.fixture(scope="session")
+def tokenizer_json() -> bytes:
+    vocabulary = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3}
+    vocabulary |= {word: len(vocabulary) + index for index, word in enumerate(WORDS)}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.enable_truncation(8)  # a real file asks for it: we must not obey
+    tokenizer.enable_padding(length=16)
+    return tokenizer.to_str().encode()
+
+
+@pytest.fixture
+def spec() -> TextSpec:
+    return TextSpec(context_length=12, pad_id=0, templates=TEMPLATES, background=("empty yard",))
+
+
+class WordSum:
+    """An engine whose graph adds up one vector per word; ``batch`` rows per run, None for any."""
+
+    name = "words"
+    runtime = "numpy"
+    device = "CPU"
+
+    def __init__(self, batch: int | None = None, *, coverage: bool = False) -> None:
+        self.inputs = (TensorSpec("input_ids", "int64", (batch, 12)),)
+        self.outputs = (TensorSpec("embedding", "float32", (batch, DIM)),)
+        if coverage:
+            self.outputs += (TensorSpec("coverage", "float32", (batch,)),)
+        self._batch = batch
+        self.table = np.random.default_rng(7).normal(size=(4 + len(WORDS), DIM))
+        self.table[[0, 2, 3]] = 0  # padding and the ends say nothing
+
+    def run(self, tensors: dict[str, NDArray[np.int64]]) -> dict[str, NDArray[np.float32]]:
+        ids = tensors["input_ids"]
+        assert ids.dtype == np.int64
+        assert self._batch in (None, len(ids))
+        sums = self.table[ids].sum(axis=1)
+        unit = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+        result = {"embedding": unit.astype(np.float32)}
+        if len(self.outputs) == 2:
+            known = (ids > 3).sum(axis=1) / (ids > 0).sum(axis=1)
+            result["coverage"] = known.astype(np.float32)
+        return result
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def encoder_of(tokenizer_json: bytes, spec: TextSpec) -> Callable[..., TextEncoder]:
+    """Makes an encoder over ``WordSum``, given that engine's arguments."""
+
+    def make(batch: int | None = None, *, coverage: bool = False) -> TextEncoder:
+        return TextEncoder(WordSum(batch, coverage=coverage), Tokenizer(tokenizer_json, spec), spec)
+
+    return make
+
+
+@pytest.fixture
+def encoder(encoder_of: Callable[..., TextEncoder]) -> TextEncoder:
+    return encoder_of()
+
+
+@pytest.fixture(scope="session")
+def token_ids(tokenizer_json: bytes) -> dict[str, int]:
+    return json.loads(tokenizer_json)["model"]["vocab"]

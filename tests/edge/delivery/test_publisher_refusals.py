@@ -1,0 +1,271 @@
+"""Brokers that say no: to a connection, to a message, to an old or a new protocol."""
+
+import logging
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from edge.config.models import MqttConfig
+from edge.delivery import connection, in_flight
+from edge.delivery import publisher as publisher_module
+from edge.delivery.connection import Refused, connect
+from edge.errors import PublishError
+
+pytestmark = pytest.mark.broker
+
+PASSWORD = "correct-horse-battery"
+
+V311_ONLY = """
+import asyncio, sys
+from amqtt.broker import Broker
+
+async def main():
+    broker = Broker({
+        "listeners": {"default": {"type": "tcp", "bind": "127.0.0.1:" + sys.argv[1]}},
+        "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+    })
+    await broker.start()
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def old_broker():
+    """A broker that speaks MQTT 3.1.1 only, on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-c", V311_ONLY, str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout.readline() == b"ready\n"
+        yield port
+        process.kill()
+
+
+def test_an_old_broker_is_spoken_to_in_mqtt_3(
+    old_broker, outbox, publish, message, eventually, monkeypatch
+):
+    # It falls silent over an MQTT 5 CONNECT with a last will.
+    monkeypatch.setattr(connection, "_CONNECT_S", 1.0)
+    publisher = publish(MqttConfig(host="127.0.0.1", port=old_broker))
+    outbox.put([message("alert", number) for number in range(50)])
+    eventually(lambda: not outbox.counts().queued["alert"], "empty outbox")
+    assert publisher.health().protocol == "3.1.1"
+    assert publisher.health().delivered == {"alert": 50}
+
+
+def test_an_old_broker_is_an_error_where_mqtt_5_is_demanded(old_broker):
+    config = MqttConfig(host="127.0.0.1", port=old_broker, protocol="5")
+    refusal = pytest.raises(PublishError, match=r"Unsupported protocol version \(MQTT 5\)")
+    with refusal, connect(config, "edge-box"):
+        pass
+
+
+@pytest.fixture
+def guarded(make_broker, tmp_path):
+    """A broker that wants a password and lets this box publish alerts only."""
+    passwords, rights = tmp_path / "passwords", tmp_path / "rights"
+    for flags, user in ((["-c"], "box"), ([], "listener")):
+        subprocess.run(
+            ["mosquitto_passwd", "-b", *flags, passwords, user, PASSWORD], check=True, timeout=20
+        )
+    rights.write_text(
+        "user box\ntopic write edge/box/status\ntopic write edge/box/+/alert\n"
+        "user listener\ntopic read #\n"
+    )
+    return make_broker(
+        "allow_anonymous false", f"password_file {passwords}", f"acl_file {rights}"
+    ).start()
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_wrong_password_is_one_error_and_never_in_the_log(
+    guarded, publish, eventually, caplog, protocol
+):
+    caplog.set_level(logging.DEBUG)
+    config = guarded.config(username="box", password="hunter22-wrong", protocol=protocol)
+    publisher = publish(config)
+    attempts = "not authorised"
+    eventually(lambda: guarded.log().count(attempts) >= 3, "three attempts")
+    errors = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(errors) == 1
+    assert "refuses the connection: Not authorized; check mqtt.username" in errors[0]
+    assert "hunter22-wrong" not in caplog.text + str(publisher.health())
+
+
+def test_refused_credentials_are_retried_slowly(guarded, publish, eventually):
+    publisher = publish(guarded.config(), retry=None)
+    eventually(lambda: publisher.health().error, "a refusal")
+    assert "refuses the connection" in publisher.health().error
+    assert publisher._retry.refused >= 60
+
+
+def test_a_forbidden_topic_waits_and_the_others_go_on(
+    guarded, listen, outbox, publish, message, eventually, monkeypatch, caplog
+):
+    monkeypatch.setattr(in_flight, "_HOLD_S", 1.0)
+    listener = listen(guarded.port, username="listener", password=PASSWORD)
+    publisher = publish(guarded.config(username="box", password=PASSWORD))
+    outbox.put([message("embedding", number) for number in range(300)])
+    eventually(lambda: "Not authorized" in caplog.text, "a refusal")
+    outbox.put([message("alert", number) for number in range(100)])
+    eventually(lambda: publisher.health().delivered.get("alert") == 100, "all alerts")
+    assert outbox.counts().queued["embedding"] == 300
+    assert outbox.counts().dropped["embedding"] == 0
+
+    (guarded.directory.parent / "rights").write_text("user box\ntopic write #\n")
+    guarded.process.send_signal(1)  # SIGHUP: read the rights again
+    eventually(lambda: not outbox.counts().queued["embedding"], "all embeddings")
+    assert publisher.health().delivered["embedding"] == 300
+    assert len(listener.payloads("alert")) == 100
+
+
+def test_a_message_above_the_declared_packet_size_costs_only_itself(
+    make_broker, listen, outbox, publish, message, eventually, caplog
+):
+    broker = make_broker("max_packet_size 5000").start()
+    publisher = publish(broker.config())
+    outbox.put([message("snapshot", b"x" * 6000), message("snapshot", b"small")])
+    eventually(lambda: publisher.health().delivered.get("snapshot"), "the small one")
+    eventually(lambda: not outbox.counts().queued["snapshot"], "empty outbox")
+    assert publisher.health().refused == {"snapshot": 1}
+    assert outbox.counts().dropped["snapshot"] == 1
+    assert "takes packets of up to 5000 bytes" in caplog.text
+
+
+def test_a_message_above_an_undeclared_limit_costs_only_itself(
+    make_broker, outbox, publish, message, eventually
+):
+    broker = make_broker("message_size_limit 5000").start()
+    publisher = publish(broker.config())
+    outbox.put([message("snapshot", b"x" * 6000), message("snapshot", b"small")])
+    eventually(lambda: publisher.health().delivered.get("snapshot"), "the small one")
+    eventually(lambda: not outbox.counts().queued["snapshot"], "empty outbox")
+    assert publisher.health().refused == {"snapshot": 1}
+
+
+def test_a_message_that_breaks_mqtt_3_connections_is_found_out(
+    make_broker, outbox, publish, message, eventually, caplog
+):
+    """MQTT 3.1.1 has no way to say "too large" but hanging up."""
+    broker = make_broker("max_packet_size 5000").start()
+    publisher = publish(broker.config(protocol="3.1.1"))
+    bodies = [b"1", b"2", b"x" * 6000, b"3", b"4"]
+    outbox.put([message("snapshot", body) for body in bodies])
+    eventually(lambda: publisher.health().delivered.get("snapshot") == 4, "the small ones")
+    assert publisher.health().refused == {"snapshot": 1}
+    assert "closes the connection on it" in caplog.text
+
+
+def puback(packet, code):
+    return b"\x40\x03" + packet + bytes([code])
+
+
+def test_quota_exceeded_keeps_the_message_and_tries_again(
+    scripted, outbox, publish, message, eventually, monkeypatch
+):
+    monkeypatch.setattr(in_flight, "_HOLD_S", 0.1)
+    codes = {2: 0x97, 3: 0x97}  # the first packet is the status
+    broker = scripted(lambda number, packet: puback(packet, codes.get(number, 0)))
+    publisher = publish(broker.config)
+    outbox.put([message("alert", 1)])
+    eventually(lambda: publisher.health().delivered == {"alert": 1}, "the third try")
+    publisher.stop(1)
+    assert broker.topics.count(b"edge/box/yard/alert") == 3
+    assert outbox.counts().dropped["alert"] == 0
+
+
+@pytest.mark.parametrize("code", [0x90, 0x99])
+def test_what_can_never_be_welcome_is_dropped_and_counted(
+    scripted, outbox, publish, message, eventually, code
+):
+    broker = scripted(
+        lambda number, packet: puback(packet, code if number == 2 else 0),
+    )
+    publisher = publish(broker.config)
+    outbox.put([message("embedding", 1), message("embedding", 2)])
+    eventually(lambda: not outbox.counts().queued["embedding"], "empty outbox")
+    publisher.stop(1)
+    assert publisher.health().refused == {"embedding": 1}
+    assert publisher.health().delivered == {"embedding": 1}
+    assert outbox.counts().dropped["embedding"] == 1
+
+
+def test_no_subscribers_is_no_refusal(scripted, outbox, publish, message, eventually):
+    broker = scripted(lambda _number, packet: puback(packet, 0x10))
+    publisher = publish(broker.config)
+    outbox.put([message("alert", 1)])
+    eventually(lambda: publisher.health().delivered == {"alert": 1}, "delivery")
+    publisher.stop(1)
+
+
+def test_an_alert_is_never_given_up_however_often_the_connection_breaks(
+    scripted, outbox, publish, message, eventually
+):
+    broker = scripted(lambda number, packet: puback(packet, 0) if number % 2 else b"\x00\x00")
+    publisher = publish(broker.config)
+    outbox.put([message("alert", 1)])
+    eventually(lambda: broker.topics.count(b"edge/box/yard/alert") >= 6, "six tries")
+    publisher.stop(1)
+    assert outbox.counts().queued["alert"] == 1
+
+
+def test_the_window_is_no_wider_than_the_broker_allows(
+    scripted, outbox, publish, message, eventually
+):
+    """Receive maximum 3, and no acknowledgement ever after the status."""
+    connack = b"\x03\x21\x00\x03"
+    broker = scripted(
+        lambda number, packet: puback(packet, 0) if number == 1 else b"", connack=connack
+    )
+    outbox.put([message("alert", number) for number in range(10)])
+    publisher = publish(broker.config)
+    eventually(lambda: len(broker.topics) >= 4, "a full window")
+    publisher.stop(1)
+    # Four: the status, which was acknowledged, and three alerts. "stopped" is sent on parting.
+    assert broker.topics.count(b"edge/box/yard/alert") == 3
+
+
+def test_two_clients_of_one_id_are_named_as_the_reason(scripted, publish, eventually):
+    broker = scripted(lambda _number, _packet: b"\xe0\x02\x8e\x00")  # DISCONNECT: taken over
+    publisher = publish(broker.config)
+    eventually(lambda: publisher.health().error, "being thrown out")
+    publisher.stop(1)
+    assert "another client of the same id" in publisher.health().error
+
+
+@pytest.mark.parametrize("noise", [b"\xff" * 40, b"\x40\x00", b"\x90\x03\x00\x01\x00"])
+def test_a_broker_that_talks_nonsense_is_left_and_tried_again(
+    scripted, outbox, publish, message, eventually, noise
+):
+    broker = scripted(lambda number, packet: noise if number == 1 else puback(packet, 0))
+    publisher = publish(broker.config)
+    outbox.put([message("alert", 1)])
+    eventually(lambda: publisher.health().delivered == {"alert": 1}, "delivery", 30)
+    publisher.stop(1)
+
+
+def test_a_broker_that_stops_acknowledging_is_left_and_tried_again(
+    scripted, outbox, publish, message, eventually, monkeypatch
+):
+    monkeypatch.setattr(publisher_module, "_PATIENCE_KEEPALIVES", 0.01)
+    broker = scripted(lambda number, packet: b"" if number == 2 else puback(packet, 0))
+    publisher = publish(broker.config)
+    outbox.put([message("alert", 1)])
+    eventually(lambda: publisher.health().delivered == {"alert": 1}, "delivery")
+    publisher.stop(1)
+    assert broker.topics.count(b"edge/box/yard/alert") == 2
+
+
+def test_a_forbidden_subscription_is_refused(guarded):
+    config = guarded.config(username="box", password=PASSWORD)
+    with connect(config, "edge-listen") as connection:
+        connection.subscribe(["edge/#"])  # mosquitto grants, and delivers nothing
+    refusal = pytest.raises(Refused, match="refuses the connection")
+    with refusal, connect(guarded.config(), "edge-listen"):
+        pass

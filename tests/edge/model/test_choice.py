@@ -1,0 +1,204 @@
+"""The measured choice: the fastest variant that answers right, and no other."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import numpy_helper
+from tiny_bundle import tiny_bundle, tiny_facts, tiny_files, tiny_image_model
+
+from edge.config.models import EngineConfig
+from edge.errors import EngineUnavailable, ModelError
+from edge.model import choice as module
+from edge.model.bundle.read import Bundle
+from edge.model.choice import Measured, choose, fastest
+from edge.scoring.open import open_models
+from export.bundle.pack import write_bundle
+
+AUTO = EngineConfig()
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return tiny_bundle(tmp_path / "bundle")
+
+
+def blind(model: bytes) -> bytes:
+    """The same graph without colours: every picture gets the same answer."""
+    graph = onnx.load_from_string(model)
+    [tensor] = [t for t in graph.graph.initializer if t.name == "colours"]
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * 0, "colours"))
+    return graph.SerializeToString()
+
+
+def with_blind(path: Path, *names: str) -> Bundle:
+    files = {
+        name: replace(artefact, data=blind(artefact.data)) if name in names else artefact
+        for name, artefact in tiny_files().items()
+    }
+    return write_bundle(path, tiny_facts(), files)
+
+
+def timed(monkeypatch: pytest.MonkeyPatch, **ms: float) -> list[str]:
+    """Let each variant take so long; returns which were measured."""
+    asked: list[str] = []
+
+    def measure(_bundle: Bundle, variant: module.Variant, _settings: object) -> Measured:
+        asked.append(str(variant))
+        return Measured(
+            kind=variant.kind,
+            format=variant.format,
+            precision=variant.precision,
+            ms=ms[f"{variant.kind}_{variant.precision}"],
+            min_cosine=1.0,
+        )
+
+    monkeypatch.setattr(module, "_measure", measure)
+    return asked
+
+
+def measured(precision: str, ms: float | None) -> Measured:
+    failure = "broken" if ms is None else None
+    return Measured(
+        kind="openvino", format="onnx", precision=precision, ms=ms, min_cosine=1, failure=failure
+    )
+
+
+@pytest.mark.parametrize(
+    ("fp32", "int8", "expected"),
+    [
+        (10.0, 5.0, "int8"),
+        (5.0, 10.0, "fp32"),
+        (10.0, 9.8, "fp32"),  # timing is not good for two per cent: the exact one
+        (None, 10.0, "int8"),
+        (10.0, None, "fp32"),
+    ],
+)
+def test_the_fastest_is_taken_and_a_tie_goes_to_the_more_exact(fp32, int8, expected) -> None:
+    best = fastest([measured("fp32", fp32), measured("int8", int8)])
+    assert best is not None
+    assert best.precision == expected
+
+
+def test_nothing_is_taken_if_everything_failed() -> None:
+    assert fastest([measured("fp32", None), measured("int8", None)]) is None
+
+
+def test_every_variant_that_the_runtimes_can_open_is_measured(bundle: Bundle, tmp_path) -> None:
+    found = choose(bundle, AUTO, tmp_path / "cache")
+    tried = {(one.kind, one.precision) for one in found.measured}
+    assert tried == {(k, p) for k in ("openvino", "onnxruntime") for p in ("fp32", "int8")}
+    for one in found.measured:
+        assert one.ms is not None
+        assert one.ms > 0
+        assert one.min_cosine == pytest.approx(1, abs=1e-4)
+
+
+def test_a_variant_that_answers_wrongly_is_not_taken_however_fast(tmp_path, caplog) -> None:
+    bundle = with_blind(tmp_path / "bundle", "image.int8.onnx")
+    found = choose(bundle, AUTO, tmp_path / "cache")
+    assert found.variant.precision == "fp32"
+    failures = {one.precision: one.failure for one in found.measured}
+    assert failures["fp32"] is None
+    assert "golden self-test" in failures["int8"]
+    assert "int8: not usable" in caplog.text
+
+
+def test_if_none_answers_right_the_reasons_are_told(tmp_path) -> None:
+    bundle = with_blind(tmp_path / "bundle", "image.int8.onnx", "image.fp32.onnx")
+    with pytest.raises(ModelError, match=r"passes its self-test: .*fp32: ModelError: golden"):
+        choose(bundle, AUTO, tmp_path / "cache")
+
+
+def test_a_damaged_file_is_no_reason_to_run_another_one(bundle: Bundle, tmp_path) -> None:
+    path = bundle.path / "image.int8.onnx"
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="expected SHA-256"):
+        choose(bundle, AUTO, tmp_path / "cache")
+
+
+def test_a_device_that_no_runtime_has_is_unavailable(bundle: Bundle, tmp_path) -> None:
+    with pytest.raises(EngineUnavailable, match="expected device 'NPU7'"):
+        choose(bundle, EngineConfig(device="NPU7"), tmp_path / "cache")
+
+
+def test_it_is_measured_once_and_again_when_asked(bundle, tmp_path, monkeypatch) -> None:
+    times = {"openvino_fp32": 4, "openvino_int8": 3, "onnxruntime_fp32": 2, "onnxruntime_int8": 1}
+    asked = timed(monkeypatch, **times)
+    first = choose(bundle, AUTO, tmp_path / "cache")
+    assert (str(first.variant), first.remembered, len(asked)) == ("onnxruntime int8", False, 4)
+    second = choose(bundle, AUTO, tmp_path / "cache")
+    assert (second.variant, second.remembered, len(asked)) == (first.variant, True, 4)
+    assert second.measured == first.measured
+    choose(bundle, AUTO, tmp_path / "cache", again=True)
+    assert len(asked) == 8
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda patch: patch.setattr(module, "_processor", lambda: "another CPU"),
+        lambda patch: patch.setattr(module, "_version", lambda package: f"{package} 99"),
+    ],
+    ids=["processor", "runtime"],
+)
+def test_another_processor_or_runtime_is_measured_anew(
+    bundle, tmp_path, monkeypatch, change
+) -> None:
+    choose(bundle, AUTO, tmp_path / "cache")
+    change(monkeypatch)
+    assert not choose(bundle, AUTO, tmp_path / "cache").remembered
+
+
+def test_what_is_configured_leaves_nothing_to_measure(bundle, tmp_path) -> None:
+    config = EngineConfig(kind="onnxruntime", precision="int8")
+    found = choose(bundle, config, tmp_path / "cache")
+    assert (str(found.variant), found.measured) == ("onnxruntime int8", ())
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"schema_": "edge-choice/9"}', b"\xff"])
+def test_a_damaged_memory_is_measured_again_and_repaired(bundle, tmp_path, caplog, content) -> None:
+    choose(bundle, AUTO, tmp_path / "cache")
+    (kept,) = (tmp_path / "cache").iterdir()
+    kept.write_bytes(content)
+    assert not choose(bundle, AUTO, tmp_path / "cache").remembered
+    assert "measuring again" in caplog.text
+    assert len(json.loads(kept.read_bytes())["measured"]) == 4
+
+
+def test_a_device_that_cannot_remember_runs_all_the_same(bundle, tmp_path, caplog) -> None:
+    (tmp_path / "cache").write_text("a file in the way")
+    assert choose(bundle, AUTO, tmp_path / "cache").measured
+    assert "cannot be kept" in caplog.text
+
+
+def test_a_choice_that_fails_later_is_told_and_another_one_runs(
+    bundle, tmp_path, monkeypatch, caplog
+) -> None:
+    cache = tmp_path / "cache"
+    with monkeypatch.context() as patch:
+        timed(patch, openvino_fp32=2, openvino_int8=1, onnxruntime_fp32=4, onnxruntime_int8=3)
+        assert str(choose(bundle, AUTO, cache).variant) == "openvino int8"
+    # The runtime goes bad without changing its version: the graph is now blind there.
+    opened = module.open_graph
+
+    def bad(bundle, role, variant, settings):
+        if (variant.kind, variant.precision) != ("openvino", "int8"):
+            return opened(bundle, role, variant, settings)
+        from edge.model.engines import open_engine  # noqa: PLC0415
+
+        return open_engine("openvino", blind(tiny_image_model()), settings)
+
+    monkeypatch.setattr(module, "open_graph", bad)
+    monkeypatch.setattr("edge.scoring.open.open_graph", bad)
+    with open_models(bundle, AUTO, cache) as models:
+        assert str(models.variant) != "openvino int8"
+        assert "openvino int8 was chosen before and fails now" in models.failed
+    assert "measuring again" in caplog.text
+    with open_models(bundle, AUTO, cache) as models:
+        assert models.failed is None

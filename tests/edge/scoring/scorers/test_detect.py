@@ -1,0 +1,115 @@
+"""The scorer of class P, on a tiny detector that finds squares by their colours."""
+
+import dataclasses
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import tiny_detector as tiny
+
+from edge.errors import ConfigError, InferenceError
+from edge.model.engines import EngineSettings, open_engine
+from edge.rules.prompts import CompiledPrompt, PromptBank
+from edge.rules.text import Tokenizer
+from edge.scoring.scorers.detect import DetectScorer
+from edge.video.sample import Arrival, Sample
+
+RED, GREEN = (220, 20, 20), (20, 200, 20)
+ALL = slice(0, 0)
+
+
+class Opened:
+    """A text graph that counts how often it was opened and lent."""
+
+    def __init__(self):
+        self.times = 0
+        self.open = False
+
+    @contextmanager
+    def __call__(self):
+        engine = open_engine(
+            "onnxruntime", tiny.tiny_detector_text().SerializeToString(), EngineSettings()
+        )
+        self.times += 1
+        self.open = True
+        yield engine
+        self.open = False
+
+
+@pytest.fixture
+def text():
+    return Opened()
+
+
+@pytest.fixture
+def scorer(text):
+    engine = open_engine(
+        "onnxruntime", tiny.tiny_detector_model().SerializeToString(), EngineSettings()
+    )
+    spec = tiny.tiny_detector_facts().text
+    return DetectScorer(engine, text, Tokenizer(tiny.tiny_detector_tokenizer(), spec), spec)
+
+
+def bank(*sentences):
+    prompt = CompiledPrompt("any", slice(0, len(sentences)), ALL, np.array([0]), None)
+    return PromptBank((prompt,), sentences, np.zeros((len(sentences), 0), np.float32), (), "")
+
+
+def sample(*colours):
+    """A grey picture with a square of each colour in a cell of its own."""
+    picture = np.full((tiny.HEIGHT, tiny.WIDTH, 3), 128, np.uint8)
+    for index, colour in enumerate(colours):
+        picture[8:16, 16 * index : 16 * index + 8] = colour
+    pixels = (picture.transpose(2, 0, 1) ^ 0x80).view(np.int8)
+    return Sample("yard", 0, Arrival(0, 0, None), np.ascontiguousarray(pixels))
+
+
+def test_each_sentence_scores_as_its_best_box(scorer):
+    asked = bank("a red square", "green", "blue")
+    scored = scorer.score(asked, [sample(RED, GREEN), sample(GREEN), sample()])
+    found = np.stack([answer.cosines for answer in scored]) > 0.5
+    assert found.tolist() == [[True, True, False], [False, True, False], [False, False, False]]
+    assert all(answer.embedding is None for answer in scored)
+    assert all(answer.cosines.dtype == np.float32 for answer in scored)
+
+
+def test_a_sentence_of_two_prompts_scores_the_same_for_both(scorer):
+    (answer,) = scorer.score(bank("red", "green", "red"), [sample(RED)])
+    assert answer.cosines[0] == answer.cosines[2] > 0.9 > answer.cosines[1]
+
+
+def test_the_text_graph_runs_when_sentences_change_and_is_given_back(scorer, text):
+    for _ in range(3):
+        scorer.score(bank("red", "green"), [sample(RED)])
+    assert text.times == 1
+    scorer.prepare(("blue",))
+    assert (text.times, text.open) == (2, False)
+    scorer.score(bank("red", "green"), [sample(RED)])  # the one in use is still there
+    scorer.score(bank("blue"), [sample(RED)])
+    assert text.times == 2
+
+
+def test_sentences_that_do_not_fit_are_told_before_the_text_graph_is_opened(scorer, text):
+    with pytest.raises(ConfigError, match="no room for the phrase"):
+        scorer.prepare([f"a red square {color}" for color in ("red", "green", "blue", "a")])
+    assert text.times == 0
+
+
+def test_what_was_asked_before_stays_asked_after_a_refusal(scorer):
+    asked = bank("red")
+    before = scorer.score(asked, [sample(RED)])[0].cosines
+    with pytest.raises(ConfigError, match="expected a phrase"):
+        scorer.prepare(["red", " "])
+    assert scorer.score(asked, [sample(RED)])[0].cosines == before
+
+
+def test_numbers_that_are_none_are_a_failure(scorer):
+    class Broken:
+        def run(self, tensors):
+            return {"logits": np.full((1, 2, 16), np.nan, np.float32)} | {
+                "boxes": np.zeros((1, 2, 4), np.float32)
+            }
+
+    scorer._engine = Broken()
+    with pytest.raises(InferenceError, match="finite"):
+        scorer.score(bank("red"), [dataclasses.replace(sample(RED))])

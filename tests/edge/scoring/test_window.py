@@ -1,0 +1,142 @@
+"""A camera's last T samples, as one clip."""
+
+import gc
+import weakref
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.scoring.window import MAX_UNEVENNESS, Window
+from edge.video.sample import Arrival, Sample
+
+SHAPE = (3, 2, 2)
+
+
+def sample(at: float, value: int = 0) -> Sample:
+    return Sample("porch", 0, Arrival(0, at, None), np.full(SHAPE, value, np.int8))
+
+
+def filled(frames: int, times: list[float]) -> Window:
+    window = Window(frames)
+    for value, at in enumerate(times):
+        window.push(sample(at, value % 100))
+    return window
+
+
+def times_of(window: Window) -> list[float]:
+    return [arrival.monotonic for arrival in window.arrivals]
+
+
+def clip_of(window: Window, frames: int) -> np.ndarray:
+    clip = np.empty((frames, *SHAPE), np.int8)
+    window.copy_to(clip)
+    return clip
+
+
+def is_even(times: list[float]) -> bool:
+    spacings = [newer - older for older, newer in pairwise(times)]
+    return not spacings or (min(spacings) > 0 and max(spacings) <= MAX_UNEVENNESS * min(spacings))
+
+
+# Regular spacings, jitter, lost samples, reconnects, bursts, and arrivals that go backwards.
+spacings = st.lists(
+    st.one_of(
+        st.just(0.5),
+        st.floats(0.25, 0.75),
+        st.floats(1.0, 1.25),
+        st.floats(2.0, 3600.0),
+        st.floats(-1.0, 0.1),
+    ),
+    max_size=40,
+)
+
+
+@given(frames=st.integers(2, 8), spacings=spacings)
+def test_a_window_holds_the_newest_samples_that_are_evenly_spaced_and_no_fewer(frames, spacings):
+    times = [0.0, *np.cumsum(spacings).tolist()]
+    window = Window(frames)
+    for count, at in enumerate(times, start=1):
+        window.push(sample(at))
+        seen = times[:count]
+        expected = next(tail for start in range(count) if is_even(tail := seen[start:]))
+        assert times_of(window) == expected[-frames:]
+        assert window.is_full == (len(expected) >= frames)
+
+
+@given(frames=st.integers(2, 8), jitter=st.lists(st.floats(-0.125, 0.125), min_size=9, max_size=30))
+def test_jitter_that_the_sampler_lets_through_never_empties_a_window(frames, jitter):
+    window = filled(frames, [0.5 * count + late for count, late in enumerate(jitter)])
+    assert window.is_full
+
+
+@given(count=st.integers(4, 30))
+def test_the_clip_is_the_newest_frames_oldest_first(count):
+    window = filled(4, [0.5 * number for number in range(count)])
+    assert clip_of(window, 4)[:, 0, 0, 0].tolist() == list(range(count - 4, count))
+
+
+def test_after_a_reconnect_the_window_fills_anew():
+    window = filled(4, [0.0, 0.5, 1.0, 1.5])
+    assert window.is_full
+    for at in (8.0, 8.5, 9.0):
+        window.push(sample(at))
+        assert not window.is_full, "a clip that spans the gap shows a jump that never happened"
+    window.push(sample(9.5))
+    assert times_of(window) == [8.0, 8.5, 9.0, 9.5]
+    assert window.is_full
+
+
+def test_a_gap_before_the_rhythm_is_known_is_found_once_it_is():
+    window = filled(4, [0.0, 60.0])
+    assert times_of(window) == [0.0, 60.0]  # perhaps a sample a minute
+    window.push(sample(60.5))
+    assert times_of(window) == [60.0, 60.5]
+
+
+def test_one_sample_that_was_dropped_is_no_gap():
+    assert filled(4, [0.0, 0.5, 1.5, 2.0]).is_full
+
+
+def test_the_same_sample_twice_starts_over():
+    assert times_of(filled(4, [0.0, 0.5, 1.0, 1.0])) == [1.0]
+
+
+def test_a_clip_is_a_copy_and_the_samples_are_not():
+    window = Window(2)
+    older, newer = sample(0.0, 1), sample(0.5, 2)
+    window.push(older)
+    window.push(newer)
+    clip = clip_of(window, 2)
+    clip[:] = 9
+    assert clip_of(window, 2)[:, 0, 0, 0].tolist() == [1, 2]
+    newer.pixels[:] = 3  # the window keeps the sample's own array
+    assert clip_of(window, 2)[:, 0, 0, 0].tolist() == [1, 3]
+
+
+def test_memory_stays_at_t_samples():
+    window = Window(4)
+    alive = []
+    for count in range(1000):
+        pushed = sample(0.5 * count)
+        alive.append(weakref.ref(pushed.pixels))
+        window.push(pushed)
+    del pushed
+    gc.collect()
+    assert [pixels() is not None for pixels in alive] == [False] * 996 + [True] * 4
+
+
+@pytest.mark.parametrize(
+    ("pushed", "shape", "message"),
+    [
+        (3, (4, *SHAPE), "expected 4 samples .*found 3"),
+        (4, (4, 3, 2, 1), r"for a clip \[4, 3, 2, 1\], found 4 of \[\(3, 2, 2\)\]"),
+        (4, (5, *SHAPE), r"for a clip \[5, 3, 2, 2\], found 4"),
+    ],
+)
+def test_a_clip_that_does_not_fit_is_refused_and_not_stretched(pushed, shape, message):
+    window = filled(4, [0.5 * count for count in range(pushed)])
+    with pytest.raises(ValueError, match=message):
+        window.copy_to(np.empty(shape, np.int8))

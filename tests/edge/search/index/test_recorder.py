@@ -1,0 +1,70 @@
+"""What of each sample is kept."""
+
+import numpy as np
+import pytest
+
+from edge.search.index.recorder import Recorder
+from edge.video.sample import Arrival, Sample
+
+WALL = 1_750_000_000.0
+VECTOR = np.ones(4, np.float32)
+
+
+class Kept:
+    """A writer that remembers."""
+
+    def __init__(self):
+        self.entries, self.pictures = [], []
+
+    def add(self, camera, entry):
+        self.entries.append((camera, entry.at - WALL, entry.sequence))
+
+    def add_picture(self, camera, at, jpeg):
+        self.pictures.append((camera, at - WALL, jpeg))
+
+
+@pytest.fixture
+def kept():
+    return Kept()
+
+
+def see(recorder, camera, seconds, sequence=0):
+    arrival = Arrival(wall=WALL + seconds, monotonic=seconds, pts_s=None)
+    recorder.sample(Sample(camera, sequence, arrival, np.zeros((3, 1, 1), np.int8)), VECTOR)
+
+
+def test_one_embedding_a_second_of_each_camera_is_kept(kept):
+    recorder = Recorder(kept, lambda camera, sequence: None)
+    for step in range(20):
+        for camera in ("yard", "door"):
+            see(recorder, camera, step / 4, step)
+    yard = [(at, sequence) for camera, at, sequence in kept.entries if camera == "yard"]
+    assert yard == [(0, 0), (1, 4), (2, 8), (3, 12), (4, 16)]
+    assert len(kept.entries) == 10
+
+
+def test_a_camera_that_is_slower_is_kept_whole(kept):
+    recorder = Recorder(kept, lambda camera, sequence: None)
+    for step in range(5):
+        see(recorder, "yard", 1.5 * step, step)
+    assert len(kept.entries) == 5
+
+
+def test_a_picture_is_made_every_ten_seconds_and_no_more_often(kept):
+    made = []
+    recorder = Recorder(kept, lambda camera, sequence: made.append(sequence) or b"jpeg")
+    for step in range(25):
+        see(recorder, "yard", float(step), step)
+    assert made == [0, 10, 20]
+    assert kept.pictures == [("yard", 0, b"jpeg"), ("yard", 10, b"jpeg"), ("yard", 20, b"jpeg")]
+
+
+def test_where_there_is_no_picture_none_is_kept(kept):
+    see(Recorder(kept, lambda camera, sequence: None), "yard", 0.0)
+    assert kept.pictures == []
+    assert len(kept.entries) == 1
+
+
+def test_the_picture_of_an_alert_is_always_kept(kept):
+    Recorder(kept, lambda camera, sequence: None).alert("yard", WALL + 3, b"alert")
+    assert kept.pictures == [("yard", 3, b"alert")]

@@ -1,0 +1,122 @@
+"""The writer's thread: what it keeps, and that nobody waits for it."""
+
+import errno
+import threading
+
+import pytest
+
+from edge.search.index import writer as module
+from edge.search.index.store import Limits, Reader, Store
+from edge.search.index.writer import IndexWriter
+
+DIM = 16
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """``run(open_store)``: a writer that flushes at once, ended with the test."""
+    monkeypatch.setattr(module, "_FLUSH_S", 0.01)
+    monkeypatch.setattr(module, "_RETRY_S", 0.05)
+    writers = []
+
+    def start(open_store):
+        writers.append(IndexWriter(open_store))
+        writers[-1].start()
+        return writers[-1]
+
+    yield start
+    for writer in writers:
+        writer.stop(5)
+
+
+def count(root):
+    return sum(one.segment.extent.count for one in Reader(root / "m", DIM).segments(None, 0, 1e12))
+
+
+PLENTY = Limits(1e12, 10**9)
+
+
+def opener(root, limits=PLENTY):
+    return lambda: Store(root, "m", DIM, limits)
+
+
+def test_what_is_added_is_on_disk_soon_and_at_the_end(tmp_path, entries, run, eventually):
+    writer = run(opener(tmp_path))
+    first, last, *_ = entries(2)
+    writer.add("yard", first)
+    eventually(lambda: count(tmp_path) == 1, "the first embedding is on disk")
+    writer.add("yard", last)
+    writer.add_picture("yard", last.at, b"jpeg")
+    writer.stop(5)
+    assert count(tmp_path) == 2
+    assert [path.read_bytes() for path in tmp_path.rglob("*.jpg")] == [b"jpeg"]
+    health = writer.health()
+    assert (health.kept, health.dropped, health.error) == (2, 0, None)
+    assert health.size == sum(f.stat().st_size for f in tmp_path.rglob("*") if f.is_file())
+
+
+def test_limits_are_kept_while_it_runs(tmp_path, entries, run, eventually):
+    writer = run(opener(tmp_path, Limits(max_age_s=60, max_bytes=10**9)))
+    writer.add("yard", entries(1, start=1000.0)[0])
+    eventually(lambda: writer.health().expired == 1, "an old segment is removed")
+    assert count(tmp_path) == 0
+
+
+class Full(Store):
+    """On a disk that is full until it is told."""
+
+    room = threading.Event()
+
+    def append(self, camera, entries):
+        if not self.room.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().append(camera, entries)
+
+
+def test_a_full_disk_is_told_once_and_writing_goes_on_when_there_is_room(
+    tmp_path, entries, run, eventually, caplog
+):
+    Full.room.clear()
+    writer = run(lambda: Full(tmp_path, "m", DIM, PLENTY))
+    writer.add("yard", entries(1)[0])
+    eventually(lambda: writer.health().error, "the failure is told")
+    writer.add("yard", entries(1)[0])
+    eventually(lambda: writer.health().dropped == 2, "the second failure is counted")
+    assert "No space left" in writer.health().error
+    assert [record.message for record in caplog.records].count(caplog.records[0].message) == 1
+    Full.room.set()
+    writer.add("yard", entries(1)[0])
+    eventually(lambda: count(tmp_path) == 1, "writing goes on")
+    eventually(lambda: writer.health().error is None, "and the error is over")
+
+
+def test_an_index_that_cannot_be_opened_stops_nothing(tmp_path, entries, run, eventually):
+    (tmp_path / "file").write_text("no folder")
+    writer = run(opener(tmp_path / "file"))
+    writer.add("yard", entries(1)[0])
+    eventually(lambda: writer.health().dropped == 1, "the embedding is dropped")
+    assert "index: " in writer.health().error
+
+
+def test_a_disk_that_hangs_makes_nobody_wait_and_costs_bounded_memory(
+    tmp_path, entries, run, monkeypatch
+):
+    monkeypatch.setattr(module, "_MOST_WAITING", 10)
+    monkeypatch.setattr(module, "_MOST_PICTURES", 2)
+    hung, release = threading.Event(), threading.Event()
+
+    def open_store():
+        hung.set()
+        release.wait(10)
+        return Store(tmp_path, "m", DIM, PLENTY)
+
+    writer = run(open_store)
+    assert hung.wait(5)
+    for entry in entries(30):
+        writer.add("yard", entry)
+    for at in range(5):
+        writer.add_picture("yard", at, b"jpeg")
+    assert writer.health().dropped == 20 + 3
+    release.set()
+    writer.stop(5)
+    assert count(tmp_path) == 10

@@ -1,0 +1,177 @@
+"""Search through real files: planted events are found, at their time, best first."""
+
+from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from edge.errors import ConfigError
+from edge.rules.prompts import CompiledPrompt, PromptBank
+from edge.search.index import scan
+from edge.search.index.format import Entry
+from edge.search.index.store import Reader
+from edge.search.query import Query, search
+
+NOW = 1_750_000_000.0
+DIM = 16
+ALL = Query(0.0, 1e12)
+
+
+def unit(vectors):
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def bank():
+    """The sentence is axis 0, the background axis 1."""
+    prompt = CompiledPrompt("search", slice(0, 1), slice(1, 1), np.array([1]), None)
+    return PromptBank((prompt,), ("it", "nothing"), np.eye(2, DIM, dtype=np.float32), (), "")
+
+
+def day(count, events, seed=0):
+    """A camera for ``count`` seconds: mostly background, and events (start, stop, strength)."""
+    rng = np.random.default_rng(seed)
+    vectors = 0.1 * rng.normal(size=(count, DIM))
+    vectors[:, 1] += 1
+    for start, stop, strength in events:
+        vectors[start:stop, 0] += strength
+    return [Entry(NOW + i, i, vector) for i, vector in enumerate(unit(vectors))]
+
+
+EVENING = day(60, [(20, 30, 3.0)])
+DOOR = replace(ALL, camera="door", limit=1)
+
+
+@pytest.fixture
+def index(tmp_path, make_store, small_segments):
+    """``index(camera=entries, ...)``: a reader of an index with these."""
+
+    def make(**cameras):
+        store = make_store(tmp_path)
+        for camera, entries in cameras.items():
+            for start in range(0, len(entries), 16):
+                store.append(camera, entries[start : start + 16])
+        return Reader(tmp_path / "m", DIM), store
+
+    return make
+
+
+def seconds(page):
+    return [(hit.camera, hit.moment.start - NOW, hit.moment.end - NOW) for hit in page.hits]
+
+
+EVENTS = {"yard": [(100, 110, 2.5), (700, 730, 4.0)], "door": [(400, 403, 3.2)]}
+
+
+def test_planted_events_are_found_best_first_at_their_time(index, bank):
+    reader, _ = index(**{name: day(1000, events) for name, events in EVENTS.items()})
+    page = search(reader, bank, ALL)
+    found = [(camera, start, end) for camera, start, end in seconds(page)[:3]]
+    assert found == [
+        (camera, pytest.approx(start, abs=1), pytest.approx(end, abs=1))
+        for camera, start, end in [("yard", 700, 730), ("door", 400, 403), ("yard", 100, 110)]
+    ]
+    assert page.samples == 2000
+    assert all(hit.moment.score < 0.2 for hit in page.hits[3:])
+
+
+def test_the_two_stages_find_what_reading_everything_finds(index, bank, monkeypatch):
+    reader, _ = index(yard=day(3000, [(s, s + 12, 1 + s / 1000) for s in range(50, 2900, 190)]))
+    everything = search(reader, bank, replace(ALL, limit=10))
+    monkeypatch.setattr(scan, "_MOST_BLOCKS", 20)  # of 94
+    assert seconds(search(reader, bank, replace(ALL, limit=10))) == seconds(everything)
+    # The control: with codes that say nothing, they are not.
+    monkeypatch.setattr(scan.Guesser, "__call__", lambda _, codes, question: np.arange(len(codes.lengths), dtype=np.float32))  # fmt: skip
+    assert seconds(search(reader, bank, replace(ALL, limit=10))) != seconds(everything)
+
+
+def test_a_moment_that_is_longer_than_its_blocks_is_followed_to_its_ends(index, bank, monkeypatch):
+    monkeypatch.setattr(scan, "_MOST_BLOCKS", 1)
+    reader, _ = index(yard=day(2000, [(500, 1400, 3.0)]))
+    (first, *_) = seconds(search(reader, bank, ALL))
+    assert first == ("yard", pytest.approx(500, abs=1), pytest.approx(1400, abs=1))
+
+
+def test_no_sample_is_in_two_moments(index, bank):
+    reader, _ = index(yard=day(2000, [(s, s + 20, 1 + s / 500) for s in range(10, 1990, 60)]))
+    found = sorted(seconds(search(reader, bank, replace(ALL, limit=100))))
+    assert len(found) > 10
+    assert all(a[2] <= b[1] for a, b in pairwise(found))
+
+
+def test_camera_and_times_restrict_what_is_found(index, bank):
+    reader, _ = index(**{name: day(1000, events) for name, events in EVENTS.items()})
+    door = search(reader, bank, replace(ALL, camera="door"))
+    assert {hit.camera for hit in door.hits} == {"door"}
+    assert door.samples == 1000
+    early = search(reader, bank, Query(NOW + 50, NOW + 105))
+    assert seconds(early)[0] == ("yard", pytest.approx(100, abs=1), pytest.approx(105, abs=1))
+    assert all(NOW + 49 <= hit.moment.start <= hit.moment.end <= NOW + 106 for hit in early.hits)
+    assert search(reader, bank, Query(NOW + 5000, NOW + 6000)).hits == ()
+
+
+def test_pages_follow_each_other_without_overlap(index, bank):
+    reader, _ = index(yard=day(2000, [(s, s + 20, 1 + s / 500) for s in range(10, 1990, 60)]))
+    whole = search(reader, bank, replace(ALL, limit=20))
+    pages = [search(reader, bank, replace(ALL, limit=8, offset=at)) for at in (0, 8, 16)]
+    assert [hit for page in pages for hit in page.hits][:20] == list(whole.hits)
+    assert pages[0].more
+    assert not search(reader, bank, replace(ALL, limit=100, offset=1000)).more
+
+
+def test_what_is_still_being_filled_is_found_too(index, bank):
+    reader, _ = index(yard=day(40, [(20, 30, 3.0)]))  # a segment has 64 rows
+    assert seconds(search(reader, bank, ALL))[0][1:] == (pytest.approx(20, abs=1), pytest.approx(30, abs=1))  # fmt: skip
+
+
+def test_a_camera_that_is_looked_at_once_a_minute_has_moments_too(index, bank):
+    entries = day(60, [(30, 34, 3.0)])
+    reader, _ = index(yard=[replace(entry, at=NOW + 60 * i) for i, entry in enumerate(entries)])
+    first, *_ = seconds(search(reader, bank, ALL))
+    assert first == ("yard", pytest.approx(1800, abs=60), pytest.approx(2040, abs=60))
+
+
+def test_the_picture_nearest_to_the_peak_comes_along(index, bank, tmp_path):
+    reader, store = index(yard=day(60, [(20, 30, 3.0)]))
+    for at in (5, 22, 26, 50):
+        store.keep_picture("yard", NOW + at, b"%d" % at)
+    hit, *_ = search(reader, bank, ALL).hits
+    nearest = min((22, 26), key=lambda at: abs(NOW + at - hit.moment.peak))
+    assert hit.picture.read_bytes() == b"%d" % nearest
+    assert [hit.picture for hit in search(index(door=EVENING)[0], bank, DOOR).hits] == [None]
+
+
+def test_nothing_fits_where_the_background_always_fits_better(index, bank):
+    reader, _ = index(yard=day(500, []))
+    opposite = PromptBank(bank.prompts, bank.sentences, np.vstack([-np.eye(2, DIM)[1:], np.eye(2, DIM)[1:]]).astype(np.float32), (), "")  # fmt: skip
+    assert search(reader, opposite, ALL).hits == ()
+
+
+def test_an_empty_index_has_an_empty_page(tmp_path, bank):
+    page = search(Reader(tmp_path / "none", DIM), bank, ALL)
+    assert (page.hits, page.more, page.samples) == ((), False, 0)
+
+
+def test_a_segment_that_expires_during_the_search_is_left_out(index, bank):
+    reader, store = index(**{name: day(1000, events) for name, events in EVENTS.items()})
+    segments = reader.segments
+    calls = []
+
+    def expiring(*asked):
+        found = segments(*asked)
+        if not calls:
+            store.expire(1e13)
+        calls.append(asked)
+        return found
+
+    racing = SimpleNamespace(segments=expiring)
+    assert search(racing, bank, ALL).hits == ()
+    assert len(calls) == 2
+
+
+def test_a_sentence_with_time_in_it_is_refused(index, bank):
+    two = PromptBank(bank.prompts * 2, bank.sentences, bank.rows, (), "")
+    with pytest.raises(ConfigError, match="search for each part by itself"):
+        search(index(yard=day(10, []))[0], two, ALL)

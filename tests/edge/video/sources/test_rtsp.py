@@ -1,0 +1,278 @@
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from edge.errors import SourceError, SourceRefused
+from edge.testing import TestCamera
+from edge.testing.synthetic import write_clip
+from edge.video.decode import Decoder, kept_frames
+from edge.video.sampler import Sampler
+from edge.video.sources import SourceSettings, open_source
+
+PASSWORD = "s3cr3t-pass"
+OTHER_PASSWORD = "other-s3cr3t"
+QUICK = SourceSettings(timeout_s=1.0)
+
+
+def watch(url, count, settings=QUICK, *, then=None, into=None):
+    """Take ``count`` packets, do ``then``, and go on until the source ends."""
+    packets = [] if into is None else into
+    with open_source(url, settings) as source:
+        for packet in source.packets():
+            packets.append(packet)
+            if len(packets) == count:
+                if then is None:
+                    break
+                then()
+    return packets
+
+
+def failure_after(url, then, settings=QUICK):
+    """What happens to a stream after ``then``, and how many seconds later."""
+    began = []
+
+    def do():
+        then()
+        began.append(time.monotonic())
+
+    with pytest.raises(SourceError) as caught:
+        watch(url, 5, settings, then=do)
+    return caught.value, time.monotonic() - began[0]
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+@pytest.mark.parametrize("auth", ["basic", "digest"])
+def test_a_camera_gives_frames_stamped_as_they_come_in(tmp_path, codec, auth):
+    path = write_clip(tmp_path / "clip.mp4", codec=codec, fps=10, seconds=2)
+    with TestCamera({"yard": path}, user="viewer", password=PASSWORD, auth=auth) as camera:
+        before = (time.time(), time.monotonic())
+        with open_source(camera.url("yard")) as source:
+            packets = source.packets()
+            frames = kept_frames(packets, Decoder(source.stream), Sampler(5))
+            taken = [next(frames) for _ in range(5)]
+        began = camera.loops("yard")[0][1]
+    arrivals = [frame.arrival.monotonic for frame in taken]
+    assert {(frame.picture.width, frame.picture.height) for frame in taken} == {(320, 240)}
+    assert arrivals == sorted(arrivals)
+    assert all(before[1] <= arrival <= time.monotonic() for arrival in arrivals)
+    assert all(before[0] <= frame.arrival.wall <= time.time() for frame in taken)
+    # The parser lets a picture go when the next one begins, 0.1 s later.
+    assert arrivals[0] - began < 0.5
+
+
+def test_the_first_frame_comes_at_once(camera):
+    began = time.monotonic()
+    with open_source(camera.url("yard"), QUICK) as source:
+        frames = kept_frames(source.packets(), Decoder(source.stream), Sampler(2))
+        next(frames)
+    assert time.monotonic() - began < 1.0  # probing as FFmpeg does by itself takes a second
+
+
+def test_packets_without_presentation_time_are_taken(camera):
+    packets = watch(camera.url("yard"), 5)
+    assert packets[0].arrival.pts_s is None  # RTSP: no time before the first sender report
+    assert all(packet.arrival.pts_s is not None for packet in packets[2:])
+
+
+@pytest.mark.parametrize("jump_s", [20_000.0, -20_000.0])
+def test_a_jump_of_the_cameras_clock_moves_neither_arrival_nor_rate(camera, jump_s):
+    with open_source(camera.url("yard"), QUICK) as source:
+        decoder, frames = Decoder(source.stream), []
+        for frame in kept_frames(source.packets(), decoder, Sampler(10)):
+            frames.append(frame)
+            if len(frames) == 5:
+                camera.faults.time_jump_s = jump_s
+            if len(frames) == 15:
+                break
+    stamps = [frame.arrival.pts_s for frame in frames[1:]]
+    assert abs(stamps[-1] - stamps[0]) > 10_000  # the jump came through
+    arrivals = [frame.arrival.monotonic for frame in frames]
+    assert (arrivals[-1] - arrivals[0]) / 14 == pytest.approx(0.1, abs=0.03)
+    assert abs(frames[-1].arrival.wall - time.time()) < 5
+    assert decoder.corrupt == 0
+
+
+def test_the_end_of_a_live_stream_is_an_error_though_ffmpeg_reports_none(camera):
+    error, seconds = failure_after(camera.url("yard"), camera.drop)
+    assert str(error).endswith("/yard ended the stream")
+    assert seconds < 1.0
+
+
+@pytest.mark.parametrize("fault", ["stall", "blackhole"])
+def test_silence_is_reported_after_the_timeout_not_twice_of_it(camera, fault):
+    error, seconds = failure_after(camera.url("yard"), lambda: setattr(camera.faults, fault, True))
+    assert str(error).endswith("/yard sent nothing for 1 s")
+    assert 0.8 <= seconds < 1.9  # FFmpeg by itself: 2
+
+
+def test_a_pause_shorter_than_the_timeout_is_survived(camera):
+    def pause():
+        camera.faults.stall = True
+        threading.Timer(0.75, setattr, (camera.faults, "stall", False)).start()
+
+    packets = watch_until(camera.url("yard"), 40, 5, pause)
+    gaps = [
+        after.arrival.monotonic - before.arrival.monotonic for before, after in pairwise(packets)
+    ]
+    assert max(gaps) > 0.5
+
+
+def watch_until(url, total, count, then):
+    packets = []
+    with open_source(url, QUICK) as source:
+        for packet in source.packets():
+            packets.append(packet)
+            if len(packets) == count:
+                then()
+            if len(packets) == total:
+                break
+    return packets
+
+
+def test_the_frame_let_go_by_a_timeout_is_not_taken_for_an_arrival(camera):
+    stalled = []
+
+    def stall():
+        camera.faults.stall = True
+        stalled.append(time.monotonic())
+
+    packets = []
+    with pytest.raises(SourceError):
+        watch(camera.url("yard"), 5, then=stall, into=packets)
+    assert packets[-1].arrival.monotonic < stalled[0] + 0.4
+
+
+def test_a_camera_that_accepts_and_never_streams_is_given_up(camera):
+    camera.faults.stall = True
+    began = time.monotonic()
+    with pytest.raises(SourceError, match="sent nothing for 1 s"):
+        watch(camera.url("yard"), 1)
+    assert time.monotonic() - began < 3.0
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("blackhole", "did not answer within 1 s"),
+        ("refuse", "does not answer as an RTSP camera"),
+    ],
+)
+def test_a_camera_that_does_not_speak_is_a_clear_error(camera, fault, message):
+    setattr(camera.faults, fault, True)
+    with pytest.raises(SourceError, match=message) as caught:
+        open_source(camera.url("yard"), QUICK)
+    assert not isinstance(caught.value, SourceRefused)
+
+
+def test_a_camera_that_is_off_is_a_clear_error(camera):
+    camera.power_off()
+    with pytest.raises(SourceError, match="Connection refused"):
+        open_source(camera.url("yard"), QUICK)
+
+
+def test_a_wrong_password_and_a_wrong_path_are_refusals(camera):
+    with pytest.raises(SourceRefused, match=r"refused the user name or password \(401\)"):
+        open_source(camera.url("yard", password="wrong-pass"), QUICK)
+    with pytest.raises(SourceRefused, match=r"has no such stream \(404\)"):
+        open_source(camera.url("yard") + "-not", QUICK)
+
+
+def test_a_transport_the_camera_does_not_offer_is_named(camera):
+    with pytest.raises(SourceError, match="does not send over udp: try transport: tcp"):
+        open_source(camera.url("yard"), SourceSettings(transport="udp", timeout_s=1.0))
+
+
+def test_no_error_shows_the_password_not_even_in_its_traceback(camera):
+    errors = []
+    for prepare in (
+        lambda: setattr(camera.faults, "refuse", True),
+        lambda: setattr(camera.faults, "refuse", False) or setattr(camera.faults, "stall", True),
+        camera.power_off,
+    ):
+        prepare()
+        with pytest.raises(SourceError) as caught:
+            watch(camera.url("yard"), 100)
+        errors.append(caught.value)
+    camera.power_on()
+    with pytest.raises(SourceError) as caught:
+        open_source(camera.url("yard", user="viewer", password=OTHER_PASSWORD), QUICK)
+    for error in [*errors, caught.value]:
+        text = "".join(traceback.format_exception(error))
+        assert "viewer:***@" in text
+        assert "s3cr3t" not in text
+        assert error.__cause__ is None or "s3cr3t" not in repr(error.__cause__)
+
+
+def test_ffmpeg_prints_no_password(camera):
+    program = (
+        "import sys; from edge.video.sources import open_source\n"
+        "try: open_source(sys.argv[1])\n"
+        "except Exception as error: print(error)\n"
+    )
+    url = camera.url("yard", password=OTHER_PASSWORD)
+    run = subprocess.run(
+        [sys.executable, "-c", program, url], capture_output=True, text=True, check=True
+    )
+    assert "(401)" in run.stdout
+    assert "s3cr3t" not in run.stdout + run.stderr
+
+
+def test_stopping_ends_a_stream_with_its_next_packet(camera):
+    stop = threading.Event()
+    with open_source(camera.url("yard"), QUICK, stop) as source:
+        packets = source.packets()
+        next(packets)
+        stop.set()
+        began = time.monotonic()
+        assert len(list(packets)) <= 1
+    assert time.monotonic() - began < 1.0
+
+
+def test_stopping_ends_a_silent_stream_within_half_the_timeout(camera):
+    stop = threading.Event()
+    with open_source(camera.url("yard"), SourceSettings(timeout_s=2.0), stop) as source:
+        packets = source.packets()
+        for _ in range(5):
+            next(packets)
+        camera.faults.stall = True
+        threading.Timer(0.3, stop.set).start()
+        began = time.monotonic()
+        list(packets)
+    assert time.monotonic() - began < 1.9
+
+
+@pytest.mark.parametrize(("loss", "corruption"), [(0.02, 0.0), (0.0, 0.02)])
+def test_loss_and_corruption_leave_a_stream_of_sound_frames(camera, loss, corruption):
+    camera.faults.loss, camera.faults.corruption = loss, corruption
+    with open_source(camera.url("yard"), QUICK) as source:
+        decoder = Decoder(source.stream)
+        frames = kept_frames(source.packets(), decoder, Sampler(25))
+        taken = [next(frames) for _ in range(50)]
+    assert not any(frame.picture.is_corrupt for frame in taken)
+    assert decoder.corrupt > 0
+
+
+def test_opening_and_closing_leaves_no_thread_and_no_descriptor(camera):
+    def once():
+        with open_source(camera.url("yard"), QUICK) as source:
+            next(source.packets())
+
+    once()
+    threads, descriptors = threading.active_count(), open_descriptors(camera)
+    for _ in range(10):
+        once()
+    assert threading.active_count() <= threads + 1
+    assert open_descriptors(camera) <= descriptors
+
+
+def open_descriptors(camera):
+    deadline = time.monotonic() + 5
+    while camera.clients and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return len(list(Path("/proc/self/fd").iterdir()))

@@ -1,0 +1,291 @@
+import io
+import logging
+import subprocess
+import sys
+import threading
+import time
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge.config.models import CameraConfig, SnapshotsConfig
+from edge.testing import TestCamera
+from edge.testing.synthetic import write_clip
+from edge.video.camera import ThreadCamera
+from edge.video.preprocess import Preprocessor
+
+
+@pytest.fixture
+def watch(request, image_spec):
+    """Start a worker on a URL; it is stopped at the end of the test."""
+
+    def start(url, *, snapshots=None, wake=lambda: None, fps=10.0, timeout=0.5, **more):
+        config = CameraConfig(url=str(url), timeout=timeout, sample={"fps": fps}, **more)
+        worker = ThreadCamera("yard", config, image_spec(), snapshots or SnapshotsConfig(), wake)
+        request.addfinalizer(lambda: worker.stop(5.0))
+        worker.start()
+        return worker
+
+    return start
+
+
+def take_next(worker, until):
+    taken = []
+
+    def look():
+        sample = worker.take()
+        if sample is not None:
+            taken.append(sample)
+        return bool(taken)
+
+    until("a sample", look)
+    return taken[0]
+
+
+def test_samples_come_numbered_stamped_and_announced(camera, watch, until):
+    woken = threading.Event()
+    worker = watch(camera.url("yard"), wake=woken.set)
+    samples = []
+    while len(samples) < 5:
+        assert woken.wait(10)
+        woken.clear()
+        if (sample := worker.take()) is not None:
+            samples.append(sample)
+    assert [sample.sequence for sample in samples] == list(
+        range(samples[0].sequence, samples[0].sequence + 5)
+    )
+    assert {(s.camera, s.pixels.shape, s.pixels.dtype.name) for s in samples} == {
+        ("yard", (3, 224, 224), "int8")
+    }
+    assert all(abs(sample.arrival.wall - time.time()) < 5 for sample in samples)
+    health = worker.health()
+    assert (health.state, health.error, health.reconnects) == ("streaming", None, 0)
+    assert health.last_arrival == pytest.approx(time.time(), abs=2)
+
+
+def test_rates_are_those_of_the_camera_and_of_the_sampler(camera, watch, until):
+    worker = watch(camera.url("yard"), fps=5.0)
+    until("two seconds of samples", lambda: worker.health().samples >= 11)
+    health = worker.health()
+    assert health.fps_in == pytest.approx(25, rel=0.15)
+    assert health.fps_sampled == pytest.approx(5, rel=0.25)
+
+
+def test_the_newest_sample_wins_and_the_others_are_counted(camera, watch, until):
+    worker = watch(camera.url("yard"))
+    until("six samples", lambda: worker.health().samples >= 6)
+    sample = worker.take()
+    health = worker.health()
+    assert sample.sequence >= 5
+    assert health.dropped == sample.sequence
+    assert worker.take() is None or health.samples > sample.sequence + 1
+
+
+def test_a_snapshot_shows_the_frame_of_its_sample(clip, watch, until, image_spec):
+    worker = watch(clip)
+    sample = take_next(worker, until)
+    picture = Image.open(io.BytesIO(worker.snapshot(sample.sequence)))
+    assert picture.size == (320, 240)
+    shown = Preprocessor(image_spec())(frame_of(picture))
+    assert np.abs(shown.astype(int) - sample.pixels).mean() < 8
+    until("newer samples", lambda: worker.health().samples > sample.sequence + 3)
+    assert worker.snapshot(sample.sequence) is not None  # the one that was taken is held
+    take_next(worker, until)
+    take_next(worker, until)
+    assert worker.snapshot(sample.sequence) is None  # and let go for the next
+
+
+def frame_of(picture):
+    return av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
+
+
+def test_no_snapshot_where_none_is_wanted(camera, watch, until):
+    worker = watch(camera.url("yard"), snapshots=SnapshotsConfig(publish=False))
+    assert worker.snapshot(take_next(worker, until).sequence) is None
+
+
+def test_a_camera_that_hangs_up_is_called_again(camera, watch, until, caplog):
+    caplog.set_level(logging.INFO, "edge")
+    worker = watch(camera.url("yard"))
+    before = take_next(worker, until)
+    camera.drop()
+    until("the failure", lambda: worker.health().state == "retrying")
+    assert worker.health().error.endswith("/yard ended the stream")
+    until("the reconnect", lambda: worker.health().reconnects == 1)
+    assert take_next(worker, until).sequence > before.sequence
+    health = worker.health()
+    assert (health.state, health.error) == ("streaming", None)
+    assert "s3cr3t" not in caplog.text
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "INFO"]
+
+
+def test_a_camera_that_freezes_is_called_stalled_then_called_again(camera, watch, until):
+    worker = watch(camera.url("yard"), timeout=1.0)
+    take_next(worker, until)
+    camera.faults.stall = True
+    until("stalled", lambda: worker.health().state == "stalled")
+    until("given up", lambda: worker.health().state == "retrying")
+    assert worker.health().error.endswith("/yard sent nothing for 1 s")
+    camera.faults.stall = False
+    until("back", lambda: worker.health().state == "streaming")
+
+
+def test_a_camera_that_was_off_is_found_when_it_comes_on(camera, watch, until):
+    camera.power_off()
+    worker = watch(camera.url("yard"))
+    until("the failure", lambda: worker.health().state == "retrying")
+    assert "Connection refused" in worker.health().error
+    camera.power_on()
+    take_next(worker, until)
+    assert worker.health().reconnects == 0  # it had not been there before
+
+
+def test_a_stream_without_a_keyframe_is_given_up_with_advice(camera, watch, until):
+    camera.faults.no_keyframe = True
+    worker = watch(camera.url("yard"))
+    until("the failure", lambda: worker.health().state == "retrying")
+    error = worker.health().error
+    assert "sent packets for 2 s but no decodable frame (no keyframe came)" in error
+    assert "keyframe every 2 s" in error
+    assert worker.health().fps_in > 5  # packets did come
+    camera.faults.no_keyframe = False
+    take_next(worker, until)
+
+
+def test_sampling_more_rarely_than_the_watchdog_waits_is_no_failure(tmp_path, watch, until):
+    path = tmp_path / "clip.mp4"
+    write_clip(path, codec="hevc", fps=20, seconds=5, gop=4, width=64, height=64)
+    with TestCamera({"yard": path}) as camera:
+        worker = watch(camera.url("yard"), fps=0.25)  # every 4 s; the watchdog waits 2 s
+        until("the second sample", lambda: worker.health().samples == 2)
+        assert worker.health().reconnects == 0
+
+
+def test_a_wrong_password_waits_long_and_is_shown_without_the_password(camera, watch, until):
+    worker = watch(camera.url("yard", password="other-s3cr3t"))
+    until("the refusal", lambda: worker.health().state == "refused")
+    assert "(401)" in worker.health().error
+    assert "s3cr3t" not in worker.health().error
+    time.sleep(1.5)  # an unreachable camera would be tried again by now
+    assert worker.health().state == "refused"
+
+
+def test_damaged_frames_are_counted_and_left_out(camera, watch, until):
+    camera.faults.corruption = 0.05
+    worker = watch(camera.url("yard"))
+    until("damage", lambda: worker.health().corrupt > 0)
+    take_next(worker, until)
+
+
+def test_one_bad_camera_does_not_disturb_another(camera, watch, until, clip):
+    good = watch(camera.url("yard"))
+    with TestCamera({"yard": clip}) as other:
+        bad = watch(other.url("yard"))
+        take_next(bad, until)
+        other.faults.blackhole = True
+        before = good.health().samples
+        until("the failure", lambda: bad.health().state == "retrying")
+        until("ten more", lambda: good.health().samples >= before + 10)
+    assert good.health().reconnects == 0
+
+
+def test_a_file_is_played_at_its_pace_and_ends(clip, watch, until):
+    began = time.monotonic()
+    woken = threading.Event()
+    worker = watch(clip, wake=woken.set)
+    until("the end", lambda: worker.health().state == "ended")
+    assert time.monotonic() - began >= 3.9
+    assert worker.health().samples == pytest.approx(40, abs=2)
+    assert woken.is_set()
+
+
+def test_a_looped_file_goes_on(tmp_path, watch, until):
+    path = write_clip(tmp_path / "short.mp4", fps=10, seconds=0.5, gop=5)
+    worker = watch(path, loop=True)
+    until("more than the file has", lambda: worker.health().samples >= 12)
+    assert worker.health().state == "streaming"
+
+
+def test_a_file_that_is_no_video_is_retried_as_it_may_be_replaced(tmp_path, watch, until, clip):
+    path = tmp_path / "clip.mp4"
+    path.write_text("not yet")
+    worker = watch(path)
+    until("the failure", lambda: worker.health().state == "retrying")
+    assert "is not a video or picture" in worker.health().error
+    path.write_bytes(clip.read_bytes())
+    take_next(worker, until)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_that_dies_of_a_bug_does_not_look_alive(clip, watch, until):
+    def wake():
+        raise RuntimeError("a bug in the caller")
+
+    worker = watch(clip, wake=wake)
+    until("failed", lambda: worker.health().state == "failed")
+
+
+def test_stopping_takes_less_than_a_second_while_frames_come(camera, watch, until):
+    worker = watch(camera.url("yard"), timeout=5.0)
+    take_next(worker, until)
+    assert worker.stop(1.0)
+    assert worker.health().state == "stopped"
+    until("the camera is let go", lambda: camera.clients == 0)
+
+
+def test_stopping_does_not_wait_for_the_next_attempt(camera, watch, until):
+    worker = watch(camera.url("yard", password="wrong-pass"))
+    until("the refusal", lambda: worker.health().state == "refused")
+    assert worker.stop(1.0)
+
+
+def test_stopping_a_silent_camera_gives_up_waiting_and_says_so(camera, watch, until):
+    worker = watch(camera.url("yard"), timeout=4.0)
+    take_next(worker, until)
+    camera.faults.blackhole = True
+    # Well inside the half timeout that one read lasts: at its end the thread looks up.
+    until("silence", lambda: time.time() - worker.health().last_arrival > 0.3)
+    began = time.monotonic()
+    assert not worker.stop(0.1)
+    assert time.monotonic() - began < 1.0
+    assert worker.stop(5.0)  # within half the timeout it ends by itself
+
+
+def test_a_process_can_end_while_its_cameras_hang(camera):
+    program = """
+import sys, time
+from edge.video.camera import ThreadCamera
+from edge.config.models import CameraConfig, SnapshotsConfig
+from edge.model.bundle.manifest import ImageSpec
+spec = ImageSpec(height=32, width=32, resize="stretch", interpolation="area",
+                 mean=(0, 0, 0), std=(1, 1, 1))
+config = CameraConfig(url=sys.argv[1], timeout=60)
+workers = [ThreadCamera(f"c{i}", config, spec, SnapshotsConfig(), lambda: None) for i in range(4)]
+for worker in workers:
+    worker.start()
+time.sleep(0.5)
+print([worker.health().state for worker in workers])
+"""
+    camera.faults.blackhole = True
+    began = time.monotonic()
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, camera.url("yard")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert run.stdout.strip() == str(["connecting"] * 4)
+    assert run.stderr == ""
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.footage
+def test_real_footage_is_sampled_without_loss(footage, watch, until):
+    with TestCamera({"street": footage / "bottle-detection.mp4"}) as camera:
+        worker = watch(camera.url("street"), fps=5.0, timeout=2.0)
+        until("two seconds of samples", lambda: worker.health().samples >= 10)
+        health = worker.health()
+    assert (health.corrupt, health.reconnects) == (0, 0)
