@@ -63,9 +63,10 @@ distill-full: $(VENV)/.test ## Distil at full size without trained weights: time
 		--frames 64 --out demo/distill-full/teacher
 	@$(BIN)/python -m export.distill.studies.full_size --teacher demo/distill-full/teacher --work demo/distill-full
 
-check: $(VENV)/.test ## Lint, format and types
+check: $(VENV)/.test ## Lint, format, layers and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports
 	@$(BIN)/mypy
 
 format: $(VENV)/.test ## Format the code and repair what ruff can

@@ -18,9 +18,9 @@ import numpy as np
 from benchmarks.statistics import Rounds, Spread, medians, paired_ratio, quantiles, spread
 from edge.config.models import EngineConfig
 from edge.errors import ConfigError, EngineUnavailable, InferenceError, ModelError
+from edge.model.bundle.contract import signature
 from edge.model.bundle.manifest import Precision
 from edge.model.bundle.read import Bundle
-from edge.model.contract import signature
 from edge.model.engines import ENGINES, Engine, EngineSettings, open_engine
 from edge.model.engines.null import null_model
 from edge.model.selftest import Report, check

@@ -9,9 +9,9 @@ from typing import Final
 
 from edge.config.models import EngineConfig
 from edge.errors import EngineUnavailable, ModelError
+from edge.model.bundle.contract import ANY, signature
 from edge.model.bundle.manifest import Format, Precision, Role
 from edge.model.bundle.read import Bundle
-from edge.model.contract import ANY, signature
 from edge.model.engines import Engine, EngineSettings, TensorSpec, open_engine
 from edge.model.engines.null import null_model
 from edge.model.engines.tensors import describe

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from importlib import import_module
+from importlib import import_module  # noqa: TID251  the commands of one tool
 from typing import Any
 
 from rich.console import Console

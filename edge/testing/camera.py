@@ -15,7 +15,7 @@ from edge.testing.faults import Faults
 from edge.testing.playback import Passes, Player
 from edge.testing.protocol.auth import authentication
 from edge.testing.protocol.dialogue import Dialogue, Track
-from edge.testing.protocol.session import Session
+from edge.testing.session import Session
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from importlib import import_module
+from importlib import import_module  # noqa: TID251  it may fail
 from types import ModuleType
 from typing import Any, cast
 

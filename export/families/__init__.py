@@ -1,6 +1,6 @@
 """Families of models by name; a row is imported only when asked for, because it needs torch."""
 
-from importlib import import_module
+from importlib import import_module  # noqa: TID251  a row of FAMILIES
 from typing import TYPE_CHECKING
 
 from edge.errors import ConfigError

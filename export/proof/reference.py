@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edge.model.bundle.contract import signature
 from edge.model.bundle.golden import GoldenSet
 from edge.model.bundle.manifest import ImageSpec, ModelFacts, Role
-from edge.model.contract import signature
 from edge.rules.caption import write_caption
 from edge.rules.text import Tokenizer
 from export.families.base import Assembly, Part

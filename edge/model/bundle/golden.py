@@ -16,8 +16,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from edge.errors import ModelError
+from edge.model.bundle.contract import ANY, signature
 from edge.model.bundle.manifest import ModelFacts, Role
-from edge.model.contract import ANY, signature
 from edge.model.engines.base import TensorSpec
 
 _MAX_ROWS: Final = 4096

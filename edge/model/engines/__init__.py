@@ -1,6 +1,6 @@
 """Engines by name; a row is imported only when asked for."""
 
-from importlib import import_module
+from importlib import import_module  # noqa: TID251  a row of ENGINES
 
 from edge.errors import ConfigError, EngineUnavailable
 from edge.model.engines.base import Engine, EngineSettings, TensorSpec

@@ -25,7 +25,7 @@ def null_model(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) 
         inputs: Any; the first axis is the row.
         outputs: float32, shape ``(None, ...)``.
     """
-    # An extent that the graph itself decides (edge.model.contract.ANY) is one here.
+    # An extent that the graph itself decides (edge.model.bundle.contract.ANY) is one here.
     inputs, outputs = (
         tuple(
             replace(spec, shape=tuple(extent and abs(extent) for extent in spec.shape))

@@ -1,7 +1,7 @@
 """Where video comes from: a map from URL scheme to opener (README.md has the cameras' quirks)."""
 
 import re
-from importlib import import_module
+from importlib import import_module  # noqa: TID251  a row of _OPENERS
 from threading import Event
 
 from edge.config.urls import SCHEMES

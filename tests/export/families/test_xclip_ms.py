@@ -17,7 +17,7 @@ from tiny_checkpoints import CLIP_VOCABULARY, CONTEXT, DIM, SIDE, tiny_clip
 from tiny_xclip import FRAMES, PATCHES, tiny_xclip
 
 from edge.errors import InferenceError, ModelError
-from edge.model.contract import ANY, signature
+from edge.model.bundle.contract import ANY, signature
 from edge.model.engines import Engine, EngineSettings, open_engine
 from edge.rules.text import TextEncoder, Tokenizer
 from export.checkpoints.catalog import Row

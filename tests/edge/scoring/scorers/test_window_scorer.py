@@ -17,7 +17,7 @@ from tiny_window import (
 )
 
 from edge.errors import InferenceError, ModelError
-from edge.model.contract import signature
+from edge.model.bundle.contract import signature
 from edge.model.engines import EngineSettings, open_engine
 from edge.model.engines.null import null_model
 from edge.rules.prompts import CompiledPrompt, PromptBank
