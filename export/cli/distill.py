@@ -109,8 +109,8 @@ def distill(  # noqa: PLR0913, PLR0917 its options
     with needing(_PACKAGES, "distils", "distill"):
         from export.distill import pipeline  # noqa: PLC0415 torch takes seconds
         from export.distill.data.picture_sources import PictureOptions  # noqa: PLC0415
-        from export.distill.recipe import Recipe, Weights  # noqa: PLC0415
-    request = pipeline.Request(
+        from export.distill.recipe import LossWeights, Recipe  # noqa: PLC0415
+    request = pipeline.Distillation(
         teacher=teacher,
         student=student,
         data=data,
@@ -129,7 +129,7 @@ def distill(  # noqa: PLR0913, PLR0917 its options
             variations=variations,
             scale=scale,
             base=base,
-            weights=Weights(**_weights(weight or [])),
+            weights=LossWeights(**_weights(weight or [])),
             patience=patience,
             held_out=held_out,
             mixed_precision=mixed_precision,

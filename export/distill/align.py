@@ -1,15 +1,15 @@
-"""A student's stages against a teacher's layers: which one is explained by which.
+"""Aligns a student's feature maps with a teacher's layers: one side is explained by the other.
 
-A teacher has n layers ``t_j``, a student fewer stages ``s_i`` (m of them), and ``g`` brings a stage
-to the shape of a layer. One side is written as mixtures of the other, the *base*:
+A teacher has n layers ``t_j``, a student has m feature maps ``s_i`` with m < n, and ``g`` projects
+a feature map to the shape of a layer. One side is written as mixtures of the other, the *base*:
 
-* **student as base** (in the manner of CLIPping; Pei et al., CVPR 2023): the stages explain each
-  layer, ``mean_j |t_j - sum_i b_ji g(s_i)|^2``. Every layer sends a gradient.
-* **teacher as base**: each stage copies a mixture of layers,
-  ``mean_i |g(s_i) - sum_j a_ij t_j|^2``. What no mixture holds teaches nothing.
+* **student as base** (in the manner of CLIPping; Pei et al., CVPR 2023): the feature maps explain
+  each layer, ``mean_j |t_j - sum_i b_ji g(s_i)|^2``. Every layer sends a gradient.
+* **teacher as base**: each feature map copies a mixture of layers,
+  ``mean_i |g(s_i) - sum_j a_ij t_j|^2``. A layer outside of every mixture teaches nothing.
 
-Weights ``b`` and ``a`` are softmaxes of learned logits. The paper's own weighting could not be
-read: this is our formalisation. Letters in shapes: B pictures, P places, C channels.
+Weights ``b`` and ``a`` are softmaxes of learned logits. We could not read the paper's own
+weighting; this is our formalisation. Letters in shapes: B pictures, P places, C channels.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ Base = Literal["student", "teacher"]
 
 @dataclass(frozen=True, slots=True)
 class MapShape:
-    """Of a feature map: channels, and places as rows and columns."""
+    """Shape of a feature map: its channels, and its places as rows and columns."""
 
     channels: int
     rows: int
@@ -67,20 +67,20 @@ def band(rows: int, columns: int, strength: float = 2.0) -> Tensor:
 
 
 class Alignment(nn.Module):
-    """The loss between stages and layers, with the projections and weights that it learns.
+    """The loss between feature maps and layers, with the projections and weights that it learns.
 
     Both sides are normalised over their channels at each place, so that a layer of large numbers
-    counts no more than another. Layers of one shape share their projections; layers of several
+    counts no more than the others. Layers of one shape share their projections; layers of several
     shapes (a convolutional teacher) have projections for each.
 
     Args:
-        stages: Channels of each of the student's stages, shallow first.
-        layers: Shapes of the teacher's layers, shallow first.
+        channels: Channels of each of the student's feature maps, shallow first.
+        layers: Shape of each of the teacher's layers, shallow first.
         base: Which side explains the other.
     """
 
     def __init__(
-        self, stages: Sequence[int], layers: Sequence[MapShape], base: Base = "student"
+        self, channels: Sequence[int], layers: Sequence[MapShape], base: Base = "student"
     ) -> None:
         super().__init__()
         self.base = base
@@ -90,36 +90,36 @@ class Alignment(nn.Module):
             for shape in self.shapes
         )
         self.projections = nn.ModuleList(
-            nn.ModuleList(nn.Conv2d(channels, shape.channels, 1) for channels in stages)
+            nn.ModuleList(nn.Conv2d(own, shape.channels, 1) for own in channels)
             for shape in self.shapes
         )
-        wide, high = len(stages), len(layers)
+        wide, high = len(channels), len(layers)
         start = band(high, wide) if base == "student" else band(wide, high)
         self.logits = nn.Parameter(start)
 
-    def forward(self, stages: Sequence[Tensor], layers: Sequence[Tensor]) -> Tensor:
-        """The loss.
+    def forward(self, maps: Sequence[Tensor], layers: Sequence[Tensor]) -> Tensor:
+        """Compute the loss, a scalar.
 
         Args:
-            stages: Maps [B, C_i, rows, columns].
-            layers: Maps [B, C_j, rows, columns], without gradient.
+            maps: Feature maps of the student, [B, C_i, rows, columns].
+            layers: Layers of the teacher, [B, C_j, rows, columns], without gradient.
         """
         losses = [
-            self._group(group, members, stages, layers) * len(members)
+            self._group(group, members, maps, layers) * len(members)
             for group, members in enumerate(self.members)
         ]
         return torch.stack(losses).sum() / len(layers)
 
     def _group(
-        self, group: int, members: Sequence[int], stages: Sequence[Tensor], layers: Sequence[Tensor]
+        self, group: int, members: Sequence[int], maps: Sequence[Tensor], layers: Sequence[Tensor]
     ) -> Tensor:
         shape = self.shapes[group]
         projections = self.projections[group]
         assert isinstance(projections, nn.ModuleList)  # noqa: S101 for the type checker
         ours = torch.stack(
             [
-                _normalised(project(resized(stage, shape)))
-                for project, stage in zip(projections, stages, strict=True)
+                _normalised(project(resized(one, shape)))
+                for project, one in zip(projections, maps, strict=True)
             ]
         )
         theirs = torch.stack([_normalised(layers[member]) for member in members])
@@ -128,15 +128,18 @@ class Alignment(nn.Module):
         return explained(ours, theirs, self.logits[:, list(members)])
 
 
-def resized(stage: Tensor, shape: MapShape) -> Tensor:
-    """``stage`` [B, C, rows, columns] with the places of ``shape``: means, or bilinear."""
+def resized(one: Tensor, shape: MapShape) -> Tensor:
+    """Resize a map [B, C, rows, columns] to the places of ``shape``.
+
+    A larger map is averaged, a smaller one interpolated bilinearly.
+    """
     size = (shape.rows, shape.columns)
-    if stage.shape[-2] >= size[0] and stage.shape[-1] >= size[1]:
-        return functional.adaptive_avg_pool2d(stage, size)
-    return functional.interpolate(stage, size, mode="bilinear", align_corners=False)
+    if one.shape[-2] >= size[0] and one.shape[-1] >= size[1]:
+        return functional.adaptive_avg_pool2d(one, size)
+    return functional.interpolate(one, size, mode="bilinear", align_corners=False)
 
 
 def _normalised(maps: Tensor) -> Tensor:
-    """[B, C, rows, columns] to [B, P, C], each place with mean 0 and deviation 1."""
+    """Turn [B, C, rows, columns] into [B, P, C], each place with mean 0 and deviation 1."""
     places = maps.flatten(2).transpose(1, 2)
     return functional.layer_norm(places, places.shape[-1:])

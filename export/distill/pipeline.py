@@ -25,12 +25,12 @@ from export.distill.data.lessons import Lessons, gather_lessons
 from export.distill.data.picture_sources import PictureOptions
 from export.distill.data.pictures import prepare
 from export.distill.recipe import Recipe, fingerprint
-from export.distill.result import Candidate, Result, Seen, build_result, see
+from export.distill.result import Candidate, MeasuredPictures, Result, build_result, see
 from export.distill.students import Student
 from export.distill.teacher import LAYERS, Teacher
 from export.distill.training.head_start import begin_head
 from export.distill.training.qat import Site, insert_quantizers, observe
-from export.distill.training.states import Standing
+from export.distill.training.states import TrainingState
 from export.distill.training.train import Phase, School, train
 from export.distill.training.trainee import Trainee
 
@@ -39,7 +39,7 @@ _OBSERVED = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Distillation:
     """What is to be distilled.
 
     Attributes:
@@ -89,10 +89,10 @@ class Distilled:
 
     result: Result | None
     pictures: dict[str, int]
-    phases: dict[str, Standing]
+    phases: dict[str, TrainingState]
 
 
-def distill(request: Request, progress: Progress) -> Distilled:
+def distill(request: Distillation, progress: Progress) -> Distilled:
     """Teach a student, and write its bundle.
 
     Raises:
@@ -149,7 +149,7 @@ def distill(request: Request, progress: Progress) -> Distilled:
     return Distilled(result, counts, phases)
 
 
-def _accelerator(request: Request) -> Accelerator:
+def _accelerator(request: Distillation) -> Accelerator:
     accelerator = Accelerator(
         mixed_precision=request.recipe.mixed_precision,
         log_with="tensorboard",
@@ -160,7 +160,7 @@ def _accelerator(request: Request) -> Accelerator:
     return accelerator
 
 
-def _student(request: Request, teacher: Bundle) -> tuple[Student, ImageSpec]:
+def _student(request: Distillation, teacher: Bundle) -> tuple[Student, ImageSpec]:
     image = teacher.manifest.image
     size = request.size or (image.height, image.width)
     if abs(size[0] * image.width - size[1] * image.height) > 0.1 * size[0] * image.width:
@@ -179,7 +179,7 @@ def _student(request: Request, teacher: Bundle) -> tuple[Student, ImageSpec]:
     return student, students.image_spec(student, size, image)
 
 
-def _copied(request: Request, teacher: Bundle, trainee: Trainee, spec: ImageSpec) -> Trainee:
+def _copied(request: Distillation, teacher: Bundle, trainee: Trainee, spec: ImageSpec) -> Trainee:
     """The same once more, on the CPU: accelerate may have changed how the first one is called."""
     student, _ = _student(replace(request, weights=None, pretrained=False), teacher)
     student.load_state_dict(trainee.student.state_dict())
@@ -192,11 +192,11 @@ def _alignment(student: Student, teacher: Teacher, recipe: Recipe) -> Alignment 
         return None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return Alignment(student.stages, teacher.shapes, recipe.base)
+        return Alignment(student.map_channels, teacher.shapes, recipe.base)
 
 
 def _school(
-    request: Request,
+    request: Distillation,
     lessons: Lessons,
     spec: ImageSpec,
     accelerator: Accelerator,
@@ -224,7 +224,7 @@ def _school(
     )
 
 
-def _quantized(trainee: Trainee, seen: Seen) -> list[Site]:
+def _quantized(trainee: Trainee, seen: MeasuredPictures) -> list[Site]:
     """Put quantizers into the student, their ranges those of pictures that it was trained on."""
     trainee.eval()
     pixels = torch.from_numpy(seen.calibration[:_OBSERVED])

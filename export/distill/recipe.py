@@ -1,4 +1,4 @@
-"""How a student is trained: all that decides the result beside the data and the two models."""
+"""Holds every setting of a training that changes its result, beside the data and the two models."""
 
 import hashlib
 import json
@@ -13,14 +13,16 @@ MixedPrecision = Literal["no", "fp16", "bf16"]
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """Of the losses; 0 leaves one out. Starting values: our notes on CLIPping, all alike.
+class LossWeights:
+    """Weights of the losses. 0 leaves a loss out.
+
+    The defaults are equal, as in our notes on CLIPping.
 
     Attributes:
-        mimicry: ``losses.mimicry``.
-        relational: ``losses.relational``, over the sentences of ``bank``.
-        alignment: ``align.Alignment``.
-        contrastive: ``losses.contrastive``, where pictures have captions.
+        mimicry: Weight of ``losses.mimicry``.
+        relational: Weight of ``losses.relational``, over the sentences of ``bank``.
+        alignment: Weight of ``align.Alignment``.
+        contrastive: Weight of ``losses.contrastive``, used where pictures have captions.
     """
 
     mimicry: float = 1.0
@@ -31,27 +33,28 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Training, its quantization-aware phase included.
+    """Settings of a training and of its quantization-aware phase.
 
     Attributes:
-        epochs: Passes over the data, at most.
-        qat_epochs: Passes of the quantization-aware phase; 0 leaves it out.
-        batch: Pictures in a step, of all processes together.
-        chunk: Pictures that are in memory at once, of one process; the batch's loss stays exact.
-        lr: Learning rate at its highest; then it falls to 0 as a cosine does.
-        qat_lr: The same of the quantization-aware phase.
-        warmup: Share of the steps in which it rises.
-        weight_decay: Of matrices; none of norms, biases and the alignment's mixtures.
-        variations: Of each picture beside itself.
-        scale: Of the cosines in ``relational`` and ``contrastive``; None takes the teacher's.
-        base: Which side explains the other in the alignment.
-        weights: Of the losses.
+        epochs: Largest number of passes over the data.
+        qat_epochs: Largest number of passes in the quantization-aware phase; 0 leaves it out.
+        batch: Pictures in a step, all processes together.
+        chunk: Pictures of one process in memory at once. The batch's loss stays exact.
+        lr: Highest learning rate; after the warm-up it falls to 0 along a cosine.
+        qat_lr: Highest learning rate of the quantization-aware phase.
+        warmup: Share of the steps in which the learning rate rises, 0..1.
+        weight_decay: Weight decay of matrices. Norms, biases and mixtures of layers have none.
+        variations: Number of variations of each picture, beside the picture itself.
+        scale: Factor on the cosines in ``relational`` and ``contrastive``; None takes the
+            teacher's logit scale.
+        base: Side that explains the other in the alignment.
+        weights: Weights of the losses.
         patience: Epochs without progress on held-out pictures after which a phase ends.
-        held_out: Share of the pictures that are not trained on.
-        min_distance: Cosine distance of the teacher's embeddings below which two pictures are the
-            same one.
-        mixed_precision: Of accelerate.
-        seed: Of weights, order and variations.
+        held_out: Share of the pictures kept out of training, 0..1.
+        min_distance: Cosine distance between the teacher's embeddings below which two pictures
+            count as one.
+        mixed_precision: Mixed precision of ``accelerate``.
+        seed: Seed of the weights, the order and the variations.
     """
 
     epochs: int = 30
@@ -65,7 +68,7 @@ class Recipe:
     variations: int = 8
     scale: float | None = None
     base: Base = "student"
-    weights: Weights = Weights()
+    weights: LossWeights = LossWeights()
     patience: int = 10
     held_out: float = 0.1
     min_distance: float = 1e-4
@@ -87,11 +90,11 @@ class Recipe:
 
 
 def fingerprint(recipe: Recipe, facts: Mapping[str, Any]) -> str:
-    """What decides a training, as a hash of 32 digits.
+    """Hash everything that decides a training, as 32 hexadecimal digits.
 
     Args:
-        recipe: How.
-        facts: Of teacher, student and data; anything that JSON can say.
+        recipe: Settings of the training.
+        facts: Facts about teacher, student and data, as JSON values.
     """
     document = {"recipe": asdict(recipe), **facts}
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]

@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 
 from edge.model.bundle.golden import Golden
-from edge.model.bundle.manifest import ImageSpec, ModelFacts, Taught
+from edge.model.bundle.manifest import ImageSpec, ModelFacts, TeacherFacts
 from edge.model.bundle.read import Bundle
 from edge.video.preprocess import Preprocessor
 from export.bundle.pack import Artefact, golden_npz, write_bundle
@@ -69,7 +69,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class MeasuredPictures:
     """The pictures that a result is measured on, as student and teacher take them.
 
     Attributes:
@@ -112,13 +112,13 @@ class Result:
     notes: tuple[str, ...]
 
 
-def see(lessons: Lessons, spec: ImageSpec) -> Seen:
+def see(lessons: Lessons, spec: ImageSpec) -> MeasuredPictures:
     """Take pictures out of the lessons, evenly."""
     train, held_out = (
         [indices[place] for place in _spread(len(indices), most)]
         for indices, most in ((lessons.train, _CALIBRATION), (lessons.held_out, _HELD_OUT))
     )
-    return Seen(
+    return MeasuredPictures(
         _pixels(lessons.pictures, train, spec),
         _pixels(lessons.pictures, held_out, spec),
         lessons.plain.embeddings(held_out),
@@ -130,7 +130,7 @@ def build_result(
     student: str,
     spec: ImageSpec,
     candidates: Sequence[Candidate],
-    seen: Seen,
+    seen: MeasuredPictures,
     out: Path,
     targets: Collection[Target],
 ) -> Result:
@@ -200,7 +200,7 @@ def build_result(
 def _examine(
     candidate: Candidate,
     spec: ImageSpec,
-    seen: Seen,
+    seen: MeasuredPictures,
     prompts: Prompts,
     targets: Collection[Target],
 ) -> _Examined:
@@ -240,7 +240,7 @@ def _part(student: Student, spec: ImageSpec) -> Part:
 def _facts(teacher: Bundle, student: str, spec: ImageSpec, graph: onnx.ModelProto) -> ModelFacts:
     manifest = teacher.manifest
     model = manifest.model
-    taught = Taught(
+    taught = TeacherFacts(
         name=manifest.name,
         hash=teacher.hash,
         family=model.family,

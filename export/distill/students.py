@@ -1,4 +1,4 @@
-"""The student: any network of timm, a linear head into the teacher's space, unit vectors out."""
+"""Builds the student: a network of timm and a linear head into the teacher's space."""
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -17,43 +17,41 @@ from export.checkpoints.torch_vision import settle_misfit
 from export.checkpoints.weights import sha256_of
 from export.families.towers import unit
 
-# Names for what is known to suit small devices; any other name of timm does as well.
+# Short names of networks that suit small devices. Every other name of timm works as well.
 STUDENTS: Final[Mapping[str, str]] = {
     "mobilevit-v2": "mobilevitv2_100",
     "mobilenet-v4": "mobilenetv4_conv_small",
     "efficientnet-lite": "efficientnet_lite0",
     "vit-tiny": "vit_tiny_patch16_224",
 }
-# The last stages: finer ones know edges, which a teacher's layers do not need to be told of.
-_STAGES: Final = 3
+# The last feature maps are aligned. Earlier, finer ones show edges, which a teacher's layers lack.
+_MAPS: Final = 3
 _SHOWN: Final = 5
 
 
 class Student(nn.Module):
-    """Pictures [B, 3, H, W], normalised, to unit rows [B, D] and to the maps of its last stages.
+    """Turns normalised pictures [B, 3, H, W] into unit rows [B, D] and the last feature maps.
 
     Attributes:
-        stages: Channels of each map, shallow first.
+        map_channels: Channels of each feature map, shallow first.
     """
 
     def __init__(self, backbone: Any, dim: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = nn.Linear(backbone.head_hidden_size, dim)
-        self.stages = tuple(info["num_chs"] for info in backbone.feature_info)[-_STAGES:]
+        self.map_channels = tuple(info["num_chs"] for info in backbone.feature_info)[-_MAPS:]
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
-        final, maps = self.backbone.forward_intermediates(
-            pixels, indices=_STAGES, output_fmt="NCHW"
-        )
+        final, maps = self.backbone.forward_intermediates(pixels, indices=_MAPS, output_fmt="NCHW")
         return unit(self.head(self._pooled(final))), maps
 
     def embed(self, pixels: Tensor) -> Tensor:
-        """The unit rows alone."""
+        """Compute the unit rows [B, D] alone."""
         return unit(self.head(self.features(pixels)))
 
     def features(self, pixels: Tensor) -> Tensor:
-        """What the head is given, [B, F]."""
+        """Compute the input of the head, [B, F]."""
         return self._pooled(self.backbone.forward_features(pixels))
 
     def _pooled(self, final: Tensor) -> Tensor:
@@ -70,19 +68,19 @@ def create(
     weights: Path | None = None,
     pretrained: bool = False,
 ) -> Student:
-    """Build a student; its backbone starts from random weights unless told otherwise.
+    """Build a student. By default its backbone has random weights.
 
     Args:
         name: A row of ``STUDENTS``, or a network of timm.
-        dim: Of the teacher's space.
-        size: Height and width of its pictures.
-        seed: Of random weights.
-        weights: safetensors of the backbone, by timm's names.
-        pretrained: Take timm's own weights from the hub.
+        dim: Dimension of the teacher's space.
+        size: Height and width of the student's pictures.
+        seed: Seed of the random weights.
+        weights: safetensors file of the backbone, by timm's names.
+        pretrained: Whether to take timm's own weights from the hub.
 
     Raises:
         ConfigError: timm knows no such network, or cannot download it.
-        ModelError: ``weights`` are of another network.
+        ModelError: ``weights`` belong to another network.
     """
     timm = _timm()
     full = full_name(name)
@@ -113,12 +111,16 @@ def create(
 
 
 def full_name(name: str) -> str:
-    """What timm calls a student."""
+    """Name of a student in timm."""
     return STUDENTS.get(name, name)
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file of weights."""
+    """SHA-256 of a file of weights.
+
+    Raises:
+        ModelError: The file cannot be read.
+    """
     try:
         return sha256_of((path,))
     except OSError as exc:
@@ -126,16 +128,16 @@ def digest(path: Path) -> str:
 
 
 def image_spec(student: Student, size: tuple[int, int], teacher: ImageSpec) -> ImageSpec:
-    """How pictures reach the student: cut as the teacher's are, normalised as timm says."""
-    told = student.backbone.pretrained_cfg
-    mean, std = (tuple(255 * float(value) for value in told[key]) for key in ("mean", "std"))
+    """Preprocessing of the student's pictures: the teacher's crop, timm's mean and deviation."""
+    facts = student.backbone.pretrained_cfg
+    mean, std = (tuple(255 * float(value) for value in facts[key]) for key in ("mean", "std"))
     return teacher.model_copy(
         update={"height": size[0], "width": size[1], "mean": mean, "std": std}
     )
 
 
 def _try(student: Student, size: tuple[int, int]) -> None:
-    """Many a network finds out only now that its patches do not divide the picture."""
+    """Run once: some networks report only now that their patches do not divide the picture."""
     with torch.no_grad():
         student.eval()(torch.zeros(1, 3, *size))
     student.train()
@@ -158,7 +160,7 @@ def _load(backbone: nn.Module, path: Path) -> None:
 
 
 def _misfits(known: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Sequence[str]:
-    """Names of tensors that are not there, or of another shape."""
+    """Names of the tensors that are missing or have another shape."""
     return [n for n, tensor in known.items() if n not in found or found[n].shape != tensor.shape]
 
 

@@ -1,8 +1,8 @@
-"""The teacher: the float image graph of a bundle, with some of its inner layers made visible.
+"""Runs the teacher: the float image graph of a bundle, with some inner layers as extra outputs.
 
-Any bundle of class F can teach: one that ``edge-export build`` made of CLIP, or the default one.
-Its residual sums are its layers: what one block hands to the next, in a transformer as in a
-convolutional network.
+Every bundle of class F can be a teacher, such as the default bundle or one that ``edge-export
+build`` made from CLIP. The layers are the residual sums: the values that one block passes to the
+next, in a transformer and in a convolutional network.
 """
 
 import math
@@ -26,18 +26,18 @@ from edge.scoring.open import open_text_engine
 from export.distill.align import MapShape
 from export.graph.reshape import fix_axes, to_bytes
 
-# Layers that are taken, evenly over the depth: every second block of CLIP ViT-B.
+# Number of layers, evenly over the depth: every second block of CLIP ViT-B.
 LAYERS: Final = 6
-# Places along each side that are kept of a map. A quarter of CLIP ViT-B/16's: six layers of a
-# picture take 0.45 MB on disk instead of 1.8 MB.
+# Places kept along each side of a map. That is a quarter of the places of CLIP ViT-B/16: six layers
+# of a picture take 0.45 MB on disk instead of 1.8 MB.
 GRID: Final = 7
-# Sentences that are encoded together: their words are a megabyte each.
+# Sentences in one encoder call. The words of a sentence take a megabyte.
 _TEXTS: Final = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """What a teacher says of B pictures.
+    """Output of a teacher for B pictures.
 
     Attributes:
         embedding: float32 [B, D], rows of unit length.
@@ -49,21 +49,21 @@ class Answers:
 
 
 class Teacher:
-    """Asks the float image graph. Close it when done.
+    """Runs the float image graph of a bundle. Close it when done.
 
     Attributes:
-        bundle: Whose.
-        image: How pictures reach it.
-        shapes: Of the maps of ``Answers``.
+        bundle: Bundle of the teacher.
+        image: Preprocessing of its pictures.
+        shapes: Shapes of the maps in ``Answers``.
 
     Args:
-        bundle: Of class F, with a float32 image graph.
-        layers: How many of its layers are wanted, at most.
-        device: ONNX Runtime's own word for where it runs.
+        bundle: Bundle of class F with a float32 image graph.
+        layers: Largest number of layers to output.
+        device: Device, as ONNX Runtime names it.
 
     Raises:
-        ConfigError: It is of another class.
-        ModelError: It is damaged, or has no float32 image graph.
+        ConfigError: The bundle is of another class.
+        ModelError: The bundle is damaged, or has no float32 image graph.
     """
 
     def __init__(self, bundle: Bundle, layers: int = LAYERS, device: str = "CPU") -> None:
@@ -90,17 +90,17 @@ class Teacher:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of the values that are the maps."""
+        """Names of the graph's values that become the maps."""
         return self._names
 
     @property
     def logit_scale(self) -> float:
-        """Of the teacher's own cosines."""
+        """Factor on the teacher's own cosines."""
         assert self.bundle.manifest.embedding is not None  # noqa: S101 as class F has
         return self.bundle.manifest.embedding.logit_scale
 
     def ask(self, pixels: NDArray[np.int8]) -> Answers:
-        """What it says of int8 pixels [B, 3, H, W]."""
+        """Run the graph on int8 pixels [B, 3, H, W]."""
         found = self._engine.run({"pixels": pixels})
         maps = tuple(
             _pooled(found[name], grid, shape)
@@ -109,7 +109,7 @@ class Teacher:
         return Answers(found["embedding"], maps)
 
     def sentences(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """float32 [K, D]: the text graph's own vectors, no template around them.
+        """Embed K texts without a template, float32 [K, D].
 
         Raises:
             ConfigError: A text is longer than the model reads.
@@ -128,9 +128,9 @@ class Teacher:
 
 
 def residuals(model: onnx.ModelProto) -> list[tuple[str, tuple[int, ...]]]:
-    """Sums of two computed values of one shape, in the order of the graph: name and shape.
+    """Find the sums of two computed values of one shape: name and shape, in the graph's order.
 
-    Maps [1, C, rows, columns] or tokens [1, L, C] only.
+    Only maps [1, C, rows, columns] and tokens [1, L, C] count.
     """
     fixed = onnx.shape_inference.infer_shapes(fix_axes(model, {"N": 1}))
     shapes = {
@@ -149,14 +149,14 @@ def residuals(model: onnx.ModelProto) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def evenly(items: Sequence[Any], count: int) -> list[Any]:
-    """At most ``count`` of ``items`` at even distances, the last one always among them."""
+    """Choose at most ``count`` items at even distances, always with the last one."""
     if len(items) <= count:
         return list(items)
     return [items[math.ceil((index + 1) * len(items) / count) - 1] for index in range(count)]
 
 
 def _grid(shape: tuple[int, ...], image: ImageSpec) -> MapShape:
-    """Channels and places of a layer; a class token before the places of a transformer is none."""
+    """Channels and places of a layer. A transformer's class token is not a place."""
     if len(shape) == 4:
         return MapShape(*shape[1:])
     length, channels = shape[1:]
@@ -169,7 +169,7 @@ def _grid(shape: tuple[int, ...], image: ImageSpec) -> MapShape:
 
 
 def _pooled(values: NDArray[np.float32], grid: MapShape, shape: MapShape) -> NDArray[np.float16]:
-    """A layer's values as maps [B, C, rows, columns] of ``shape``, means of their places."""
+    """Average a layer's values to maps [B, C, rows, columns] of ``shape``."""
     maps = torch.from_numpy(values)
     if maps.ndim == 3:
         places = grid.rows * grid.columns

@@ -22,7 +22,7 @@ from export.distill import students
 from export.distill.align import Alignment, MapShape
 from export.distill.data.lessons import Lessons, gather_lessons
 from export.distill.data.pictures import PictureSet, open_pictures
-from export.distill.pipeline import Request, distill
+from export.distill.pipeline import Distillation, distill
 from export.distill.recipe import Recipe
 from export.distill.students import Student
 from export.distill.teacher import Teacher
@@ -52,7 +52,7 @@ class Classroom:
     def trainee(self, student: Student | None = None) -> Trainee:
         student = student or self.student()
         torch.manual_seed(0)
-        alignment = Alignment(student.stages, self.shapes)
+        alignment = Alignment(student.map_channels, self.shapes)
         return Trainee(student, alignment, self.spec(student), 1.0)
 
     def school(
@@ -94,9 +94,9 @@ def prepare_room(
         teacher.close()
 
 
-def request_of(bundle: Path, data: Path, folder: Path) -> Request:
+def request_of(bundle: Path, data: Path, folder: Path) -> Distillation:
     """A whole distillation that leaves everything below ``folder``."""
-    return Request(
+    return Distillation(
         teacher=bundle,
         student="test_vit",
         data=[data],

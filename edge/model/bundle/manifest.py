@@ -55,7 +55,7 @@ class Origin(_Record):
     files: tuple[str, ...] = ()
 
 
-class Taught(_Record):
+class TeacherFacts(_Record):
     """The bundle whose space a distilled model has learned: its sentences are the same vectors.
 
     Attributes:
@@ -82,7 +82,7 @@ class ModelInfo(_Record):
     revision: str
     licence: str
     origins: tuple[Origin, ...] = ()
-    teacher: Taught | None = None
+    teacher: TeacherFacts | None = None
 
 
 class ImageSpec(_Record):

@@ -23,7 +23,7 @@ from safetensors.numpy import save
 
 from edge.errors import ModelError, SourceError
 from export.distill.data.picture_bytes import read_still, rgb_of
-from export.distill.data.picture_sources import Found
+from export.distill.data.picture_sources import FoundPicture
 
 _log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class SetWriter:
     def __len__(self) -> int:
         return len(self._pictures)
 
-    def add(self, found: Found) -> None:
+    def add(self, found: FoundPicture) -> None:
         """Take a picture; of equal keys, all but the first get a number."""
         if self._bytes + len(found.jpeg) > _SHARD_BYTES:
             self._write_shard()

@@ -53,7 +53,7 @@ class PictureOptions:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class FoundPicture:
     """One picture.
 
     Attributes:
@@ -68,7 +68,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
+class ReadFile:
     """What became of one image file, one video or one sample of a shard.
 
     Attributes:
@@ -78,7 +78,7 @@ class Outcome:
     """
 
     key: str
-    found: tuple[Found, ...]
+    found: tuple[FoundPicture, ...]
     problem: str | None = None
 
 
@@ -111,7 +111,7 @@ def caption_file(file: Path) -> Path:
     return file.with_suffix(".txt")
 
 
-def read(file: Path, name: str, options: PictureOptions) -> Iterator[Outcome]:
+def read(file: Path, name: str, options: PictureOptions) -> Iterator[ReadFile]:
     """Read one file of ``gather``: one outcome, or one for each sample of a shard."""
     ending = _ending(file.name)
     if ending == _SHARD:
@@ -131,21 +131,21 @@ def _ending(name: str) -> str:
     return name.rpartition(".")[2].lower()
 
 
-def _still(file: Path, name: str, options: PictureOptions) -> Outcome:
+def _still(file: Path, name: str, options: PictureOptions) -> ReadFile:
     beside = caption_file(file)
     try:
         caption = _first_line(beside.read_bytes()) if beside.is_file() else None
         jpeg = _reduced(file.read_bytes(), options.side)
     except OSError as exc:
-        return Outcome(name, (), f"cannot be read: {exc.strerror}")
+        return ReadFile(name, (), f"cannot be read: {exc.strerror}")
     except SourceError as exc:
-        return Outcome(name, (), printable(str(exc)))
-    return Outcome(name, (Found(name, jpeg, caption),))
+        return ReadFile(name, (), printable(str(exc)))
+    return ReadFile(name, (FoundPicture(name, jpeg, caption),))
 
 
-def _video(file: Path, name: str, options: PictureOptions) -> Outcome:
+def _video(file: Path, name: str, options: PictureOptions) -> ReadFile:
     """Choose frames that differ. What came before a video broke is sound, and counts."""
-    pool = Pool[Found](options.per_video)
+    pool = Pool[FoundPicture](options.per_video)
     problem = None
     try:
         with open_source(str(file)) as source:
@@ -157,14 +157,14 @@ def _video(file: Path, name: str, options: PictureOptions) -> Outcome:
                 time_s = frame.arrival.wall - began if pts_s is None else pts_s
                 rgb = rgb_of(frame.picture, options.side)
                 # As bytes: a pool of frames as pixels would take a gigabyte.
-                found = Found(f"{name}@{time_s:.3f}", encode(rgb))
+                found = FoundPicture(f"{name}@{time_s:.3f}", encode(rgb))
                 pool.add(found, thumbnail(rgb.transpose(2, 0, 1)))
     except SourceError as exc:
         problem = printable(str(exc)) + (f", after {pool.seen} frames" if pool.seen else "")
-    return Outcome(name, tuple(pool.chosen()), problem)
+    return ReadFile(name, tuple(pool.chosen()), problem)
 
 
-def _samples(file: Path, name: str, options: PictureOptions) -> Iterator[Outcome]:
+def _samples(file: Path, name: str, options: PictureOptions) -> Iterator[ReadFile]:
     problems: list[str] = []
 
     def note(exc: Exception) -> bool:
@@ -176,7 +176,7 @@ def _samples(file: Path, name: str, options: PictureOptions) -> Iterator[Outcome
     try:
         stream = file.open("rb")
     except OSError as exc:
-        yield Outcome(name, (), f"cannot be read: {exc.strerror}")
+        yield ReadFile(name, (), f"cannot be read: {exc.strerror}")
         return
     with stream:
         # Opened here: WebDataset takes a name like "pipe:..." for a command.
@@ -185,22 +185,22 @@ def _samples(file: Path, name: str, options: PictureOptions) -> Iterator[Outcome
             yield _sample(sample, name, options)
     if problems:
         more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
-        yield Outcome(name, (), f"expected a whole .tar, found: {problems[0]}{more}")
+        yield ReadFile(name, (), f"expected a whole .tar, found: {problems[0]}{more}")
 
 
-def _sample(sample: Mapping[str, Any], name: str, options: PictureOptions) -> Outcome:
+def _sample(sample: Mapping[str, Any], name: str, options: PictureOptions) -> ReadFile:
     key = printable(f"{name}/{sample['__key__']}")
     members = [member for member in sample if not member.startswith("__")]
     pictures = [member for member in members if _ending(member) in STILLS]
     if len(pictures) != 1:
         found = printable(", ".join(members))
-        return Outcome(key, (), f"expected one of {', '.join(STILLS)} in a sample, found {found}")
+        return ReadFile(key, (), f"expected one of {', '.join(STILLS)} in a sample, found {found}")
     try:
         caption = _caption(sample)
         jpeg = _reduced(sample[pictures[0]], options.side)
     except SourceError as exc:
-        return Outcome(key, (), printable(str(exc)))
-    return Outcome(key, (Found(key, jpeg, caption),))
+        return ReadFile(key, (), printable(str(exc)))
+    return ReadFile(key, (FoundPicture(key, jpeg, caption),))
 
 
 def _caption(sample: Mapping[str, Any]) -> str | None:

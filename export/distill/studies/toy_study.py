@@ -33,7 +33,7 @@ _DIM: Final = 32
 _WIDTH: Final = 64
 _PATCH: Final = 4
 _BLOCKS: Final = 4
-_STAGES: Final = (16, 32, 64)
+_CHANNELS: Final = (16, 32, 64)
 _BATCH: Final = 64
 _SCALE: Final = 10.0
 _TRAIN, _HELD_OUT = 2048, 512
@@ -61,7 +61,7 @@ ARMS: Final[Mapping[str, Arm]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ArmResult:
     """A student on held-out scenes: mean cosine to the teacher, share of the same first choice."""
 
     cosine: float
@@ -100,18 +100,18 @@ class ToyStudent(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stages = nn.ModuleList(
+        self.blocks = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(into, out, 3, stride=2, padding=1), nn.GroupNorm(4, out), nn.ReLU()
             )
-            for into, out in pairwise((3, *_STAGES))
+            for into, out in pairwise((3, *_CHANNELS))
         )
-        self.head = nn.Linear(_STAGES[-1], _DIM)
+        self.head = nn.Linear(_CHANNELS[-1], _DIM)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
         maps = []
-        for stage in self.stages:
-            pictures = stage(pictures)
+        for block in self.blocks:
+            pictures = block(pictures)
             maps.append(pictures)
         return unit(self.head(pictures.mean(dim=(2, 3)))), maps
 
@@ -122,7 +122,7 @@ def study(
     teacher_steps: int = 600,
     arms: Mapping[str, Arm] = ARMS,
     done: Callable[[], None] = lambda: None,
-) -> dict[str, Outcome]:
+) -> dict[str, ArmResult]:
     """One teacher, and a student of each arm.
 
     Args:
@@ -148,7 +148,7 @@ def study(
             embedding = student(held_out)[0]
         same = (embedding @ bank.T).argmax(dim=1) == (expected @ bank.T).argmax(dim=1)
         cosine = float((embedding * expected).sum(dim=1).mean())
-        found[name] = Outcome(cosine, float(same.float().mean()))
+        found[name] = ArmResult(cosine, float(same.float().mean()))
         done()
     return found
 
@@ -177,18 +177,18 @@ def _learn(
 ) -> ToyStudent:
     side = SIDE // _PATCH
     shapes = [MapShape(_WIDTH, side, side)] * _BLOCKS
-    alignment = Alignment(_STAGES, shapes, arm.base)
+    alignment = Alignment(_CHANNELS, shapes, arm.base)
     bank = unit(teacher.kinds)
     optimizer = torch.optim.AdamW([*student.parameters(), *alignment.parameters()], lr=2e-3)
     for rows in _order(len(pictures), steps, seed + 1):
         with torch.no_grad():
             expected, layers = teacher(pictures[rows])
-        embedding, stages = student(pictures[rows])
+        embedding, maps = student(pictures[rows])
         loss = arm.task * functional.cross_entropy(_SCALE * embedding @ bank.T, kinds[rows])
         loss = loss + arm.mimicry * mimicry(embedding, expected)
         loss = loss + arm.relational * relational(embedding, expected, bank, _SCALE)
         if arm.alignment:
-            loss = loss + arm.alignment * alignment(stages, layers)
+            loss = loss + arm.alignment * alignment(maps, layers)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
@@ -203,7 +203,7 @@ def _order(count: int, steps: int, seed: int) -> list[Tensor]:
     return [torch.from_numpy(part) for part in np.concatenate(rows).reshape(-1, _BATCH)[:steps]]
 
 
-def table(found: Sequence[Mapping[str, Outcome]]) -> Table:
+def table(found: Sequence[Mapping[str, ArmResult]]) -> Table:
     """Each arm over all seeds, and against mimicry alone on the same seed."""
     shown = Table(title=f"{len(found)} seeds: mean (lowest to highest)", box=None)
     for title in ("", "cosine to the teacher", "same first choice", "cosine against mimicry alone"):

@@ -25,7 +25,7 @@ _BEST: Final = "best.safetensors"
 
 
 @dataclass(slots=True)
-class Standing:
+class TrainingState:
     """How far a phase is.
 
     Attributes:
@@ -62,7 +62,7 @@ class Checkpoints:
         """The best student so far, with its alignment."""
         return self.folder / _BEST
 
-    def standing(self) -> Standing | None:
+    def standing(self) -> TrainingState | None:
         """How far the last state is; None where there is none.
 
         Raises:
@@ -75,7 +75,7 @@ class Checkpoints:
         path = state / _NOTE
         try:
             note = json.loads(path.read_bytes())
-            found, standing = note["fingerprint"], Standing(**note["standing"])
+            found, standing = note["fingerprint"], TrainingState(**note["standing"])
             # accelerate would go on without the random numbers of a damaged file.
             damaged = [
                 name for name, was in note["files"].items() if sha256_of((state / name,)) != was
@@ -113,7 +113,7 @@ class Checkpoints:
                 "start again"
             ) from exc
 
-    def save(self, accelerator: Accelerator, standing: Standing) -> None:
+    def save(self, accelerator: Accelerator, standing: TrainingState) -> None:
         """Write the state of all processes, then give it its name.
 
         Raises:

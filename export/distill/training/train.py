@@ -25,7 +25,7 @@ from edge.model.bundle.manifest import ImageSpec
 from export.distill.data.lessons import Batch, Lessons, batches, order
 from export.distill.recipe import Recipe
 from export.distill.training.optimization import curve, groups, share_of
-from export.distill.training.states import Checkpoints, Standing
+from export.distill.training.states import Checkpoints, TrainingState
 from export.distill.training.trainee import HeldOut, Trainee, held_out, joint_loss
 from export.distill.training.two_pass import backward
 
@@ -78,7 +78,7 @@ class School:
     on_step: Callable[[int, float], None] = lambda _step, _loss: None
 
 
-def train(trainee: Trainee, phase: Phase, school: School) -> Standing:
+def train(trainee: Trainee, phase: Phase, school: School) -> TrainingState:
     """Train until nothing improves, or ``phase.epochs`` are over; go on where it was broken off.
 
     Afterwards ``trainee.student`` is the best one of held-out pictures, perhaps as it began.
@@ -102,7 +102,7 @@ def train(trainee: Trainee, phase: Phase, school: School) -> Standing:
     if standing is not None:
         checkpoints.load(accelerator)
     else:
-        standing = Standing()
+        standing = TrainingState()
         _judge(trainee, phase, school, standing, checkpoints)
     steps = _Steps(model, trainee, phase, school, share)
     task = school.progress.add_task(
@@ -150,7 +150,9 @@ class _Steps:
         self._share = share
         self._bank = torch.from_numpy(school.lessons.bank).to(school.accelerator.device)
 
-    def of(self, standing: Standing, optimizer: Any, schedule: Any) -> Iterator[dict[str, float]]:
+    def of(
+        self, standing: TrainingState, optimizer: Any, schedule: Any
+    ) -> Iterator[dict[str, float]]:
         """Take the rest of an epoch's steps; the losses of each."""
         school, accelerator = self._school, self._school.accelerator
         first = accelerator.process_index * self._share
@@ -255,7 +257,11 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _judge(
-    trainee: Trainee, phase: Phase, school: School, standing: Standing, checkpoints: Checkpoints
+    trainee: Trainee,
+    phase: Phase,
+    school: School,
+    standing: TrainingState,
+    checkpoints: Checkpoints,
 ) -> None:
     """Look at held-out pictures, in one process for all; keep the student if it is the best."""
     accelerator = school.accelerator

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from edge.model.bundle.manifest import ImageSpec
 from export.distill.align import Alignment
-from export.distill.recipe import Weights
+from export.distill.recipe import LossWeights
 from export.distill.students import Student
 from export.distill.training import losses
 from export.proof.agreement import finds_itself, row_cosines
@@ -43,10 +43,10 @@ class Trainee(nn.Module):
             pixels: int8 [B, 3, H, W].
             maps: Of the teacher; empty where nothing is aligned.
         """
-        embedding, stages = self.student(self.normalised(pixels))
+        embedding, own_maps = self.student(self.normalised(pixels))
         if self.alignment is None or not maps:
             return embedding, torch.zeros((), device=embedding.device)
-        return embedding, self._weight * self.alignment(stages, [one.float() for one in maps])
+        return embedding, self._weight * self.alignment(own_maps, [one.float() for one in maps])
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """int8 pixels as the student's network wants them.
@@ -64,7 +64,7 @@ def joint_loss(
     captions: Tensor,
     bank: Tensor,
     scale: float,
-    weights: Weights,
+    weights: LossWeights,
 ) -> Tensor:
     """All losses that compare embeddings.
 
@@ -104,7 +104,7 @@ class HeldOut:
 
 
 def held_out(
-    embedding: Tensor, teacher: Tensor, bank: Tensor, scale: float, weights: Weights
+    embedding: Tensor, teacher: Tensor, bank: Tensor, scale: float, weights: LossWeights
 ) -> HeldOut:
     """Compare embeddings [N, D] of the same pictures, on the CPU."""
     empty = torch.empty(len(embedding), 0)

@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from edge.model.bundle.read import Bundle
 from export.distill.data.pictures import PictureSet, prepare
-from export.distill.pipeline import Distilled, Request, distill
+from export.distill.pipeline import Distillation, Distilled, distill
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,12 +37,14 @@ def room(
 
 
 @pytest.fixture(scope="session")
-def request_(bundle: Bundle, exports: Exports, tmp_path_factory: pytest.TempPathFactory) -> Request:
+def request_(
+    bundle: Bundle, exports: Exports, tmp_path_factory: pytest.TempPathFactory
+) -> Distillation:
     return request_of(bundle.path, exports.pictures(), tmp_path_factory.mktemp("distilled"))
 
 
 @pytest.fixture(scope="session")
-def distilled(request_: Request) -> Distilled:
+def distilled(request_: Distillation) -> Distilled:
     """A whole distillation, both phases."""
     with one_thread():  # before that of the module
         return distill(request_, Progress(disable=True))

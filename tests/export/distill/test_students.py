@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from edge.errors import ConfigError, ModelError
 from export.distill import students
-from export.distill.recipe import Weights
+from export.distill.recipe import LossWeights
 from export.distill.students import STUDENTS, create, image_spec
 from export.distill.training import losses
 from export.distill.training.trainee import held_out, joint_loss
@@ -24,7 +24,7 @@ def test_a_student_gives_unit_vectors_and_its_last_stages(name) -> None:
     assert torch.linalg.vector_norm(embedding, dim=1) == pytest.approx(1, abs=1e-5)
     assert torch.allclose(alone, embedding, atol=1e-6)
     assert len(maps) == 3
-    assert tuple(one.shape[1] for one in maps) == student.stages
+    assert tuple(one.shape[1] for one in maps) == student.map_channels
     assert all(one.ndim == 4 for one in maps)
 
 
@@ -150,13 +150,13 @@ def test_the_joint_loss_is_the_weighted_sum_of_its_parts() -> None:
         "contrastive": losses.contrastive(student, told, 10),
     }
     for name, value in parts.items():
-        only = Weights(**dict.fromkeys(parts, 0.0) | {name: 3.0}, alignment=0)
+        only = LossWeights(**dict.fromkeys(parts, 0.0) | {name: 3.0}, alignment=0)
         assert joint_loss(student, teacher, told, bank, 10, only) == pytest.approx(float(3 * value))
-    whole = joint_loss(student, teacher, told, bank, 10, Weights(2, 3, 0, 4))
+    whole = joint_loss(student, teacher, told, bank, 10, LossWeights(2, 3, 0, 4))
     assert float(whole) == pytest.approx(
         float(2 * parts["mimicry"] + 3 * parts["relational"] + 4 * parts["contrastive"]), rel=1e-5
     )
-    silent = joint_loss(student, teacher, told[:, :0], bank, 10, Weights(2, 3, 0, 4))
+    silent = joint_loss(student, teacher, told[:, :0], bank, 10, LossWeights(2, 3, 0, 4))
     assert float(silent) == pytest.approx(
         float(2 * parts["mimicry"] + 3 * parts["relational"]), rel=1e-5
     )
@@ -164,11 +164,11 @@ def test_the_joint_loss_is_the_weighted_sum_of_its_parts() -> None:
 
 def test_held_out_pictures_are_compared_by_direction_choice_and_retrieval() -> None:
     teacher, bank = rows(0, 6), rows(1, 9)
-    same = held_out(teacher, teacher, bank, 10, Weights())
+    same = held_out(teacher, teacher, bank, 10, LossWeights())
     assert (same.same_choice, same.retrieval) == (1, 1)
     assert (same.loss, same.cosine, same.worst) == pytest.approx((0, 1, 1), abs=1e-5)
     turned = torch.cat([teacher[1:2], teacher[:1], teacher[2:]])  # two changed places
-    found = held_out(turned, teacher, bank, 10, Weights())
+    found = held_out(turned, teacher, bank, 10, LossWeights())
     assert found.retrieval == pytest.approx(4 / 6)
     assert found.worst == pytest.approx(float(teacher[0] @ teacher[1]), abs=1e-5)
     chosen = (turned @ bank.T).argmax(1) == (teacher @ bank.T).argmax(1)

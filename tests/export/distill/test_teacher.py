@@ -92,7 +92,7 @@ def test_a_convolutional_network_hands_over_its_residual_sums_and_no_biases(room
     assert [shape[1] for _, shape in found] == sorted(
         (s[1] for _, s in found), key=[32, 48, 192, 96].index
     )
-    assert found[-1][1][1] == student.stages[-1]
+    assert found[-1][1][1] == student.map_channels[-1]
 
 
 def test_sums_with_a_constant_are_no_layers() -> None:

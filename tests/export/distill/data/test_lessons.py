@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edge.errors import ConfigError
 from export.distill.data.lessons import batches, divide, order
 from export.distill.data.pictures import prepare
-from export.distill.recipe import Recipe, Weights, fingerprint
+from export.distill.recipe import LossWeights, Recipe, fingerprint
 
 NAMES = st.text(st.characters(exclude_characters="@"), max_size=12)
 KEYS = st.lists(
@@ -212,7 +212,7 @@ def test_captions_teach_only_where_every_picture_has_one(
     index = found.train[3]
     (batch,) = batches(found, found_spec(found), [[(index, 0), (found.train[1], 1)]])
     assert np.array_equal(batch.captions[0], found.captions[index])
-    silent = gather(folder, replace(RECIPE, weights=Weights(contrastive=0)))
+    silent = gather(folder, replace(RECIPE, weights=LossWeights(contrastive=0)))
     assert silent.captions is None
 
 
@@ -246,7 +246,7 @@ def test_a_fingerprint_depends_on_what_is_said_and_not_on_its_order(names) -> No
 def test_every_number_of_a_recipe_and_every_fact_is_in_the_fingerprint() -> None:
     changes = [
         {"epochs": 3}, {"lr": 0.5}, {"scale": 2.0}, {"base": "teacher"}, {"seed": 1},
-        {"weights": Weights(relational=0.5)}, {"mixed_precision": "bf16"}, {"chunk": 4},
+        {"weights": LossWeights(relational=0.5)}, {"mixed_precision": "bf16"}, {"chunk": 4},
     ]  # fmt: skip
     found = [fingerprint(replace(RECIPE, **change), {}) for change in changes]
     found += [fingerprint(RECIPE, {}), fingerprint(RECIPE, {"a": 1}), fingerprint(RECIPE, {"a": 2})]

@@ -24,7 +24,7 @@ from export.distill.students import Student
 from export.distill.teacher import Answers
 from export.distill.training import train as module
 from export.distill.training.optimization import curve, groups, share_of
-from export.distill.training.states import Checkpoints, Standing
+from export.distill.training.states import Checkpoints, TrainingState
 from export.distill.training.train import Phase, embed, evaluate, train
 from export.distill.training.trainee import HeldOut, Trainee
 
@@ -38,7 +38,7 @@ class Broken(Exception):
 
 @dataclass
 class Learned:
-    standing: Standing
+    standing: TrainingState
     trainee: Trainee
     losses: list[float]
     folder: Path
@@ -161,7 +161,7 @@ def finished(room, tmp_path_factory):
     """One finished training, for whoever only damages it."""
     work = tmp_path_factory.mktemp("finished")
 
-    def learn() -> Standing:
+    def learn() -> TrainingState:
         return train(room.trainee(), Phase("float", 1, 1e-3), room.school(work))
 
     learn()
@@ -205,7 +205,7 @@ def test_a_run_that_was_killed_between_two_renames_goes_on_with_the_old_state(
     (copy / "new").mkdir()  # half written
     checkpoints = Checkpoints(copy, "one-float")
     assert checkpoints.standing() == Checkpoints(folder, "one-float").standing()
-    checkpoints.save(Accelerator(), Standing(epoch=7))
+    checkpoints.save(Accelerator(), TrainingState(epoch=7))
     assert checkpoints.standing().epoch == 7
     assert sorted(path.name for path in copy.iterdir()) == ["best.safetensors", "last"]
 
@@ -222,7 +222,7 @@ def test_a_disk_that_refuses_keeps_the_state_before(finished, tmp_path, monkeypa
 
     monkeypatch.setattr(Accelerator, "save_state", full)
     with pytest.raises(ModelError, match="No space left on device; free some space"):
-        checkpoints.save(accelerator, Standing(epoch=9))
+        checkpoints.save(accelerator, TrainingState(epoch=9))
     assert checkpoints.standing() == before
     monkeypatch.setattr("export.distill.training.states.save_file", full)
     best = checkpoints.best.read_bytes()
