@@ -16,8 +16,7 @@ from rich.progress import Progress, TaskID
 from safetensors.numpy import load as load_safetensors
 from tokenizers import Tokenizer
 
-import calibration
-import edge
+from calibration import frames as pixel_frames
 from calibration.frames import calibration_set, frames_of
 from edge.errors import ModelError
 from edge.model.bundle.golden import Golden, GoldenSet
@@ -31,6 +30,7 @@ from edge.model.bundle.manifest import (
     TextSpec,
 )
 from edge.model.bundle.read import Bundle, open_bundle
+from edge.video import preprocess
 from export.bundle.pack import Artefact, golden_npz, workplace, write_bundle
 from export.default_bundle import accuracy, centernet, efficientnet, minilm, packages, towers
 from export.default_bundle.concepts import DIM, Concepts, load_concepts
@@ -125,8 +125,8 @@ def revision() -> str:
     for package in _PACKAGES:
         digest.update(json.dumps(asdict(package), sort_keys=True).encode())
     own = sorted((p for p in files(__package__).iterdir() if p.is_file()), key=lambda p: p.name)
-    pixels = [files(calibration) / "frames.py", files(edge) / "preprocess.py"]
-    for source in own + pixels:
+    pixels = [Path(pixel_frames.__file__), Path(preprocess.__file__)]
+    for source in [*own, *pixels]:
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
