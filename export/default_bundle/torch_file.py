@@ -11,6 +11,7 @@ import io
 import math
 import pickle
 import pickletools
+import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -109,9 +110,12 @@ def read_state_dict(data: bytes) -> dict[str, NDArray[Any]]:
 
 def _load(file: io.BytesIO) -> Any:
     start = file.tell()
-    for opcode, argument, _ in pickletools.genops(file):
-        if opcode.name == "LONG_BINPUT" and int(argument or 0) > _MAX_MEMO:
-            raise ModelError(f"The weight file numbers an object {argument}; refused.")
+    with warnings.catch_warnings():
+        # The names in a damaged file may hold what Python takes for an odd escape, and warns of.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for opcode, argument, _ in pickletools.genops(file):
+            if opcode.name == "LONG_BINPUT" and int(argument or 0) > _MAX_MEMO:
+                raise ModelError(f"The weight file numbers an object {argument}; refused.")
     file.seek(start)
     return _Unpickler(file).load()
 

@@ -340,7 +340,7 @@ def test_a_missing_module_of_our_own_is_a_bug_and_no_missing_runtime(
     name: str, model: bytes, forget: Callable[[str], None]
 ) -> None:
     forget("edge.model.engines.tensors")
-    with pytest.raises(ModuleNotFoundError, match=r"edge\.engines\.tensors"):
+    with pytest.raises(ModuleNotFoundError, match=r"edge\.model\.engines\.tensors"):
         open_engine(name, model, SETTINGS)
 
 

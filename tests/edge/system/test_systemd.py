@@ -36,8 +36,8 @@ def test_without_a_manager_nothing_happens(monkeypatch, address):
     ("allowed", "process", "interval"),
     [
         ("10000000", None, 5.0),
-        ("10000000", os.getpid(), 5.0),
-        ("10000000", os.getpid() + 1, None),
+        pytest.param("10000000", os.getpid(), 5.0, id="this process"),
+        pytest.param("10000000", os.getpid() + 1, None, id="another process"),
         ("0", None, None),
         ("soon", None, None),
         (None, None, None),

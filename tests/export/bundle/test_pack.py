@@ -169,6 +169,7 @@ def test_a_disk_that_is_full_in_any_file_leaves_nothing_half_written(tmp_path: P
         capture_output=True,
         text=True,
         check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert done.returncode == 0, done.stderr
     full = ["File too large; choose another --out"] * (len(limits) - 1)
