@@ -75,7 +75,7 @@ def looks(clip: Path, setup: Setup, int8: Setup) -> Iterator[tuple[str, Look]]:
 
 
 def _scored(setup: Setup, sample: Sample) -> NDArray[np.float32]:
-    (scored,) = setup.models.scorer.score(setup.bank, [sample])
+    (scored,) = setup.models.scoring.scorer.score([sample], setup.bank)
     if scored is None:
         raise TypeError("expected a model of single frames (class F)")
     return scored.cosines

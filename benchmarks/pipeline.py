@@ -124,14 +124,14 @@ def measure(
     )
     with ExitStack() as stack:
         models = stack.enter_context(open_models(bundle, config.engine))
-        bank = compile_prompts(models.open_compiler, config.prompts, config.background)
+        bank = compile_prompts(models.scoring.open_compiler, config.prompts, config.background)
         reference, decision = model_ref(models), bundle.manifest.decision
         outbox = stack.enter_context(
             closing(Outbox(config.state_dir / OUTBOX, config.outbox.max_bytes))
         )
         line = Line(
             Preprocessor(bundle.manifest.image),
-            Pipeline(config, reference, decision, models.scorer, bank),
+            Pipeline(config, reference, decision, models.scoring.scorer, bank),
             outbox,
             None if broker is None else stack.enter_context(publishing(config, outbox)),
         )

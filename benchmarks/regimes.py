@@ -122,7 +122,7 @@ def by_scene_at_once(stream: Stream) -> Iterator[str]:
 def film(models: Models, folder: Path, name: str) -> Stream:
     """Days and nights of one clip."""
     every, fps, event, others = CLIPS[name]
-    with models.open_compiler() as compiler:
+    with models.scoring.open_compiler() as compiler:
         bank = compiler({text: PromptConfig(text=(text,)) for text in (event, *others)})
     clip = samples(folder / name, every, models.bundle.manifest.image)
     truth = _events(folder, name, event, np.arange(len(clip)) * every / fps)
@@ -130,7 +130,7 @@ def film(models: Models, folder: Path, name: str) -> Stream:
     embedded = {}
     for light, pictures in looks.items():
         scored = [
-            models.scorer.score(bank, [Sample("", 0, Arrival(0, 0, None), pixels)])[0]
+            models.scoring.scorer.score([Sample("", 0, Arrival(0, 0, None), pixels)], bank)[0]
             for pixels in pictures
         ]
         answers = [answer for answer in scored if answer is not None]

@@ -147,7 +147,7 @@ def _replayed(
     prompts = {_BEFORE: prompt}
     if record is not None:
         prompts[_AFTER] = prompt.model_copy(update={"sharpened": record})
-    with setup.models.open_compiler() as compiler:
+    with setup.models.scoring.open_compiler() as compiler:
         bank = compiler(prompts, setup.config.background)
     both = Setup(
         setup.config.model_copy(update={"prompts": prompts}), setup.models, bank, setup.fps

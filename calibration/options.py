@@ -14,7 +14,8 @@ from edge.config.models import Config, EngineConfig
 from edge.errors import ConfigError
 from edge.model.bundle.read import open_bundle
 from edge.model.bundle.signature import read_keys
-from edge.scoring.open import Compiler, open_models
+from edge.rules.prompts import Compiler
+from edge.scoring.open import open_models
 
 BundleDir = Annotated[
     Path | None, typer.Option("--bundle", help="The model. [default: of --config, else your own]")
@@ -42,7 +43,7 @@ def open_setup(
     """
     bundle = open_bundle(config.bundle, read_keys(config.bundle_keys))
     with open_models(bundle, engine) as models:
-        with models.open_compiler() as compiler:
+        with models.scoring.open_compiler() as compiler:
             if pick:
                 config = _usable(config, compiler)
             bank = compiler(config.prompts, config.background)

@@ -138,7 +138,7 @@ def shown(clip: Path, setup: Setup, phase: float = 0.0, begin_at_s: float = 0.0)
             sample = Sample(
                 clip.name, sequence, _arrival(begin_at_s + t), preprocess(frame.picture)
             )
-            (scored,) = setup.models.scorer.score(setup.bank, [sample])
+            (scored,) = setup.models.scoring.scorer.score([sample], setup.bank)
             if scored is not None:
                 yield Shown(t, sample, scored)
 
@@ -254,7 +254,7 @@ class _Known:
 
     answer: Scored | None = None
 
-    def score(self, _bank: PromptBank, _samples: Sequence[Sample]) -> list[Scored | None]:
+    def score(self, _samples: Sequence[Sample], _bank: PromptBank) -> list[Scored | None]:
         return [self.answer]
 
 

@@ -95,7 +95,7 @@ def run(
         feedback = FeedbackFile(config.state_dir / FEEDBACK, bundle.hash)
         rollout = Rollout(
             config,
-            models.open_compiler,
+            models.scoring.open_compiler,
             wake.set,
             feedback=feedback,
             teacher=Teacher(models, config.background),
@@ -125,7 +125,7 @@ def run(
                 config,
                 bundle,
                 bank.rows.shape[1],
-                models.open_compiler,
+                models.scoring.open_compiler,
                 lambda camera, sequence: cameras[camera].snapshot(sequence, PICTURE_WIDTH),
             )
         )
@@ -133,7 +133,7 @@ def run(
             config.model_copy(update={"prompts": rollout.prompts, "profile": rollout.profile}),
             reference,
             bundle.manifest.decision,
-            models.scorer,
+            models.scoring.scorer,
             bank,
             calibrations=Calibrations(
                 CalibrationFile(config.state_dir / LEARNED), reference, config.background

@@ -160,7 +160,7 @@ class Pipeline:
         Raises:
             InferenceError: The engine failed; the samples are lost.
         """
-        return self._scorer.score(bank, samples)
+        return self._scorer.score(samples, bank)
 
     def weigh(self, bank: PromptBank, answers: Sequence[Scored]) -> Scores:
         """Cosines and margins of every prompt, [N, P]."""

@@ -214,8 +214,8 @@ class Watch:
         for config in {rule.pool for rule in self.rules.values() if rule.pool is not None}:
             pool = self._pools.setdefault(config, pool_of(config.kind, config.frames, bank.words))
             cosines = pool.push(scored.cosines, scored.embedding)
-            scores = margins(bank, cosines[np.newaxis])
-            pooled[config] = cosines, scores.cosine[0], scores.margin[0]
+            scores = margins(bank, cosines)
+            pooled[config] = cosines, scores.cosine, scores.margin
         return pooled
 
 

@@ -326,7 +326,7 @@ def _text(
     models: Models, prompts: Mapping[str, PromptConfig], background: Sequence[str] | None
 ) -> Iterator[Finding]:
     try:
-        with models.open_compiler() as compile_prompts:
+        with models.scoring.open_compiler() as compile_prompts:
             yield Finding("text model", f"{models.text_precision}, passes its golden self-test")
             for name, prompt in prompts.items():  # one by one: all that are wrong are reported
                 try:

@@ -73,10 +73,10 @@ def score_frames(
         else:
             t = pts_s - begin
         sample = Sample("", sequence, frame.arrival, preprocess(frame.picture))
-        (scored,) = scorer.score(bank, [sample])
+        (scored,) = scorer.score([sample], bank)
         if scored is not None:
-            scores = margins(bank, scored.cosines[np.newaxis])
-            yield ScoredFrame(t, scores.cosine[0], scores.margin[0])
+            scores = margins(bank, scored.cosines)
+            yield ScoredFrame(t, scores.cosine, scores.margin)
 
 
 def margins_by_prompt(

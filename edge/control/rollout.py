@@ -36,8 +36,7 @@ from edge.delivery.connection import Received
 from edge.delivery.payloads import ANSWER_SCHEMA, AnswerPayload, Message, Topics, utc
 from edge.errors import ConfigError, EdgeError, EngineError, ModelError
 from edge.rules.plan import plan, rules_of
-from edge.rules.prompts import PromptBank
-from edge.scoring.open import Compiler
+from edge.rules.prompts import Compiler, PromptBank
 
 logger = logging.getLogger(__name__)
 

@@ -75,7 +75,7 @@ class Teacher:
                 f"prompt {name!r}: expected a rule of single samples, found a pool of "
                 f"{prompt.pool.frames}: one embedding of an alert does not say what it saw"
             )
-        with self._models.open_compiler() as compile_prompts:
+        with self._models.scoring.open_compiler() as compile_prompts:
             bank = compile_prompts({name: prompt}, self._background)
         rows = rows_of(self._models, bank, name, prompt)
         decision = self._models.bundle.manifest.decision

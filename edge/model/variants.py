@@ -3,6 +3,8 @@
 A variant is a runtime with a precision; which one a device uses, ``edge.model.choice`` measures.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Final
@@ -122,6 +124,42 @@ def prove(bundle: Bundle, role: Role, variant: Variant, engine: Engine) -> Repor
         return None
     entry = bundle.entry(role, variant.precision, variant.format)
     return check(engine, role, bundle.golden()[role], entry.min_cosine or 0)
+
+
+@contextmanager
+def open_proven(
+    bundle: Bundle, role: Role, variant: Variant, settings: EngineSettings
+) -> Iterator[Engine]:
+    """Open one graph that passed its self-test, and close it afterwards.
+
+    Raises:
+        EngineUnavailable: The engine or its device is not there.
+        ModelError: The graph cannot be read, is another one, or fails its self-test.
+        InferenceError: The engine failed on the golden set.
+    """
+    engine = open_graph(bundle, role, variant, settings)
+    try:
+        prove(bundle, role, variant, engine)
+        yield engine
+    finally:
+        engine.close()
+
+
+@contextmanager
+def open_text_engine(bundle: Bundle, kind: str, settings: EngineSettings) -> Iterator[Engine]:
+    """Open the text graph, for as long as prompts are compiled; errors as ``open_proven``.
+
+    It is the larger graph (about 90 MB in the default bundle) and is needed only when prompts
+    change. Because that is rare, the most exact file of it runs.
+
+    Args:
+        bundle: The model.
+        kind: The engine, a row of ``edge.model.engines.ENGINES``.
+        settings: Of the engine.
+    """
+    variant = Variant(kind, "onnx", bundle.precisions("text")[0])
+    with open_proven(bundle, "text", variant, settings) as engine:
+        yield engine
 
 
 def _check_signature(

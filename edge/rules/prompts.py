@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,12 @@ from numpy.typing import NDArray
 from edge.config.models import PromptConfig
 from edge.errors import ConfigError
 from edge.model.bundle.manifest import TextSpec
+from edge.model.bundle.read import Bundle
+from edge.model.engines.base import Engine
 from edge.rules.plan import plan
 from edge.rules.sheet import Sheet, blends_of
 from edge.rules.temporal.pools import Words
-from edge.rules.text import TextEncoder
+from edge.rules.text import TextEncoder, Tokenizer
 
 # A background sentence this close to a prompt says the same ("an empty room" beside the prompt
 # "an empty room"): taking the margin against it would keep the prompt at zero for ever.
@@ -78,6 +81,46 @@ class PromptBank:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(prompt.name for prompt in self.prompts)
+
+
+class Compiler(Protocol):
+    """Sentences into a prompt bank, by an open text graph."""
+
+    def __call__(
+        self, prompts: Mapping[str, PromptConfig], background: Sequence[str] | None = None
+    ) -> PromptBank:
+        """Compile ``prompts`` by name against ``background``, or the bundle's where None.
+
+        Raises:
+            ConfigError: A prompt cannot be used.
+            ModelError: The text graph gives vectors without a direction.
+            InferenceError: The engine failed.
+        """
+        ...
+
+
+def compiler_of(bundle: Bundle, engine: Engine) -> Compiler:
+    """The compiler of a model whose sentences stand alone, by its open text graph.
+
+    Raises:
+        ModelError: The engine is not a text graph, or the tokenizer of the bundle cannot be read.
+    """
+    spec, axes = bundle.manifest.text, bundle.axes()
+    encoder = TextEncoder(engine, Tokenizer(bundle.tokenizer(), spec), spec)
+
+    def compile_prompts(
+        prompts: Mapping[str, PromptConfig], background: Sequence[str] | None = None
+    ) -> PromptBank:
+        return compile_bank(
+            prompts,
+            spec.background if background is None else background,
+            encoder,
+            spec,
+            model_hash=bundle.hash,
+            axes=axes,
+        )
+
+    return compile_prompts
 
 
 def compile_bank(

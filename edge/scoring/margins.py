@@ -14,13 +14,13 @@ from edge.rules.prompts import CompiledPrompt, PromptBank
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """What N samples say about P prompts.
+    """What a sample says about P prompts, or N samples, each in a row of its own.
 
     Attributes:
-        cosine: float32 [N, P]: to the best of the prompt's texts.
-        margin: float32 [N, P]: ``cosine`` minus the best cosine among the prompt's negatives and
-            the background that counts for it. An offset that all cosines share, as quantization
-            brings, cancels.
+        cosine: float32 [P] or [N, P]: to the best of the prompt's texts.
+        margin: float32 [P] or [N, P]: ``cosine`` minus the best cosine among the prompt's
+            negatives and the background that counts for it. An offset that all cosines share, as
+            quantization brings, cancels.
     """
 
     cosine: NDArray[np.float32]
@@ -32,13 +32,13 @@ def margins(bank: PromptBank, cosines: NDArray[np.float32]) -> Scores:
 
     Args:
         bank: Says which rows belong to which prompt.
-        cosines: float32 [N, K].
+        cosines: float32 [K] of a sample, or [N, K].
     """
-    texts = cosines[:, : bank.prompts[-1].texts.stop]
-    cosine = np.maximum.reduceat(texts, [prompt.texts.start for prompt in bank.prompts], axis=1)
-    rivals = cosines[:, np.concatenate([prompt.against for prompt in bank.prompts])]
+    texts = cosines[..., : bank.prompts[-1].texts.stop]
+    cosine = np.maximum.reduceat(texts, [prompt.texts.start for prompt in bank.prompts], axis=-1)
+    rivals = cosines[..., np.concatenate([prompt.against for prompt in bank.prompts])]
     starts = list(accumulate((len(prompt.against) for prompt in bank.prompts[:-1]), initial=0))
-    return Scores(cosine, cosine - np.maximum.reduceat(rivals, starts, axis=1))
+    return Scores(cosine, cosine - np.maximum.reduceat(rivals, starts, axis=-1))
 
 
 def best_sentence(bank: PromptBank, prompt: CompiledPrompt, cosines: NDArray[np.float32]) -> str:

@@ -4,27 +4,22 @@ Which runtime and precision: what the configuration says, else what ``edge.model
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
-from edge.config.models import EngineConfig, PromptConfig
+from edge.config.models import EngineConfig
 from edge.errors import EngineError, ModelError
 from edge.model.bundle.manifest import Precision, Role
 from edge.model.bundle.read import Bundle
 from edge.model.choice import Choice, choose
 from edge.model.engines import Engine, EngineSettings
 from edge.model.selftest import Report
-from edge.model.variants import Variant, open_graph, prove
-from edge.rules.prompts import PromptBank, compile_bank, phrase_bank
-from edge.rules.text import TextEncoder, Tokenizer
-from edge.scoring.scorers.base import Scorer
-from edge.scoring.scorers.detect import DetectScorer
-from edge.scoring.scorers.frames import FrameScorer
-from edge.scoring.scorers.window import WindowScorer
+from edge.model.variants import Variant, open_graph, open_proven, open_text_engine, prove
+from edge.scoring.frame_class import scoring_of
 from edge.system import paths
 
 _log = logging.getLogger(__name__)
@@ -48,22 +43,6 @@ class Running:
     report: Report | None
 
 
-class Compiler(Protocol):
-    """Sentences into a prompt bank, by an open text graph."""
-
-    def __call__(
-        self, prompts: Mapping[str, PromptConfig], background: Sequence[str] | None = None
-    ) -> PromptBank:
-        """Compile ``prompts`` by name against ``background``, or the bundle's where None.
-
-        Raises:
-            ConfigError: A prompt cannot be used.
-            ModelError: The text graph gives vectors without a direction.
-            InferenceError: The engine failed.
-        """
-        ...
-
-
 class Models:
     """The graphs of a bundle on one engine. Close it, or use ``with``.
 
@@ -74,7 +53,7 @@ class Models:
         choice: What was measured to come to it.
         failed: What should have run and no longer passes its self-test; None where all is well.
         main: The graph that sees the pictures.
-        scorer: Samples to cosines.
+        scoring: What the bundle's frame class does with samples and sentences.
         text_precision: Of the text graph.
     """
 
@@ -99,7 +78,8 @@ class Models:
                 role: self._open(role) for role in bundle.manifest.graphs if role != "text"
             }
             self.main = next(iter(self._graphs.values()))
-            self.scorer: Scorer = self._scorer()
+            engines = {role: graph.engine for role, graph in self._graphs.items()}
+            self.scoring = scoring_of(bundle, engines, self.open_text_engine)
         except BaseException:
             self._stack.close()
             raise
@@ -138,41 +118,13 @@ class Models:
 
         Errors as in ``open_text_engine``.
         """
-        role: Role = "regions"
-        found = self.bundle.precisions(role)
+        found = self.bundle.precisions("regions")
         if not found:
             yield None
             return
         variant = Variant(self.variant.kind, "onnx", found[0])
-        engine = open_graph(self.bundle, role, variant, self.settings)
-        try:
-            prove(self.bundle, role, variant, engine)
+        with open_proven(self.bundle, "regions", variant, self.settings) as engine:
             yield engine
-        finally:
-            engine.close()
-
-    @contextmanager
-    def open_compiler(self) -> Iterator[Compiler]:
-        """Open the text graph to compile prompts with; errors as in ``open_text_engine``."""
-        if isinstance(self.scorer, DetectScorer):
-            yield self._phrase_compiler(self.scorer)
-            return
-        with open_compiler(self.bundle, self.variant.kind, self.settings) as compiler:
-            yield compiler
-
-    def _phrase_compiler(self, scorer: DetectScorer) -> Compiler:
-        """Of class P, whose sentences mean nothing without a picture."""
-        spec, model_hash = self.bundle.manifest.text, self.bundle.hash
-
-        def compile_prompts(
-            prompts: Mapping[str, PromptConfig], background: Sequence[str] | None = None
-        ) -> PromptBank:
-            shared = spec.background if background is None else background
-            bank = phrase_bank(prompts, shared, model_hash=model_hash)
-            scorer.prepare(bank.sentences)  # now, while a mistake can still be told
-            return bank
-
-        return compile_prompts
 
     def close(self) -> None:
         """Free the engines. Closing twice is allowed."""
@@ -188,17 +140,6 @@ class Models:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _scorer(self) -> Scorer:
-        engine, manifest = self.main.engine, self.bundle.manifest
-        match manifest.frame_class:
-            case "F":
-                return FrameScorer(engine)
-            case "C":
-                return WindowScorer(engine, self._graphs["head"].engine, manifest.frames)
-            case "P":
-                tokenizer = Tokenizer(self.bundle.tokenizer(), manifest.text)
-                return DetectScorer(engine, self.open_text_engine, tokenizer, manifest.text)
 
     def _open(self, role: Role) -> Running:
         wanted = self.variant
@@ -252,48 +193,3 @@ def open_models(
     engine = models.main.engine
     _log.info("model %s on %s, %s", models.main.variant, engine.runtime, engine.device)
     return models
-
-
-@contextmanager
-def open_text_engine(bundle: Bundle, kind: str, settings: EngineSettings) -> Iterator[Engine]:
-    """Open the text graph alone; errors as ``Models.open_text_engine``.
-
-    Args:
-        bundle: The model.
-        kind: The engine, a row of ``edge.model.engines.ENGINES``.
-        settings: Of the engine.
-    """
-    # Compiling prompts is rare, so the most exact graph there is.
-    role: Role = "text"
-    variant = Variant(kind, "onnx", bundle.precisions(role)[0])
-    engine = open_graph(bundle, role, variant, settings)
-    try:
-        prove(bundle, role, variant, engine)
-        yield engine
-    finally:
-        engine.close()
-
-
-@contextmanager
-def open_compiler(bundle: Bundle, kind: str, settings: EngineSettings) -> Iterator[Compiler]:
-    """Open only what compiles the prompts of a model whose sentences stand alone.
-
-    Args and errors as ``open_text_engine``.
-    """
-    spec, axes = bundle.manifest.text, bundle.axes()
-    with open_text_engine(bundle, kind, settings) as engine:
-        encoder = TextEncoder(engine, Tokenizer(bundle.tokenizer(), spec), spec)
-
-        def compile_prompts(
-            prompts: Mapping[str, PromptConfig], background: Sequence[str] | None = None
-        ) -> PromptBank:
-            return compile_bank(
-                prompts,
-                spec.background if background is None else background,
-                encoder,
-                spec,
-                model_hash=bundle.hash,
-                axes=axes,
-            )
-
-        yield compile_prompts

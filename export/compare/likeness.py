@@ -17,10 +17,9 @@ from edge.errors import ModelError, SourceError
 from edge.model.bundle.manifest import ImageSpec
 from edge.model.bundle.read import Bundle
 from edge.model.engines import Engine
-from edge.model.variants import Variant, open_graph
+from edge.model.variants import Variant, open_graph, open_text_engine
 from edge.rules.sheet import sentence_rows
 from edge.rules.text import TextEncoder, Tokenizer, unit_rows
-from edge.scoring.open import open_text_engine
 from export.compare.costs import IMAGE, SETTINGS
 from export.proof import verify
 from export.proof.agreement import Prompts, row_cosines

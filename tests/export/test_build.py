@@ -57,11 +57,10 @@ def test_the_device_opens_it_compiles_prompts_and_scores(exports, family) -> Non
     image = bundle.manifest.image
     generator = np.random.default_rng(3)
     with open_models(bundle, EngineConfig(kind="onnxruntime", precision="fp32")) as models:
-        with models.open_compiler() as compile_prompts:
+        with models.scoring.open_compiler() as compile_prompts:
             bank = compile_prompts(prompts)
         answers = [
-            models.scorer.score(
-                bank,
+            models.scoring.scorer.score(
                 [
                     Sample(
                         "yard",
@@ -70,6 +69,7 @@ def test_the_device_opens_it_compiles_prompts_and_scores(exports, family) -> Non
                         generator.integers(-128, 128, (3, image.height, image.width), np.int8),
                     )
                 ],
+                bank,
             )[0]
             for index in range(bundle.manifest.frames)
         ]

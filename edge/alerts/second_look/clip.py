@@ -5,40 +5,23 @@ runs only when a rule of ``kind: clip`` would alert.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Protocol
-
-import numpy as np
 
 from edge.config.models import PromptConfig
 from edge.errors import ModelError
 from edge.model.bundle.manifest import Manifest
 from edge.rules.prompts import PromptBank
+from edge.scoring.frame_class import Scoring
 from edge.scoring.margins import margins
-from edge.scoring.scorers.window import WindowScorer
 from edge.video.sample import Sample
-
-
-class _Compiler(Protocol):
-    def __call__(
-        self, prompts: Mapping[str, PromptConfig], background: Sequence[str] | None = None
-    ) -> PromptBank: ...
-
-
-class _ClipModels(Protocol):
-    """What of ``edge.scoring.open.Models`` is used."""
-
-    def open_compiler(self) -> AbstractContextManager[_Compiler]: ...
 
 
 class ClipLook:
     """Confirms by a clip.
 
     Args:
-        models: Of a bundle of class C.
-        scorer: Of the same.
-        manifest: Of the same.
+        scoring: Of a bundle of class C.
+        manifest: Of the same bundle.
         background: Of the configuration; None for the bundle's.
 
     Raises:
@@ -47,19 +30,18 @@ class ClipLook:
 
     def __init__(
         self,
-        models: _ClipModels,
-        scorer: object,
+        scoring: Scoring,
         manifest: Manifest,
         background: Sequence[str] | None,
     ) -> None:
-        if not isinstance(scorer, WindowScorer):
+        if scoring.windows is None:
             raise ModelError(
                 f"clip.bundle: expected a model of several frames (class C), found {manifest.name} "
                 f"of class {manifest.frame_class}; build one with `edge-export build xclip-base-"
                 "patch32 --out DIR`"
             )
-        self._models = models
-        self._scorer = scorer
+        self._open_compiler = scoring.open_compiler
+        self._windows = scoring.windows
         self._frames = manifest.frames
         self._threshold = manifest.decision.threshold
         self._background = background
@@ -75,7 +57,7 @@ class ClipLook:
         if not prompts:
             self._bank = None
             return
-        with self._models.open_compiler() as compile_prompts:
+        with self._open_compiler() as compile_prompts:
             self._bank = compile_prompts(prompts, self._background)
 
     def see(self, sample: Sample) -> None:
@@ -86,7 +68,7 @@ class ClipLook:
         """
         if sample.clip_pixels is None:
             raise ModelError(f"{sample.camera}: expected pixels for the clip model, found none")
-        window = self._scorer.push(replace(sample, pixels=sample.clip_pixels))
+        window = self._windows.push(replace(sample, pixels=sample.clip_pixels))
         if window.is_full:
             self._full[sample.camera] = sample.sequence
         else:
@@ -100,9 +82,9 @@ class ClipLook:
         """
         if self._bank is None or self._full.get(sample.camera) != sample.sequence:
             return None
-        scored = self._scorer.score_windows(self._bank, [sample.camera])[sample.camera]
-        scores = margins(self._bank, scored.cosines[np.newaxis])
-        return float(scores.margin[0, self._bank.names.index(rule)])
+        scored = self._windows.score_windows([sample.camera], self._bank)[sample.camera]
+        scores = margins(self._bank, scored.cosines)
+        return float(scores.margin[self._bank.names.index(rule)])
 
     def confirms(self, margin: float) -> bool:
         return margin >= self._threshold

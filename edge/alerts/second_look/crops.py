@@ -38,9 +38,8 @@ class CropScorer:
             InferenceError: The engine failed.
         """
         pixels = self._preprocess(cut_out(frame, box.box))
-        embeddings = self._scorer.encode(pixels[np.newaxis])
-        scores = margins(bank, embeddings @ bank.rows.T)
-        return float(scores.margin[0, bank.names.index(rule)])
+        (scored,) = self._scorer.score_pictures(pixels[np.newaxis], bank)
+        return float(margins(bank, scored.cosines).margin[bank.names.index(rule)])
 
 
 def cut_out(

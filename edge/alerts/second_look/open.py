@@ -14,7 +14,6 @@ from edge.model.bundle.read import open_bundle
 from edge.model.bundle.signature import read_keys
 from edge.rules.text import Tokenizer
 from edge.scoring.open import CHOICES, Models, open_models
-from edge.scoring.scorers.frames import FrameScorer
 from edge.video.preprocess import Preprocessor
 
 
@@ -34,9 +33,8 @@ def open_looks(config: Config, models: Models, frame_of: FrameOf) -> Iterator[Se
     """
     manifest = models.bundle.manifest
     with ExitStack() as stack:
-        crops: CropScorer | None = None
-        if isinstance(models.scorer, FrameScorer):
-            crops = CropScorer(models.scorer, Preprocessor(manifest.image))
+        scorer = models.scoring.crops
+        crops = None if scorer is None else CropScorer(scorer, Preprocessor(manifest.image))
         yield SecondLooks(
             config,
             manifest.decision.threshold,
@@ -87,4 +85,4 @@ def _clip(config: Config, stack: ExitStack) -> ClipLook | None:
         return None
     bundle = open_bundle(config.clip.bundle, read_keys(config.bundle_keys))
     models = stack.enter_context(open_models(bundle, config.engine, config.state_dir / CHOICES))
-    return ClipLook(models, models.scorer, bundle.manifest, config.background)
+    return ClipLook(models.scoring, bundle.manifest, config.background)

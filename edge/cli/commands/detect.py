@@ -138,7 +138,7 @@ def _by_regions(
                 "`edge-export build grounding-dino-tiny --out DIR` and name it with --bundle"
             )
         rules = {phrase: PromptConfig(text=(phrase,)) for phrase in wanted}
-        with models.open_compiler() as compile_prompts:
+        with models.scoring.open_compiler() as compile_prompts:
             bank = compile_prompts(rules)
         outputs = engine.run({"pixels": Preprocessor(manifest.image)(frame.picture)[np.newaxis]})
         used = f"{models.bundle.precisions('regions')[0]} on {engine.runtime}"

@@ -76,14 +76,19 @@ def score(  # noqa: PLR0913, PLR0917  options of a command line
     threshold = model.manifest.decision.threshold
     rules = _rules(prompts, negative or [])
     with open_models(model, EngineConfig(kind=engine, threads=0, precision=precision)) as models:
-        with models.open_compiler() as compile_prompts:
+        with models.scoring.open_compiler() as compile_prompts:
             bank = compile_prompts(rules, background or None)
         for note in bank.notes:
             typer.echo(f"note: {note}", err=True)
         with open_source(video) as source:
             length = length_s(source.stream) if duration is None else duration
             scored = score_frames(
-                source, model.manifest.image, models.scorer, bank, fps=fps, duration_s=duration
+                source,
+                model.manifest.image,
+                models.scoring.scorer,
+                bank,
+                fps=fps,
+                duration_s=duration,
             )
             frames = list(_with_progress(scored, length))
         used = models.used

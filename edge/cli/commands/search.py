@@ -19,9 +19,8 @@ from edge.errors import ConfigError
 from edge.model.bundle.read import Bundle, open_bundle
 from edge.model.bundle.signature import read_keys
 from edge.model.engines import EngineSettings
-from edge.model.variants import variants
-from edge.rules.prompts import PromptBank
-from edge.scoring.open import open_compiler
+from edge.model.variants import open_text_engine, variants
+from edge.rules.prompts import PromptBank, compiler_of
 from edge.search.index.store import INDEX, Reader
 from edge.search.query import Page, Query
 from edge.search.query import search as find
@@ -108,8 +107,10 @@ def _compile(
     except ValidationError:
         raise ConfigError("expected a sentence, found none; describe what was seen") from None
     kind = variants(model, engine)[0].kind
-    with open_compiler(model, kind, EngineSettings(engine.device, engine.threads)) as compiler:
-        return compiler(prompts, background)
+    with open_text_engine(
+        model, kind, EngineSettings(engine.device, engine.threads)
+    ) as text_engine:
+        return compiler_of(model, text_engine)(prompts, background)
 
 
 def _table(page: Page, threshold: float, folder: Path) -> Table:

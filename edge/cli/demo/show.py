@@ -137,7 +137,7 @@ def _camera(wish: Wish, stack: ExitStack) -> tuple[str, dict[str, str]]:
 
 
 def _compile(bundle: Bundle, config: Config) -> PromptBank:
-    with open_models(bundle, config.engine) as models, models.open_compiler() as compiler:
+    with open_models(bundle, config.engine) as models, models.scoring.open_compiler() as compiler:
         return compiler(config.prompts, config.background)
 
 

@@ -30,15 +30,17 @@ class Scored:
 class Scorer(Protocol):
     """Samples to cosines. It may remember a camera's last samples. Not thread-safe."""
 
-    def score(self, bank: PromptBank, samples: Sequence[Sample]) -> list[Scored | None]:
+    def score(self, samples: Sequence[Sample], bank: PromptBank) -> list[Scored | None]:
         """Score each sample against the bank.
 
         Args:
+            samples: At most one of each camera, and no older one than in an earlier call. There
+                may be many, because an engine is faster with several at once.
             bank: Compiled by the same model.
-            samples: At most one of each camera, older ones first in every call.
 
         Returns:
-            One for each sample; None where the model needs more frames first.
+            One record for each sample, in the same order; None where the model needs more frames
+            of that camera first.
 
         Raises:
             InferenceError: The engine failed; the samples are lost.

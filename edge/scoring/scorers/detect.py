@@ -63,7 +63,7 @@ class DetectScorer:
             self._questions = dict([*newest, (wanted, question)])
         return question
 
-    def score(self, bank: PromptBank, samples: Sequence[Sample]) -> list[Scored | None]:
+    def score(self, samples: Sequence[Sample], bank: PromptBank) -> list[Scored | None]:
         question = self.prepare(bank.sentences)
         order = [question.caption.phrases.index(sentence) for sentence in bank.sentences]
         return [Scored(self._best(question, sample)[order], None) for sample in samples]

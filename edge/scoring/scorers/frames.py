@@ -39,7 +39,11 @@ class FrameScorer:
             raise InferenceError("expected finite embeddings, found others; the batch is dropped")
         return embeddings
 
-    def score(self, bank: PromptBank, samples: Sequence[Sample]) -> list[Scored | None]:
-        embeddings = self.encode(np.stack([sample.pixels for sample in samples]))
+    def score(self, samples: Sequence[Sample], bank: PromptBank) -> list[Scored | None]:
+        return [*self.score_pictures(np.stack([sample.pixels for sample in samples]), bank)]
+
+    def score_pictures(self, pixels: NDArray[np.int8], bank: PromptBank) -> list[Scored]:
+        """Score pictures that belong to no camera's stream; args and errors as ``encode``."""
+        embeddings = self.encode(pixels)
         cosines = embeddings @ bank.rows.T  # [N, D] @ [D, K] -> [N, K]
         return [Scored(*row) for row in zip(cosines, embeddings, strict=True)]

@@ -58,13 +58,12 @@ class WindowScorer:
             raise InferenceError("expected finite embeddings, found others; the batch is dropped")
         return embedding, context
 
-    def score(self, bank: PromptBank, samples: Sequence[Sample]) -> list[Scored | None]:
-        scored = self.score_windows(
-            bank, [sample.camera for sample in samples if self.push(sample).is_full]
-        )
+    def score(self, samples: Sequence[Sample], bank: PromptBank) -> list[Scored | None]:
+        full = [sample.camera for sample in samples if self.push(sample).is_full]
+        scored = self.score_windows(full, bank)
         return [scored.get(sample.camera) for sample in samples]
 
-    def score_windows(self, bank: PromptBank, cameras: Sequence[str]) -> dict[str, Scored]:
+    def score_windows(self, cameras: Sequence[str], bank: PromptBank) -> dict[str, Scored]:
         """Score the windows of these cameras, which must be full, as they are.
 
         Raises:

@@ -122,7 +122,7 @@ DAY, NIGHT = picture(250, 180, 120), picture(12, 12, 12)
 class Sees:
     """A scorer that always sees the cat."""
 
-    def score(self, bank, samples):
+    def score(self, samples, bank):
         return [Scored(np.array([1.0, 0.0], np.float32), None) for _ in samples]
 
 

@@ -44,7 +44,7 @@ def config(**sections):
 class MarkScorer:
     """Each picture's first pixel chooses its embedding; -1 fails, 9 needs more frames."""
 
-    def score(self, bank, samples):
+    def score(self, samples, bank):
         marks = [int(sample.pixels[0, 0, 0]) for sample in samples]
         if min(marks) < 0:
             raise InferenceError("told to fail")

@@ -86,7 +86,7 @@ def shots_of(models, wanted):
 
 
 def margins_of(models, prompt, shots):
-    with models.open_compiler() as compile_prompts:
+    with models.scoring.open_compiler() as compile_prompts:
         bank = compile_prompts({"cat": prompt})
     return margins(bank, shots.embeddings @ bank.rows.T).margin[:, 0]
 

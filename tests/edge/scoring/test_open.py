@@ -54,7 +54,7 @@ def test_pictures_and_sentences_meet_in_one_space(bundle: Bundle, kind: str) -> 
     pytest.importorskip(kind)
     golden = tiny_golden()
     with open_models(bundle, EngineConfig(kind=kind)) as opened:
-        pictures = opened.scorer.encode(golden["image"].inputs["pixels"])
+        pictures = opened.scoring.crops.encode(golden["image"].inputs["pixels"])
         with opened.open_text_engine() as engine:
             sentences = engine.run({"input_ids": golden["text"].inputs["input_ids"]})["embedding"]
     assert (pictures @ sentences.T).argmax(axis=1).tolist() == [0, 1, 2]
@@ -126,7 +126,7 @@ def test_a_constant_text_graph_is_refused_when_prompts_are_compiled(tmp_path: Pa
     with open_models(bundle, EngineConfig()) as opened:
         with pytest.raises(ModelError, match="golden self-test"), opened.open_text_engine():
             pass
-        assert opened.scorer.encode(PIXELS).shape == (3, 4)
+        assert opened.scoring.crops.encode(PIXELS).shape == (3, 4)
 
 
 @pytest.mark.parametrize(
@@ -190,14 +190,14 @@ def test_embeddings_that_are_not_finite_cost_the_batch(bundle: Bundle) -> None:
             "embedding": np.full((1, 4), np.nan, np.float32)
         }
         with pytest.raises(InferenceError, match="finite"):
-            opened.scorer.encode(PIXELS)
+            opened.scoring.crops.encode(PIXELS)
 
 
 def test_the_null_engine_stands_in_for_any_bundle(
     bundle: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:
     with open_models(bundle, EngineConfig(kind="null")) as opened:
-        assert opened.scorer.encode(PIXELS).shape == (3, 4)
+        assert opened.scoring.crops.encode(PIXELS).shape == (3, 4)
         assert opened.main.report is None
         with opened.open_text_engine() as engine:
             assert engine.run({"input_ids": tiny_golden()["text"].inputs["input_ids"]})[
@@ -211,4 +211,4 @@ def test_after_close_nothing_is_encoded(bundle: Bundle) -> None:
     opened.close()
     opened.close()
     with pytest.raises(InferenceError, match="closed"):
-        opened.scorer.encode(PIXELS)
+        opened.scoring.crops.encode(PIXELS)

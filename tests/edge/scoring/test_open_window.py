@@ -53,7 +53,7 @@ def models(request: pytest.FixtureRequest, bundle: Bundle) -> Any:
 
 def bank_of(models: Models) -> Any:
     prompts = {name: PromptConfig.model_validate(p) for name, p in PROMPTS.items()}
-    with models.open_compiler() as compiler:
+    with models.scoring.open_compiler() as compiler:
         return compiler(prompts)
 
 
@@ -65,11 +65,11 @@ def samples(clip: np.ndarray, start: float = 0.0) -> list[Sample]:
 
 
 def test_a_bundle_of_class_c_scores_clips_as_its_graphs_say(models: Models) -> None:
-    assert isinstance(models.scorer, WindowScorer)
+    assert isinstance(models.scoring.scorer, WindowScorer)
     assert models.main.report is not None
     bank = bank_of(models)
     clip = colour_clip(RED, BLUE)
-    *early, answer = (models.scorer.score(bank, [sample])[0] for sample in samples(clip))
+    *early, answer = (models.scoring.scorer.score([sample], bank)[0] for sample in samples(clip))
     assert early == [None] * (FRAMES - 1)
     assert answer is not None
     embedding, context = video_reference(clip[None])
@@ -102,7 +102,7 @@ def test_clips_become_alerts(models: Models, bundle: Bundle) -> None:
         config,
         ModelRef(id="m", hash="h", precision="fp32"),
         bundle.manifest.decision,
-        models.scorer,
+        models.scoring.scorer,
         bank_of(models),
     )
     messages = [
@@ -117,7 +117,9 @@ def test_clips_become_alerts(models: Models, bundle: Bundle) -> None:
 def test_the_null_engine_opens_it_too(bundle: Bundle) -> None:
     with open_models(bundle, EngineConfig(kind="null")) as opened:
         bank = bank_of(opened)
-        *_, answer = (opened.scorer.score(bank, [s])[0] for s in samples(colour_clip(RED, RED)))
+        *_, answer = (
+            opened.scoring.scorer.score([s], bank)[0] for s in samples(colour_clip(RED, RED))
+        )
     assert answer is not None
     assert answer.cosines.shape == (len(bank.rows),)
 

@@ -50,8 +50,8 @@ def test_a_row_does_not_depend_on_its_neighbours(bundle) -> None:
     pixels = bundle.golden()["image"].inputs["pixels"][:3]
     for engine in ("onnxruntime", "openvino"):
         with open_models(bundle, EngineConfig(kind=engine, precision="int8")) as models:
-            together = models.scorer.encode(pixels)
-            alone = np.concatenate([models.scorer.encode(row[None]) for row in pixels])
+            together = models.scoring.crops.encode(pixels)
+            alone = np.concatenate([models.scoring.crops.encode(row[None]) for row in pixels])
         assert np.abs(together - alone).max() < 1e-5
 
 

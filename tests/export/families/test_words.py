@@ -16,7 +16,7 @@ def models(exports):
 
 def bank_of(models, pool):
     prompt = PromptConfig(text=("a dog", "a red car on the road"), negatives=("a cat",), pool=pool)
-    with models.open_compiler() as compile_prompts:
+    with models.scoring.open_compiler() as compile_prompts:
         return compile_prompts({"dog": prompt}, None)
 
 

@@ -22,7 +22,7 @@ def models(exports):
 
 @pytest.fixture
 def look(models):
-    look = ClipLook(models, models.scorer, models.bundle.manifest, None)
+    look = ClipLook(models.scoring, models.bundle.manifest, None)
     look.prepare(RULES)
     return look
 
@@ -50,10 +50,10 @@ def test_its_margin_is_the_one_of_the_last_frames(models, look):
         look.see(sample)
     told = look.margin("car", seen[-1])
     clip = np.stack([sample.clip_pixels for sample in seen[-frames:]])[np.newaxis]
-    with models.open_compiler() as compile_prompts:
+    with models.scoring.open_compiler() as compile_prompts:
         bank = compile_prompts(RULES, None)
-    embedding, context = models.scorer.encode(clip)
-    cosines = models.scorer._meet(bank, embedding, context)
+    embedding, context = models.scoring.windows.encode(clip)
+    cosines = models.scoring.windows._meet(bank, embedding, context)
     assert told == pytest.approx(float(margins(bank, cosines).margin[0, 0]), abs=1e-6)
     assert look.confirms(told) == (told >= models.bundle.manifest.decision.threshold)
 
@@ -82,4 +82,4 @@ def test_a_model_of_single_frames_is_none(exports):
             ModelError, match=r"expected a model of several frames \(class C\), found .* F"
         ),
     ):
-        ClipLook(single, single.scorer, single.bundle.manifest, None)
+        ClipLook(single.scoring, single.bundle.manifest, None)

@@ -31,7 +31,7 @@ def boxes(concepts_bundle, footage):
         open_models(bundle, EngineConfig(kind="onnxruntime", precision="fp32")) as models,
         models.open_regions() as engine,
     ):
-        with models.open_compiler() as compile_prompts:
+        with models.scoring.open_compiler() as compile_prompts:
             bank = compile_prompts({"car": PromptConfig(text=("a car",))}, None)
         detector = RegionsDetector(engine, bundle.manifest.image, None)
         preprocess = Preprocessor(bundle.manifest.image)

@@ -36,6 +36,6 @@ def bank(bundle: Path) -> PromptBank:
     prompts = {name: PromptConfig(text=(name,)) for name in COLOURS}
     with (
         open_models(open_bundle(bundle), EngineConfig()) as models,
-        models.open_compiler() as compile_prompts,
+        models.scoring.open_compiler() as compile_prompts,
     ):
         return compile_prompts(prompts)

@@ -181,7 +181,7 @@ def test_a_bundle_proves_itself_on_the_golden_set_and_both_towers_meet(tmp_path:
     with open_models(tiny_bundle(tmp_path / "bundle"), config, tmp_path / "choices") as models:
         assert models.main.engine.device == "GPU:0 Orin"
         assert models.main.report is not None
-        found = models.scorer.encode(golden["image"].inputs["pixels"])
+        found = models.scoring.crops.encode(golden["image"].inputs["pixels"])
         with models.open_text_engine() as engine:
             words = engine.run({"input_ids": golden["text"].inputs["input_ids"]})["embedding"]
     assert (found @ words.T).argmax(axis=1).tolist() == [0, 1, 2]

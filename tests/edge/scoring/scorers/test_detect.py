@@ -66,7 +66,7 @@ def sample(*colours):
 
 def test_each_sentence_scores_as_its_best_box(scorer):
     asked = bank("a red square", "green", "blue")
-    scored = scorer.score(asked, [sample(RED, GREEN), sample(GREEN), sample()])
+    scored = scorer.score([sample(RED, GREEN), sample(GREEN), sample()], asked)
     found = np.stack([answer.cosines for answer in scored]) > 0.5
     assert found.tolist() == [[True, True, False], [False, True, False], [False, False, False]]
     assert all(answer.embedding is None for answer in scored)
@@ -74,18 +74,18 @@ def test_each_sentence_scores_as_its_best_box(scorer):
 
 
 def test_a_sentence_of_two_prompts_scores_the_same_for_both(scorer):
-    (answer,) = scorer.score(bank("red", "green", "red"), [sample(RED)])
+    (answer,) = scorer.score([sample(RED)], bank("red", "green", "red"))
     assert answer.cosines[0] == answer.cosines[2] > 0.9 > answer.cosines[1]
 
 
 def test_the_text_graph_runs_when_sentences_change_and_is_given_back(scorer, text):
     for _ in range(3):
-        scorer.score(bank("red", "green"), [sample(RED)])
+        scorer.score([sample(RED)], bank("red", "green"))
     assert text.times == 1
     scorer.prepare(("blue",))
     assert (text.times, text.open) == (2, False)
-    scorer.score(bank("red", "green"), [sample(RED)])  # the one in use is still there
-    scorer.score(bank("blue"), [sample(RED)])
+    scorer.score([sample(RED)], bank("red", "green"))  # the one in use is still there
+    scorer.score([sample(RED)], bank("blue"))
     assert text.times == 2
 
 
@@ -97,10 +97,10 @@ def test_sentences_that_do_not_fit_are_told_before_the_text_graph_is_opened(scor
 
 def test_what_was_asked_before_stays_asked_after_a_refusal(scorer):
     asked = bank("red")
-    before = scorer.score(asked, [sample(RED)])[0].cosines
+    before = scorer.score([sample(RED)], asked)[0].cosines
     with pytest.raises(ConfigError, match="expected a phrase"):
         scorer.prepare(["red", " "])
-    assert scorer.score(asked, [sample(RED)])[0].cosines == before
+    assert scorer.score([sample(RED)], asked)[0].cosines == before
 
 
 def test_numbers_that_are_none_are_a_failure(scorer):
@@ -112,4 +112,4 @@ def test_numbers_that_are_none_are_a_failure(scorer):
 
     scorer._engine = Broken()
     with pytest.raises(InferenceError, match="finite"):
-        scorer.score(bank("red"), [dataclasses.replace(sample(RED))])
+        scorer.score([dataclasses.replace(sample(RED))], bank("red"))

@@ -77,14 +77,14 @@ def expected(bank: PromptBank, clip: list[Sample]) -> tuple[np.ndarray, np.ndarr
 
 
 def last(scorer: WindowScorer, bank: PromptBank, clip: list[Sample]) -> Scored:
-    *_, answer = (scorer.score(bank, [sample])[0] for sample in clip)
+    *_, answer = (scorer.score([sample], bank)[0] for sample in clip)
     assert answer is not None
     return answer
 
 
 def test_a_camera_is_scored_from_its_tth_sample_on_with_each_sample(scorer: WindowScorer) -> None:
     given = samples("porch", 5)
-    answers = [scorer.score(bank(), [sample])[0] for sample in given]
+    answers = [scorer.score([sample], bank())[0] for sample in given]
     assert [answer is not None for answer in answers] == [False, False, True, True, True]
     for newest, answer in enumerate(answers[2:], start=2):
         cosines, embedding = expected(bank(), given[newest - 2 : newest + 1])
@@ -94,9 +94,9 @@ def test_a_camera_is_scored_from_its_tth_sample_on_with_each_sample(scorer: Wind
 
 def test_cameras_have_windows_of_their_own(scorer: WindowScorer) -> None:
     porch, yard = samples("porch", 4), samples("yard", 3)
-    scorer.score(bank(), [porch[0]])
+    scorer.score([porch[0]], bank())
     for both in zip(porch[1:], yard, strict=True):
-        answers = scorer.score(bank(), both)
+        answers = scorer.score(both, bank())
         assert len(answers) == 2
         if both[0] is porch[2]:
             # One camera is ahead: only its sample has an answer, in its place.
@@ -138,7 +138,7 @@ def test_after_a_gap_there_is_no_answer_until_the_window_is_full_again(
 ) -> None:
     last(scorer, bank(), samples("porch", FRAMES))
     after = samples("porch", FRAMES, seed=1, start=60)
-    answers = [scorer.score(bank(), [sample])[0] for sample in after]
+    answers = [scorer.score([sample], bank())[0] for sample in after]
     assert [answer is not None for answer in answers] == [False, False, True]
     assert answers[-1].cosines == pytest.approx(expected(bank(), after)[0], abs=1e-5)
 
@@ -147,11 +147,11 @@ def test_a_sample_of_another_size_is_an_inference_error_and_enters_no_window(
     scorer: WindowScorer,
 ) -> None:
     clip = samples("porch", FRAMES)
-    scorer.score(bank(), [clip[0]])
-    scorer.score(bank(), [clip[1]])
+    scorer.score([clip[0]], bank())
+    scorer.score([clip[1]], bank())
     with pytest.raises(InferenceError, match=r"porch: expected a sample int8 \[3, 8, 8\], found"):
-        scorer.score(bank(), [replace(clip[2], pixels=clip[2].pixels[:, :1, :1])])
-    answer = scorer.score(bank(), [clip[2]])[0]
+        scorer.score([replace(clip[2], pixels=clip[2].pixels[:, :1, :1])], bank())
+    answer = scorer.score([clip[2]], bank())[0]
     assert answer is not None
     assert answer.cosines == pytest.approx(expected(bank(), clip)[0], abs=1e-5)
 
@@ -221,11 +221,11 @@ def test_answers_that_are_none_are_an_inference_error_and_the_next_sample_goes_o
     scorer = WindowScorer(broken_video, broken_head, FRAMES)
     clip = samples("porch", FRAMES + 1)
     for sample in clip[:2]:
-        assert scorer.score(bank(), [sample]) == [None]
+        assert scorer.score([sample], bank()) == [None]
     with pytest.raises(InferenceError, match=message):
-        scorer.score(bank(), [clip[2]])
+        scorer.score([clip[2]], bank())
     broken_video._changes, broken_head._changes = {}, {}
-    answer = scorer.score(bank(), [clip[3]])[0]
+    answer = scorer.score([clip[3]], bank())[0]
     assert answer is not None
     assert answer.cosines == pytest.approx(expected(bank(), clip[1:])[0], abs=1e-5)
 

@@ -1,0 +1,91 @@
+"""The frame classes of a bundle: for each, its scorer, its compiler and its crops.
+
+Everything that differs between the classes F, C and P (docs/bundle-format.md) is chosen here, once,
+when a bundle is opened. A field that a class does not have is None.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+from edge.config.models import PromptConfig
+from edge.model.bundle.manifest import Role
+from edge.model.bundle.read import Bundle
+from edge.model.engines import Engine
+from edge.rules.prompts import Compiler, PromptBank, compiler_of, phrase_bank
+from edge.rules.text import Tokenizer
+from edge.scoring.scorers.base import Scorer
+from edge.scoring.scorers.detect import DetectScorer
+from edge.scoring.scorers.frames import FrameScorer
+from edge.scoring.scorers.window import WindowScorer
+
+OpenText = Callable[[], AbstractContextManager[Engine]]
+"""Opens the text graph for as long as it is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """What a frame class does with samples and sentences.
+
+    Attributes:
+        scorer: Samples to cosines.
+        open_compiler: Opens what turns sentences into a bank for ``scorer``, for as long as prompts
+            are compiled. Raises ModelError where the text graph is not usable, EngineUnavailable
+            where the device is gone.
+        crops: Scores parts of a picture as pictures of their own (class F); None where the model
+            gives a single picture no embedding.
+        windows: Keeps each camera's clip and scores it when asked (class C); None where a sample is
+            scored by itself.
+    """
+
+    scorer: Scorer
+    open_compiler: Callable[[], AbstractContextManager[Compiler]]
+    crops: FrameScorer | None = None
+    windows: WindowScorer | None = None
+
+
+def scoring_of(bundle: Bundle, engines: Mapping[Role, Engine], open_text: OpenText) -> Scoring:
+    """Put together what the frame class of ``bundle`` needs.
+
+    Args:
+        bundle: The model.
+        engines: Open engines of the graphs that run for each sample.
+        open_text: Opens the bundle's text graph.
+
+    Raises:
+        ModelError: The graphs do not fit each other or the manifest.
+    """
+    manifest = bundle.manifest
+
+    @contextmanager
+    def open_compiler() -> Iterator[Compiler]:
+        with open_text() as engine:
+            yield compiler_of(bundle, engine)
+
+    match manifest.frame_class:
+        case "F":
+            frames = FrameScorer(engines["image"])
+            return Scoring(frames, open_compiler, crops=frames)
+        case "C":
+            windows = WindowScorer(engines["video"], engines["head"], manifest.frames)
+            return Scoring(windows, open_compiler, windows=windows)
+        case "P":
+            tokenizer = Tokenizer(bundle.tokenizer(), manifest.text)
+            detect = DetectScorer(engines["detector"], open_text, tokenizer, manifest.text)
+            return Scoring(detect, lambda: _phrase_compiler(bundle, detect))
+
+
+@contextmanager
+def _phrase_compiler(bundle: Bundle, scorer: DetectScorer) -> Iterator[Compiler]:
+    """The compiler of class P, whose sentences mean nothing without a picture."""
+    spec = bundle.manifest.text
+
+    def compile_prompts(
+        prompts: Mapping[str, PromptConfig], background: Sequence[str] | None = None
+    ) -> PromptBank:
+        shared = spec.background if background is None else background
+        bank = phrase_bank(prompts, shared, model_hash=bundle.hash)
+        scorer.prepare(bank.sentences)  # now, while a mistake can still be reported
+        return bank
+
+    yield compile_prompts
