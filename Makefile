@@ -43,7 +43,7 @@ events: $(VENV)/.test ## Asked against measured false alarms, order, pools; half
 	@$(BIN)/python -m benchmarks.false_alarms
 
 export-full: $(VENV)/.test ## Full-size models with random weights: cost, loss, speed; half an hour
-	@$(BIN)/python -m export.full_size
+	@$(BIN)/python -m export.compare.full_size
 
 distill-demo: $(VENV)/.test ## The default model's space in a smaller network; real weights and pictures; an hour
 	@$(BIN)/edge-export default >/dev/null

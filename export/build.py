@@ -4,16 +4,13 @@ Each step is a module of its own; this one only connects them, and says which st
 takes long is kept (``export.cache``), so that a build that was broken off goes on where it was.
 """
 
-import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from rich.progress import Progress
 
@@ -22,38 +19,25 @@ from edge.errors import EdgeError
 from edge.model.bundle.golden import Golden
 from edge.model.bundle.manifest import ModelFacts, Role
 from edge.model.bundle.read import Bundle
-from edge.rules.text import Tokenizer
-from edge.scoring.boxes import find_boxes
 from export.bundle.pack import Artefact, golden_npz, workplace, write_bundle
 from export.bundle.targets import TARGETS, Target
-from export.cache import StepCache, cached, code_version, default_cache, step_key
-from export.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from export.cache.steps import StepCache, default_cache
+from export.checkpoints.checkpoint import open_checkpoint
 from export.default_bundle.frames import default_frames
 from export.families import assemble
-from export.families.base import Assembly, Part
-from export.graph import reshape, shapes, to_onnx
+from export.families.base import Assembly
+from export.graph.part import export_graph
 from export.packages.fetch import default_cache as package_cache
-from export.proof import boxes
-from export.proof.agreement import Prompts
 from export.proof.card import Card, these_conditions
 from export.proof.card_files import card_files
-from export.proof.reference import (
-    Arrays,
-    Exam,
-    captions_of,
-    detector_rows,
-    examine,
-    sentence_vectors,
-)
+from export.proof.questions import questions_of
+from export.proof.reference import Exam, examine
 from export.proof.sentences import SENTENCES
-from export.proof.verify import Matched
-from export.variants import Made, Questions, make_variants
+from export.variants import Made, make_variants
 
 # A detector's frames are large, and its float original takes seconds for each.
 _FRAMES: Final = {"F": 128, "C": 256, "P": 32}
 _GOLDEN_ROWS: Final = {"F": 8, "C": 2, "P": 2}
-# Boxes below are no detections worth comparing.
-_SURE: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,102 +126,6 @@ def read_frames(request: Request, facts: ModelFacts) -> NDArray[np.int8]:
     else:
         footage = read_footage(files_of(request.calibration), facts.image, count=count)
     return clips_of(footage.frames, facts.frames) if facts.frames > 1 else footage.frames
-
-
-def export_graph(
-    part: Part, assembly: Assembly, checkpoint: Checkpoint, cache: StepCache
-) -> onnx.ModelProto:
-    """The part as ONNX: int8 pixels in, constants folded."""
-    facts = assembly.facts
-    key = step_key(
-        "export",
-        code_version(
-            (to_onnx, reshape, shapes, sys.modules[type(part.module).__module__]),
-            ("torch", "transformers", "onnx", "onnxruntime"),
-        ),
-        {"weights": checkpoint.origin.sha256},
-        {"part": part.role, "facts": facts.model_dump(mode="json"), "opset": assembly.opset},
-    )
-
-    def export() -> dict[str, bytes]:
-        model = to_onnx.to_onnx(part, assembly.opset)
-        if part.pixels is not None:
-            model = reshape.fold_pixels(model, part.pixels, facts.image.mean, facts.image.std)
-        return {"graph.onnx": reshape.to_bytes(reshape.simplify(model))}
-
-    return onnx.load_model_from_string(cached(cache, key, export)["graph.onnx"])
-
-
-def questions_of(
-    assembly: Assembly,
-    graphs: Mapping[Role, onnx.ModelProto],
-    exams: Mapping[Role, Exam],
-    frames: NDArray[np.int8],
-) -> dict[Role, Questions]:
-    """What the variants of each graph are asked; ``frames`` fix the ranges of the first."""
-    facts = assembly.facts
-    main = facts.graphs[0]
-    found = {role: Questions(exam) for role, exam in exams.items()}
-    match facts.frame_class:
-        case "F":
-            samples = _samples({"pixels": frames})
-            found[main] = Questions(exams[main], samples, prompts=_prompts(assembly, exams["text"]))
-        case "C":
-            samples = _samples({"pixels": frames})
-            meet = partial(_meet, graphs["head"], sentence_vectors(exams["text"].answers))
-            found[main] = Questions(exams[main], samples, meet=meet)
-        case "P":
-            from export.families.grounding_dino import keep_float  # noqa: PLC0415 needs torch
-
-            tokenizer = Tokenizer(assembly.tokenizer, facts.text)
-            captions, spans = captions_of(tokenizer, facts)
-            samples = _samples(detector_rows(exams["text"], captions, frames))
-            found[main] = Questions(
-                exams[main], samples, matched=_matched(facts, spans), keep_float=keep_float
-            )
-    return found
-
-
-def _samples(rows: Arrays) -> list[dict[str, NDArray[Any]]]:
-    count = len(rows["pixels"])
-    return [{name: array[row : row + 1] for name, array in rows.items()} for row in range(count)]
-
-
-def _prompts(assembly: Assembly, text: Exam) -> Prompts:
-    """The sentences of the exam; a few of them stand for what is not looked for."""
-    rows = text.answers["embedding"]
-    background = len(rows) // 4
-    return Prompts(
-        SENTENCES[background:],
-        rows[background:],
-        rows[:background],
-        assembly.facts.decision.threshold,
-    )
-
-
-def _meet(head: onnx.ModelProto, text: NDArray[np.float32], clips: Arrays) -> NDArray[np.float32]:
-    """What the float head makes of clips [N, ...] and sentences: cosines [N, K]."""
-    import onnxruntime  # noqa: PLC0415 beside its one use
-
-    session = onnxruntime.InferenceSession(
-        reshape.to_bytes(head), providers=["CPUExecutionProvider"]
-    )
-    inputs = {"embedding": clips["embedding"], "context": clips["context"], "text": text}
-    return np.asarray(session.run(["cosine"], inputs)[0], np.float32)
-
-
-def _matched(facts: ModelFacts, spans: Sequence[slice]) -> Matched:
-    """Compare two detectors' answers to one picture as sets of boxes."""
-    size = (facts.image.height, facts.image.width)
-
-    def matched(found: Arrays, references: Arrays) -> tuple[int, int]:
-        ours, theirs = (
-            find_boxes(one["logits"], one["boxes"], spans, _SURE, facts.image, size)
-            for one in (found, references)
-        )
-        return boxes.matched(theirs, ours)
-
-    return matched
 
 
 def _inputs(role: Role, facts: ModelFacts) -> str:

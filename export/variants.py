@@ -4,13 +4,11 @@ One function from a float ONNX graph to everything that may be packed of it. Wha
 kept with its verdict: the card names it, the bundle does not hold it.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from edge.errors import EdgeError, ModelError
 from edge.model.bundle.manifest import Precision, Role
@@ -19,12 +17,12 @@ from export.bundle.pack import Artefact
 from export.bundle.targets import Target
 from export.graph.openvino_ir import IrFiles, to_ir
 from export.graph.reshape import fix_axes, to_bytes
-from export.proof.agreement import Prompts
 from export.proof.card import Variant
 from export.proof.gates import GATES, Gate, judge
+from export.proof.questions import Questions
 from export.proof.reference import Exam
 from export.proof.tensorrt_plan import plan
-from export.proof.verify import Matched, Measured, ask, compare
+from export.proof.verify import Measured, ask, compare
 from export.quantize.dynamic import quantize_dynamic
 from export.quantize.fallback import quantize_to_gate
 from export.quantize.half import to_fp16
@@ -33,32 +31,6 @@ from export.quantize.qdq_rules import require_qdq_rules
 # What a device may see on the golden rows: the gate of the build, less what another runtime's
 # rounding, or another processor's, takes.
 GOLDEN_COSINE: Final[Mapping[Precision, float]] = {"fp32": 0.999, "fp16": 0.998, "int8": 0.95}
-
-# A clip's embedding and context to what the float head makes of them.
-Meet = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float32]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Questions:
-    """What a graph's variants are asked beside its exam.
-
-    Attributes:
-        exam: Held-out inputs and the original's answers.
-        samples: Inputs that fix INT8 ranges; empty for graphs that are not quantized statically.
-        prompts: To choose among, for graphs with a space of their own.
-        matched: For detectors.
-        meet: For the tower of a clip, whose choices its head makes.
-        keep_float: Names of nodes that INT8 would break.
-        ranges: Of what the layers read, where training has found them.
-    """
-
-    exam: Exam
-    samples: Sequence[Mapping[str, NDArray[Any]]] = ()
-    prompts: Prompts | None = None
-    matched: Matched | None = None
-    meet: Meet | None = None
-    keep_float: Callable[[Collection[str]], Collection[str]] = lambda _names: ()
-    ranges: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -36,9 +36,10 @@ from export.graph.to_onnx import to_onnx
 from export.proof.agreement import Prompts
 from export.proof.card import Card, Pupil, these_conditions
 from export.proof.card_files import card_files
+from export.proof.questions import Questions
 from export.proof.reference import Exam, exam_of
 from export.proof.sentences import SENTENCES
-from export.variants import Made, Questions, make_variants
+from export.variants import Made, make_variants
 
 # Pictures that fix INT8 ranges, and held-out ones that everything is measured on, at most.
 _CALIBRATION: Final = 128

@@ -58,7 +58,7 @@ class Exports:
 
     def steps(self) -> Any:
         """Where steps are kept."""
-        from export.cache import StepCache  # noqa: PLC0415
+        from export.cache.steps import StepCache  # noqa: PLC0415
 
         return StepCache(self.root / "steps")
 

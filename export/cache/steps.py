@@ -1,14 +1,12 @@
-"""Finished steps of a build, kept by what they were made of, so that a build can go on.
+"""Keeps the files of finished steps on disk, each step under its key (``export.cache.key``).
 
-A step's key is the hash of its name, its code, its inputs and its options: change any, and it is
-another step. Its value is a few files in ``<folder>/<key>/``, which appears by one rename: half a
+The value of a step is a few files in ``<folder>/<key>/``. The folder appears by one rename: half a
 step never counts, and interrupting is harmless. Files are checked by SHA-256 when read; a damaged
 entry is made again. The cache is a convenience: where it cannot be read or written, the step is
 computed and the build goes on.
 """
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
@@ -17,14 +15,12 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
 import platformdirs
-from numpy.typing import NDArray
+
+from export.cache.key import digest
 
 _log = logging.getLogger(__name__)
 
@@ -39,8 +35,9 @@ class StepCache:
     """Where steps are kept.
 
     Attributes:
-        folder: Made when missing.
-        limit: Bytes; beyond, the steps used longest ago go. A few large models fit.
+        folder: Folder of the steps; made when missing.
+        limit: Size of all steps in bytes; beyond it the steps used longest ago are removed. A few
+            large models fit.
     """
 
     folder: Path
@@ -48,42 +45,8 @@ class StepCache:
 
 
 def default_cache() -> StepCache:
-    """The user's own."""
+    """Return the cache of this user."""
     return StepCache(Path(platformdirs.user_cache_dir("edge")) / "steps")
-
-
-def step_key(
-    step: str, code: str, inputs: Mapping[str, str], options: Mapping[str, Any] | None = None
-) -> str:
-    """Return the key of a step, 64 hex digits.
-
-    Args:
-        step: Its name.
-        code: ``code_version`` of what it runs.
-        inputs: Hash of each input by name (``digest``).
-        options: Whatever else decides the result; anything that JSON can say.
-    """
-    facts = {"step": step, "code": code, "inputs": dict(inputs), "options": dict(options or {})}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def digest(data: bytes | NDArray[Any]) -> str:
-    """Return the hash of an input; an array's dtype and shape are part of it."""
-    if isinstance(data, bytes):
-        return hashlib.sha256(data).hexdigest()
-    sha = hashlib.sha256(f"{data.dtype.str} {data.shape} ".encode())
-    sha.update(np.ascontiguousarray(data).data)
-    return sha.hexdigest()
-
-
-def code_version(modules: tuple[ModuleType, ...], packages: tuple[str, ...] = ()) -> str:
-    """Return the hash of our modules' source and of the installed packages' versions."""
-    sha = hashlib.sha256()
-    for module in modules:
-        sha.update(Path(str(module.__file__)).read_bytes())
-    for package in packages:
-        sha.update(f"{package} {metadata.version(package)}\n".encode())
-    return sha.hexdigest()
 
 
 def cached(
@@ -101,7 +64,7 @@ def cached(
 
 
 def load(cache: StepCache, key: str) -> dict[str, bytes] | None:
-    """Return the files of a step; None where it is not kept, or damaged."""
+    """Return the files of a step by plain name; None where the step is not kept, or is damaged."""
     home = cache.folder / key
     try:
         index = json.loads((home / _INDEX).read_bytes())
@@ -155,8 +118,8 @@ def _checked(home: Path, name: str, sha256: str) -> bytes:
     """Read a file of an entry.
 
     Raises:
-        OSError: It cannot be read.
-        ValueError: It is not what was stored.
+        OSError: The file cannot be read.
+        ValueError: The name is no plain name, or the file is not what was stored.
     """
     if Path(name).name != name:
         raise ValueError(f"no plain name: {name!r}")
@@ -185,7 +148,7 @@ def _tidy(cache: StepCache, newest: str) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Take it away from other processes first, at once, and then file by file."""
+    """Rename an entry, so that no other process sees it any more, then remove its files."""
     gone = path.with_name(f"{_PARTIAL}{path.name}-{os.getpid()}")
     try:
         path.rename(gone)

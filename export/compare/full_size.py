@@ -29,13 +29,15 @@ from rich.table import Table
 
 from edge.errors import EdgeError
 from edge.model.engines import EngineSettings, open_engine
-from export.build import Request, export_graph, questions_of, read_frames
-from export.cache import StepCache
+from export.build import Request, read_frames
+from export.cache.steps import StepCache
 from export.checkpoints.checkpoint import open_checkpoint
 from export.compare.rounds import Call, in_turns
 from export.families import assemble
+from export.graph.part import export_graph
 from export.graph.reshape import to_bytes
 from export.proof.agreement import row_cosines
+from export.proof.questions import questions_of
 from export.proof.reference import Exam, ask, examine
 from export.proof.tensorrt_plan import plan
 from export.quantize.qdq import layers
@@ -234,7 +236,7 @@ def main() -> None:
     console = Console(highlight=False, width=120)
     console.print(machine())
     for name in sys.argv[1:] or ROWS:
-        command = [sys.executable, "-W", "ignore", "-m", "export.full_size", "--row", name]
+        command = [sys.executable, "-W", "ignore", "-m", "export.compare.full_size", "--row", name]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE)  # noqa: S603 ourselves
         found = json.loads(done.stdout.splitlines()[-1])
         timings = {way: Timing(**timing) for way, timing in found.pop("timings").items()}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from export.full_size import contest, measure, table
+from export.compare.full_size import contest, measure, table
 from export.proof.reference import Exam
 
 

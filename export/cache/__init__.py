@@ -1,0 +1,5 @@
+"""Finished steps of a build on disk, so that a build that was broken off goes on where it was.
+
+A step's key goes in, with the function that computes the step; its files come out. A key covers the
+step's inputs, its options and the code that defines its result.
+"""
