@@ -12,10 +12,10 @@ from edge.errors import ConfigError, EdgeError, ModelError
 from edge.model.bundle.read import open_bundle
 from edge.scoring.open import open_models
 from edge.video.sample import Arrival, Sample
-from export import build as module
 from export.build import Built, Request, build
 from export.bundle.targets import TARGETS
 from export.cli import commands
+from export.graph import part
 
 MAIN = {"xclip_ms": "video", "grounding_dino": "detector"}
 
@@ -92,7 +92,7 @@ def test_a_second_build_goes_on_from_what_is_kept_and_gives_the_same_graphs(
     def slip(*_: object) -> None:
         raise AssertionError("exported again")
 
-    monkeypatch.setattr(module.to_onnx, "to_onnx", slip)
+    monkeypatch.setattr(part, "to_onnx", slip)
     request = Request(
         source=str(exports.checkpoint("clip")),
         out=tmp_path / "again",
