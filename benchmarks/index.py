@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.rules.prompts import CompiledPrompt, PromptBank
+from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.search.index.codes import encode
 from edge.search.index.format import Entry, Extent, begin_rows, row_type, write_codes
 from edge.search.index.scan import BLOCK
@@ -75,7 +75,7 @@ class World:
         """Of one of the sentences."""
         rows = np.concatenate([self.sentences[query : query + 1], self.rivals])
         against = np.arange(1, 1 + _RIVALS)
-        prompt = CompiledPrompt("search", slice(0, 1), slice(1, 1), against, None)
+        prompt = CompiledPrompt("search", "search", slice(0, 1), slice(1, 1), against, None)
         return PromptBank((prompt,), ("",) * len(rows), rows, (), "")
 
     def _directions(self, count: int) -> NDArray[np.float32]:

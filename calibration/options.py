@@ -14,7 +14,7 @@ from edge.config.models import Config, EngineConfig
 from edge.errors import ConfigError
 from edge.model.bundle.read import open_bundle
 from edge.model.bundle.signature import read_keys
-from edge.rules.prompts import Compiler
+from edge.rules.compiler import Compiler
 from edge.scoring.open import open_models
 
 BundleDir = Annotated[

@@ -18,7 +18,7 @@ from edge.app import model_ref
 from edge.cli.score_video import begin_s, length_s
 from edge.config.models import Config
 from edge.delivery.payloads import AlertPayload
-from edge.rules.prompts import PromptBank
+from edge.rules.bank import PromptBank
 from edge.scoring.open import Models
 from edge.scoring.scorers.base import Scored
 from edge.video.decode import Decoder, kept_frames

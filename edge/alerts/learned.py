@@ -22,7 +22,6 @@ from edge.alerts.threshold import EVERYWHERE, Calibration
 from edge.config.models import PromptConfig
 from edge.delivery.payloads import ModelRef
 from edge.rules.plan import plan
-from edge.rules.temporal.clauses import Seen
 from edge.system.kept_file import KeptFile
 
 logger = logging.getLogger(__name__)
@@ -111,7 +110,7 @@ class Calibrations:
         if asked is not None and self._file is not None:
             tails = self._file.load(camera, name, key, rule)
         # Below the clauses' own threshold, what a sentence says about time would mean nothing.
-        floor = None if isinstance(plan(name, prompt).expression, Seen) else rule.threshold
+        floor = rule.threshold if plan(name, prompt).has_time else None
         calibration = Calibration(rule, asked, tails, floor=floor)
         self._running[camera, name] = key, calibration
         return calibration

@@ -21,8 +21,8 @@ from edge.config.models import Config, PromptConfig
 from edge.delivery.payloads import Message, ModelRef
 from edge.errors import EdgeError
 from edge.model.bundle.manifest import Decision
+from edge.rules.bank import PromptBank
 from edge.rules.plan import assigned, plan, rules_of
-from edge.rules.prompts import PromptBank
 from edge.scoring.margins import Scores, margins
 from edge.scoring.scorers.base import Scored, Scorer
 from edge.search.index.recorder import Recorder

@@ -16,8 +16,8 @@ from edge.alerts.events import EventMachine, Rule, Transition
 from edge.alerts.second_look import Finding
 from edge.alerts.threshold import Calibration, CalibrationReport
 from edge.config.models import PoolConfig
+from edge.rules.bank import PromptBank
 from edge.rules.plan import Plan
-from edge.rules.prompts import PromptBank
 from edge.rules.temporal.pools import Pool, pool_of
 from edge.rules.temporal.track import UNKNOWN, Tracker
 from edge.scoring.margins import best_sentence, margins

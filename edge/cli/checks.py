@@ -21,9 +21,9 @@ from edge.errors import ConfigError, EdgeError, ModelError, OutboxError, SourceE
 from edge.model.bundle.read import Bundle, open_bundle
 from edge.model.bundle.signature import read_keys, told
 from edge.model.choice import Choice
+from edge.rules.bank import PromptBank
 from edge.rules.plan import Plan, plan
-from edge.rules.prompts import PromptBank
-from edge.rules.temporal.clauses import Seen, meaning
+from edge.rules.temporal.clauses import meaning
 from edge.scoring.open import CHOICES, Models, open_models
 from edge.search.index.store import INDEX
 from edge.search.open import check_searchable
@@ -342,15 +342,14 @@ def _text(
 def _prompts(bundle: Bundle, bank: PromptBank, rule: Plan) -> Iterator[Finding]:
     """Of a bank with one rule: each of its clauses, and what they are together."""
     axes = bundle.axes()
-    together = "" if isinstance(rule.expression, Seen) else f"; all: {meaning(rule.expression)}"
+    together = f"; all: {meaning(rule.expression)}" if rule.has_time else ""
     for prompt in bank.prompts:
         found = ", ".join(repr(sentence) for sentence in bank.sentences[prompt.texts])
         if prompt.coverage is not None:
             found += f", covered {prompt.coverage:.2f}"
         if axes is not None:
             found += "; " + " | ".join(concepts(row, axes) for row in bank.rows[prompt.texts])
-        owner = f"prompt {prompt.name!r}: "
-        notes = (note.removeprefix(owner) for note in bank.notes if note.startswith(owner))
+        notes = (note.text for note in bank.notes if note.prompt == prompt.name)
         yield Finding(f"prompt {prompt.name}", found + together, tuple(notes))
 
 

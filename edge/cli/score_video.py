@@ -11,7 +11,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from edge.model.bundle.manifest import ImageSpec
-from edge.rules.prompts import PromptBank
+from edge.rules.bank import PromptBank
 from edge.scoring.margins import margins
 from edge.scoring.scorers.base import Scorer
 from edge.video.decode import Decoder, kept_frames

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge.cli.score_video import ScoredFrame, margins_by_prompt
-from edge.rules.prompts import PromptBank, explain
+from edge.rules.bank import PromptBank, explain
 from edge.scoring.boxes import Detections
 
 _BARS = "▁▂▃▄▅▆▇█"

@@ -9,8 +9,8 @@ from edge.control import homeassistant
 from edge.control.retained import Retained
 from edge.control.states import profile_message, prompts_message, setting_messages
 from edge.delivery.payloads import LessonRef, Message, PromptsStatePayload, Topics, utc
+from edge.rules.bank import PromptBank
 from edge.rules.plan import assigned
-from edge.rules.prompts import PromptBank
 
 RETAINED: Final = "retained.json"
 
@@ -65,7 +65,7 @@ class Notice:
             },
             lessons=dict(lessons),
             notes=(
-                *bank.notes,
+                *map(str, bank.notes),
                 *_unwatched(prompts, {rule for _, rule in pairs}),
                 *_unnamed(prompts, profile),
             ),

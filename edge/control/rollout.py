@@ -35,8 +35,9 @@ from edge.control.teacher import Taught, Teacher
 from edge.delivery.connection import Received
 from edge.delivery.payloads import ANSWER_SCHEMA, AnswerPayload, Message, Topics, utc
 from edge.errors import ConfigError, EdgeError, EngineError, ModelError
+from edge.rules.bank import PromptBank
+from edge.rules.compiler import Compiler
 from edge.rules.plan import plan, rules_of
-from edge.rules.prompts import Compiler, PromptBank
 
 logger = logging.getLogger(__name__)
 

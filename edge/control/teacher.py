@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from edge.config.models import PromptConfig, SharpenedConfig
 from edge.delivery.payloads import LessonRef, OutcomeRef
 from edge.errors import ConfigError
+from edge.rules.bank import PromptBank
 from edge.rules.blend import Rows, margins
-from edge.rules.prompts import PromptBank
 from edge.rules.sharpen import Sharpened, Shots, sharpen
 from edge.rules.sheet import sentence_rows
 from edge.rules.text import TextEncoder, Tokenizer

@@ -28,8 +28,13 @@ class Plan:
     text: str
 
     @property
+    def has_time(self) -> bool:
+        """Whether there is time in its sentence: an order, a duration or an absence."""
+        return not isinstance(self.expression, Seen)
+
+    @property
     def sentences(self) -> tuple[str, ...]:
-        """All of them."""
+        """The sentences of all clauses, left to right."""
         return tuple(sentence for own in self.clauses.values() for sentence in own)
 
 

@@ -12,7 +12,8 @@ from edge.config.models import PromptConfig
 from edge.model.bundle.manifest import Role
 from edge.model.bundle.read import Bundle
 from edge.model.engines import Engine
-from edge.rules.prompts import Compiler, PromptBank, compiler_of, phrase_bank
+from edge.rules.bank import PromptBank
+from edge.rules.compiler import Compiler, compiler_of, phrase_bank
 from edge.rules.text import Tokenizer
 from edge.scoring.scorers.base import Scorer
 from edge.scoring.scorers.detect import DetectScorer

@@ -9,7 +9,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.rules.prompts import CompiledPrompt, PromptBank
+from edge.rules.bank import CompiledPrompt, PromptBank
 
 
 @dataclass(frozen=True, slots=True, eq=False)

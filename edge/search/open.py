@@ -10,7 +10,8 @@ from edge.config.models import Config, PromptConfig
 from edge.delivery.payloads import Topics
 from edge.errors import ConfigError
 from edge.model.bundle.read import Bundle
-from edge.rules.prompts import Compiler, PromptBank
+from edge.rules.bank import PromptBank
+from edge.rules.compiler import Compiler
 from edge.search.desk import SearchDesk
 from edge.search.index.recorder import PictureOf, Recorder
 from edge.search.index.store import INDEX, Limits, Reader, Store

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from edge.errors import ConfigError
-from edge.rules.prompts import PromptBank
+from edge.rules.bank import PromptBank
 from edge.search.index.scan import Run, Scan
 from edge.search.index.store import Reader
 from edge.search.moments import Moment, Shape, find_moments

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edge.config.fields import Name, Seconds, Text
 from edge.delivery.payloads import Instant, utc
 from edge.errors import ConfigError, EdgeError
-from edge.rules.prompts import PromptBank
+from edge.rules.bank import PromptBank
 from edge.search.index.store import Reader
 from edge.search.query import Hit, Page, Query, search
 from edge.system.redact import redact

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge.config.models import PromptConfig
-from edge.rules.prompts import PromptBank
+from edge.rules.bank import PromptBank
 from edge.video.sample import Sample
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from edge.config.models import PromptConfig
 from edge.errors import ModelError
 from edge.model.bundle.manifest import Manifest
-from edge.rules.prompts import PromptBank
+from edge.rules.bank import PromptBank
 from edge.scoring.frame_class import Scoring
 from edge.scoring.margins import margins
 from edge.video.sample import Sample

@@ -10,7 +10,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from edge.alerts.second_look.base import Box
-from edge.rules.prompts import PromptBank
+from edge.rules.bank import PromptBank
 from edge.scoring.margins import margins
 from edge.scoring.scorers.frames import FrameScorer
 from edge.video.preprocess import Preprocessor, yuv_matrix

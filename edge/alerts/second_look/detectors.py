@@ -14,8 +14,8 @@ from edge.alerts.second_look.base import Box
 from edge.errors import InferenceError
 from edge.model.bundle.manifest import ImageSpec, TextSpec
 from edge.model.engines.base import Engine
+from edge.rules.bank import PromptBank
 from edge.rules.caption import write_caption
-from edge.rules.prompts import PromptBank
 from edge.rules.text import Tokenizer
 from edge.scoring.boxes import Detections, find_boxes, keep_boxes
 from edge.scoring.grounding import Question, answer, ask
@@ -75,7 +75,11 @@ class RegionsDetector:
         size = sample.size or (self._spec.height, self._spec.width)
 
         def of(rule: str) -> tuple[Box, ...]:
-            rows = [row for texts in texts_of(bank, rule) for row in range(texts.start, texts.stop)]
+            rows = [
+                row
+                for prompt in bank.prompts_of(rule)
+                for row in range(prompt.texts.start, prompt.texts.stop)
+            ]
             scores = np.clip(regions @ bank.rows[rows].T, 0, 1)  # [Q, P]
             found = keep_boxes(scores, boxes, self._threshold, self._spec, size)
             return _boxes(found, [bank.sentences[row] for row in rows])
@@ -147,15 +151,6 @@ def held_frame(frame_of: FrameOf, sample: Sample) -> av.VideoFrame:
     if frame is None:
         raise InferenceError(f"expected the frame of sample {sample.sequence}, found it gone")
     return frame
-
-
-def texts_of(bank: PromptBank, rule: str) -> list[slice]:
-    """Rows of each clause of a rule."""
-    return [
-        prompt.texts
-        for prompt in bank.prompts
-        if prompt.name == rule or prompt.name.startswith(f"{rule}#")
-    ]
 
 
 def _boxes(found: Detections, phrases: Sequence[str]) -> tuple[Box, ...]:

@@ -14,11 +14,11 @@ from typing import Final
 from edge.alerts.second_look.base import Box, Finding
 from edge.alerts.second_look.clip import ClipLook
 from edge.alerts.second_look.crops import CropScorer
-from edge.alerts.second_look.detectors import Boxes, Detector, FrameOf, held_frame, texts_of
+from edge.alerts.second_look.detectors import Boxes, Detector, FrameOf, held_frame
 from edge.alerts.second_look.zones import Polygon, standing_in
 from edge.config.models import Config, PromptConfig
 from edge.errors import ConfigError, InferenceError
-from edge.rules.prompts import PromptBank
+from edge.rules.bank import PromptBank
 from edge.video.sample import Sample
 
 logger = logging.getLogger(__name__)
@@ -144,14 +144,14 @@ class SecondLooks:
             crops=self._crops is not None,
         )
         for name, prompt in prompts.items():
-            check_means(self._config, name, prompt, has, clauses=len(texts_of(bank, name)))
+            check_means(self._config, name, prompt, has, clauses=len(bank.prompts_of(name)))
         if self._detector is not None:
             self._detector.prepare(
                 {
                     name: [
                         sentence
-                        for texts in texts_of(bank, name)
-                        for sentence in bank.sentences[texts]
+                        for compiled in bank.prompts_of(name)
+                        for sentence in bank.sentences[compiled.texts]
                     ]
                     for name, prompt in prompts.items()
                     if self._wants_boxes(prompt)

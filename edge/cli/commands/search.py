@@ -20,7 +20,8 @@ from edge.model.bundle.read import Bundle, open_bundle
 from edge.model.bundle.signature import read_keys
 from edge.model.engines import EngineSettings
 from edge.model.variants import open_text_engine, variants
-from edge.rules.prompts import PromptBank, compiler_of
+from edge.rules.bank import PromptBank
+from edge.rules.compiler import compiler_of
 from edge.search.index.store import INDEX, Reader
 from edge.search.query import Page, Query
 from edge.search.query import search as find

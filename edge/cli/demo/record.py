@@ -15,7 +15,7 @@ from edge.cli.demo.scene import prompt_names
 from edge.delivery.connection import Received
 from edge.delivery.embedding import Embedding, decode_embedding
 from edge.delivery.payloads import AlertPayload, StatePayload
-from edge.rules.prompts import PromptBank
+from edge.rules.bank import PromptBank
 from edge.scoring.margins import margins
 from edge.system.redact import redact
 

@@ -22,7 +22,7 @@ from edge.config.load import load_config
 from edge.config.models import Config
 from edge.delivery.connection import Connection, connect
 from edge.model.bundle.read import Bundle, open_bundle
-from edge.rules.prompts import PromptBank
+from edge.rules.bank import PromptBank
 from edge.scoring.open import open_models
 from edge.testing import TestCamera
 
@@ -121,7 +121,7 @@ def show(wish: Wish, console: Console) -> Outcome:
         record=record,
         sentences=sentences,
         threshold=threshold,
-        notes=bank.notes,
+        notes=tuple(map(str, bank.notes)),
         first_alert_s=first.received - began if first else None,
         exit_code=daemon.exit_code,
         last_words=daemon.last_words(),

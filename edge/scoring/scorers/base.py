@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.rules.prompts import PromptBank
+from edge.rules.bank import PromptBank
 from edge.video.sample import Sample
 
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from edge.model.bundle.manifest import TextSpec
 from edge.model.engines.base import Engine
+from edge.rules.bank import PromptBank
 from edge.rules.caption import write_caption
-from edge.rules.prompts import PromptBank
 from edge.rules.text import Tokenizer
 from edge.scoring.boxes import phrase_scores
 from edge.scoring.grounding import Question, answer, ask

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from edge.errors import InferenceError
 from edge.model.engines.base import Engine
-from edge.rules.prompts import PromptBank
+from edge.rules.bank import PromptBank
 from edge.scoring.scorers.base import Scored
 from edge.video.sample import Sample
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge.errors import InferenceError, ModelError
 from edge.model.engines.base import Engine, TensorSpec
 from edge.model.engines.tensors import describe
-from edge.rules.prompts import PromptBank
+from edge.rules.bank import PromptBank
 from edge.scoring.scorers.base import Scored
 from edge.scoring.window import Window
 from edge.video.sample import Sample

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.rules.prompts import PromptBank
+from edge.rules.bank import PromptBank
 from edge.scoring.margins import margins
 from edge.search.index.codes import Guesser, ask
 from edge.search.index.format import cosines

@@ -17,7 +17,7 @@ from edge.alerts.pipeline import Pipeline
 from edge.config.models import Config, PromptConfig
 from edge.delivery.payloads import ModelRef
 from edge.model.bundle.manifest import Decision
-from edge.rules.prompts import CompiledPrompt, PromptBank
+from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.scoring.scorers.base import Scored
 from edge.system.clock import zone_of
 from edge.video.sample import Arrival, Sample
@@ -127,7 +127,7 @@ class Sees:
 
 
 def bank():
-    prompt = CompiledPrompt("cat", slice(0, 1), slice(1, 1), np.array([1]), None)
+    prompt = CompiledPrompt("cat", "cat", slice(0, 1), slice(1, 1), np.array([1]), None)
     return PromptBank((prompt,), ("a cat", "nothing"), np.eye(2, dtype=np.float32), (), "hash")
 
 

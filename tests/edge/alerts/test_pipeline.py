@@ -15,7 +15,7 @@ from edge.delivery.embedding import decode_embedding
 from edge.delivery.payloads import AlertPayload, ModelRef
 from edge.errors import ConfigError, InferenceError
 from edge.model.bundle.manifest import Decision
-from edge.rules.prompts import CompiledPrompt, PromptBank
+from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.scoring.scorers.base import Scored
 from edge.video.sample import Arrival, Sample
 
@@ -26,7 +26,7 @@ HIT, MISS = (1.0, 0.0), (0.0, 1.0)
 
 
 def bank(sentence="a cat"):
-    prompt = CompiledPrompt("cat", slice(0, 1), slice(1, 1), np.array([1]), None)
+    prompt = CompiledPrompt("cat", "cat", slice(0, 1), slice(1, 1), np.array([1]), None)
     return PromptBank((prompt,), (sentence, "nothing"), np.eye(2, dtype=np.float32), (), sentence)
 
 

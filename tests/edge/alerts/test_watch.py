@@ -7,8 +7,8 @@ from edge.alerts.events import Rule
 from edge.alerts.threshold import Calibration
 from edge.alerts.watch import Watch, WatchedRule
 from edge.config.models import PoolConfig, PromptConfig
+from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.rules.plan import plan
-from edge.rules.prompts import CompiledPrompt, PromptBank
 from edge.scoring.scorers.base import Scored
 from edge.video.sample import Arrival
 
@@ -20,7 +20,7 @@ def bank():
     """Two prompts on two axes, and a background that neither is."""
     rows = np.eye(3, dtype=np.float32)
     prompts = tuple(
-        CompiledPrompt(name, slice(row, row + 1), slice(2, 2), np.array([2]), None)
+        CompiledPrompt(name, name, slice(row, row + 1), slice(2, 2), np.array([2]), None)
         for row, name in enumerate(["cat", "dog"])
     )
     return PromptBank(prompts, ("a cat", "a dog", "nothing"), rows, (), "hash")
@@ -87,7 +87,7 @@ def test_the_end_tells_the_sentence_of_the_last_word_on_it(bank):
 
 def test_a_sentence_with_an_order_in_it_alerts_in_that_order_only(bank):
     prompts = tuple(
-        CompiledPrompt(name, slice(row, row + 1), slice(2, 2), np.array([2]), None)
+        CompiledPrompt(name, "pets", slice(row, row + 1), slice(2, 2), np.array([2]), None)
         for row, name in enumerate(["pets#1", "pets#2"])
     )
     bank = PromptBank(prompts, ("a cat", "a dog", "nothing"), np.eye(3, dtype=np.float32), (), "h")

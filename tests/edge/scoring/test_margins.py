@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.rules.prompts import CompiledPrompt, PromptBank
+from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.scoring.margins import best_sentence, margins
 
 DIM = 8
@@ -32,6 +32,7 @@ def banks(draw):
         prompts.append(
             CompiledPrompt(
                 name=f"p{index}",
+                rule=f"p{index}",
                 texts=slice(own, own + texts[index]),
                 negatives=slice(other, other + negatives[index]),
                 against=np.array(against, np.intp),
@@ -93,8 +94,8 @@ def test_no_prompt_is_influenced_by_another(bank, embeddings, data):
 def test_the_best_sentence_is_the_one_whose_cosine_is_the_score():
     rows = unit(np.random.default_rng(3), 5)
     prompts = (
-        CompiledPrompt("a", slice(0, 1), slice(4, 4), np.array([4]), None),
-        CompiledPrompt("b", slice(1, 4), slice(4, 4), np.array([4]), None),
+        CompiledPrompt("a", "a", slice(0, 1), slice(4, 4), np.array([4]), None),
+        CompiledPrompt("b", "b", slice(1, 4), slice(4, 4), np.array([4]), None),
     )
     bank = PromptBank(prompts, ("dog", "car", "red car", "van", "road"), rows, (), "")
     assert [best_sentence(bank, prompts[1], rows @ rows[row]) for row in (1, 2, 3)] == [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge.errors import ConfigError
-from edge.rules.prompts import CompiledPrompt, PromptBank
+from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.search.index import scan
 from edge.search.index.format import Entry
 from edge.search.index.store import Reader
@@ -26,7 +26,7 @@ def unit(vectors):
 @pytest.fixture
 def bank():
     """The sentence is axis 0, the background axis 1."""
-    prompt = CompiledPrompt("search", slice(0, 1), slice(1, 1), np.array([1]), None)
+    prompt = CompiledPrompt("search", "search", slice(0, 1), slice(1, 1), np.array([1]), None)
     return PromptBank((prompt,), ("it", "nothing"), np.eye(2, DIM, dtype=np.float32), (), "")
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import ConfigError
-from edge.rules.prompts import CompiledPrompt, PromptBank
+from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.search.index.format import Entry
 from edge.search.index.store import Reader
 from edge.search.request import MOST_REQUEST_BYTES, Answerer
@@ -22,7 +22,7 @@ WANTED = {"schema": "edge-search/1", "text": "a van"}
 def compile_text(text):
     if text == "gibberish":
         raise ConfigError("prompt 'search': expected a sentence, found 'gibberish'")
-    prompt = CompiledPrompt("search", slice(0, 1), slice(1, 1), np.array([1]), None)
+    prompt = CompiledPrompt("search", "search", slice(0, 1), slice(1, 1), np.array([1]), None)
     return PromptBank((prompt,), (text, "nothing"), np.eye(2, DIM, dtype=np.float32), (), "")
 
 

@@ -6,7 +6,8 @@ import pytest
 from edge.config.models import EngineConfig, PromptConfig
 from edge.errors import ConfigError
 from edge.model.bundle.read import open_bundle
-from edge.rules.prompts import compile_bank, explain
+from edge.rules.bank import explain
+from edge.rules.compiler import compile_bank
 from edge.rules.text import TextEncoder, Tokenizer
 from edge.scoring.open import open_models
 from export.default_bundle.concepts import NOTHING, UNEXPRESSED
@@ -117,7 +118,7 @@ def test_emptiness_means_nothing(bundle, encoder, prompt: str) -> None:
 def test_a_poorly_covered_prompt_is_compiled_with_a_note(compiled) -> None:
     bank = compiled(fumes="smoke", car="a car")
     [note] = bank.notes
-    assert note.startswith("prompt 'fumes': poorly covered (0.")
+    assert str(note).startswith("prompt 'fumes': poorly covered (0.")
 
 
 def test_emptiness_has_only_itself_as_background(compiled) -> None:

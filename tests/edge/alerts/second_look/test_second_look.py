@@ -11,7 +11,7 @@ from edge.alerts.second_look.second import SecondLooks
 from edge.config.models import Config
 from edge.errors import ConfigError, InferenceError
 from edge.model.bundle.manifest import ImageSpec
-from edge.rules.prompts import CompiledPrompt, PromptBank
+from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.scoring.scorers.frames import FrameScorer
 from edge.video.preprocess import Preprocessor
 from edge.video.sample import Arrival, Sample
@@ -25,7 +25,7 @@ ROWS = np.eye(3, dtype=np.float32)  # a car, a person, nothing
 
 def bank_of(*names):
     prompts = tuple(
-        CompiledPrompt(name, slice(row, row + 1), slice(2, 2), np.array([2]), None)
+        CompiledPrompt(name, name, slice(row, row + 1), slice(2, 2), np.array([2]), None)
         for row, name in enumerate(names)
     )
     return PromptBank(prompts, ("a car", "a person", "nothing"), ROWS, (), "h")

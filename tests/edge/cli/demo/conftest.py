@@ -8,7 +8,7 @@ from tiny_bundle import tiny_bundle
 
 from edge.config.models import EngineConfig, PromptConfig
 from edge.model.bundle.read import open_bundle
-from edge.rules.prompts import PromptBank
+from edge.rules.bank import PromptBank
 from edge.scoring.open import open_models
 from edge.testing.synthetic import write_clip
 

@@ -9,7 +9,7 @@ import tiny_detector as tiny
 
 from edge.errors import ConfigError, InferenceError
 from edge.model.engines import EngineSettings, open_engine
-from edge.rules.prompts import CompiledPrompt, PromptBank
+from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.rules.text import Tokenizer
 from edge.scoring.scorers.detect import DetectScorer
 from edge.video.sample import Arrival, Sample
@@ -51,7 +51,7 @@ def scorer(text):
 
 
 def bank(*sentences):
-    prompt = CompiledPrompt("any", slice(0, len(sentences)), ALL, np.array([0]), None)
+    prompt = CompiledPrompt("any", "any", slice(0, len(sentences)), ALL, np.array([0]), None)
     return PromptBank((prompt,), sentences, np.zeros((len(sentences), 0), np.float32), (), "")
 
 

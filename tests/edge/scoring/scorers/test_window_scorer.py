@@ -20,7 +20,7 @@ from edge.errors import InferenceError, ModelError
 from edge.model.bundle.contract import signature
 from edge.model.engines import EngineSettings, open_engine
 from edge.model.engines.null import null_model
-from edge.rules.prompts import CompiledPrompt, PromptBank
+from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.scoring.scorers.base import Scored
 from edge.scoring.scorers.window import WindowScorer
 from edge.video.sample import Arrival, Sample
@@ -53,7 +53,7 @@ def scorer(engines: tuple[Any, Any]) -> WindowScorer:
 def bank(lengths: np.ndarray | None = LENGTHS) -> PromptBank:
     rows = np.random.default_rng(3).standard_normal((3, DIM)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    prompt = CompiledPrompt("one", slice(0, 1), slice(1, 1), np.array([1, 2]), None)
+    prompt = CompiledPrompt("one", "one", slice(0, 1), slice(1, 1), np.array([1, 2]), None)
     return PromptBank((prompt,), ("a", "b", "c"), rows, (), "hash", lengths)
 
 

@@ -1,13 +1,10 @@
-import threading
-import time
-from dataclasses import FrozenInstanceError
-
 import numpy as np
 import pytest
 
 from edge.config.models import PromptConfig
 from edge.errors import ConfigError
-from edge.rules.prompts import compile_bank, explain
+from edge.rules.bank import explain
+from edge.rules.compiler import compile_bank
 from edge.scoring.margins import margins
 
 
@@ -127,7 +124,9 @@ def test_ordinary_sentences_need_no_notes(compile_):
 def test_a_negative_that_the_model_cannot_tell_from_the_text_is_noted(compile_):
     bank = compile_({"p": prompt("red car", negatives=["the red car", "dog"])})
     (note,) = bank.notes
-    assert note.startswith("prompt 'p': the model hardly tells its negative 'the red car' from")
+    assert str(note).startswith(
+        "prompt 'p': the model hardly tells its negative 'the red car' from"
+    )
 
 
 def test_the_worst_text_decides_a_prompts_coverage_and_poor_coverage_is_noted(encoder_of, spec):
@@ -148,17 +147,10 @@ def test_the_worst_text_decides_a_prompts_coverage_and_poor_coverage_is_noted(en
     assert (known, odd) == pytest.approx((coverage("red car"), coverage("zeppelin gondola")))
     (note,) = bank.notes
     nearest = [axis for row in bank.rows[1:3] for axis, _ in explain(row, axes, top=3)]
-    assert note == (
+    assert str(note) == (
         f"prompt 'odd': poorly covered ({odd:.2f} < 0.60); "
         f"nearest concepts: {', '.join(dict.fromkeys(nearest))}"
     )
-
-
-def test_explain_lists_the_heaviest_axes_and_only_those_that_weigh_something():
-    row = np.array([0.1, 0.0, 0.8, -0.5, 0.3], np.float32)
-    axes = ["person", "car", "dog", "cat", "tree"]
-    assert [axis for axis, _ in explain(row, axes)] == ["dog", "tree", "person"]
-    assert explain(row, axes, top=1) == [("dog", pytest.approx(0.8))]
 
 
 def test_the_hash_changes_with_every_sentence_and_with_the_model_and_with_nothing_else(compile_):
@@ -174,52 +166,6 @@ def test_the_hash_changes_with_every_sentence_and_with_the_model_and_with_nothin
     assert len({bank.hash for bank in banks}) == len(banks)
     louder = {name: p.model_copy(update={"threshold": 0.5}) for name, p in base.items()}
     assert compile_(louder).hash == compile_(base).hash
-
-
-def test_a_bank_cannot_be_changed(compile_):
-    bank = compile_({"p": prompt("dog")})
-    with pytest.raises(ValueError, match="read-only"):
-        bank.rows[0, 0] = 1
-    with pytest.raises(ValueError, match="read-only"):
-        bank.prompts[0].against[0] = 0
-    with pytest.raises(FrozenInstanceError):
-        bank.rows = np.zeros((1, 16), np.float32)
-
-
-def test_while_banks_are_swapped_every_frame_is_scored_against_one_whole_bank(compile_):
-    banks = (
-        compile_({"dog": prompt("dog")}),
-        compile_({"car": prompt("car", "red car"), "cat": prompt("cat", negatives=["dog"])}),
-        compile_({"tree": prompt("tree")}, ["road"]),
-    )
-    frame = np.random.default_rng(0).normal(size=(1, 16)).astype(np.float32)
-    expected = {bank.names: margins(bank, frame @ bank.rows.T).margin.tolist() for bank in banks}
-    holder = {"bank": banks[0]}
-    stop = threading.Event()
-    wrong, seen = [], set()
-
-    def score():
-        while not stop.is_set():
-            bank = holder["bank"]
-            seen.add(bank.names)
-            if margins(bank, frame @ bank.rows.T).margin.tolist() != expected[bank.names]:
-                wrong.append(bank.names)
-
-    threads = [threading.Thread(target=score) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    deadline = time.monotonic() + 10
-    turn = 0
-    while (turn < 2000 or len(seen) < 3) and time.monotonic() < deadline:
-        turn += 1
-        holder["bank"] = banks[turn % 3]
-        if turn % 100 == 0:
-            time.sleep(0)  # let the scorers in
-    stop.set()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
-    assert len(seen) == 3
 
 
 SHARPENED = {

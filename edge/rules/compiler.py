@@ -1,10 +1,10 @@
-"""Prompts into a prompt bank: each sentence in every template, one matrix for all.
+"""Compiles prompts into a prompt bank: each sentence in every template, one matrix for all.
 
 A rule with time in its sentence ("a car stops then a person gets out") has a prompt in the bank for
 each of its clauses (``edge.rules.plan``).
 
-The unit rows of a sentence's templates are averaged and re-normalised, as open_clip's zero-shot
-builder does. Without the second normalisation (ALPRO's way) the mean of unit vectors is shorter
+The unit rows of a sentence's templates are averaged and normalised again, as open_clip's zero-shot
+builder does. Without the second normalisation (as in ALPRO) the mean of unit vectors is shorter
 than one, and every prompt gets a scale of its own.
 
 Letters in shapes: K rows of the bank, D embedding, P prompts.
@@ -13,7 +13,6 @@ Letters in shapes: K rows of the bank, D embedding, P prompts.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -24,63 +23,15 @@ from edge.errors import ConfigError
 from edge.model.bundle.manifest import TextSpec
 from edge.model.bundle.read import Bundle
 from edge.model.engines.base import Engine
+from edge.rules.bank import CompiledPrompt, Note, PromptBank, explain
 from edge.rules.plan import plan
 from edge.rules.sheet import Sheet, blends_of
 from edge.rules.temporal.pools import Words
 from edge.rules.text import TextEncoder, Tokenizer
 
-# A background sentence this close to a prompt says the same ("an empty room" beside the prompt
-# "an empty room"): taking the margin against it would keep the prompt at zero for ever.
+# A background sentence whose cosine to a prompt is above this means the same (the background "an
+# empty room" beside the prompt "an empty room"): a margin against it would stay at zero for ever.
 SAME_MEANING = 0.9
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CompiledPrompt:
-    """Where one prompt lies in the rows of its bank.
-
-    Attributes:
-        name: Of its rule, or of the clause of its rule.
-        texts: Rows that say it; the best one counts.
-        negatives: Rows of its own negatives.
-        against: intp, at least one: rows its margin is taken against: its negatives, and the
-            background that does not mean the same.
-        coverage: The smallest among its texts, 0..1; None where the model cannot say.
-    """
-
-    name: str
-    texts: slice
-    negatives: slice
-    against: NDArray[np.intp]
-    coverage: float | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PromptBank:
-    """All prompts as one matrix. Immutable: to change prompts, replace the reference to the bank.
-
-    Attributes:
-        prompts: P prompts, in the order of every score.
-        sentences: K sentences, one per row, before templates.
-        rows: float32 [K, D], unit rows, read-only: the texts of all prompts, then their
-            negatives, then the background.
-        notes: What the author of the prompts should know, a sentence each.
-        hash: SHA-256 over sentences, templates and model: equal banks score alike.
-        lengths: float32 [K], read-only: of the model's own vectors, whose directions ``rows`` are;
-            None where the model does not tell, because only directions count.
-        words: Of each sentence, where the model tells them apart; None where it does not.
-    """
-
-    prompts: tuple[CompiledPrompt, ...]
-    sentences: tuple[str, ...]
-    rows: NDArray[np.float32]
-    notes: tuple[str, ...]
-    hash: str
-    lengths: NDArray[np.float32] | None = None
-    words: Words | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(prompt.name for prompt in self.prompts)
 
 
 class Compiler(Protocol):
@@ -156,7 +107,7 @@ def compile_bank(
     blends = {name: blends_of(name, prompt, spec) for name, prompt in prompts.items()}
     texts = [
         sheet.add(f"prompt {clause!r}", sentences, blends[name][0])
-        for clause, name, sentences in parts
+        for name, clause, sentences in parts
     ]
     negatives = {
         name: sheet.add(f"negatives of prompt {name!r}", prompt.negatives, blends[name][1])
@@ -168,12 +119,13 @@ def compile_bank(
     compiled = tuple(
         CompiledPrompt(
             name=clause,
+            rule=name,
             texts=own,
             negatives=negatives[name],
             against=_against(clause, rows, own, negatives[name], shared),
             coverage=min(sheet.coverage[own]) if sheet.coverage else None,
         )
-        for (clause, name, _), own in zip(parts, texts, strict=True)
+        for (name, clause, _), own in zip(parts, texts, strict=True)
     )
     sentences = tuple(sheet.sentences)
     return PromptBank(
@@ -197,10 +149,11 @@ def compile_bank(
 def phrase_bank(
     prompts: Mapping[str, PromptConfig], background: Sequence[str], *, model_hash: str
 ) -> PromptBank:
-    """Compile sentences for a model that reads them together with each picture.
+    """Compile sentences for a model that reads them together with each picture (class P).
 
-    Its rows are [K, 0]: only the picture gives them a direction, so nothing can be said beforehand
-    about what means the same. Templates would be words to look for, and are left out.
+    The rows are [K, 0], because a sentence has no vector without a picture; so which background
+    means the same as a prompt cannot be known beforehand. Templates are left out: the model would
+    look for their words.
 
     Raises:
         ConfigError: No prompts, or a prompt with nothing to be compared against.
@@ -215,12 +168,19 @@ def phrase_bank(
         return slice(start, len(sentences))
 
     parts = list(_clauses(prompts))
-    texts = [add(own) for _, _, own in parts]
+    texts = [add(own) for *_, own in parts]
     negatives = {name: add(prompt.negatives) for name, prompt in prompts.items()}
     shared = add(background)
     compiled = tuple(
-        CompiledPrompt(clause, own, negatives[name], _rivals(clause, negatives[name], shared), None)
-        for (clause, name, _), own in zip(parts, texts, strict=True)
+        CompiledPrompt(
+            clause,
+            name,
+            own,
+            negatives[name],
+            _rivals(clause, negatives[name], shared),
+            coverage=None,
+        )
+        for (name, clause, _), own in zip(parts, texts, strict=True)
     )
     return PromptBank(
         prompts=compiled,
@@ -232,31 +192,25 @@ def phrase_bank(
 
 
 def _clauses(prompts: Mapping[str, PromptConfig]) -> Iterator[tuple[str, str, Sequence[str]]]:
-    """Each clause of each rule: its name, its rule's name, its sentences."""
+    """Each clause of each rule: the rule's name, the clause's name, its sentences."""
     for name, prompt in prompts.items():
         for clause, sentences in plan(name, prompt).clauses.items():
-            yield clause, name, sentences
+            yield name, clause, sentences
 
 
 def _wants_words(prompts: Mapping[str, PromptConfig]) -> bool:
-    """They are as large as all rows times the tokens of a row: only where a rule uses them."""
+    """Whether a rule uses words; they are L times as large as all rows (L tokens of a row)."""
     return any(prompt.pool and prompt.pool.kind == "aosm" for prompt in prompts.values())
 
 
 def _words(encoder: TextEncoder, sentences: Sequence[str]) -> Words | None:
-    """Of each sentence by itself, without templates; None where the model does not tell."""
+    """Words of each sentence by itself, without templates; None where the model gives none."""
     states = encoder.encode([sentence.strip().rstrip(".") for sentence in sentences]).words
     if states is None:
         return None
     longest = int(states.any(axis=2).sum(axis=1).max())
     states = states[:, :longest]
     return Words(states, np.asarray(states.any(axis=2), np.bool_))
-
-
-def explain(row: NDArray[np.float32], axes: Sequence[str], top: int = 5) -> list[tuple[str, float]]:
-    """The axes that ``row`` [D] leans on, heaviest first; axes that weigh nothing are left out."""
-    heaviest = np.argsort(-row, kind="stable")[:top]
-    return [(axes[index], float(row[index])) for index in heaviest if row[index] > 0]
 
 
 def _against(
@@ -283,25 +237,26 @@ def _coverage_notes(
     rows: NDArray[np.float32],
     warning: float | None,
     axes: Sequence[str] | None,
-) -> Iterator[str]:
+) -> Iterator[Note]:
     if prompt.coverage is None or warning is None or prompt.coverage >= warning:
         return
-    note = f"prompt {prompt.name!r}: poorly covered ({prompt.coverage:.2f} < {warning:.2f})"
+    text = f"poorly covered ({prompt.coverage:.2f} < {warning:.2f})"
     if axes is not None:
         concepts = [axis for row in rows[prompt.texts] for axis, _ in explain(row, axes, top=3)]
-        note += f"; nearest concepts: {', '.join(dict.fromkeys(concepts))}"
-    yield note
+        text += f"; nearest concepts: {', '.join(dict.fromkeys(concepts))}"
+    yield Note(prompt.name, text)
 
 
 def _negative_notes(
     prompt: CompiledPrompt, rows: NDArray[np.float32], sentences: Sequence[str]
-) -> Iterator[str]:
+) -> Iterator[Note]:
     closest = (rows[prompt.negatives] @ rows[prompt.texts].T).max(axis=1)
     for sentence, cosine in zip(sentences[prompt.negatives], closest, strict=True):
         if cosine > SAME_MEANING:
-            yield (
-                f"prompt {prompt.name!r}: the model hardly tells its negative {sentence!r} from "
-                f"its text (cosine {cosine:.2f}): it may never alert"
+            yield Note(
+                prompt.name,
+                f"the model hardly tells its negative {sentence!r} from its text "
+                f"(cosine {cosine:.2f}): it may never alert",
             )
 
 
@@ -320,7 +275,7 @@ def _digest(
 
 
 def _weights_of(prompt: PromptConfig) -> list[list[tuple[float, ...]]]:
-    """What changes the rows beside the sentences; nothing for most prompts."""
+    """The weights that change a prompt's rows beside its sentences; empty for most prompts."""
     sharpened = prompt.sharpened
     if sharpened is None or not sharpened.texts:
         return []
