@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.statistics import Rounds, Spread, medians, paired_ratio, quantiles, spread
 from edge.config.models import EngineConfig
 from edge.errors import ConfigError, EngineUnavailable, InferenceError, ModelError
-from edge.model.bundle.contract import signature
+from edge.model.bundle.contract import contract_of
 from edge.model.bundle.manifest import Precision
 from edge.model.bundle.read import Bundle
 from edge.model.engines import ENGINES, Engine, EngineSettings, open_engine
@@ -196,7 +196,7 @@ class _Variant:
 
 
 def _open_floor(stack: ExitStack, bundle: Bundle) -> _Variant:
-    expected = signature(bundle.manifest, bundle.manifest.graphs[0])
+    expected = contract_of(bundle.manifest, bundle.manifest.graphs[0])
     engine = open_engine(FLOOR, null_model(expected.inputs, expected.outputs), EngineSettings())
     return _Variant(FLOOR, FLOOR, None, stack.enter_context(closing(engine)))
 

@@ -19,14 +19,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.config.models import EngineConfig
 from edge.errors import EngineError, EngineUnavailable, ModelError
 from edge.model.bundle.manifest import Format, Precision
 from edge.model.bundle.read import Bundle
 from edge.model.engines import Engine, EngineSettings
-from edge.model.variants import Variant, open_graph, prove, variants
+from edge.model.graphs import open_graph, prove
+from edge.model.variants import Variant, variants
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ class Measured(_Record):
         ms: Median of a call with one row; None where it failed.
         min_cosine: Worst golden row; None where it failed.
         failure: Why it cannot be used; None where it can.
+        unavailable: Whether the runtime or its device is not there; not part of the file, because
+            only what some variant passed is kept.
     """
 
     kind: str
@@ -57,6 +60,7 @@ class Measured(_Record):
     ms: float | None = None
     min_cosine: float | None = None
     failure: str | None = None
+    unavailable: bool = Field(default=False, exclude=True)
 
     @property
     def variant(self) -> Variant:
@@ -140,7 +144,13 @@ def _measure(bundle: Bundle, variant: Variant, settings: EngineSettings) -> Meas
             engine.close()
     except (EngineError, ModelError) as exc:
         _log.warning("%s: not usable: %s", variant, exc)
-        return Measured.model_validate(facts | {"failure": f"{type(exc).__name__}: {exc}"})
+        return Measured.model_validate(
+            facts
+            | {
+                "failure": f"{type(exc).__name__}: {exc}",
+                "unavailable": isinstance(exc, EngineUnavailable),
+            }
+        )
     return Measured.model_validate(
         facts | {"ms": ms, "min_cosine": report.min_cosine if report else None}
     )
@@ -159,8 +169,7 @@ def _time(engine: Engine, bundle: Bundle) -> float:
 
 def _none_passes(bundle: Bundle, measured: Sequence[Measured]) -> EngineError | ModelError:
     reasons = "; ".join(f"{one.variant}: {one.failure}" for one in measured)
-    unavailable = f"{EngineUnavailable.__name__}: "
-    if all((one.failure or "").startswith(unavailable) for one in measured):
+    if all(one.unavailable for one in measured):
         return EngineUnavailable(f"{bundle.path}: no variant can run here: {reasons}")
     return ModelError(f"{bundle.path}: expected a variant that passes its self-test: {reasons}")
 

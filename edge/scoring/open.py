@@ -17,8 +17,9 @@ from edge.model.bundle.manifest import Precision, Role
 from edge.model.bundle.read import Bundle
 from edge.model.choice import Choice, choose
 from edge.model.engines import Engine, EngineSettings
+from edge.model.graphs import open_graph, open_proven, open_text_engine, prove
 from edge.model.selftest import Report
-from edge.model.variants import Variant, open_graph, open_proven, open_text_engine, prove
+from edge.model.variants import Variant
 from edge.scoring.frame_class import scoring_of
 from edge.system import paths
 

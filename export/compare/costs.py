@@ -15,7 +15,8 @@ from edge.errors import EngineError, ModelError
 from edge.model.bundle.manifest import Role
 from edge.model.bundle.read import Bundle
 from edge.model.engines import EngineSettings
-from edge.model.variants import Variant, open_graph, prove, variants
+from edge.model.graphs import open_graph, prove
+from edge.model.variants import Variant, variants
 from export.compare.rounds import Call, Spread, in_turns, spread_of
 from export.graph.macs import Work, count
 

@@ -17,7 +17,8 @@ from edge.errors import ModelError, SourceError
 from edge.model.bundle.manifest import ImageSpec
 from edge.model.bundle.read import Bundle
 from edge.model.engines import Engine
-from edge.model.variants import Variant, open_graph, open_text_engine
+from edge.model.graphs import open_graph, open_text_engine
+from edge.model.variants import Variant
 from edge.rules.sheet import sentence_rows
 from edge.rules.text import TextEncoder, Tokenizer, unit_rows
 from export.compare.costs import IMAGE, SETTINGS

@@ -21,7 +21,7 @@ from edge.errors import ConfigError
 from edge.model.bundle.manifest import ImageSpec
 from edge.model.bundle.read import Bundle
 from edge.model.engines import Engine, EngineSettings, open_engine
-from edge.model.variants import open_text_engine
+from edge.model.graphs import open_text_engine
 from edge.rules.text import TextEncoder, Tokenizer
 from export.distill.align import MapShape
 from export.graph.reshape import fix_axes, to_bytes

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge.model.bundle.contract import signature
+from edge.model.bundle.contract import contract_of
 from edge.model.bundle.golden import GoldenSet
 from edge.model.bundle.manifest import ImageSpec, ModelFacts, Role
 from edge.rules.caption import write_caption
@@ -47,7 +47,7 @@ class Exam:
         """``count`` rows, evenly spread, as the device will be asked."""
         size = len(next(iter(self.rows.values())))
         picked = np.linspace(0, size - 1, min(count, size)).round().astype(int)
-        wanted = {spec.name for spec in signature(facts, role).outputs}
+        wanted = {spec.name for spec in contract_of(facts, role).outputs}
         return GoldenSet(
             {name: array[picked] for name, array in self.rows.items()} | dict(self.shared),
             {name: array[picked] for name, array in self.answers.items() if name in wanted},

@@ -19,7 +19,8 @@ from edge.errors import ConfigError
 from edge.model.bundle.read import Bundle, open_bundle
 from edge.model.bundle.signature import read_keys
 from edge.model.engines import EngineSettings
-from edge.model.variants import open_text_engine, variants
+from edge.model.graphs import open_text_engine
+from edge.model.variants import variants
 from edge.rules.bank import PromptBank
 from edge.rules.compiler import compiler_of
 from edge.search.index.store import INDEX, Reader

@@ -15,7 +15,7 @@ ANY: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
+class Contract:
     """Inputs and outputs by name. Further outputs are allowed: a text graph may tell its coverage.
 
     Attributes:
@@ -27,7 +27,7 @@ class Signature:
     outputs: tuple[TensorSpec, ...]
 
 
-def signature(facts: ModelFacts, role: Role) -> Signature:
+def contract_of(facts: ModelFacts, role: Role) -> Contract:
     """What the graph of ``role`` must take and give in a model of these facts."""
     height, width, length = facts.image.height, facts.image.width, facts.text.context_length
     if facts.frame_class == "P":
@@ -38,35 +38,35 @@ def signature(facts: ModelFacts, role: Role) -> Signature:
     match role:
         case "image":
             pixels = TensorSpec("pixels", "int8", (None, 3, height, width))
-            return Signature((pixels,), (rows,))
+            return Contract((pixels,), (rows,))
         case "regions":
             pixels = TensorSpec("pixels", "int8", (1, 3, height, width))
             boxes, regions = _float("boxes", 1, ANY, 4), _float("regions", 1, ANY, dim)
-            return Signature((pixels,), (boxes, regions))
+            return Contract((pixels,), (boxes, regions))
         case "video":
             pixels = TensorSpec("pixels", "int8", (None, facts.frames, 3, height, width))
-            return Signature((pixels,), (rows, context))
+            return Contract((pixels,), (rows, context))
         case "head":
             text = _float("text", None, dim)
-            return Signature((rows, context, text), (_float("cosine", None, None),))
+            return Contract((rows, context, text), (_float("cosine", None, None),))
         case _:
             ids = TensorSpec("input_ids", "int64", (None, length))
             # A head needs the vectors that the unit rows were: see edge/scoring/scorers/window.py.
             lengths = (_float("length", None),) if facts.frame_class == "C" else ()
-            return Signature((ids,), (rows, *lengths))
+            return Contract((ids,), (rows, *lengths))
 
 
-def _detection(role: Role, height: int, width: int, length: int) -> Signature:
+def _detection(role: Role, height: int, width: int, length: int) -> Contract:
     """Of class P: batch 1, as a detector's arithmetic depends on its sentences."""
     positions = TensorSpec("position_ids", "int64", (1, length))
     block_mask = TensorSpec("block_mask", "bool", (1, length, length))
     features = _float("features", 1, length, ANY)
     if role == "text":
         ids = TensorSpec("input_ids", "int64", (1, length))
-        return Signature((ids, positions, block_mask), (features,))
+        return Contract((ids, positions, block_mask), (features,))
     pixels = TensorSpec("pixels", "int8", (1, 3, height, width))
     token_mask = TensorSpec("token_mask", "bool", (1, length))
-    return Signature(
+    return Contract(
         (pixels, features, token_mask, positions, block_mask),
         (_float("logits", 1, ANY, length), _float("boxes", 1, ANY, 4)),
     )

@@ -16,7 +16,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from edge.errors import ModelError
-from edge.model.bundle.contract import ANY, signature
+from edge.model.bundle.contract import ANY, contract_of
 from edge.model.bundle.manifest import ModelFacts, Role
 from edge.model.engines.base import TensorSpec
 
@@ -62,7 +62,7 @@ def read_golden(data: bytes, name: str, facts: ModelFacts) -> Golden:
 
 
 def _read_set(zipped: zipfile.ZipFile, facts: ModelFacts, role: Role) -> GoldenSet:
-    expected = signature(facts, role)
+    expected = contract_of(facts, role)
     inputs = {spec.name: _read(zipped, role, spec) for spec in expected.inputs}
     answers = {spec.name: _read(zipped, role, spec) for spec in expected.outputs}
     # A head also takes sentences, which are no rows of its answer.

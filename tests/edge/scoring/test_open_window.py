@@ -25,7 +25,8 @@ from edge.config.models import Config, EngineConfig, PromptConfig
 from edge.delivery.payloads import ModelRef
 from edge.errors import ModelError
 from edge.model.bundle.read import Bundle
-from edge.model.variants import Variant, open_graph
+from edge.model.graphs import open_graph
+from edge.model.variants import Variant
 from edge.scoring.open import Models, open_models
 from edge.scoring.scorers.window import WindowScorer
 from edge.video.sample import Arrival, Sample

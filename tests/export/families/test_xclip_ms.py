@@ -17,7 +17,7 @@ from tiny_checkpoints import CLIP_VOCABULARY, CONTEXT, DIM, SIDE, tiny_clip
 from tiny_xclip import FRAMES, PATCHES, tiny_xclip
 
 from edge.errors import InferenceError, ModelError
-from edge.model.bundle.contract import ANY, signature
+from edge.model.bundle.contract import ANY, contract_of
 from edge.model.engines import Engine, EngineSettings, open_engine
 from edge.rules.text import TextEncoder, Tokenizer
 from export.checkpoints.catalog import Row
@@ -161,7 +161,7 @@ def test_what_each_graph_takes_and_gives_is_what_a_bundle_says(
 ) -> None:
     assert assembly.facts.graphs == ("video", "head", "text")
     for role, engine in engines.items():
-        expected = signature(assembly.facts, role)
+        expected = contract_of(assembly.facts, role)
         for specs, found in (
             (expected.inputs, engine.inputs),
             (expected.outputs, engine.outputs),
@@ -307,7 +307,7 @@ def test_the_device_s_int8_pixels_give_what_the_original_gives_for_the_same_pict
     with torch.no_grad():
         expected = parts["video"].module(torch.from_numpy((bytes_ - mean) / std))
     engine = open_engine(kind, folded.SerializeToString(), SETTINGS)
-    assert engine.inputs == signature(assembly.facts, "video").inputs
+    assert engine.inputs == contract_of(assembly.facts, "video").inputs
     found = engine.run({"pixels": (bytes_ ^ 0x80).view(np.int8)})
     for name, wanted in zip(("embedding", "context"), expected, strict=True):
         assert np.abs(found[name] - wanted.numpy()).max() < 1e-4, name

@@ -17,7 +17,7 @@ from tiny_window import (
 )
 
 from edge.errors import InferenceError, ModelError
-from edge.model.bundle.contract import signature
+from edge.model.bundle.contract import contract_of
 from edge.model.engines import EngineSettings, open_engine
 from edge.model.engines.null import null_model
 from edge.rules.bank import CompiledPrompt, PromptBank
@@ -234,7 +234,7 @@ def test_the_null_engine_scores_clips_too() -> None:
     facts = tiny_window_facts()
     opened = []
     for role in ("video", "head"):
-        spec = signature(facts, role)
+        spec = contract_of(facts, role)
         opened.append(open_engine("null", null_model(spec.inputs, spec.outputs), SETTINGS))
     answer = last(WindowScorer(*opened, FRAMES), bank(), samples("porch", FRAMES))
     assert answer.cosines.shape == (3,)
