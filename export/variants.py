@@ -18,13 +18,13 @@ from export.bundle.targets import Target
 from export.graph.openvino_ir import IrFiles, to_ir
 from export.graph.reshape import fix_axes, to_bytes
 from export.proof.card import Variant
-from export.proof.gates import GATES, Gate, judge
+from export.proof.gates import GATES, Gate, Verdict, judge
 from export.proof.questions import Questions
 from export.proof.reference import Exam
 from export.proof.tensorrt_plan import plan
 from export.proof.verify import Measured, ask, compare
 from export.quantize.dynamic import quantize_dynamic
-from export.quantize.fallback import quantize_to_gate
+from export.quantize.fallback import Judged, quantize_to_gate
 from export.quantize.half import to_fp16
 from export.quantize.qdq_rules import require_qdq_rules
 
@@ -96,24 +96,16 @@ def _int8(
     inputs: str,
 ) -> Made:
     """INT8 that passes; blocks go back to float where the whole graph does not."""
-    gate = GATES[role, "int8"]
+    gate = _gate(role, "int8", questions.exam)
     kept = questions.keep_float([node.name for node in model.graph.node])
 
-    def worst(candidate: onnx.ModelProto) -> float:
+    def judged(candidate: onnx.ModelProto) -> Judged:
         measured = _measure(to_bytes(candidate), None, "onnxruntime", "int8", questions)[0]
-        if measured.matched is not None:
-            return measured.matched.count / measured.matched.total
-        main = measured.main.cosines
-        return float("-inf") if main is None else float(main.min())
+        return Judged(_closeness(measured), judge(measured, gate).passed)
 
     try:
         found = quantize_to_gate(
-            model,
-            questions.samples,
-            worst,
-            gate.min_cosine or gate.min_matched or 0.0,
-            keep_float=kept,
-            ranges=questions.ranges,
+            model, questions.samples, judged, keep_float=kept, ranges=questions.ranges
         )
         note = str(found)
         if "tensorrt" in targets:
@@ -121,7 +113,16 @@ def _int8(
             note += f"; {_plan_in_words(to_bytes(found.model))}"
     except EdgeError as exc:
         return Made(f"{role}.int8.onnx", {}, None, str(exc))
-    return replace(_onnx(role, "int8", found.model, questions, inputs), note=note)
+    made = _onnx(role, "int8", found.model, questions, inputs)
+    return replace(made, note="; ".join(filter(None, (note, made.note))))
+
+
+def _closeness(measured: Measured) -> float:
+    """One number to rank candidates by: a detector's share of boxes, else the worst cosine."""
+    if measured.matched is not None:
+        return measured.matched.value
+    cosines = measured.main.cosines
+    return float("-inf") if cosines is None else float(cosines.min())
 
 
 def _dynamic_text(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -190,7 +191,13 @@ def _judged(
         return Made(name, {}, None, str(exc))
     verdict = judge(measured, _gate(role, precision, questions.exam))
     variant = Variant(name, role, precision, runtime, inputs, measured, verdict)
-    return Made(name, files, variant)
+    return Made(name, files, variant, note=_undecided(verdict))
+
+
+def _undecided(verdict: Verdict) -> str | None:
+    """What more inputs would have to decide, for a variant that is packed."""
+    texts = [check.text for check in verdict.undecided]
+    return "; ".join(texts) if texts and verdict.passed else None
 
 
 def _gate(role: Role, precision: Precision, exam: Exam) -> Gate:

@@ -152,6 +152,8 @@ def _gate(check: Check | None) -> str:
     limit = f"({bound} {check.limit:g})"
     if check.found is None:
         return f"**not measured {limit} failed**"
+    if not check.decided:
+        return f"{check.found:.6g} {limit} too few inputs to decide"
     # What failed by little must not look like the limit.
     return f"{check.found:.4g} {limit}" if check.passed else f"**{check.found:.6g} {limit} failed**"
 

@@ -1,6 +1,10 @@
-"""What a variant must keep to be packed, and whether it did.
+"""Decides whether a variant may be packed: the limits on what it may lose, and the verdict.
 
 A variant that fails is left out of the bundle and named with the reason; nothing here raises.
+
+A share (so many inputs of so many) fails where its whole 95 % interval lies below the limit. Where
+the limit lies inside the interval, the inputs are too few to decide: the share does not fail, and
+the check says so. The more inputs, the less a variant may lie below the limit.
 """
 
 from collections.abc import Mapping
@@ -15,19 +19,21 @@ from export.proof.verify import Measured, Steadiness
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Limits on what ``Measured`` tells; None asks for nothing.
+    """Limits on the numbers of ``Measured``; None sets no limit.
 
     Attributes:
-        min_cosine: Of the worst input, for each output that is a vector.
-        min_mean_cosine: Over the inputs, likewise.
+        min_cosine: Cosine of the worst input, for each output that is a vector.
+        min_mean_cosine: Mean cosine over the inputs, for each output that is a vector.
         max_abs: Largest difference of any number of any output.
-        min_spread: Of each output whose references differ.
-        min_same_prompt: Share of inputs with the same first choice.
-        min_retrieval: Share of inputs that find their own reference.
-        min_matched: Share of the float original's detections.
+        min_spread: Spread of the answers over that of the references, for each output whose
+            references differ.
+        min_same_prompt: Share of inputs with the same first choice, 0..1.
+        min_retrieval: Share of inputs that find their own reference, 0..1.
+        min_matched: Share of the float original's detections that were found again, 0..1.
         max_repeat: Largest difference between two answers to the same input.
-        max_neighbours: The same, among others and at the same place among copies of itself.
-        max_batch: The same, alone and in a batch.
+        max_neighbours: Largest difference between the answers to one input among other inputs and,
+            at the same place, among copies of itself.
+        max_batch: Largest difference between the answers to one input alone and in a batch.
     """
 
     min_cosine: float | None = None
@@ -115,11 +121,12 @@ class Check:
     """One limit of a gate, applied.
 
     Attributes:
-        name: The field of ``Gate``.
-        limit: Its value.
-        found: What was measured; None where it was asked for and not measured.
-        passed: Whether it is good enough. Not measured is not.
-        text: All of it in words.
+        name: Field of ``Gate``.
+        limit: Value of that field.
+        found: Number that was measured; None where it was asked for and not measured.
+        passed: Whether the variant keeps the limit, or a share has too few inputs to decide. What
+            was not measured does not pass.
+        text: The whole check in words.
     """
 
     name: str
@@ -127,6 +134,11 @@ class Check:
     found: float | None
     passed: bool
     text: str
+
+    @property
+    def decided(self) -> bool:
+        """Whether the inputs were enough to decide."""
+        return not self.passed or self.found is None or _keeps(self.name, self.found, self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +154,13 @@ class Verdict:
 
     @property
     def failed(self) -> tuple[Check, ...]:
-        """What keeps it out."""
+        """Checks that keep the variant out of the bundle."""
         return tuple(check for check in self.checks if not check.passed)
+
+    @property
+    def undecided(self) -> tuple[Check, ...]:
+        """Checks of shares with too few inputs to decide."""
+        return tuple(check for check in self.checks if not check.decided)
 
 
 def judge(measured: Measured, gate: Gate) -> Verdict:
@@ -152,7 +169,7 @@ def judge(measured: Measured, gate: Gate) -> Verdict:
     limits = {name: getattr(gate, name) for name in facts}
     return Verdict(
         tuple(
-            _check(name, limits[name], *fact)
+            _check(name, limits[name], fact)
             for name, fact in facts.items()
             if limits[name] is not None
         )
@@ -168,19 +185,38 @@ def share_text(share: Share) -> str:
     )
 
 
-def _check(name: str, limit: float, what: str, found: float | None, words: str) -> Check:
-    bound, passed = "at least", found is not None and found >= limit
-    if name.startswith("max_"):
-        bound, passed = "at most", found is not None and found <= limit
-    return Check(name, limit, found, passed, f"{what}: expected {bound} {limit:g}, found {words}")
+@dataclass(frozen=True, slots=True)
+class _Fact:
+    """What was measured for one field of ``Gate``.
+
+    Attributes:
+        what: Name of the number for people.
+        found: The number; None where nothing was measured.
+        words: The number in words.
+        best: Upper end of a share's interval; None for a number that is no share.
+    """
+
+    what: str
+    found: float | None
+    words: str
+    best: float | None = None
 
 
-# What it is, the number, the number in words.
-_Fact = tuple[str, float | None, str]
+def _keeps(name: str, found: float, limit: float) -> bool:
+    return found <= limit if name.startswith("max_") else found >= limit
+
+
+def _check(name: str, limit: float, fact: _Fact) -> Check:
+    passed = fact.found is not None and _keeps(name, fact.found, limit)
+    bound = "at most" if name.startswith("max_") else "at least"
+    text = f"{fact.what}: expected {bound} {limit:g}, found {fact.words}"
+    if not passed and fact.best is not None and _keeps(name, fact.best, limit):
+        passed, text = True, f"{text}; too few inputs to decide"
+    return Check(name, limit, fact.found, passed, text)
 
 
 def _facts(measured: Measured) -> dict[str, _Fact]:
-    """What was measured for each field of ``Gate``."""
+    """Return what was measured for each field of ``Gate``."""
     outputs = measured.outputs
     cosines = {n: c.cosines for n, c in outputs.items() if c.cosines is not None}
     spreads = {n: c.spread_ratio for n, c in outputs.items() if c.spread_ratio is not None}
@@ -204,31 +240,30 @@ def _facts(measured: Measured) -> dict[str, _Fact]:
 
 def _lowest(what: str, values: Mapping[str, float]) -> _Fact:
     if not values:
-        return what, None, _NOTHING
+        return _Fact(what, None, _NOTHING)
     name = min(values, key=values.__getitem__)
-    return what, values[name], f"{values[name]:.6g} ({name})"
+    return _Fact(what, values[name], f"{values[name]:.6g} ({name})")
 
 
 def _largest(what: str, values: Mapping[str, float]) -> _Fact:
     if not values:
-        return what, None, _NOTHING
+        return _Fact(what, None, _NOTHING)
     name = max(values, key=values.__getitem__)
-    return what, values[name], f"{values[name]:.2g} ({name})"
+    return _Fact(what, values[name], f"{values[name]:.2g} ({name})")
 
 
 def _shared(what: str, share: Share | None) -> _Fact:
     if share is None:
-        return what, None, _NOTHING
-    return what, share.value, share_text(share)
+        return _Fact(what, None, _NOTHING)
+    return _Fact(what, share.value, share_text(share), share.interval[1])
 
 
 def _chosen(agreement: Agreement | None) -> _Fact:
-    what, found, words = _shared(
-        "same first choice", None if agreement is None else agreement.share
-    )
+    fact = _shared("same first choice", None if agreement is None else agreement.share)
     if agreement is not None and agreement.worst_lead:
-        words += f"; the original preferred its own by {agreement.worst_lead:.3f} at most"
-    return what, found, words
+        lead = f"the original preferred its own by {agreement.worst_lead:.3f} at most"
+        fact = replace(fact, words=f"{fact.words}; {lead}")
+    return fact
 
 
 def _steady(steadiness: Steadiness | None) -> dict[str, _Fact]:
@@ -238,7 +273,7 @@ def _steady(steadiness: Steadiness | None) -> dict[str, _Fact]:
         "max_batch": ("alone and in a batch", "batch"),
     }
     return {
-        name: (f"{what}, difference", *_difference(steadiness, field))
+        name: _Fact(f"{what}, difference", *_difference(steadiness, field))
         for name, (what, field) in differences.items()
     }
 

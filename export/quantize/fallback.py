@@ -1,9 +1,10 @@
-"""Accuracy first: whole blocks go back to float until the INT8 graph passes its gate.
+"""Makes an INT8 graph that passes its gate: whole blocks go back to float until it does.
 
-A block is what lies between two normalizations, so attention is one and a feed-forward is one; it
-goes back as a whole, for a layer in INT8 between float neighbours saves little. The number of
-normalizations on the longest way from the input numbers the blocks: no names are read, so this
-holds for every exporter and family. A graph without normalizations has one block per layer.
+A block is what lies between two normalizations: attention is one block, a feed-forward is another.
+A block goes back as a whole, because a single layer in INT8 between float neighbours saves little.
+The number of normalizations on the longest way from the input numbers the blocks. No names are
+read, so this holds for every exporter and family. A graph without normalizations has one block for
+each layer.
 """
 
 import logging
@@ -19,8 +20,22 @@ _log = logging.getLogger(__name__)
 
 _NORMALIZATIONS = ("LayerNormalization", "GroupNormalization", "InstanceNormalization")
 
-# From a quantized graph to its worst cosine against float.
-Gate = Callable[[onnx.ModelProto], float]
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was found of one quantized graph.
+
+    Attributes:
+        cosine: Worst cosine to the float graph; blocks are ranked by it.
+        passed: Whether the graph passes every check of its gate.
+    """
+
+    cosine: float
+    passed: bool
+
+
+# From a quantized graph to what was found of it; deterministic.
+Judge = Callable[[onnx.ModelProto], Judged]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +43,8 @@ class Block:
     """Layers that are quantized together.
 
     Attributes:
-        nodes: Their names, in the order of the graph.
-        cosine: Worst cosine with this block in INT8 and all others in float.
+        nodes: Names of the layers, in the order of the graph.
+        cosine: Worst cosine of the graph with this block in INT8 and all others in float.
     """
 
     nodes: tuple[str, ...]
@@ -38,14 +53,14 @@ class Block:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fallback:
-    """What came out.
+    """An INT8 graph and the blocks of it that stayed in float.
 
     Attributes:
-        model: The INT8 graph; the last one that was tried.
-        cosine: Its worst cosine.
-        passed: Whether that is enough.
+        model: INT8 graph that was tried last.
+        cosine: Worst cosine of ``model``.
+        passed: Whether ``model`` passes every check of its gate.
         in_float: Blocks that stayed in float, the most sensitive first.
-        blocks: How many there are.
+        blocks: Count of all blocks.
     """
 
     model: onnx.ModelProto
@@ -70,25 +85,24 @@ class Fallback:
 def quantize_to_gate(
     model: onnx.ModelProto,
     samples: Sequence[Sample],
-    gate: Gate,
-    min_cosine: float,
+    judge: Judge,
     max_in_float: float = 0.5,
     keep_float: Collection[str] = (),
     ranges: Mapping[str, float] | None = None,
 ) -> Fallback:
-    """Quantize all of ``model``, then keep blocks in float until ``gate`` gives ``min_cosine``.
+    """Quantize all of ``model``, then keep blocks in float until ``judge`` lets the graph pass.
 
     Blocks are ranked once, by the loss that each causes alone, and only if the whole graph fails.
-    So a graph that passes costs one call of ``gate``, another one call per block more.
+    So a graph that passes costs one call of ``judge``. Any other costs one call for each block to
+    rank them, and one for each block that goes back.
 
     Args:
         model: Float graph, simplified.
         samples: Inputs by name that fix the ranges.
-        gate: Worst cosine of a quantized graph; deterministic.
-        min_cosine: What is enough.
-        max_in_float: Share of the blocks that may stay in float; beyond it INT8 saves little.
+        judge: Verdict on a quantized graph.
+        max_in_float: Share of the blocks that may stay in float, 0..1; beyond it INT8 saves little.
         keep_float: Names of nodes that stay in float whatever happens.
-        ranges: Of what the layers read, where training has found them; else they are measured.
+        ranges: Ranges of what the layers read, where training has found them; None measures them.
 
     Raises:
         ModelError: See ``quantize_static``.
@@ -99,26 +113,24 @@ def quantize_to_gate(
         left for group in blocks_of(model) if (left := tuple(n for n in group if n not in always))
     ]
     quantized = insert_qdq(model, ranges, always)
-    cosine = gate(quantized)
+    judged = judge(quantized)
     in_float: list[Block] = []
-    if cosine < min_cosine:
+    if not judged.passed:
         everything = {node for group in groups for node in group}
+        alone = (insert_qdq(model, ranges, everything - set(group) | always) for group in groups)
         ranked = sorted(
-            (
-                Block(group, gate(insert_qdq(model, ranges, everything - set(group) | always)))
-                for group in groups
-            ),
+            (Block(group, judge(one).cosine) for group, one in zip(groups, alone, strict=True)),
             key=lambda block: block.cosine,  # equal ones keep the order of the graph
         )
         for block in ranked[: int(len(groups) * max_in_float)]:
             in_float.append(block)
             kept = always | {node for block in in_float for node in block.nodes}
             quantized = insert_qdq(model, ranges, kept)
-            cosine = gate(quantized)
-            _log.info("%s in float: worst cosine %.4f", block.nodes[0], cosine)
-            if cosine >= min_cosine:
+            judged = judge(quantized)
+            _log.info("%s in float: worst cosine %.4f", block.nodes[0], judged.cosine)
+            if judged.passed:
                 break
-    return Fallback(quantized, cosine, cosine >= min_cosine, tuple(in_float), len(groups))
+    return Fallback(quantized, judged.cosine, judged.passed, tuple(in_float), len(groups))
 
 
 def blocks_of(model: onnx.ModelProto) -> list[tuple[str, ...]]:
