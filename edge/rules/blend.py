@@ -1,7 +1,7 @@
-"""Several sentences as one row, by weights: what examples taught a rule (``sharpen``). Pure.
+"""Blends several sentences into one row, by weights that ``sharpen`` learned from examples. Pure.
 
-The row is the weighted mean of the sentences' unit rows in each template, re-normalised as the mean
-over templates always is.
+The row is the weighted mean of the sentences' unit rows in each template, normalised again like
+every mean over templates.
 
 Letters in shapes: M samples, S texts, T templates, N negatives, B background sentences,
 D embedding.
@@ -17,12 +17,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """What a rule's margin is made of, unit rows.
+    """The unit rows that a rule's margin is made of.
 
     Attributes:
-        texts: float32 [S, T, D].
-        negatives: float32 [N, T, D].
-        background: float32 [B, D]: what counts for this rule.
+        texts: float32 [S, T, D]: rows of its texts in each template.
+        negatives: float32 [N, T, D]: rows of its negatives in each template.
+        background: float32 [B, D]: rows of the background that counts for this rule.
     """
 
     texts: NDArray[np.float32]
@@ -32,12 +32,12 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weights:
-    """Convex: each at least 0, the sum of each array 1.
+    """Convex weights: each is at least 0, and each array adds up to 1.
 
     Attributes:
-        texts: float64 [S].
-        templates: float64 [T].
-        negatives: float64 [N].
+        texts: float64 [S]: weight of each text.
+        templates: float64 [T]: weight of each template.
+        negatives: float64 [N]: weight of each negative.
     """
 
     texts: Floats
@@ -46,6 +46,7 @@ class Weights:
 
     @classmethod
     def equal(cls, rows: Rows) -> "Weights":
+        """Weights that prefer nothing."""
         texts, templates, _ = rows.texts.shape
         return cls(*(np.full(n, 1 / max(n, 1)) for n in (texts, templates, len(rows.negatives))))
 
@@ -53,7 +54,16 @@ class Weights:
 def margins(
     rows: Rows, embeddings: NDArray[np.float32], weights: Weights | None = None
 ) -> NDArray[np.float64]:
-    """Margins [M], as the bank's: with ``weights``, or with the best text and negative."""
+    """Compute the margin of the rule for each sample, as the bank does.
+
+    Args:
+        rows: Rows of the rule.
+        embeddings: float32 [M, D], unit rows.
+        weights: How its sentences are blended; None: the best text against the best negative.
+
+    Returns:
+        float64 [M].
+    """
     against = [embeddings @ rows.background.T]
     if weights is None:
         each = [_unit(sentences.mean(axis=1)) for sentences in (rows.texts, rows.negatives)]
@@ -71,7 +81,7 @@ def margins(
 def blend(
     sentences: NDArray[np.float32], weights: Floats, templates: Floats
 ) -> NDArray[np.float32]:
-    """Sentences [n, T, D] as one unit row [D], by the weights [n] and those of templates [T]."""
+    """Blend sentences [n, T, D] into one unit row [D], by their weights [n] and templates' [T]."""
     mean = np.einsum("ntd,n,t->d", sentences.astype(np.float64), weights, templates)
     return np.asarray(mean / np.linalg.norm(mean), np.float32)
 

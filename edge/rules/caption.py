@@ -1,8 +1,8 @@
-"""Phrases into the one caption that Grounding DINO reads, and the masks that keep them apart.
+"""Writes phrases into the caption that Grounding DINO reads, and makes the masks for it.
 
-The caption is "a car. a person.": lower case, each phrase closed by a full stop. Between two
-delimiters lies a block; a token attends to its own block only, so that in the text graph a phrase
-does not change another one's features. The model takes the masks as inputs.
+The caption is "a car. a person.": lower case, each phrase closed by a full stop. A block is what
+lies between two delimiters; a token attends only to its own block, so that in the text graph no
+phrase changes the features of another. The model takes the masks as inputs.
 
 Letters in shapes: L tokens.
 """
@@ -19,7 +19,7 @@ from edge.errors import ConfigError, ModelError
 from edge.model.bundle.manifest import TextSpec
 from edge.rules.text import Tokenizer
 
-# A full stop or question mark, but for the one of "2.5".
+# A full stop or question mark that is not part of a number such as "2.5".
 _END: Final = re.compile(r"(?<!\d)[.?]|[.?](?!\d)")
 _DELIMITER: Final = re.compile(r"[.?]")
 
@@ -29,13 +29,13 @@ class Caption:
     """One caption, ready for the graphs.
 
     Attributes:
-        phrases: As they were given; the index of a phrase is its class.
-        text: What the model reads.
+        phrases: Phrases as they were given; the index of a phrase is its class.
+        text: The caption as text.
         spans: Positions of each phrase's tokens, without the full stop that closes it.
-        input_ids: int64 [1, L].
-        position_ids: int64 [1, L]: from zero in each block.
-        token_mask: bool [1, L]: false where the row is only filled up.
-        block_mask: bool [1, L, L]: whether a token, the row, attends to another one.
+        input_ids: int64 [1, L]: ids of the tokens.
+        position_ids: int64 [1, L]: position of each token in its block, from zero.
+        token_mask: bool [1, L]: false where the row is padding.
+        block_mask: bool [1, L, L]: whether the token of a row attends to the token of a column.
     """
 
     phrases: tuple[str, ...]
@@ -48,7 +48,10 @@ class Caption:
 
 
 def split_phrases(text: str) -> list[str]:
-    """The phrases of a caption as people write it, each once: "A car. a person" has two."""
+    """Split a caption as people write it into its phrases, each once.
+
+    "A car. a person" has two.
+    """
     phrases = (" ".join(phrase.split()) for phrase in _END.split(text))
     return list(dict.fromkeys(phrase for phrase in phrases if phrase))
 
@@ -60,11 +63,11 @@ def write_caption(phrases: Sequence[str], tokenizer: Tokenizer, spec: TextSpec) 
 
     Args:
         phrases: What to look for.
-        tokenizer: Of the bundle.
-        spec: How many tokens the graphs take.
+        tokenizer: Tokenizer of the bundle.
+        spec: Text facts of the bundle; they say how many tokens the graphs take.
 
     Raises:
-        ConfigError: No phrase, a blank one, or more than the graphs take.
+        ConfigError: There is no phrase, a blank one, or more than the graphs take.
         ModelError: The tokenizer is not of BERT's kind.
     """
     if not phrases:
@@ -101,14 +104,17 @@ def write_caption(phrases: Sequence[str], tokenizer: Tokenizer, spec: TextSpec) 
 def blocks(
     ids: NDArray[np.int64], delimiters: Sequence[int]
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Which tokens see each other, bool [L, L], and where each stands in its block, int64 [L].
+    """Find the blocks of a caption.
 
-    A delimiter belongs to the block that it closes. What the first or the very last token would
-    close is no block: there each token sees itself only.
+    A delimiter belongs to the block that it closes. The tokens that the first or the very last
+    token would close form no block: each of them sees only itself.
 
     Args:
         ids: int64 [L].
         delimiters: Token ids that close a block.
+
+    Returns:
+        Which tokens see each other, bool [L, L], and the position of each in its block, int64 [L].
     """
     length = len(ids)
     index = np.arange(length)
@@ -123,7 +129,7 @@ def blocks(
 
 
 def _specials(tokenizer: Tokenizer, spec: TextSpec) -> tuple[int, int, int]:
-    """Ids of what begins a caption, of the full stop, and of what ends a caption."""
+    """Ids of the token that begins a caption, of the full stop, and of the token that ends it."""
     row = tokenizer.encode(["."])[0]
     found = row[row != spec.pad_id].tolist()
     if len(set(found)) != 3:

@@ -1,7 +1,7 @@
-"""A rule's text as clauses, and what must become of them in time. Pure.
+"""Makes the plan of a rule: the clauses of its text and how they hang together in time. Pure.
 
-"a car stops then a person gets out" is two clauses in an order; the bank has a row group for each,
-and each camera a tracker that makes one margin of theirs (``edge.rules.temporal``).
+"a car stops then a person gets out" is two clauses in an order. The bank has a prompt for each
+clause, and each camera has a tracker that makes one margin of theirs (``edge.rules.temporal``).
 """
 
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ class Plan:
     """What a rule looks for.
 
     Attributes:
-        expression: Over its clauses, left to right.
-        clauses: Sentences by name of the clause: the rule's own name where there is one clause,
-            ``name#1``, ``name#2`` where there are more (no rule may be called that).
-        text: What the rule says, for people; of synonyms the first.
+        expression: How its clauses hang together, left to right.
+        clauses: Sentences of each clause, by its name: the rule's own name where there is one
+            clause, ``name#1``, ``name#2`` where there are more (no rule may have such a name).
+        text: The rule's text, for people; the first of several synonyms.
     """
 
     expression: Expr
@@ -42,7 +42,7 @@ def plan(name: str, prompt: PromptConfig) -> Plan:
     """Take a rule's text apart.
 
     Raises:
-        ConfigError: It cannot be understood, or is one of several and has time in it.
+        ConfigError: The text cannot be understood, or it has time in it and is one of several.
     """
     try:
         expressions = [parse(text) for text in prompt.text]

@@ -1,16 +1,17 @@
-"""A few examples make a rule sharper: other weights for its sentences, another threshold. Pure.
+"""Sharpens a rule by a few examples: new weights for its sentences and a new threshold. Pure.
 
-Nothing is trained: the model stays, and so do the words. Of a rule's synonyms, of the bundle's
-templates and of its negatives some fit a scene better than others, and a few events that somebody
-pointed at show which. The texts become one row, the weighted mean of what each is in each template,
-re-normalised as templates always are; the negatives likewise. Weights are convex and come from a
-logistic regression on the margins, drawn towards equal weights by their relative entropy::
+Nothing is trained: the model and the words stay as they are. Some of a rule's synonyms, of its
+negatives and of the bundle's templates fit a scene better than others, and a few events that
+somebody pointed at show which. The texts become one row: the weighted mean of every text in every
+template, normalised again like every mean over templates. The negatives become one row in the same
+way. Weights are convex and come from a logistic regression on the margins, drawn towards equal
+weights by their relative entropy::
 
     mean logistic loss of (margin - threshold) / tau  +  (shrink / events) * KL(weights || equal)
 
-The samples of one event are alike, so it is events that count as evidence, and not samples.
-Whether it helps is judged on events that the fit has not seen (leave one out), with the samples
-around them; what does not help is not done.
+The samples of one event are alike, so events count as evidence, and not samples. A change is judged
+on events that the fit has not seen (leave one out), with the samples around them. A change that
+does not help is not made.
 
 Letters in shapes: M samples (shots), S texts, T templates, N negatives, B background sentences,
 D embedding.
@@ -25,25 +26,26 @@ from numpy.typing import NDArray
 
 from edge.rules.blend import Floats, Rows, Weights, blend, margins
 
-# How strongly few events are held to equal weights. Measured on planted shots, 2 to 10 events: 0.1
-# to 1 are alike, and with none two events are learned by heart (tests/edge/rules/test_sharpen.py).
+# How strongly few events are held to equal weights. Measured on planted shots of 2 to 10 events:
+# 0.1 to 1 do equally well, and at 0 two events are learned by heart
+# (tests/edge/rules/test_sharpen.py).
 SHRINK: Final = 0.3
-# Both fits settle within a few dozen.
+# Both fits settle within a few dozen steps.
 _STEPS: Final = 200
 _SETTLED: Final = 1e-9
-# A margin's noise is half the spread of all shots, and never nothing.
+# The noise of a margin is taken as half the standard deviation of all shots, and as this at least.
 _LEAST_TAU: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shots:
-    """Examples.
+    """Examples for a rule.
 
     Attributes:
         embeddings: float32 [M, D], unit rows.
-        wanted: bool [M]: whether the rule should see it.
+        wanted: bool [M]: whether the rule should see the sample.
         groups: intp [M]: the event that a sample belongs to or lies around, or the alert that
-            somebody found right or wrong. Held out together.
+            somebody found right or wrong. The samples of a group are held out together.
     """
 
     embeddings: NDArray[np.float32]
@@ -51,6 +53,7 @@ class Shots:
     groups: NDArray[np.intp]
 
     def select(self, chosen: NDArray[np.bool_]) -> "Shots":
+        """The examples where ``chosen``, bool [M], is true."""
         return Shots(self.embeddings[chosen], self.wanted[chosen], self.groups[chosen])
 
 
@@ -59,8 +62,8 @@ class Sharpened:
     """A rule's new settings.
 
     Attributes:
-        weights: None leaves its sentences as they are.
-        threshold: On the margin.
+        weights: Weights of its sentences; None leaves the sentences as they are.
+        threshold: Threshold on the margin.
         hysteresis: Half the way back to ordinary margins: an alert ends there, as it does where
             thresholds are learned (``edge.alerts.null``).
     """
@@ -76,9 +79,9 @@ class Proof:
 
     Attributes:
         seen: Share of wanted samples at or above the threshold, 0..1.
-        quiet: Share of the others below it.
-        rightness: Mean of both.
-        folds: ``rightness`` of each event left out.
+        quiet: Share of the other samples below the threshold, 0..1.
+        rightness: Mean of ``seen`` and ``quiet``.
+        folds: ``rightness`` on each event that was left out.
     """
 
     seen: float
@@ -92,9 +95,9 @@ class Lesson:
     """What the shots say.
 
     Attributes:
-        before: Of the rule as it is.
-        after: Of the best change, on events left out.
-        change: Fitted to all shots; None where nothing helps.
+        before: Proof of the rule as it is.
+        after: Proof of the best change, on events that were left out.
+        change: The best change, fitted to all shots; None where nothing helps.
     """
 
     before: Proof
@@ -106,10 +109,10 @@ def sharpen(rows: Rows, shots: Shots, threshold: float, shrink: float = SHRINK) 
     """Find the smallest change that helps on events it has not seen.
 
     Args:
-        rows: Of the rule.
-        shots: Of at least two groups with wanted samples, and two with others.
-        threshold: Of the rule as it is.
-        shrink: 0 trusts the shots alone.
+        rows: Rows of the rule.
+        shots: Examples; at least two groups with wanted samples, and two with others.
+        threshold: Threshold of the rule as it is.
+        shrink: How strongly weights are held to equal ones; 0 trusts the shots alone.
 
     Raises:
         ValueError: There are too few shots to say anything.
@@ -137,7 +140,13 @@ def sharpen(rows: Rows, shots: Shots, threshold: float, shrink: float = SHRINK) 
 
 
 def fit_threshold(values: NDArray[np.float64], shots: Shots, threshold: float) -> float:
-    """The threshold between wanted margins [M] and others, by the same loss."""
+    """Find the threshold between wanted margins and others that makes the loss least.
+
+    Args:
+        values: float64 [M]: margin of each shot.
+        shots: Examples.
+        threshold: Threshold of the rule as it is.
+    """
     problem = _Problem(shots, threshold, values)
     place = threshold
     for _ in range(_STEPS):  # Newton's method in one variable: the loss is convex
@@ -150,10 +159,10 @@ def fit_threshold(values: NDArray[np.float64], shots: Shots, threshold: float) -
 
 
 def fit_weights(rows: Rows, shots: Shots, threshold: float, shrink: float = SHRINK) -> Sharpened:
-    """Weights and threshold that tell the wanted shots from the others.
+    """Find the weights and the threshold that tell the wanted shots from the others.
 
-    By exponentiated gradients (Kivinen and Warmuth 1997), which keep weights convex; each step is
-    halved until the loss falls.
+    The method is exponentiated gradients (Kivinen and Warmuth 1997), which keep weights convex;
+    each step is halved until the loss falls. Args as in ``sharpen``.
     """
     weights = Weights.equal(rows)
     problem = _Problem(shots, threshold, margins(rows, shots.embeddings, weights))
@@ -197,7 +206,7 @@ def fit_weights(rows: Rows, shots: Shots, threshold: float, shrink: float = SHRI
 
 
 class _Problem:
-    """The loss: wanted and other shots weigh the same, and so do the groups of each."""
+    """The loss: wanted shots weigh as much as others, and each group as much as the next."""
 
     def __init__(self, shots: Shots, threshold: float, values: NDArray[np.float64]) -> None:
         self._sign = np.where(shots.wanted, 1.0, -1.0)
@@ -216,7 +225,7 @@ class _Problem:
         return float(self._share @ np.logaddexp(0, -z)) + self._away(limit) ** 2 / 2
 
     def pull(self, values: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
-        """Minus the loss's derivative by each margin, [M]."""
+        """Minus the derivative of the loss by each margin, [M]."""
         z = self._sign * (values - limit) / self.tau
         return np.asarray(self._share * self._sign * _sigmoid(-z) / self.tau)
 
@@ -230,7 +239,7 @@ class _Problem:
 
     @property
     def _weak(self) -> float:
-        """The threshold's own prior: its old place, within some spreads, one event's worth."""
+        """Weight of the prior that holds the threshold near its old value."""
         return 0.01 / self._events
 
     def _away(self, limit: float) -> float:
@@ -250,7 +259,7 @@ class _Side:
     def slopes(
         self, weights: Floats, templates: Floats, pull: NDArray[np.float64]
     ) -> tuple[Floats, Floats]:
-        """How ``pull`` [M] on the cosines moves the weights [n] and those of templates [T]."""
+        """Slopes of the weights [n] and of the templates [T] under ``pull`` [M] on the cosines."""
         cell = np.outer(weights, templates).ravel()
         leaning = self._gram @ cell
         square = float(cell @ leaning)
@@ -263,7 +272,7 @@ class _Side:
 def _prove(
     rows: Rows, shots: Shots, groups: NDArray[np.intp], fit: Callable[[Shots], Sharpened]
 ) -> Proof:
-    """Fit without each group, and judge on it."""
+    """Fit without each group in turn, and judge the fit on that group."""
     seen, quiet, folds = [], [], []
     for group in groups:
         out = shots.groups == group

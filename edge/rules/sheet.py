@@ -1,4 +1,4 @@
-"""The rows of a prompt bank while they are collected: sentences in templates, averaged or blended.
+"""Collects the rows of a prompt bank: each sentence in its templates, averaged or blended.
 
 Letters in shapes: T templates, D embedding.
 """
@@ -20,7 +20,7 @@ from edge.rules.text import TextEncoder, TextEncoding, unit_rows
 def sentence_rows(
     encoder: TextEncoder, templates: Sequence[str], sentences: Sequence[str]
 ) -> NDArray[np.float32]:
-    """Each sentence in each template, float32 [sentences, T, D], unit rows.
+    """Embed each sentence in each template: float32 [sentences, T, D], unit rows.
 
     Raises:
         ConfigError: A sentence cannot be encoded.
@@ -32,17 +32,22 @@ def sentence_rows(
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """Weights by which several sentences make one row (``edge.rules.sharpen``)."""
+    """Weights by which several sentences make one row (``edge.rules.sharpen``).
+
+    Attributes:
+        sentences: Weight of each sentence; they add up to 1.
+        templates: Weight of each template; they add up to 1.
+    """
 
     sentences: tuple[float, ...]
     templates: tuple[float, ...]
 
 
 def blends_of(name: str, prompt: PromptConfig, spec: TextSpec) -> tuple[Blend | None, Blend | None]:
-    """How the texts and the negatives of a rule are blended; None where they are not.
+    """The blends of a rule's texts and of its negatives; None where they are not blended.
 
     Raises:
-        ConfigError: The weights are those of other sentences or another bundle.
+        ConfigError: The weights belong to other sentences or another bundle.
     """
     sharpened = prompt.sharpened
     if sharpened is None or not sharpened.texts:
@@ -65,7 +70,7 @@ def blends_of(name: str, prompt: PromptConfig, spec: TextSpec) -> tuple[Blend | 
 
 
 def _blended(encodings: Sequence[TextEncoding], weights: Blend) -> TextEncoding:
-    """One row of several sentences, each in every template."""
+    """Blend several sentences, each in every template, into one row."""
     own, templates = np.array(weights.sentences), np.array(weights.templates)
     row = blend(np.stack([encoding.embeddings for encoding in encodings]), own, templates)
     coverage, lengths = (
@@ -87,12 +92,17 @@ class Sheet:
         self.lengths: list[float] = []
 
     def add(self, owner: str, sentences: Sequence[str], blend: Blend | None = None) -> slice:
-        """Append one row per sentence, or one of all, and return where they are.
+        """Append one row for each sentence, or one row of all, and return where the rows are.
 
         Args:
-            owner: For messages.
-            sentences: Any number.
-            blend: How they make one row.
+            owner: Whose sentences they are, for messages.
+            sentences: Any number of sentences.
+            blend: Weights that make one row of all; None: each sentence has a row.
+
+        Raises:
+            ConfigError: A sentence cannot be encoded.
+            ModelError: The text graph gives vectors without a direction.
+            InferenceError: The engine failed.
         """
         start = len(self.rows)
         encodings = [self._encode(owner, sentence) for sentence in sentences]
@@ -120,6 +130,7 @@ class Sheet:
             self.lengths.append(float(encoding.lengths.mean()))
 
     def read_only_lengths(self) -> NDArray[np.float32] | None:
+        """Length of each row's own vector, float32 [rows]; None where the model gives none."""
         if not self.lengths:
             return None
         lengths = np.array(self.lengths, np.float32)
@@ -128,7 +139,7 @@ class Sheet:
 
 
 def _fill(templates: Sequence[str], sentence: str) -> list[str]:
-    """``sentence`` in every template; templates bring their own full stop."""
+    """Put ``sentence`` into every template; a template has its own full stop."""
     bare = sentence.strip().rstrip(".")
     if not bare:
         raise ConfigError(f"expected a sentence, found {sentence!r}: say what the camera sees")

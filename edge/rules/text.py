@@ -1,4 +1,4 @@
-"""Sentences into unit vectors: tokens, then the bundle's text graph.
+"""Embeds sentences: tokens first, then unit vectors by the bundle's text graph.
 
 Letters in shapes: K texts, L tokens, D embedding.
 """
@@ -19,7 +19,7 @@ from edge.model.engines.base import Engine
 
 
 class Tokenizer:
-    """Sentences to rows of token ids."""
+    """Turns sentences into rows of token ids."""
 
     def __init__(self, tokenizer_json: bytes, spec: TextSpec) -> None:
         """Read the bundle's ``tokenizer.json``.
@@ -29,7 +29,8 @@ class Tokenizer:
         """
         try:
             document = json.loads(tokenizer_json)
-            # The file may ask to cut and to fill up: a cut sentence would alert for something else.
+            # The file may ask for truncation and padding, which are left out: a truncated sentence
+            # would alert for something else.
             plain = document | {"truncation": None, "padding": None, "post_processor": None}
             self._tokenizer = Kitoken.from_tokenizers(json.dumps(plain).encode())
             self._first, self._last = _frame(document.get("post_processor"))
@@ -41,11 +42,11 @@ class Tokenizer:
         self._spec = spec
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Return int64 [K, L]: each row filled up with the padding id to the context length.
+        """Tokenize K texts: int64 [K, L], each row padded to the context length.
 
         Raises:
-            ConfigError: A text is blank, not Unicode, or longer than the model reads. Never
-                truncated.
+            ConfigError: A text is blank, not Unicode, or longer than the model reads. No text is
+                ever truncated.
         """
         rows = np.full((len(texts), self._spec.context_length), self._spec.pad_id, np.int64)
         for row, text in zip(rows, texts, strict=True):
@@ -71,10 +72,10 @@ class Tokenizer:
 
 
 def _frame(post_processor: Mapping[str, Any] | None) -> tuple[list[int], list[int]]:
-    """The special tokens that the tokenizer file puts before and after a single sentence.
+    """Special tokens that the tokenizer file puts before and after a single sentence.
 
     Raises:
-        ValueError: A post-processor that is not known here.
+        ValueError: The post-processor is not known here.
     """
     match post_processor:
         case None | {"type": "ByteLevel"}:
@@ -96,12 +97,12 @@ class TextEncoding:
 
     Attributes:
         embeddings: float32 [K, D], unit rows.
-        coverage: float32 [K], 0..1: how well the model's concepts express the text; None where
-            the model cannot say.
-        lengths: float32 [K]: of the vectors before they were brought to unit length; None where
-            nothing asks for it.
-        words: float32 [K, L, D]: of each token a unit row, zero where there is none; None where the
-            model does not tell.
+        coverage: float32 [K], 0..1: how well the model's concepts express each text; None where
+            the model gives none.
+        lengths: float32 [K]: length of each vector before it was made a unit vector; None where
+            the model gives none.
+        words: float32 [K, L, D]: unit row of each token, zero where there is no token; None where
+            the model gives none.
     """
 
     embeddings: NDArray[np.float32]
@@ -111,7 +112,7 @@ class TextEncoding:
 
 
 class TextEncoder:
-    """Tokenizer and text engine together."""
+    """Embeds texts with a tokenizer and an open text graph."""
 
     def __init__(self, engine: Engine, tokenizer: Tokenizer, spec: TextSpec) -> None:
         """Check that the engine is a text graph.
@@ -158,7 +159,7 @@ class TextEncoder:
         return TextEncoding(unit_rows(embeddings), coverage, lengths, words)
 
     def _chunks(self, ids: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """``ids`` in the batches that the graph takes; a fixed batch repeats its last row."""
+        """Split ``ids`` into the batches that the graph takes; a short one repeats its last row."""
         size = self._batch or len(ids)
         missing = -len(ids) % size
         filled = np.pad(ids, ((0, missing), (0, 0)), mode="edge")  # [K, L] -> [n * size, L]

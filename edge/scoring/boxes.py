@@ -1,4 +1,4 @@
-"""What a detector's answer says about the phrases of its caption: labelled boxes. Pure.
+"""Turns a detector's answer into boxes, each with the phrase that it shows. Pure.
 
 Letters in shapes: Q queries of the detector, L tokens, P phrases, B boxes that are kept.
 """
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from edge.model.bundle.manifest import ImageSpec
 from edge.video.preprocess import placement
 
-# Two boxes of one phrase that overlap more are one thing. The model itself leaves such pairs.
+# Two boxes of one phrase whose intersection over union is larger show one thing. The model itself
+# leaves such pairs in its answer.
 SAME_THING: Final = 0.7
 
 
@@ -23,9 +24,9 @@ class Detections:
 
     Attributes:
         boxes: float32 [B, 4]: left, top, right, bottom in 0..1 of the original picture.
-        pixels: float32 [B, 4]: the same in pixels of the original picture.
-        scores: float32 [B]: 0..1.
-        classes: intp [B]: index of the phrase.
+        pixels: float32 [B, 4]: left, top, right, bottom in pixels of the original picture.
+        scores: float32 [B]: score of each box, 0..1.
+        classes: intp [B]: index of each box's phrase.
     """
 
     boxes: NDArray[np.float32]
@@ -38,13 +39,16 @@ class Detections:
 
 
 def phrase_scores(logits: NDArray[np.float32], spans: Sequence[slice]) -> NDArray[np.float32]:
-    """How well each query fits each phrase, float32 [Q, P] in 0..1: the best of its tokens.
+    """Score each query against each phrase: the score of the phrase's best token.
 
-    The full stop that closes a phrase does not count: it fits whatever fits any phrase.
+    The full stop that closes a phrase does not count, because it fits whatever fits any phrase.
 
     Args:
         logits: float32 [1, Q, L].
         spans: Tokens of each phrase.
+
+    Returns:
+        float32 [Q, P] in 0..1.
     """
     best = np.stack([logits[0, :, span].max(axis=1) for span in spans], axis=1)
     return np.asarray(0.5 * (1 + np.tanh(best / 2)), np.float32)  # a sigmoid that cannot overflow
@@ -58,14 +62,14 @@ def find_boxes(
     spec: ImageSpec,
     size: tuple[int, int],
 ) -> Detections:
-    """Turn the answer of a detector that reads a caption into boxes, as ``keep_boxes``.
+    """Turn the answer of a detector that reads a caption into boxes; see ``keep_boxes``.
 
     Args:
         logits: float32 [1, Q, L].
         boxes: float32 [1, Q, 4].
         spans: Tokens of each phrase.
-        thresholds: Smallest score, for all phrases or for each.
-        spec: How the picture came into the detector's input.
+        thresholds: Smallest score of a box, 0..1: one for all phrases, or one for each.
+        spec: How the picture was fitted into the detector's input.
         size: Height and width of the original picture.
     """
     return keep_boxes(phrase_scores(logits, spans), boxes, thresholds, spec, size)
@@ -80,13 +84,14 @@ def keep_boxes(
 ) -> Detections:
     """Turn scored queries into boxes of the original picture.
 
-    A box is of the phrase that it fits best, and counts if it reaches that phrase's threshold.
+    A box belongs to the phrase that it fits best. It is kept if it reaches that phrase's threshold
+    and repeats no better box of the same phrase.
 
     Args:
         scores: float32 [Q, P], 0..1.
         boxes: float32 [1, Q, 4]: centre x, centre y, width, height in 0..1 of the detector's input.
-        thresholds: Smallest score, for all phrases or for each.
-        spec: How the picture came into the detector's input.
+        thresholds: Smallest score of a box, 0..1: one for all phrases, or one for each.
+        spec: How the picture was fitted into the detector's input.
         size: Height and width of the original picture.
     """
     classes = scores.argmax(axis=1)
@@ -109,11 +114,11 @@ def keep_boxes(
 def original_shares(
     boxes: NDArray[np.float32], spec: ImageSpec, size: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Boxes of the detector's input as boxes of the original picture, cut off at its edges.
+    """Convert boxes of the detector's input into boxes of the original picture, cut at its edges.
 
     Args:
         boxes: float32 [n, 4]: centre x, centre y, width, height in 0..1 of the detector's input.
-        spec: How the picture came into the detector's input.
+        spec: How the picture was fitted into the detector's input.
         size: Height and width of the original picture.
 
     Returns:
@@ -130,11 +135,11 @@ def original_shares(
 
 
 def suppress(boxes: NDArray[np.float32], classes: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Indices of the boxes, best first, that repeat no better box of their own class.
+    """Find the boxes that repeat no better box of their own class; their indices, best first.
 
     Args:
         boxes: float32 [n, 4]: left, top, right, bottom; best first.
-        classes: intp [n].
+        classes: intp [n]: index of each box's phrase.
     """
     alike = (overlaps(boxes, boxes) > SAME_THING) & (classes[:, np.newaxis] == classes)
     kept: list[int] = []
@@ -145,9 +150,16 @@ def suppress(boxes: NDArray[np.float32], classes: NDArray[np.intp]) -> NDArray[n
 
 
 def overlaps(ours: NDArray[Any], theirs: NDArray[Any]) -> NDArray[np.float64]:
-    """Intersection over union of each of ours, [n, 4], with each of theirs, [m, 4]; [n, m].
+    """Compute the intersection over union of each box of ``ours`` with each box of ``theirs``.
 
-    Boxes are left, top, right, bottom; one without area overlaps nothing.
+    A box without area overlaps nothing.
+
+    Args:
+        ours: [n, 4]: left, top, right, bottom.
+        theirs: [m, 4]: left, top, right, bottom.
+
+    Returns:
+        float64 [n, m] in 0..1.
     """
     a, b = ours.astype(np.float64)[:, np.newaxis], theirs.astype(np.float64)[np.newaxis]
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])

@@ -1,7 +1,7 @@
-"""The frame classes of a bundle: for each, its scorer, its compiler and its crops.
+"""Puts together what the frame class of a bundle needs: its scorer, its compiler and its crops.
 
 Everything that differs between the classes F, C and P (docs/bundle-format.md) is chosen here, once,
-when a bundle is opened. A field that a class does not have is None.
+when a bundle is opened. What a class does not have is None.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

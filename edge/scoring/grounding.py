@@ -1,4 +1,4 @@
-"""Grounding DINO's two graphs on the device: a caption once, then picture by picture.
+"""Runs Grounding DINO's two graphs: the text graph once for a caption, then the detector.
 
 Letters in shapes: H, W picture, L tokens, E features of a token, Q queries of the detector.
 """
@@ -15,10 +15,11 @@ from edge.rules.caption import Caption
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """What a detector looks for: a caption, and what the text graph made of it.
+    """What a detector looks for.
 
     Attributes:
-        features: float32 [1, L, E].
+        caption: All phrases as one text.
+        features: float32 [1, L, E]: what the text graph made of the caption.
     """
 
     caption: Caption
@@ -27,6 +28,10 @@ class Question:
 
 def ask(text: Engine, caption: Caption) -> Question:
     """Run the text graph, the larger part of the model, once for a caption.
+
+    Args:
+        text: Engine of the ``text`` graph.
+        caption: What to look for.
 
     Raises:
         InferenceError: The engine failed, or gave numbers that are not finite.
@@ -47,8 +52,8 @@ def answer(
     """Run the detector on one picture.
 
     Args:
-        detector: Of the ``detector`` graph.
-        question: From ``ask``, by the same bundle.
+        detector: Engine of the ``detector`` graph.
+        question: From ``ask``, made with the same bundle.
         pixels: int8 [3, H, W], ``u8 ^ 0x80``.
 
     Returns:

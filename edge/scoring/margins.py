@@ -1,4 +1,4 @@
-"""From cosines against every sentence to cosine and margin of every prompt. Pure.
+"""Turns cosines against every sentence into the cosine and the margin of every prompt. Pure.
 
 Letters in shapes: N samples, P prompts, K rows of the bank.
 """
@@ -14,10 +14,10 @@ from edge.rules.bank import CompiledPrompt, PromptBank
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """What a sample says about P prompts, or N samples, each in a row of its own.
+    """What one sample says about P prompts; or N samples, with a row for each.
 
     Attributes:
-        cosine: float32 [P] or [N, P]: to the best of the prompt's texts.
+        cosine: float32 [P] or [N, P]: cosine to the best of the prompt's texts.
         margin: float32 [P] or [N, P]: ``cosine`` minus the best cosine among the prompt's
             negatives and the background that counts for it. An offset that all cosines share, as
             quantization brings, cancels.
@@ -28,11 +28,11 @@ class Scores:
 
 
 def margins(bank: PromptBank, cosines: NDArray[np.float32]) -> Scores:
-    """Take the best of each prompt's sentences, and the best that speaks against it.
+    """Compare the best of each prompt's sentences with the best sentence against it.
 
     Args:
-        bank: Says which rows belong to which prompt.
-        cosines: float32 [K] of a sample, or [N, K].
+        bank: Which rows belong to which prompt.
+        cosines: float32 [K] for one sample, or [N, K].
     """
     texts = cosines[..., : bank.prompts[-1].texts.stop]
     cosine = np.maximum.reduceat(texts, [prompt.texts.start for prompt in bank.prompts], axis=-1)
@@ -42,5 +42,5 @@ def margins(bank: PromptBank, cosines: NDArray[np.float32]) -> Scores:
 
 
 def best_sentence(bank: PromptBank, prompt: CompiledPrompt, cosines: NDArray[np.float32]) -> str:
-    """Which of the prompt's sentences fits best, by the cosines [K] of one sample."""
+    """The sentence of the prompt that fits one sample best, by its ``cosines`` [K]."""
     return bank.sentences[prompt.texts][int(np.argmax(cosines[prompt.texts]))]

@@ -1,6 +1,7 @@
-"""From a bundle to running graphs, each proven on the golden set before it is used.
+"""Opens the graphs of a bundle; each passes its self-test before it is used.
 
-Which runtime and precision: what the configuration says, else what ``edge.model.choice`` measured.
+The configuration decides runtime and precision; where it leaves a choice, ``edge.model.choice``
+measures.
 """
 
 import logging
@@ -26,17 +27,17 @@ from edge.system import paths
 _log = logging.getLogger(__name__)
 
 CHOICES: Final = "choices"
-"""Folder in the daemon's ``state_dir`` for what was measured."""
+"""Folder in the daemon's ``state_dir`` for the measurements of ``edge.model.choice``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A graph that proved itself.
+    """An open graph that passed its self-test.
 
     Attributes:
-        engine: Tells runtime and device.
-        variant: What runs.
-        report: How the self-test went; None with the null engine, which has nothing to prove.
+        engine: What runs it; names the runtime and the device.
+        variant: Runtime, file format and precision.
+        report: Result of the self-test; None with the null engine, which has nothing to prove.
     """
 
     engine: Engine
@@ -48,14 +49,15 @@ class Models:
     """The graphs of a bundle on one engine. Close it, or use ``with``.
 
     Attributes:
-        bundle: Where they come from.
-        variant: How they run.
-        settings: What the engine was asked for.
-        choice: What was measured to come to it.
-        failed: What should have run and no longer passes its self-test; None where all is well.
+        bundle: The bundle of the graphs.
+        variant: The variant that was chosen.
+        settings: Settings of the engine, from the configuration.
+        choice: The choice and what was measured for it.
+        failed: The earlier choice that no longer passes its self-test, and why; None where all is
+            well.
         main: The graph that sees the pictures.
         scoring: What the bundle's frame class does with samples and sentences.
-        text_precision: Of the text graph.
+        text_precision: Precision of the text graph.
     """
 
     def __init__(
@@ -87,12 +89,12 @@ class Models:
 
     @property
     def precision(self) -> Precision:
-        """Of the main graph."""
+        """Precision of the main graph."""
         return self.main.variant.precision
 
     @property
     def used(self) -> str:
-        """In words: precision and runtime."""
+        """Precision and runtime of the main graph in words."""
         return f"{self.precision} on {self.main.engine.runtime}"
 
     def prove_again(self) -> None:
@@ -115,7 +117,7 @@ class Models:
 
     @contextmanager
     def open_regions(self) -> Iterator[Engine | None]:
-        """Open the graph that says where things are; None where the bundle has none.
+        """Open the graph that finds regions of a picture; None where the bundle has none.
 
         Errors as in ``open_text_engine``.
         """
@@ -160,14 +162,15 @@ def open_models(
     tune: bool = False,
     keep: bool = True,
 ) -> Models:
-    """Open the graphs that run for each sample, after each proved itself on the golden set.
+    """Open the graphs that run for each sample; each must pass its self-test.
 
     Args:
         bundle: The model.
-        config: Where it leaves a choice, the fastest variant that passes is taken.
-        cache: Folder for what was measured; None for the user's own.
-        tune: Measure again, whatever is cached.
-        keep: Cache what was measured.
+        config: Runtime, device and precision; where it leaves a choice, the fastest variant that
+            passes is taken.
+        cache: Folder for the measurements; None for the user's own.
+        tune: Measure again, even if there are measurements.
+        keep: Keep the measurements.
 
     Raises:
         EngineUnavailable: The engine or its device is not there.

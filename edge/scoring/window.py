@@ -1,7 +1,7 @@
-"""The last T samples of one camera, for models that look at a clip of frames together. Pure.
+"""Keeps the last T samples of one camera, for models that look at a clip of frames. Pure.
 
 A window costs T times the pixels of a sample for each camera (8 frames of 3 x 224 x 224: 1.2 MB).
-It keeps the samples' own arrays and copies them once, when the clip is put together.
+It holds the samples' own arrays and copies them once, when the clip is put together.
 """
 
 from collections import deque
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 
 from edge.video.sample import Arrival, Sample
 
-# The longest time between two samples of a window may be so many times the shortest. The sampler
-# keeps frames half a period apart or more, and one that was dropped because the engine was busy
-# leaves two periods: together a factor of 4. A reconnect leaves more, unless samples are so rare
-# that it hardly shows.
+# The longest time between two samples of a window may be this many times the shortest. The sampler
+# keeps frames at least half a period apart, and a sample that was dropped because the engine was
+# busy leaves a gap of two periods: together a factor of 4. A reconnect leaves a longer gap, unless
+# samples are so rare that the gap hardly shows.
 MAX_UNEVENNESS = 4.0
 
 
 class Window:
-    """Keeps samples until T of them are spaced evenly enough, then the newest T that are.
+    """Keeps the newest samples of a camera, at most T, that are spaced evenly enough.
 
-    A clip with a gap in it shows a jump that never happened, so what lies before a gap is
-    forgotten: after a reconnect the window fills up anew.
+    A clip with a gap in it shows a jump that never happened, so the samples before a gap are
+    forgotten: after a reconnect the window fills up again.
 
     Args:
-        frames: T. Of two samples every spacing is even: three is the least that shows a gap.
+        frames: T. With two samples every spacing is even; three is the least that shows a gap.
     """
 
     def __init__(self, frames: int) -> None:
@@ -34,21 +34,22 @@ class Window:
 
     @property
     def arrivals(self) -> tuple[Arrival, ...]:
-        """Of the samples held, oldest first."""
+        """Arrivals of the samples in the window, oldest first."""
         return tuple(sample.arrival for sample in self._samples)
 
     @property
     def is_full(self) -> bool:
+        """Whether the window has T samples."""
         return len(self._samples) == self._frames
 
     def push(self, sample: Sample) -> None:
-        """Take the camera's next sample, and forget those that do not go together with it."""
+        """Add the camera's next sample, and forget those that lie before a gap."""
         self._samples.append(sample)
         for _ in range(len(self._samples) - _together(self.arrivals)):
             self._samples.popleft()
 
     def copy_to(self, clip: NDArray[np.int8]) -> None:
-        """Write the pixels of a full window into ``clip``, int8 [T, 3, H, W], oldest first.
+        """Write the pixels of a full window into ``clip``, int8 [T, 3, H, W], oldest frame first.
 
         Raises:
             ValueError: The window is not full, or the samples have another shape than ``clip``.
@@ -63,7 +64,7 @@ class Window:
 
 
 def _together(arrivals: tuple[Arrival, ...]) -> int:
-    """How many of the newest arrivals are spaced evenly enough; at least one."""
+    """Number of the newest arrivals that are spaced evenly enough; at least one."""
     shortest, longest = float("inf"), 0.0
     count = 1
     for older, newer in zip(reversed(arrivals[:-1]), reversed(arrivals[1:]), strict=True):

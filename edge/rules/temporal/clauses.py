@@ -1,10 +1,10 @@
-"""Sentences with time in them, taken apart by rules: order, simultaneity, duration, absence.
+"""Takes sentences with time in them apart: order, simultaneity, duration, absence.
 
-Two-tower models read a sentence as one picture: "a car stops then a person gets out" is a car and a
-person to them, in any order, and "no car" is a car. So what is in time is taken out of the
-sentence, and the model is asked about the clauses only. No parser is needed for the few forms that
-people write in an alert rule (docs/events.md); what fits none of them stays one clause, as it was
-written.
+Two-tower models read a sentence as one picture: "a car stops then a person gets out" is to them a
+car and a person in any order, and "no car" is a car. So the words about time are taken out of the
+sentence, and the model is asked only about the clauses. A few patterns are enough for the forms
+that people write in an alert rule (docs/events.md). A sentence that fits none of them stays one
+clause, as it was written.
 """
 
 import re
@@ -15,25 +15,25 @@ from edge.errors import ConfigError
 from edge.rules.temporal.words import COMPOUND, NEGATION, NOT_THEN, PRONOUN, is_verb, subject
 
 WITHIN_S: Final = 30.0
-"""How long after one clause the next may be seen, where the sentence does not say."""
+"""Seconds within which the next clause must be seen, where the sentence gives no time."""
 ABSENT_S: Final = 10.0
-"""How long something must be absent, likewise."""
-# Models read 80 tokens at most; what is longer is no sentence.
+"""Seconds for which something must be absent, where the sentence gives no time."""
+# Models read 80 tokens at most, so a longer text is no sentence.
 _LONGEST: Final = 1000
-# As many samples are held as a time has: a day of them is 20 MB.
+# The samples of the whole time are held: a day of them is 20 MB.
 _LONGEST_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The clause itself."""
+    """The clause is seen."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Then:
-    """One after the other, each within ``within_s`` seconds of the one before."""
+    """The steps are seen one after the other, each within ``within_s`` seconds of the last."""
 
     steps: tuple["Expr", ...]
     within_s: float
@@ -41,14 +41,14 @@ class Then:
 
 @dataclass(frozen=True, slots=True)
 class While:
-    """All at once."""
+    """All parts are seen at once."""
 
     parts: tuple["Expr", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """Without a break for so many seconds."""
+    """It is seen without a break for ``seconds``."""
 
     what: "Expr"
     seconds: float
@@ -56,7 +56,7 @@ class Lasting:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """Was there, and then was not for so many seconds."""
+    """It was seen, and then was not for ``seconds``."""
 
     what: "Expr"
     seconds: float
@@ -64,7 +64,7 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """Not there for so many seconds, whether it was before or not."""
+    """It was not seen for ``seconds``, whether it was seen before or not."""
 
     what: "Expr"
     seconds: float
@@ -73,7 +73,7 @@ class Absent:
 Expr = Seen | Then | While | Lasting | Gone | Absent
 
 _COUNT = r"(?P<count>\d+(?:\.\d+)?|an?|one|two|three|five|ten|fifteen|twenty|thirty|sixty)"
-# "5 m" are metres.
+# "m" alone is no unit here: "5 m" are metres.
 _UNIT = r"(?P<unit>s|secs?|seconds?|mins?|minutes?|h|hrs?|hours?)"
 _NUMBERS: Final = {
     "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "five": 5, "ten": 10, "fifteen": 15,
@@ -108,12 +108,12 @@ def parse(sentence: str) -> Expr:
     """Take a sentence apart.
 
     Raises:
-        ConfigError: There is a negation in it that no rule of absence covers, a time that cannot
-            be kept, more than one time for an order; or it is far too long.
+        ConfigError: The sentence has a negation that no pattern of absence covers, a time that
+            cannot be kept, or more than one time for an order; or it is far too long.
     """
     text = " ".join(sentence.split()).rstrip(". ")
     if not text:
-        return Seen(sentence)  # the bank says what is wrong with it
+        return Seen(sentence)  # the compiler reports what is wrong with it
     if len(text) > _LONGEST:
         raise ConfigError(
             f"expected a sentence of at most {_LONGEST} characters, found {len(text)}: shorten it"
@@ -133,7 +133,7 @@ def parse(sentence: str) -> Expr:
 
 
 def clauses(expression: Expr) -> tuple[str, ...]:
-    """The sentences in it, left to right."""
+    """The clauses of an expression, left to right."""
     match expression:
         case Seen(text):
             return (text,)
@@ -144,7 +144,7 @@ def clauses(expression: Expr) -> tuple[str, ...]:
 
 
 def meaning(expression: Expr) -> str:
-    """What is looked for, in words."""
+    """The expression in words, for people."""
     match expression:
         case Seen(text):
             return repr(text)
@@ -161,7 +161,7 @@ def meaning(expression: Expr) -> str:
 
 
 def _ordered(text: str) -> list[str]:
-    """The steps of an order, first to last; one where there is none."""
+    """The steps of an order, first to last; a single one where there is no order."""
     if match := _AFTER_FIRST.match(text):
         return [*_ordered(match["first"]), *_ordered(match["second"])]
     parts, start = [], 0
@@ -183,7 +183,7 @@ def _simultaneous(text: str, sentence: str) -> Expr:
     if match := _WHILE_FIRST.match(text):
         return While((_lasting(match["first"], sentence), _lasting(match["second"], sentence)))
     left, found, right = _cut(text, "while")
-    # "while driving" goes on about the same picture; "for a while" is no conjunction.
+    # "while driving" describes the same picture; in "for a while" it is no conjunction.
     if found and right and not is_verb(right.split()[0]) and not left.endswith((" a", " in a")):
         return While((_lasting(left, sentence), _lasting(right, sentence)))
     return _lasting(text, sentence)
@@ -231,16 +231,16 @@ def _refuse(text: str, word: str, sentence: str) -> NoReturn:
 
 
 def _with_subjects(steps: list[str]) -> list[str]:
-    """Say who: in "a car stops then it leaves" and "... then leaves" the car does."""
-    told = [steps[0]]
+    """Give each step a subject: in "a car stops then it leaves" and "... then leaves" the car."""
+    named = [steps[0]]
     for step in steps[1:]:
-        who = subject(told[-1])
+        who = subject(named[-1])
         bare = PRONOUN.sub("", step)
         if who and (bare != step or is_verb(step.split()[0])):
-            told.append(f"{who} {bare}")
+            named.append(f"{who} {bare}")
         else:
-            told.append(step)
-    return told
+            named.append(step)
+    return named
 
 
 def _cut(text: str, word: str) -> tuple[str, bool, str]:

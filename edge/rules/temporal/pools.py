@@ -1,20 +1,22 @@
-"""The cosines of a camera's last samples, taken together: embedded once, scored again as a clip.
+"""Pools the cosines of a camera's last samples into one cosine for each sentence.
+
+Frames are embedded once each and scored together, like a clip, with every sample.
 
 Letters in shapes: N samples held, K sentences, L words of a sentence, D embedding.
 
 ``mean``
-    The cosine of a sentence and the normalised mean of the frames: what lasts counts.
+    The cosine of a sentence and the normalised mean of the frames: what lasts, counts.
 ``aosm``
-    Attention over the similarity matrix, of X-CLIP (Ma et al., ACM MM 2022, section 3.3; not the
-    model of Microsoft's that has the same name): a smooth maximum, so one frame in twelve is
-    enough. With words, four grains are averaged (sentence or word against clip or frame); without,
-    the two of the sentence. The learned mixers are the identity, and padded words are masked, which
+    Attention over the similarity matrix, of X-CLIP (Ma et al., ACM MM 2022, section 3.3; not
+    Microsoft's model of the same name): a smooth maximum, so one frame in twelve is enough. With
+    words, four grains are averaged (sentence or word against clip or frame); without words, the two
+    grains of the sentence. The learned mixers are the identity, and padded words are masked, which
     the released code does not do.
 ``glscl``
     Frames weighted by how well they fit the sentence: softmax over features that are not
     normalised, at temperature 3 (Zhang et al., TIP 2025).
 
-All three are blind to order (``edge.rules.temporal.track`` is not).
+All three ignore the order of frames (``edge.rules.temporal.track`` does not).
 """
 
 from collections import deque
@@ -25,9 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 TAU: Final = 0.01
-"""Temperature of AOSM: 0 is the maximum, infinity the mean."""
-# GLSCL divides products of features by 3. CLIP's features are about 10 long, so products of unit
-# vectors are taken times 100 first, which is CLIP's own logit scale too.
+"""Temperature of AOSM: towards 0 it is the maximum, towards infinity the mean."""
+# GLSCL divides products of features by 3. CLIP's features have a length of about 10, so products of
+# unit vectors are multiplied by 100 first, which is CLIP's own logit scale too.
 GLSCL_SHARPNESS: Final = 100.0 / 3.0
 
 Kind = Literal["mean", "aosm", "glscl"]
@@ -40,7 +42,7 @@ class Words:
 
     Attributes:
         states: float32 [K, L, D], unit rows.
-        mask: bool [K, L]: which of them are words.
+        mask: bool [K, L]: which rows are words.
     """
 
     states: _Floats
@@ -51,22 +53,28 @@ class Pool(Protocol):
     """Remembers a camera's last samples."""
 
     def push(self, cosines: _Floats, embedding: _Floats | None) -> _Floats:
-        """Take a sample's cosines [K] and embedding [D]; cosines [K] of all that are held.
+        """Add a sample, and pool all samples that are held.
 
-        Where the model has no embedding, cosines alone are pooled.
+        Args:
+            cosines: float32 [K] of the sample.
+            embedding: float32 [D] of the sample; None where the model gives none: then cosines
+                alone are pooled.
+
+        Returns:
+            float32 [K]: pooled cosine of each sentence.
         """
         ...
 
 
 def pool_of(kind: Kind, frames: int, words: Words | None = None) -> Pool:
-    """A pool over ``frames`` samples; ``words`` are for ``aosm`` only."""
+    """Make a pool over ``frames`` samples; ``words`` are only for ``aosm``."""
     if kind == "aosm":
         return _Aosm(frames, words)
     return _Weighted(frames, GLSCL_SHARPNESS if kind == "glscl" else 0.0)
 
 
 class _Weighted:
-    """``glscl``, and ``mean`` as its sharpness 0."""
+    """``glscl``; with a sharpness of 0 it is ``mean``."""
 
     def __init__(self, frames: int, sharpness: float) -> None:
         self._cosines: deque[_Floats] = deque(maxlen=frames)
@@ -101,12 +109,12 @@ class _Aosm:
 
 
 def weighted(of_frames: _Floats, frames: _Floats | None, sharpness: float) -> _Floats:
-    """The cosine of each sentence and a weighted mean of the frames, float32 [K].
+    """Cosine of each sentence and a weighted mean of the frames, float32 [K].
 
     Args:
-        of_frames: float32 [N, K], cosines.
-        frames: float32 [N, D], unit rows; None: the weighted mean of the cosines.
-        sharpness: Of the softmax that weighs the frames of each sentence.
+        of_frames: float32 [N, K]: cosine of each frame and sentence.
+        frames: float32 [N, D], unit rows; None: take the weighted mean of the cosines instead.
+        sharpness: Sharpness of the softmax that weighs the frames for each sentence.
     """
     weights = softmax(of_frames * np.float32(sharpness), axis=0)  # [N, K]
     dots = (weights * of_frames).sum(axis=0)
@@ -126,10 +134,10 @@ def aosm(
     """Attention over the similarity matrix, float32 [K].
 
     Args:
-        of_frames: float32 [N, K]: sentence against frame.
+        of_frames: float32 [N, K]: cosine of each frame and sentence.
         frames: float32 [N, D], unit rows.
-        words: Together with ``of_words``.
-        of_words: float32 [N, K, L]: word against frame.
+        words: Words of the sentences; given together with ``of_words``.
+        of_words: float32 [N, K, L]: cosine of each frame and word.
         tau: Temperature.
     """
     sentence_clip = weighted(of_frames, frames, 0.0)
@@ -147,16 +155,16 @@ def aosm(
 
 
 def attend(values: _Floats, tau: float, mask: NDArray[np.bool_] | None = None) -> _Floats:
-    """A(x) = sum of softmax(x / tau) x along the first axis, what is masked left out.
+    """A(x) = sum of softmax(x / tau) x along the first axis, without what ``mask`` leaves out.
 
-    Between the mean (large ``tau``) and the maximum (small).
+    The value lies between the mean (large ``tau``) and the maximum (small ``tau``).
     """
     weights = softmax(values / np.float32(tau), axis=0, mask=mask)
     return np.asarray((weights * values).sum(axis=0), np.float32)
 
 
 def softmax(logits: _Floats, axis: int, mask: NDArray[np.bool_] | None = None) -> _Floats:
-    """Softmax along ``axis``; where ``mask`` is False the weight is 0."""
+    """Softmax along ``axis``; the weight is 0 where ``mask`` is False."""
     logits = logits if mask is None else np.where(mask, logits, -np.inf)
     weights = np.exp(logits - logits.max(axis=axis, keepdims=True))
     return np.asarray(weights / weights.sum(axis=axis, keepdims=True), np.float32)

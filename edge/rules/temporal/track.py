@@ -1,22 +1,22 @@
-"""The margins of a sentence's clauses, sample after sample, into one margin. Bounded memory.
+"""Tracks the clauses of a sentence: their margins go in, sample after sample; one margin comes out.
 
-Margins come relative to where a clause counts as seen: 0 is the threshold, above it is there. What
-comes out is again such a margin, continuous in what went in, so that a null distribution can be
-learned of it like of any other:
+A margin here is relative to the threshold of its clause: at 0 and above the clause counts as seen.
+The margin that comes out is of the same kind and continuous in those that go in, so a null
+distribution can be learned of it as of any other. Memory is bounded:
 
 =============  ============================================================================
 ``Seen``       a
 ``While``      min(a, b)
 ``Lasting``    the 20 % quantile of a over the last d seconds: a fifth of the samples may miss it
-``Absent``     the same of -a
+``Absent``     the 20 % quantile of -a over the last d seconds
 ``Gone``       min(Absent, the largest a in the minute before that)
 ``Then``       min(b, the largest in [t - W, t) of min(a, unseen b)): a was there while b was not
 =============  ============================================================================
 
-``unseen b`` is minus the largest b of the last two seconds. Without it "B then A" would fire as
-well where the two overlap, and with -b alone wherever b misses one frame (half the streams of
-benchmarks/temporal.py at a noise of half the distance to the threshold). Where b cannot be told
-yet, neither can ``unseen b``. In a chain, a is the value of the chain so far.
+``unseen b`` is minus the largest b of the last two seconds. Without it "B then A" would also alert
+where the two overlap; with -b alone, wherever b misses one frame (in half the streams of
+benchmarks/temporal.py, at a noise of half the distance to the threshold). While b is unknown,
+``unseen b`` is unknown too. In a chain, a is the value of the chain so far.
 """
 
 from bisect import bisect_left, insort
@@ -27,7 +27,7 @@ from typing import Final, Protocol
 from edge.rules.temporal.clauses import Absent, Expr, Gone, Lasting, Seen, Then, While, clauses
 
 UNKNOWN: Final = -2.0
-"""While too little was seen to tell: as far below as a difference of cosines can be."""
+"""The margin while too little was seen: as low as a difference of two cosines can be."""
 _MISSES: Final = 0.2
 _PRESENCE_S: Final = 60.0
 _UNSEEN_S: Final = 2.0
@@ -37,8 +37,8 @@ class Tracker:
     """The state of one rule's sentence on one camera.
 
     Args:
-        expression: From ``edge.rules.temporal.clauses``.
-        gap_s: Samples further apart do not belong together: it begins anew.
+        expression: The sentence, from ``edge.rules.temporal.clauses``.
+        gap_s: Seconds; after a longer time between two samples the tracker starts again.
     """
 
     def __init__(self, expression: Expr, gap_s: float) -> None:
@@ -49,11 +49,14 @@ class Tracker:
         self._node = _node(expression)
 
     def step(self, margins: Sequence[float], at: float) -> float:
-        """Take one sample.
+        """Take one sample, and return the margin of the sentence.
 
         Args:
-            margins: Of each clause, left to right, relative to its threshold.
-            at: Monotonic seconds, later than the last one's.
+            margins: Margin of each clause, left to right, relative to its threshold.
+            at: Monotonic seconds of the sample; larger than for the sample before.
+
+        Raises:
+            ValueError: The number of margins is not the number of clauses.
         """
         if len(margins) != self._count:
             raise ValueError(f"expected {self._count} margins, found {len(margins)}")
@@ -65,7 +68,7 @@ class Tracker:
 
 class _Node(Protocol):
     def step(self, margins: Iterator[float], at: float) -> float:
-        """Take as many margins as there are clauses below."""
+        """Consume one margin for each clause below this node, and return the node's margin."""
         ...
 
 
@@ -121,7 +124,7 @@ class _Then:
         chain = self._steps[0].step(margins, at)
         for step, earlier, lately in zip(self._steps[1:], self._so_far, self._lately, strict=True):
             value = step.step(margins, at)
-            # What cannot be told yet may be there: it must not count as unseen.
+            # While the value is unknown the thing may be there: it must not count as unseen.
             lately.push(at, -UNKNOWN if value == UNKNOWN else value)
             begun = earlier.since(at - self._within_s)
             earlier.push(at, min(chain, -lately.since(at - _UNSEEN_S)))
@@ -130,7 +133,7 @@ class _Then:
 
 
 class _Span:
-    """The values of the last seconds, in order of time and of size."""
+    """The values of the last ``seconds``, sorted by time and by size."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -140,7 +143,7 @@ class _Span:
     def push(self, value: float, at: float) -> None:
         self._values.append((at, value))
         insort(self._sorted, value)
-        # One value at or before the beginning stays: it shows that the span is covered.
+        # One value at or before the start of the span stays: it shows that the span is covered.
         while len(self._values) > 1 and self._values[1][0] <= at - self._seconds:
             _, old = self._values.popleft()
             del self._sorted[bisect_left(self._sorted, old)]
@@ -152,7 +155,7 @@ class _Span:
 
 
 class _Highest:
-    """The largest value since a time that only moves on: a deque of falling values."""
+    """Finds the largest value since a time that never goes back: a deque of falling values."""
 
     def __init__(self) -> None:
         self._values: deque[tuple[float, float]] = deque()

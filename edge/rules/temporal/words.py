@@ -1,4 +1,4 @@
-"""The few words that the rules of ``edge.rules.temporal.clauses`` must know."""
+"""Knows the few words that ``edge.rules.temporal.clauses`` must recognise."""
 
 import re
 from typing import Final
@@ -7,12 +7,12 @@ from typing import Final
 NEGATION: Final = re.compile(
     r"\b(?:no|not|without|nobody|nothing|none|never|neither|nor|\w+n't)\b", re.IGNORECASE
 )
-# Things that have a negation in their name.
+# Things with a negation in their name.
 COMPOUND: Final = re.compile(
     r"\bno[- ](?:parking|entry|smoking|trespassing|stopping|exit|waiting|swimming|dumping)\b",
     re.IGNORECASE,
 )
-# "then" as part of another word.
+# "then" as part of another expression.
 NOT_THEN: Final = re.compile(r"\b(?:now and|since|by|until|till|back|even) then\s*$", re.IGNORECASE)
 PRONOUN: Final = re.compile(r"^(?:it|he|she|they)\s+", re.IGNORECASE)
 
@@ -51,9 +51,9 @@ def is_verb(word: str) -> bool:
 
 
 def subject(clause: str) -> str | None:
-    """The words of a clause before its first verb; None where nothing happens in it.
+    """The words of a clause before its first verb; None where it has no verb.
 
-    Between an article and another word stands no verb: "a moving bus", "the closed gate".
+    A word between an article and another word is no verb: "a moving bus", "the closed gate".
     """
     words = clause.split()
     for place, word in enumerate(words[1:], start=1):

@@ -1,4 +1,4 @@
-"""The scorer seam: samples in, cosines against every sentence of a bank out.
+"""Defines the scorer seam: samples in, cosines against every sentence of a bank out.
 
 Letters in shapes: K rows of the bank, D embedding.
 """
@@ -19,8 +19,8 @@ class Scored:
     """What a model says about one sample.
 
     Attributes:
-        cosines: float32 [K], one for each row of the bank: how well its sentence fits.
-        embedding: float32 [D], unit length; None where the model has none to publish.
+        cosines: float32 [K]: how well the sentence of each row fits.
+        embedding: float32 [D], unit length; None where the model gives a picture no embedding.
     """
 
     cosines: NDArray[np.float32]
@@ -28,7 +28,7 @@ class Scored:
 
 
 class Scorer(Protocol):
-    """Samples to cosines. It may remember a camera's last samples. Not thread-safe."""
+    """Turns samples into cosines. May remember a camera's last samples. Not thread-safe."""
 
     def score(self, samples: Sequence[Sample], bank: PromptBank) -> list[Scored | None]:
         """Score each sample against the bank.

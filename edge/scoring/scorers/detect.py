@@ -1,4 +1,4 @@
-"""Class P: picture and sentences together; a sentence scores as high as its best box."""
+"""Scores for class P: picture and sentences together; a sentence scores as high as its best box."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -18,13 +18,13 @@ from edge.video.sample import Sample
 
 
 class DetectScorer:
-    """Scores 0..1, by the detector's own measure. Letters: K rows of the bank.
+    """Scores sentences 0..1, by the detector's own measure.
 
     Args:
-        engine: Of the ``detector`` graph.
+        engine: Engine of the ``detector`` graph.
         open_text: Opens the ``text`` graph for as long as it is needed.
-        tokenizer: Of the bundle.
-        spec: Likewise.
+        tokenizer: Tokenizer of the bundle.
+        spec: Text facts of the bundle.
     """
 
     def __init__(
@@ -41,9 +41,9 @@ class DetectScorer:
         self._questions: dict[tuple[str, ...], Question] = {}
 
     def prepare(self, sentences: Sequence[str]) -> Question:
-        """Run the text graph for the sentences of a bank, unless it ran for these before.
+        """Run the text graph for the sentences of a bank, unless it ran for them before.
 
-        ``score`` does it where nobody did: to be asked early, when a mistake can still be told.
+        ``score`` does this by itself. Call it early, while a mistake can still be reported.
 
         Raises:
             ConfigError: A sentence is blank, or there are more than the model reads at once.
@@ -53,12 +53,13 @@ class DetectScorer:
         wanted = tuple(sentences)
         question = self._questions.get(wanted)
         if question is None:
-            # Prompts may share a sentence. A phrase that stands twice would say no more.
+            # Prompts may share a sentence; each phrase stands in the caption once.
             phrases = tuple(dict.fromkeys(wanted))
             caption = write_caption(phrases, self._tokenizer, self._spec)
             with self._open_text() as text:
                 question = ask(text, caption)
-            # Another thread prepares the next bank while samples are scored with this one.
+            # Another thread may prepare the next bank while samples are still scored with this one,
+            # so the question before the new one is kept.
             newest = list(self._questions.items())[-1:]
             self._questions = dict([*newest, (wanted, question)])
         return question
@@ -69,7 +70,7 @@ class DetectScorer:
         return [Scored(self._best(question, sample)[order], None) for sample in samples]
 
     def _best(self, question: Question, sample: Sample) -> NDArray[np.float32]:
-        """How well each phrase fits somewhere in the picture, float32 [phrases]."""
+        """Score of each phrase's best box in the picture, float32 [phrases]."""
         logits, _ = answer(self._engine, question, sample.pixels)
         best: NDArray[np.float32] = phrase_scores(logits, question.caption.spans).max(axis=0)
         return best

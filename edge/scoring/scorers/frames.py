@@ -1,4 +1,4 @@
-"""Class F: each frame has an embedding of its own, in the space of the sentences."""
+"""Scores for class F: each frame has an embedding of its own, in the space of the sentences."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ class FrameScorer:
     """Scores by dot product. Letters: N samples, K rows of the bank, D embedding.
 
     Args:
-        engine: Of the ``image`` graph.
+        engine: Engine of the ``image`` graph.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -29,7 +29,7 @@ class FrameScorer:
             pixels: int8 [N, 3, H, W], ``u8 ^ 0x80``.
 
         Returns:
-            float32 [N, D], unit rows, owned by the caller.
+            float32 [N, D], unit rows; the caller owns the array.
 
         Raises:
             InferenceError: Wrong dtype or shape, the runtime failed, or gave no finite numbers.

@@ -1,4 +1,6 @@
-"""Class C: a camera's last T frames are looked at together, and each sentence in their light.
+"""Scores for class C: the model looks at a camera's last T frames together.
+
+Each sentence is changed by what the clip shows before the two are compared.
 
 Letters in shapes: N clips, T frames, H, W picture, C context vectors of a clip, K rows of the bank,
 D embedding.
@@ -19,9 +21,9 @@ from edge.video.sample import Sample
 
 
 class WindowScorer:
-    """Keeps a window of each camera and scores it with every sample, once it is full.
+    """Keeps a window of each camera and, once it is full, scores it with every sample.
 
-    So the tower runs once per sample and computes T frames each time.
+    So the tower runs once for each sample and computes T frames each time.
 
     Args:
         video: Engine of the ``video`` graph.
@@ -64,7 +66,7 @@ class WindowScorer:
         return [scored.get(sample.camera) for sample in samples]
 
     def score_windows(self, cameras: Sequence[str], bank: PromptBank) -> dict[str, Scored]:
-        """Score the windows of these cameras, which must be full, as they are.
+        """Score the windows of these cameras as they are; each must be full.
 
         Raises:
             InferenceError: The engine failed.
@@ -81,7 +83,7 @@ class WindowScorer:
         }
 
     def push(self, sample: Sample) -> Window:
-        """Take a camera's next sample; its window.
+        """Add a camera's next sample to its window, and return the window.
 
         Raises:
             InferenceError: The sample is of another size than the graph takes.
@@ -99,10 +101,10 @@ class WindowScorer:
     def _meet(
         self, bank: PromptBank, embedding: NDArray[np.float32], context: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Cosines [N, K] of clips and sentences, each sentence changed by what the clip shows."""
+        """Run the head: cosines [N, K] of clips and sentences."""
         text = bank.rows
         if bank.lengths is not None:
-            # The change is added to the sentence's own vector, so its length matters.
+            # The head adds a change to the sentence's own vector, so its length matters.
             text = text * bank.lengths[:, None]
         outputs = self._head.run({"embedding": embedding, "context": context, "text": text})
         cosine: NDArray[np.float32] = outputs["cosine"]
@@ -116,7 +118,7 @@ class WindowScorer:
 
 
 def _clip_shape(video: Engine, frames: int) -> tuple[int, ...]:
-    """T, 3, H, W of the graph. T is part of its weights, so it must be fixed."""
+    """Shape T, 3, H, W of the graph's clip. T is part of the weights, so it must be fixed."""
     match {spec.name: spec.shape for spec in video.inputs}:
         case {"pixels": (None | 1, int() as found, 3, int() as height, int() as width)} if (
             found == frames
@@ -131,7 +133,7 @@ def _clip_shape(video: Engine, frames: int) -> tuple[int, ...]:
 
 
 def _check_fit(video: Engine, head: Engine) -> None:
-    """What the tower gives, the head must take, and sentences as its last input."""
+    """Check that the head takes what the tower gives, and sentences as its last input."""
     given = {spec.name: spec.shape for spec in video.outputs}
     taken = {spec.name: spec.shape for spec in head.inputs}
     fits = (
@@ -149,7 +151,7 @@ def _check_fit(video: Engine, head: Engine) -> None:
 
 
 def _agree(given: tuple[int | None, ...], taken: tuple[int | None, ...]) -> bool:
-    """Whether two shapes can be the same; a runtime may not be able to tell an extent."""
+    """Whether two shapes can be the same; an extent that a runtime does not know is None."""
     return len(given) == len(taken) and all(
         None in {a, b} or a == b for a, b in zip(given, taken, strict=True)
     )
