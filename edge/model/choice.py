@@ -1,8 +1,8 @@
-"""Which variant of a bundle this device runs: the fastest one that answers right, by measurement.
+"""Chooses which variant of a bundle this device runs: the fastest that passes its self-test.
 
-Nobody can tell from a data sheet: INT8 is 4 times as fast on one CPU and slower on the next, and a
+A data sheet does not say which: INT8 is 4 times as fast on one CPU and slower on the next, and a
 runtime may compute nonsense on a third. So each variant that the installed runtimes can open is
-proven on the golden set and timed, once; the result is kept for this bundle, these runtimes, and
+proven on the golden set and timed, once. The result is kept for this bundle, these runtimes, and
 this processor.
 """
 
@@ -31,11 +31,11 @@ from edge.model.variants import Variant, variants
 
 _log = logging.getLogger(__name__)
 
-# Calls that are timed, one row each, and the seconds after which fewer must do.
+# Calls that are timed, one row each; after ``_ENOUGH_S`` seconds, ``_FEWEST_CALLS`` are enough.
 _CALLS: Final = 15
 _FEWEST_CALLS: Final = 3
 _ENOUGH_S: Final = 2.0
-# So much faster must a less exact variant be to be worth it; less than timing itself is good for.
+# A less exact variant is worth it below this share of the time: timing itself is no more exact.
 _WORTH: Final = 0.95
 
 
@@ -44,11 +44,11 @@ class _Record(BaseModel):
 
 
 class Measured(_Record):
-    """One variant, tried.
+    """One variant and what was measured of it.
 
     Attributes:
-        ms: Median of a call with one row; None where it failed.
-        min_cosine: Worst golden row; None where it failed.
+        ms: Median time of a call with one row; None where the variant failed.
+        min_cosine: Cosine of the worst golden row; None where the variant failed.
         failure: Why it cannot be used; None where it can.
         unavailable: Whether the runtime or its device is not there; not part of the file, because
             only what some variant passed is kept.
@@ -68,7 +68,7 @@ class Measured(_Record):
 
 
 class _Kept(_Record):
-    """The file that remembers."""
+    """Content of the file that keeps the measurements."""
 
     schema_: Literal["edge-choice/1"] = "edge-choice/1"
     measured: tuple[Measured, ...]
@@ -76,11 +76,13 @@ class _Kept(_Record):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What to run.
+    """The variant to run, and why.
 
     Attributes:
-        measured: All that were tried, most exact first; empty where there was nothing to choose.
-        remembered: Whether that was at an earlier start.
+        variant: The variant to run.
+        measured: All variants that were tried, most exact first; empty where there was nothing to
+            choose.
+        remembered: Whether they were measured at an earlier start.
     """
 
     variant: Variant
@@ -95,10 +97,10 @@ def choose(
 
     Args:
         bundle: The model.
-        config: Narrows the choice down; where it leaves one, nothing is measured.
-        cache: Folder for what was measured.
-        again: Measure whatever is remembered.
-        keep: Remember what was measured.
+        config: Narrows the choice down; where it leaves one variant, nothing is measured.
+        cache: Folder for the measurements.
+        again: Measure even if there are measurements.
+        keep: Keep the measurements.
 
     Raises:
         EngineUnavailable: No runtime, or none with that device.
@@ -122,7 +124,7 @@ def choose(
 
 
 def fastest(measured: Sequence[Measured]) -> Measured | None:
-    """The one to run, given most exact first; None if all failed."""
+    """The variant to run; ``measured`` is most exact first. None if all failed."""
     best: Measured | None = None
     for one in measured:
         if one.ms is not None and (best is None or best.ms is None or one.ms < _WORTH * best.ms):
@@ -133,7 +135,7 @@ def fastest(measured: Sequence[Measured]) -> Measured | None:
 def _measure(bundle: Bundle, variant: Variant, settings: EngineSettings) -> Measured:
     role = bundle.manifest.graphs[0]
     facts = {"kind": variant.kind, "format": variant.format, "precision": variant.precision}
-    # A damaged file is no reason to run another one: the bundle is to be installed again.
+    # A damaged file is no reason to run another one: the bundle must be installed again.
     bundle.read(role, variant.precision, variant.format)
     try:
         engine = open_graph(bundle, role, variant, settings)
@@ -192,13 +194,13 @@ def _version(package: str) -> str:
 
 
 def _processor() -> str:
-    """What a measurement holds for: the model, and the flags that say which instructions it has."""
+    """The processor that a measurement holds for: its model, and the flags of its instructions."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
         return platform.processor()
-    told = {line for line in lines if line.startswith(("model name", "flags", "Features"))}
-    return "\n".join([platform.machine(), *sorted(told)])
+    lines_of_it = {line for line in lines if line.startswith(("model name", "flags", "Features"))}
+    return "\n".join([platform.machine(), *sorted(lines_of_it)])
 
 
 def _recall(path: Path) -> tuple[Measured, ...] | None:
@@ -212,7 +214,7 @@ def _recall(path: Path) -> tuple[Measured, ...] | None:
 
 
 def _keep(path: Path, measured: tuple[Measured, ...]) -> None:
-    """Remember; a device that cannot write measures at each start, and runs."""
+    """Keep the measurements; a device that cannot write them measures at each start, and runs."""
     new = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""Does this graph, on this runtime and device, answer as its float original did?
+"""Tests whether a graph, on this runtime and device, answers as its float original did.
 
-Cosine alone does not tell: embeddings of one model lie in a narrow cone, so a broken graph that
+Cosines alone are not enough: embeddings of one model lie in a narrow cone, so a broken graph that
 gives the same vector for everything can have a high cosine to each reference. So the distances
 between the answers are compared too.
 """
@@ -20,26 +20,26 @@ from edge.model.engines.base import Engine
 # The answers must lie at least half as far apart as the references.
 MIN_SPREAD_RATIO = 0.5
 
-# References closer together than this could not tell a working graph from a constant one.
+# With references closer together than this a constant graph would pass.
 _MIN_REFERENCE_SPREAD = 1e-3
 
-# Rows per call: a large batch would take memory that the daemon itself never needs.
+# Rows of a call: a large batch would take memory that the daemon itself never needs.
 _BATCH = 4
 
-# Outputs that follow the order of another one, which is compared instead.
+# Outputs in the order of another output, which is compared instead.
 _UNORDERED: Final = {"boxes"}
-# Outputs with one number for each row: what a cosine cannot see of another output.
+# Outputs with one number for each row: the length, which a cosine does not show.
 _LENGTHS: Final = {"length"}
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How close the answers came.
+    """How close the answers came to the references.
 
     Attributes:
-        mean_cosine: Over all golden rows.
-        min_cosine: The worst row.
-        spread_ratio: Mean distance between two answers over that between two references.
+        mean_cosine: Mean cosine over all golden rows.
+        min_cosine: Cosine of the worst row.
+        spread_ratio: Mean distance between two answers, divided by that between two references.
     """
 
     mean_cosine: float
@@ -50,10 +50,17 @@ class Report:
 def check(
     engine: Engine, role: Role, golden: GoldenSet, min_cosine: float, batch: int = _BATCH
 ) -> Report:
-    """Run the golden inputs of a graph through its engine, ``batch`` rows a call.
+    """Run the golden inputs of a graph through its engine and compare the answers.
+
+    Args:
+        engine: The open graph.
+        role: Which graph it is.
+        golden: Its golden inputs and reference answers.
+        min_cosine: Smallest cosine that passes.
+        batch: Rows of a call.
 
     Returns:
-        The worst of its outputs.
+        The report of its worst output.
 
     Raises:
         ModelError: A row's cosine is below ``min_cosine``, the answers lie too close together, or
@@ -75,7 +82,7 @@ def _run(
     engine: Engine, role: Role, inputs: Mapping[str, NDArray[Any]], batch: int
 ) -> dict[str, NDArray[Any]]:
     if role == "head":
-        # Each clip is compared with every sentence, so these are no rows that could be split off.
+        # Each clip is compared with every sentence, so the rows cannot be split.
         return engine.run(inputs)
     rows = len(next(iter(inputs.values())))
     size = engine.inputs[0].shape[0] or batch
@@ -87,10 +94,10 @@ def _run(
 
 
 def _rows(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
-    """One vector for each row, [G, anything].
+    """The vectors to compare, [G, anything], one for each row.
 
     Boxes come in the order of their scores, and near ties change places from one runtime to the
-    next. What no order changes is the strongest answer to each token, or on each axis.
+    next. So the strongest answer to each token, or on each axis, is compared: no order changes it.
     """
     if name == "regions":
         return np.asarray(array.max(axis=1), np.float32)  # [G, Q, D] -> [G, D]
@@ -145,7 +152,7 @@ def _compare_lengths(
     references: NDArray[np.float32],
     min_cosine: float,
 ) -> None:
-    """An error along a vector may be as large as ``min_cosine`` allows one across it to be."""
+    """Compare lengths; an error may be as large as ``min_cosine`` allows across a vector."""
     allowed = (2 * (1 - min_cosine)) ** 0.5
     error = np.abs(answers - references) / references
     if answers.shape != references.shape or not (error <= allowed).all():

@@ -25,8 +25,8 @@ class Variant:
 
     Attributes:
         kind: The engine, a row of ``edge.model.engines.ENGINES``.
-        format: Of the files.
-        precision: Of the model's main graph; the others take it where they have it.
+        format: Format of the graphs' files.
+        precision: Precision of the model's main graph; the others take it where they have it.
     """
 
     kind: str
@@ -38,9 +38,9 @@ class Variant:
 
 
 def variants(bundle: Bundle, config: EngineConfig) -> list[Variant]:
-    """What this device may run of ``bundle``, as far as can be told without opening anything.
+    """List the variants of ``bundle`` that this device may run, without opening any.
 
-    Most exact first; the configuration's ``kind`` and ``precision`` narrow it down.
+    The most exact comes first; the configuration's ``kind`` and ``precision`` narrow the list down.
 
     Raises:
         EngineUnavailable: No runtime is installed.

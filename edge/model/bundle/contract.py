@@ -1,4 +1,4 @@
-"""What each graph of a bundle takes and gives (docs/bundle-format.md, "Graphs").
+"""Says what each graph of a bundle takes and gives (docs/bundle-format.md, "Graphs").
 
 Letters in shapes: N rows, K sentences, T frames of a clip, H, W picture, L tokens, D embedding,
 C context vectors, Q boxes, E features of a token.
@@ -10,17 +10,17 @@ from typing import Final
 from edge.model.bundle.manifest import ModelFacts, Role
 from edge.model.engines.base import TensorSpec
 
-# An extent that the graph itself decides, fixed or not.
+# An extent that the graph itself decides; it may be fixed or dynamic.
 ANY: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """Inputs and outputs by name. Further outputs are allowed: a text graph may tell its coverage.
+    """Inputs and outputs of a graph, by name.
 
     Attributes:
-        inputs: Exactly these. An extent of None must be dynamic, ``ANY`` may be anything.
-        outputs: At least these.
+        inputs: All inputs. An extent of None must be dynamic; ``ANY`` may be anything.
+        outputs: Outputs that must be there. Others may be: a text graph may also give a coverage.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -28,7 +28,7 @@ class Contract:
 
 
 def contract_of(facts: ModelFacts, role: Role) -> Contract:
-    """What the graph of ``role`` must take and give in a model of these facts."""
+    """The contract of the graph of ``role`` in a model with these facts."""
     height, width, length = facts.image.height, facts.image.width, facts.text.context_length
     if facts.frame_class == "P":
         return _detection(role, height, width, length)
@@ -57,7 +57,7 @@ def contract_of(facts: ModelFacts, role: Role) -> Contract:
 
 
 def _detection(role: Role, height: int, width: int, length: int) -> Contract:
-    """Of class P: batch 1, as a detector's arithmetic depends on its sentences."""
+    """The contract of a graph of class P. Batch 1: a detector computes on one caption at a time."""
     positions = TensorSpec("position_ids", "int64", (1, length))
     block_mask = TensorSpec("block_mask", "bool", (1, length, length))
     features = _float("features", 1, length, ANY)

@@ -1,4 +1,8 @@
-"""The two things asked of the package ``cryptography``; imported by who can do without it."""
+"""Reads and verifies Ed25519 keys with the package ``cryptography``.
+
+Only ``signature`` imports this module, and only when there is something to verify, because the
+package is an extra.
+"""
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -6,10 +10,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 
 def raw_public_key(pem: bytes) -> bytes:
-    """The 32 bytes of a public key in PEM.
+    """Read the 32 bytes of a public key in PEM.
 
     Raises:
-        ValueError: It is none, or of another kind; says what was found.
+        ValueError: There is no key, or one of another kind; the message says what was found.
     """
     try:
         key = load_pem_public_key(pem)
@@ -25,9 +29,9 @@ def verifies(raw: bytes, signature: bytes, message: bytes) -> bool:
     """Whether the owner of a public key signed ``message`` (RFC 8032).
 
     Args:
-        raw: 32 bytes of the key.
-        signature: 64 bytes.
-        message: Any.
+        raw: The 32 bytes of the key.
+        signature: The 64 bytes of the signature.
+        message: What was signed.
     """
     try:
         Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)

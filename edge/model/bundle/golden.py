@@ -1,7 +1,7 @@
-"""``golden.npz``: what each graph must answer on this device, and how it is read safely.
+"""Reads ``golden.npz`` safely: fixed inputs of each graph, and what its float original answered.
 
-For each graph its inputs and the float original's outputs, G rows of each, named
-``<role>.<tensor>``: ``image.pixels``, ``image.embedding``, ``text.input_ids``.
+For each graph there are its inputs and outputs, G rows of each, named ``<role>.<tensor>``:
+``image.pixels``, ``image.embedding``, ``text.input_ids``.
 """
 
 import io
@@ -21,17 +21,17 @@ from edge.model.bundle.manifest import ModelFacts, Role
 from edge.model.engines.base import TensorSpec
 
 _MAX_ROWS: Final = 4096
-# Of one array: far more than any model needs, far less than would hurt a device.
+# Of one array: far more than any model needs, and too little to harm a device.
 _MAX_BYTES: Final = 2**29
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GoldenSet:
-    """Fixed inputs of one graph and what the float original answered. At least two rows.
+    """Fixed inputs of one graph and what the float original answered; at least two rows.
 
     Attributes:
-        inputs: By the graph's input names, first axis G.
-        answers: By its output names, first axis G.
+        inputs: Arrays by name of the graph's input; first axis G.
+        answers: Arrays by name of the graph's output; first axis G.
     """
 
     inputs: Mapping[str, NDArray[Any]]
@@ -42,15 +42,16 @@ Golden = Mapping[Role, GoldenSet]
 
 
 def read_golden(data: bytes, name: str, facts: ModelFacts) -> Golden:
-    """Read ``golden.npz``; its headers are checked before memory is taken for what they claim.
+    """Read ``golden.npz``; headers are checked before memory is taken for what they claim.
 
     Args:
-        data: The file.
-        name: Its name, for messages.
-        facts: Give the graphs and their shapes.
+        data: Content of the file.
+        name: Name of the file, for messages.
+        facts: Which graphs there are, and their shapes.
 
     Raises:
-        ModelError: No .npz, or an array that is missing, of another dtype or shape, or not finite.
+        ModelError: The file is no .npz; or an array is missing, has another dtype or shape, or is
+            not finite.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as zipped:
@@ -65,7 +66,7 @@ def _read_set(zipped: zipfile.ZipFile, facts: ModelFacts, role: Role) -> GoldenS
     expected = contract_of(facts, role)
     inputs = {spec.name: _read(zipped, role, spec) for spec in expected.inputs}
     answers = {spec.name: _read(zipped, role, spec) for spec in expected.outputs}
-    # A head also takes sentences, which are no rows of its answer.
+    # The sentences that a head also takes are not rows of its answer.
     rows = len(next(iter(inputs.values())))
     for tensor, array in (*inputs.items(), *answers.items()):
         if len(array) != rows and tensor != "text":

@@ -1,4 +1,4 @@
-"""What a bundle says about itself: ``manifest.json`` as records (docs/bundle-format.md)."""
+"""Describes a bundle: ``manifest.json`` as records (docs/bundle-format.md)."""
 
 from collections import Counter
 from typing import Annotated, Final, Literal, Self
@@ -20,22 +20,22 @@ FrameClass = Literal["F", "C", "P"]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 MANIFEST = "manifest.json"
-# Signs the manifest, and so is the one other file that the manifest does not list.
+# Signs the manifest, so the manifest cannot list it.
 SIGNATURE = "SIGNATURE"
 
-# The graphs that a model of each class is made of: what runs for each sample, then what runs when
+# Graphs of a model of each class: first those that run for each sample, then the one that runs when
 # prompts change.
 GRAPHS: Final[dict[FrameClass, tuple[Role, ...]]] = {
     "F": ("image", "text"),
     "C": ("video", "head", "text"),
     "P": ("detector", "text"),
 }
-# Graphs that a model may have beside them: where in a picture its sentences are.
+# Graphs that a model may have beside them: they find where in a picture something is.
 _EXTRA_GRAPHS: Final[dict[FrameClass, tuple[Role, ...]]] = {"F": ("regions",), "C": (), "P": ()}
 _GRAPH_ROLES: Final = frozenset(
     role for table in (GRAPHS, _EXTRA_GRAPHS) for roles in table.values() for role in roles
 )
-# How many files of a role a bundle has, graphs being counted per format and precision.
+# Number of files of a role in a bundle; graphs are counted for each format and precision.
 _EXACTLY_ONE: tuple[Role, ...] = ("tokenizer", "golden")
 _AT_MOST_ONE: tuple[Role, ...] = ("axes",)
 
@@ -59,8 +59,8 @@ class TeacherFacts(_Record):
     """The bundle whose space a distilled model has learned: its sentences are the same vectors.
 
     Attributes:
-        name: Of that bundle.
-        hash: SHA-256 of its manifest.
+        name: Name of that bundle.
+        hash: SHA-256 of that bundle's manifest.
     """
 
     name: str
@@ -74,7 +74,7 @@ class ModelInfo(_Record):
     """Which model this is. Embeddings of two bundles compare only if family, id, revision agree.
 
     Attributes:
-        teacher: Of a distilled model; others have none.
+        teacher: The bundle that a distilled model learned from; None for other models.
     """
 
     family: str
@@ -96,7 +96,7 @@ class ImageSpec(_Record):
             grey 127.
         interpolation: swscale's filter.
         mean: Mean in units of 0..255 that the first convolution has absorbed; for the record.
-        std: Deviation in units of 0..255, likewise.
+        std: Deviation in units of 0..255 that the first convolution has absorbed; for the record.
     """
 
     height: int = Field(gt=0, le=4096)
@@ -113,7 +113,7 @@ class TextSpec(_Record):
     Attributes:
         context_length: Tokens per row of ``input_ids``, special tokens included.
         pad_id: Fills a row; the graph masks it by itself.
-        templates: Prompt templates, each with one ``{}``; averaged and re-normalised.
+        templates: Prompt templates, each with one ``{}``; averaged and normalised again.
         background: Prompts for "nothing of interest"; every margin is taken against them.
         coverage_warning: A prompt whose ``coverage`` output is below is reported as poorly
             covered; None where the text graph has no such output.
@@ -144,14 +144,15 @@ class BundleFile(_Record):
     """One file of the bundle.
 
     Attributes:
-        role: What it is for.
-        file: A plain name inside the bundle's directory.
-        size: In bytes; below protobuf's own limit of 2 GiB.
-        format: Of a graph; others have none.
-        precision: Of a graph; others have none.
+        role: Purpose of the file.
+        file: Plain name inside the bundle's directory.
+        sha256: SHA-256 of the content, in hexadecimal digits.
+        size: Size in bytes, below protobuf's own limit of 2 GiB.
+        format: Format of a graph; None for other files.
+        precision: Precision of a graph; None for other files.
         min_cosine: Golden gate of a graph: the smallest cosine to the float reference that a
-            device may see on ``golden.npz``; others have none.
-        weights: Of an ``openvino`` graph: the file of role ``weights`` that belongs to it.
+            device may see on ``golden.npz``; None for other files.
+        weights: File of role ``weights`` that belongs to an ``openvino`` graph; None for others.
     """
 
     role: Role
@@ -189,9 +190,10 @@ class ModelFacts(_Record):
 
     Attributes:
         frame_class: Which graphs there are, and how frames become scores (docs/bundle-format.md).
-        frames: That class C takes together; 1 for the others.
-        embedding: None for class P, which has no space that pictures and sentences share.
-        decision: On the margin; of class P on the detector's own score, 0..1.
+        frames: Number of frames that class C takes together; 1 for the others.
+        embedding: The space that pictures and sentences share; None for class P, which has none.
+        decision: Defaults for alert rules, on the margin; for class P on the detector's own score,
+            0..1.
     """
 
     schema_: Literal["edge-bundle/2"] = Field(default=SCHEMA, alias="schema")
@@ -206,17 +208,21 @@ class ModelFacts(_Record):
 
     @property
     def graphs(self) -> tuple[Role, ...]:
-        """That a model of this class has."""
+        """Graphs that a model of this class has."""
         return GRAPHS[self.frame_class]
 
     @property
     def extra_graphs(self) -> tuple[Role, ...]:
-        """That it may have beside them."""
+        """Graphs that a model of this class may have beside them."""
         return _EXTRA_GRAPHS[self.frame_class]
 
     @property
     def dim(self) -> int:
-        """Of the embedding; of class P there is none."""
+        """Dimension of the embedding.
+
+        Raises:
+            ValueError: The model is of class P, which has no embedding.
+        """
         if self.embedding is None:
             raise ValueError("a model of class P has no embedding")
         return self.embedding.dim

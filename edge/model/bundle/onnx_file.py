@@ -1,4 +1,4 @@
-"""Is this an ONNX model that stands on its own? Decided before a runtime sees the bytes.
+"""Checks that a file is an ONNX model with all its weights inside, before a runtime sees it.
 
 A tensor may point to another file ("external data"), and the pointer is followed even when the
 model was handed over as bytes: relative to the working directory, and through hard links
@@ -32,11 +32,11 @@ _MAX_FIELDS = 2_000_000
 
 
 def check_self_contained(model: bytes, name: str) -> None:
-    """Refuse a model with external data, and what is no ONNX model at all.
+    """Refuse a model with external data, and a file that is no ONNX model.
 
     Args:
         model: The serialized model.
-        name: Of the file, for the message.
+        name: Name of the file, for the message.
 
     Raises:
         ModelError: Not a protobuf, no graph inside, more fields than any real model has, or a

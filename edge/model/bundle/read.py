@@ -1,6 +1,6 @@
-"""Open a model bundle and hand on only bytes that are what its manifest says.
+"""Opens a model bundle and returns only bytes that are what its manifest says.
 
-The rules, and why each, are in docs/bundle-format.md.
+The rules and their reasons are in docs/bundle-format.md.
 """
 
 import hashlib
@@ -37,13 +37,13 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """An opened bundle. Nothing is kept open; each file is read, and checked, when asked for.
+    """An opened bundle. No file is kept open: each is read and checked when it is asked for.
 
     Attributes:
-        path: The directory, links resolved: a ``current`` that moves on does not matter.
-        manifest: What it says about itself.
-        hash: SHA-256 of ``manifest.json``, and through it of every file.
-        signed: Whose signature there is; None: none.
+        path: The directory with links resolved, so that a ``current`` may be changed meanwhile.
+        manifest: Content of ``manifest.json``.
+        hash: SHA-256 of ``manifest.json``, which holds the hash of every file.
+        signed: Whose signature there is; None where there is none.
     """
 
     path: Path
@@ -65,7 +65,7 @@ class Bundle:
     def entry(
         self, role: Role, precision: Precision | None = None, format_: Format | None = None
     ) -> BundleFile:
-        """The one file of this role; of a graph, of this precision and format (default ONNX).
+        """Find the file of a role; for a graph, of this precision and format (default ONNX).
 
         Raises:
             ModelError: The bundle has none.
@@ -82,9 +82,9 @@ class Bundle:
     def read(
         self, role: Role, precision: Precision | None = None, format_: Format | None = None
     ) -> bytes:
-        """Return a file's bytes after their size and SHA-256 were checked.
+        """Return a file's bytes after checking their size and SHA-256.
 
-        An ONNX graph was also checked to hold all its weights.
+        An ONNX graph is also checked to hold all its weights.
 
         Raises:
             ModelError: The bundle has no such file, or it is not what the manifest says.
@@ -92,7 +92,7 @@ class Bundle:
         return self.read_file(self.entry(role, precision, format_))
 
     def weights(self, entry: BundleFile) -> bytes | None:
-        """The weights that an OpenVINO graph keeps in a file of their own; of others None.
+        """The weights that an OpenVINO graph keeps in a file of their own; None for other graphs.
 
         Raises:
             ModelError: The file is not what the manifest says.
@@ -103,11 +103,11 @@ class Bundle:
         return None
 
     def tokenizer(self) -> bytes:
-        """``tokenizer.json``."""
+        """Content of ``tokenizer.json``."""
         return self.read("tokenizer")
 
     def axes(self) -> tuple[str, ...] | None:
-        """Names of the D axes of the embedding, where they mean something; else None."""
+        """Names of the D axes of the embedding; None where the bundle gives them no names."""
         if not any(file.role == "axes" for file in self.manifest.files):
             return None
         name = self.entry("axes").file
@@ -120,7 +120,7 @@ class Bundle:
         return tuple(names)
 
     def golden(self) -> Golden:
-        """Golden inputs and outputs, of the shapes that the manifest implies."""
+        """Golden inputs and outputs, in the shapes that the manifest implies."""
         return read_golden(self.read("golden"), self.entry("golden").file, self.manifest)
 
     def verify(self) -> None:
@@ -164,12 +164,12 @@ class Bundle:
 def open_bundle(path: Path, keys: Sequence[PublicKey] = ()) -> Bundle:
     """Open the bundle in the directory ``path`` (itself possibly a link, such as ``current``).
 
-    Cheap: reads the manifest, and checks that exactly the listed files are there as plain files.
-    Contents are checked when read, or all at once by ``Bundle.verify``.
+    This is cheap: it reads the manifest and checks that exactly the listed files are there, as
+    plain files. Contents are checked when they are read, or all at once by ``Bundle.verify``.
 
     Args:
         path: The directory.
-        keys: Whose signature it must have; empty: anybody's or none.
+        keys: Keys of which one must have signed the bundle; empty: it need not be signed.
 
     Raises:
         ModelError: Not a bundle, of another format version, with files that are missing, linked,
@@ -243,7 +243,7 @@ def _json(data: bytes, name: str) -> Any:
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Two readers may disagree on which of two equal keys counts."""
+    """Refuse equal keys: two readers may disagree on which of them counts."""
     keys = dict(pairs)
     if len(keys) != len(pairs):
         raise ValueError("a key that occurs twice in one object")
@@ -251,7 +251,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _open(path: Path) -> int:
-    """Open a plain, unlinked file; everything is asked of the descriptor, nothing of the name."""
+    """Open a plain file without links; every check asks the descriptor, and none the name."""
     try:
         # Without O_NONBLOCK a pipe in the place of a file would wait for a writer for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -1,8 +1,8 @@
-"""Who signed a bundle: the file ``SIGNATURE`` and the keys that a device trusts.
+"""Verifies who signed a bundle: the file ``SIGNATURE`` against the keys that a device trusts.
 
-An Ed25519 signature over ``manifest.json``'s bytes, and through its hashes over every file
-(docs/bundle-format.md). Nothing here ends in "accepted" but the library's own verification: a file
-that is no signature, a key that is none, a library that is missing are all errors.
+``SIGNATURE`` is an Ed25519 signature over the bytes of ``manifest.json``, which holds the hash of
+every file (docs/bundle-format.md). Only the library's own verification accepts a signature: a file
+that is no signature, a key that is none, and a missing library are all errors.
 
 The library, the extra ``signing``, is imported only where there is something to verify.
 """
@@ -20,9 +20,9 @@ from edge.errors import ConfigError, ModelError
 
 MAX_SIGNATURE_BYTES: Final = 1024
 
-# Goes before the manifest in what is signed. A key may sign other things too: none of those
-# signatures must do for a bundle, and none of ours for them. The number lets a later format sign
-# something else without a reader of this one taking it for its own.
+# Stands before the manifest in the signed bytes. A key may sign other things too: none of those
+# signatures may pass for a bundle, and no bundle's signature for them. The number lets a later
+# format sign other bytes without a reader of this one accepting them.
 _DOMAIN: Final = b"edge-bundle signature 1\n"
 _FORMAT: Final = re.compile(
     rb"edge-bundle-signature/1\nkey ([0-9a-f]{16})\ned25519 ([A-Za-z0-9+/]{86}==)\n"
@@ -30,7 +30,7 @@ _FORMAT: Final = re.compile(
 _MAX_KEY_BYTES: Final = 4096
 _RAW_KEY: Final = re.compile(rb"\s*([A-Za-z0-9+/]{43}=)\s*")
 _PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
-# Points of small order, without the sign of x. To such a key (all zeros is one) anybody can make
+# Points of small order, without the sign of x. For such a key (all zeros is one) anybody can make
 # signatures that pass.
 _SMALL_ORDER: Final = frozenset(
     bytes.fromhex(point)
@@ -51,8 +51,8 @@ class PublicKey:
     """A key that bundles may be signed with.
 
     Attributes:
-        raw: Its 32 bytes.
-        path: The file that it came from.
+        raw: The 32 bytes of the key.
+        path: The file that the key came from.
     """
 
     raw: bytes
@@ -60,6 +60,7 @@ class PublicKey:
 
     @property
     def id(self) -> str:
+        """Short name of the key: see ``key_id``."""
         return key_id(self.raw)
 
     def __str__(self) -> str:
@@ -71,8 +72,9 @@ class Signed:
     """Whose signature a bundle carries.
 
     Attributes:
-        key_id: As the signature says.
-        key: The key that it was verified with; None: no key was given, so it proves nothing.
+        key_id: Id of the key, as the signature gives it.
+        key: The key that verified the signature; None where no key was given, so that the signature
+            proves nothing.
     """
 
     key_id: str
@@ -80,39 +82,39 @@ class Signed:
 
 
 def key_id(raw: bytes) -> str:
-    """How a public key is called: the first 16 hex digits of the SHA-256 of its 32 bytes."""
+    """Short name of a public key: the first 16 hex digits of the SHA-256 of its 32 bytes."""
     return hashlib.sha256(raw).hexdigest()[:16]
 
 
 def signed_bytes(manifest: bytes) -> bytes:
-    """What is signed of a manifest."""
+    """The bytes that are signed for a manifest."""
     return _DOMAIN + manifest
 
 
 def format_signature(key: str, value: bytes) -> bytes:
-    """The content of ``SIGNATURE``.
+    """Write the content of ``SIGNATURE``.
 
     Args:
-        key: The id of the public key.
-        value: 64 bytes.
+        key: Id of the public key.
+        value: The 64 bytes of the signature.
     """
     text = f"edge-bundle-signature/1\nkey {key}\ned25519 {base64.b64encode(value).decode()}\n"
     return text.encode()
 
 
 def parse_signature(data: bytes, path: Path) -> tuple[str, bytes]:
-    """The key id and the 64 bytes that ``SIGNATURE`` holds.
+    """Read the key id and the 64 bytes of the signature from ``SIGNATURE``.
 
     Args:
-        data: Its content, or the first ``MAX_SIGNATURE_BYTES + 1`` bytes of more.
-        path: For messages.
+        data: Content of the file; of a longer one, the first ``MAX_SIGNATURE_BYTES + 1`` bytes.
+        path: The file, for messages.
 
     Raises:
-        ModelError: It is anything else, be it by one byte.
+        ModelError: The content differs from the format, if only by one byte.
     """
     match = _FORMAT.fullmatch(data)
     value = base64.b64decode(match[2]) if match else b""
-    # The last digit has bits to spare: one signature, one spelling.
+    # The last digit has unused bits, which must be zero: a signature has one spelling.
     if not match or base64.b64encode(value) != match[2]:
         found = f"{len(data)} bytes" if len(data) <= MAX_SIGNATURE_BYTES else "a large file"
         raise ModelError(
@@ -125,13 +127,16 @@ def parse_signature(data: bytes, path: Path) -> tuple[str, bytes]:
 def check_signature(
     path: Path, manifest: bytes, signature: bytes | None, keys: Sequence[PublicKey]
 ) -> Signed | None:
-    """Tell who signed a manifest; with ``keys``, accept it only if one of them did.
+    """Find who signed a manifest; with ``keys``, accept it only if one of them did.
 
     Args:
         path: ``SIGNATURE``, for messages.
         manifest: Every byte of ``manifest.json``.
         signature: Every byte of ``SIGNATURE``; None where there is none.
-        keys: Those trusted; empty: signed or not, any bundle will do.
+        keys: The trusted keys; empty: any bundle is accepted, signed or not.
+
+    Returns:
+        Whose signature it is; None where there is none and no keys ask for one.
 
     Raises:
         ModelError: The file is no signature, or there are keys and none of them signed this.
@@ -164,7 +169,7 @@ def check_signature(
 
 
 def told(signed: Signed | None) -> str:
-    """What a person is told of a bundle's signature."""
+    """The state of a bundle's signature in words, for people."""
     if signed is None:
         return "not signed"
     if signed.key is None:
@@ -176,13 +181,13 @@ def read_keys(paths: Sequence[Path]) -> tuple[PublicKey, ...]:
     """Read the files of public keys: PEM (SubjectPublicKeyInfo), or the base64 of the 32 bytes.
 
     Raises:
-        ConfigError: One cannot be read or is no Ed25519 public key, or the library is missing.
+        ConfigError: A file cannot be read or is no Ed25519 public key, or the library is missing.
     """
     return tuple(PublicKey(_read_key(path), path) for path in paths)
 
 
 def missing_library(exc: ImportError) -> ConfigError:
-    """What is to be said where ``cryptography`` cannot be imported."""
+    """The error to raise where ``cryptography`` cannot be imported."""
     return ConfigError(
         f"signatures need the package cryptography, found: {exc}. Install it with: "
         "pip install 'camera-edge-runtime[signing]'"
@@ -215,7 +220,7 @@ def _read_key(path: Path) -> bytes:
 
 
 def _no_key(data: bytes) -> str | None:
-    """What a file is that cannot be a public key; None where it may be one."""
+    """Say what a file is that cannot be a public key; None where it may be one."""
     labels = [label.decode() for label in _PEM.findall(data)]
     if len(data) > _MAX_KEY_BYTES:
         return "a large file"

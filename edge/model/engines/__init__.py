@@ -1,4 +1,7 @@
-"""Engines by name; a row is imported only when asked for."""
+"""Engines by name: a serialized model goes in, an engine that runs it comes out.
+
+A runtime is imported only when its row of ``ENGINES`` is asked for.
+"""
 
 from importlib import import_module  # noqa: TID251  a row of ENGINES
 
@@ -14,7 +17,7 @@ ENGINES = {
     "openvino": "edge.model.engines.openvino:OpenVinoEngine",
     "tensorrt": "edge.model.engines.tensorrt:TensorRtEngine",
 }
-# What an engine imports besides the package of its own name.
+# The package that an engine imports besides the one of its own name.
 _HELPERS = {"tensorrt": "pycuda"}
 # What the extra cannot install.
 _NOTES = {
@@ -33,10 +36,10 @@ def open_engine(
         model: ONNX, without external data (``onnx_file`` checks it); with ``weights`` the XML
             of an OpenVINO model.
         settings: Device and threads.
-        weights: Of an OpenVINO model, which only OpenVINO reads.
+        weights: Weights of an OpenVINO model, which only OpenVINO reads; None for ONNX.
 
     Raises:
-        ConfigError: No engine of that name.
+        ConfigError: There is no engine of that name.
         EngineUnavailable: The runtime is not installed, or has no such device.
         ModelError: The runtime cannot read the model.
     """

@@ -1,4 +1,4 @@
-"""The engine seam: tensors in, tensors out. An engine knows tensors, not CLIP."""
+"""Defines the engine seam: tensors in, tensors out. An engine knows tensors, not CLIP."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class EngineSettings:
         device: The runtime's own device word (``"CPU"``, ``"GPU"``). An engine that cannot get it
             raises ``EngineUnavailable``.
         threads: Inference threads; 0 leaves the choice to the runtime.
-        fuse: Whether the runtime may replace operators by its own; without, ONNX Runtime computes
+        fuse: Whether the runtime may replace operators by its own. Otherwise ONNX Runtime computes
             the graph as it is written.
     """
 
@@ -45,7 +45,9 @@ class Engine(Protocol):
     Attributes:
         name: Row in ``edge.model.engines.ENGINES``.
         runtime: Runtime and version, such as ``"openvino 2026.1"``.
-        device: The device really used, as the runtime reports it.
+        device: The device that is really used, as the runtime reports it.
+        inputs: Inputs of the graph, in its order.
+        outputs: Outputs of the graph, in its order.
     """
 
     name: str
@@ -57,8 +59,8 @@ class Engine(Protocol):
     def run(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run once. The first axis is the row; no row's result depends on another row.
 
-        The last input of a graph that compares (``tensors.with_rows``) is whole for
-        every row: its first axis becomes the outputs' second.
+        A graph that compares (``tensors.with_rows``) uses all of its last input for every row: the
+        first axis of that input becomes the second axis of the outputs.
 
         Args:
             tensors: One array per input name, of its dtype and shape.

@@ -1,8 +1,8 @@
-"""Built engines on disk: what takes minutes to build is read in a second.
+"""Keeps built engines on disk: building takes minutes, reading a second.
 
 An engine holds code for the GPU, so a file is used only if nobody but this user (or root) could
 have written it, if it was written for exactly this key, and if its hash is right. Any other file is
-as good as none, and is written again.
+ignored and written again.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _HASH_BYTES = 65  # sixty-four hexadecimal digits and a line feed
 
 
 def engine_key(**facts: str) -> str:
-    """Return the key of an engine: other facts, another key.
+    """Return the key of an engine; other facts give another key.
 
     Args:
         facts: Everything that decides what is built.
@@ -30,7 +30,7 @@ def engine_key(**facts: str) -> str:
 
 
 def read_engine(folder: Path, key: str) -> bytes | None:
-    """Return the engine that was written under ``key``; None where there is none to be trusted."""
+    """Return the engine that was written under ``key``; None where no file can be trusted."""
     path = _path(folder, key)
     try:
         data = _read(path)
@@ -47,7 +47,7 @@ def read_engine(folder: Path, key: str) -> bytes | None:
 
 
 def write_engine(folder: Path, key: str, engine: bytes) -> None:
-    """Keep ``engine``; it appears whole or not at all. A disk that refuses costs only time."""
+    """Write ``engine``; the file appears whole or not at all. A failure is only logged."""
     path = _path(folder, key)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

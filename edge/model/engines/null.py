@@ -1,4 +1,4 @@
-"""The engine that computes nothing: for tests, and the floor under every timing.
+"""Runs nothing: the engine for tests, whose time is the least that any call takes.
 
 Its model is a line of JSON from ``null_model``. Each output row is a unit vector drawn from a hash
 of the same row of the inputs: the same row always gives the same vector, whatever stands beside it.
@@ -22,8 +22,8 @@ def null_model(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) 
     """Return a model for ``NullEngine``.
 
     Args:
-        inputs: Any; the first axis is the row.
-        outputs: float32, shape ``(None, ...)``.
+        inputs: Any inputs; the first axis is the row.
+        outputs: Outputs of dtype float32 and shape ``(None, ...)``.
     """
     # An extent that the graph itself decides (edge.model.bundle.contract.ANY) is one here.
     inputs, outputs = (
@@ -38,6 +38,8 @@ def null_model(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) 
 
 
 class NullEngine:
+    """Answers each row with unit vectors that depend on nothing but that row."""
+
     name = "null"
     runtime = "null"
     device = "CPU"

@@ -1,4 +1,4 @@
-"""ONNX Runtime."""
+"""Runs graphs with ONNX Runtime."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -54,6 +54,8 @@ onnxruntime.set_default_logger_severity(_FATAL)
 
 
 class OnnxRuntimeEngine:
+    """A graph in ONNX Runtime; see ``Engine``."""
+
     name = "onnxruntime"
     runtime = f"onnxruntime {onnxruntime.__version__}"
 

@@ -1,4 +1,4 @@
-"""OpenVINO."""
+"""Runs graphs with OpenVINO."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -19,18 +19,20 @@ import openvino  # noqa: E402 - reads its switch when imported
 
 @cache
 def core() -> openvino.Core:
-    """OpenVINO's core: one for the process, and never let go.
+    """OpenVINO's core: one for the process, never released.
 
     The CPU plugin of each core puts a stack for signal handlers into the thread that creates it and
     takes its memory back with the core. Two cores that do not end in the reverse order, or not in
     their own thread, leave the thread with a stack that is gone. The next signal with a handler
-    (SIGTERM, SIGCHLD) then kills the process by SIGSEGV without a word, or is written over
-    whatever has been put there since: a tensor, once (both seen with 2026.4).
+    (SIGTERM, SIGCHLD) then kills the process by SIGSEGV without a message, or writes over
+    what lies there now, once a tensor (both seen with 2026.4).
     """
     return openvino.Core()
 
 
 class OpenVinoEngine:
+    """A graph in OpenVINO; see ``Engine``."""
+
     name = "openvino"
     runtime = f"openvino {openvino.get_version().partition('-')[0]}"
 
@@ -90,7 +92,7 @@ class OpenVinoEngine:
 
 
 def _check_device(device: str, available: list[str]) -> None:
-    # AUTO, MULTI and HETERO are choices among devices, so silent fall-backs: none is in the list.
+    # AUTO, MULTI and HETERO choose among devices, which is a silent fall-back: none is in the list.
     if not any(_is_device(device, found) for found in available):
         raise EngineUnavailable(
             f"{OpenVinoEngine.runtime}: expected device {device!r}, found {', '.join(available)}; "
@@ -108,7 +110,7 @@ def _has_rows(specs: tuple[TensorSpec, ...]) -> bool:
 
 
 def _fix_one_row(graph: Any, names: set[str]) -> None:
-    """Compile for one row of the inputs ``names`` and run rows one by one.
+    """Fix the inputs ``names`` to one row, so that rows run one by one.
 
     Measured with EfficientNet-Lite0 and CenterNet at 288x512 on one core, float and INT8: a row of
     a fixed batch of one takes 48 ms, of a fixed batch of four 48 ms (and twice the memory), of a

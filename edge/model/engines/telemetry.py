@@ -1,8 +1,7 @@
-"""A camera box reports to nobody but its owner.
+"""Keeps the runtimes from reporting their use: a camera box reports to nobody but its owner.
 
-Both runtimes report their use over the internet by default, and leave an identifier of the
-machine in the home directory. Both read their switch when they are first imported, so this must
-come before.
+Both runtimes report over the internet by default, and leave an identifier of the machine in the
+home directory. Both read their switch when they are first imported, so this must run before.
 """
 
 import os

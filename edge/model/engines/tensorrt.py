@@ -1,4 +1,4 @@
-"""TensorRT: builds the engine on the device that runs it, once, and runs it with pycuda.
+"""Runs graphs with TensorRT and pycuda; the engine is built once, on the device that runs it.
 
 An engine fits one version of TensorRT and one kind of GPU, so a bundle carries none; the first
 start builds it from the ONNX graph and keeps it (``edge.model.engines.engine_cache``).
@@ -40,6 +40,8 @@ _PROFILE, _MOST = 0, 2  # the only optimization profile; its (least, usual, most
 
 
 class TensorRtEngine:
+    """A graph in TensorRT; see ``Engine``."""
+
     name = "tensorrt"
     runtime = f"tensorrt {tensorrt.__version__}"
 
@@ -91,7 +93,7 @@ class TensorRtEngine:
         if self._context is None:
             return
         with self._current():
-            # Each before what it was made from.
+            # Each object goes before the one it was made from.
             self._context = self._engine = self._runtime = None
             for buffer in self._buffers.values():
                 buffer.free()
@@ -99,7 +101,7 @@ class TensorRtEngine:
 
     @contextmanager
     def _current(self) -> Iterator[None]:
-        """Make the GPU's context that of this thread, whichever thread it is."""
+        """Make the GPU's context current in this thread, whichever thread it is."""
         self._cuda_context.push()
         try:
             yield
@@ -107,7 +109,7 @@ class TensorRtEngine:
             cuda.Context.pop()
 
     def _pieces(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[dict[str, NDArray[Any]]]:
-        """Cut along the row, where there are more rows than the engine was built for."""
+        """Cut the arrays along the row, where there are more rows than the engine takes."""
         rows = max((len(arrays[name]) for name in self._split), default=1)
         most = max((self._most[name][0] for name in self._split), default=1)
         for row in range(0, rows, most):
@@ -155,7 +157,7 @@ class TensorRtEngine:
 
 
 class _Buffer:
-    """Memory of the GPU that grows. Needs the context to be current."""
+    """Memory of the GPU that can grow. The GPU's context must be current."""
 
     def __init__(self) -> None:
         self.memory: Any = None
@@ -195,7 +197,7 @@ def _ordinal(device: str) -> int:
     return ordinal
 
 
-@functools.cache  # the process has one for each GPU, and TensorRT takes it for granted
+@functools.cache  # the process has one for each GPU, and TensorRT relies on it
 def _cuda_context(ordinal: int) -> Any:
     return cuda.Device(ordinal).retain_primary_context()
 

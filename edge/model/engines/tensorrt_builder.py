@@ -1,8 +1,8 @@
-"""One way to build an engine, for TensorRT 10.3 to 11 on a device and TensorRT for RTX without one.
+"""Builds engines: with TensorRT 10.3 to 11 on a device, with TensorRT for RTX without one.
 
-The network is strongly typed: the graph alone says what runs in INT8, by its Q/DQ nodes, and in
-FP16. So none of the flags and calibrators that TensorRT 11 removed is needed. The module comes as
-an argument, for its name differs.
+The network is strongly typed: the graph alone decides what runs in INT8 (by its Q/DQ nodes) and in
+FP16. So none of the flags and calibrators that TensorRT 11 removed is needed. TensorRT's module is
+an argument, because its name differs.
 """
 
 import functools
@@ -12,9 +12,9 @@ from typing import Any
 
 from edge.errors import EngineUnavailable, ModelError
 
-# Rows of one run where the graph leaves them open; longer batches are run in pieces.
+# Most rows of one run where the graph leaves them open; longer batches run in pieces.
 MAX_ROWS = 8
-# Any other open axis, such as the sentences of a prompt head: at most, and what it is tuned for.
+# Any other open axis, such as the sentences of a head: its largest and its usual extent.
 MAX_EXTENT = 256
 _USUAL_EXTENT = 8
 # Part of a cached engine's key: raise it when something here changes what is built.
@@ -23,7 +23,7 @@ RECIPE = "strongly-typed/1"
 _PROBLEMS = ("ERROR", "INTERNAL_ERROR")
 _SHOWN = 3
 
-# What would help with operators that TensorRT lacks, or takes only in one form.
+# What to do about operators that TensorRT lacks, or takes only in one form.
 _STATIC = "quantize it with static Q/DQ around float operators"
 _SYMMETRIC = "quantize symmetrically to int8 (docs/tensorrt.md)"
 _NEEDED = {
@@ -44,7 +44,7 @@ class Build:
     """A built engine.
 
     Attributes:
-        engine: Serialized.
+        engine: The serialized engine.
         layers: The builder's own list of kernels, one a line; empty unless ``detailed``.
         parse_s: Seconds to read the graph.
         build_s: Seconds to build.
@@ -108,7 +108,7 @@ def build_engine(
 
 
 def _add_profile(builder: Any, network: Any, config: Any) -> None:
-    """Say how far each open axis reaches: MAX_ROWS where it is the row, MAX_EXTENT elsewhere.
+    """Set the range of each open axis: up to MAX_ROWS for the row, MAX_EXTENT for others.
 
     The row is the first axis of the first input that leaves it open; a first axis of another name
     is something else.
@@ -161,7 +161,7 @@ def _version(trt: Any) -> str:
 
 @functools.cache  # one for the process: TensorRT goes on using the first that it was given
 def logger(trt: Any) -> Any:
-    """Return what keeps the few lines of TensorRT's log that matter. It prints nothing."""
+    """Return a log for TensorRT that keeps the few lines that matter and prints nothing."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -174,9 +174,9 @@ def logger(trt: Any) -> Any:
             self._problems: list[str] = []
 
         def problems(self) -> str:
-            """The first problems since the last question: the later ones follow from them."""
-            told, self._problems = self._problems, []
-            return " | ".join(told) or "no reason given"
+            """The first problems since the last call; later ones follow from them."""
+            found, self._problems = self._problems, []
+            return " | ".join(found) or "no reason given"
 
         def log(self, severity: Any, message: str) -> None:
             if severity.name in _PROBLEMS and len(self._problems) < _SHOWN:

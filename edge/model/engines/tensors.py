@@ -1,6 +1,6 @@
-"""Do these arrays fit these inputs? Asked before a runtime sees them.
+"""Checks that arrays fit the inputs of a graph, before a runtime sees them.
 
-Runtimes answer differently: OpenVINO casts a wrong dtype in silence, and reports a wrong shape as
+Runtimes react differently: OpenVINO casts a wrong dtype in silence, and reports a wrong shape as
 a tensor that cannot grow.
 """
 
@@ -19,8 +19,8 @@ def with_rows(
 ) -> tuple[TensorSpec, ...]:
     """The inputs whose first axis is the row of every output.
 
-    That is all of them, but for a graph that compares: one with a second dynamic axis in an output
-    [N, K] takes the K vectors that each row is compared with as its last input.
+    These are all inputs, except in a graph that compares: a graph with a second dynamic axis in an
+    output [N, K] takes, as its last input, the K vectors that each row is compared with.
     """
     compares = any(None in spec.shape[1:] for spec in outputs if spec.shape[:1] == (None,))
     return inputs[:-1] if compares and len(inputs) > 1 else inputs
@@ -69,5 +69,5 @@ def _shape_fits(expected: tuple[int | None, ...], found: tuple[int, ...]) -> boo
 
 
 def describe(shape: tuple[int | None, ...]) -> str:
-    """``[?, 3, 224, 224]``."""
+    """Write a shape like ``[?, 3, 224, 224]``."""
     return f"[{', '.join('?' if extent is None else str(extent) for extent in shape)}]"
