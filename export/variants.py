@@ -17,12 +17,13 @@ from export.bundle.pack import Artefact
 from export.bundle.targets import Target
 from export.graph.openvino_ir import IrFiles, to_ir
 from export.graph.reshape import fix_axes, to_bytes
+from export.proof.answers import ask
 from export.proof.card import Variant
 from export.proof.gates import GATES, Gate, Verdict, judge
 from export.proof.questions import Questions
 from export.proof.reference import Exam
 from export.proof.tensorrt_plan import plan
-from export.proof.verify import Measured, ask, compare
+from export.proof.verify import Measured, compare
 from export.quantize.dynamic import quantize_dynamic
 from export.quantize.fallback import Judged, quantize_to_gate
 from export.quantize.half import to_fp16

@@ -11,9 +11,10 @@ from edge.model.bundle.manifest import ModelFacts, Precision
 from edge.model.engines import Engine, EngineSettings, open_engine
 from export.default_bundle.concepts import CONCEPT_AXES
 from export.proof.agreement import Prompts, first_choice, row_cosines
+from export.proof.answers import ask
 from export.proof.card import Card, Variant, these_conditions
 from export.proof.gates import GATES, judge
-from export.proof.verify import ask, compare
+from export.proof.verify import compare
 
 # What the camera of a house, a yard or a street is asked for.
 PROMPTS = (

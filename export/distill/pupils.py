@@ -11,8 +11,8 @@ from export.compare import likeness
 from export.graph import macs
 from export.graph.reshape import to_bytes
 from export.proof.agreement import Prompts
+from export.proof.answers import ask
 from export.proof.card import Pupil
-from export.proof.verify import ask
 
 INT8: Final = "image.int8.onnx"
 """The variant that is held against the teacher beside the float student."""

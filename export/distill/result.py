@@ -31,7 +31,8 @@ from export.distill.students import Student
 from export.distill.training.qat import Site, in_run_order, ranges_of
 from export.families.base import Part
 from export.families.towers import ImageTower, image_part
-from export.graph.reshape import fold_pixels, simplify, to_bytes
+from export.graph.pixels import fold_pixels
+from export.graph.reshape import simplify, to_bytes
 from export.graph.to_onnx import to_onnx
 from export.proof.agreement import Prompts
 from export.proof.card import Card, Pupil, these_conditions

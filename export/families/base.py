@@ -25,7 +25,7 @@ class Part:
         outputs: Names.
         dynamic: Names of dynamic axes, by tensor name (inputs and outputs):
             {"input_ids": {0: "K"}}.
-        pixels: Name of the picture input that ``reshape.fold_pixels`` turns into int8 ``pixels``;
+        pixels: Name of the picture input that ``pixels.fold_pixels`` turns into int8 ``pixels``;
             None for graphs without one.
     """
 

@@ -9,7 +9,8 @@ from export.cache.steps import StepCache, cached
 from export.checkpoints.checkpoint import Checkpoint
 from export.families import FAMILIES
 from export.families.base import Assembly, Part
-from export.graph.reshape import fold_pixels, simplify, to_bytes
+from export.graph.pixels import fold_pixels
+from export.graph.reshape import simplify, to_bytes
 from export.graph.to_onnx import to_onnx
 
 # Their versions are part of the key.

@@ -14,7 +14,8 @@ from typing import Final
 from edge.model.bundle.manifest import Precision
 from edge.model.selftest import MIN_SPREAD_RATIO
 from export.proof.agreement import Agreement, Share
-from export.proof.verify import Measured, Steadiness
+from export.proof.answers import Steadiness
+from export.proof.verify import Measured
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.errors import ModelError
-from export.graph.reshape import MOVERS
+from export.graph.pixels import MOVERS
 from export.quantize.weight_ranges import channel_ranges
 
 # The largest magnitude as an integer: 8 bits, and 7 for the second factor of a product.

@@ -9,7 +9,8 @@ import pytest
 from tiny_tower import DIM, MEAN, STD, Tower, blobs, spoilt
 
 from edge.model.engines import EngineSettings, open_engine
-from export.graph.reshape import PIXELS, fold_pixels, simplify, to_bytes
+from export.graph.pixels import PIXELS, fold_pixels
+from export.graph.reshape import simplify, to_bytes
 from export.proof.agreement import Prompts
 from export.proof.gates import GATES, Verdict, judge
 from export.proof.questions import Questions

@@ -26,7 +26,8 @@ from edge.scoring.grounding import answer, ask
 from export.checkpoints.checkpoint import open_checkpoint
 from export.families import grounding_dino
 from export.families.grounding_dino_graphs import FLOOR
-from export.graph.reshape import fold_pixels, simplify
+from export.graph.pixels import fold_pixels
+from export.graph.reshape import simplify
 from export.graph.to_onnx import to_onnx
 from export.proof.boxes import matched
 from export.quantize.qdq import layers

@@ -24,7 +24,8 @@ from export.checkpoints.catalog import Row
 from export.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from export.families.base import Assembly, Part
 from export.families.xclip_ms import assemble
-from export.graph.reshape import fold_pixels, simplify
+from export.graph.pixels import fold_pixels
+from export.graph.reshape import simplify
 from export.graph.to_onnx import to_onnx
 from export.quantize.static import quantize_static
 

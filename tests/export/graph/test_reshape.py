@@ -8,7 +8,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge.errors import ModelError
 from export.graph import reshape
-from export.graph.reshape import fix_axes, fold_pixels, name_axes, simplify, to_bytes, to_opset
+from export.graph.pixels import fold_pixels
+from export.graph.reshape import fix_axes, name_axes, simplify, to_bytes, to_opset
 
 MEAN, STD = (122.77, 116.75, 104.09), (68.5, 66.63, 70.32)
 SIDE = 16

@@ -18,12 +18,13 @@ from edge.model.bundle.manifest import ModelInfo
 from export.bundle.pack import Artefact, write_bundle
 from export.proof import card_plot
 from export.proof.agreement import Agreement, Prompts, Share
+from export.proof.answers import Steadiness
 from export.proof.card import Card, Conditions, Variant, accuracy_json, these_conditions
 from export.proof.card_files import card_files
 from export.proof.card_plot import accuracy_png
 from export.proof.card_text import accuracy_card
 from export.proof.gates import GATES, judge
-from export.proof.verify import Closeness, Measured, Steadiness, compare
+from export.proof.verify import Closeness, Measured, compare
 
 ROWS, DIM = 20, 8
 RNG = np.random.default_rng(4)

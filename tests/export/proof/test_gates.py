@@ -8,8 +8,9 @@ import pytest
 
 from edge.model.selftest import MIN_SPREAD_RATIO
 from export.proof.agreement import Agreement, Share
+from export.proof.answers import Steadiness
 from export.proof.gates import GATES, Gate, judge, share_text
-from export.proof.verify import Closeness, Measured, Steadiness, compare
+from export.proof.verify import Closeness, Measured, compare
 
 GOOD = Measured(
     inputs=64,

@@ -12,7 +12,8 @@ from tiny_bundle import tiny_golden, tiny_image_model
 from edge.errors import InferenceError, ModelError
 from edge.model.engines import EngineSettings, TensorSpec, open_engine
 from export.proof.agreement import Prompts, Share
-from export.proof.verify import Steadiness, ask, compare, measure_variant
+from export.proof.answers import Steadiness, ask
+from export.proof.verify import compare, measure_variant
 
 ROWS, DIM = 12, 16
 

@@ -9,7 +9,8 @@ import pytest
 from tiny_tower import MEAN, STD, Tower, blobs
 
 from edge.model.engines.openvino import core
-from export.graph.reshape import PIXELS, fold_pixels, simplify
+from export.graph.pixels import PIXELS, fold_pixels
+from export.graph.reshape import simplify
 
 Run = Callable[..., np.ndarray]
 

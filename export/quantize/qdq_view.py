@@ -1,0 +1,118 @@
+"""Shows the nodes of a quantized graph with what they read: constants, producers, types, scales."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx
+from numpy.typing import NDArray
+from onnx import AttributeProto, TensorProto, helper, numpy_helper
+
+STANDARD = {"", "ai.onnx"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """A graph, and what its nodes see by name: constants, producers, types of inputs."""
+
+    graph: onnx.GraphProto
+    constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
+    producers: dict[str, onnx.NodeProto] = field(default_factory=dict)
+    inputs: dict[str, int] = field(default_factory=dict)
+
+    def array(self, name: str) -> NDArray[Any] | None:
+        tensor = self.constants.get(name)
+        return None if tensor is None else numpy_helper.to_array(tensor)
+
+    def is_weight(self, node: onnx.NodeProto) -> bool:
+        """Whether this QuantizeLinear or DequantizeLinear carries a constant."""
+        name = node.input[0]
+        if name in self.constants:
+            return True
+        producer = self.producers.get(name)
+        return (
+            producer is not None
+            and producer.op_type == "QuantizeLinear"
+            and producer.input[0] in self.constants
+        )
+
+
+def views(graph: onnx.GraphProto, outer: View) -> Iterator[View]:
+    """Yield the view of a graph, then those of the graphs inside its nodes (If, Loop, Scan)."""
+    view = View(graph, dict(outer.constants), dict(outer.producers), dict(outer.inputs))
+    view.constants.update((tensor.name, tensor) for tensor in graph.initializer)
+    view.inputs.update((value.name, value.type.tensor_type.elem_type) for value in graph.input)
+    for node in graph.node:
+        view.producers.update((name, node) for name in node.output)
+        if node.op_type == "Constant" and node.attribute[0].type == AttributeProto.TENSOR:
+            view.constants[node.output[0]] = node.attribute[0].t
+    yield view
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.GRAPH:
+                yield from views(attribute.g, view)
+
+
+def title(node: onnx.NodeProto) -> str:
+    return str(node.name or node.output[0])
+
+
+def is_qdq(node: onnx.NodeProto) -> bool:
+    return node.op_type in {"QuantizeLinear", "DequantizeLinear"} and node.domain in STANDARD
+
+
+def input_of(node: onnx.NodeProto, index: int) -> str:
+    return node.input[index] if len(node.input) > index else ""
+
+
+def attribute_of(node: onnx.NodeProto, name: str, default: Any) -> Any:
+    for attribute in node.attribute:
+        if attribute.name == name:
+            return helper.get_attribute_value(attribute)
+    return default
+
+
+def quantized_type(view: View, node: onnx.NodeProto) -> int | None:
+    """The ONNX type on the integer side of a node; None where there is none, or it cannot tell."""
+    if not is_qdq(node):
+        return None
+    if zero_point := view.constants.get(input_of(node, 2)):
+        return int(zero_point.data_type)
+    if node.op_type == "QuantizeLinear":
+        # Without a zero point the specification says unsigned; TensorRT would take it for signed.
+        return int(attribute_of(node, "output_dtype", 0)) or TensorProto.UINT8
+    name = node.input[0]
+    if name in view.constants:
+        return int(view.constants[name].data_type)
+    if name in view.inputs:
+        return view.inputs[name]
+    return None  # the QuantizeLinear before it is looked at by itself
+
+
+def activation_scale(view: View, node: onnx.NodeProto) -> NDArray[Any] | None:
+    if not is_qdq(node) or view.is_weight(node):
+        return None
+    return view.array(node.input[1])
+
+
+def weight_of(view: View, node: onnx.NodeProto) -> tuple[onnx.NodeProto, list[int]] | None:
+    """The DequantizeLinear of a layer's constant weight, and its axes in the layer's order."""
+    if node.op_type not in {"Conv", "MatMul", "Gemm"}:
+        return None
+    producer = view.producers.get(node.input[1])
+    transpose = None
+    if producer is not None and producer.op_type == "Transpose":
+        transpose, producer = producer, view.producers.get(producer.input[0])
+    if producer is None or producer.op_type != "DequantizeLinear" or not view.is_weight(producer):
+        return None
+    axes = list(range(len(weight_shape(view, producer))))
+    if transpose is not None:
+        axes = list(attribute_of(transpose, "perm", axes[::-1]))
+    return producer, axes
+
+
+def weight_shape(view: View, dequantize: onnx.NodeProto) -> list[int]:
+    name = dequantize.input[0]
+    if name not in view.constants:
+        name = view.producers[name].input[0]
+    return list(view.constants[name].dims)
