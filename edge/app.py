@@ -17,11 +17,11 @@ from edge.alerts.pipeline import Pipeline
 from edge.alerts.second_look.open import clip_spec, open_looks
 from edge.alerts.threshold import CalibrationReport
 from edge.config.models import Config
-from edge.control.board import AlertBoard
+from edge.control.announce import AlertBoard
 from edge.control.commands import TryAlert
 from edge.control.feedback import FeedbackFile
+from edge.control.retained import latest_snapshot_message
 from edge.control.rollout import FEEDBACK, Admit, Rollout
-from edge.control.states import latest_snapshot_message
 from edge.control.teacher import Teacher
 from edge.delivery.connection import Received
 from edge.delivery.inbox import Inbox

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from edge import __version__
 from edge.config.models import HomeAssistantConfig, PromptConfig
-from edge.control.states import settings_of
+from edge.control.retained import settings_of
 from edge.delivery.payloads import Message, Topics
 
 Component = dict[str, Any]

@@ -1,7 +1,11 @@
-"""What we left at the broker: retained messages of things that may go.
+"""Builds the retained messages about rules, and takes those back that are no longer true.
 
-A broker keeps a retained message for ever, and Home Assistant an entity. So a rule that goes, or
-goes while we are off, is taken back there: what was published is written down.
+A broker keeps a retained message for ever, and Home Assistant keeps an entity for ever. A rule may
+be removed, also while the daemon is off. So the topics that were published are written to a file,
+and the messages of a removed rule are deleted at the broker.
+
+A message about one setting holds one plain word or number, so that a program which knows nothing
+of this daemon can show it and set it.
 """
 
 import logging
@@ -11,14 +15,73 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edge.control.states import emptied
-from edge.delivery.payloads import Message
+from edge.config.models import PromptConfig
+from edge.control.commands import BETWEEN_SENTENCES
+from edge.delivery.payloads import PROMPTS_STATE_SCHEMA, Message, PromptsStatePayload, Topics
 
 logger = logging.getLogger(__name__)
 
-# Entities that are gone stay in the description of the device, to be removed by a Home Assistant
-# that was off meanwhile: so many of them.
+# Number of removed entities that stay in the description of the device. A Home Assistant that was
+# off when an entity was removed reads there that it has to remove it.
 _GONE: Final = 500
+
+
+def prompts_message(topics: Topics, state: PromptsStatePayload) -> Message:
+    """Message with all rules in force."""
+    return Message(
+        topics.in_force("prompts"), state.to_json(), "state", None, 1, True, "application/json",
+        PROMPTS_STATE_SCHEMA,
+    )  # fmt: skip
+
+
+def setting_messages(topics: Topics, prompts: Mapping[str, PromptConfig]) -> list[Message]:
+    """One message for each setting of each rule that can be set by itself."""
+    return [
+        _word(topics.in_force("prompt", name, feature), word)
+        for name, prompt in prompts.items()
+        for feature, word in settings_of(prompt).items()
+    ]
+
+
+def settings_of(prompt: PromptConfig) -> dict[str, str]:
+    """Words that a rule's settings are published as, by feature."""
+    fixed = prompt.threshold
+    return {
+        "enabled": "ON" if prompt.enabled else "OFF",
+        # Home Assistant reads "None" as a number that is not known.
+        "false_alarms_per_day": f"{prompt.false_alarms_per_day:g}" if fixed is None else "None",
+        "threshold": "auto" if fixed is None else f"{fixed:g}",
+        "sharpened": "OFF" if prompt.sharpened is None else "ON",
+        "text": f" {BETWEEN_SENTENCES} ".join(prompt.text),
+    }
+
+
+def profile_message(topics: Topics, profile: str) -> Message:
+    """Message with the profile in force; empty for none."""
+    return _word(topics.in_force("profile"), profile)
+
+
+def alerting_message(topics: Topics, camera: str, rule: str, *, on: bool) -> Message:
+    """Message that says whether the alert of a rule on a camera is on."""
+    return _word(topics.alerting(camera, rule), "ON" if on else "OFF")
+
+
+def latest_snapshot_message(topics: Topics, camera: str, rule: str, jpeg: bytes) -> Message:
+    """Message with the picture of the newest alert of a rule on a camera.
+
+    The broker keeps one picture for each rule and camera.
+    """
+    topic = topics.latest_snapshot(camera, rule)
+    return Message(topic, jpeg, "state", camera, 1, True, "image/jpeg")
+
+
+def emptied(topic: str) -> Message:
+    """Message that makes the broker forget a topic."""
+    return Message(topic, b"", "state", None, 1, True, "text/plain")
+
+
+def _word(topic: str, word: str) -> Message:
+    return Message(topic, word.encode(), "state", None, 1, True, "text/plain")
 
 
 class _Left(BaseModel):
@@ -29,14 +92,15 @@ class _Left(BaseModel):
 
 
 class Retained:
-    """The retained messages that are the rules' doing.
+    """Keeps the retained messages about rules at the broker up to date.
 
     Args:
-        path: Where it is written down. Unreadable or unwritable: old messages may stay.
+        path: File with the topics that were published. If it cannot be read or written, messages
+            about removed rules may stay at the broker.
         publish: Sends a message.
 
     Attributes:
-        components: Platforms of all entities that there are or were, by key.
+        components: Home Assistant platforms of all entities, present and removed, by key.
     """
 
     def __init__(self, path: Path, publish: Callable[[Message], None]) -> None:
@@ -53,12 +117,12 @@ class Retained:
         others: Iterable[str],
         components: Mapping[str, str],
     ) -> None:
-        """Publish what is new or changed, take back what is no more.
+        """Publish the messages that are new or changed; delete those that are not listed any more.
 
         Args:
-            messages: All that there shall be.
-            others: Topics that somebody else publishes to: only taken back here.
-            components: Platforms of the entities that there are, by key.
+            messages: All retained messages that the broker shall keep.
+            others: Topics that another part publishes to. They are only deleted here.
+            components: Home Assistant platforms of the present entities, by key.
         """
         topics = frozenset(message.topic for message in messages) | frozenset(others)
         gone = {key: p for key, p in self.components.items() if key not in components}

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edge.config.models import Config, PromptConfig
+from edge.control.announce import Announcer
 from edge.control.commands import (
     Command,
     Feedback,
@@ -30,7 +31,6 @@ from edge.control.commands import (
 )
 from edge.control.desired import Desired, DesiredFile, TaughtSettings
 from edge.control.feedback import FeedbackFile
-from edge.control.notice import Notice
 from edge.control.teacher import Taught, Teacher
 from edge.delivery.connection import Received
 from edge.delivery.payloads import ANSWER_SCHEMA, AnswerPayload, Message, Topics, utc
@@ -121,7 +121,7 @@ class Rollout:
         self._waiting: queue.Queue[Received | None] = queue.Queue(_WAITING)
         self._stopping = threading.Event()
         self._publish: Callable[[Message], None]
-        self._notice: Notice
+        self._announcer: Announcer
         self._thread = threading.Thread(target=self._run, name="rollout", daemon=True)
 
     @property
@@ -170,7 +170,7 @@ class Rollout:
     def start(self, publish: Callable[[Message], None]) -> None:
         """Tell what is in force, and begin to take commands."""
         self._publish = publish
-        self._notice = Notice(self._config, publish)
+        self._announcer = Announcer(self._config, publish)
         self._tell()
         self._thread.start()
 
@@ -198,7 +198,7 @@ class Rollout:
     def _take(self, received: Received) -> None:
         if received.topic == self._config.homeassistant.birth:
             if received.payload == b"online" and self._config.homeassistant.discovery:
-                self._notice.describe()
+                self._announcer.describe()
             return
         error: str | None = None
         try:
@@ -321,7 +321,7 @@ class Rollout:
 
     def _tell(self) -> None:
         """Publish what is in force."""
-        self._notice.tell(
+        self._announcer.announce(
             self.prompts,
             self._bank,
             profile=self.profile or "",

@@ -1,25 +1,40 @@
-"""Telling what is in force: rules, settings, profile, and the device for Home Assistant."""
+"""Announces what is in force, and which alerts are on, in retained messages.
 
-from collections.abc import Callable, Mapping
+``Announcer`` publishes rules, settings, profile and the description of the device for Home
+Assistant. ``AlertBoard`` publishes for each rule on each camera whether its alert is on.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from edge.config.document import suggestion
 from edge.config.models import Config, PromptConfig
 from edge.control import homeassistant
-from edge.control.retained import Retained
-from edge.control.states import profile_message, prompts_message, setting_messages
+from edge.control.retained import (
+    Retained,
+    alerting_message,
+    profile_message,
+    prompts_message,
+    setting_messages,
+)
 from edge.delivery.payloads import LessonRef, Message, PromptsStatePayload, Topics, utc
 from edge.rules.bank import PromptBank
 from edge.rules.plan import assigned
 
 RETAINED: Final = "retained.json"
 
+Pair = tuple[str, str]
+"""Names of a camera and of a rule."""
 
-class Notice:
-    """Publishes retained messages about the rules, each where it changed.
+# Seconds that a test alert stays on: long enough for a person or program that watches the topic.
+TEST_S: Final = 3.0
+
+
+class Announcer:
+    """Publishes retained messages about the rules, each when it changes.
 
     Args:
-        config: Of the box.
+        config: Configuration of the daemon.
         publish: Sends a message.
     """
 
@@ -30,7 +45,7 @@ class Notice:
         self._retained = Retained(config.state_dir / RETAINED, publish)
         self._components: dict[str, homeassistant.Component] = {}
 
-    def tell(
+    def announce(
         self,
         prompts: Mapping[str, PromptConfig],
         bank: PromptBank,
@@ -40,18 +55,18 @@ class Notice:
         lessons: Mapping[str, LessonRef],
         error: str | None,
     ) -> None:
-        """Publish what changed.
+        """Publish the messages that changed.
 
         Args:
-            prompts: In force.
-            bank: Compiled of them.
-            profile: In force; empty for none.
-            applied_at: Wall time since when.
-            lessons: What rules were taught by their alerts.
-            error: Why the last command was refused.
+            prompts: Rules in force, by name.
+            bank: Prompt bank compiled from these rules.
+            profile: Profile in force; empty for none.
+            applied_at: Wall time in seconds since when they are in force.
+            lessons: Lessons that rules were taught by feedback on their alerts, by rule.
+            error: Reason why the last command was refused; None if it was not.
         """
         topics = self._topics
-        # A rule that is switched off stays where it is shown.
+        # A rule that is switched off keeps its topics and entities.
         cameras = {name: assigned(camera, prompts) for name, camera in self._config.cameras.items()}
         pairs = [(camera, rule) for camera, rules in cameras.items() for rule in rules]
         state = PromptsStatePayload(
@@ -85,13 +100,48 @@ class Notice:
         self._retained.replace(messages, others, platforms)
 
     def describe(self) -> None:
-        """Publish the device's description again: Home Assistant has started."""
+        """Publish the description of the device again, when Home Assistant has started."""
         self._publish(self._description())
 
     def _description(self) -> Message:
         return homeassistant.discovery_message(
             self._config.homeassistant, self._topics, self._components, self._retained.components
         )
+
+
+class AlertBoard:
+    """Builds a message for each alert that went on or off. Pure; the caller gives the time.
+
+    Args:
+        topics: Topics of the device.
+        test_s: Seconds that a test alert stays on.
+    """
+
+    def __init__(self, topics: Topics, test_s: float = TEST_S) -> None:
+        self._topics = topics
+        self._test_s = test_s
+        self._published: dict[Pair, bool] = {}
+        self._tests: dict[Pair, float] = {}
+
+    def test(self, pairs: Iterable[Pair], now: float) -> None:
+        """Show these alerts as on for ``test_s``, from ``now`` in monotonic seconds."""
+        self._tests |= dict.fromkeys(pairs, now + self._test_s)
+
+    def changes(self, alerting: Mapping[Pair, bool], now: float) -> list[Message]:
+        """Messages of the alerts that went on or off since the last call.
+
+        Args:
+            alerting: Whether an alert runs, for each rule on each camera that it watches.
+            now: Monotonic seconds.
+        """
+        self._tests = {pair: until for pair, until in self._tests.items() if until > now}
+        shown = {pair: on or pair in self._tests for pair, on in alerting.items()}
+        changed = {pair: on for pair, on in shown.items() if self._published.get(pair) != on}
+        self._published = shown
+        return [
+            alerting_message(self._topics, camera, rule, on=on)
+            for (camera, rule), on in changed.items()
+        ]
 
 
 def _unwatched(prompts: Mapping[str, PromptConfig], watched: set[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """Which alerts are on, told when it changes."""
 
-from edge.control.board import TEST_S, AlertBoard
+from edge.control.announce import TEST_S, AlertBoard
 from edge.delivery.payloads import Topics
 
 YARD, GATE = ("yard", "cat"), ("gate", "cat")
