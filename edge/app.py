@@ -252,8 +252,9 @@ class Daemon:
                 self._put(self._pipeline.adopt(order.prompts, order.bank))
                 self._pipeline.profile = order.profile
             except (ConfigError, EngineError, ModelError) as exc:
-                order.error = exc
-            order.done.set()
+                order.adopted.set_exception(exc)
+            else:
+                order.adopted.set_result(None)
 
     def _show(self) -> None:
         """Tell which alerts began or ended."""

@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final
@@ -48,21 +49,21 @@ _WAITING: Final = 1000
 _TICK_S: Final = 0.1
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Adopt:
-    """An order to the loop: go on with these rules.
+    """Order to the loop: go on with these rules.
 
     Attributes:
-        profile: That the box has from now on; None: none.
-        done: Set by the loop.
-        error: Why they cannot be; set by the loop before ``done``.
+        prompts: All rules, by name.
+        bank: Prompt bank compiled from these rules.
+        profile: Profile of the box from now on; None for none.
+        adopted: Answer of the loop: a result, or the reason why the rules cannot be used.
     """
 
     prompts: Mapping[str, PromptConfig]
     bank: PromptBank
     profile: str | None
-    done: threading.Event = field(default_factory=threading.Event)
-    error: EdgeError | None = None
+    adopted: Future[None] = field(default_factory=Future)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,11 +304,12 @@ class Rollout:
 
     def _adopt(self, adopt: Adopt) -> None:
         self._order(adopt)
-        while not adopt.done.wait(_TICK_S):
-            if self._stopping.is_set():
-                raise _Ended
-        if adopt.error is not None:
-            raise adopt.error
+        while True:
+            try:
+                return adopt.adopted.result(_TICK_S)
+            except TimeoutError:
+                if self._stopping.is_set():
+                    raise _Ended from None
 
     def _order(self, order: Order) -> None:
         self.orders.put(order)

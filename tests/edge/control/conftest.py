@@ -121,8 +121,9 @@ class Box:
             if isinstance(order, TryAlert | Admit):
                 continue
             if self.loop_refuses:
-                order.error = ConfigError(self.loop_refuses)
-            order.done.set()
+                order.adopted.set_exception(ConfigError(self.loop_refuses))
+            else:
+                order.adopted.set_result(None)
 
 
 @pytest.fixture
