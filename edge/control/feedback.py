@@ -1,8 +1,8 @@
-"""What people said of alerts, right or a false alarm, beside what the model saw: one SQLite file.
+"""Keeps which alerts people called right or false, with what the model saw: one SQLite file.
 
-Each alert's start is noted with its embedding and how far it stood out, so that what is said
-later, after a restart too, can be learned from. A file that is damaged is set aside; a disk in
-trouble costs what would have been noted, and no alert.
+The start of each alert is written down with its embedding and its levels, so that feedback can be
+learned from later, also after a restart. A damaged file is set aside. If the disk fails, feedback
+is lost, but no alert.
 """
 
 import json

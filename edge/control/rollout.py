@@ -1,7 +1,8 @@
-"""Commands into rules that are in force: validated, compiled, adopted, told; or refused and told.
+"""Turns commands into rules in force, or refuses them; publishes the result of each.
 
-A thread of its own does it, with a text graph of its own, one command after the other. The
-daemon's loop goes on sampling meanwhile; it adopts what is ready between two samples::
+A thread of its own takes one command after the other, with a text graph of its own. It checks and
+compiles the rules while the daemon's loop goes on sampling. The loop adopts them between two
+samples::
 
     broker ─▶ publisher's thread ─▶ queue ─▶ this thread ─▶ orders ─▶ the loop
                                                  ◀──────── done, or why not ─┘
@@ -68,7 +69,7 @@ class Adopt:
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    """An order to the loop: this alert was none, so what it reached is ordinary."""
+    """Order to the loop: this alert was a false alarm, so the level that it reached is ordinary."""
 
     camera: str
     rule: str

@@ -11,20 +11,20 @@ from edge.config.schema import config_schema
 from edge.control.commands import DesiredPrompts, Feedback
 from edge.delivery.payloads import AlertPayload, AnswerPayload, PromptsStatePayload, StatePayload
 
-_TOLD: dict[str, type[BaseModel]] = {
+_PUBLISHED: dict[str, type[BaseModel]] = {
     "alert.json": AlertPayload,
     "state.json": StatePayload,
     "prompts-state.json": PromptsStatePayload,
     "answer.json": AnswerPayload,
 }
-_HEARD: dict[str, type[BaseModel]] = {"prompts.json": DesiredPrompts, "feedback.json": Feedback}
+_RECEIVED: dict[str, type[BaseModel]] = {"prompts.json": DesiredPrompts, "feedback.json": Feedback}
 
 
 def schemas() -> dict[str, str]:
     """File name -> JSON Schema (draft 2020-12) of what goes over the wire, and of the file."""
-    told = {name: _schema(model, "serialization") for name, model in _TOLD.items()}
-    heard = {name: _schema(model, "validation") for name, model in _HEARD.items()}
-    documents = told | heard | {"config.schema.json": config_schema()}
+    published = {name: _schema(model, "serialization") for name, model in _PUBLISHED.items()}
+    received = {name: _schema(model, "validation") for name, model in _RECEIVED.items()}
+    documents = published | received | {"config.schema.json": config_schema()}
     return {name: json.dumps(schema, indent=2) + "\n" for name, schema in documents.items()}
 
 
