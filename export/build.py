@@ -1,7 +1,7 @@
-"""A checkpoint to a bundle: open, export, reshape, quantize, verify, pack, sign.
+"""Builds a bundle from a checkpoint: open, export, reshape, quantize, verify, pack.
 
-Each step is a module of its own; this one only connects them, and says which step failed. What
-takes long is kept (``export.cache``), so that a build that was broken off goes on where it was.
+Each step is a module of its own. This one connects them, and an error names the step that failed.
+What takes long is kept (``export.cache``): a build that was broken off goes on where it was.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

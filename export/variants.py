@@ -1,7 +1,7 @@
-"""The variants of one graph: made, held against the float original, judged.
+"""Makes the variants of one graph, compares each with the float original, and judges it.
 
-One function from a float ONNX graph to everything that may be packed of it. What fails its gate is
-kept with its verdict: the card names it, the bundle does not hold it.
+One function from a float ONNX graph to everything that may be packed of it. A variant that fails
+its gate is kept with its verdict: the card names it, the bundle does not hold it.
 """
 
 from collections.abc import Callable, Collection, Mapping

@@ -16,7 +16,10 @@ from edge.cli.plot import check_plot
 from edge.errors import ConfigError
 from edge.model.bundle.read import open_bundle
 from export.cli.tables import megabytes, plain_table, progress_bars, safe_text, wide_console
-from export.compare.comparison import (
+from export.compare.likeness import Likeness
+from export.compare.plot import plot_compared
+from export.compare.rounds import Spread
+from export.compare.two_bundles import (
     NAMES,
     Agreed,
     Compared,
@@ -25,9 +28,6 @@ from export.compare.comparison import (
     costs_only,
     document,
 )
-from export.compare.likeness import Likeness
-from export.compare.plot import plot_compared
-from export.compare.rounds import Spread
 from export.default_bundle.frames import FPS, default_files
 from export.packages.fetch import default_cache
 from export.proof.agreement import Share

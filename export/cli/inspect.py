@@ -12,7 +12,7 @@ from rich.text import Text
 
 from edge.model.bundle.read import Bundle, open_bundle
 from edge.model.bundle.signature import told
-from export.bundle.summary import Comparison, Row, compare, facts, flat
+from export.bundle.describe import Difference, Row, compare, facts, flat
 from export.cli.tables import megabytes, plain_table, safe_text, wide_console
 
 app = typer.Typer()
@@ -123,7 +123,7 @@ def _files(files: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _tell(console: Console, a: Bundle, b: Bundle, found: Comparison) -> None:
+def _tell(console: Console, a: Bundle, b: Bundle, found: Difference) -> None:
     if found.equal:
         console.print(safe_text(f"equal: both have the hash {a.hash}"))
     if found.facts:
@@ -142,7 +142,7 @@ def _tell(console: Console, a: Bundle, b: Bundle, found: Comparison) -> None:
     console.print(safe_text(f"embeddings: {_embeddings(a, b, found)}"))
 
 
-def _embeddings(a: Bundle, b: Bundle, found: Comparison) -> str:
+def _embeddings(a: Bundle, b: Bundle, found: Difference) -> str:
     if found.embeddings_compare:
         return "those of A and B compare: family, id and revision agree"
     if a.manifest.embedding is None or b.manifest.embedding is None:
@@ -172,7 +172,7 @@ def _shown(value: Any, key: str = "") -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _document(a: Bundle, b: Bundle, found: Comparison) -> dict[str, Any]:
+def _document(a: Bundle, b: Bundle, found: Difference) -> dict[str, Any]:
     return {
         "equal": found.equal,
         "embeddings_compare": found.embeddings_compare,

@@ -80,7 +80,7 @@ class Timing:
 
 
 @dataclass(slots=True)
-class Costs:
+class ModelCosts:
     """What one model costs.
 
     Attributes:
@@ -101,9 +101,9 @@ class Costs:
 
 def measure(
     source: str, seed: int | None, counts: tuple[int, int], rounds: int, block_s: float
-) -> Costs:
+) -> ModelCosts:
     """Export one model as ``edge-export build`` does, and measure it."""
-    costs = Costs(source)
+    costs = ModelCosts(source)
     torch.set_num_threads(_THREADS)
     begins = [time.perf_counter()]
 
@@ -212,7 +212,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def table(costs: Costs) -> Table:
+def table(costs: ModelCosts) -> Table:
     """A model for people: each way by ONNX Runtime in float."""
     base = costs.timings["onnxruntime fp32"].ms
     shown = Table(title=costs.name, box=None)
@@ -240,7 +240,7 @@ def main() -> None:
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE)  # noqa: S603 ourselves
         found = json.loads(done.stdout.splitlines()[-1])
         timings = {way: Timing(**timing) for way, timing in found.pop("timings").items()}
-        costs = Costs(**found, timings=timings)
+        costs = ModelCosts(**found, timings=timings)
         console.print(table(costs))
         console.print(f"seconds {costs.seconds}, MB {costs.megabytes}, peak {costs.peak_gb} GB")
         console.print(f"TensorRT for RTX: {costs.plan}\n", markup=False)

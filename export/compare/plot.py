@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge.cli.plot import COLOURS, check_plot, save_figure
-from export.compare.comparison import Agreed, Compared
+from export.compare.two_bundles import Agreed, Compared
 
 _INCHES: Final = (11.0, 5.2)
 _DPI: Final = 120

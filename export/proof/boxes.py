@@ -1,4 +1,4 @@
-"""Do two detectors find the same things? Compared as sets: near ties change places in a list."""
+"""Compares what two detectors find in a picture, as sets: near ties change places in a list."""
 
 import numpy as np
 

@@ -1,6 +1,6 @@
-"""What a variant answers, held against its float original on the same inputs.
+"""Compares a variant's answers with those of its float original to the same inputs.
 
-Only arrays and engines here: no family, no torch. What is good enough is for ``gates``.
+It knows arrays and engines only: no family, no torch. ``gates`` decides what is good enough.
 
 Letters in shapes: N inputs, P prompts, K sentences of a head, D embedding, Q queries and L tokens
 of a detector.

@@ -1,4 +1,4 @@
-"""Would TensorRT run this quantized graph in INT8? Asked of the ONNX graph alone, without TensorRT.
+"""Checks whether TensorRT would run a quantized ONNX graph in INT8, without TensorRT.
 
 TensorRT answers half of these mistakes with a parse error and the other half with silence: the
 graph builds and its convolutions run in float. The rules were found with TensorRT for RTX 1.7,

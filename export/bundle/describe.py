@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Difference:
     """Two bundles side by side.
 
     Attributes:
@@ -64,7 +64,7 @@ def facts(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def compare(one: Bundle, other: Bundle) -> Comparison:
+def compare(one: Bundle, other: Bundle) -> Difference:
     """Compare what two bundles say.
 
     Raises:
@@ -80,7 +80,7 @@ def compare(one: Bundle, other: Bundle) -> Comparison:
         tuple(document["model"][key] for key in ("family", "id", "revision"))
         for document in documents
     ]
-    return Comparison(
+    return Difference(
         facts={
             key: values
             for key in sorted(plain[0] | plain[1])
