@@ -17,6 +17,7 @@ from benchmarks.path import Pair, PathResult, compare
 from benchmarks.scene import CAMERA, bench_config
 from benchmarks.stages import Line, StageResult, Video, publishing, time_stages
 from edge.alerts.pipeline import Pipeline
+from edge.alerts.rule_set import RuleSet
 from edge.app import OUTBOX, model_ref
 from edge.config.models import EngineConfig
 from edge.control.rollout import compile_prompts
@@ -131,7 +132,9 @@ def measure(
         )
         line = Line(
             Preprocessor(bundle.manifest.image),
-            Pipeline(config, reference, decision, models.scoring.scorer, bank),
+            Pipeline(
+                config, reference, decision, models.scoring.scorer, RuleSet(config.prompts, bank)
+            ),
             outbox,
             None if broker is None else stack.enter_context(publishing(config, outbox)),
         )
@@ -168,7 +171,7 @@ def _pair(line: Line, models: Models, frame: Frame) -> Pair:
 
     def path() -> NDArray[np.float32]:
         sample = Sample(CAMERA, 0, frame.arrival, line.preprocess(frame.picture))
-        (scored,) = line.pipeline.score(line.pipeline.bank, [sample])
+        scored = line.pipeline.score(sample)
         if scored is None or scored.embedding is None:
             raise ConfigError(
                 "edge-bench pipeline: expected a model of class F, found one whose frames have no "

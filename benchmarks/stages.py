@@ -108,15 +108,17 @@ class Line:
         pipeline = self.pipeline
         with watch.stage("preprocess"):
             pixels = self.preprocess(frame.picture)
-        samples = [Sample(CAMERA, sequence, frame.arrival, pixels)]
+        sample = Sample(CAMERA, sequence, frame.arrival, pixels)
         with watch.stage("engine", core=time.process_time_ns):
-            answers = [a for a in pipeline.score(pipeline.bank, samples) if a is not None]
+            scored = pipeline.score(sample)
+        if scored is None:
+            return  # the model needs more frames first
         with watch.stage("scores"):
-            scores = pipeline.weigh(pipeline.bank, answers)
+            weighed = pipeline.weigh(sample, scored)
         with watch.stage("events"):
-            happenings = pipeline.decide(pipeline.bank, samples, answers, scores)
+            happenings = pipeline.decide(sample, weighed)
         with watch.stage("payload"):
-            messages = pipeline.report(samples, answers, happenings)
+            messages = pipeline.report(sample, scored, happenings)
         with watch.stage("outbox"):
             self.outbox.put(messages)
         if self.acknowledgements is not None:

@@ -14,6 +14,7 @@ from typing import Final
 from calibration.labels import Label
 from calibration.rules import CAMERA, alone
 from edge.alerts.pipeline import Pipeline
+from edge.alerts.rule_set import RuleSet
 from edge.app import model_ref
 from edge.cli.score_video import begin_s, length_s
 from edge.config.models import Config
@@ -201,12 +202,13 @@ class _Watcher:
         self._known = _Known()
         self._warmed_s = 0.0
         self._cooldown_s = setup.config.prompts[rule].cooldown
+        config = alone(setup.config, rule, setup.fps)
         self._pipeline = Pipeline(
-            alone(setup.config, rule, setup.fps),
+            config,
             model_ref(setup.models),
             setup.models.bundle.manifest.decision,
             self._known,
-            setup.bank,
+            RuleSet(config.prompts, setup.bank, config.profile),
         )
 
     def warm_up(self, held: Sequence[Shown], seconds: float, fps: float) -> None:
@@ -224,17 +226,17 @@ class _Watcher:
 
     def watch(self, one: Shown, at_s: float) -> None:
         trace = self.trace
-        report = self._pipeline.calibration_of(CAMERA)[self._rule]
+        report = self._pipeline.status(CAMERA).calibration[self._rule]
         self._process(one, self._warmed_s + at_s)
         trace.times.append(at_s)
-        trace.margins.append(self._pipeline.margins_of(CAMERA)[self._rule])
+        trace.margins.append(self._pipeline.status(CAMERA).margins[self._rule])
         trace.thresholds.append(report.threshold)
         trace.state, trace.asked = report.state, report.asked
 
     def _process(self, one: Shown, at_s: float) -> None:
         self._known.answer = one.scored
         sample = Sample(CAMERA, one.sample.sequence, _arrival(at_s), one.sample.pixels)
-        for message in self._pipeline.process([sample]):
+        for message in self._pipeline.process(sample):
             if message.kind == "alert":
                 self._note(AlertPayload.model_validate_json(message.payload))
 

@@ -80,7 +80,7 @@ def run(
         config: Checked configuration.
         stop: Ends the daemon.
         wake: Set it after ``stop``; the cameras set it for each sample.
-        on_delivered: Told of each acknowledged message, as by ``Publisher``.
+        on_delivered: StartedAlert of each acknowledged message, as by ``Publisher``.
 
     Raises:
         ModelError: The bundle is not usable, or not signed by who it must be.

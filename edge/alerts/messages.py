@@ -1,7 +1,8 @@
-"""What happened, as messages: alerts with pictures and boxes, embeddings. It decides nothing."""
+"""Writes what happened as messages: alerts with pictures and boxes, and embeddings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,23 +23,22 @@ from edge.delivery.payloads import (
     snapshot_message,
     utc,
 )
-from edge.search.index.recorder import Recorder
 from edge.system.clock import clock_synced
 from edge.video.sample import Arrival, Sample
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Told:
-    """An alert that was told.
+class StartedAlert:
+    """An alert that has started, with what feedback on it can teach.
 
     Attributes:
-        alert: Its id.
-        camera: Whose.
-        rule: Likewise.
-        sentences: Of the rule, as they were.
-        levels: How far its margin was above the ordinary one, by regime.
-        embedding: float32 [D] of its start; None where the model has none.
-        correct: What was said of it before; None: nothing.
+        alert: Id of the alert.
+        camera: Name of the camera.
+        rule: Name of the rule.
+        sentences: Sentences of the rule at that time.
+        levels: Distance of the margin above the ordinary margin, by regime.
+        embedding: float32 [D] of the sample that started it; None where the model has none.
+        correct: Feedback so far: right or not; None where there is none.
     """
 
     alert: str
@@ -55,23 +55,35 @@ SnapshotOf = Callable[[str, int], bytes | None]
 
 
 def no_snapshots(_camera: str, _sequence: int) -> bytes | None:
-    """A ``SnapshotOf`` that has none."""
+    """Give no picture."""
     return None
 
 
-def nobody(_told: Told) -> None:
-    """Wants to know of no alert."""
+def nobody(_alert: StartedAlert) -> None:
+    """Ignore the alert."""
+
+
+class Recorder(Protocol):
+    """Keeps what cameras see, for the search. Called on the loop's thread; returns at once."""
+
+    def sample(self, sample: Sample, embedding: NDArray[np.float32]) -> None:
+        """Keep a sample and its embedding, float32 [D]."""
+        ...
+
+    def alert(self, camera: str, at: float, jpeg: bytes) -> None:
+        """Keep the picture of an alert at ``at``, in UTC seconds."""
+        ...
 
 
 class Reporter:
-    """Makes messages, and shows the recorder and whoever wants to know what was told.
+    """Makes messages, and passes samples and alerts on to the recorder and to ``on_start``.
 
     Args:
-        config: What to publish.
-        model: What computes the scores, for the payloads.
-        snapshot_of: Where an alert's picture comes from.
-        recorder: Keeps samples to be searched; None: none are.
-        on_start: Told of each alert that starts.
+        config: Settings that say what is published.
+        model: Model that computes the scores, as payloads name it.
+        snapshot_of: Gives the picture of an alert.
+        recorder: Keeps samples for the search; None keeps nothing.
+        on_start: Called with each alert that starts.
     """
 
     def __init__(
@@ -80,7 +92,7 @@ class Reporter:
         model: ModelRef,
         snapshot_of: SnapshotOf,
         recorder: Recorder | None,
-        on_start: Callable[[Told], None],
+        on_start: Callable[[StartedAlert], None],
     ) -> None:
         self._model = model
         self._snapshot_of = snapshot_of
@@ -100,11 +112,11 @@ class Reporter:
         *,
         alerting: bool,
     ) -> list[Message]:
-        """What is to be published of one sample, in order.
+        """Messages of one sample, in order.
 
         Args:
-            sample: Just decided.
-            happenings: With it.
+            sample: The sample.
+            happenings: What happened with it.
             embedding: float32 [D]; None where the model has none.
             alerting: Whether an alert runs on its camera.
         """
@@ -113,7 +125,7 @@ class Reporter:
             start = happening.transition
             if start.type == "start":
                 self._on_start(
-                    Told(
+                    StartedAlert(
                         alert=start.id,
                         camera=sample.camera,
                         rule=happening.prompt,
@@ -131,7 +143,7 @@ class Reporter:
     def alerts(
         self, camera: str, happenings: Sequence[Happening], sequence: int | None = None
     ) -> list[Message]:
-        """The alerts; with the sequence of a sample, a start has its picture."""
+        """Alert messages; with the sequence of a sample, a start has its picture."""
         messages = []
         for happening in happenings:
             transition = happening.transition
@@ -166,7 +178,7 @@ class Reporter:
         return messages
 
     def tested(self, camera: str, name: str, rule: WatchedRule, now: Arrival) -> list[Message]:
-        """An alert that is none: somebody tries the rule. Start and end."""
+        """Start and end of a test alert, by which somebody tries the rule."""
         report = rule.calibration.report()
         start = AlertPayload(
             id=new_ulid(now.wall),

@@ -1,31 +1,36 @@
-"""Samples to messages: score, weigh, decide, report. Everything between cameras and the outbox."""
+"""Turns the samples of all cameras into messages: score, weigh, decide, report.
+
+Everything between the cameras and the outbox happens here, one sample at a time.
+"""
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-
-import numpy as np
 
 from edge.alerts.conditions import Conditions, alike, is_on
 from edge.alerts.events import Rule
 from edge.alerts.learned import Calibrations
-from edge.alerts.messages import Reporter, SnapshotOf, Told, no_snapshots, nobody
+from edge.alerts.messages import (
+    Recorder,
+    Reporter,
+    SnapshotOf,
+    StartedAlert,
+    no_snapshots,
+    nobody,
+)
+from edge.alerts.rule_set import RuleSet
 from edge.alerts.scene.light import Word
 from edge.alerts.scene.scene import Scene
-from edge.alerts.second_look import NoSecondLook, SecondLook
-from edge.alerts.threshold import EVERYWHERE, CalibrationReport
-from edge.alerts.watch import Happening, Watch, WatchedRule
-from edge.config.models import Config, PromptConfig
+from edge.alerts.status import CameraStatus
+from edge.alerts.threshold import EVERYWHERE
+from edge.alerts.watch import Happening, Watch, WatchedRule, Weighed
+from edge.config.models import Config
 from edge.delivery.payloads import Message, ModelRef
-from edge.errors import EdgeError
 from edge.model.bundle.manifest import Decision
-from edge.rules.bank import PromptBank
-from edge.rules.plan import assigned, plan, rules_of
-from edge.scoring.margins import Scores, margins
+from edge.rules.plan import plan
 from edge.scoring.scorers.base import Scored, Scorer
-from edge.search.index.recorder import Recorder
 from edge.system.clock import zone_of
 from edge.video.sample import Arrival, Sample
 
@@ -40,22 +45,22 @@ class _Camera:
 
 
 class Pipeline:
-    """The state of every camera between its samples and its messages. One thread uses it.
+    """State of every camera between its samples and its messages. Only one thread may use it.
 
     Args:
-        config: Cameras, rules, what to publish.
-        model: What computes the scores, for the payloads.
-        decision: Defaults of rules that set none, from the bundle.
-        scorer: Samples to cosines.
-        bank: Compiled prompts; ``adopt`` replaces them.
-        calibrations: Where thresholds come from; default: learned anew and not kept.
-        snapshot_of: Where an alert's picture comes from.
-        second_look: Confirms an alert before it is told; default: all are.
-        recorder: Keeps samples to be searched; default: none are.
-        on_start: Told of each alert that starts.
+        config: Cameras and what to publish.
+        model: Model that computes the scores, as payloads name it.
+        decision: The bundle's defaults for rules that set none of their own.
+        scorer: Turns samples into cosines.
+        rules: Rules to begin with; ``adopt`` replaces them.
+        calibrations: Origin of thresholds; by default learned anew and not kept.
+        snapshot_of: Gives the picture of an alert.
+        see: Called with each sample before it is scored, for a second look that needs the past.
+        recorder: Keeps samples for the search; by default nothing does.
+        on_start: Called with each alert that starts.
 
     Attributes:
-        profile: Of the box; may be set between two samples.
+        rules: Rules in force.
     """
 
     def __init__(  # noqa: PLR0913  the parts that it is put together of
@@ -64,64 +69,48 @@ class Pipeline:
         model: ModelRef,
         decision: Decision,
         scorer: Scorer,
-        bank: PromptBank,
+        rules: RuleSet,
         *,
         calibrations: Calibrations | None = None,
         snapshot_of: SnapshotOf = no_snapshots,
-        second_look: SecondLook | None = None,
+        see: Callable[[Sample], None] = lambda _sample: None,
         recorder: Recorder | None = None,
-        on_start: Callable[[Told], None] = nobody,
+        on_start: Callable[[StartedAlert], None] = nobody,
     ) -> None:
-        self.bank = bank
-        self.profile = config.profile
+        self.rules = rules
         self._zone = zone_of(config.timezone)
         self._config = config
-        self._prompts: Mapping[str, PromptConfig] = config.prompts
         self._decision = decision
         self._calibrations = calibrations or Calibrations(None, model, config.background)
-        self._second_look = second_look or NoSecondLook()
+        self._see = see
         self._scorer = scorer
         self._reporter = Reporter(config, model, snapshot_of, recorder, on_start)
         self._cameras = {
             name: _Camera(
-                Watch({rule: self._watched(name, rule) for rule in self._rules_of(name)}),
+                Watch({rule: self._watched(name, rule) for rule in rules.watching(camera)}),
                 self._calibrations.scene(name),
             )
-            for name in config.cameras
+            for name, camera in config.cameras.items()
         }
 
-    def adopt(self, prompts: Mapping[str, PromptConfig], bank: PromptBank) -> list[Message]:
-        """Go on with other rules, between two samples: none is scored against half of them.
+    def adopt(self, rules: RuleSet) -> list[Message]:
+        """Go on with other rules, between two samples: no sample is scored against half of them.
 
-        A rule that stays as it was, but for when it is on, keeps its alert and what it learned; the
-        alert of one that goes or changes ends. What changes nothing in what a rule sees (how many
-        false alarms are asked for) finds on disk what it learned.
-
-        Args:
-            prompts: All rules by name.
-            bank: Compiled of them.
+        A rule that stays as it was, except for when it is on, keeps its alert and what it learned.
+        The alert of a rule that goes or changes ends. A change that does not touch what a rule sees
+        (such as the false alarms asked for) finds on disk what the rule learned.
 
         Returns:
-            The ends.
-
-        Raises:
-            ConfigError: A second look cannot do what a rule asks for: nothing has changed.
-            ModelError: A graph of a second look is not usable; likewise.
-            InferenceError: It failed; likewise.
+            The ends of alerts.
         """
-        try:
-            self._second_look.prepare(prompts, bank)
-        except EdgeError:
-            self._second_look.prepare(self._prompts, self.bank)
-            raise
         self.save()
-        before, self._prompts, self.bank = self._prompts, prompts, bank
+        before, self.rules = self.rules, rules
         now = Arrival(wall=time.time(), monotonic=time.monotonic(), pts_s=None)
         messages = []
         for name, camera in self._cameras.items():
-            wanted = self._rules_of(name)
+            wanted = rules.watching(self._config.cameras[name])
             for rule in list(camera.watch.rules):
-                if rule not in wanted or not alike(before[rule], prompts[rule]):
+                if rule not in wanted or not alike(before.prompts[rule], rules.prompts[rule]):
                     messages += self._reporter.alerts(name, camera.watch.drop(rule, now))
                     self._calibrations.drop(name, rule)
             for rule in wanted:
@@ -129,83 +118,59 @@ class Pipeline:
                     camera.watch.rules[rule] = self._watched(name, rule)
         return messages
 
-    def process(self, samples: Sequence[Sample]) -> list[Message]:
-        """Take at most one sample of each camera.
+    def process(self, sample: Sample) -> list[Message]:
+        """Take one sample of a camera.
 
         The four steps are public so that ``edge-bench`` can time each.
 
         Returns:
-            What is to be published, in order.
+            Messages to publish, in order.
 
         Raises:
-            InferenceError: The engine failed; the samples are lost.
+            InferenceError: The engine failed; the sample is lost.
         """
-        bank = self.bank
-        for sample in samples:
-            self._second_look.see(sample)
-        told = [
-            (sample, scored)
-            for sample, scored in zip(samples, self.score(bank, samples), strict=True)
-            if scored is not None
-        ]
-        if not told:
+        self._see(sample)
+        scored = self.score(sample)
+        if scored is None:
             return []
-        samples, answers = [sample for sample, _ in told], [scored for _, scored in told]
-        happenings = self.decide(bank, samples, answers, self.weigh(bank, answers))
-        return self.report(samples, answers, happenings)
+        weighed = self.weigh(sample, scored)
+        return self.report(sample, scored, self.decide(sample, weighed))
 
-    def score(self, bank: PromptBank, samples: Sequence[Sample]) -> list[Scored | None]:
-        """Bring N samples through the model, as ``Scorer.score``.
+    def score(self, sample: Sample) -> Scored | None:
+        """Run the model on one sample; None where the model needs more frames first.
 
         Raises:
-            InferenceError: The engine failed; the samples are lost.
+            InferenceError: The engine failed; the sample is lost.
         """
-        return self._scorer.score(samples, bank)
+        (scored,) = self._scorer.score([sample], self.rules.bank)
+        return scored
 
-    def weigh(self, bank: PromptBank, answers: Sequence[Scored]) -> Scores:
-        """Cosines and margins of every prompt, [N, P]."""
-        return margins(bank, np.stack([scored.cosines for scored in answers]))
+    def weigh(self, sample: Sample, scored: Scored) -> Weighed:
+        """Compute the margins of the camera's rules, pooled where a rule asks for it."""
+        return self._cameras[sample.camera].watch.weigh(self.rules.bank, scored, sample.arrival)
 
-    def decide(
-        self,
-        bank: PromptBank,
-        samples: Sequence[Sample],
-        answers: Sequence[Scored],
-        scores: Scores,
-    ) -> list[list[Happening]]:
-        """Step each camera's rules, those that are on; what happened, for each sample."""
-        decided = []
-        for row, sample in enumerate(samples):
-            watch, at = self._cameras[sample.camera].watch, sample.arrival
-            light = self._look_around(sample)
-            happenings = watch.switch(self._on(watch.rules, light, at), at)
-            happenings += watch.step(
-                bank, answers[row], scores.cosine[row], scores.margin[row], at, light or EVERYWHERE
-            )
-            decided.append([self._looked_at(watch, sample, happening) for happening in happenings])
-        return [[happening for happening in kept if happening is not None] for kept in decided]
+    def decide(self, sample: Sample, weighed: Weighed) -> list[Happening]:
+        """Step the camera's rules that are on, and return what happened."""
+        watch, at = self._cameras[sample.camera].watch, sample.arrival
+        light = self._look_around(sample)
+        happenings = watch.switch(self._on(watch.rules, light, at), at)
+        happenings += watch.step(self.rules.bank, weighed, at, light or EVERYWHERE)
+        looked_at = [self._looked_at(watch, sample, happening) for happening in happenings]
+        return [happening for happening in looked_at if happening is not None]
 
     def report(
-        self,
-        samples: Sequence[Sample],
-        answers: Sequence[Scored],
-        happenings: Sequence[list[Happening]],
+        self, sample: Sample, scored: Scored, happenings: Iterable[Happening]
     ) -> list[Message]:
-        """Put what happened, and the embeddings that are wanted, into messages."""
-        messages = []
-        for row, sample in enumerate(samples):
-            camera = self._cameras[sample.camera]
-            messages += self._reporter.sample(
-                sample,
-                happenings[row],
-                answers[row].embedding,
-                alerting=camera.watch.alerting,
-            )
-            camera.lag_s = time.monotonic() - sample.arrival.monotonic
+        """Write what happened, and the embedding where it is wanted, as messages."""
+        camera = self._cameras[sample.camera]
+        messages = self._reporter.sample(
+            sample, list(happenings), scored.embedding, alerting=camera.watch.alerting
+        )
+        camera.lag_s = time.monotonic() - sample.arrival.monotonic
         return messages
 
     def lost(self, now: Arrival) -> list[Message]:
-        """End the alerts of cameras that gave nothing for long."""
+        """End the alerts of cameras that have been silent for long."""
         return [
             message
             for name, camera in self._cameras.items()
@@ -213,7 +178,7 @@ class Pipeline:
         ]
 
     def finish(self, now: Arrival) -> list[Message]:
-        """End all alerts: the daemon stops watching."""
+        """End all alerts, because the daemon stops."""
         return [
             message
             for name, camera in self._cameras.items()
@@ -221,33 +186,35 @@ class Pipeline:
         ]
 
     def save(self) -> None:
-        """Keep what the thresholds rest on."""
+        """Write what the thresholds rest on to disk."""
         self._calibrations.save()
 
     def admit(self, camera: str, rule: str, levels: Mapping[str, float]) -> None:
-        """An alert was none: what it reached is ordinary."""
+        """Count a false alarm as ordinary, up to the levels that it reached in each regime."""
         self._calibrations.admit(camera, rule, levels)
 
-    def calibration_of(self, camera: str) -> dict[str, CalibrationReport]:
-        """Where the camera's thresholds come from, by rule."""
-        rules = self._cameras[camera].watch.rules
-        return {name: rule.calibration.report() for name, rule in rules.items()}
-
-    def scene_of(self, camera: str) -> Scene:
-        """What the camera looks at."""
-        return self._cameras[camera].scene
+    def status(self, camera: str) -> CameraStatus:
+        """Status of one camera."""
+        own = self._cameras[camera]
+        return CameraStatus(
+            lag_s=own.lag_s,
+            margins=own.watch.margins,
+            calibration={name: rule.calibration.report() for name, rule in own.watch.rules.items()},
+            light=own.scene.light,
+            view_change=own.scene.change,
+        )
 
     def alerting(self) -> dict[tuple[str, str], bool]:
-        """Whether an alert runs, for each camera and rule of it, enabled or not."""
+        """Whether an alert runs, for each camera and each rule assigned to it, enabled or not."""
         watched = {name: camera.watch.rules for name, camera in self._cameras.items()}
         return {
             (name, rule): rule in watched[name] and watched[name][rule].machine.alerting
             for name, camera in self._config.cameras.items()
-            for rule in assigned(camera, self._prompts)
+            for rule in self.rules.assigned(camera)
         }
 
     def try_alert(self, rule: str, now: Arrival) -> list[Message]:
-        """An alert that is none, start and end, on each camera that ``rule`` watches."""
+        """Make a test alert, start and end, on each camera that ``rule`` watches."""
         return [
             message
             for name, camera in self._cameras.items()
@@ -255,19 +222,8 @@ class Pipeline:
             for message in self._reporter.tested(name, rule, camera.watch.rules[rule], now)
         ]
 
-    def margins_of(self, camera: str) -> dict[str, float]:
-        """Margins of the camera's newest sample, by prompt."""
-        return self._cameras[camera].watch.margins
-
-    def lag_of(self, camera: str) -> float | None:
-        """Seconds from arrival to decision of the camera's newest sample."""
-        return self._cameras[camera].lag_s
-
-    def _rules_of(self, camera: str) -> list[str]:
-        return rules_of(self._config.cameras[camera], self._prompts)
-
     def _watched(self, camera: str, name: str) -> WatchedRule:
-        prompt, fps = self._prompts[name], self._config.cameras[camera].sample.fps
+        prompt, fps = self.rules.prompts[name], self._config.cameras[camera].sample.fps
         rule = Rule.of(prompt, self._decision, fps)
         return WatchedRule(
             plan(name, prompt),
@@ -277,32 +233,33 @@ class Pipeline:
             pool=prompt.pool,
         )
 
-    def _on(self, rules: Iterable[str], light: Word | None, at: Arrival) -> set[str]:
-        """Which of the rules are on."""
-        now = Conditions(datetime.fromtimestamp(at.wall, self._zone), light, self.profile)
-        return {name for name in rules if is_on(self._prompts[name], now)}
+    def _on(self, names: Iterable[str], light: Word | None, at: Arrival) -> set[str]:
+        """Names of the rules that are on."""
+        moment = datetime.fromtimestamp(at.wall, self._zone)
+        now = Conditions(moment, light, self.rules.profile)
+        return {name for name in names if is_on(self.rules.prompts[name], now)}
 
     def _look_around(self, sample: Sample) -> Word | None:
-        """Take note of the scene; its light, which is also its regime (docs/adr/0015-regimes.md).
+        """Update the scene; return its light, which is the regime (docs/adr/0015-regimes.md).
 
-        What was learned of another view says nothing about this one.
+        What was learned of another view says nothing about the present one.
         """
         scene = self._cameras[sample.camera].scene
         changed = scene.step(sample.pixels, sample.arrival)
         if changed is not None:
-            told = "sees something else" if changed.kind == "moved" else "sees nothing any more"
+            words = "sees something else" if changed.kind == "moved" else "sees nothing any more"
             logger.warning(
-                "camera %s %s (similarity %.2f)", sample.camera, told, changed.similarity
+                "camera %s %s (similarity %.2f)", sample.camera, words, changed.similarity
             )
             if changed.kind == "moved":
                 self._calibrations.forget(sample.camera)
         return scene.light
 
     def _looked_at(self, watch: Watch, sample: Sample, happening: Happening) -> Happening | None:
-        """Ask for a second look where an alert starts; None where it says no."""
+        """Ask the second look where an alert starts; None where it denies the alert."""
         if happening.transition.type != "start":
             return happening
-        finding = self._second_look.look(self.bank, happening.prompt, sample)
+        finding = self.rules.confirm(happening.prompt, sample)
         if not finding.confirmed:
             logger.debug("%s/%s vetoed: %s", sample.camera, happening.prompt, finding.reason)
             watch.veto(happening.prompt)

@@ -1,4 +1,4 @@
-"""One camera's rules: a row of scores goes in, what happened comes out. Pure, like the events.
+"""Watches one camera by its rules: scores of a sample go in, what happened comes out. Pure.
 
 ::
 
@@ -20,23 +20,37 @@ from edge.rules.bank import PromptBank
 from edge.rules.plan import Plan
 from edge.rules.temporal.pools import Pool, pool_of
 from edge.rules.temporal.track import UNKNOWN, Tracker
-from edge.scoring.margins import best_sentence, margins
+from edge.scoring.margins import Scores, best_sentence, margins
 from edge.scoring.scorers.base import Scored
 from edge.video.sample import Arrival
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """One sample's cosines [K] and scores [P], from the sample alone or from a pool."""
+
+    cosines: NDArray[np.float32]
+    scores: Scores
+
+
+# Scores by the pool that a rule takes them from; None: from the sample alone.
+Weighed = Mapping[PoolConfig | None, _View]
+
+
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """A transition, and of which rule.
+    """A transition of one rule's event.
 
     Attributes:
         prompt: Name of the rule.
-        sentence: Which of its sentences fits the newest frame best.
-        sentences: All of them.
-        calibration: Where the threshold comes from that the margin was compared with.
-        chance: That ordinary frames reach the alert's peak within a day, 0..1; None: not known.
-        levels: How far the peak is above the ordinary margin, by regime.
-        finding: Of the second look; None where there was none.
+        sentence: The rule's sentence that fits the newest frame best.
+        sentences: All sentences of the rule.
+        calibration: Origin of the threshold that the margin was compared with.
+        chance: Probability that ordinary frames reach the alert's largest margin within a day,
+            0..1; None where it is not known.
+        levels: Distance of the largest margin above the ordinary margin, by regime.
+        transition: The transition.
+        finding: Finding of the second look; None where there was none.
     """
 
     prompt: str
@@ -50,15 +64,15 @@ class Happening:
 
 
 class WatchedRule:
-    """One rule on one camera.
+    """State of one rule on one camera.
 
     Args:
-        plan: What it looks for.
-        rule: When its margin becomes an alert.
-        calibration: Where its threshold comes from.
-        base: Margin at which a clause counts as seen (the bundle's threshold): clauses are put
-            together relative to it.
-        pool: Over which samples its cosines are taken.
+        plan: Clauses of the rule and their order in time.
+        rule: Condition under which its margin becomes an alert.
+        calibration: Origin of its threshold.
+        base: Margin at which a clause counts as seen (the bundle's threshold). Clauses are combined
+            relative to it.
+        pool: Pool that its cosines come from; None: the newest sample alone.
     """
 
     def __init__(
@@ -84,20 +98,20 @@ class WatchedRule:
     def step(
         self, margins: NDArray[np.float32], cosine: float, at: Arrival, regime: str
     ) -> list[Transition]:
-        """Take the margins [clauses] of one sample, and the cosine to report."""
+        """Step with the margins [clauses] of one sample and the cosine to report."""
         relative = [float(margin) - self._base for margin in margins]
         composed = self._tracker.step(relative, at.monotonic)
         margin = self._base + composed
         self.margin = margin
         self.machine.rule = self.calibration.rule
         transitions = self.machine.step(margin, cosine, at)
-        if composed > UNKNOWN:  # what cannot be told yet is not what ordinary frames do
+        if composed > UNKNOWN:  # an unknown value says nothing about ordinary frames
             alerting = self.machine.alerting or bool(transitions)
             self.calibration.observe(margin, at.monotonic, alerting=alerting, regime=regime)
         return transitions
 
     def switch_off(self, at: Arrival) -> list[Transition]:
-        """Be as if nothing had been seen; the end of an alert that ran."""
+        """Forget what was seen, and end the alert if one runs."""
         self.on = False
         self.margin = None
         self._tracker = Tracker(self.plan.expression, self._gap_s)
@@ -105,7 +119,11 @@ class WatchedRule:
 
 
 class Watch:
-    """The state of all rules of one camera."""
+    """State of all rules of one camera.
+
+    Attributes:
+        rules: The rules by name.
+    """
 
     def __init__(self, rules: Mapping[str, WatchedRule]) -> None:
         self.rules = dict(rules)
@@ -120,67 +138,77 @@ class Watch:
 
     @property
     def margins(self) -> dict[str, float]:
-        """Of the newest sample, by rule."""
+        """Margin of each rule in the newest sample; rules that are off are missing."""
         return {name: rule.margin for name, rule in self.rules.items() if rule.margin is not None}
 
-    def step(
-        self,
-        bank: PromptBank,
-        scored: Scored,
-        cosine: NDArray[np.float32],
-        margin: NDArray[np.float32],
-        at: Arrival,
-        regime: str = "",
-    ) -> list[Happening]:
-        """Take one sample; rules that are off are not stepped.
+    def weigh(self, bank: PromptBank, scored: Scored, at: Arrival) -> Weighed:
+        """Compute the scores that the rules need, once for each pool.
 
         Args:
-            bank: What the scores were taken with.
-            scored: Cosines [K] of every row of the bank, and the embedding.
-            cosine: float32 [P], of the best sentence of each clause.
-            margin: float32 [P].
-            at: When the frame arrived.
-            regime: What makes ordinary pictures differ: the word of ``scene/light.py`` (ADR 15).
+            bank: Bank that the cosines were computed with.
+            scored: Cosines [K] of one sample and its embedding.
+            at: Arrival of the sample.
         """
         self._forget_after_gap(at)
         self._last_at = at.monotonic
-        pooled = self._pool(bank, scored)
+        if self._pooled_with != bank.hash:
+            self._pools = {}
+            self._pooled_with = bank.hash
+        weighed = {}
+        for config in {rule.pool for rule in self.rules.values()}:
+            cosines = scored.cosines
+            if config is not None:
+                made = pool_of(config.kind, config.frames, bank.words)
+                cosines = self._pools.setdefault(config, made).push(cosines, scored.embedding)
+            weighed[config] = _View(cosines, margins(bank, cosines))
+        return weighed
+
+    def step(
+        self, bank: PromptBank, weighed: Weighed, at: Arrival, regime: str = ""
+    ) -> list[Happening]:
+        """Step every rule that is on with one sample.
+
+        Args:
+            bank: Bank that the scores were computed with.
+            weighed: Result of ``weigh`` for the sample.
+            at: Arrival of the sample.
+            regime: Light of the scene, by which ordinary pictures differ (ADR 15).
+        """
         columns = {name: column for column, name in enumerate(bank.names)}
         happenings = []
         for name, rule in self.rules.items():
             own = [columns[clause] for clause in rule.plan.clauses if clause in columns]
             if not rule.on or len(own) != len(rule.plan.clauses):
-                continue  # or the bank is not this rule's yet
-            cosines, of_cosine, of_margin = scored.cosines, cosine, margin
-            if rule.pool is not None:
-                cosines, of_cosine, of_margin = pooled[rule.pool]
-            transitions = rule.step(of_margin[own], float(of_cosine[own[-1]]), at, regime)
+                continue  # or the bank does not have this rule yet
+            view = weighed[rule.pool]
+            margin, cosine = view.scores.margin[own], float(view.scores.cosine[own[-1]])
+            transitions = rule.step(margin, cosine, at, regime)
             if transitions and len(own) == 1:
-                rule.sentence = best_sentence(bank, bank.prompts[own[0]], cosines)
-            happenings += _told(name, rule, transitions)
+                rule.sentence = best_sentence(bank, bank.prompts[own[0]], view.cosines)
+            happenings += _happenings(name, rule, transitions)
         return happenings
 
     def switch(self, on: Collection[str], at: Arrival) -> list[Happening]:
-        """Have these rules on and the others off; the ends of those that ran and are off now."""
+        """Switch these rules on and the others off; return the ends of alerts that ran."""
         happenings = []
         for name, rule in self.rules.items():
             if name in on:
                 rule.on = True
             elif rule.on:
-                happenings += _told(name, rule, rule.switch_off(at))
+                happenings += _happenings(name, rule, rule.switch_off(at))
         return happenings
 
     def drop(self, name: str, at: Arrival) -> list[Happening]:
-        """Watch this rule no longer; its end, if it ran."""
+        """Stop watching this rule; return the end of its alert if one ran."""
         rule = self.rules.pop(name)
-        return _told(name, rule, rule.machine.finish(at))
+        return _happenings(name, rule, rule.machine.finish(at))
 
     def veto(self, name: str) -> None:
-        """Take back the alert of this rule that has just started: a second look says no."""
+        """Take back the alert of this rule that has just started: the second look denies it."""
         self.rules[name].machine.veto()
 
     def lost(self, at: Arrival) -> list[Happening]:
-        """End what runs if no sample came for so long that nobody can know."""
+        """End all alerts if no sample came within the longest gap of a rule."""
         gap_s = max((rule.machine.rule.gap_s for rule in self.rules.values()), default=0.0)
         if self._last_at is None or at.monotonic - self._last_at <= gap_s:
             return []
@@ -190,36 +218,21 @@ class Watch:
         return self.finish(at)
 
     def finish(self, at: Arrival) -> list[Happening]:
-        """End what runs."""
+        """End all alerts."""
         return [
             happening
             for name, rule in self.rules.items()
-            for happening in _told(name, rule, rule.machine.finish(at))
+            for happening in _happenings(name, rule, rule.machine.finish(at))
         ]
 
     def _forget_after_gap(self, at: Arrival) -> None:
-        """Samples from before a gap belong to no pool: what they showed would alert again."""
+        """Empty the pools after a gap: what samples before it showed would alert again."""
         gap_s = min((rule.machine.rule.gap_s for rule in self.rules.values()), default=0.0)
         if self._last_at is None or at.monotonic - self._last_at > gap_s:
             self._pools = {}
 
-    def _pool(
-        self, bank: PromptBank, scored: Scored
-    ) -> dict[PoolConfig, tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
-        """Cosines [K], and of each clause cosine [P] and margin [P], by pool."""
-        if self._pooled_with != bank.hash:
-            self._pools = {}
-            self._pooled_with = bank.hash
-        pooled = {}
-        for config in {rule.pool for rule in self.rules.values() if rule.pool is not None}:
-            pool = self._pools.setdefault(config, pool_of(config.kind, config.frames, bank.words))
-            cosines = pool.push(scored.cosines, scored.embedding)
-            scores = margins(bank, cosines)
-            pooled[config] = cosines, scores.cosine, scores.margin
-        return pooled
 
-
-def _told(name: str, rule: WatchedRule, transitions: list[Transition]) -> list[Happening]:
+def _happenings(name: str, rule: WatchedRule, transitions: list[Transition]) -> list[Happening]:
     if not transitions:
         return []  # as nearly always
     report = rule.calibration.report()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from edge.alerts.conditions import conditions_of
-from edge.alerts.second_look.second import Means, check_means
+from edge.alerts.second_look.means import Means, check_means
 from edge.cli.tables import concepts
 from edge.config.models import CameraConfig, Config, EngineConfig, MqttConfig, PromptConfig
 from edge.delivery.connection import connect
@@ -267,12 +267,10 @@ def check_index(config: Config) -> Iterator[Finding]:
 
 
 def _watched_prompts(config: Config) -> Finding:
-    watched = {
-        name
-        for camera in config.cameras.values()
-        for name in (config.prompts if camera.prompts is None else camera.prompts)
-    }
-    idle = [name for name in config.prompts if name not in watched]
+    cameras = config.cameras.values()
+    idle = [
+        name for name in config.prompts if not any(camera.watched_by(name) for camera in cameras)
+    ]
     remarks = (f"no camera watches {', '.join(idle)}: name it under its prompts",) if idle else ()
     found = f"{config.device.id}: {len(config.cameras)} cameras, {len(config.prompts)} prompts"
     return Finding("configuration", found, remarks)

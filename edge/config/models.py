@@ -351,6 +351,10 @@ class CameraConfig(_Section):
     timeout: Seconds = Field(default=5.0, ge=0.5, le=120)
     loop: bool = False
 
+    def watched_by(self, rule: str) -> bool:
+        """Whether the rule of this name watches the camera while it is enabled."""
+        return self.prompts is None or rule in self.prompts
+
 
 class HomeAssistantConfig(_Section):
     """Showing this box to Home Assistant, by its MQTT discovery (docs/homeassistant.md).

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from edge.alerts.messages import Told
+from edge.alerts.messages import StartedAlert
 from edge.control.commands import Feedback
 from edge.rules.sharpen import Shots
 from edge.system.kept_file import KeptFile
@@ -41,7 +41,7 @@ class FeedbackFile:
         self._file = KeptFile(path, _SCHEMA, "feedback is not kept")
         self.model = model
 
-    def expect(self, told: Told) -> None:
+    def expect(self, told: StartedAlert) -> None:
         """An alert has started."""
         vector = None if told.embedding is None else told.embedding.astype("<f4").tobytes()
         row = (
@@ -59,10 +59,10 @@ class FeedbackFile:
 
         self._file.do(note, None)
 
-    def add(self, feedback: Feedback) -> Told | None:
+    def add(self, feedback: Feedback) -> StartedAlert | None:
         """Note what was said; the alert, or None where it is not known (any more)."""
 
-        def note(db: sqlite3.Connection) -> Told | None:
+        def note(db: sqlite3.Connection) -> StartedAlert | None:
             row = db.execute(
                 "SELECT alert, camera, rule, sentences, levels, correct FROM alerts"
                 " WHERE alert = ?",
@@ -76,7 +76,7 @@ class FeedbackFile:
             alert, camera, rule, sentences, levels, before = row
             correct = None if before is None else bool(before)
             said = tuple(json.loads(sentences))
-            return Told(alert, camera, rule, said, json.loads(levels), None, correct)
+            return StartedAlert(alert, camera, rule, said, json.loads(levels), None, correct)
 
         return self._file.do(note, None)
 

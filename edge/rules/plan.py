@@ -7,7 +7,7 @@ clause, and each camera has a tracker that makes one margin of theirs (``edge.ru
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge.config.models import CameraConfig, PromptConfig
+from edge.config.models import PromptConfig
 from edge.errors import ConfigError
 from edge.rules.temporal.clauses import Expr, Seen, clauses, parse
 
@@ -62,13 +62,3 @@ def plan(name: str, prompt: PromptConfig) -> Plan:
         {clause: (part,) for clause, part in zip(names, parts, strict=True)},
         prompt.text[0],
     )
-
-
-def rules_of(camera: CameraConfig, prompts: Mapping[str, PromptConfig]) -> list[str]:
-    """Names of the rules among ``prompts`` that watch ``camera``."""
-    return [name for name in assigned(camera, prompts) if prompts[name].enabled]
-
-
-def assigned(camera: CameraConfig, prompts: Mapping[str, PromptConfig]) -> list[str]:
-    """Names of the rules that watch ``camera`` while they are enabled."""
-    return [name for name in prompts if camera.prompts is None or name in camera.prompts]

@@ -13,7 +13,7 @@ from edge.model.bundle.read import Bundle
 from edge.rules.bank import PromptBank
 from edge.rules.compiler import Compiler
 from edge.search.desk import SearchDesk
-from edge.search.index.recorder import PictureOf, Recorder
+from edge.search.index.recorder import IndexRecorder, PictureOf
 from edge.search.index.store import INDEX, Limits, Reader, Store
 from edge.search.index.writer import IndexHealth, IndexWriter
 from edge.search.request import Answerer
@@ -33,7 +33,7 @@ class LocalIndex:
         health: How writing goes.
     """
 
-    recorder: Recorder
+    recorder: IndexRecorder
     desk: SearchDesk
     health: Callable[[], IndexHealth]
 
@@ -55,7 +55,7 @@ def open_index(
         bundle: The model.
         dim: D, of its embeddings.
         open_compiler: Opens a text graph.
-        picture_of: As of ``Recorder``.
+        picture_of: As of ``IndexRecorder``.
 
     Raises:
         ConfigError: The model has no embedding that could be searched.
@@ -77,7 +77,7 @@ def open_index(
     writer = IndexWriter(lambda: Store(root, bundle.hash, dim, limits))
     writer.start()
     try:
-        yield LocalIndex(Recorder(writer, picture_of), desk, writer.health)
+        yield LocalIndex(IndexRecorder(writer, picture_of), desk, writer.health)
     finally:
         desk.stop()
         writer.stop(_STOP_S)

@@ -76,7 +76,9 @@ def told(small_bundle, camera, run_daemon, broker, listen, tell, eventually):
 
     def make(**more):
         listener = listen(broker.port, "#")
-        return Told(lambda: run_daemon(**sections | more), listener, broker.port, tell, eventually)
+        return StartedAlert(
+            lambda: run_daemon(**sections | more), listener, broker.port, tell, eventually
+        )
 
     return make
 

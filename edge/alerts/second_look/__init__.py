@@ -1,8 +1,15 @@
-"""The second look: before an alert is told, something slower may look at it again.
+"""The second look: before an alert starts, a slower model may confirm or deny it.
 
-A detector says where it is, a clip model whether it happened. ``NoSecondLook`` is the trivial one.
+A detector says where the thing is, a clip model whether it happened. ``NoSecondLook`` confirms all.
 """
 
-from edge.alerts.second_look.base import Box, Finding, NoSecondLook, SecondLook
+from edge.alerts.second_look.base import (
+    Box,
+    Confirm,
+    Finding,
+    NoSecondLook,
+    SecondLook,
+    confirm_all,
+)
 
-__all__ = ["Box", "Finding", "NoSecondLook", "SecondLook"]
+__all__ = ["Box", "Confirm", "Finding", "NoSecondLook", "SecondLook", "confirm_all"]

@@ -1,6 +1,6 @@
-"""The seam of the second look: a sample that would start an alert in, a finding out."""
+"""Defines the second look: a sample that would start an alert goes in, a finding comes out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,11 +11,11 @@ from edge.video.sample import Sample
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """What was seen where.
+    """One box of a detector.
 
     Attributes:
-        phrase: What was looked for.
-        score: 0..1.
+        phrase: Phrase that the detector looked for.
+        score: Score of the detector, 0..1.
         box: Left, top, right, bottom in 0..1 of the camera's picture.
     """
 
@@ -26,13 +26,13 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the second look says.
+    """Result of a second look.
 
     Attributes:
         confirmed: Whether the alert starts.
-        reason: Why not, or why there are no boxes; for the log.
-        boxes: What was seen, best first; None where nothing looked for boxes.
-        clip_margin: Of the clip model; None where it was not asked.
+        reason: Reason why it does not start or has no boxes, for the log.
+        boxes: Boxes that were seen, best first; None where nothing looked for boxes.
+        clip_margin: Margin of the clip model; None where it was not asked.
     """
 
     confirmed: bool
@@ -41,14 +41,26 @@ class Finding:
     clip_margin: float | None = None
 
 
-class SecondLook(Protocol):
-    """Asked when an alert is about to start. Not thread-safe, but for ``prepare``."""
+# (name of a rule, sample that would start its alert) -> finding. It never raises for an engine that
+# failed: the finding says so.
+Confirm = Callable[[str, Sample], Finding]
 
-    def prepare(self, prompts: Mapping[str, PromptConfig], bank: PromptBank) -> None:
-        """Get ready for other rules; may take seconds, so that ``look`` does not.
+
+def confirm_all(_rule: str, _sample: Sample) -> Finding:
+    """Confirm every alert: the ``Confirm`` of a box without second looks."""
+    return Finding(confirmed=True)
+
+
+class SecondLook(Protocol):
+    """Prepares the second look for a set of rules."""
+
+    def prepare(self, prompts: Mapping[str, PromptConfig], bank: PromptBank) -> Confirm:
+        """Make the second look of other rules, which changes nothing for the present ones.
+
+        It may take seconds and may be called from any thread.
 
         Raises:
-            ConfigError: A rule asks for what there is not, or cannot be compiled.
+            ConfigError: A rule asks for something that is missing, or cannot be compiled.
             ModelError: A graph is not usable.
             InferenceError: The engine failed.
         """
@@ -58,25 +70,12 @@ class SecondLook(Protocol):
         """Take note of every sample: what happens may have begun before the trigger."""
         ...
 
-    def look(self, bank: PromptBank, rule: str, sample: Sample) -> Finding:
-        """Look again. Never raises for an engine that failed: the finding says so.
-
-        Args:
-            bank: What the rules are compiled to.
-            rule: Whose alert would start.
-            sample: The one that would start it.
-        """
-        ...
-
 
 class NoSecondLook:
     """Confirms everything."""
 
-    def prepare(self, prompts: Mapping[str, PromptConfig], bank: PromptBank) -> None:
-        """There is nothing to prepare."""
+    def prepare(self, _prompts: Mapping[str, PromptConfig], _bank: PromptBank) -> Confirm:
+        return confirm_all
 
     def see(self, sample: Sample) -> None:
         """There is nothing to note."""
-
-    def look(self, _bank: PromptBank, _rule: str, _sample: Sample) -> Finding:
-        return Finding(confirmed=True)

@@ -1,4 +1,4 @@
-"""A clip model asks whether it happened: T frames around the trigger, by a bundle of class C.
+"""Confirms alerts by a clip model: T frames that end at the trigger, by a bundle of class C.
 
 Frames come from a ring of each camera's last samples, in the clip model's own pixels; the tower
 runs only when a rule of ``kind: clip`` would alert.
@@ -13,16 +13,21 @@ from edge.model.bundle.manifest import Manifest
 from edge.rules.bank import PromptBank
 from edge.scoring.frame_class import Scoring
 from edge.scoring.margins import margins
+from edge.scoring.scorers.base import Scored
 from edge.video.sample import Sample
 
 
 class ClipLook:
-    """Confirms by a clip.
+    """Keeps the last frames of each camera and scores them as a clip.
 
     Args:
-        scoring: Of a bundle of class C.
-        manifest: Of the same bundle.
-        background: Of the configuration; None for the bundle's.
+        scoring: Scoring of a bundle of class C.
+        manifest: Manifest of the same bundle.
+        background: Background sentences of the configuration; None for the bundle's.
+
+    Attributes:
+        frames: Frames of a clip, T.
+        threshold: Margin from which a clip confirms.
 
     Raises:
         ModelError: The bundle is of another class.
@@ -42,23 +47,24 @@ class ClipLook:
             )
         self._open_compiler = scoring.open_compiler
         self._windows = scoring.windows
-        self._frames = manifest.frames
-        self._threshold = manifest.decision.threshold
+        self.frames = manifest.frames
+        self.threshold = manifest.decision.threshold
         self._background = background
-        self._bank: PromptBank | None = None
         self._full: dict[str, int] = {}  # camera -> sequence of the sample that its window ends at
 
-    def prepare(self, prompts: Mapping[str, PromptConfig]) -> None:
+    def prepare(self, prompts: Mapping[str, PromptConfig]) -> "ClipMargin | None":
         """Compile the rules of ``kind: clip`` with the clip model's own text graph.
 
+        Returns:
+            Their margins; None where no rule is given.
+
         Raises:
-            ConfigError: One cannot be compiled.
+            ConfigError: A rule cannot be compiled.
         """
         if not prompts:
-            self._bank = None
-            return
+            return None
         with self._open_compiler() as compile_prompts:
-            self._bank = compile_prompts(prompts, self._background)
+            return ClipMargin(self, compile_prompts(prompts, self._background))
 
     def see(self, sample: Sample) -> None:
         """Put a sample into its camera's ring.
@@ -74,22 +80,43 @@ class ClipLook:
         else:
             self._full.pop(sample.camera, None)
 
-    def margin(self, rule: str, sample: Sample) -> float | None:
-        """The rule's margin on the clip that ends at ``sample``; None while it has too few frames.
+    def scored(self, bank: PromptBank, sample: Sample) -> Scored | None:
+        """Score the clip that ends at ``sample``; None while it has too few frames.
 
         Raises:
             InferenceError: The engine failed.
         """
-        if self._bank is None or self._full.get(sample.camera) != sample.sequence:
+        if self._full.get(sample.camera) != sample.sequence:
             return None
-        scored = self._windows.score_windows([sample.camera], self._bank)[sample.camera]
-        scores = margins(self._bank, scored.cosines)
-        return float(scores.margin[self._bank.names.index(rule)])
+        return self._windows.score_windows([sample.camera], bank)[sample.camera]
 
-    def confirms(self, margin: float) -> bool:
-        return margin >= self._threshold
 
-    @property
-    def frames(self) -> int:
-        """T."""
-        return self._frames
+class ClipMargin:
+    """Margins of compiled rules on clips.
+
+    Args:
+        look: The clip model.
+        bank: Rules of ``kind: clip``, compiled by it.
+
+    Attributes:
+        frames: Frames of a clip, T.
+        threshold: Margin from which a clip confirms.
+    """
+
+    def __init__(self, look: ClipLook, bank: PromptBank) -> None:
+        self.frames = look.frames
+        self.threshold = look.threshold
+        self._look = look
+        self._bank = bank
+
+    def __call__(self, rule: str, sample: Sample) -> float | None:
+        """Margin of a rule on the clip that ends at ``sample``; None while it has too few frames.
+
+        Raises:
+            InferenceError: The engine failed.
+        """
+        scored = self._look.scored(self._bank, sample)
+        if scored is None:
+            return None
+        margin = margins(self._bank, scored.cosines).margin
+        return float(margin[self._bank.names.index(rule)])

@@ -1,10 +1,11 @@
-"""What finds boxes: the main bundle's regions, or a detector that reads the sentences.
+"""Finds boxes: by the main bundle's regions, or by a detector that reads the sentences.
 
 Letters in shapes: Q queries, P phrases, D embedding.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Final, Protocol
 
 import av
@@ -30,24 +31,24 @@ FrameOf = Callable[[str, int], av.VideoFrame | None]
 REGION_THRESHOLD: Final = 0.15
 
 
+Boxes = Callable[[str], tuple[Box, ...]]
+"""From the name of a rule to its boxes, best first. It may raise ``InferenceError``."""
+
+Finder = Callable[[Sample], Boxes]
+"""Looks at a sample once. ``InferenceError``: the engine failed, or the frame is gone."""
+
+
 class Detector(Protocol):
     """Finds boxes by phrase in a sample."""
 
-    def prepare(self, phrases: Mapping[str, Sequence[str]]) -> None:
-        """Get ready for the phrases of each rule."""
-        ...
+    def prepare(self, bank: PromptBank, phrases: Mapping[str, Sequence[str]]) -> Finder:
+        """Make a finder for the phrases of each rule.
 
-    def boxes(self, bank: PromptBank, sample: Sample) -> "Boxes":
-        """Look once; what of it belongs to which rule is asked afterwards.
-
-        Both may raise:
-            InferenceError: The engine failed, or the sample's frame is gone.
+        Raises:
+            ConfigError: The phrases do not fit into one caption.
+            InferenceError: The engine failed.
         """
         ...
-
-
-Boxes = Callable[[str], tuple[Box, ...]]
-"""From the name of a rule to its boxes, best first."""
 
 
 class RegionsDetector:
@@ -64,10 +65,10 @@ class RegionsDetector:
         self._spec = spec
         self._threshold = REGION_THRESHOLD if threshold is None else threshold
 
-    def prepare(self, phrases: Mapping[str, Sequence[str]]) -> None:
-        """Nothing: regions are in the space of all sentences."""
+    def prepare(self, bank: PromptBank, _phrases: Mapping[str, Sequence[str]]) -> Finder:
+        return partial(self._boxes, bank)  # regions are in the space of all sentences
 
-    def boxes(self, bank: PromptBank, sample: Sample) -> Boxes:
+    def _boxes(self, bank: PromptBank, sample: Sample) -> Boxes:
         outputs = self._engine.run({"pixels": sample.pixels[np.newaxis]})
         regions, boxes = outputs["regions"][0], outputs["boxes"]
         if not (np.isfinite(regions).all() and np.isfinite(boxes).all()):
@@ -115,24 +116,23 @@ class CaptionDetector:
         self._preprocess = Preprocessor(self._image)
         self._threshold = threshold
         self._frame_of = frame_of
-        self._questions: dict[str, Question] = {}
 
-    def prepare(self, phrases: Mapping[str, Sequence[str]]) -> None:
-        """One question for each rule: other rules' phrases would change its scores."""
+    def prepare(self, _bank: PromptBank, phrases: Mapping[str, Sequence[str]]) -> Finder:
+        """Make one question for each rule: phrases of other rules would change its scores."""
         questions = {}
         with self._open_text() as text:
             for rule, own in phrases.items():
                 unique = tuple(dict.fromkeys(own))
                 questions[rule] = ask(text, write_caption(unique, self._tokenizer, self._text))
-        self._questions = questions
+        return partial(self._boxes, questions)
 
-    def boxes(self, _bank: PromptBank, sample: Sample) -> Boxes:
+    def _boxes(self, questions: Mapping[str, Question], sample: Sample) -> Boxes:
         frame = held_frame(self._frame_of, sample)
         pixels = self._preprocess(frame)
         size = frame.height, frame.width
 
         def of(rule: str) -> tuple[Box, ...]:
-            question = self._questions[rule]
+            question = questions[rule]
             logits, boxes = answer(self._engine, question, pixels)
             caption = question.caption
             found = find_boxes(logits, boxes, caption.spans, self._threshold, self._image, size)

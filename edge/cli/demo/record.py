@@ -9,8 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
 from edge.cli.demo.scene import prompt_names
 from edge.delivery.connection import Received
 from edge.delivery.embedding import Embedding, decode_embedding
@@ -124,8 +122,7 @@ class Record:
         if self.first_sample is None:
             self.first_sample, self._began = time.monotonic(), embedding.at
         self.times.append(embedding.at - self._began)
-        cosines = embedding.vector[np.newaxis] @ self._bank.rows.T
-        (row,) = margins(self._bank, cosines).margin
+        row = margins(self._bank, embedding.vector @ self._bank.rows.T).margin
         for column, margin in zip(self.margins.values(), row, strict=True):
             column.append(float(margin))
 

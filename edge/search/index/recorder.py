@@ -30,7 +30,7 @@ class _Camera:
     picture_at: float = float("-inf")
 
 
-class Recorder:
+class IndexRecorder:
     """Chooses what is kept. For the loop's thread.
 
     Args:

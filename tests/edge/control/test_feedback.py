@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny_bundle import tiny_bundle
 
-from edge.alerts.messages import Told
+from edge.alerts.messages import StartedAlert
 from edge.config.models import EngineConfig, PoolConfig, PromptConfig
 from edge.control.commands import Feedback
 from edge.control.feedback import FeedbackFile
@@ -19,7 +19,7 @@ ULIDS = [f"01JX7ZK4Q8V5R2M9T6B3N0C1D{letter}" for letter in "0123456789"]
 
 def told(number, rule="cat", embedding=(1.0, 0.0)):
     vector = None if embedding is None else np.array(embedding, np.float32)
-    return Told(ULIDS[number], "yard", rule, (f"a {rule}",), {"": 0.1 * number}, vector)
+    return StartedAlert(ULIDS[number], "yard", rule, (f"a {rule}",), {"": 0.1 * number}, vector)
 
 
 def said(number, *, correct):

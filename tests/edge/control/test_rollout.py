@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from edge.alerts.messages import Told
+from edge.alerts.messages import StartedAlert
 from edge.config.models import Config, SharpenedConfig
 from edge.control import rollout as rollout_module
 from edge.control.rollout import Admit
@@ -223,7 +223,7 @@ def test_a_test_alert_is_ordered_where_somebody_watches(box):
 def a_false_alarm(box, alert=ULID, rule="cat"):
     vector = np.array([1.0, 0.0], np.float32)
     sentences = box.rollout.prompts[rule].text
-    box.feedback.expect(Told(alert, "yard", rule, sentences, {"": 0.25}, vector))
+    box.feedback.expect(StartedAlert(alert, "yard", rule, sentences, {"": 0.25}, vector))
     return box.say("feedback/set", {"schema": "edge-feedback/1", "alert": alert, "correct": False})
 
 
@@ -243,7 +243,7 @@ def test_what_is_said_twice_is_admitted_once(box):
 
 def test_a_right_alert_orders_nothing_and_an_unknown_one_is_refused(box):
     box.start()
-    box.feedback.expect(Told(ULID, "yard", "cat", ("a cat",), {}, None))
+    box.feedback.expect(StartedAlert(ULID, "yard", "cat", ("a cat",), {}, None))
     said = {"schema": "edge-feedback/1", "alert": ULID, "correct": True}
     assert box.say("feedback/set", said)["error"] is None
     assert "is not known" in box.say("feedback/set", said | {"alert": ULID[:-1] + "0"})["error"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edge.search.index.recorder import Recorder
+from edge.search.index.recorder import IndexRecorder
 from edge.video.sample import Arrival, Sample
 
 WALL = 1_750_000_000.0
@@ -34,7 +34,7 @@ def see(recorder, camera, seconds, sequence=0):
 
 
 def test_one_embedding_a_second_of_each_camera_is_kept(kept):
-    recorder = Recorder(kept, lambda camera, sequence: None)
+    recorder = IndexRecorder(kept, lambda camera, sequence: None)
     for step in range(20):
         for camera in ("yard", "door"):
             see(recorder, camera, step / 4, step)
@@ -44,7 +44,7 @@ def test_one_embedding_a_second_of_each_camera_is_kept(kept):
 
 
 def test_a_camera_that_is_slower_is_kept_whole(kept):
-    recorder = Recorder(kept, lambda camera, sequence: None)
+    recorder = IndexRecorder(kept, lambda camera, sequence: None)
     for step in range(5):
         see(recorder, "yard", 1.5 * step, step)
     assert len(kept.entries) == 5
@@ -52,7 +52,7 @@ def test_a_camera_that_is_slower_is_kept_whole(kept):
 
 def test_a_picture_is_made_every_ten_seconds_and_no_more_often(kept):
     made = []
-    recorder = Recorder(kept, lambda camera, sequence: made.append(sequence) or b"jpeg")
+    recorder = IndexRecorder(kept, lambda camera, sequence: made.append(sequence) or b"jpeg")
     for step in range(25):
         see(recorder, "yard", float(step), step)
     assert made == [0, 10, 20]
@@ -60,11 +60,11 @@ def test_a_picture_is_made_every_ten_seconds_and_no_more_often(kept):
 
 
 def test_where_there_is_no_picture_none_is_kept(kept):
-    see(Recorder(kept, lambda camera, sequence: None), "yard", 0.0)
+    see(IndexRecorder(kept, lambda camera, sequence: None), "yard", 0.0)
     assert kept.pictures == []
     assert len(kept.entries) == 1
 
 
 def test_the_picture_of_an_alert_is_always_kept(kept):
-    Recorder(kept, lambda camera, sequence: None).alert("yard", WALL + 3, b"alert")
+    IndexRecorder(kept, lambda camera, sequence: None).alert("yard", WALL + 3, b"alert")
     assert kept.pictures == [("yard", 3, b"alert")]
