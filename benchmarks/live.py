@@ -17,7 +17,8 @@ from benchmarks.statistics import quantiles
 from edge import app
 from edge.config.models import EngineConfig
 from edge.delivery.embedding import decode_embedding
-from edge.delivery.payloads import AlertPayload, Message
+from edge.delivery.message import Message
+from edge.delivery.payloads import AlertPayload
 from edge.errors import PublishError, SourceError
 from edge.model.bundle.read import Bundle
 from edge.video.sources import is_live

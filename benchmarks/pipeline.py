@@ -20,7 +20,7 @@ from edge.alerts.pipeline import Pipeline
 from edge.alerts.rule_set import RuleSet
 from edge.app import OUTBOX, model_ref
 from edge.config.models import EngineConfig
-from edge.control.rollout import compile_prompts
+from edge.control.preparation import compile_prompts
 from edge.delivery.outbox import Outbox
 from edge.errors import ConfigError
 from edge.model.bundle.read import Bundle

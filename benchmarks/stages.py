@@ -17,8 +17,8 @@ from benchmarks.statistics import quantiles
 from benchmarks.stopwatch import Lap, Stopwatch
 from edge.alerts.pipeline import Pipeline
 from edge.config.models import Config
+from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
-from edge.delivery.payloads import Message
 from edge.delivery.publisher import Publisher
 from edge.errors import PublishError, SourceError
 from edge.system.redact import redact

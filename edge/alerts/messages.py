@@ -11,18 +11,18 @@ from edge.alerts.events import new_ulid
 from edge.alerts.watch import Happening, WatchedRule
 from edge.config.models import Config
 from edge.delivery.embedding import Embedding
+from edge.delivery.message import Message
 from edge.delivery.payloads import (
     AlertPayload,
     BoxRef,
-    Message,
     ModelRef,
     PromptRef,
-    Topics,
     alert_message,
     embedding_message,
     snapshot_message,
     utc,
 )
+from edge.delivery.topics import Topics
 from edge.system.clock import clock_synced
 from edge.video.sample import Arrival, Sample
 
@@ -144,7 +144,7 @@ class Reporter:
         self, camera: str, happenings: Sequence[Happening], sequence: int | None = None
     ) -> list[Message]:
         """Alert messages; with the sequence of a sample, a start has its picture."""
-        messages = []
+        messages: list[Message] = []
         for happening in happenings:
             transition = happening.transition
             jpeg = None

@@ -27,7 +27,8 @@ from edge.alerts.status import CameraStatus
 from edge.alerts.threshold import EVERYWHERE
 from edge.alerts.watch import Happening, Watch, WatchedRule, Weighed
 from edge.config.models import Config
-from edge.delivery.payloads import Message, ModelRef
+from edge.delivery.message import Message
+from edge.delivery.payloads import ModelRef
 from edge.model.bundle.manifest import Decision
 from edge.rules.plan import plan
 from edge.scoring.scorers.base import Scored, Scorer

@@ -1,5 +1,5 @@
 """Control over MQTT: a command goes in, other rules are in force and an answer goes out.
 
-``commands`` parses, ``desired`` keeps what was asked for, ``rollout`` compiles and adopts it,
-``announce`` and ``homeassistant`` publish what is in force.
+``commands`` parses, ``desired`` keeps what was asked for, ``preparation`` compiles it off the loop,
+``orders`` hands it to the loop, ``announce`` publishes what is in force. ``rollout`` runs these.
 """

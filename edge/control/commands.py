@@ -25,7 +25,7 @@ from edge.config.fields import Name
 from edge.config.load import checked
 from edge.config.models import PromptConfig
 from edge.delivery.connection import Received
-from edge.delivery.payloads import Topics
+from edge.delivery.topics import Topics
 from edge.errors import ConfigError
 
 # A hundred rules of ten long sentences are 60 KB; a sentence takes milliseconds to compile.
@@ -124,8 +124,8 @@ class SetProfile:
 
 
 @dataclass(frozen=True, slots=True)
-class TryAlert:
-    """Send an alert of this rule that is none."""
+class TryRule:
+    """Command: publish a test alert of this rule."""
 
     rule: str
 
@@ -137,7 +137,7 @@ class GiveFeedback:
     feedback: Feedback
 
 
-Command = SetPrompts | SetFeature | SetProfile | TryAlert | GiveFeedback
+Command = SetPrompts | SetFeature | SetProfile | TryRule | GiveFeedback
 
 
 def answer_topic(topics: Topics, received: Received) -> str:
@@ -193,7 +193,7 @@ def _of_rule(rule: str, feature: str, payload: bytes) -> Command:
     text = _text(payload)
     match feature:
         case "test":
-            return TryAlert(rule)
+            return TryRule(rule)
         case "enabled":
             if text not in {"ON", "OFF"}:
                 raise ConfigError(f"expected ON or OFF, found {text!r:.80}")

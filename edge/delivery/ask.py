@@ -8,7 +8,9 @@ from pydantic import ValidationError
 
 from edge.config.models import MqttConfig
 from edge.delivery.connection import connect
-from edge.delivery.payloads import AnswerPayload, Message, Topics
+from edge.delivery.message import Message
+from edge.delivery.payloads import AnswerPayload
+from edge.delivery.topics import Topics
 from edge.errors import ConfigError, PublishError
 
 _TICK_S = 1.0

@@ -23,8 +23,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.config.models import MqttConfig
+from edge.delivery.message import Message
 from edge.delivery.paho_client import make_client, publish_properties
-from edge.delivery.payloads import Message
 from edge.errors import PublishError
 from edge.system.redact import redact
 

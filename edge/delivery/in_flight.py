@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edge.delivery.connection import Acknowledged, Connection
+from edge.delivery.message import Kind, Message
 from edge.delivery.outbox import Outbox, Queued
 from edge.delivery.paho_client import packet_size
-from edge.delivery.payloads import Kind, Message
 from edge.errors import PublishError
 
 logger = logging.getLogger(__name__)

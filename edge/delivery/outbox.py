@@ -16,6 +16,7 @@ from json import dumps
 from pathlib import Path
 from typing import Final, TypeVar
 
+from edge.delivery.message import Kind, Message
 from edge.delivery.outbox_file import (
     KINDS,
     Damaged,
@@ -28,7 +29,6 @@ from edge.delivery.outbox_file import (
     transaction,
     unpack,
 )
-from edge.delivery.payloads import Kind, Message
 from edge.errors import OutboxError
 from edge.system.kept_file import is_damage, is_disk_full
 

@@ -11,14 +11,14 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from dataclasses import astuple
+from dataclasses import fields
 from pathlib import Path
 from typing import Final
 from zlib import crc32
 
 import cbor2
 
-from edge.delivery.payloads import Kind, Message
+from edge.delivery.message import Kind, Message
 from edge.errors import OutboxError
 from edge.system.kept_file import is_damage, move_aside
 
@@ -81,9 +81,13 @@ def insert(db: sqlite3.Connection, seq: int, message: Message, body: bytes) -> N
     db.execute(_INSERT, (seq, kind, lane_number(message.lane), len(body), crc32(body), body))
 
 
+# An alert carries its record beside the payload, which says the same.
+_STORED: Final = tuple(field.name for field in fields(Message))
+
+
 def pack(message: Message) -> bytes:
     """A message as the bytes of a row."""
-    return cbor2.dumps(astuple(message))
+    return cbor2.dumps([getattr(message, name) for name in _STORED])
 
 
 def unpack(body: object, crc: object) -> Message | None:

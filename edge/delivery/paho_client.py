@@ -9,7 +9,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edge.config.models import MqttConfig, TlsConfig
-from edge.delivery.payloads import Message
+from edge.delivery.message import Message
 from edge.errors import ConfigError
 from edge.system.redact import register_secret
 

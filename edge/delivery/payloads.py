@@ -1,6 +1,6 @@
-"""What goes over the wire: topics and payloads, as pure functions (docs/mqtt.md)."""
+"""Defines the payloads on the wire and writes them as messages. Pure (docs/mqtt.md)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -8,6 +8,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from ulid import ULID
 
 from edge.delivery.embedding import EMBEDDING_SCHEMA, Embedding, encode_embedding
+from edge.delivery.message import Message
+from edge.delivery.topics import Topics
 from edge.system.redact import redact
 
 ALERT_SCHEMA: Final = "edge-alert/1"
@@ -15,83 +17,10 @@ STATE_SCHEMA: Final = "edge-state/1"
 PROMPTS_STATE_SCHEMA: Final = "edge-prompts-state/1"
 ANSWER_SCHEMA: Final = "edge-answer/1"
 
-Kind = Literal["alert", "snapshot", "embedding", "status", "state", "answer"]
 Status = Literal["online", "degraded", "stopped", "offline"]
 
 # Long enough for a consumer that was down over night.
 EMBEDDING_EXPIRY_S = 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One MQTT message, ready to be stored and sent.
-
-    Attributes:
-        kind: Decides the order of sending and of dropping.
-        camera: Whose it is; None for the device's own.
-        schema: User property ``schema`` of MQTT 5.
-        expiry_s: Message expiry interval of MQTT 5; None keeps it for ever.
-        correlation: Correlation data of MQTT 5, in an answer: the asker's own, given back.
-    """
-
-    topic: str
-    payload: bytes
-    kind: Kind
-    camera: str | None
-    qos: Literal[0, 1]
-    retain: bool
-    content_type: str
-    schema: str | None = None
-    expiry_s: int | None = None
-    correlation: bytes | None = None
-
-    @property
-    def lane(self) -> str:
-        """Camera and kind: messages of one lane are delivered in order."""
-        return f"{self.camera}/{self.kind}"
-
-
-@dataclass(frozen=True, slots=True)
-class Topics:
-    """Names the topics of one device."""
-
-    prefix: str
-    device: str
-
-    def status(self) -> str:
-        return f"{self.prefix}/{self.device}/status"
-
-    def alert(self, camera: str) -> str:
-        return f"{self.prefix}/{self.device}/{camera}/alert"
-
-    def snapshot(self, camera: str, alert_id: str) -> str:
-        return f"{self.prefix}/{self.device}/{camera}/snapshot/{alert_id}"
-
-    def embedding(self, camera: str) -> str:
-        return f"{self.prefix}/{self.device}/{camera}/embedding"
-
-    def state(self, camera: str) -> str:
-        return f"{self.prefix}/{self.device}/{camera}/state"
-
-    def alerting(self, camera: str, rule: str) -> str:
-        return f"{self.prefix}/{self.device}/{camera}/{rule}/alerting"
-
-    def latest_snapshot(self, camera: str, rule: str) -> str:
-        return f"{self.prefix}/{self.device}/{camera}/{rule}/snapshot"
-
-    def command(self, *levels: str) -> str:
-        """Where commands about ``levels`` are heard, such as ``("prompt", "van", "enabled")``."""
-        return "/".join((self.prefix, self.device, *levels, "set"))
-
-    def in_force(self, *levels: str) -> str:
-        """Where it is told what is in force of what ``command`` sets."""
-        return "/".join((self.prefix, self.device, *levels, "state"))
-
-    def search(self) -> str:
-        return f"{self.prefix}/{self.device}/search"
-
-    def answer(self) -> str:
-        return f"{self.prefix}/{self.device}/answer"
 
 
 def _iso_milliseconds(instant: datetime) -> str:
@@ -283,10 +212,28 @@ def status_message(topics: Topics, word: Status) -> Message:
     return Message(topics.status(), word.encode(), "status", None, 1, True, "text/plain")
 
 
-def alert_message(topics: Topics, alert: AlertPayload) -> Message:
-    topic = topics.alert(alert.camera)
-    return Message(
-        topic, alert.to_json(), "alert", alert.camera, 1, False, "application/json", ALERT_SCHEMA
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertMessage(Message):
+    """An alert as a message, together with what it says.
+
+    Attributes:
+        alert: Content of ``payload``.
+    """
+
+    alert: AlertPayload = field(compare=False)
+
+
+def alert_message(topics: Topics, alert: AlertPayload) -> AlertMessage:
+    return AlertMessage(
+        topic=topics.alert(alert.camera),
+        payload=alert.to_json(),
+        kind="alert",
+        camera=alert.camera,
+        qos=1,
+        retain=False,
+        content_type="application/json",
+        schema=ALERT_SCHEMA,
+        alert=alert,
     )
 
 

@@ -19,10 +19,13 @@ from edge.config.models import MqttConfig
 from edge.delivery.connection import Connection, Refused, connect
 from edge.delivery.in_flight import Delivery, Standing
 from edge.delivery.inbox import Inbox
+from edge.delivery.message import Kind, Message
 from edge.delivery.outbox import Outbox
 from edge.delivery.paho_client import tls_context
-from edge.delivery.payloads import Kind, Message, Status, Topics, status_message
+from edge.delivery.payloads import Status, status_message
+from edge.delivery.topics import Topics
 from edge.errors import ConfigError, OutboxError, PublishError
+from edge.system.workers import WorkerThread
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +124,7 @@ class Publisher:
         self._stopping = threading.Event()
         self._deadline = 0.0
         self._wake = _Wake()
-        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._thread = WorkerThread("publisher", self._run)
         self.announce("online")
         outbox.listen(self._wake.set)
 
@@ -131,7 +134,7 @@ class Publisher:
 
     def health(self) -> PublisherHealth:
         return PublisherHealth(
-            running=self._thread.is_alive(),
+            running=self._thread.alive,
             protocol=self._protocol,
             error=self._error or self._disk_error,
             delivered=dict(self._standing.delivered),
@@ -170,10 +173,15 @@ class Publisher:
         self._deadline = time.monotonic() + timeout_s - min(_PARTING_S, timeout_s / 2)
         self._stopping.set()
         self._wake.set()
-        if self._thread.is_alive():
+        if self._thread.alive:
             self._thread.join(timeout_s)
         else:
             self._wake.close()
+
+    @property
+    def failed(self) -> bool:
+        """Whether an error that nobody expected has ended the thread."""
+        return self._thread.failed
 
     def _run(self) -> None:
         with contextlib.closing(self._wake):

@@ -1,65 +1,63 @@
-"""Searches asked for over MQTT: one after the other, in a thread of its own.
+"""Answers searches that come over MQTT, one after the other, in a thread of its own.
 
 A search may take seconds where the disk is slow or the sentence is new; neither the loop nor the
 publisher waits for it.
 """
 
-import logging
-import queue
-import threading
 from collections.abc import Callable
 from typing import Final
 
 from edge.control.commands import answer_topic
-from edge.delivery.connection import Received
-from edge.delivery.payloads import Message, Topics
+from edge.control.mailbox import Mailbox
+from edge.delivery.message import Message
+from edge.delivery.topics import Topics
 from edge.search.request import SEARCH_SCHEMA, Answerer
+from edge.system.workers import WorkerThread
 
-logger = logging.getLogger(__name__)
-
-# Requests that wait. An asker gives up long before so many are answered.
-_WAITING: Final = 16
+# Searches that wait. An asker gives up long before so many are answered.
+WAITING: Final = 16
 
 
 class SearchDesk:
     """Takes requests and answers them.
 
     Args:
-        topics: Of the box.
-        answerer: Bytes to bytes.
-
-    Attributes:
-        topic: Where requests come in.
+        topics: Topics of the box.
+        answerer: Turns a request into an answer, bytes to bytes.
+        mailbox: Received requests.
+        publish: Sends a message; called from the desk's thread.
     """
 
-    def __init__(self, topics: Topics, answerer: Answerer) -> None:
-        self.topic = topics.search()
+    def __init__(
+        self,
+        topics: Topics,
+        answerer: Answerer,
+        mailbox: Mailbox,
+        publish: Callable[[Message], None],
+    ) -> None:
         self._topics = topics
         self._answerer = answerer
-        self._waiting: queue.Queue[Received | None] = queue.Queue(_WAITING)
-        self._publish: Callable[[Message], None]
-        self._thread = threading.Thread(target=self._run, name="search", daemon=True)
-
-    def start(self, publish: Callable[[Message], None]) -> None:
-        """Begin to answer; ``publish`` sends, and is called from the desk's thread."""
+        self._mailbox = mailbox
         self._publish = publish
+        self._thread = WorkerThread("search", self._run)
+
+    @property
+    def failed(self) -> bool:
+        """Whether an error that nobody expected has ended the thread."""
+        return self._thread.failed
+
+    def start(self) -> None:
+        """Begin to answer."""
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop(self, _timeout_s: float) -> None:
         """Answer no more. A search that runs is not waited for: it only reads."""
-        self.receive(None)
-
-    def receive(self, received: Received | None) -> None:
-        """Take a request; returns at once. One that the broker had kept is old, and left."""
-        if received is not None and received.retain:
-            return
-        try:
-            self._waiting.put_nowait(received)
-        except queue.Full:
-            logger.warning("%d searches wait already: one more is dropped", _WAITING)
+        self._mailbox.close()
 
     def _run(self) -> None:
-        while (received := self._waiting.get()) is not None:
+        for received in self._mailbox:
+            if received.retain:
+                continue  # the broker had kept it: it is old
             self._publish(
                 Message(
                     answer_topic(self._topics, received),

@@ -1,68 +1,63 @@
-"""The local index in the daemon: what records, what answers, opened and ended together."""
+"""Opens the local index of the daemon: the recorder, the writer and what answers searches."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from edge.config.models import Config, PromptConfig
-from edge.delivery.payloads import Topics
 from edge.errors import ConfigError
 from edge.model.bundle.read import Bundle
 from edge.rules.bank import PromptBank
 from edge.rules.compiler import Compiler
-from edge.search.desk import SearchDesk
 from edge.search.index.recorder import IndexRecorder, PictureOf
 from edge.search.index.store import INDEX, Limits, Reader, Store
-from edge.search.index.writer import IndexHealth, IndexWriter
+from edge.search.index.writer import IndexWriter
 from edge.search.request import Answerer
 
-_STOP_S: Final = 1.0
 # Sentences that stay compiled, for the next page of one.
 _KEPT: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class LocalIndex:
-    """The index while the daemon runs.
+    """The local index of the daemon.
 
     Attributes:
         recorder: Takes samples, on the loop.
-        desk: Takes requests.
-        health: How writing goes.
+        writer: Writes what the recorder keeps; a worker.
+        answerer: Answers searches.
     """
 
     recorder: IndexRecorder
-    desk: SearchDesk
-    health: Callable[[], IndexHealth]
+    writer: IndexWriter
+    answerer: Answerer
 
 
-@contextmanager
 def open_index(
     config: Config,
     bundle: Bundle,
     dim: int,
     open_compiler: Callable[[], AbstractContextManager[Compiler]],
     picture_of: PictureOf,
-) -> Iterator[LocalIndex | None]:
-    """Begin to record, where the configuration wants it; None where not. Ends with the block.
+) -> LocalIndex | None:
+    """Open the index; None where the configuration has it switched off.
 
-    A disk that cannot be written is no error here: ``LocalIndex.health`` tells, and alerts go on.
+    A disk that cannot be written is no error here: the writer's health says so, and alerts go on.
 
     Args:
-        config: Whether, where, how much.
+        config: Configuration of the box.
         bundle: The model.
-        dim: D, of its embeddings.
-        open_compiler: Opens a text graph.
-        picture_of: As of ``IndexRecorder``.
+        dim: Dimension of its embeddings, D.
+        open_compiler: Opens the text graph.
+        picture_of: Gives a small picture, as for ``IndexRecorder``.
 
     Raises:
         ConfigError: The model has no embedding that could be searched.
     """
     if not config.index.enabled:
-        yield None
-        return
+        return None
     check_searchable(bundle)
     limits = Limits(config.index.max_age, config.index.max_bytes)
     root = config.state_dir / INDEX
@@ -72,15 +67,9 @@ def open_index(
         with open_compiler() as compiler:
             return compiler({"search": PromptConfig(text=(text,))}, config.background)
 
-    answerer = Answerer(Reader(root / bundle.hash, dim), compile_text)
-    desk = SearchDesk(Topics(config.mqtt.topic_prefix, config.device.id), answerer)
     writer = IndexWriter(lambda: Store(root, bundle.hash, dim, limits))
-    writer.start()
-    try:
-        yield LocalIndex(IndexRecorder(writer, picture_of), desk, writer.health)
-    finally:
-        desk.stop()
-        writer.stop(_STOP_S)
+    answerer = Answerer(Reader(root / bundle.hash, dim), compile_text)
+    return LocalIndex(IndexRecorder(writer, picture_of), writer, answerer)
 
 
 def check_searchable(bundle: Bundle) -> None:

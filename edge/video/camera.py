@@ -20,6 +20,7 @@ from edge.errors import SourceError, SourceRefused
 from edge.model.bundle.manifest import ImageSpec
 from edge.system.backoff import Retry
 from edge.system.redact import redact
+from edge.system.workers import WorkerThread
 from edge.video.decode import Decoder, Frame, kept_frames
 from edge.video.jpeg import jpeg
 from edge.video.preprocess import Preprocessor
@@ -77,6 +78,11 @@ class CameraWorker(Protocol):
     """
 
     name: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether an error that nobody expected has ended the camera's thread."""
+        ...
 
     def start(self) -> None:
         """Begin; returns at once."""
@@ -149,7 +155,7 @@ class ThreadCamera:
         self._wake = wake
         self._retry = Retry(Random())  # noqa: S311 (jitter, no secret)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"camera[{name}]", daemon=True)
+        self._thread = WorkerThread(f"camera[{name}]", self._run)
 
         self._streaming_since: float | None = None
 
@@ -195,9 +201,11 @@ class ThreadCamera:
 
     def stop(self, timeout_s: float) -> bool:
         self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        return self._thread.join(timeout_s)
+
+    @property
+    def failed(self) -> bool:
+        return self._thread.failed
 
     def _run(self) -> None:
         state: State = "failed"

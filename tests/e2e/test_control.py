@@ -76,9 +76,7 @@ def told(small_bundle, camera, run_daemon, broker, listen, tell, eventually):
 
     def make(**more):
         listener = listen(broker.port, "#")
-        return StartedAlert(
-            lambda: run_daemon(**sections | more), listener, broker.port, tell, eventually
-        )
+        return Told(lambda: run_daemon(**sections | more), listener, broker.port, tell, eventually)
 
     return make
 

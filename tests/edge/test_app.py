@@ -1,21 +1,20 @@
 """The loop: what it does when a part of it is in trouble."""
 
 import contextlib
-import json
-import queue
 import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from edge import app
-from edge.alerts.scene.scene import Scene
-from edge.app import Daemon
+from edge.alerts.status import CameraStatus
+from edge.app import Daemon, Periods
 from edge.config.models import Config
+from edge.control.orders import Orders
 from edge.delivery.outbox import Outbox
-from edge.delivery.payloads import Message, Topics
+from edge.delivery.payloads import AlertPayload, alert_message
 from edge.delivery.publisher import Publisher, Retry
+from edge.delivery.topics import Topics
 from edge.errors import InferenceError, ModelError, OutboxError
 from edge.system import systemd
 from edge.video.camera import CameraHealth
@@ -44,6 +43,7 @@ class Camera:
         self.name = name
         self.samples = []
         self.now = STREAMING
+        self.failed = False
 
     def start(self):
         pass
@@ -64,50 +64,35 @@ class Camera:
 class Line:
     """A pipeline: one alert per sample; a sample of -1 fails."""
 
-    def process(self, samples):
-        if any(sample.pixels.min() < 0 for sample in samples):
+    def process(self, sample):
+        if sample.pixels.min() < 0:
             raise InferenceError("told to fail")
-        topic = Topics("edge", "box").alert("yard")
-        payload = json.dumps(ALERT).encode()
-        return [Message(topic, payload, "alert", "yard", 1, False, "application/json")]
+        return [alert_message(Topics("edge", "box"), AlertPayload.model_validate(ALERT))]
 
     def lost(self, now):
         return []
 
     finish = lost
 
-    def margins_of(self, camera):
-        return {}
-
-    def calibration_of(self, camera):
-        return {}
-
     def save(self):
         pass
-
-    def scene_of(self, camera):
-        return Scene()
 
     def alerting(self):
         return {("yard", "cat"): False}
 
-    def lag_of(self, camera):
-        return None
+    def status(self, camera):
+        return CameraStatus(None, {}, {}, None, None)
 
 
 class Quiet:
-    """A rollout that nobody tells anything."""
+    """A rollout that nobody commands."""
 
-    def __init__(self):
-        self.orders = queue.SimpleQueue()
+    failed = False
 
-    def start(self, publish):
+    def start(self):
         pass
 
-    def alerted(self, alert, camera, rule):
-        pass
-
-    def stop(self):
+    def stop(self, timeout_s):
         pass
 
 
@@ -130,7 +115,12 @@ def models(request):
 
 
 @pytest.fixture
-def serve(tmp_path, broker, listen, eventually, models):
+def periods():
+    return Periods()
+
+
+@pytest.fixture
+def serve(tmp_path, broker, listen, eventually, models, periods):
     """Run a daemon around one camera, a real outbox, a real publisher and a real broker."""
     config = Config.model_validate(
         {
@@ -146,7 +136,10 @@ def serve(tmp_path, broker, listen, eventually, models):
     with contextlib.ExitStack() as stack:
         outbox = stack.enter_context(contextlib.closing(Outbox(tmp_path / "outbox.db", 1 << 20)))
         publisher = Publisher(config.mqtt, "box", outbox, retry=Retry(first=0.05, most=0.2))
-        daemon = Daemon(config, {"yard": camera}, models, Line(), outbox, publisher, Quiet())
+        daemon = Daemon(
+            config, {"yard": camera}, models, Line(), outbox, publisher, Quiet(), Orders(wake.set),
+            periods=periods,
+        )  # fmt: skip
         thread = threading.Thread(target=daemon.serve, args=(stop, wake))
 
         def end():
@@ -210,10 +203,10 @@ def test_a_file_that_has_ended_is_no_trouble_but_a_refused_camera_is(serve, even
     eventually(lambda: listener.payloads("/status")[-1] == b"degraded", "degraded")
 
 
+@pytest.mark.parametrize("periods", [Periods(proof_s=0.05)])
 def test_a_model_that_no_longer_answers_right_degrades_the_device(
-    serve, models, monkeypatch, eventually, caplog
+    serve, models, periods, eventually, caplog
 ):
-    monkeypatch.setattr(app, "_PROOF_S", 0.05)
     _camera, _outbox, listener, _sample = serve()
     eventually(lambda: listener.payloads("/status")[-1] == b"online", "online")
     models.failure = "cosine 0.3"
@@ -238,6 +231,7 @@ def test_the_watchdog_is_not_told_while_a_camera_worker_is_dead(serve, monkeypat
     eventually(lambda: states() > 2, "the loop turning")
     before = states()
     camera.now = replace(STREAMING, state="failed")
+    camera.failed = True
     eventually(lambda: states() > before + 1, "the loop turning with a dead worker")
     pings = told.count("WATCHDOG=1")
     before = states()

@@ -26,8 +26,9 @@ from edge.config.load import checked, load_config
 from edge.config.models import MqttConfig
 from edge.control.commands import DesiredPrompts
 from edge.delivery.ask import ask
-from edge.delivery.payloads import PromptsStatePayload, Topics
+from edge.delivery.payloads import PromptsStatePayload
 from edge.delivery.subscribe import subscribe
+from edge.delivery.topics import Topics
 from edge.errors import ConfigError, PublishError
 
 # Retained messages come at once; a box that is slow to connect is not waited for.

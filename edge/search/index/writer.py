@@ -14,6 +14,7 @@ from typing import Final
 
 from edge.search.index.format import Entry
 from edge.search.index.store import Store
+from edge.system.workers import WorkerThread
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class IndexWriter:
         self._store: Store | None = None
         self._retry_at = float("-inf")
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="index", daemon=True)
+        self._thread = WorkerThread("index", self._run)
 
         self._lock = threading.Lock()  # for all below
         self._entries: dict[str, list[Entry]] = {}
@@ -92,8 +93,12 @@ class IndexWriter:
     def stop(self, timeout_s: float) -> None:
         """Write what waits, and end; a disk that hangs is left behind after ``timeout_s``."""
         self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
+        self._thread.join(timeout_s)
+
+    @property
+    def failed(self) -> bool:
+        """Whether an error that nobody expected has ended the thread."""
+        return self._thread.failed
 
     def _run(self) -> None:
         while not self._stop.wait(_FLUSH_S):

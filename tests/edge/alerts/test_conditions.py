@@ -1,6 +1,7 @@
 """When a rule is on: the rule by itself, and through the pipeline with the time injected."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from benchmarks.altered import signed
 from edge.alerts.conditions import Conditions, alike, conditions_of, is_on
 from edge.alerts.learned import CalibrationFile, Calibrations
 from edge.alerts.pipeline import Pipeline
+from edge.alerts.rule_set import RuleSet
 from edge.config.models import Config, PromptConfig
 from edge.delivery.payloads import ModelRef
 from edge.model.bundle.manifest import Decision
@@ -152,13 +154,13 @@ def make():
             MODEL,
             Decision(threshold=0.1, hysteresis=0.0),
             Sees(),
-            bank(),
+            RuleSet(config.prompts, bank(), config.profile),
             calibrations=calibrations,
         )
 
         def feed(at, pixels=DAY):
             arrival = Arrival(wall=at.timestamp(), monotonic=at.timestamp() - 1e9, pts_s=None)
-            return alerts(pipeline.process([Sample("yard", 0, arrival, pixels)]))
+            return alerts(pipeline.process(Sample("yard", 0, arrival, pixels)))
 
         return SimpleNamespace(pipeline=pipeline, feed=feed, config=config)
 
@@ -207,10 +209,10 @@ def test_another_profile_switches_rules_between_two_samples(make):
     run = make({"profiles": "away"}, profile="home")
     second = timedelta(seconds=1)
     assert run.feed(MONDAY_NOON) == []
-    run.pipeline.profile = "away"
+    run.pipeline.rules = replace(run.pipeline.rules, profile="away")
     assert [kind for kind, _ in run.feed(MONDAY_NOON + second)] == ["start"]
     assert run.feed(MONDAY_NOON + 2 * second) == []
-    run.pipeline.profile = "home"
+    run.pipeline.rules = replace(run.pipeline.rules, profile="home")
     assert [kind for kind, _ in run.feed(MONDAY_NOON + 3 * second)] == ["end"]
     assert run.feed(MONDAY_NOON + 4 * second) == []
 
@@ -219,7 +221,7 @@ def test_a_rule_that_is_off_says_no_margin_and_learns_nothing(make):
     run = make({"profiles": "away", "threshold": None})
     for second in range(100):
         assert run.feed(MONDAY_NOON + timedelta(seconds=second)) == []
-    assert run.pipeline.margins_of("yard") == {}
+    assert run.pipeline.status("yard").margins == {}
     assert run.pipeline._cameras["yard"].watch.rules["cat"].calibration.tails == {}
 
 
@@ -228,7 +230,7 @@ def test_a_rule_adopted_with_another_schedule_keeps_its_alert_and_what_it_learne
     run.feed(MONDAY_NOON)
     before = run.pipeline._cameras["yard"].watch.rules["cat"]
     later = run.config.prompts["cat"].model_copy(update={"profiles": ("away",)})
-    assert run.pipeline.adopt({"cat": later}, bank()) == []
+    assert run.pipeline.adopt(RuleSet({"cat": later}, bank())) == []
     assert run.pipeline._cameras["yard"].watch.rules["cat"] is before
     ended = run.feed(MONDAY_NOON + timedelta(seconds=1))
     assert [kind for kind, _ in ended] == ["end"]
@@ -239,7 +241,7 @@ def test_what_a_rule_of_two_clauses_saw_before_it_was_off_is_forgotten(make):
     rule = run.pipeline._cameras["yard"].watch.rules["cat"]
     run.feed(MONDAY_NOON)
     tracker = rule._tracker
-    run.pipeline.profile = "home"
+    run.pipeline.rules = replace(run.pipeline.rules, profile="home")
     run.feed(MONDAY_NOON + timedelta(seconds=1))
     assert rule._tracker is not tracker
 
@@ -262,7 +264,7 @@ def test_a_moved_camera_learns_its_thresholds_anew_and_says_when(make, monkeypat
     for second in range(180):
         run.feed(MONDAY_NOON + timedelta(seconds=second), here if second < 60 else there)
     assert forgotten == ["yard"]
-    kind, at = run.pipeline.scene_of("yard").change
+    kind, at = run.pipeline.status("yard").view_change
     assert kind == "moved"
     assert 60 <= at - MONDAY_NOON.timestamp() <= 80
 
@@ -273,11 +275,11 @@ def test_a_covered_camera_forgets_nothing_and_says_so(make, monkeypatch):
     black = signed(np.zeros((3, 144, 256), np.uint8))
     for second in range(180):
         run.feed(MONDAY_NOON + timedelta(seconds=second), scene(1) if second < 60 else black)
-    scene_now = run.pipeline.scene_of("yard")
-    assert (scene_now.change[0], scene_now.light) == ("covered", "night")
+    now = run.pipeline.status("yard")
+    assert (now.view_change[0], now.light) == ("covered", "night")
     for second in range(200, 230):
         run.feed(MONDAY_NOON + timedelta(seconds=second), scene(1))
-    assert scene_now.change is None
+    assert run.pipeline.status("yard").view_change is None
 
 
 @pytest.mark.parametrize(("seed", "moved"), [(1, False), (2, True)], ids=["same", "moved"])
@@ -292,4 +294,4 @@ def test_a_camera_moved_while_the_box_was_off_is_noticed(make, tmp_path, seed, m
     after = make(calibrations=kept())
     for second in range(90):
         after.feed(MONDAY_NIGHT + timedelta(seconds=second), scene(seed))
-    assert (after.pipeline.scene_of("yard").change is not None) == moved
+    assert (after.pipeline.status("yard").view_change is not None) == moved

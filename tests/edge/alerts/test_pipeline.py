@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from edge.alerts.pipeline import Pipeline
-from edge.alerts.second_look import Box, Finding, NoSecondLook
+from edge.alerts.rule_set import RuleSet
+from edge.alerts.second_look import Box, Finding, confirm_all
 from edge.alerts.second_look.detectors import RegionsDetector
 from edge.alerts.second_look.second import SecondLooks
 from edge.config.models import Config, OnConfig, PromptConfig
 from edge.delivery.embedding import decode_embedding
 from edge.delivery.payloads import AlertPayload, ModelRef
-from edge.errors import ConfigError, InferenceError
+from edge.errors import InferenceError
 from edge.model.bundle.manifest import Decision
 from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.scoring.scorers.base import Scored
@@ -57,15 +58,15 @@ class MarkScorer:
 
 @pytest.fixture
 def make():
-    def make(settings=None, snapshot=JPEG, second_look=None, **others):
+    def make(settings=None, snapshot=JPEG, confirm=confirm_all, **others):
+        settings = settings or config()
         pipeline = Pipeline(
-            settings or config(),
+            settings,
             MODEL,
             Decision(threshold=0.1, hysteresis=0.0),
             MarkScorer(),
-            bank(),
+            RuleSet(settings.prompts, bank(), settings.profile, confirm),
             snapshot_of=lambda _camera, _sequence: snapshot,
-            second_look=second_look,
             **others,
         )
         sequence = iter(range(1000))
@@ -75,7 +76,7 @@ def make():
                 Sample(name, next(sequence), arrival(seconds), np.full((3, 2, 2), mark, np.int8))
                 for name, mark in cameras.items()
             ]
-            return pipeline.process(samples)
+            return [message for sample in samples for message in pipeline.process(sample)]
 
         return SimpleNamespace(pipeline=pipeline, feed=feed)
 
@@ -114,7 +115,7 @@ def test_a_model_that_needs_more_frames_says_nothing_yet_and_holds_nobody_up(mak
         ("door", "snapshot"),
         ("door", "embedding"),
     ]
-    assert run.pipeline.lag_of("yard") is None
+    assert run.pipeline.status("yard").lag_s is None
 
 
 def test_pictures_can_be_switched_off(make):
@@ -160,7 +161,7 @@ def test_other_rules_are_adopted_between_two_samples(make):
     run = make()
     run.feed(0, yard=1)
     changed = {"cat": PromptConfig(text=("a lynx",), on=OnConfig(**{"for": 1, "of": 1}))}
-    (end,) = run.pipeline.adopt(changed, bank("a lynx"))
+    (end,) = run.pipeline.adopt(RuleSet(changed, bank("a lynx")))
     assert json.loads(end.payload)["type"] == "end"
     start = run.feed(1, yard=1)[0]
     assert json.loads(start.payload)["prompt"]["text"] == "a lynx"
@@ -169,7 +170,7 @@ def test_other_rules_are_adopted_between_two_samples(make):
 def test_a_rule_that_stays_as_it_was_keeps_its_alert(make):
     run = make()
     start = run.feed(0, yard=1)[0]
-    assert run.pipeline.adopt(dict(config().prompts), bank()) == []
+    assert run.pipeline.adopt(RuleSet(dict(config().prompts), bank())) == []
     assert ("yard", "alert") not in kinds(run.feed(0.5, yard=1))
     (end,) = run.pipeline.finish(arrival(1))
     assert json.loads(end.payload)["id"] == json.loads(start.payload)["id"]
@@ -177,7 +178,7 @@ def test_a_rule_that_stays_as_it_was_keeps_its_alert(make):
 
 def test_without_a_rule_that_went_nothing_alerts(make):
     run = make()
-    (end,) = (run.feed(0, yard=1), run.pipeline.adopt({}, bank()))[1]
+    (end,) = (run.feed(0, yard=1), run.pipeline.adopt(RuleSet({}, bank())))[1]
     assert json.loads(end.payload)["type"] == "end"
     assert ("yard", "alert") not in kinds(run.feed(1, yard=1))
 
@@ -189,7 +190,7 @@ def test_a_rule_that_is_not_enabled_alerts_nowhere_and_is_still_told(make):
     off = {
         name: rule.model_copy(update={"enabled": False}) for name, rule in config().prompts.items()
     }
-    (end,) = run.pipeline.adopt(off, bank())
+    (end,) = run.pipeline.adopt(RuleSet(off, bank()))
     assert json.loads(end.payload)["type"] == "end"
     assert ("yard", "alert") not in kinds(run.feed(1, yard=1))
     assert run.pipeline.alerting()["yard", "cat"] is False
@@ -204,21 +205,6 @@ def test_a_test_alert_says_that_it_is_one_and_leaves_the_rule_alone(make):
     assert not run.pipeline.alerting()["yard", "cat"]
 
 
-def test_rules_that_a_second_look_cannot_do_change_nothing(make):
-    class Picky(NoSecondLook):
-        def prepare(self, prompts, _bank):
-            if "dog" in prompts:
-                raise ConfigError("no dogs")
-
-    run = make(second_look=Picky())
-    run.feed(0, yard=1)
-    before = run.pipeline.bank
-    with pytest.raises(ConfigError, match="no dogs"):
-        run.pipeline.adopt({"dog": PromptConfig(text=("a dog",))}, bank("a dog"))
-    assert run.pipeline.bank is before
-    assert run.pipeline.alerting()["yard", "cat"]
-
-
 class Doubting:
     """A second look that says what it is told, and remembers what it was asked."""
 
@@ -226,10 +212,7 @@ class Doubting:
         self.findings = list(findings)
         self.asked = []
 
-    def see(self, sample):
-        pass
-
-    def look(self, bank, rule, sample):
+    def __call__(self, rule, sample):
         self.asked.append((sample.camera, rule, sample.sequence))
         return self.findings.pop(0)
 
@@ -237,7 +220,7 @@ class Doubting:
 def test_an_alert_that_the_second_look_denies_is_not_told(make):
     box = Box("a cat", 0.75, (0.1, 0.2, 0.5, 1.0))
     look = Doubting(Finding(confirmed=False), Finding(confirmed=True, boxes=(box,)))
-    run = make(second_look=look)
+    run = make(confirm=look)
     assert kinds(run.feed(0, yard=1)) == [("yard", "embedding")]
     start = run.feed(1, yard=1)[0]
     assert json.loads(start.payload)["boxes"] == [
@@ -258,8 +241,7 @@ def test_an_alert_is_told_from_start_to_end_though_the_detector_fails(make):
     looks = SecondLooks(
         config(), 0.1, detector=RegionsDetector(NoNumbers(), None, 0.3), frame_of=lambda *_: None
     )
-    looks.prepare(config().prompts, bank())
-    run = make(second_look=looks)
+    run = make(confirm=looks.prepare(config().prompts, bank()))
     told = [*run.feed(0, yard=1), *run.pipeline.finish(arrival(1))]
     alerts = [json.loads(message.payload) for message in told if message.kind == "alert"]
     assert [(alert["type"], alert["boxes"]) for alert in alerts] == [("start", None), ("end", None)]

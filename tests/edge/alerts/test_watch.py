@@ -40,10 +40,9 @@ def at(seconds):
 
 
 def step(watch, bank, seconds, cat, dog):
-    scores = np.array([cat, dog], np.float32)
     cosines = np.array([cat, dog, 0], np.float32)
     scored = Scored(cosines, np.array([1, 0, 0], np.float32))
-    return watch.step(bank, scored, scores, scores, at(seconds))
+    return watch.step(bank, watch.weigh(bank, scored, at(seconds)), at(seconds))
 
 
 def test_each_rule_sees_its_own_score(bank):

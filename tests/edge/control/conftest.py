@@ -12,12 +12,19 @@ from typing import Any
 
 import pytest
 
+from edge.alerts.rule_set import RuleSet
+from edge.alerts.second_look import confirm_all
 from edge.config.models import Config
-from edge.control.commands import TryAlert
-from edge.control.feedback import FeedbackFile
-from edge.control.rollout import FEEDBACK, Admit, Rollout
+from edge.control.desired.file import DESIRED, DesiredFile
+from edge.control.desired.restore import restored
+from edge.control.learning.feedback import FEEDBACK, FeedbackFile
+from edge.control.learning.learner import Learning
+from edge.control.mailbox import Mailbox
+from edge.control.orders import Adopt, Orders
+from edge.control.preparation import Preparation
+from edge.control.rollout import Rollout
 from edge.delivery.connection import Received
-from edge.delivery.payloads import Message
+from edge.delivery.message import Message
 from edge.errors import ConfigError
 
 
@@ -30,7 +37,12 @@ class Box:
     published: list[Message] = field(default_factory=list)
     orders: list[Any] = field(default_factory=list)
     compiled: list[list[str]] = field(default_factory=list)
-    loop_refuses: str | None = None
+    second_look_refuses: str | None = None
+    refused: str | None = None
+    rules: RuleSet | None = None
+    loop: Orders | None = None
+    mailbox: Mailbox | None = None
+    waiting: int = 1000
     loop_stands: bool = False
     may_compile: threading.Event = field(default_factory=threading.Event)
     teacher: Any = None
@@ -53,32 +65,45 @@ class Box:
 
         yield compile_all
 
+    def prepare(self, prompts: Any, _bank: Any) -> Any:
+        """The rest of the box makes ready for rules, or refuses them."""
+        if self.refused in prompts:
+            raise ConfigError(f"{self.refused} is not possible here")
+        if self.second_look_refuses:
+            raise ConfigError(self.second_look_refuses)
+        return confirm_all
+
     def start(self, *, refused: str | None = None) -> "Box":
         """A (re)start of the box. ``refused``: the rest of it refuses rules of this name."""
-
-        def check(prompts: Any, _bank: Any) -> None:
-            if refused in prompts:
-                raise ConfigError(f"{refused} is not possible here")
-
         self.stop()
         self.published.clear()
-        self.feedback = FeedbackFile(self.config.state_dir / FEEDBACK, self.model)
+        self.refused = refused
+        config = self.config
+        self.feedback = FeedbackFile(config.state_dir / FEEDBACK, self.model)
+        file = DesiredFile(config.state_dir / DESIRED)
+        looks: Any = SimpleNamespace(prepare=self.prepare)
+        prepare = Preparation(self.open_compiler, config.background, looks)
+        start = restored(config, file, self.model, prepare)
+        self.rules = start.rules
+        self.mailbox = Mailbox(waiting=self.waiting)
+        self.loop = Orders(self._turn)
         self.rollout = Rollout(
-            self.config,
-            self.open_compiler,
-            self._turn,
-            feedback=self.feedback,
-            teacher=self.teacher,
+            config,
+            start,
+            self.mailbox,
+            file=file,
+            prepare=prepare,
+            learning=Learning(self.feedback, self.teacher, config.prompts),
+            orders=self.loop,
+            in_force=lambda: self.rules,
+            publish=self.published.append,
         )
-        self.rollout.restore(check)
-        self.rollout.start(self.published.append)
+        self.rollout.start()
         return self
 
     def stop(self) -> None:
         if self.rollout:
-            self.rollout.stop()
-            self.rollout._thread.join(10)
-            assert not self.rollout._thread.is_alive()
+            assert self.rollout.stop(10)
             self.rollout = None
 
     def say(self, topic: str, payload: Any, **words: Any) -> dict[str, Any]:
@@ -94,7 +119,7 @@ class Box:
 
     def send(self, topic: str, payload: Any, **words: Any) -> None:
         data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-        self.rollout.receive(Received(f"edge/box/{topic}", data, **words))
+        self.mailbox.receive(Received(f"edge/box/{topic}", data, **words))
 
     def answers(self) -> list[Message]:
         return [message for message in self.published if message.kind == "answer"]
@@ -115,15 +140,11 @@ class Box:
         """One turn of the loop."""
         if self.loop_stands:
             return
-        while not self.rollout.orders.empty():
-            order = self.rollout.orders.get()
+        for order, future in self.loop.take():
             self.orders.append(order)
-            if isinstance(order, TryAlert | Admit):
-                continue
-            if self.loop_refuses:
-                order.adopted.set_exception(ConfigError(self.loop_refuses))
-            else:
-                order.adopted.set_result(None)
+            if isinstance(order, Adopt):
+                self.rules = order.rules
+            future.set_result(None)
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from edge.control.commands import (
     SetFeature,
     SetProfile,
     SetPrompts,
-    TryAlert,
+    TryRule,
     command_filters,
     command_of,
 )
 from edge.delivery.connection import Received
-from edge.delivery.payloads import Topics
+from edge.delivery.topics import Topics
 from edge.errors import ConfigError
 
 TOPICS = Topics("edge", "box")
@@ -66,7 +66,7 @@ def test_single_settings(feature, payload, value):
 
 
 def test_other_commands():
-    assert command("prompt/van/test/set", b"anything") == TryAlert("van")
+    assert command("prompt/van/test/set", b"anything") == TryRule("van")
     assert command("profile/set", b"night") == SetProfile("night")
     said = {"schema": "edge-feedback/1", "alert": ULID, "correct": False, "later": 1}
     assert command("feedback/set", said) == GiveFeedback(

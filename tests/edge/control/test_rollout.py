@@ -7,10 +7,14 @@ import pytest
 
 from edge.alerts.messages import StartedAlert
 from edge.config.models import Config, SharpenedConfig
-from edge.control import rollout as rollout_module
-from edge.control.rollout import Admit
-from edge.control.teacher import Taught
+from edge.control.commands import command_of
+from edge.control.desired.file import DesiredFile
+from edge.control.learning.teacher import Taught
+from edge.control.orders import Admit
+from edge.delivery.connection import Received
 from edge.delivery.payloads import LessonRef, OutcomeRef
+from edge.delivery.topics import Topics
+from edge.errors import ConfigError
 
 ULID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"
 DOG = {"schema": "edge-prompts/1", "prompts": {"dog": {"text": "a dog"}}}
@@ -35,10 +39,10 @@ def test_a_desired_state_is_compiled_adopted_and_told(box):
     before = box.start().state()
     assert box.say("prompts/set", DOG)["error"] is None
     (adopt,) = box.orders
-    assert list(adopt.prompts) == ["cat", "van", "dog"]
+    assert list(adopt.rules.prompts) == ["cat", "van", "dog"]
     state = box.state()
     assert (state["source"], state["error"]) == ("mqtt", None)
-    assert state["hash"] == adopt.bank.hash != before["hash"]
+    assert state["hash"] == adopt.rules.bank.hash != before["hash"]
     assert state["prompts"]["dog"]["on"] == {"for": 2, "of": 3}
     assert box.last("prompt/dog/text/state") == b"a dog"
 
@@ -49,7 +53,7 @@ def test_the_loop_is_asked_for_nothing_while_sentences_are_compiled(box, eventua
     pending = box.config.state_dir / "desired.json"
     eventually(pending.exists, "the command being taken")
     assert not box.orders
-    assert box.rollout.orders.empty()
+    assert not box.loop.waiting
     box.may_compile.set()
     eventually(lambda: box.orders, "the order")
 
@@ -67,7 +71,7 @@ def test_a_setting_that_no_sentence_depends_on_opens_no_text_graph(box):
     box.say("prompt/cat/enabled/set", b"OFF")
     box.say("prompt/van/false_alarms_per_day/set", b"3")
     assert len(box.compiled) == compiled
-    assert not box.orders[-1].prompts["cat"].enabled
+    assert not box.orders[-1].rules.prompts["cat"].enabled
     assert box.last("prompt/cat/enabled/state") == b"OFF"
     assert box.last("prompt/van/false_alarms_per_day/state") == b"3"
     box.say("prompt/cat/text/set", b"a tomcat")
@@ -84,7 +88,7 @@ def test_what_examples_taught_a_rule_is_compiled(box):
     before = len(box.compiled)
     box.say("prompts/set", json.dumps(desired | {"prompts": {"cat": cat}}).encode(), retain=True)
     assert len(box.compiled) == before + 1 > compiled
-    assert box.orders[-1].prompts["cat"].sharpened.threshold == 0.1
+    assert box.orders[-1].rules.prompts["cat"].sharpened.threshold == 0.1
 
 
 @pytest.mark.parametrize("topic", ["prompts/set", "prompt/cat/text/set"])
@@ -99,12 +103,12 @@ def test_what_cannot_be_compiled_changes_nothing_and_is_told(box, topic):
     assert box.state()["error"] is None
 
 
-def test_what_the_loop_cannot_do_changes_nothing_either(box):
+def test_what_the_second_look_cannot_do_changes_nothing_either(box):
     box.start().say("prompts/set", DOG)
-    box.loop_refuses = "zones need a detector"
+    box.second_look_refuses = "zones need a detector"
     assert box.say("prompt/dog/enabled/set", b"OFF")["error"] == "zones need a detector"
     assert box.state()["prompts"]["dog"]["enabled"] is True
-    box.loop_refuses = None
+    box.second_look_refuses = None
     assert box.start().state()["prompts"]["dog"]["enabled"] is True
 
 
@@ -120,11 +124,11 @@ def test_a_restart_keeps_what_was_desired_and_set(box):
 def test_a_profile_is_adopted_without_compiling_and_empty_is_the_files(box, settings):
     box.stop()
     box = type(box)(Config.model_validate(settings | {"profile": "home"})).start()
-    assert (box.rollout.profile, box.last("profile/state")) == ("home", b"home")
+    assert (box.rules.profile, box.last("profile/state")) == ("home", b"home")
     compiled = len(box.compiled)
     for said, profile in ((b"away", "away"), (b"", "home")):
         box.say("profile/set", said)
-        assert box.orders[-1].profile == box.rollout.profile == profile
+        assert box.orders[-1].rules.profile == box.rules.profile == profile
         assert box.last("profile/state") == profile.encode()
     assert len(box.compiled) == compiled
     box.say("profile/set", b"home")  # the file's anyway
@@ -136,7 +140,7 @@ def test_a_crash_between_receipt_and_adoption_is_made_good_at_the_next_start(box
     box.start()
     box.loop_stands = True
     box.send("prompts/set", DOG)
-    eventually(lambda: not box.rollout.orders.empty(), "the order")
+    eventually(lambda: box.loop.waiting, "the order")
     box.stop()  # the order was never carried out
     box.loop_stands = False
     assert "dog" in box.start().state()["prompts"]
@@ -146,12 +150,12 @@ def test_a_pending_change_that_cannot_be_goes_back_to_what_was_in_force(box, eve
     box.start().say("prompts/set", DOG)
     box.loop_stands = True
     box.send("prompt/dog/text/set", b"a small dog")
-    eventually(lambda: not box.rollout.orders.empty(), "the order")
+    eventually(lambda: box.loop.waiting, "the order")
     box.stop()
     box.loop_stands = False
-    file = rollout_module.DesiredFile(box.config.state_dir / "desired.json")
+    file = DesiredFile(box.config.state_dir / "desired.json")
     accepted, pending = file.load()
-    file.save(accepted, pending.after(rollout_module.command_of(
+    file.save(accepted, pending.after(command_of(
         box_topics(), received("prompts/set", BAD)), box.config.prompts))  # fmt: skip
     state = box.start().state()
     assert state["prompts"]["dog"]["text"] == ["a dog"]
@@ -160,11 +164,11 @@ def test_a_pending_change_that_cannot_be_goes_back_to_what_was_in_force(box, eve
 
 
 def box_topics():
-    return rollout_module.Topics("edge", "box")
+    return Topics("edge", "box")
 
 
 def received(topic, payload):
-    return rollout_module.Received(f"edge/box/{topic}", json.dumps(payload).encode())
+    return Received(f"edge/box/{topic}", json.dumps(payload).encode())
 
 
 def test_a_desired_state_that_the_box_can_no_longer_do_does_not_keep_it_from_starting(box):
@@ -176,7 +180,7 @@ def test_a_desired_state_that_the_box_can_no_longer_do_does_not_keep_it_from_sta
 
 
 def test_a_mistake_in_the_file_still_ends_the_start(box):
-    with pytest.raises(rollout_module.ConfigError, match="cat is not possible here"):
+    with pytest.raises(ConfigError, match="cat is not possible here"):
         box.start(refused="cat")
     box.rollout = None
 
@@ -205,7 +209,7 @@ def test_a_profile_that_no_rule_names_gets_a_note(box):
     assert "no prompt names the profile 'awya'; did you mean 'away'?" in box.state()["notes"]
     box.say("profile/set", b"away")
     assert not box.state()["notes"]
-    assert (box.orders[-1].profile, box.last("profile/state")) == ("away", b"away")
+    assert (box.orders[-1].rules.profile, box.last("profile/state")) == ("away", b"away")
 
 
 def test_a_test_alert_is_ordered_where_somebody_watches(box):
@@ -222,7 +226,7 @@ def test_a_test_alert_is_ordered_where_somebody_watches(box):
 
 def a_false_alarm(box, alert=ULID, rule="cat"):
     vector = np.array([1.0, 0.0], np.float32)
-    sentences = box.rollout.prompts[rule].text
+    sentences = box.rules.prompts[rule].text
     box.feedback.expect(StartedAlert(alert, "yard", rule, sentences, {"": 0.25}, vector))
     return box.say("feedback/set", {"schema": "edge-feedback/1", "alert": alert, "correct": False})
 
@@ -272,23 +276,23 @@ class ATeacher:
 def test_what_alerts_teach_is_in_force_until_it_is_switched_off(box):
     taught = SharpenedConfig(threshold=0.3, hysteresis=0.1)
     box.teacher = ATeacher(taught)
-    before = dict(box.start().rollout.prompts)
+    before = dict(box.start().rules.prompts)
     a_false_alarm(box)
     assert box.teacher.seen == [("cat", [False])]
-    assert box.rollout.prompts["cat"].sharpened == taught
+    assert box.rules.prompts["cat"].sharpened == taught
     assert box.last("prompt/cat/sharpened/state") == b"ON"
     assert box.state()["prompts"]["cat"]["sharpened"]["threshold"] == 0.3
     assert box.state()["lessons"] == {"cat": LESSON.model_dump()}
     box.start()  # a restart keeps it
-    assert box.rollout.prompts["cat"].sharpened == taught
+    assert box.rules.prompts["cat"].sharpened == taught
     box.say("prompt/cat/sharpened/set", b"OFF")
-    assert box.rollout.prompts == before
+    assert box.rules.prompts == before
     assert box.last("prompt/cat/sharpened/state") == b"OFF"
     assert box.state()["lessons"] == {}
     a_false_alarm(box, ULID[:-1] + "1")
-    assert box.rollout.prompts == before  # off stays off
+    assert box.rules.prompts == before  # off stays off
     box.say("prompt/cat/sharpened/set", b"ON")  # and with ON it is back at once
-    assert box.rollout.prompts["cat"].sharpened == taught
+    assert box.rules.prompts["cat"].sharpened == taught
     adopted = len(box.orders)
     box.say("prompt/cat/sharpened/set", b"ON")
     assert len(box.orders) == adopted
@@ -299,7 +303,7 @@ def test_another_sentence_forgets_what_the_old_one_was_taught(box):
     box.start()
     a_false_alarm(box)
     box.say("prompt/cat/text/set", b"a tomcat")
-    assert box.rollout.prompts["cat"].sharpened is None
+    assert box.rules.prompts["cat"].sharpened is None
     assert box.state()["lessons"] == {}
     box.teacher.seen.clear()
     a_false_alarm(box, ULID[:-1] + "1")
@@ -312,16 +316,16 @@ def test_other_words_do_not_switch_it_on_again(box):
     box.say("prompt/cat/sharpened/set", b"OFF")
     box.say("prompt/cat/text/set", b"a tomcat")
     a_false_alarm(box)
-    assert box.rollout.prompts["cat"].sharpened is None
+    assert box.rules.prompts["cat"].sharpened is None
 
 
 def test_what_helps_no_more_is_taken_back(box):
     box.teacher = ATeacher(SharpenedConfig(threshold=0.3, hysteresis=0.1))
-    before = dict(box.start().rollout.prompts)
+    before = dict(box.start().rules.prompts)
     a_false_alarm(box)
     box.teacher.record = None
     a_false_alarm(box, ULID[:-1] + "1")
-    assert box.rollout.prompts == before
+    assert box.rules.prompts == before
 
 
 def test_a_threshold_that_is_set_afterwards_is_the_one_in_force(box):
@@ -329,7 +333,7 @@ def test_a_threshold_that_is_set_afterwards_is_the_one_in_force(box):
     box.start()
     a_false_alarm(box)
     box.say("prompt/cat/threshold/set", b"0.2")
-    rule = box.rollout.prompts["cat"]
+    rule = box.rules.prompts["cat"]
     assert (rule.threshold, rule.sharpened) == (0.2, None)
 
 
@@ -340,10 +344,10 @@ def test_a_rule_that_was_sharpened_by_hand_is_not_taught(box, settings):
     box.teacher = ATeacher(SharpenedConfig(threshold=0.3, hysteresis=0.1))
     box.start()
     a_false_alarm(box)
-    assert box.rollout.prompts["cat"].sharpened == SharpenedConfig(**by_hand)
+    assert box.rules.prompts["cat"].sharpened == SharpenedConfig(**by_hand)
     assert box.orders == [Admit("yard", "cat", {"": 0.25})]
     box.say("prompt/cat/threshold/set", b"0.2")
-    assert box.rollout.prompts["cat"].sharpened is None
+    assert box.rules.prompts["cat"].sharpened is None
 
 
 @pytest.mark.parametrize("changed", ["the sentences of the file", "the model"])
@@ -352,7 +356,7 @@ def test_what_was_taught_for_something_else_rests_and_takes_nothing_with_it(box,
     box.teacher = ATeacher(SharpenedConfig.model_validate(weights))
     box.start().say("prompt/van/enabled/set", b"OFF")
     a_false_alarm(box)
-    assert box.rollout.prompts["cat"].sharpened is not None
+    assert box.rules.prompts["cat"].sharpened is not None
     if changed == "the model":
         box.model = "another"
     else:
@@ -378,8 +382,8 @@ def test_no_answer_is_turned_into_a_command_of_ours(box, topic):
     assert box.answers()[-1].topic == "edge/box/answer"
 
 
-def test_a_flood_of_commands_is_bounded(box, monkeypatch, caplog):
-    monkeypatch.setattr(rollout_module, "_WAITING", 3)
+def test_a_flood_of_commands_is_bounded(box, caplog):
+    box.waiting = 3
     box.start()
     box.loop_stands = True
     for number in range(20):

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from edge.config.models import MqttConfig
+from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
-from edge.delivery.payloads import Message, Topics
 from edge.delivery.publisher import Publisher, Retry
+from edge.delivery.topics import Topics
 
 TOPICS = Topics("edge", "box")
 

@@ -5,7 +5,7 @@ from paho.mqtt import publish as mqtt_publish
 
 from edge.delivery import inbox as inbox_module
 from edge.delivery.inbox import Inbox
-from edge.delivery.payloads import Message
+from edge.delivery.message import Message
 
 pytestmark = pytest.mark.broker
 

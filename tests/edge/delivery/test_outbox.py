@@ -11,9 +11,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
 from edge.delivery.outbox_file import KINDS, pack
-from edge.delivery.payloads import Message, Topics, state_message
+from edge.delivery.payloads import state_message
+from edge.delivery.topics import Topics
 from edge.errors import OutboxError
 
 MB = 1024 * 1024

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from edge.config.models import MqttConfig
+from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox, Queued
-from edge.delivery.payloads import Message
 from edge.delivery.publisher import Publisher, Retry
 
 KILLS = int(os.environ.get("EDGE_KILLS", "8"))

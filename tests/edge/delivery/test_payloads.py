@@ -18,12 +18,12 @@ from edge.delivery.embedding import Embedding, decode_embedding, encode_embeddin
 from edge.delivery.payloads import (
     AlertPayload,
     StatePayload,
-    Topics,
     alert_message,
     embedding_message,
     state_message,
     status_message,
 )
+from edge.delivery.topics import Topics
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 TOPICS = Topics("edge", "nvr-01")

@@ -24,13 +24,13 @@ from edge.delivery.embedding import Embedding, decode_embedding
 from edge.delivery.payloads import (
     AlertPayload,
     StatePayload,
-    Topics,
     alert_message,
     embedding_message,
     snapshot_message,
     state_message,
 )
 from edge.delivery.publisher import Publisher
+from edge.delivery.topics import Topics
 from edge.errors import OutboxError
 
 pytestmark = pytest.mark.broker

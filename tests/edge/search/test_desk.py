@@ -4,9 +4,10 @@ import threading
 
 import pytest
 
+from edge.control.mailbox import Mailbox
 from edge.delivery.connection import Received
-from edge.delivery.payloads import Topics
-from edge.search.desk import SearchDesk
+from edge.delivery.topics import Topics
+from edge.search.desk import WAITING, SearchDesk
 
 TOPICS = Topics("edge", "box")
 
@@ -28,12 +29,13 @@ def echo():
 
 @pytest.fixture
 def desk(echo):
-    desk = SearchDesk(TOPICS, echo)
+    mailbox = Mailbox("searches", WAITING)
     sent = []
-    desk.start(sent.append)
-    yield desk, sent
+    desk = SearchDesk(TOPICS, echo, mailbox, sent.append)
+    desk.start()
+    yield mailbox, sent
     echo.release.set()
-    desk.stop()
+    desk.stop(1.0)
 
 
 def asked(payload=b"q", **more):

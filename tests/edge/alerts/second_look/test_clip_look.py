@@ -22,9 +22,12 @@ def models(exports):
 
 @pytest.fixture
 def look(models):
-    look = ClipLook(models.scoring, models.bundle.manifest, None)
-    look.prepare(RULES)
-    return look
+    return ClipLook(models.scoring, models.bundle.manifest, None)
+
+
+@pytest.fixture
+def margin(look):
+    return look.prepare(RULES)
 
 
 def samples(models, camera="yard", count=40, every=0.5):
@@ -36,39 +39,39 @@ def samples(models, camera="yard", count=40, every=0.5):
         yield Sample(camera, sequence, at, np.zeros((3, 8, 8), np.int8), None, clip)
 
 
-def test_it_says_nothing_before_it_has_seen_as_many_frames_as_it_takes(models, look):
+def test_it_says_nothing_before_it_has_seen_as_many_frames_as_it_takes(models, look, margin):
     frames = models.bundle.manifest.frames
     for sample in samples(models, "gate", frames):
         look.see(sample)
-        assert (look.margin("car", sample) is None) == (sample.sequence < frames - 1)
+        assert (margin("car", sample) is None) == (sample.sequence < frames - 1)
 
 
-def test_its_margin_is_the_one_of_the_last_frames(models, look):
+def test_its_margin_is_the_one_of_the_last_frames(models, look, margin):
     frames = models.bundle.manifest.frames
     seen = list(samples(models, "door", frames + 3))
     for sample in seen:
         look.see(sample)
-    told = look.margin("car", seen[-1])
+    told = margin("car", seen[-1])
     clip = np.stack([sample.clip_pixels for sample in seen[-frames:]])[np.newaxis]
     with models.scoring.open_compiler() as compile_prompts:
         bank = compile_prompts(RULES, None)
     embedding, context = models.scoring.windows.encode(clip)
     cosines = models.scoring.windows._meet(bank, embedding, context)
     assert told == pytest.approx(float(margins(bank, cosines).margin[0, 0]), abs=1e-6)
-    assert look.confirms(told) == (told >= models.bundle.manifest.decision.threshold)
+    assert margin.threshold == models.bundle.manifest.decision.threshold
 
 
-def test_after_a_gap_it_waits_for_new_frames(models, look):
+def test_after_a_gap_it_waits_for_new_frames(models, look, margin):
     frames = models.bundle.manifest.frames
     for sample in samples(models, "roof", frames):
         look.see(sample)
     late = next(samples(models, "roof", 1))
     late = Sample("roof", 99, Arrival(1e4, 1e4, None), late.pixels, None, late.clip_pixels)
     look.see(late)
-    assert look.margin("car", late) is None
+    assert margin("car", late) is None
 
 
-def test_a_sample_without_pixels_for_it_is_a_mistake(models, look):
+def test_a_sample_without_pixels_for_it_is_a_mistake(models, look, margin):
     bare = Sample("yard", 0, Arrival(0.0, 0.0, None), np.zeros((3, 8, 8), np.int8))
     with pytest.raises(ModelError, match="expected pixels for the clip model"):
         look.see(bare)

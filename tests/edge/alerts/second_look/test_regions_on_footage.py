@@ -34,6 +34,7 @@ def boxes(concepts_bundle, footage):
         with models.scoring.open_compiler() as compile_prompts:
             bank = compile_prompts({"car": PromptConfig(text=("a car",))}, None)
         detector = RegionsDetector(engine, bundle.manifest.image, None)
+        find = detector.prepare(bank, {})
         preprocess = Preprocessor(bundle.manifest.image)
 
         def look(clip, start, stop, count):
@@ -46,7 +47,7 @@ def boxes(concepts_bundle, footage):
                         at = Arrival(frame.time, frame.time, None)
                         size = frame.height, frame.width
                         sample = Sample("road", len(found), at, preprocess(frame), size)
-                        found.append(detector.boxes(bank, sample)("car"))
+                        found.append(find(sample)("car"))
             return found
 
         yield look

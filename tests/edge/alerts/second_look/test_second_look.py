@@ -1,5 +1,7 @@
 """Who is asked before an alert starts, how often, and what a no does."""
 
+from contextlib import nullcontext
+
 import av
 import numpy as np
 import pytest
@@ -75,53 +77,52 @@ def looks(graph, settings=None, **parts):
     settings = settings or config()
     detector = None if graph is None else RegionsDetector(graph, SPEC, threshold=0.3)
     made = SecondLooks(settings, 0.1, detector=detector, frame_of=lambda _c, _s: None, **parts)
-    made.prepare(settings.prompts, BANK)
-    return made
+    return made.prepare(settings.prompts, BANK)
 
 
 def test_an_alert_gets_the_boxes_of_its_own_sentence(graph):
     look = looks(graph)
-    (box,) = look.look(BANK, "car", sample()).boxes
+    (box,) = look("car", sample()).boxes
     assert box == Box("a car", pytest.approx(0.9), pytest.approx((0.1, 0.3, 0.3, 0.7)))
-    (box,) = look.look(BANK, "person", sample()).boxes
+    (box,) = look("person", sample()).boxes
     assert (box.phrase, box.score) == ("a person", pytest.approx(0.6))
 
 
 def test_alerts_of_one_sample_share_one_look_and_others_wait_for_the_cooldown(graph):
     look = looks(graph)
-    look.look(BANK, "car", sample(0, 0.0))
-    look.look(BANK, "person", sample(0, 0.0))
+    look("car", sample(0, 0.0))
+    look("person", sample(0, 0.0))
     assert graph.calls == 1
-    soon = look.look(BANK, "car", sample(1, 4.9))
+    soon = look("car", sample(1, 4.9))
     assert (soon.confirmed, soon.boxes) == (True, None)
     assert "moments ago" in soon.reason
     assert graph.calls == 1
-    assert look.look(BANK, "car", sample(2, 5.0)).boxes
+    assert look("car", sample(2, 5.0)).boxes
     assert graph.calls == 2
 
 
 @pytest.mark.parametrize(("place", "confirmed"), [(0.2, True), (0.8, False)])
 def test_a_zone_is_where_it_must_stand(graph, place, confirmed):
     graph.places[0, 0] = place
-    finding = looks(graph, config(car={"zones": "left"})).look(BANK, "car", sample())
+    finding = looks(graph, config(car={"zones": "left"}))("car", sample())
     assert finding.confirmed is confirmed
     assert bool(finding.boxes) is confirmed
 
 
 def test_a_rule_with_a_zone_is_never_confirmed_unseen(graph):
     look = looks(graph, config(car={"zones": ["left"]}))
-    look.look(BANK, "person", sample(0, 0.0))
-    assert not look.look(BANK, "car", sample(1, 1.0)).confirmed
-    assert look.look(BANK, "car", sample(2, 6.0)).confirmed
+    look("person", sample(0, 0.0))
+    assert not look("car", sample(1, 1.0)).confirmed
+    assert look("car", sample(2, 6.0)).confirmed
 
 
 def test_without_a_detector_alerts_go_out_without_boxes():
-    finding = looks(None).look(BANK, "car", sample())
+    finding = looks(None)("car", sample())
     assert (finding.confirmed, finding.boxes) == (True, None)
 
 
 def test_boxes_can_be_switched_off(graph):
-    finding = looks(graph, config(detector={"boxes": False})).look(BANK, "car", sample())
+    finding = looks(graph, config(detector={"boxes": False}))("car", sample())
     assert (finding.confirmed, finding.boxes, graph.calls) == (True, None, 0)
 
 
@@ -156,22 +157,22 @@ def test_a_zone_that_no_camera_has_is_refused_beside_one_that_it_has(graph):
 def test_a_detector_that_fails_costs_the_boxes_and_not_the_alert(graph, car, confirmed):
     whole, graph.regions = graph.regions, np.full_like(graph.regions, np.nan)
     look = looks(graph, config(car=car))
-    finding = look.look(BANK, "car", sample(0, 0.0))
+    finding = look("car", sample(0, 0.0))
     assert (finding.confirmed, finding.boxes) == (confirmed, None)
     assert "the detector failed: expected finite regions" in finding.reason
     graph.regions = whole
-    assert look.look(BANK, "car", sample(1, 1.0)).boxes is None
+    assert look("car", sample(1, 1.0)).boxes is None
     assert graph.calls == 1  # a look that failed is one: the cooldown holds
-    assert look.look(BANK, "car", sample(2, 5.0)).boxes
+    assert look("car", sample(2, 5.0)).boxes
 
 
 def test_a_frame_that_is_gone_is_not_taken_for_an_empty_zone():
     def never(*_):
         raise AssertionError("asked without a picture")
 
-    detector = CaptionDetector(never, never, None, (SPEC, None), 0.3, lambda _c, _s: None)
+    detector = CaptionDetector(never, nullcontext, None, (SPEC, None), 0.3, lambda _c, _s: None)
     with pytest.raises(InferenceError, match="expected the frame of sample 7, found it gone"):
-        detector.boxes(BANK, sample(7))
+        detector.prepare(BANK, {})(sample(7))
 
 
 class MeanColour:
@@ -199,8 +200,8 @@ def test_a_crop_must_fit_by_itself(graph, left, confirmed):
         settings, 0.1, detector=RegionsDetector(graph, SPEC, 0.3), crops=crops,
         frame_of=lambda _camera, _sequence: frame(left, RED),
     )  # fmt: skip
-    look.prepare(settings.prompts, BANK)
-    assert look.look(BANK, "car", sample()).confirmed is confirmed
+    look = look.prepare(settings.prompts, BANK)
+    assert look("car", sample()).confirmed is confirmed
 
 
 def test_the_crop_of_everything_is_the_picture_itself():
@@ -235,62 +236,59 @@ class ScriptedClip:
         self.margins = list(margins)
         self.seen = []
 
+    threshold = 0.1
+
     def prepare(self, prompts):
         self.prompts = prompts
+        return self
 
     def see(self, sample):
         self.seen.append(sample.sequence)
 
-    def margin(self, _rule, _sample):
+    def __call__(self, _rule, _sample):
         return self.margins.pop(0)
-
-    def confirms(self, margin):
-        return margin >= 0.1
 
 
 def test_a_clip_model_confirms_or_vetoes_what_the_frames_say(graph):
     clip = ScriptedClip(None, 0.05, 0.3)
     look = looks(graph, config(car={"kind": "clip"}), clip=clip)
     assert list(clip.prompts) == ["car"]
-    few, no, yes = (look.look(BANK, "car", sample(n, 10.0 * n)) for n in range(3))
+    few, no, yes = (look("car", sample(n, 10.0 * n)) for n in range(3))
     assert (few.confirmed, few.reason) == (False, "fewer than 8 frames for the clip model so far")
     assert (no.confirmed, no.clip_margin) == (False, 0.05)
     assert (yes.confirmed, yes.clip_margin) == (True, 0.3)
     assert yes.boxes
     assert graph.calls == 1  # not for what the clip model denied
-    assert look.look(
-        BANK, "person", sample(9, 90.0)
-    ).confirmed  # its rule has nothing to do with it
+    assert look("person", sample(9, 90.0)).confirmed  # its rule has nothing to do with it
 
 
 def test_a_clip_model_that_fails_confirms_nothing(graph):
     class Broken(ScriptedClip):
-        def margin(self, _rule, _sample):
+        def __call__(self, _rule, _sample):
             raise InferenceError("no memory")
 
     look = looks(graph, config(car={"kind": "clip"}), clip=Broken())
-    finding = look.look(BANK, "car", sample())
+    finding = look("car", sample())
     assert (finding.confirmed, finding.reason) == (False, "the clip model failed: no memory")
-    assert look.look(BANK, "person", sample()).confirmed
+    assert look("person", sample()).confirmed
 
 
 def test_every_sample_is_shown_to_the_clip_model(graph):
     clip = ScriptedClip()
-    look = looks(graph, config(car={"kind": "clip"}), clip=clip)
-    look.see(sample(3))
+    SecondLooks(config(), 0.1, clip=clip, frame_of=lambda _c, _s: None).see(sample(3))
     assert clip.seen == [3]
 
 
 def test_by_regions_one_looks_again_after_a_second_and_by_a_detector_after_five(graph):
     look = looks(graph, config(detector={}))
-    look.look(BANK, "car", sample(0, 0.0))
-    assert look.look(BANK, "car", sample(1, 0.9)).boxes is None
-    assert look.look(BANK, "car", sample(2, 1.0)).boxes
+    look("car", sample(0, 0.0))
+    assert look("car", sample(1, 0.9)).boxes is None
+    assert look("car", sample(2, 1.0)).boxes
     settings = config(detector={"bundle": "another"})
     detector = SecondLooks(
         settings, 0.1, detector=RegionsDetector(graph, SPEC, 0.3), frame_of=lambda _c, _s: None
     )
-    detector.prepare(settings.prompts, BANK)
-    detector.look(BANK, "car", sample(0, 0.0))
-    assert detector.look(BANK, "car", sample(1, 4.9)).boxes is None
-    assert detector.look(BANK, "car", sample(2, 5.0)).boxes
+    detector = detector.prepare(settings.prompts, BANK)
+    detector("car", sample(0, 0.0))
+    assert detector("car", sample(1, 4.9)).boxes is None
+    assert detector("car", sample(2, 5.0)).boxes

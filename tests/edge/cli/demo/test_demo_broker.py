@@ -8,9 +8,11 @@ from edge.cli.demo import broker as module
 from edge.cli.demo.broker import LocalBroker
 from edge.config.models import MqttConfig
 from edge.delivery.connection import connect
+from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
-from edge.delivery.payloads import Message, Topics, status_message
+from edge.delivery.payloads import status_message
 from edge.delivery.publisher import Publisher
+from edge.delivery.topics import Topics
 from edge.errors import ConfigError
 
 TOPICS = Topics("edge", "box")

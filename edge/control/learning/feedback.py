@@ -18,6 +18,9 @@ from edge.control.commands import Feedback
 from edge.rules.sharpen import Shots
 from edge.system.kept_file import KeptFile
 
+FEEDBACK: Final = "feedback.db"
+"""Name of the file in the daemon's ``state_dir``."""
+
 # Alerts that are kept, the newest: at 512 dimensions 4 MB.
 _ALERTS: Final = 2000
 _SCHEMA: Final = (

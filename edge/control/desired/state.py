@@ -8,14 +8,10 @@ A new desired state puts an end to single settings of the rules that it names; t
 changes nothing, so what the broker keeps may arrive at every connect.
 """
 
-import contextlib
-import logging
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from edge.config.fields import Name
 from edge.config.load import checked
@@ -29,8 +25,6 @@ from edge.control.commands import (
     known_rule,
 )
 from edge.delivery.payloads import LessonRef
-
-logger = logging.getLogger(__name__)
 
 
 class _Kept(BaseModel):
@@ -219,62 +213,3 @@ class _Profile(_Kept):
 def plain(prompt: PromptConfig) -> dict[str, Any]:
     """What is set of a rule, as plain values that make it again."""
     return prompt.model_dump(mode="json", by_alias=True, exclude_unset=True)
-
-
-class _Page(_Kept):
-    """The file.
-
-    Attributes:
-        accepted: In force.
-        pending: To be tried; None where nothing is.
-    """
-
-    schema_: Literal["edge-desired/1"]
-    accepted: Desired
-    pending: Desired | None = None
-
-
-class DesiredFile:
-    """Keeps what was desired across restarts: one JSON file, replaced as a whole.
-
-    What was received is written as pending before it is tried, and as accepted once it is in
-    force: a crash in between loses nothing, and the next start tries it again.
-
-    Args:
-        path: Need not be there.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def load(self) -> tuple[Desired, Desired | None]:
-        """What is in force, and what was pending. A damaged file is set aside, and told of."""
-        try:
-            page = _Page.model_validate_json(self._path.read_bytes())
-        except FileNotFoundError:
-            return Desired(), None
-        except (OSError, ValidationError) as exc:
-            aside = self._path.with_suffix(".damaged.json")
-            logger.error(  # noqa: TRY400  expected: no traceback
-                "%s cannot be read (%s): set aside as %s; the rules are those of the configuration",
-                self._path, str(exc).partition("\n")[0], aside.name,
-            )  # fmt: skip
-            with contextlib.suppress(OSError):
-                self._path.replace(aside)
-            return Desired(), None
-        return page.accepted, page.pending
-
-    def save(self, accepted: Desired, pending: Desired | None = None) -> None:
-        """Write both.
-
-        Raises:
-            OSError: The disk is in trouble; the file is as it was.
-        """
-        page = _Page(schema_="edge-desired/1", accepted=accepted, pending=pending)
-        new = self._path.with_suffix(".new")
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with new.open("w", encoding="utf-8") as file:
-            file.write(page.model_dump_json(by_alias=True, exclude_unset=True, indent=2))
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self._path)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from edge.config.models import PromptConfig
 from edge.control.commands import DesiredPrompts, SetFeature, SetProfile, SetPrompts
-from edge.control.desired import Desired, DesiredFile, RuleSettings
+from edge.control.desired.file import DesiredFile
+from edge.control.desired.state import Desired, RuleSettings
 from edge.errors import ConfigError
 
 FILE = {

@@ -1,7 +1,7 @@
 """Which alerts are on, told when it changes."""
 
-from edge.control.announce import TEST_S, AlertBoard
-from edge.delivery.payloads import Topics
+from edge.control.announce.alerting import TEST_S, AlertingTopics
+from edge.delivery.topics import Topics
 
 YARD, GATE = ("yard", "cat"), ("gate", "cat")
 
@@ -11,7 +11,7 @@ def told(board, alerting, now=0.0):
 
 
 def test_all_are_told_once_and_then_only_what_changes():
-    board = AlertBoard(Topics("edge", "box"))
+    board = AlertingTopics(Topics("edge", "box"))
     assert told(board, {YARD: False, GATE: True}) == {
         "edge/box/yard/cat/alerting": b"OFF",
         "edge/box/gate/cat/alerting": b"ON",
@@ -21,14 +21,14 @@ def test_all_are_told_once_and_then_only_what_changes():
 
 
 def test_a_rule_that_went_and_comes_back_is_told_anew():
-    board = AlertBoard(Topics("edge", "box"))
+    board = AlertingTopics(Topics("edge", "box"))
     told(board, {YARD: False, GATE: False})
     assert told(board, {GATE: False}) == {}
     assert told(board, {YARD: False, GATE: False}) == {"edge/box/yard/cat/alerting": b"OFF"}
 
 
 def test_a_test_is_on_for_a_moment_and_hides_no_alert():
-    board = AlertBoard(Topics("edge", "box"))
+    board = AlertingTopics(Topics("edge", "box"))
     told(board, {YARD: False, GATE: True})
     board.test([YARD, GATE], now=10.0)
     assert told(board, {YARD: False, GATE: True}, 10.1) == {"edge/box/yard/cat/alerting": b"ON"}

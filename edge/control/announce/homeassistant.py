@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from edge import __version__
 from edge.config.models import HomeAssistantConfig, PromptConfig
-from edge.control.retained import settings_of
-from edge.delivery.payloads import Message, Topics
+from edge.control.announce.messages import settings_of
+from edge.delivery.message import Message
+from edge.delivery.topics import Topics
 
 Component = dict[str, Any]
 

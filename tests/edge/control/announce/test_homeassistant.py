@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from edge.config.models import Config, HomeAssistantConfig, PromptConfig
-from edge.control.homeassistant import components_of, discovery_message, discovery_topic
+from edge.control.announce.homeassistant import components_of, discovery_message, discovery_topic
 from edge.delivery.connection import Received
-from edge.delivery.payloads import Topics
+from edge.delivery.topics import Topics
 
 GOLDEN = json.loads(
-    (Path(__file__).parents[2] / "golden" / "homeassistant.json").read_text("utf-8")
+    (Path(__file__).parents[3] / "golden" / "homeassistant.json").read_text("utf-8")
 )
 TOPICS = Topics("edge", "nvr.01")
 HOME = HomeAssistantConfig(discovery=True)

@@ -7,8 +7,8 @@ from tiny_bundle import tiny_bundle
 from edge.alerts.messages import StartedAlert
 from edge.config.models import EngineConfig, PoolConfig, PromptConfig
 from edge.control.commands import Feedback
-from edge.control.feedback import FeedbackFile
-from edge.control.teacher import Teacher
+from edge.control.learning.feedback import FeedbackFile
+from edge.control.learning.teacher import Teacher
 from edge.errors import ConfigError
 from edge.rules.sharpen import Shots
 from edge.scoring.margins import margins

@@ -1,0 +1,105 @@
+"""Announces what is in force: rules, settings, profile, and the device for Home Assistant."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from edge.alerts.rule_set import RuleSet
+from edge.config.document import suggestion
+from edge.config.models import Config, PromptConfig
+from edge.control.announce import homeassistant
+from edge.control.announce.messages import profile_message, prompts_message, setting_messages
+from edge.control.announce.retained import Retained
+from edge.delivery.message import Message
+from edge.delivery.payloads import LessonRef, PromptsStatePayload, utc
+from edge.delivery.topics import Topics
+
+RETAINED: Final = "retained.json"
+"""Name of the file in the daemon's ``state_dir``."""
+
+
+class Announcer:
+    """Publishes retained messages about the rules, each where it changed.
+
+    Args:
+        config: Configuration of the box.
+        publish: Sends a message.
+
+    Attributes:
+        applied_at: UTC seconds since when the rules are in force.
+    """
+
+    def __init__(self, config: Config, publish: Callable[[Message], None]) -> None:
+        self.applied_at = time.time()
+        self._config = config
+        self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
+        self._publish = publish
+        self._retained = Retained(config.state_dir / RETAINED, publish)
+        self._components: dict[str, homeassistant.Component] = {}
+
+    def announce(self, rules: RuleSet, lessons: Mapping[str, LessonRef], error: str | None) -> None:
+        """Publish what changed.
+
+        Args:
+            rules: Rules in force.
+            lessons: Lessons of the rules that learned from feedback.
+            error: Reason why the last command was refused; None where it was not.
+        """
+        topics, prompts, profile = self._topics, rules.prompts, rules.profile or ""
+        # A rule that is switched off stays where it is shown.
+        cameras = {name: rules.assigned(camera) for name, camera in self._config.cameras.items()}
+        pairs = [(camera, rule) for camera, own in cameras.items() for rule in own]
+        state = PromptsStatePayload(
+            device=self._config.device.id,
+            hash=rules.bank.hash,
+            source="file" if prompts == self._config.prompts else "mqtt",
+            applied_at=utc(self.applied_at),
+            prompts={
+                name: prompt.model_dump(mode="json", by_alias=True)
+                for name, prompt in prompts.items()
+            },
+            lessons=dict(lessons),
+            notes=(
+                *map(str, rules.bank.notes),
+                *_unwatched(prompts, {rule for _, rule in pairs}),
+                *_unnamed(prompts, profile),
+            ),
+            error=error,
+        )
+        messages = [
+            prompts_message(topics, state),
+            *setting_messages(topics, prompts),
+            profile_message(topics, profile),
+        ]
+        others = [topics.alerting(*pair) for pair in pairs]
+        if self._config.homeassistant.discovery:
+            self._components = homeassistant.components_of(prompts, cameras)
+            messages.append(self._description())
+            others += [topics.latest_snapshot(*pair) for pair in pairs]
+        platforms = {key: component["p"] for key, component in self._components.items()}
+        self._retained.replace(messages, others, platforms)
+
+    def describe(self) -> None:
+        """Publish the description of the device again, because Home Assistant has started."""
+        self._publish(self._description())
+
+    def _description(self) -> Message:
+        return homeassistant.discovery_message(
+            self._config.homeassistant, self._topics, self._components, self._retained.components
+        )
+
+
+def _unwatched(prompts: Mapping[str, PromptConfig], watched: set[str]) -> list[str]:
+    return [
+        f"prompt {name!r} is watched by no camera: each names its prompts in the configuration"
+        for name, prompt in prompts.items()
+        if prompt.enabled and name not in watched
+    ]
+
+
+def _unnamed(prompts: Mapping[str, PromptConfig], profile: str) -> list[str]:
+    named = sorted({name for prompt in prompts.values() for name in prompt.profiles})
+    if not profile or profile in named:
+        return []
+    hint = suggestion(profile, named) if named else "none names any"
+    return [f"no prompt names the profile {profile!r}; {hint}"]

@@ -1,0 +1,67 @@
+"""Restores the rules at the start: as they were desired, or the file's where that fails."""
+
+import logging
+from dataclasses import dataclass
+
+from edge.alerts.rule_set import RuleSet
+from edge.config.models import Config
+from edge.control.desired.file import DesiredFile
+from edge.control.desired.state import Desired
+from edge.control.preparation import Preparation
+from edge.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Restored:
+    """Rules at the start.
+
+    Attributes:
+        desired: Desired state that the rules follow from.
+        rules: Rules to begin with.
+        error: Reason why rules set over MQTT cannot be used; None where they can.
+    """
+
+    desired: Desired
+    rules: RuleSet
+    error: str | None
+
+
+def restored(config: Config, file: DesiredFile, model: str, prepare: Preparation) -> Restored:
+    """Prepare the rules to start with.
+
+    Args:
+        config: Configuration of the box.
+        file: Desired state of the last run.
+        model: Hash of the bundle: what was taught with another one is void.
+        prepare: Makes rule sets.
+
+    Raises:
+        ConfigError: The file's rules cannot be used.
+        ModelError: The text graph is not usable.
+    """
+    accepted, pending = file.load()
+    accepted = accepted.of_model(model)
+    pending = pending and pending.of_model(model)
+    own = Desired(profile=accepted.profile)
+    error: str | None = None
+    for desired in (pending, accepted):
+        if desired is None:
+            continue
+        try:
+            rules = _rules(config, desired, prepare)
+        except ConfigError as exc:
+            if desired == own:
+                raise
+            logger.error("rules set over MQTT cannot be used: %s", exc)  # noqa: TRY400  expected: no traceback
+            error = str(exc)
+        else:
+            if pending is not None:
+                file.keep(desired)
+            return Restored(desired, rules, error)
+    return Restored(own, _rules(config, own, prepare), error)
+
+
+def _rules(config: Config, desired: Desired, prepare: Preparation) -> RuleSet:
+    return prepare(desired.effective(config.prompts), desired.profile or config.profile)

@@ -1,0 +1,1 @@
+"""Learning from feedback: what people said of alerts goes in, better settings come out."""

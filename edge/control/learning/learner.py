@@ -1,0 +1,94 @@
+"""Learns from feedback: what was said of a rule's alerts becomes other settings of the rule."""
+
+import logging
+from collections.abc import Mapping
+from typing import Protocol
+
+from edge.alerts.messages import StartedAlert
+from edge.config.models import PromptConfig
+from edge.control.commands import Feedback
+from edge.control.desired.state import Desired, TaughtSettings
+from edge.control.learning.feedback import FeedbackFile
+from edge.control.learning.teacher import Taught
+from edge.errors import ConfigError
+from edge.rules.plan import plan
+from edge.rules.sharpen import Shots
+
+logger = logging.getLogger(__name__)
+
+
+class RuleTeacher(Protocol):
+    """Finds better settings of a rule by its alerts (``edge.control.learning.teacher``)."""
+
+    def teach(self, name: str, prompt: PromptConfig, shots: Shots) -> Taught | None:
+        """Weigh the feedback on a rule's alerts; None where there is too little.
+
+        Raises:
+            ConfigError: The rule cannot learn.
+        """
+        ...
+
+
+class Learning:
+    """Keeps feedback and changes the desired state by it.
+
+    Args:
+        file: Feedback so far.
+        teacher: Finds better settings; None: rules do not learn.
+        prompts: Rules of the configuration.
+    """
+
+    def __init__(
+        self,
+        file: FeedbackFile,
+        teacher: RuleTeacher | None,
+        prompts: Mapping[str, PromptConfig],
+    ) -> None:
+        self._file = file
+        self._teacher = teacher
+        self._prompts = prompts
+
+    def note(self, feedback: Feedback) -> StartedAlert:
+        """Keep feedback; return its alert as it was before.
+
+        Raises:
+            ConfigError: The alert is not known, or no longer.
+        """
+        alert = self._file.add(feedback)
+        if alert is None:
+            raise ConfigError(f"alert {feedback.alert} is not known (any more): nothing is learned")
+        return alert
+
+    def after(self, desired: Desired, rule: str) -> Desired:
+        """Change the desired state by the feedback on a rule's alerts, if that helps.
+
+        A rule that somebody sharpened by examples of their choice stays as they wanted it.
+
+        Raises:
+            ConfigError: A rule cannot be as it would follow.
+            ModelError: The text graph is not usable.
+            EngineUnavailable: The device is gone.
+        """
+        prompt = desired.untaught(rule, self._prompts)
+        if self._teacher is None or prompt is None or prompt.sharpened is not None:
+            return desired
+        shots = self._file.shots(rule, plan(rule, prompt).sentences)
+        try:
+            taught = None if shots is None else self._teacher.teach(rule, prompt, shots)
+        except ConfigError as exc:
+            logger.info("prompt %s learns by its threshold alone: %s", rule, exc)
+            return desired
+        if taught is None:
+            return desired
+        helps = "" if taught.record is not None else "; nothing helps"
+        logger.info("prompt %s: %s%s", rule, taught.lesson.told(), helps)
+        if taught.record is None:
+            return desired.teach(rule, None)
+        settings = TaughtSettings(
+            record=taught.record,
+            lesson=taught.lesson,
+            model=self._file.model,
+            text=prompt.text,
+            negatives=prompt.negatives,
+        )
+        return desired.teach(rule, settings)

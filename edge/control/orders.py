@@ -1,0 +1,72 @@
+"""Hands orders to the daemon's loop, which carries them out between two samples.
+
+Each order comes with a future: whoever gives the order can wait for its end.
+"""
+
+import queue
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from edge.alerts.rule_set import RuleSet
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Order: go on with these rules."""
+
+    rules: RuleSet
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """Order: count a false alarm of a rule as ordinary.
+
+    Attributes:
+        camera: Name of the camera.
+        rule: Name of the rule.
+        levels: Distance of the alert's margin above the ordinary margin, by regime.
+    """
+
+    camera: str
+    rule: str
+    levels: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class TryAlert:
+    """Order: publish a test alert of a rule."""
+
+    rule: str
+
+
+Order = Adopt | Admit | TryAlert
+
+
+class Orders:
+    """Queue of orders. Any thread may give, the loop's thread takes.
+
+    Args:
+        wake: Called when an order waits.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._waiting: queue.SimpleQueue[tuple[Order, Future[None]]] = queue.SimpleQueue()
+
+    def give(self, order: Order) -> "Future[None]":
+        """Queue an order; the future is done once the loop has carried it out."""
+        future: Future[None] = Future()
+        self._waiting.put((order, future))
+        self._wake()
+        return future
+
+    def take(self) -> "Iterator[tuple[Order, Future[None]]]":
+        """Take every order that waits, oldest first."""
+        while not self._waiting.empty():
+            yield self._waiting.get()
+
+    @property
+    def waiting(self) -> int:
+        """Number of orders that nobody has taken yet."""
+        return self._waiting.qsize()

@@ -1,0 +1,85 @@
+"""Prepares rules off the loop: compiles their sentences and makes their second look."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+
+from edge.alerts.rule_set import RuleSet
+from edge.alerts.second_look import SecondLook
+from edge.config.models import PromptConfig
+from edge.rules.bank import PromptBank
+from edge.rules.compiler import Compiler
+
+logger = logging.getLogger(__name__)
+
+
+class Preparation:
+    """Makes rule sets. It may be called from any thread, and changes nothing that is in force.
+
+    Args:
+        open_compiler: Opens the text graph.
+        background: Background sentences of the configuration; None for the bundle's.
+        second_look: Makes the second look of the rules.
+    """
+
+    def __init__(
+        self,
+        open_compiler: Callable[[], AbstractContextManager[Compiler]],
+        background: Sequence[str] | None,
+        second_look: SecondLook,
+    ) -> None:
+        self._open_compiler = open_compiler
+        self._background = background
+        self._second_look = second_look
+
+    def __call__(
+        self,
+        prompts: Mapping[str, PromptConfig],
+        profile: str | None,
+        before: RuleSet | None = None,
+    ) -> RuleSet:
+        """Prepare rules.
+
+        Args:
+            prompts: Rules by name.
+            profile: Profile of the box.
+            before: Rules whose bank is taken over if its sentences are the same: then no text
+                graph is opened.
+
+        Raises:
+            ConfigError: A rule cannot be compiled, or asks for something that is missing.
+            ModelError: A graph is not usable.
+            InferenceError: The engine failed.
+        """
+        if before is not None and _compiled(prompts) == _compiled(before.prompts):
+            bank = before.bank
+        else:
+            bank = compile_prompts(self._open_compiler, prompts, self._background)
+        return RuleSet(prompts, bank, profile, self._second_look.prepare(prompts, bank))
+
+
+def compile_prompts(
+    open_compiler: Callable[[], AbstractContextManager[Compiler]],
+    prompts: Mapping[str, PromptConfig],
+    background: Sequence[str] | None,
+) -> PromptBank:
+    """Compile rules, and log the notes for their author.
+
+    Raises:
+        ConfigError: A prompt cannot be used.
+        ModelError: The text graph is not usable.
+        InferenceError: The engine failed.
+    """
+    with open_compiler() as compiler:
+        bank = compiler(prompts, background)
+    for note in bank.notes:
+        logger.warning("%s", note)
+    return bank
+
+
+def _compiled(prompts: Mapping[str, PromptConfig]) -> list[tuple[object, ...]]:
+    """The settings of the rules that go into their bank."""
+    return [
+        (name, rule.text, rule.negatives, rule.sharpened, rule.pool)
+        for name, rule in prompts.items()
+    ]

@@ -1,0 +1,35 @@
+"""Defines an MQTT message, ready to be stored and sent."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["alert", "snapshot", "embedding", "status", "state", "answer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One MQTT message, ready to be stored and sent.
+
+    Attributes:
+        kind: Kind of message, which decides the order of sending and of dropping.
+        camera: Name of the camera; None for messages of the device itself.
+        schema: Value of the user property ``schema`` of MQTT 5.
+        expiry_s: Message expiry interval of MQTT 5; None: the message does not expire.
+        correlation: Correlation data of MQTT 5; in an answer, those of the request.
+    """
+
+    topic: str
+    payload: bytes
+    kind: Kind
+    camera: str | None
+    qos: Literal[0, 1]
+    retain: bool
+    content_type: str
+    schema: str | None = None
+    expiry_s: int | None = None
+    correlation: bytes | None = None
+
+    @property
+    def lane(self) -> str:
+        """Camera and kind: messages of one lane are delivered in order."""
+        return f"{self.camera}/{self.kind}"

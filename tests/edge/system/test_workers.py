@@ -1,0 +1,80 @@
+"""Workers are started, seen to fail, and stopped in order."""
+
+import threading
+
+import pytest
+
+from edge.system.workers import WorkerGroup, WorkerThread
+
+
+class Waiting:
+    """A worker that waits until it is stopped, or fails when it is told to."""
+
+    def __init__(self, name, log):
+        self.name, self.log = name, log
+        self.ends = threading.Event()
+        self.breaks = False
+        self.thread = WorkerThread(name, self._run)
+
+    @property
+    def failed(self):
+        return self.thread.failed
+
+    def start(self):
+        self.thread.start()
+
+    def stop(self, timeout_s):
+        self.ends.set()
+        if self.thread.join(timeout_s) and self.name not in self.log:
+            self.log.append(self.name)
+
+    def fail(self):
+        self.breaks = True
+        self.ends.set()
+
+    def _run(self):
+        self.ends.wait(10)
+        if self.breaks:
+            raise RuntimeError("a bug")
+
+
+@pytest.fixture
+def log():
+    return []
+
+
+@pytest.fixture
+def group(log):
+    group = WorkerGroup()
+    workers = {name: Waiting(name, log) for name in ("camera", "publisher", "desk")}
+    for name, worker in workers.items():
+        group.start(name, worker, essential=name != "desk")
+    yield group, workers
+    group.stop(list(workers), 10)
+
+
+def test_a_worker_that_fails_is_seen_and_logged_once_with_its_traceback(group, eventually, caplog):
+    group, workers = group
+    assert group.progressing
+    workers["camera"].fail()
+    eventually(lambda: not group.progressing, "the failure to be seen")
+    assert group.failed() == group.failed() == ["camera"]
+    assert "RuntimeError: a bug" in caplog.text
+    assert caplog.text.count("worker camera has failed; it is essential") == 1
+
+
+def test_a_worker_that_is_not_essential_does_not_stop_the_progress(group, eventually):
+    group, workers = group
+    workers["desk"].fail()
+    eventually(lambda: group.failed() == ["desk"], "the failure to be seen")
+    assert group.progressing
+
+
+def test_workers_stop_in_the_order_that_is_asked_for(group, log):
+    group, _ = group
+    group.stop(["camera"], 10)
+    group.stop(["publisher", "desk"], 10)
+    group.stop(["camera"], 10)  # it does not run any more
+    assert log[0] == "camera"
+    assert sorted(log[1:]) == ["desk", "publisher"]
+    assert group.failed() == []
