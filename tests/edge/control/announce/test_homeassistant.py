@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.app import listeners
 from edge.config.models import Config, HomeAssistantConfig, PromptConfig
 from edge.control.announce.homeassistant import components_of, discovery_message, discovery_topic
 from edge.delivery.connection import Received
@@ -135,7 +136,8 @@ def home_box(box, settings):
 def test_nothing_is_published_for_home_assistant_unless_asked_for(box):
     box.start()
     assert not [m for m in box.published if not m.topic.startswith("edge/")]
-    assert box.rollout.filters == [f for f in box.rollout.filters if f.startswith("edge/")]
+    filters, _ = listeners(box.config, box.mailbox, None)
+    assert filters == [f for f in filters if f.startswith("edge/")]
 
 
 def discovered(box):
@@ -144,11 +146,12 @@ def discovered(box):
 
 
 def test_the_device_is_described_again_when_home_assistant_starts(home_box):
-    assert "homeassistant/status" in home_box.rollout.filters
+    filters, _ = listeners(home_box.config, home_box.mailbox, None)
+    assert "homeassistant/status" in filters
     before = discovered(home_box)
     home_box.published.clear()
-    home_box.rollout.receive(received(b"offline"))
-    home_box.rollout.receive(received(b"online"))
+    home_box.mailbox.receive(received(b"offline"))
+    home_box.mailbox.receive(received(b"online"))
     home_box.say("prompt/van/enabled/set", b"ON")  # handled after it
     assert discovered(home_box).payload == before.payload
     assert len([m for m in home_box.published if m.kind == "state"]) == 1
