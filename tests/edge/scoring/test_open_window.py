@@ -21,6 +21,7 @@ from tiny_window import (
 )
 
 from edge.alerts.pipeline import Pipeline
+from edge.alerts.rule_set import RuleSet
 from edge.config.models import Config, EngineConfig, PromptConfig
 from edge.delivery.payloads import ModelRef
 from edge.errors import ModelError
@@ -104,12 +105,12 @@ def test_clips_become_alerts(models: Models, bundle: Bundle) -> None:
         ModelRef(id="m", hash="h", precision="fp32"),
         bundle.manifest.decision,
         models.scoring.scorer,
-        bank_of(models),
+        RuleSet(config.prompts, bank_of(models)),
     )
     messages = [
         message
         for sample in samples(colour_clip(GREEN, GREEN))
-        for message in pipeline.process([sample])
+        for message in pipeline.process(sample)
     ]
     assert [message.kind for message in messages] == ["alert", "embedding"]
     assert json.loads(messages[0].payload)["prompt"] == {"id": "green", "text": "green"}
