@@ -129,7 +129,7 @@ def _camera(source: str) -> Iterator[tuple[str, str]]:
     if is_live(source):
         yield source, "as named"
         return
-    command = [sys.executable, "-m", "edge.testing", f"clip={source}"]
+    command = [sys.executable, "-m", "edge.testing", "--until-stdin-closes", f"clip={source}"]
     process = subprocess.Popen(  # noqa: S603 (our own module)
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

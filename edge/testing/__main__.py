@@ -1,13 +1,15 @@
 """Serve clips from a shell: ``python -m edge.testing [NAME=]CLIP...``.
 
-Prints one JSON line ``{"name": ..., "url": ...}`` for each clip, then serves until SIGTERM, Ctrl-C
-or the end of standard input, so the camera cannot outlive the process that started it by a pipe.
+Prints one JSON line ``{"name": ..., "url": ...}`` for each clip, then serves until SIGTERM or
+Ctrl-C. With ``--until-stdin-closes`` it also ends at the end of standard input, so a camera that a
+test started through a pipe cannot outlive the test.
 """
 
 import argparse
 import json
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from edge.errors import EdgeError
@@ -38,8 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
         with camera:
             for name in clips:
                 _say({"name": name, "url": camera.url(name)})
-            while sys.stdin.read(1):
-                pass
+            if options.until_stdin_closes:
+                while sys.stdin.read(1):
+                    pass
+            else:
+                threading.Event().wait()
     except KeyboardInterrupt:
         return 0
     except (EdgeError, OSError) as exc:
@@ -64,6 +69,11 @@ def _parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="play for ever (default), or disconnect after the last frame",
+    )
+    parser.add_argument(
+        "--until-stdin-closes",
+        action="store_true",
+        help="end when standard input ends: for a program that starts the camera through a pipe",
     )
     return parser
 

@@ -20,10 +20,10 @@ def clip(tmp_path_factory):
 
 
 @contextmanager
-def command(*arguments):
+def command(*arguments, stdin=subprocess.PIPE):
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "edge.testing", *map(str, arguments)],
-        stdin=subprocess.PIPE,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -34,8 +34,9 @@ def command(*arguments):
             process.kill()
 
 
-def test_it_serves_until_its_input_ends(clip):
-    with command(clip, f"door={clip}", "--user", "u", "--password", "p") as process:
+def test_with_the_flag_it_serves_until_its_input_ends(clip):
+    arguments = ("--until-stdin-closes", clip, f"door={clip}", "--user", "u", "--password", "p")
+    with command(*arguments) as process:
         lines = [json.loads(process.stdout.readline()) for _ in range(2)]
         assert [line["name"] for line in lines] == ["street", "door"]
         assert lines[0]["url"].startswith("rtsp://u:p@127.0.0.1:")
@@ -45,6 +46,20 @@ def test_it_serves_until_its_input_ends(clip):
             next(container.decode(video=0))
             process.stdin.close()
             assert process.wait(timeout=10) == 0
+        assert process.stderr.read() == ""
+
+
+def test_without_input_it_serves_until_a_signal(clip):
+    with command(clip, stdin=subprocess.DEVNULL) as process:
+        url = json.loads(process.stdout.readline())["url"]
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+        with av.open(
+            url, options={"rtsp_transport": "tcp", "probesize": "32"}, timeout=10
+        ) as container:
+            next(container.decode(video=0))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
         assert process.stderr.read() == ""
 
 
