@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 a variant gave wrong answers, 2 a wrong setting or argumen
 engine, 4 camera or file, 5 broker, 6 disk.
 """
 
-import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,6 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from benchmarks import live, machine, model, pipeline, report, tables
 from benchmarks.broker import Address, find_mosquitto, mosquitto, parse_address
-from edge.cli.main import set_up_logging
 from edge.config.models import EngineConfig
 from edge.config.urls import passwords
 from edge.errors import ConfigError
@@ -30,11 +28,8 @@ from edge.system import command_line, paths
 from edge.system.redact import register_secret
 from edge.video.sources import open_source
 
-app = typer.Typer(
-    help="What a model and a camera cost on this machine, answers checked.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
+app = command_line.tool(
+    "edge-bench", "What a model and a camera cost on this machine, answers checked."
 )
 
 # Progress is drawn between what is timed, and seldom.
@@ -53,12 +48,6 @@ Json = Annotated[
     str | None, typer.Option("--json", help="Write the report here; - is standard output.")
 ]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")]
-
-
-@app.callback()
-def _group() -> None:
-    """What a model and a camera cost on this machine, answers checked."""
-    set_up_logging(logging.WARNING)
 
 
 @app.command("model")

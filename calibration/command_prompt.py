@@ -23,6 +23,7 @@ from calibration.options import (
     Precision,
     open_setup,
     progress_bar,
+    require_packages,
 )
 from calibration.replay import Setup, Trace, replay
 from calibration.rules import config_of
@@ -77,6 +78,7 @@ def sharpen_rule(  # noqa: PLR0913, PLR0917  options of a command line
     Whether it helps is judged on each event by what the others taught; where it does not, nothing
     is changed and the exit code is 1.
     """
+    require_packages()
     if (apply or undo) and (config is None or name is None):
         raise ConfigError("--apply and --undo need --config and --name: which file, which rule")
     if undo and config is not None and name is not None:

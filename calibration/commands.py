@@ -1,7 +1,6 @@
 """The commands of ``edge-calibrate``: only here does anything print or exit."""
 
 import json
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -21,29 +20,20 @@ from calibration.options import (
     Precision,
     open_setup,
     progress_bar,
+    require_packages,
 )
 from calibration.replay import Trace, replay
 from calibration.rules import config_of, rules_of
 from calibration.tables import verdict_table
-from edge.cli.main import set_up_logging
 from edge.config.load import load_config
 from edge.config.models import Config, EngineConfig
 from edge.errors import ConfigError
-from edge.system import paths
+from edge.system import command_line, paths
 
-app = typer.Typer(
-    help="Alerts against labels: how good the rules are, and how to make them better.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
+app = command_line.tool(
+    "edge-calibrate", "Alerts against labels: how good the rules are, and how to make them better."
 )
 app.command("prompt")(command_prompt.sharpen_rule)
-
-
-@app.callback()
-def _group() -> None:
-    """Alerts against labels: how good the rules are, and how to make them better."""
-    set_up_logging(logging.WARNING)
 
 
 @app.command("eval")
@@ -78,6 +68,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  options of a command line
 
     Example: `edge-calibrate eval footage events.json --config edge.yaml --warm-up 86400 --json`
     """
+    require_packages()
     if out is not None and not out.absolute().parent.is_dir():
         raise ConfigError(f"--out: expected an existing folder, found no {out.parent}")
     labels = read_labels(events, footage)

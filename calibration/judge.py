@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from scipy.stats import chi2
-
 from calibration.replay import Alerted, Trace
 
 Span = tuple[float, float]
@@ -185,6 +183,8 @@ def rate(count: int, hours: float, passes: int = 1) -> Rate:
     if hours <= 0:
         return Rate(count, 0.0, 0.0, math.inf)
     once, hours_once = count / passes, hours / passes
+    from scipy.stats import chi2  # noqa: PLC0415  an extra, which --help does without
+
     low = float(chi2.ppf((1 - _LEVEL) / 2, 2 * once)) / 2 if once else 0.0
     high = float(chi2.ppf((1 + _LEVEL) / 2, 2 * once + 2)) / 2
     return Rate(count, hours, low / hours_once, high / hours_once)

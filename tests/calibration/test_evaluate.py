@@ -6,7 +6,6 @@ from html.parser import HTMLParser
 
 import pytest
 
-import calibration.cli
 from edge.errors import ConfigError
 from edge.system import command_line
 
@@ -176,20 +175,18 @@ def test_labels_that_no_model_can_watch_for_are_left_out_with_a_note(
     assert "left out: prompt 'something' has nothing to be compared against" in outcome.err
 
 
-def test_a_missing_package_of_the_extra_is_named_and_ours_is_not_hidden(monkeypatch, capsys):
+def test_a_missing_package_of_the_extra_is_named_and_ours_is_not_hidden(monkeypatch, calibrate):
     def missing(name):
         def find(_module):
             raise ModuleNotFoundError(name=name)
 
         return find
 
-    monkeypatch.setattr(command_line, "import_module", missing("scipy.stats"))
-    with pytest.raises(SystemExit) as ended:
-        calibration.cli.main()
-    assert ended.value.code == ConfigError.exit_code
-    said = capsys.readouterr().err
-    assert "expected the package scipy" in said
-    assert "[calibrate]" in said
-    monkeypatch.setattr(command_line, "import_module", missing("calibration.slip"))
+    monkeypatch.setattr(command_line, "find_spec", missing("scipy.stats"))
+    outcome = calibrate("eval", ".", "events.json")
+    assert outcome.code == ConfigError.exit_code
+    assert "expected the package scipy" in outcome.err
+    assert "[calibrate]" in outcome.err
+    monkeypatch.setattr(command_line, "find_spec", missing("calibration.slip"))
     with pytest.raises(ModuleNotFoundError):
-        calibration.cli.main()
+        calibrate("eval", ".", "events.json")

@@ -30,11 +30,14 @@ from edge.delivery.payloads import PromptsStatePayload
 from edge.delivery.subscribe import subscribe
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError, PublishError
+from edge.system.command_line import Group
 
 # Retained messages come at once; a box that is slow to connect is not waited for.
 _LOOK_S = 3.0
 
-prompts = typer.Typer(no_args_is_help=True, help="See and change over MQTT what boxes look for.")
+prompts = typer.Typer(
+    cls=Group, no_args_is_help=True, help="See and change over MQTT what boxes look for."
+)
 
 Rule = Annotated[str, typer.Argument(help="Name of a prompt.")]
 

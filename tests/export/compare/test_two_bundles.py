@@ -29,7 +29,8 @@ from export.bundle.pack import Artefact, golden_npz, write_bundle
 from export.cli.main import main
 from export.compare.likeness import choose_pictures, embeddings
 from export.compare.rounds import in_turns
-from export.compare.two_bundles import Compared, Settings, compare, document
+from export.compare.settings import Settings
+from export.compare.two_bundles import Compared, compare, document
 
 QUICK = Settings(sentences=("red", "green", "blue"), rounds=3, turn_s=0.001)
 PROMPTS = ("--prompt", "red", "--prompt", "green", "--prompt", "blue")
