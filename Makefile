@@ -8,7 +8,7 @@ PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-
 export VIDEO URL PROMPT
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test footage soak events export-full distill-demo distill-full distill-study check format clean
+.PHONY: help demo test quick footage soak events export-full distill-demo distill-full distill-study check format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,13 @@ demo: $(VENV)/.demo ## Street footage over RTSP in, alerts over MQTT out
 test: check ## All checks and all tests
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
 	@$(BIN)/edge-export default >/dev/null
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+quick: $(VENV)/.test ## Lint and the tests that need no model, broker or wait: while you work
+	@$(BIN)/ruff check
+	@$(BIN)/python -m pytest -q --numprocesses auto --dist worksteal -m "not slow" \
+		tests/edge/alerts tests/edge/config tests/edge/control tests/edge/rules tests/edge/scoring \
+		tests/edge/search tests/edge/system tests/test_imports.py
 
 footage: $(VENV)/.test ## Alerts against labels and INT8 against float on real footage
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
