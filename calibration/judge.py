@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from calibration.intervals import wilson_interval
 from calibration.replay import Alerted, Trace
 
 Span = tuple[float, float]
 
 _LEVEL: Final = 0.95
-_Z: Final = 1.959964
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ def judge(traces: Sequence[Trace], passes: int) -> Verdict:
 
 
 def share(count: int, of: int, passes: int = 1) -> Share:
-    """A share with Wilson's interval (1927): it holds for few trials, and for none or all of them.
+    """A share with Wilson's interval.
 
     Args:
         count: Successes in all passes.
@@ -165,11 +165,7 @@ def share(count: int, of: int, passes: int = 1) -> Share:
     """
     if not of:
         return Share(0, 0, 0.0, 1.0)
-    p, trials = count / of, of / passes
-    centre = p + _Z**2 / (2 * trials)
-    half = _Z * math.sqrt(p * (1 - p) / trials + _Z**2 / (4 * trials**2))
-    scale = 1 + _Z**2 / trials
-    return Share(count, of, max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale))
+    return Share(count, of, *wilson_interval(count / of, of / passes))
 
 
 def rate(count: int, hours: float, passes: int = 1) -> Rate:

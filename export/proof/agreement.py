@@ -3,20 +3,19 @@
 Letters in shapes: N inputs, P prompts, B background sentences, K choices, D embedding.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.intervals import wilson_interval
+
 # Of how scores of one input differ (standard deviation): choices closer together count as one.
 _UNDECIDED: Final = 0.1
 # Of the mean distance: references closer together count as one. A choice: frames of a street clip
 # that are 0.1 s apart lie at 0.3 of it.
 _ALIKE: Final = 0.25
-# Two-sided 95 % of the normal distribution.
-_Z: Final = 1.959964
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +32,8 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where the share of all such inputs lies, with 95 % confidence (Wilson, 1927).
-
-        It holds with few inputs and near 0 and 1, where the textbook's interval does not. It takes
-        inputs for independent, which frames of one video are not: for those it is too narrow.
-        """
-        n, p = self.total, self.value
-        centre = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-        half = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
-        # At 0 and 1 an end is exactly there, but for rounding.
-        low = 0.0 if self.count == 0 else centre - half
-        high = 1.0 if self.count == n else centre + half
-        return low, high
+        """Where the share of all such inputs lies, with 95 % confidence (Wilson's)."""
+        return wilson_interval(self.value, self.total)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
