@@ -399,7 +399,7 @@ class Daemon:
         queue = self._publisher.health().error if self._publisher.connected else None
         index = None if self._index is None else self._index.health().error
         errors = (self._disk_error, self._model_error, queue, index)
-        troubled = any(error is not None for error in errors)
+        troubled = bool(self._workers.failed()) or any(error is not None for error in errors)
         for name, camera in self._cameras.items():
             health = camera.health()
             troubled = troubled or health.state not in _HEALTHY

@@ -87,7 +87,8 @@ class Line:
 class Quiet:
     """A rollout that nobody commands."""
 
-    failed = False
+    def __init__(self):
+        self.failed = False
 
     def start(self):
         pass
@@ -115,12 +116,17 @@ def models(request):
 
 
 @pytest.fixture
+def rollout():
+    return Quiet()
+
+
+@pytest.fixture
 def periods():
     return Periods()
 
 
 @pytest.fixture
-def serve(tmp_path, broker, listen, eventually, models, periods):
+def serve(tmp_path, broker, listen, eventually, models, periods, rollout):
     """Run a daemon around one camera, a real outbox, a real publisher and a real broker."""
     config = Config.model_validate(
         {
@@ -137,7 +143,7 @@ def serve(tmp_path, broker, listen, eventually, models, periods):
         outbox = stack.enter_context(contextlib.closing(Outbox(tmp_path / "outbox.db", 1 << 20)))
         publisher = Publisher(config.mqtt, "box", outbox, retry=Retry(first=0.05, most=0.2))
         daemon = Daemon(
-            config, {"yard": camera}, models, Line(), outbox, publisher, Quiet(), Orders(wake.set),
+            config, {"yard": camera}, models, Line(), outbox, publisher, rollout, Orders(wake.set),
             periods=periods,
         )  # fmt: skip
         thread = threading.Thread(target=daemon.serve, args=(stop, wake))
@@ -237,3 +243,61 @@ def test_the_watchdog_is_not_told_while_a_camera_worker_is_dead(serve, monkeypat
     before = states()
     eventually(lambda: states() > before + 1, "the loop turning on")
     assert told.count("WATCHDOG=1") == pings
+
+
+def test_a_rollout_that_died_degrades_the_device_and_alerts_go_on(serve, rollout, eventually):
+    _camera, _outbox, listener, sample = serve()
+    eventually(lambda: listener.payloads("/status")[-1] == b"online", "online")
+    rollout.failed = True
+    eventually(lambda: listener.payloads("/status")[-1] == b"degraded", "degraded")
+    sample()
+    eventually(lambda: alerts(listener), "the alert")
+
+
+def test_an_error_in_the_loop_ends_everything_in_order(tmp_path, broker, listen, models):
+    ended = []
+
+    class Noting(Camera):
+        def stop(self, timeout_s):
+            ended.append("camera")
+            return True
+
+    class Broken(Line):
+        def process(self, sample):
+            raise RuntimeError("a bug")
+
+        def finish(self, now):
+            ended.append("finish")
+            return []
+
+        def save(self):
+            ended.append("save")
+
+    class Rolling(Quiet):
+        def stop(self, timeout_s):
+            ended.append("rollout")
+
+    config = Config.model_validate(
+        {
+            "device": {"id": "box"},
+            "bundle": "unused",
+            "mqtt": {"host": "127.0.0.1", "port": broker.port},
+            "prompts": {"cat": {"text": "a cat"}},
+            "cameras": {"yard": {"url": "file:unused.mp4"}},
+        }
+    )
+    camera = Noting("yard")
+    at = Arrival(wall=1_750_000_000.0, monotonic=0.0, pts_s=None)
+    camera.samples.append(Sample("yard", 0, at, np.zeros((3, 2, 2), np.int8)))
+    wake = threading.Event()
+    wake.set()
+    with contextlib.closing(Outbox(tmp_path / "outbox.db", 1 << 20)) as outbox:
+        publisher = Publisher(config.mqtt, "box", outbox)
+        daemon = Daemon(
+            config, {"yard": camera}, models, Broken(), outbox, publisher, Rolling(),
+            Orders(wake.set),
+        )  # fmt: skip
+        with pytest.raises(RuntimeError, match="a bug"):
+            daemon.serve(threading.Event(), wake)
+        assert ended == ["rollout", "camera", "finish", "save"]
+        assert not publisher.health().running
