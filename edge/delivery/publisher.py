@@ -25,6 +25,7 @@ from edge.delivery.paho_client import tls_context
 from edge.delivery.payloads import Status, status_message
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError, OutboxError, PublishError
+from edge.system.backoff import BROKER, RetryPolicy
 from edge.system.workers import WorkerThread
 
 logger = logging.getLogger(__name__)
@@ -39,20 +40,6 @@ _PATIENCE_KEEPALIVES: Final = 2
 _PARTING_S: Final = 0.5
 # Messages that went past the outbox because the disk failed, kept while the broker is away.
 _MEMORY: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """How long to wait before connecting again, in seconds; doubles from ``first`` to ``most``."""
-
-    first: float = 0.5
-    most: float = 30.0
-    refused: float = 60.0
-
-    def delay(self, failures: int) -> float:
-        """The wait after so many failures in a row, with jitter: a fleet must not march in step."""
-        longest = min(self.most, self.first * 2.0 ** min(failures - 1, 16))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311  no secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +73,7 @@ class Publisher:
         on_delivered: Called on the publisher's thread with each acknowledged message of the outbox
             and the ``time.monotonic()`` of its acknowledgement.
         inbox: What else the connection is good for: subscriptions. None hears nothing.
-        retry: Waits between connections.
+        retry: Delays before connecting again.
 
     Raises:
         ConfigError: The TLS files are unusable.
@@ -100,7 +87,7 @@ class Publisher:
         on_delivered: Callable[[Message, float], None] | None = None,
         *,
         inbox: Inbox | None = None,
-        retry: Retry | None = None,
+        retry: RetryPolicy = BROKER,
     ) -> None:
         if config.tls is not None:
             tls_context(config.tls)
@@ -111,7 +98,8 @@ class Publisher:
         self._outbox = outbox
         self._on_delivered = on_delivered or (lambda _message, _at: None)
         self._inbox = inbox
-        self._retry = retry or Retry()
+        self._retry = retry
+        self._rng = random.Random()  # noqa: S311  jitter, no secret
         self._standing = Standing()
         self._protocol: str | None = None
         self._error: str | None = None
@@ -210,7 +198,8 @@ class Publisher:
         self._protocol = None
         self._error = str(error)
         self._failures += 1
-        return self._retry.refused if refused else self._retry.delay(self._failures)
+        backoff = self._retry.refused if refused else self._retry.unreachable
+        return backoff.delay_s(self._failures, self._rng)
 
     def _serve(self, connection: Connection) -> None:
         """Publish until the connection is lost (raises) or ``stop`` is called (returns)."""

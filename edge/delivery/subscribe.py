@@ -1,14 +1,15 @@
 """Listening: what ``edge alerts`` and the demo hear from the broker."""
 
 import logging
+import random
 import secrets
 import time
 from collections.abc import Iterator, Sequence
 
 from edge.config.models import MqttConfig
 from edge.delivery.connection import Connection, Received, connect
-from edge.delivery.publisher import Retry
 from edge.errors import PublishError
+from edge.system.backoff import BROKER
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ def subscribe(
     """
     end = None if timeout_s is None else time.monotonic() + timeout_s
     client_id = f"edge-listen-{secrets.token_hex(6)}"
+    rng = random.Random()  # noqa: S311  jitter, no secret
     failures, heard = 0, False
     while end is None or time.monotonic() < end:
         try:
@@ -41,7 +43,7 @@ def subscribe(
                 raise
             failures += 1
             logger.warning("%s; connecting again", exc)
-            time.sleep(Retry().delay(failures))
+            time.sleep(BROKER.unreachable.delay_s(failures, rng))
 
 
 def _listen(connection: Connection, end: float | None) -> Iterator[Received]:

@@ -18,7 +18,7 @@ import av
 from edge.config.models import CameraConfig, SnapshotsConfig
 from edge.errors import SourceError, SourceRefused
 from edge.model.bundle.manifest import ImageSpec
-from edge.system.backoff import Retry
+from edge.system.backoff import CameraRetry
 from edge.system.redact import redact
 from edge.system.workers import WorkerThread
 from edge.video.decode import Decoder, Frame, kept_frames
@@ -153,7 +153,7 @@ class ThreadCamera:
         self._preprocess_clip = None if clip_spec is None else Preprocessor(clip_spec)
         self._snapshots = snapshots
         self._wake = wake
-        self._retry = Retry(Random())  # noqa: S311 (jitter, no secret)
+        self._retry = CameraRetry(Random())  # noqa: S311 (jitter, no secret)
         self._stop = threading.Event()
         self._thread = WorkerThread(f"camera[{name}]", self._run)
 

@@ -13,13 +13,15 @@ from edge.config.models import Config
 from edge.control.orders import Orders
 from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import AlertPayload, alert_message
-from edge.delivery.publisher import Publisher, Retry
+from edge.delivery.publisher import Publisher
 from edge.delivery.topics import Topics
 from edge.errors import InferenceError, ModelError, OutboxError
 from edge.system import systemd
+from edge.system.backoff import BROKER, Backoff
 from edge.video.camera import CameraHealth
 from edge.video.sample import Arrival, Sample
 
+SOON = replace(BROKER, unreachable=Backoff(first_s=0.05, cap_s=0.2, shortest_share=0.5))
 STREAMING = CameraHealth("streaming", 25.0, 2.0, 1, 0, 0, 0, 1_750_000_000.0, None)
 ALERT = {
     "id": "01JX7ZK4Q8V5R2M9T6B3N0C1DE",
@@ -141,7 +143,7 @@ def serve(tmp_path, broker, listen, eventually, models, periods, rollout):
     stop, wake = threading.Event(), threading.Event()
     with contextlib.ExitStack() as stack:
         outbox = stack.enter_context(contextlib.closing(Outbox(tmp_path / "outbox.db", 1 << 20)))
-        publisher = Publisher(config.mqtt, "box", outbox, retry=Retry(first=0.05, most=0.2))
+        publisher = Publisher(config.mqtt, "box", outbox, retry=SOON)
         daemon = Daemon(
             config, {"yard": camera}, models, Line(), outbox, publisher, rollout, Orders(wake.set),
             periods=periods,

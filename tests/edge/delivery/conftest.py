@@ -12,10 +12,15 @@ import pytest
 from edge.config.models import MqttConfig
 from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
-from edge.delivery.publisher import Publisher, Retry
+from edge.delivery.publisher import Publisher
 from edge.delivery.topics import Topics
+from edge.system.backoff import Backoff, RetryPolicy
 
 TOPICS = Topics("edge", "box")
+SOON = RetryPolicy(
+    unreachable=Backoff(first_s=0.05, cap_s=0.2, shortest_share=0.5),
+    refused=Backoff(first_s=0.2, cap_s=0.2, shortest_share=1.0),
+)
 
 
 @pytest.fixture
@@ -30,8 +35,7 @@ def publish(outbox: Outbox) -> Iterator[Callable[..., Publisher]]:
     publishers: list[Publisher] = []
 
     def start(config: MqttConfig, **options: object) -> Publisher:
-        options.setdefault("retry", Retry(first=0.05, most=0.2, refused=0.2))
-        publishers.append(Publisher(config, "box", outbox, **options))
+        publishers.append(Publisher(config, "box", outbox, **{"retry": SOON} | options))
         publishers[-1].start()
         return publishers[-1]
 

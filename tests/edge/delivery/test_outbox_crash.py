@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -21,10 +21,12 @@ import pytest
 from edge.config.models import MqttConfig
 from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox, Queued
-from edge.delivery.publisher import Publisher, Retry
+from edge.delivery.publisher import Publisher
+from edge.system.backoff import BROKER, Backoff
 
 KILLS = int(os.environ.get("EDGE_KILLS", "8"))
 BURST = 40
+SOON = replace(BROKER, unreachable=Backoff(first_s=0.05, cap_s=0.2, shortest_share=0.5))
 
 
 class ForgetfulOutbox(Outbox):
@@ -39,7 +41,7 @@ class ForgetfulOutbox(Outbox):
 def work(port: int, path: Path, first: int, kind: str) -> None:
     outbox = (ForgetfulOutbox if kind == "forgetful" else Outbox)(path, 64 * 1024 * 1024)
     config = MqttConfig(host="127.0.0.1", port=port)
-    publisher = Publisher(config, "box", outbox, retry=Retry(first=0.05, most=0.2))
+    publisher = Publisher(config, "box", outbox, retry=SOON)
     publisher.start()
     if first < 0:  # only empty the outbox
         while sum(outbox.counts().queued.values()):

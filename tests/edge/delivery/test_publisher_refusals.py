@@ -4,6 +4,7 @@ import logging
 import socket
 import subprocess
 import sys
+from random import Random
 
 import pytest
 
@@ -12,6 +13,7 @@ from edge.delivery import connection, in_flight
 from edge.delivery import publisher as publisher_module
 from edge.delivery.connection import Refused, connect
 from edge.errors import PublishError
+from edge.system.backoff import BROKER
 
 pytestmark = pytest.mark.broker
 
@@ -99,10 +101,10 @@ def test_a_wrong_password_is_one_error_and_never_in_the_log(
 
 
 def test_refused_credentials_are_retried_slowly(guarded, publish, eventually):
-    publisher = publish(guarded.config(), retry=None)
+    publisher = publish(guarded.config(), retry=BROKER)
     eventually(lambda: publisher.health().error, "a refusal")
     assert "refuses the connection" in publisher.health().error
-    assert publisher._retry.refused >= 60
+    assert publisher._retry.refused.delay_s(1, Random()) >= 60
 
 
 def test_a_forbidden_topic_waits_and_the_others_go_on(
