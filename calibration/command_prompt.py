@@ -1,7 +1,7 @@
 """``edge-calibrate prompt``: a few examples make a rule sharper, or it says that they do not."""
 
 import json
-import shutil
+import stat
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,6 +35,7 @@ from edge.control.learning.teacher import record_of, rows_of
 from edge.errors import ConfigError
 from edge.rules.sharpen import Lesson, Proof, sharpen
 from edge.system import paths
+from edge.system.atomic_file import write_atomically
 
 _BEFORE, _AFTER = "before", "after"
 
@@ -229,11 +230,7 @@ def _read(path: Path) -> str:
 def _rewrite(path: Path, text: str) -> None:
     """Replace the file at once; what it may be read by stays."""
     target = path.resolve()
-    aside = target.with_name(f".{target.name}.new")
     try:
-        aside.write_bytes(text.encode())
-        shutil.copymode(target, aside)
-        aside.replace(target)
+        write_atomically(target, text.encode(), mode=stat.S_IMODE(target.stat().st_mode))
     except OSError as exc:
-        aside.unlink(missing_ok=True)
         raise ConfigError(f"{path}: cannot write it: {exc.strerror}") from exc

@@ -9,7 +9,6 @@ this processor.
 import hashlib
 import json
 import logging
-import os
 import platform
 import statistics
 import time
@@ -28,6 +27,7 @@ from edge.model.bundle.read import Bundle
 from edge.model.engines import Engine, EngineSettings
 from edge.model.graphs import open_graph, prove
 from edge.model.variants import Variant, variants
+from edge.system.atomic_file import write_atomically
 
 _log = logging.getLogger(__name__)
 
@@ -215,10 +215,7 @@ def _recall(path: Path) -> tuple[Measured, ...] | None:
 
 def _keep(path: Path, measured: tuple[Measured, ...]) -> None:
     """Keep the measurements; a device that cannot write them measures at each start, and runs."""
-    new = path.with_suffix(f".{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(_Kept(measured=measured).model_dump_json(indent=2))
-        new.replace(path)
+        write_atomically(path, _Kept(measured=measured).model_dump_json(indent=2).encode())
     except OSError as exc:
         _log.warning("%s: the measurement cannot be kept: %s", path, exc.strerror)

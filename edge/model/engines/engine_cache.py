@@ -10,9 +10,9 @@ import json
 import logging
 import os
 import stat
-import tempfile
-from contextlib import suppress
 from pathlib import Path
+
+from edge.system.atomic_file import write_atomically
 
 _log = logging.getLogger(__name__)
 
@@ -51,18 +51,7 @@ def write_engine(folder: Path, key: str, engine: bytes) -> None:
     path = _path(folder, key)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(prefix=".partial-", dir=folder)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(_header(key, engine))
-                file.write(engine)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(partial).replace(path)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                Path(partial).unlink()
-            raise
+        write_atomically(path, _header(key, engine), engine, mode=0o600)
     except OSError as exc:
         _log.warning("%s: the engine is built again at the next start: %s", path, exc)
 

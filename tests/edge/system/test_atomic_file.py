@@ -1,6 +1,7 @@
 """A file is replaced as a whole, or stays as it was."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -46,4 +47,36 @@ def test_file_and_folder_are_synchronised(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", note)
     write_atomically(tmp_path / "rules.json", b"one")
-    assert synced == [f"{tmp_path}/rules.json.new", str(tmp_path)]
+    new, folder = synced
+    assert re.fullmatch(rf"{re.escape(str(tmp_path))}/rules\.json\.[0-9a-f]+\.new", new)
+    assert folder == str(tmp_path)
+
+
+def test_permissions_are_those_asked_for_whatever_the_umask_and_the_old_file_say(tmp_path):
+    path = tmp_path / "rules.json"
+    umask = os.umask(0o027)
+    try:
+        write_atomically(path, b"one")
+        assert path.stat().st_mode & 0o777 == 0o640
+        for mode in (0o600, 0o664):
+            write_atomically(path, b"two ", b"parts", mode=mode)
+            assert path.stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(umask)
+    assert path.read_bytes() == b"two parts"
+
+
+def test_two_writers_at_once_do_not_mix(tmp_path, monkeypatch):
+    path = tmp_path / "rules.json"
+    with monkeypatch.context() as patch:
+        fsync = os.fsync
+
+        def another_comes_first(fd):
+            patch.setattr(os, "fsync", fsync)
+            write_atomically(path, b"another")
+            assert path.read_bytes() == b"another"
+
+        patch.setattr(os, "fsync", another_comes_first)
+        write_atomically(path, b"one")
+    assert path.read_bytes() == b"one"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["rules.json"]
