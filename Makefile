@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 # The build system has a warning for each editable install.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# Tests in which cameras, brokers and a daemon keep time: they run one after the other.
+TIMED := tests/e2e tests/edge/delivery tests/edge/test_app.py tests/edge/video
+
 export VIDEO URL PROMPT
 
 .DEFAULT_GOAL := help
@@ -26,7 +29,8 @@ demo: $(VENV)/.demo ## Street footage over RTSP in, alerts over MQTT out
 test: check ## All checks and all tests
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
 	@$(BIN)/edge-export default >/dev/null
-	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(addprefix --ignore=,$(TIMED))
+	@$(BIN)/python -m pytest $(TIMED)
 
 quick: $(VENV)/.test ## Lint and the tests that need no model, broker or wait: while you work
 	@$(BIN)/ruff check
