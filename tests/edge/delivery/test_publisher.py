@@ -296,6 +296,7 @@ def test_a_disk_in_trouble_neither_ends_the_publisher_nor_repeats_messages(
     outbox.put([message("alert", 2)])
     eventually(empty(outbox), "empty outbox")
     eventually(lambda: publisher.health().error is None, "recovery")
+    eventually(lambda: len(listener.payloads("alert")) > 1, "the broker handing on the second")
     assert listener.payloads("alert") == [b"1", b"2"]
     assert caplog.text.count("disk I/O error") == 1
 
