@@ -1,4 +1,4 @@
-"""A student held against its teacher, for the accuracy card."""
+"""Compares a student with its teacher for the accuracy card."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ from export.proof.answers import ask
 from export.proof.card import Pupil
 
 INT8: Final = "image.int8.onnx"
-"""The variant that is held against the teacher beside the float student."""
+"""Name of the INT8 variant, which is compared with the teacher like the float student."""
 
 
 def pupil(
@@ -27,14 +27,14 @@ def pupil(
     *,
     packed: bool = False,
 ) -> Pupil:
-    """Compare what a model says of pictures with what the teacher says of them.
+    """Compare a model's embeddings of pictures with the teacher's embeddings of the same pictures.
 
     Args:
-        name: For people.
-        graph: Whose cost is counted.
-        embedding: float32 [N, D], unit rows.
-        reference: The teacher's, float32 [N, D].
-        prompts: That both choose among.
+        name: Name for people.
+        graph: Graph whose operations and size are counted.
+        embedding: Embeddings by the model, float32 [N, D], unit rows.
+        reference: Embeddings by the teacher, float32 [N, D], unit rows.
+        prompts: Sentences among which both choose.
         packed: Whether the bundle holds this model.
     """
     found = likeness.likeness(embedding, reference, prompts)
@@ -53,7 +53,7 @@ def pupil(
 
 
 def embeddings(data: bytes, pixels: NDArray[np.int8]) -> NDArray[np.float32]:
-    """float32 [N, D]: what an ONNX image graph says of int8 pixels [N, 3, H, W]."""
+    """Embeddings float32 [N, D] of int8 pixels [N, 3, H, W] by an ONNX image graph."""
     engine = open_engine("onnxruntime", data, EngineSettings(threads=0))
     try:
         return np.asarray(ask(engine, {"pixels": pixels}, ("embedding",))[0]["embedding"])

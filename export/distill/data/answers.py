@@ -1,9 +1,9 @@
-"""What the teacher said of each variation of each picture, kept on disk: it is asked once.
+"""Keeps a teacher's answers to each variation of each picture on disk, so that it runs once.
 
-A teacher costs many times its student, and training passes over the data many times. So every
-variation of a picture (``augment.draw``) is shown to it once, and its embedding and maps are kept
-as safetensors, in blocks. Blocks appear by a rename, so a run that was broken off goes on behind
-the last whole one; their folder is named by all that decides them.
+A teacher costs many times its student, and training passes over the data many times. So the teacher
+runs once on every variation of a picture (``augment.draw``), and its embedding and maps are kept as
+safetensors, in blocks. A rename publishes each block, so an interrupted run continues after the
+last complete block. The name of the folder is a hash of everything that decides the answers.
 """
 
 import errno
@@ -27,18 +27,18 @@ from export.distill.data import augment
 from export.distill.data.pictures import Picture, PictureSet
 from export.distill.teacher import Answers, Teacher
 
-# Pictures in a file: 29 MB of CLIP ViT-B/16's.
+# Pictures in a block. Answers of CLIP ViT-B/16 take 29 MB per block.
 _BLOCK: Final = 64
-_BATCH: Final = 8
+_BATCH: Final = 8  # pictures in a run of the teacher
 
 
 class AnswerCache:
     """Answers by picture and variation, memory-mapped.
 
     Args:
-        folder: Holds the blocks, all of them.
-        members: Indices of the pictures that were shown, in the order of the blocks.
-        maps: How many maps an answer has.
+        folder: Folder that holds all blocks.
+        members: Indices of the answered pictures, in the order of the blocks.
+        maps: Number of maps in an answer.
     """
 
     def __init__(self, folder: Path, members: Sequence[int], maps: int) -> None:
@@ -48,7 +48,11 @@ class AnswerCache:
         self._open: dict[Path, Any] = {}
 
     def __getitem__(self, asked: tuple[int, int]) -> Answers:
-        """Answers [1, ...] to (index of the picture, number of its variation)."""
+        """Answers [1, ...] for (index of the picture, number of its variation).
+
+        Raises:
+            ModelError: The block is missing or damaged.
+        """
         picture, number = asked
         block, row = divmod(self._places[picture], _BLOCK)
         path = block_path(self.folder, number, block)
@@ -68,11 +72,11 @@ class AnswerCache:
         return Answers(rows("embedding"), tuple(rows(f"map{i}") for i in range(self._maps)))
 
     def embeddings(self, pictures: Sequence[int], number: int = 0) -> NDArray[np.float32]:
-        """float32 [B, D] of these pictures in one variation."""
+        """Embeddings of these pictures in one variation, float32 [B, D]."""
         return np.concatenate([self[picture, number].embedding for picture in pictures])
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_open": {}}  # another process maps the files by itself
+        return self.__dict__ | {"_open": {}}  # another process maps the files itself
 
 
 def answer(
@@ -84,19 +88,19 @@ def answer(
     folder: Path,
     progress: Progress | None = None,
 ) -> AnswerCache:
-    """Ask the teacher whatever it was not yet asked.
+    """Run the teacher on the variations whose answers are not on disk yet, and return all answers.
 
     Args:
-        teacher: Open.
-        pictures: The set.
-        members: Indices of those that are shown.
-        numbers: Of their variations; 0 is the picture itself.
-        seed: Of the variations.
-        folder: Where caches lie, each in a folder of its own.
-        progress: Shows how far it is.
+        teacher: The open teacher.
+        pictures: The prepared set.
+        members: Indices of the pictures to answer.
+        numbers: Numbers of their variations; 0 is the picture itself.
+        seed: Seed of the variations.
+        folder: Parent of all caches; each cache has its own folder.
+        progress: Display that is advanced per block.
 
     Raises:
-        ModelError: The disk is full, or refuses; what is whole stays.
+        ModelError: The disk is full or cannot be written. Complete blocks are kept.
     """
     home = folder / cache_key(teacher, pictures, members, seed)
     blocks = range(-(-len(members) // _BLOCK))
@@ -124,12 +128,12 @@ def answer(
 
 
 def varied(picture: Picture, seed: int, number: int) -> NDArray[np.uint8]:
-    """uint8 [h, w, 3]: a picture's variation."""
+    """Variation of a picture, uint8 [h, w, 3]."""
     return augment.apply(picture.rgb, augment.draw(seed, picture.key, number))
 
 
 def cache_key(teacher: Teacher, pictures: PictureSet, members: Sequence[int], seed: int) -> str:
-    """What decides the answers, as a hash of 32 digits."""
+    """Hash of everything that decides the answers, 32 hexadecimal digits."""
     facts = {
         "teacher": teacher.bundle.hash,
         "layers": teacher.layers,
@@ -143,7 +147,7 @@ def cache_key(teacher: Teacher, pictures: PictureSet, members: Sequence[int], se
 
 
 def block_path(folder: Path, number: int, block: int) -> Path:
-    """Where a block of a variation lies."""
+    """Path of a block of a variation."""
     return folder / f"variation{number:03d}-{block:06d}.safetensors"
 
 
@@ -162,7 +166,7 @@ def _write(path: Path, tensors: dict[str, NDArray[Any]]) -> None:
         partial.write_bytes(save(tensors))
         partial.replace(path)
     except OSError as exc:
-        with suppress(OSError):  # it may be the folder itself that is no folder
+        with suppress(OSError):  # the folder itself may be a file
             partial.unlink()
         remedy = "free some space" if exc.errno == errno.ENOSPC else "check the folder"
         raise ModelError(

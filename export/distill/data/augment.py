@@ -1,9 +1,9 @@
-"""The same variation of a picture for teacher and student, whatever size each of them takes.
+"""Draws and applies variations of pictures, alike for teacher and student at any input size.
 
-A variation is drawn from a seed, the picture's key and its own number, from nothing else:
-the teacher's answers can be kept on disk, and a student that trains elsewhere, in other batches or
-in several processes sees exactly the picture that they are about. It is applied to the picture
-before any model's preprocessing, which is the device's own.
+A variation depends only on a seed, the key of the picture and the number of the variation. So the
+answers of the teacher can be kept on disk, and a student that trains elsewhere, in other batches or
+in several processes sees exactly the answered picture. A variation is applied to the picture
+before the preprocessing of a model, which is the code that the device runs.
 """
 
 import hashlib
@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 
 from edge.video.preprocess import Preprocessor
 
-# Of the picture's area: smaller crops show parts that no caption is about.
+# Smallest area of a crop as a share of the picture: captions do not describe smaller parts.
 _LEAST_AREA: Final = 0.35
-# Narrowest shape of a crop against the picture's own; the widest is its inverse.
+# Narrowest aspect ratio of a crop over the picture's own; the widest is its inverse.
 _NARROWEST: Final = 3 / 4
 _GAIN: Final = (0.7, 1.3)
 _CONTRAST: Final = (0.8, 1.2)
 _SATURATION: Final = (0.6, 1.4)
-# Grey that a change of contrast leaves as it is: the zero of the models' input.
+# Grey value that a change of contrast keeps: the zero of the models' input.
 _GREY: Final = np.float32(127)
-# Brightness by ITU-R BT.601, as JPEG has it.
+# Weights of red, green and blue in the brightness of ITU-R BT.601, as in JPEG.
 _BRIGHTNESS: Final = (np.float32(0.299), np.float32(0.587), np.float32(0.114))
 
 
@@ -36,10 +36,10 @@ class Augmentation:
 
     Attributes:
         crop: Top, left, height and width as shares of the picture, 0..1.
-        flip: Mirrored, left to right.
+        flip: Whether the picture is mirrored, left to right.
         gain: Factor on all values.
-        contrast: Factor on their distance from grey.
-        saturation: Factor on the colours' distance from their own brightness.
+        contrast: Factor on the distance of values from grey.
+        saturation: Factor on the distance of colours from their own brightness.
     """
 
     crop: tuple[float, float, float, float]
@@ -54,24 +54,25 @@ IDENTITY: Final = Augmentation((0.0, 0.0, 1.0, 1.0), flip=False, gain=1, contras
 
 
 def draw(seed: int, key: str, number: int) -> Augmentation:
-    """Return a variation; the same arguments give the same one on every machine.
+    """Return a variation; the same arguments give the same variation on every machine.
 
-    The crop has 0.35..1 of the picture's area in 3/4..4/3 of its shape; gain is 0.7..1.3, contrast
-    0.8..1.2, saturation 0.6..1.4.
+    The crop has 0.35..1 of the picture's area and 3/4..4/3 of its aspect ratio; gain is 0.7..1.3,
+    contrast 0.8..1.2, saturation 0.6..1.4.
 
     Args:
-        seed: Of the training.
-        key: Of the picture.
-        number: 0 is the picture itself, the others are as good as independent.
+        seed: Seed of the training.
+        key: Key of the picture.
+        number: Number of the variation; 0 is the picture itself, the others are practically
+            independent.
     """
     if number == 0:
         return IDENTITY
     facts = hashlib.sha256(f"{seed} {number} {key}".encode(errors="surrogatepass")).digest()
-    # Nothing but ``random`` and arithmetic that IEEE 754 defines to the last bit: NumPy may change
-    # how other distributions are drawn, and exp and log differ between C libraries.
+    # Only ``random`` and arithmetic that IEEE 754 defines to the last bit: NumPy may change how it
+    # draws other distributions, and exp and log differ between C libraries.
     uniform = np.random.Generator(np.random.PCG64(int.from_bytes(facts))).random(9).tolist()
     area = _between((_LEAST_AREA, 1.0), uniform[0])
-    # A crop of nearly everything can hardly have another shape.
+    # A crop of nearly the whole picture has nearly its shape.
     shape = _between((max(_NARROWEST, area), 1.0), uniform[1])
     if uniform[2] < 0.5:
         shape = 1 / shape
@@ -86,11 +87,11 @@ def draw(seed: int, key: str, number: int) -> Augmentation:
 
 
 def apply(rgb: NDArray[np.uint8], augmentation: Augmentation) -> NDArray[np.uint8]:
-    """Return the variation of a picture.
+    """Return a variation of a picture.
 
     Args:
-        rgb: uint8 [H, W, 3].
-        augmentation: What to do with it.
+        rgb: The picture, uint8 [H, W, 3].
+        augmentation: The variation to apply.
 
     Returns:
         uint8 [h, w, 3], at least one pixel; it may share memory with ``rgb``.
@@ -104,11 +105,11 @@ def apply(rgb: NDArray[np.uint8], augmentation: Augmentation) -> NDArray[np.uint
 
 
 def pixels(rgb: NDArray[np.uint8], preprocess: Preprocessor) -> NDArray[np.int8]:
-    """Return a picture as a model takes it, by the same path as a camera's frame.
+    """Return a picture as input of a model, by the same code path as a frame of a camera.
 
     Args:
-        rgb: uint8 [H, W, 3].
-        preprocess: Of the model's own ``ImageSpec``.
+        rgb: The picture, uint8 [H, W, 3].
+        preprocess: Preprocessor for the ``ImageSpec`` of the model.
 
     Returns:
         int8 [3, H, W], ``u8 ^ 0x80``.
@@ -123,7 +124,7 @@ def _between(bounds: tuple[float, float], uniform: float) -> float:
 
 
 def _span(start: float, length: float, extent: int) -> slice:
-    """Pixels of a share of ``extent``, at least one."""
+    """Range of pixels that a share of ``extent`` covers, at least one pixel."""
     first = min(round(start * extent), extent - 1)
     return slice(first, max(first + 1, round((start + length) * extent)))
 
@@ -131,7 +132,7 @@ def _span(start: float, length: float, extent: int) -> slice:
 def _coloured(
     rgb: NDArray[np.uint8], gain: float, contrast: float, saturation: float
 ) -> NDArray[np.uint8]:
-    """Gain, then contrast, then saturation, in one step of floating point without clipping."""
+    """Apply gain, contrast and saturation in this order, in float32, and clip once at the end."""
     values = rgb.astype(np.float32)
     red, green, blue = _BRIGHTNESS
     bright = red * values[..., 0] + green * values[..., 1] + blue * values[..., 2]

@@ -1,7 +1,8 @@
-"""The sentences that a student must choose among as its teacher does, where nobody wrote captions.
+"""Lists the generic sentences among which a student learns to choose as its teacher does.
 
-Generic ones, of things that cameras see: who, doing what, where. They are no prompts of the user;
-those stay valid because the student learns the space, not the list.
+They replace captions for pictures that have none, and describe what cameras see: who, doing what,
+where. They are independent of the user's prompts, which stay valid because the student learns the
+embedding space and not this list.
 """
 
 from itertools import product
@@ -37,7 +38,7 @@ _EMPTY: Final = (
 
 
 def sentences() -> tuple[str, ...]:
-    """About two and a half thousand sentences, always the same."""
+    """The 2,456 sentences of the bank, always the same."""
     acts = [f"{who} {doing}" for who, doing in product(_WHO, _DOING)]
-    told = [f"{what} {where}".strip() for what, where in product((*acts, *_THINGS), _WHERE)]
-    return (*told, *_EMPTY)
+    placed = [f"{what} {where}".strip() for what, where in product((*acts, *_THINGS), _WHERE)]
+    return (*placed, *_EMPTY)

@@ -1,8 +1,8 @@
-"""Pictures of objects, cut out, stuck on photographs: more to show a teacher than there is.
+"""Makes collages, which are cut-out objects on photographs, as additional training pictures.
 
-A teacher can be asked about any picture, and what it says of a made one is as true as of another.
-Objects on frames of cameras teach what neither does alone: what something looks like where it may
-be seen.
+A teacher answers any picture, and its answer to a collage is as valid as that to a photograph.
+Objects on frames of cameras teach what neither of both teaches alone: how an object looks in a
+place where a camera may see it.
 """
 
 from collections.abc import Sequence
@@ -16,29 +16,29 @@ from export.distill.data.lessons import divide
 from export.distill.data.picture_bytes import encode, read_still, rgb_of
 from export.distill.data.picture_sources import PictureOptions, gather, read
 
-# On one photograph.
+# Objects on one photograph.
 _OBJECTS: Final = (1, 3)
-# An object's longer side over the photograph's height.
+# Longer side of an object over the height of the photograph.
 _SIZE: Final = (0.3, 1.0)
-# Of the photograph's width and height, left around.
+# Kept share of the photograph's width and height.
 _CROP: Final = (0.6, 1.0)
 
 
 def make_collages(
     cut_outs: Path, photographs: Path, out: Path, *, each: int, held_out: float, seed: int = 0
 ) -> int:
-    """Write ``each`` collages for every cut-out that will be trained on; return how many.
+    """Write ``each`` collages for every cut-out of the training set, and return their number.
 
-    Nothing that is held out is on one, and their names (``cat.png@0.jpg``) keep them on their first
-    cut-out's side (``data.divide``).
+    A collage shows no held-out cut-out or photograph. The name of a collage (``cat.png@0.jpg``)
+    keeps it in the training set with its first cut-out (``lessons.divide``).
 
     Args:
         cut_outs: Folder of PNG files with transparency.
         photographs: Folder of pictures and videos.
-        out: Folder.
-        each: Collages of a cut-out.
-        held_out: Share of the sources, as in the recipe.
-        seed: The same one makes the same collages.
+        out: Folder of the collages.
+        each: Collages per cut-out.
+        held_out: Share of the sources that is held out, 0..1, as in the recipe.
+        seed: Seed; the same seed makes the same collages.
     """
     objects = _trained_on(cut_outs, held_out)
     options = PictureOptions(per_video=40)
@@ -68,15 +68,15 @@ def make_collages(
 def collage(
     background: Image.Image, layers: Sequence[Image.Image], random: np.random.Generator
 ) -> Image.Image:
-    """Stick objects on a part of a photograph, the first one on top.
+    """Paste objects on a part of a photograph, the first object on top.
 
     Args:
-        background: RGB.
-        layers: RGBA.
-        random: Decides part, sizes, places and sides.
+        background: Photograph, RGB.
+        layers: Objects, RGBA.
+        random: Source of the part, the sizes, the places and the mirroring.
 
     Returns:
-        RGB, as large as ``background``.
+        Collage, RGB, as large as ``background``.
     """
     width, height = background.size
     columns, rows = (max(1, int(side * random.uniform(*_CROP))) for side in background.size)
@@ -86,7 +86,7 @@ def collage(
     for layer in reversed(layers):
         scale = height * random.uniform(*_SIZE) / max(layer.size)
         scaled = _turned(layer.resize([max(1, round(side * scale)) for side in layer.size]), random)
-        # Its middle is inside.
+        # The middle of the object lies inside the photograph.
         place = [
             int(random.integers(side)) - own // 2
             for side, own in zip(canvas.size, scaled.size, strict=True)
@@ -96,12 +96,12 @@ def collage(
 
 
 def _turned(picture: Image.Image, random: np.random.Generator) -> Image.Image:
-    """As it is, or mirrored."""
+    """Return the picture, mirrored with a probability of one half."""
     return ImageOps.mirror(picture) if random.random() < 0.5 else picture
 
 
 def _cut_out(file: Path) -> Image.Image | None:
-    """RGBA; None of a file that has no opacity, or is no picture."""
+    """Cut-out as RGBA; None if the file has no transparency or is no picture."""
     try:
         with Image.open(file) as picture:
             return picture.convert("RGBA") if picture.has_transparency_data else None
@@ -110,7 +110,7 @@ def _cut_out(file: Path) -> Image.Image | None:
 
 
 def _trained_on(folder: Path, held_out: float) -> list[tuple[Path, str]]:
-    """Files and names on that side of the line."""
+    """Files and names of the pictures and videos that are not held out."""
     named = sorted(gather([folder]).items(), key=lambda item: item[1])
     inside, _ = divide([name for _, name in named], held_out)
     return [named[index] for index in inside]

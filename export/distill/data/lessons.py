@@ -1,7 +1,7 @@
-"""What a training step takes: pictures as the student sees them, beside what the teacher said.
+"""Makes the batches of training: inputs of the student with the answers of the teacher.
 
-Pictures that look alike to the teacher are one picture, and what comes from one video or folder
-item never lies on both sides of the line between training and held-out.
+Of pictures whose embeddings by the teacher are nearly equal, one is trained on. Pictures from one
+source (a video, a file in a folder) are either all trained on or all held out.
 """
 
 import hashlib
@@ -26,19 +26,19 @@ from export.distill.data.pictures import PictureSet, spread_out
 from export.distill.recipe import Recipe
 from export.distill.teacher import Teacher
 
-# Fewer say nothing about a student.
+# Fewest pictures that say something about a student.
 _FEWEST: Final = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """A part of a step, B pictures.
+    """A step of training or a part of it, B pictures.
 
     Attributes:
-        pixels: int8 [B, 3, H, W], of the student.
-        embedding: float32 [B, D], of the teacher.
-        maps: float16 [B, C, rows, columns] each, of the teacher.
-        captions: float32 [B, D], vectors of what people wrote; empty [B, 0] without captions.
+        pixels: Inputs of the student, int8 [B, 3, H, W].
+        embedding: Embeddings by the teacher, float32 [B, D].
+        maps: Maps of the teacher's layers, float16 [B, C, rows, columns] each.
+        captions: Embeddings of the captions, float32 [B, D]; [B, 0] without captions.
     """
 
     pixels: Tensor
@@ -55,7 +55,7 @@ class Batch:
         )
 
     def split(self, size: int) -> list["Batch"]:
-        """Parts of at most ``size`` pictures."""
+        """Parts of this batch, of at most ``size`` pictures each."""
         places = range(0, len(self.pixels), size)
         return [
             Batch(
@@ -70,19 +70,20 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lessons:
-    """All that is taught.
+    """Pictures, the teacher's answers and everything else that a student learns from.
 
     Attributes:
-        pictures: The set.
-        train: Indices of pictures that are trained on, without near-duplicates.
-        held_out: Indices of those that are not.
-        plain: The teacher's answers to the pictures themselves.
-        varied: Its answers to the variations of ``train``.
-        bank: Sentences in the teacher's space, float32 [K, D].
-        captions: float32 [pictures, D]; None where not all pictures have one.
-        scale: Of cosines.
-        seed: Of variations and order.
-        variations: Of each picture beside itself.
+        pictures: The prepared set.
+        train: Indices of the pictures that are trained on, without near-duplicates.
+        held_out: Indices of the held-out pictures.
+        plain: Answers of the teacher to the pictures themselves.
+        varied: Answers of the teacher to the variations of ``train``.
+        bank: Embeddings of the bank's sentences by the teacher, float32 [K, D].
+        captions: Embeddings of the captions, float32 [pictures, D]; None unless every picture has
+            a caption.
+        scale: Factor on cosines before a softmax.
+        seed: Seed of the variations and of the order.
+        variations: Variations of each picture, besides the picture itself.
     """
 
     pictures: PictureSet
@@ -100,18 +101,18 @@ class Lessons:
 def gather_lessons(
     teacher: Teacher, pictures: PictureSet, recipe: Recipe, folder: Path, progress: Progress
 ) -> Lessons:
-    """Ask the teacher, and divide the pictures.
+    """Run the teacher on the pictures, and divide them into training and held-out pictures.
 
     Args:
-        teacher: Open.
-        pictures: The set.
-        recipe: Says how.
-        folder: Where the teacher's answers are kept.
-        progress: Shows how far it is.
+        teacher: The open teacher.
+        pictures: The prepared set.
+        recipe: Recipe of the training.
+        folder: Folder of the teacher's answers.
+        progress: Display that is advanced per block of answers.
 
     Raises:
-        ConfigError: Too few pictures.
-        ModelError: The disk refuses.
+        ConfigError: There are too few pictures.
+        ModelError: The disk cannot be written.
     """
     everything = range(len(pictures))
     plain = answer(teacher, pictures, everything, range(1), recipe.seed, folder, progress)
@@ -144,10 +145,10 @@ def gather_lessons(
 
 
 def divide(keys: Sequence[str], share: float) -> tuple[list[int], list[int]]:
-    """Indices of pictures to train on, and of those held out: about ``share`` of the sources.
+    """Indices of the training pictures and of the held-out ones, about ``share`` of the sources.
 
-    Frames of one video (``clip.mp4@12.500``) are one source. Which side a source is on depends on
-    its name alone, so added pictures move no others.
+    Frames of one video (``clip.mp4@12.500``) are one source. Only the name of a source decides
+    whether it is held out, so added pictures do not move others.
     """
     inside: list[int] = []
     outside: list[int] = []
@@ -159,9 +160,10 @@ def divide(keys: Sequence[str], share: float) -> tuple[list[int], list[int]]:
 
 
 def order(lessons: Lessons, epoch: int, batch: int) -> list[list[tuple[int, int]]]:
-    """The steps of an epoch: (picture, number of its variation) each, ``batch`` of them.
+    """Steps of an epoch, each with ``batch`` pairs of (picture, number of its variation).
 
-    The same for each process and each run. What is left over after whole batches is left out.
+    Every process and every run gets the same steps. Pictures beyond the last full batch are left
+    out.
     """
     generator = np.random.default_rng([lessons.seed, epoch])
     shuffled = generator.permutation(np.asarray(lessons.train))
@@ -173,7 +175,7 @@ def order(lessons: Lessons, epoch: int, batch: int) -> list[list[tuple[int, int]
 
 
 class _Seen(Dataset[dict[str, Any]]):
-    """Pictures by (index, number of the variation), as the student takes them."""
+    """Inputs of the student by (index of the picture, number of the variation)."""
 
     def __init__(self, lessons: Lessons, spec: ImageSpec) -> None:
         self._lessons = lessons
@@ -182,38 +184,39 @@ class _Seen(Dataset[dict[str, Any]]):
 
     def __getitem__(self, asked: tuple[int, int]) -> dict[str, Any]:
         lessons, (picture, number) = self._lessons, asked
-        if self._preprocess is None:  # it cannot be sent to another process
+        if self._preprocess is None:  # it cannot be pickled
             self._preprocess = Preprocessor(self._spec)
         answers = (lessons.varied if number else lessons.plain)[picture, number]
         rgb = varied(lessons.pictures[picture], lessons.seed, number)
-        told = np.empty(0, np.float32) if lessons.captions is None else lessons.captions[picture]
+        caption = np.empty(0, np.float32) if lessons.captions is None else lessons.captions[picture]
         return {
             "pixels": augment.pixels(rgb, self._preprocess),
             "embedding": answers.embedding[0],
             "maps": [one[0] for one in answers.maps],
-            "captions": told,
+            "captions": caption,
         }
 
 
 def batches(
     lessons: Lessons, spec: ImageSpec, steps: Sequence[Sequence[tuple[int, int]]], workers: int = 0
 ) -> Iterator[Batch]:
-    """One ``Batch`` for each of ``steps``.
+    """Yield one ``Batch`` for each of ``steps``.
 
     Args:
-        lessons: What is taught.
-        spec: Of the student's pictures.
-        steps: Pictures and variations of each.
-        workers: Processes that prepare pictures beside this one.
+        lessons: Lessons of the student.
+        spec: Input format of the student.
+        steps: Pairs of (picture, number of its variation) of each step.
+        workers: Processes that prepare pictures; 0 prepares them in this process.
     """
     loader = DataLoader(
         _Seen(lessons, spec),
         batch_sampler=[list(step) for step in steps],
         num_workers=workers,
-        # Forked, they would hold locks of threads that they do not have: those of the runtimes.
+        # Forked workers would inherit locks that threads of the runtimes hold, without the threads.
         multiprocessing_context="spawn" if workers else None,
         collate_fn=_collate,
-        # It draws a number of each loader: one of the training's would be missing after a restart.
+        # A loader draws one number from its generator. Drawn from the global generator, it would
+        # change the training's random numbers after a restart.
         generator=torch.Generator(),
     )
     yield from loader

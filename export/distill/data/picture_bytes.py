@@ -1,7 +1,7 @@
-"""Picture files to RGB, and RGB to the bytes that a prepared set keeps.
+"""Decodes picture files to RGB, and encodes RGB as the JPEG bytes that a prepared set keeps.
 
-Everything goes by FFmpeg's decoders and swscale, with the options that take all of the chroma. A
-picture that is cut off is refused: FFmpeg would fill the rest with grey and call it a picture.
+FFmpeg's decoders and swscale do the work, with the options that use the full chroma. A truncated
+picture is refused: by default, FFmpeg would fill the missing part with grey and report no error.
 """
 
 from typing import Final, cast
@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from edge.errors import SourceError
 from edge.video.preprocess import yuv_matrix
 
-# FFmpeg's decoder by how a file begins: endings lie. RIFF is WebP's container; others that have it
-# are not pictures, and the decoder says so.
+# FFmpeg's decoder by the first bytes of a file, because file endings can be wrong. RIFF is the
+# container of WebP; the decoder refuses other files in that container.
 _DECODERS: Final = {
     b"\x89PNG": "png",
     b"\xff\xd8\xff": "mjpeg",
     b"RIFF": "webp",
     b"BM": "bmp",
 }
-# A photograph of 64 megapixels takes 256 MB on its way; a few bytes of PNG can ask for more.
+# Decoding 64 megapixels takes 256 MB; a PNG file of a few bytes can ask for more.
 _MAX_PIXELS: Final = 2**26
 _FILTER: Final = (
     Interpolation.BICUBIC
@@ -33,9 +33,9 @@ _FILTER: Final = (
     | Interpolation.FULL_CHR_H_INT
     | Interpolation.ACCURATE_RND
 )
-# What lies behind a cut-out: the zero of the models' input.
+# Background of transparent pictures: the zero of the models' input.
 _GREY: Final = 127
-# FFmpeg's best. Measured on frames of seven clips, 480 x 270 to 512 x 288 pixels, one core:
+# FFmpeg's best quality. Measured on frames of seven clips, 480 x 270 to 512 x 288 pixels, one core:
 #                     kB   encode   decode    PSNR
 #   JPEG 4:4:4, 1     53     5 ms     2 ms   46.4 dB
 #   JPEG 4:4:4, 2     34     4 ms     1 ms   43.3 dB
@@ -49,7 +49,7 @@ def read_still(data: bytes) -> VideoFrame:
     """Decode a PNG, JPEG, WebP or BMP file.
 
     Raises:
-        SourceError: Not such a file, cut off, damaged or larger than 64 megapixels.
+        SourceError: The file is of another type, truncated, damaged or larger than 64 megapixels.
     """
     decoder = next((name for magic, name in _DECODERS.items() if data.startswith(magic)), None)
     if decoder is None:
@@ -70,11 +70,11 @@ def read_still(data: bytes) -> VideoFrame:
 
 
 def rgb_of(frame: VideoFrame, side: int) -> NDArray[np.uint8]:
-    """Return a frame upright, as RGB, before grey where it is transparent.
+    """Return a frame as upright RGB, on a grey background where it is transparent.
 
     Args:
-        frame: In any pixel format.
-        side: The longer side is scaled down to so many pixels, never up.
+        frame: Frame in any pixel format.
+        side: Longest side of the result in pixels; smaller frames are not scaled up.
 
     Returns:
         uint8 [H, W, 3].
@@ -89,7 +89,7 @@ def rgb_of(frame: VideoFrame, side: int) -> NDArray[np.uint8]:
         for extent in (frame.width, frame.height)
     )
     try:
-        # Laid before the grey first: scaled by itself, the colour of what nobody sees would bleed.
+        # The background comes first: scaling would mix in colours of transparent pixels.
         opaque = _before_grey(frame) if _is_transparent(frame) else frame
         scaled = VideoReformatter().reformat(
             opaque,
@@ -105,14 +105,14 @@ def rgb_of(frame: VideoFrame, side: int) -> NDArray[np.uint8]:
             f"a picture of {frame.width}x{frame.height} {frame.format.name} cannot be converted "
             f"to RGB: {exc.strerror}"
         ) from exc
-    # As a photograph or a phone's video says. Of the mirrored kinds, which cameras do not write,
-    # FFmpeg's angle is half the truth.
+    # Rotation that the metadata of photographs and phone videos states. FFmpeg's angle leaves out
+    # mirroring, which cameras do not write.
     upright = np.rot90(scaled.to_ndarray(), frame.rotation // 90)
     return np.ascontiguousarray(upright, np.uint8)
 
 
 def encode(rgb: NDArray[np.uint8]) -> bytes:
-    """Return uint8 [H, W, 3] as a JPEG file with all of the chroma."""
+    """Encode a picture, uint8 [H, W, 3], as a JPEG file with full chroma (4:4:4)."""
     height, width, _ = rgb.shape
     encoder = VideoCodecContext.create("mjpeg", "w")
     encoder.thread_count = 1
@@ -124,9 +124,10 @@ def encode(rgb: NDArray[np.uint8]) -> bytes:
 
 
 def _yuv(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The planes [3, H, W] of a JPEG file (JFIF, BT.601).
+    """Planes of a JPEG file (JFIF, BT.601), uint8 [3, H, W].
 
-    Not by swscale, which rounds chroma down on this way: red and blue lose 0.8 of 255 (measured).
+    swscale is not used, because it rounds chroma down here: red and blue lose 0.8 of 255
+    (measured).
     """
     red, green, blue = rgb.astype(np.float32).transpose(2, 0, 1)
     bright = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue

@@ -1,7 +1,7 @@
-"""A set of pictures on disk: how it is laid out, read at random access, and written.
+"""Reads and writes a prepared set of pictures on disk.
 
-JPEG files as tensors of bytes in a few large files of safetensors, which are memory-mapped, and
-``pictures.json``, which says which picture is where.
+A set holds JPEG files as tensors of bytes in a few large safetensors files, which are memory-mapped
+for random access, and ``pictures.json``, the index of the pictures and their places.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 INDEX: Final = "pictures.json"
 FORMAT: Final = "pictures/1"
-"""Raised by whoever changes what a set has in it, so that old ones are made again."""
+"""Version of the format. A change of a set's content raises it, so that old sets are rebuilt."""
 _SHARD_BYTES: Final = 256 * 2**20
 
 
@@ -38,9 +38,9 @@ class Picture:
     """One picture of a set.
 
     Attributes:
-        key: Its name: unique in the set, the same each time.
-        rgb: uint8 [H, W, 3].
-        caption: What it shows, in one line, or None.
+        key: Name of the picture, unique in the set and stable between runs.
+        rgb: Pixels, uint8 [H, W, 3].
+        caption: Description in one line, or None.
     """
 
     key: str
@@ -49,7 +49,7 @@ class Picture:
 
 
 class _Index(BaseModel):
-    """What ``pictures.json`` says. Each picture: key, caption, file, place in the file."""
+    """Content of ``pictures.json``; an entry of a picture is key, caption, file, place in the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -62,23 +62,23 @@ class _Index(BaseModel):
 
 
 class PictureSet:
-    """Pictures on disk at random access: ``len(pictures)``, ``pictures[7]``.
+    """Pictures on disk with random access: ``len(pictures)``, ``pictures[7]``.
 
-    It can be sent to another process, which opens it by itself.
+    It can be pickled; the other process opens the files itself.
 
     Args:
-        folder: Written by ``prepare``.
+        folder: Folder written by ``prepare``.
 
     Attributes:
-        folder: Where it is.
-        keys: Names of all pictures, in their order, which is ascending.
-        skipped: Why a file or a sample is not in the set, or not all of it, by its name.
-        digest: SHA-256 over keys, captions and bytes of the pictures, 64 hex digits: it names what
-            is made from them.
-        fingerprint: Of what it was made of.
+        folder: Folder of the set.
+        keys: Names of all pictures, ascending; the order of the pictures.
+        skipped: Reason why a file or a sample is missing, wholly or partly, by its name.
+        digest: SHA-256 over keys, captions and bytes of the pictures, 64 hexadecimal digits. Names
+            of files derived from the set contain it.
+        fingerprint: Hash of the sources and options that the set was made from.
 
     Raises:
-        ModelError: No such set, or it is damaged.
+        ModelError: There is no such set, or it is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -98,8 +98,8 @@ class PictureSet:
         """Return a picture.
 
         Raises:
-            IndexError: There are not so many.
-            ModelError: It is damaged.
+            IndexError: The index is out of range.
+            ModelError: The picture is damaged.
         """
         key, caption, shard, place = self._index.pictures[whole(index)]
         try:
@@ -120,22 +120,22 @@ def open_pictures(folder: Path) -> PictureSet:
     """Open a set that ``prepare`` has written.
 
     Raises:
-        ModelError: No such set, or it is damaged.
+        ModelError: There is no such set, or it is damaged.
     """
     return PictureSet(folder)
 
 
 class SetWriter:
-    """Writes a set into a new folder; only the pictures of one shard are in memory.
+    """Writes a set into a new folder, with at most the pictures of one shard in memory.
 
     Args:
-        folder: Made here.
+        folder: Folder to create.
 
     Attributes:
-        skipped: What was skipped so far, and why.
+        skipped: Reasons for the files and samples skipped so far, by name.
 
     Raises:
-        OSError: The disk refuses; from every method.
+        OSError: The disk cannot be written. Every method raises it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -151,7 +151,7 @@ class SetWriter:
         return len(self._pictures)
 
     def add(self, found: FoundPicture) -> None:
-        """Take a picture; of equal keys, all but the first get a number."""
+        """Add a picture; a key that is taken gets a number."""
         if self._bytes + len(found.jpeg) > _SHARD_BYTES:
             self._write_shard()
         sha256 = hashlib.sha256(found.jpeg).hexdigest()
@@ -161,15 +161,15 @@ class SetWriter:
         self._bytes += len(found.jpeg)
 
     def skip(self, key: str, problem: str) -> None:
-        """Note, and tell, what is not in the set."""
+        """Record and log a file or sample that is missing, wholly or partly."""
         _log.warning("distillation skips %s: %s", key, problem)
         self.skipped[_unique(key, self.skipped)] = problem
 
     def finish(self, fingerprint: str) -> None:
-        """Write what is left, and the index.
+        """Write the last shard and the index.
 
         Args:
-            fingerprint: Of what the set was made of, for whoever would make it again.
+            fingerprint: Hash of the sources and options, by which the set is recognised later.
         """
         self._write_shard()
         pictures = sorted(self._pictures.items())
@@ -232,7 +232,7 @@ def _damaged(folder: Path, found: str) -> ModelError:
 
 
 def _unique(key: str, taken: Container[str]) -> str:
-    """Files of two folders may have the same name; so may samples of one shard."""
+    """Key, with a number if it is taken: files of two folders, or samples, may share a name."""
     number, name = 1, key
     while name in taken:
         number += 1

@@ -1,8 +1,7 @@
-"""Pictures out of whatever there is: image files, videos, WebDataset shards.
+"""Reads pictures from image files, videos and WebDataset shards.
 
-Every file is read to its end, and what is wrong with it is told beside what it gave: one broken
-picture among many is no reason to stop, and whether there are too many of them is for the caller to
-say.
+Every file is read to its end, and its problems are reported together with its pictures: one broken
+picture does not stop the reading. The caller decides how many broken files are too many.
 """
 
 import json
@@ -26,12 +25,12 @@ from export.distill.data.picture_bytes import encode, read_still, rgb_of
 STILLS: Final = ("jpg", "jpeg", "png", "webp", "bmp")
 """Endings of files that are read as one picture."""
 _SHARD: Final = "tar"
-# Endings of files in a folder that are read as videos; one that is named by itself may have any.
+# Endings of files in a folder that are read as videos; a file given by its own path may have any.
 _VIDEOS: Final = (
     "mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "mts", "m2ts", "mpg", "mpeg", "flv", "wmv",
     "3gp", "gif", "h264", "264", "h265", "265", "hevc", "mjpeg",
 )  # fmt: skip
-# What reading a damaged archive raises, compressed ones included.
+# Errors of reading a damaged archive, also a compressed one.
 _ARCHIVE_ERRORS: Final = (
     OSError, ValueError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError,
 )  # fmt: skip
@@ -39,12 +38,12 @@ _ARCHIVE_ERRORS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class PictureOptions:
-    """What decides the pictures besides the files.
+    """Options that decide the pictures of a set, besides the files.
 
     Attributes:
         side: Longest side in pixels.
-        fps: Frames per second of video that are looked at.
-        per_video: Frames of a video that are kept.
+        fps: Frames per second of a video among which the kept ones are chosen.
+        per_video: Most frames of a video that are kept.
     """
 
     side: int = 512
@@ -54,12 +53,12 @@ class PictureOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundPicture:
-    """One picture.
+    """A picture read from a file.
 
     Attributes:
-        key: Its name, valid Unicode.
-        jpeg: The picture.
-        caption: What it shows, or None.
+        key: Name of the picture, valid Unicode.
+        jpeg: JPEG file of the picture.
+        caption: Description in one line, or None.
     """
 
     key: str
@@ -69,7 +68,7 @@ class FoundPicture:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadFile:
-    """What became of one image file, one video or one sample of a shard.
+    """Outcome of reading one image file, one video or one sample of a shard.
 
     Attributes:
         key: Its name, valid Unicode.
@@ -107,7 +106,7 @@ def gather(sources: Iterable[Path]) -> dict[Path, str]:
 
 
 def caption_file(file: Path) -> Path:
-    """Where the caption of a picture is, if it has one."""
+    """Path of the caption of a picture; the file need not exist."""
     return file.with_suffix(".txt")
 
 
@@ -123,7 +122,7 @@ def read(file: Path, name: str, options: PictureOptions) -> Iterator[ReadFile]:
 
 
 def printable(text: str) -> str:
-    """Return text as valid Unicode: names of files and of members need not be."""
+    """Return text as valid Unicode, which names of files and of members need not be."""
     return text.encode(errors="backslashreplace").decode()
 
 
@@ -144,7 +143,7 @@ def _still(file: Path, name: str, options: PictureOptions) -> ReadFile:
 
 
 def _video(file: Path, name: str, options: PictureOptions) -> ReadFile:
-    """Choose frames that differ. What came before a video broke is sound, and counts."""
+    """Choose frames that differ; frames before the damage of a broken video are kept."""
     pool = Pool[FoundPicture](options.per_video)
     problem = None
     try:
@@ -156,7 +155,7 @@ def _video(file: Path, name: str, options: PictureOptions) -> ReadFile:
                 pts_s = frame.arrival.pts_s
                 time_s = frame.arrival.wall - began if pts_s is None else pts_s
                 rgb = rgb_of(frame.picture, options.side)
-                # As bytes: a pool of frames as pixels would take a gigabyte.
+                # The pool holds JPEG bytes: pixels of all its frames would take a gigabyte.
                 found = FoundPicture(f"{name}@{time_s:.3f}", encode(rgb))
                 pool.add(found, thumbnail(rgb.transpose(2, 0, 1)))
     except SourceError as exc:
@@ -179,7 +178,7 @@ def _samples(file: Path, name: str, options: PictureOptions) -> Iterator[ReadFil
         yield ReadFile(name, (), f"cannot be read: {exc.strerror}")
         return
     with stream:
-        # Opened here: WebDataset takes a name like "pipe:..." for a command.
+        # The stream is opened here, because WebDataset runs a name like "pipe:..." as a command.
         members = tar_file_expander([{"url": name, "stream": stream}], handler=note)
         for sample in group_by_keys(members, handler=note):
             yield _sample(sample, name, options)
@@ -204,10 +203,10 @@ def _sample(sample: Mapping[str, Any], name: str, options: PictureOptions) -> Re
 
 
 def _caption(sample: Mapping[str, Any]) -> str | None:
-    """The caption of a sample.
+    """Caption of a sample, or None.
 
     Raises:
-        SourceError: It is in JSON, and that cannot be read.
+        SourceError: The sample has a JSON member that cannot be read.
     """
     if "txt" in sample:
         return _first_line(sample["txt"])
@@ -231,6 +230,6 @@ def _reduced(data: bytes, side: int) -> bytes:
 
 
 def _reason(exc: Exception) -> str:
-    """Without the objects that WebDataset adds to an error's arguments."""
+    """First line of an error's message, without the objects that WebDataset adds to it."""
     said = str(exc.args[0]) if exc.args else type(exc).__name__
     return said.partition(" @ ")[0].partition("\n")[0]

@@ -1,8 +1,8 @@
-"""A prepared set of pictures: any mix of pictures, videos and WebDataset shards, made small once.
+"""Prepares a set of scaled-down pictures from pictures, videos and WebDataset shards.
 
 Training reads every picture many times and in random order, so pictures are scaled down once and
-kept (``picture_set``). The set appears by one rename. The same sources give the same set, and one
-that is there is used again as long as no file of its sources has changed.
+kept (``picture_set``). One rename publishes the set. The same sources give the same set, and an
+existing set is used again as long as no file of its sources has changed.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ __all__ = ["Picture", "PictureSet", "open_pictures", "prepare", "spread_out"]
 
 _log = logging.getLogger(__name__)
 
-# JPEG cannot be larger than 65535, and nobody trains on more than a fraction of it.
+# A side of a JPEG file is at most 65535 pixels; training uses a fraction of that.
 _MAX_SIDE = 8192
 
 
@@ -47,22 +47,22 @@ def prepare(
     max_skipped: float = 0.1,
     progress: Progress | None = None,
 ) -> PictureSet:
-    """Make a set of pictures in ``out``, or open the one that is there if it is of the same.
+    """Make a set of pictures in ``out``, or open an existing set of the same sources and options.
 
     Args:
         sources: Folders with pictures, videos and .tar shards of WebDataset in any mix, or such
-            files. The caption of a picture is the first line of the .txt of its name beside it.
-        out: Folder; an existing one is replaced only if it is such a set or empty.
-        side: Pictures are scaled down, never up, until the longer side has so many pixels.
-        fps: Frames per second of video that are looked at.
-        per_video: Of these, so many that differ most are kept, without near-duplicates.
-        max_skipped: Share of files and samples, 0..1, that may be broken.
-        progress: Shows how many files are read.
+            files. The caption of a picture is the first line of the .txt file of the same name.
+        out: Folder of the set; an existing folder is replaced only if it is a set or empty.
+        side: Longest side of a prepared picture in pixels; pictures are never scaled up.
+        fps: Frames per second of a video among which the kept ones are chosen.
+        per_video: Most frames of a video that are kept; they differ most, without near-duplicates.
+        max_skipped: Largest share of files and samples that may be broken, 0..1.
+        progress: Display that is advanced per file.
 
     Raises:
         ConfigError: An option or a source is wrong.
-        ModelError: A folder is empty, nothing or too little of it can be read, or ``out`` holds
-            something else or its disk refuses.
+        ModelError: A folder is empty, too little of it can be read, ``out`` holds something else,
+            or its disk cannot be written.
     """
     options = PictureOptions(side, fps, per_video)
     _check(options, max_skipped)
@@ -90,15 +90,15 @@ def prepare(
 
 
 def spread_out(vectors: NDArray[np.float32], count: int, min_distance: float) -> list[int]:
-    """Return at most ``count`` rows that are far apart, ascending; the first is always in.
+    """Return the indices of at most ``count`` rows that are far apart, ascending.
 
-    Each next one is the farthest from all chosen so far. It stops early where all that is left is
-    closer than ``min_distance`` to a chosen row.
+    The first row is always chosen; each next row is the farthest from all rows chosen so far. The
+    choice ends early when every other row is closer than ``min_distance`` to a chosen row.
 
     Args:
-        vectors: float32 [N, D], of unit length.
-        count: Rows wanted.
-        min_distance: Cosine distance, 0..2.
+        vectors: Rows of unit length, float32 [N, D].
+        count: Most rows to choose.
+        min_distance: Smallest cosine distance between chosen rows, 0..2.
     """
     if count < 1 or not len(vectors):
         return []
@@ -129,7 +129,7 @@ def _check(options: PictureOptions, max_skipped: float) -> None:
 
 
 def _check_place(sources: Sequence[Path], out: Path) -> None:
-    """A set among its own sources would be one of them next time, or replace them."""
+    """Refuse a set within its sources or around them: it would become a source or replace them."""
     place = out.resolve()
     for source in map(Path.resolve, sources):
         if place.is_relative_to(source) or source.is_relative_to(place):
@@ -140,7 +140,7 @@ def _check_place(sources: Sequence[Path], out: Path) -> None:
 
 
 def _fingerprint(files: Mapping[Path, str], options: PictureOptions, max_skipped: float) -> str:
-    """Of all that a set is made of; files by path, size and time of change, as make does."""
+    """Hash of the options and of each file's path, size and time of change."""
     stated = []
     for file, name in files.items():
         captions = [beside] if (beside := caption_file(file)).is_file() else []
@@ -152,7 +152,7 @@ def _fingerprint(files: Mapping[Path, str], options: PictureOptions, max_skipped
 
 
 def _kept(out: Path, fingerprint: str) -> PictureSet | None:
-    """The set that is there, if it is sound and of the same sources."""
+    """Existing set, or None if it is damaged or of other sources."""
     if not (out / INDEX).is_file():
         return None
     try:
@@ -164,7 +164,7 @@ def _kept(out: Path, fingerprint: str) -> PictureSet | None:
 
 
 def _judge(writer: SetWriter, tried: int, max_skipped: float) -> None:
-    """Raise ModelError where too little could be read."""
+    """Raise ModelError if too little could be read."""
     count = len(writer.skipped)
     first = next((f"{key}: {problem}" for key, problem in writer.skipped.items()), "none at all")
     if not len(writer):
