@@ -1,7 +1,7 @@
-"""A teacher's bundle and pictures in, a student's bundle out: each step is a module of its own.
+"""Distils a teacher's bundle into a student's bundle, step by step; each step has its own module.
 
-Several processes of ``accelerate launch`` may run this side by side. What happens once is done by
-the first of them: preparing pictures, asking the teacher, writing the bundle.
+Several processes of ``accelerate launch`` may run this in parallel. The first process alone does
+what is needed once: it prepares pictures, runs the teacher and writes the bundle.
 """
 
 import copy
@@ -34,30 +34,30 @@ from export.distill.training.states import TrainingState
 from export.distill.training.train import Phase, School, train
 from export.distill.training.trainee import Trainee
 
-# Pictures that the quantization-aware phase takes its first ranges from.
+# Pictures from which the quantization-aware phase takes its first ranges.
 _OBSERVED = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Distillation:
-    """What is to be distilled.
+    """Request for a distillation.
 
     Attributes:
-        teacher: Bundle directory.
-        student: A row of ``students.STUDENTS``, or a network of timm.
-        data: Folders with pictures and videos, shards of WebDataset.
-        out: The bundle's directory.
-        work: Where pictures, answers and states are kept, to go on from.
-        size: Height and width of the student's pictures; None takes the teacher's.
-        weights: safetensors that the student begins with, by timm's names.
-        pretrained: Begin with timm's own weights, from the hub.
-        layers: Of the teacher that the student is aligned with, at most.
-        recipe: How it is trained.
-        pictures: How pictures are prepared.
-        max_skipped: Share of files and samples, 0..1, that may be broken.
-        targets: What the bundle is for.
-        device: Where the teacher runs, in ONNX Runtime's word.
-        workers: Processes that prepare pictures.
+        teacher: Directory of the teacher's bundle.
+        student: Key of ``students.STUDENTS``, or name of a network of timm.
+        data: Folders with pictures and videos, and shards of WebDataset.
+        out: Directory of the student's bundle.
+        work: Folder of the pictures, answers and states from which an interrupted run continues.
+        size: Height and width of the student's input in pixels; None means the teacher's.
+        weights: safetensors file of the student's first weights, by timm's names.
+        pretrained: Whether the student begins with timm's own weights, from the hub.
+        layers: Most layers of the teacher with which the student is aligned.
+        recipe: Recipe of the training.
+        pictures: Options of the prepared pictures.
+        max_skipped: Largest share of files and samples that may be broken, 0..1.
+        targets: Targets of the bundle.
+        device: Device of the teacher, by ONNX Runtime's name.
+        workers: Processes that prepare pictures; 0 prepares them in the training process.
     """
 
     teacher: Path
@@ -79,12 +79,12 @@ class Distillation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Distilled:
-    """What came out.
+    """Outcome of a distillation.
 
     Attributes:
-        result: The bundle, and how it compares; None in processes that are not the first.
-        pictures: How many were trained on, held out, left out as broken.
-        phases: How each went.
+        result: The bundle and its comparison with the teacher; None in all processes but the first.
+        pictures: Number of pictures trained on and held out, and of files and samples skipped.
+        phases: Final state of each phase, by name.
     """
 
     result: Result | None
@@ -93,14 +93,15 @@ class Distilled:
 
 
 def distill(request: Distillation, progress: Progress) -> Distilled:
-    """Teach a student, and write its bundle.
+    """Train a student, and write its bundle.
 
     Raises:
-        ConfigError: An option is wrong, or does not fit what ``request.work`` holds.
-        ModelError: The teacher or the pictures are damaged, a loss is not finite, the disk refuses.
+        ConfigError: An option is wrong, or does not match the content of ``request.work``.
+        ModelError: The teacher or the pictures are damaged, a loss is not finite, or the disk
+            cannot be written.
     """
     with workplace(request.out):
-        pass  # refused now rather than after the work
+        pass  # an unusable place is refused before the work
     recipe = request.recipe
     accelerator = _accelerator(request)
     bundle = open_bundle(request.teacher)
@@ -180,7 +181,7 @@ def _student(request: Distillation, teacher: Bundle) -> tuple[Student, ImageSpec
 
 
 def _copied(request: Distillation, teacher: Bundle, trainee: Trainee, spec: ImageSpec) -> Trainee:
-    """The same once more, on the CPU: accelerate may have changed how the first one is called."""
+    """Copy a trainee to the CPU, because accelerate may have changed the original's ``forward``."""
     student, _ = _student(replace(request, weights=None, pretrained=False), teacher)
     student.load_state_dict(trainee.student.state_dict())
     alignment = copy.deepcopy(trainee.alignment)
@@ -225,7 +226,7 @@ def _school(
 
 
 def _quantized(trainee: Trainee, seen: MeasuredPictures) -> list[Site]:
-    """Put quantizers into the student, their ranges those of pictures that it was trained on."""
+    """Insert quantizers into the student, with first ranges from training pictures."""
     trainee.eval()
     pixels = torch.from_numpy(seen.calibration[:_OBSERVED])
     sites = insert_quantizers(trainee.student, torch.zeros(2, *pixels.shape[1:]))

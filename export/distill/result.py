@@ -1,9 +1,10 @@
-"""A trained student as a bundle: exported, quantized, held against itself and against its teacher.
+"""Exports a trained student, quantizes it, compares it with its teacher and writes its bundle.
 
-There are up to two students: as float training left it, and after the quantization-aware phase.
-Each is exported, and its INT8 graph is judged by the same gate as any other. The bundle holds one
-of them, in all its precisions: the one whose INT8 graph passes and agrees best with the teacher.
-Text graphs, tokenizer and the rest are the teacher's own files.
+There are one or two candidates: the student after float training, and after the quantization-aware
+phase. Each is exported, and its INT8 graph must pass the same gate as that of any other build. The
+bundle holds one candidate in all its precisions: the one whose INT8 graph passes and agrees best
+with the teacher, or the float student if none passes. Text graphs, tokenizer and all other files
+are those of the teacher.
 """
 
 import hashlib
@@ -42,11 +43,11 @@ from export.proof.reference import Exam, exam_of
 from export.proof.sentences import SENTENCES
 from export.variants import Made, make_variants
 
-# Pictures that fix INT8 ranges, and held-out ones that everything is measured on, at most.
+# Most pictures for INT8 ranges, most held-out pictures for all measurements, and golden samples.
 _CALIBRATION: Final = 128
 _HELD_OUT: Final = 256
 _GOLDEN: Final = 8
-# The teacher's files that a student keeps, beside its graph of sentences.
+# Roles and names of the teacher's files that a student keeps, besides the text graph.
 _KEPT: Final = ("tokenizer", "axes")
 _LICENCES: Final = ("LICENSE", "CARD")
 _LIMIT: Final = (
@@ -57,12 +58,12 @@ _LIMIT: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A student as a phase left it.
+    """A student at the end of a phase.
 
     Attributes:
-        name: How its INT8 graph comes about: ``PTQ`` or ``QAT``.
-        student: In eval mode.
-        sites: Its quantizers; empty where it has none.
+        name: Method that makes its INT8 graph: ``PTQ`` or ``QAT``.
+        student: The student in eval mode.
+        sites: Layers with quantizers; empty without quantizers.
     """
 
     name: str
@@ -72,12 +73,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MeasuredPictures:
-    """The pictures that a result is measured on, as student and teacher take them.
+    """Pictures on which a result is measured.
 
     Attributes:
-        calibration: int8 [M, 3, H, W], of the student, trained on.
-        held_out: int8 [N, 3, H, W], of the student.
-        reference: float32 [N, D], what the teacher says of them.
+        calibration: Inputs of the student from training pictures, int8 [M, 3, H, W].
+        held_out: Inputs of the student from held-out pictures, int8 [N, 3, H, W].
+        reference: Embeddings of the held-out pictures by the teacher, float32 [N, D].
     """
 
     calibration: NDArray[np.int8]
@@ -87,7 +88,7 @@ class MeasuredPictures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Examined:
-    """A candidate with all that was found out about it."""
+    """A candidate with its graph and all measurements."""
 
     name: str
     graph: onnx.ModelProto
@@ -99,13 +100,13 @@ class _Examined:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """What came out.
+    """A written bundle and its comparison with the teacher.
 
     Attributes:
-        bundle: Written.
-        pupils: Teacher and student side by side.
-        left_out: Variants that failed their gate, and why.
-        notes: What a person should know, a sentence each.
+        bundle: The written bundle.
+        pupils: Rows of the comparison of teacher and students.
+        left_out: Reasons why variants failed their gate, by name of the variant.
+        notes: Notes for a person, one sentence each.
     """
 
     bundle: Bundle
@@ -115,7 +116,7 @@ class Result:
 
 
 def see(lessons: Lessons, spec: ImageSpec) -> MeasuredPictures:
-    """Take pictures out of the lessons, evenly."""
+    """Take evenly spaced pictures from the lessons."""
     train, held_out = (
         [indices[place] for place in _spread(len(indices), most)]
         for indices, most in ((lessons.train, _CALIBRATION), (lessons.held_out, _HELD_OUT))
@@ -136,16 +137,16 @@ def build_result(
     out: Path,
     targets: Collection[Target],
 ) -> Result:
-    """Write the bundle ``out``.
+    """Measure the candidates, and write the bundle ``out``.
 
     Args:
-        teacher: Whose space it is.
+        teacher: Bundle of the teacher.
         student: Name of the network.
-        spec: Of the student's pictures.
-        candidates: The float student first.
-        seen: Pictures.
-        out: Directory.
-        targets: What the bundle is for.
+        spec: Input format of the student.
+        candidates: Candidates, the float student first.
+        seen: Pictures for calibration and measurement.
+        out: Directory of the bundle.
+        targets: Targets of the bundle.
 
     Raises:
         ModelError: A student cannot be exported, or ``out`` cannot be written.
@@ -230,7 +231,7 @@ def _examine(
 
 
 def graph_of(student: Student, spec: ImageSpec) -> onnx.ModelProto:
-    """The student as a float graph: int8 pixels in, constants folded; quantizers left out."""
+    """Float graph of the student, from int8 pixels, constants folded, without quantizers."""
     traced = fold_pixels(to_onnx(_part(student, spec)), "pixel_values", spec.mean, spec.std)
     return in_run_order(simplify(traced), traced)
 
@@ -268,7 +269,7 @@ def _facts(teacher: Bundle, student: str, spec: ImageSpec, graph: onnx.ModelProt
 
 
 def _kept(teacher: Bundle) -> dict[str, Artefact]:
-    """The teacher's side of sentences, and what its licences want to travel along."""
+    """Text files of the teacher, and the licence files that must accompany them."""
     text = {file.file for file in teacher.manifest.files if file.role == "text"}
     weights = {f.weights for f in teacher.manifest.files if f.file in text and f.weights}
     kept = {}

@@ -49,7 +49,7 @@ class Picture:
 
 
 class _Index(BaseModel):
-    """Content of ``pictures.json``; an entry of a picture is key, caption, file, place in the file."""
+    """Content of ``pictures.json``; a picture's entry is key, caption, file, place in the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -71,9 +71,9 @@ class ReadFile:
     """Outcome of reading one image file, one video or one sample of a shard.
 
     Attributes:
-        key: Its name, valid Unicode.
-        found: The pictures that it gave.
-        problem: Why these are not all; None where they are.
+        key: Name of the file or sample, valid Unicode.
+        found: Pictures that were read.
+        problem: Reason why pictures are missing; None if none is missing.
     """
 
     key: str
@@ -84,8 +84,9 @@ class ReadFile:
 def gather(sources: Iterable[Path]) -> dict[Path, str]:
     """Return the name of every file to read, in the order of ``sources``, each file once.
 
-    A file in a folder is named by its path in there, a file by itself by its own name. What is
-    neither picture nor video nor shard by its ending is left alone in a folder.
+    The name of a file in a folder is its path within that folder; the name of a file given by its
+    own path is its file name. In a folder, files with other endings than those of pictures, videos
+    and shards are ignored.
 
     Raises:
         ConfigError: A source does not exist.

@@ -1,23 +1,26 @@
-"""The project's own commands as a user would type them, each a process of its own."""
+"""Runs the project's own commands as a user types them, each in its own process."""
 
 import subprocess
 import sys
 
 
 def command(*words: object, module: str = "export.cli.main") -> list[str]:
-    """What starts a command line of ours with these words, whether it is installed or not."""
+    """Command that runs ``main`` of a module with these arguments, installed or not."""
     return [sys.executable, "-c", f"from {module} import main; main()", *map(str, words)]
 
 
-def run(*words: object, module: str = "export.cli.main", told: bool = False) -> bytes:
-    """Run a command to its end; where it fails, this ends as it did, for it has said why.
+def run(*words: object, module: str = "export.cli.main", captured: bool = False) -> bytes:
+    """Run a command to its end, and return its standard output if it is captured.
 
     Args:
-        words: Its arguments.
-        module: Whose ``main``.
-        told: Whether its standard output comes back, instead of being shown.
+        words: Arguments of the command.
+        module: Module that has the command's ``main``.
+        captured: Whether standard output is returned instead of shown.
+
+    Raises:
+        SystemExit: The command failed, with its exit code; it has printed the reason.
     """
-    piped = subprocess.PIPE if told else None
+    piped = subprocess.PIPE if captured else None
     done = subprocess.run(command(*words, module=module), check=False, stdout=piped)  # noqa: S603
     if done.returncode:
         raise SystemExit(done.returncode)

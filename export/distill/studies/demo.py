@@ -1,10 +1,10 @@
-"""A distillation for a small machine, with real weights and pictures: ``make distill-demo``.
+"""Distils the default bundle on a small machine, with real weights: ``make distill-demo``.
 
 The teacher is the default bundle: a detector and a classifier on 288 x 512 pixels. The student is
-one EfficientNet-Lite0 on 144 x 256, begun with the classifier's own weights, which learns to say
-what both say. It is taught with picture stamps of a Debian package, with whatever footage there
-is, and with stamps stuck on its frames; the street clip and the photographs of the default bundle
-are seen by nobody until the end.
+one EfficientNet-Lite0 on 144 x 256, which begins with the classifier's weights and learns the
+embeddings of both. It is trained on picture stamps of a Debian package, on the given footage, and
+on collages of stamps on frames of that footage. The street clip and the photographs of the default
+bundle are used only for the comparison at the end.
 """
 
 from collections.abc import Mapping
@@ -28,29 +28,29 @@ from export.packages.fetch import default_cache, fetch
 
 _STUDENT: Final = "efficientnet-lite"
 _SIZE: Final = "144x256"
-# Epsilons of the two implementations' normalizations.
+# Epsilons of the normalizations in the two implementations.
 _THEIR_EPSILON, _TIMM_EPSILON = 1e-3, 1e-5
-# The concept space has a scale of 1, at which all sentences are about as likely. 10 makes a margin
-# of 0.1, five times what the default bundle alerts at, a factor of 2.7.
+# At the concept space's scale of 1, all sentences are about equally likely. At 10, a margin of 0.1,
+# which is five times the default bundle's threshold, makes a sentence 2.7 times as likely.
 _SCALE: Final = "10"
 
 Weights = Mapping[str, NDArray[Any]]
 
 
 def timm_weights(theirs: Weights, ours: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
-    """EfficientNet-Lite0 of the default bundle by timm's names, for pictures normalised as timm's.
+    """Weights of the default bundle's EfficientNet-Lite0 by timm's names, for timm's normalisation.
 
-    Both implementations list the same tensors in the same order. What differs is folded in: the
-    epsilon of the normalizations into their variances, mean and deviation of the pictures into the
-    first convolution and the mean after it (but for the border, where padding now means another
-    grey).
+    Both implementations list the same tensors in the same order. Two differences are folded into
+    the weights: the epsilon of the normalizations into their variances, and the mean and deviation
+    of the pictures into the first convolution and the mean after it. The border of a picture
+    differs slightly, because its padding is another grey.
 
     Args:
         theirs: State dict of the checkpoint.
-        ours: Shapes of timm's network by name, its classifier left out.
+        ours: Shapes of timm's tensors by name, without the classifier.
 
     Raises:
-        ConfigError: Another network.
+        ConfigError: The checkpoint is of another network.
     """
     values = [value for name, value in theirs.items() if not name.endswith("num_batches_tracked")]
     names = [name for name in ours if not name.endswith("num_batches_tracked")]
@@ -127,7 +127,7 @@ def _weights() -> dict[str, NDArray[Any]]:
 
 
 def _run(*words: object, module: str = "export.cli.main") -> None:
-    """One of the project's own commands, as a user would type it."""
+    """Print a command of the project as a user types it, and run it."""
     typer.echo(
         f"$ {'edge' if module == 'edge.cli.main' else 'edge-export'} "
         f"{redact(' '.join(map(str, words)))}"

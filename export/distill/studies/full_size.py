@@ -1,8 +1,8 @@
-"""Distilling at full size without trained weights: time, memory, and going on after kill -9.
+"""Measures time and memory of a full-size distillation that continues after kill -9.
 
 ``make distill-full``: CLIP ViT-B/16 with random weights teaches MobileViT-v2-1.0 for one epoch of
-each phase on a handful of pictures. Time and memory hold for trained weights; the cosines mean
-nothing.
+each phase on about fifty frames. Time and memory are those of trained weights too; the cosines
+have no meaning.
 """
 
 import json
@@ -51,14 +51,14 @@ def main(
     )  # fmt: skip
     began = time.perf_counter()
     with subprocess.Popen(as_typed.command(*words), stdout=subprocess.PIPE) as killed:  # noqa: S603 ours
-        # The float phase is over, the second one has begun.
+        # The float phase is over, and the second phase has begun.
         _wait(lambda: _done(state / "float"), killed)
         killed.send_signal(signal.SIGKILL)
     first = time.perf_counter() - began
     began = time.perf_counter()
-    told = json.loads(as_typed.run(*words, told=True))
+    report = json.loads(as_typed.run(*words, captured=True))
     second = time.perf_counter() - began
-    # Of the two processes above: no others were waited for.
+    # Peak of the two processes above, because no other child process was awaited.
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
     console.print(
         f"until kill -9 {first:.0f} s, again to the end {second:.0f} s, peak {peak:.1f} GB"
@@ -67,7 +67,7 @@ def main(
         console.print(
             f"{name}: {median(speeds):.1f} pictures/s (steps {min(speeds):.1f}..{max(speeds):.1f})"
         )
-    for pupil in told["distilled"]:
+    for pupil in report["distilled"]:
         console.print(f"{pupil['name']}: {pupil['gmacs']:.3f} GMAC, {pupil['megabytes']:.1f} MB")
     found = plan(_quantized(open_bundle(out)))
     console.print(
@@ -77,7 +77,7 @@ def main(
 
 
 def _quantized(student: Bundle) -> bytes:
-    """INT8 of the packed float graph; random weights choose at random, which no gate lets pass."""
+    """INT8 graph of the packed float graph; no gate passes the random choices of random weights."""
     graph = onnx.load_from_string(student.read("image", "fp32"))
     pixels = student.golden()["image"].inputs["pixels"]
     samples = [{"pixels": pixels[index : index + 1]} for index in range(len(pixels))]
@@ -85,7 +85,7 @@ def _quantized(student: Bundle) -> bytes:
 
 
 def _pictures(folder: Path) -> None:
-    """Every frame a file of its own, so that some are held out and others are not."""
+    """Write every frame to its own file, so that some are held out and others trained on."""
     from export.distill.data.picture_sources import PictureOptions, read  # noqa: PLC0415 torch
 
     folder.mkdir(parents=True)
@@ -96,7 +96,7 @@ def _pictures(folder: Path) -> None:
 
 
 def speeds_of(curves: Path) -> dict[str, list[float]]:
-    """Pictures per second of each step, by phase, of all runs."""
+    """Pictures per second of each step in all runs, by phase."""
     from tensorboard.backend.event_processing.event_accumulator import (  # noqa: PLC0415 an extra
         EventAccumulator,
     )

@@ -1,4 +1,4 @@
-"""Rendered scenes for the toy study: a coloured shape on a noisy background, and its kind.
+"""Renders the scenes of the toy study: a coloured shape on a noisy background, with its kind.
 
 Letters in shapes: N scenes, S side.
 """
@@ -20,11 +20,11 @@ def scenes(count: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64
     """Draw scenes.
 
     Args:
-        count: N.
-        seed: The same one gives the same scenes.
+        count: Number of scenes, N.
+        seed: Seed; the same seed gives the same scenes.
 
     Returns:
-        float32 [N, 3, S, S], about -1..1, and which of ``KINDS`` each shows, int64 [N].
+        Scenes, float32 [N, 3, S, S], about -1..1, and their kinds, 0..``KINDS`` - 1, int64 [N].
     """
     random = np.random.default_rng(seed)
     kinds = random.integers(KINDS, size=count)
@@ -44,7 +44,7 @@ def _scene(kind: int, random: np.random.Generator) -> NDArray[np.float32]:
 
 
 def _mask(shape: str, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Where the shape is, in units of its radius."""
+    """Mask of the shape at coordinates in units of its radius."""
     distance = np.hypot(rows, columns)
     high, wide = np.abs(rows), np.abs(columns)
     match shape:

@@ -1,10 +1,10 @@
-"""Which loss teaches what, on scenes small enough for many seeds: ``make distill-study``.
+"""Compares the losses on scenes small enough for many seeds: ``make distill-study``.
 
 A teacher (a ViT of four blocks) learns 30 kinds of scenes, and with them a space in which each kind
 has a vector. A small convolutional student then learns that space in several ways, each from the
 same weights, on the same scenes in the same order, for the same number of steps. *No teacher* is
-the task alone: the student is told what a scene shows, and the vectors of the kinds are the
-teacher's, as the text tower of a CLIP is shared.
+the task alone: the student learns from the kind of each scene, and the vectors of the kinds are the
+teacher's, as teacher and student of a CLIP share the text tower.
 """
 
 import json
@@ -41,7 +41,7 @@ _TRAIN, _HELD_OUT = 2048, 512
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One way to teach. Weights of the losses; ``task`` is the kind of each scene."""
+    """One way to teach: weights of the losses; ``task`` is the loss on the kind of each scene."""
 
     task: float = 0.0
     mimicry: float = 0.0
@@ -62,14 +62,14 @@ ARMS: Final[Mapping[str, Arm]] = {
 
 @dataclass(frozen=True, slots=True)
 class ArmResult:
-    """A student on held-out scenes: mean cosine to the teacher, share of the same first choice."""
+    """Mean cosine to the teacher and share of the same first choice, on held-out scenes."""
 
     cosine: float
     same_choice: float
 
 
 class ToyTeacher(nn.Module):
-    """Scenes [N, 3, S, S] to unit rows [N, D] and the maps of its blocks."""
+    """ViT from scenes [N, 3, S, S] to unit rows [N, D] and the maps of its blocks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class ToyTeacher(nn.Module):
 
 
 class ToyStudent(nn.Module):
-    """The same from a few convolutions."""
+    """Convolutional network from scenes [N, 3, S, S] to unit rows [N, D] and maps of its blocks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,14 +123,14 @@ def study(
     arms: Mapping[str, Arm] = ARMS,
     done: Callable[[], None] = lambda: None,
 ) -> dict[str, ArmResult]:
-    """One teacher, and a student of each arm.
+    """Train one teacher and a student of each arm, and measure the students.
 
     Args:
-        seed: Of scenes, weights and order.
-        steps: Of each student.
-        teacher_steps: Of the teacher.
-        arms: By name.
-        done: Called after the teacher and after each arm.
+        seed: Seed of scenes, weights and order.
+        steps: Training steps of each student.
+        teacher_steps: Training steps of the teacher.
+        arms: Arms by name.
+        done: Callback after the teacher and after each arm.
     """
     pictures, kinds = (torch.from_numpy(array) for array in scenes(_TRAIN, 2 * seed))
     held_out = torch.from_numpy(scenes(_HELD_OUT, 2 * seed + 1)[0])
@@ -196,7 +196,7 @@ def _learn(
 
 
 def _order(count: int, steps: int, seed: int) -> list[Tensor]:
-    """Rows of each step, drawn without repetition within an epoch."""
+    """Indices of the scenes of each step, drawn without repetition within an epoch."""
     random = np.random.default_rng(seed)
     per_epoch = count // _BATCH
     rows = [random.permutation(count)[: per_epoch * _BATCH] for _ in range(-(-steps // per_epoch))]
@@ -204,7 +204,7 @@ def _order(count: int, steps: int, seed: int) -> list[Tensor]:
 
 
 def table(found: Sequence[Mapping[str, ArmResult]]) -> Table:
-    """Each arm over all seeds, and against mimicry alone on the same seed."""
+    """Table of each arm over all seeds, with the difference to mimicry alone on the same seed."""
     shown = Table(title=f"{len(found)} seeds: mean (lowest to highest)", box=None)
     for title in ("", "cosine to the teacher", "same first choice", "cosine against mimicry alone"):
         shown.add_column(title, justify="right" if title else "left")
