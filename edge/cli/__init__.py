@@ -1,4 +1,4 @@
-"""The command line ``edge``: arguments go in, text or JSON and an exit code come out.
+"""The command line ``edge``: reads arguments, prints text or JSON, and sets the exit code.
 
-``commands`` has one module for each subcommand. Only here does anything print or exit.
+``commands`` has one module for each subcommand. No other package prints or exits.
 """

@@ -1,4 +1,4 @@
-"""Everything that the daemon will need, tried once: what was found, and what to do about it."""
+"""Tries once everything that the daemon needs, and says what to do about what fails."""
 
 import secrets
 import shutil
@@ -32,7 +32,7 @@ from edge.system.redact import redact
 from edge.video.probe import LONGEST_LOOK_S, advice, look_at
 
 _TIMED_PICTURES: Final = 5
-# The share of the engine's time that cameras may want: the rest is decoding and bad moments.
+# Share of the engine's time that cameras may use: decoding and bad moments need the rest.
 _MOST_LOAD: Final = 0.7
 _LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
 
@@ -42,10 +42,10 @@ class Finding:
     """The outcome of one check.
 
     Attributes:
-        check: What was checked.
-        found: In words; of a failure also what to do.
-        advice: What would serve better, a sentence each.
-        exit_code: Of the failure (``edge.errors``); 0 where it is none.
+        check: Name of what was checked.
+        found: Result in words; after a failure also what to do.
+        advice: Improvements that would help, one sentence each.
+        exit_code: Exit code of the failure (``edge.errors``); 0 without a failure.
     """
 
     check: str
@@ -61,24 +61,24 @@ class Finding:
 
 
 def failure(check: str, error: EdgeError) -> Finding:
-    """What ``error`` means for ``check``."""
+    """Return the finding that ``error`` means for ``check``."""
     return Finding(check, redact(str(error)), exit_code=error.exit_code)
 
 
 def exit_code(findings: Sequence[Finding]) -> int:
-    """That of the failure that the daemon would meet first; 0 without failures."""
+    """Return the exit code of the failure that the daemon would meet first; 0 without failures."""
     return min((finding.exit_code for finding in findings if finding.exit_code), default=0)
 
 
 def check_config(
     config: Config, *, cameras: bool = True, broker: bool = True, tune: bool = False
 ) -> Iterator[Finding]:
-    """Check all that a configuration names, each finding as soon as it is there.
+    """Check everything that a configuration names; yield each finding as soon as it is known.
 
     Args:
-        config: Loaded, so its file is sound.
-        cameras: Whether cameras are opened.
-        broker: Whether the broker is asked.
+        config: Configuration, already loaded, so its file is sound.
+        cameras: Whether to open the cameras.
+        broker: Whether to connect to the broker.
         tune: Measure again which variant is the fastest.
     """
     yield _watched_prompts(config)
@@ -117,16 +117,16 @@ def check_model(
     cache: Path | None = None,
     tune: bool = False,
 ) -> Iterator[Finding]:
-    """Check a bundle with every hash, both its graphs on this device, and what prompts become.
+    """Check every hash of a bundle, both its graphs on this device, and its compiled prompts.
 
     Args:
-        path: The bundle.
-        engine: What computes.
-        prompts: By name.
-        background: In place of the bundle's.
-        wanted_fps: Pictures a second that the cameras will want together.
-        keys: Files of the public keys, one of which must have signed it; empty: any will do.
-        cache: Folder for what was measured, changed by ``tune`` only; None for the user's own.
+        path: Folder of the bundle.
+        engine: Engine settings.
+        prompts: Prompts by name.
+        background: Background sentences that replace the bundle's.
+        wanted_fps: Pictures per second that all cameras together will need.
+        keys: Files of public keys, one of which must have signed the bundle; empty accepts any.
+        cache: Folder of earlier measurements, changed by ``tune`` only; None for the user's own.
         tune: Measure again which variant is the fastest.
     """
     try:
@@ -149,7 +149,7 @@ def check_model(
 
 
 def check_looks(config: Config) -> Iterator[Finding]:
-    """Check the bundles of the second look, and whether there is what the rules ask for."""
+    """Check the bundles of the second look, and that they have everything that the rules need."""
     try:
         main = open_bundle(config.bundle, read_keys(config.bundle_keys))
     except EdgeError:
@@ -182,13 +182,13 @@ def check_looks(config: Config) -> Iterator[Finding]:
 
 
 def check_cameras(cameras: Mapping[str, CameraConfig]) -> Iterator[Finding]:
-    """Look at all cameras at once; none takes longer than three timeouts and a look."""
+    """Check all cameras in parallel; each takes at most three timeouts and one check."""
     found: dict[str, Finding] = {}
 
     def check(name: str) -> None:
         found[name] = check_camera(name, cameras[name])
 
-    # Daemon threads: a resolver that hangs must not keep the command from ending.
+    # Daemon threads, so that a hanging resolver cannot keep the command from ending.
     threads = {name: threading.Thread(target=check, args=(name,), daemon=True) for name in cameras}
     began = time.monotonic()
     for thread in threads.values():
@@ -201,7 +201,7 @@ def check_cameras(cameras: Mapping[str, CameraConfig]) -> Iterator[Finding]:
 
 
 def check_camera(name: str, camera: CameraConfig) -> Finding:
-    """Open a camera, decode its first frame, and see what it sends."""
+    """Open a camera, decode its first frame, and describe its stream."""
     try:
         look = look_at(camera)
     except EdgeError as exc:
@@ -210,7 +210,7 @@ def check_camera(name: str, camera: CameraConfig) -> Finding:
 
 
 def check_broker(config: MqttConfig) -> Finding:
-    """Connect as somebody else than the daemon, whose session would be taken over."""
+    """Connect to the broker, with another client id, so that the daemon keeps its session."""
     try:
         with connect(config, f"edge-check-{secrets.token_hex(4)}") as connection:
             protocol = connection.protocol
@@ -226,7 +226,7 @@ def check_broker(config: MqttConfig) -> Finding:
 
 
 def check_disk(state_dir: Path, outbox_bytes: int) -> Finding:
-    """Whether the outbox can live in ``state_dir``, which need not exist yet."""
+    """Check that the outbox fits into ``state_dir``, which need not exist yet."""
     try:
         folder = next(path for path in (state_dir, *state_dir.parents) if path.exists())
         with tempfile.TemporaryFile(dir=folder):
@@ -244,7 +244,7 @@ def check_disk(state_dir: Path, outbox_bytes: int) -> Finding:
 
 
 def check_index(config: Config) -> Iterator[Finding]:
-    """Whether there is room for the index, and a model that it can be searched with."""
+    """Check that the index has room on the disk, and that the model can search it."""
     if not config.index.enabled:
         return
     root, limit = config.state_dir / INDEX, config.index.max_bytes
@@ -254,7 +254,7 @@ def check_index(config: Config) -> Iterator[Finding]:
         folder = next(path for path in (root, *root.parents) if path.exists())
         free = shutil.disk_usage(folder).free
     except ModelError:
-        return  # told already
+        return  # reported already
     except ConfigError as exc:
         yield failure("index", exc)
         return
@@ -299,7 +299,7 @@ def _engine(models: Models, wanted_fps: float) -> Finding:
 
 
 def _choice(choice: Choice) -> str:
-    """What was measured, fastest first."""
+    """Describe the measured variants, fastest first."""
     tried = sorted(choice.measured, key=lambda one: (one.ms is None, one.ms))
     when = "earlier" if choice.remembered else "now"
     return f"measured {when}: " + ", ".join(
@@ -309,7 +309,7 @@ def _choice(choice: Choice) -> str:
 
 
 def _picture_s(models: Models) -> float:
-    """Median seconds for one picture, or one clip of them."""
+    """Return the median seconds for one picture, or for one clip if the model takes clips."""
     golden = models.bundle.golden()[models.bundle.manifest.graphs[0]]
     row = {name: array[:1] for name, array in golden.inputs.items()}
     took = []
@@ -326,7 +326,7 @@ def _text(
     try:
         with models.scoring.open_compiler() as compile_prompts:
             yield Finding("text model", f"{models.text_precision}, passes its golden self-test")
-            for name, prompt in prompts.items():  # one by one: all that are wrong are reported
+            for name, prompt in prompts.items():  # one by one, to report all wrong prompts
                 try:
                     bank = compile_prompts({name: prompt}, background)
                 except ConfigError as exc:
@@ -338,7 +338,7 @@ def _text(
 
 
 def _prompts(bundle: Bundle, bank: PromptBank, rule: Plan) -> Iterator[Finding]:
-    """Of a bank with one rule: each of its clauses, and what they are together."""
+    """Check a bank with one rule: each clause, then the whole rule."""
     axes = bundle.axes()
     together = f"; all: {meaning(rule.expression)}" if rule.has_time else ""
     for prompt in bank.prompts:

@@ -1,4 +1,4 @@
-"""Margins over time, and boxes, as pictures for people. Needs the extra ``demo``."""
+"""Draws margins over time and detected boxes as pictures; needs the extra ``demo``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,12 +11,12 @@ from edge.errors import ConfigError
 
 _INCHES = (10.0, 4.5)
 _DPI = 120
-# Okabe and Ito's colours: told apart by everybody.
+# Okabe and Ito's colours, which colour-blind people can also distinguish.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def check_plot(path: Path) -> None:
-    """Say now what would keep ``plot_scores`` from writing ``path`` after all the work.
+    """Check before the work starts that ``plot_scores`` can write ``path``.
 
     Raises:
         ConfigError: matplotlib is not installed, or ``path`` cannot become a picture.
@@ -49,7 +49,7 @@ def plot_scores(
         times: Seconds.
         scores: Margins by prompt, one for each time.
         threshold: Margin from which a sample counts.
-        title: Above the plot.
+        title: Title above the plot.
 
     Raises:
         ConfigError: As ``check_plot``, or the file cannot be written.
@@ -92,8 +92,8 @@ def draw_boxes(
         path: Picture to write; its ending chooses the format.
         rgb: uint8 [H, W, 3].
         boxes: float32 [B, 4]: left, top, right, bottom in pixels.
-        classes: intp [B]: one colour for each.
-        labels: What stands at each box.
+        classes: intp [B], class of each box; one colour for each class.
+        labels: Text at each box.
 
     Raises:
         ConfigError: As ``check_plot``, or the file cannot be written.
@@ -122,7 +122,7 @@ def draw_boxes(
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Write a figure of matplotlib; the ending of ``path`` chooses the format.
+    """Write a matplotlib figure; the ending of ``path`` chooses the format.
 
     Raises:
         ConfigError: The file cannot be written.

@@ -1,4 +1,4 @@
-"""Prompts against a picture, a recording or a camera, the way the daemon looks at it."""
+"""Scores prompts on a picture, a recording or a camera in the same way as the daemon."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ from edge.video.sources.container import seconds
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredFrame:
-    """What one frame says about P prompts.
+    """Scores of one frame for P prompts.
 
     Attributes:
-        t: Seconds from the beginning of the recording; of a camera, from its first frame.
-        cosine: float32 [P].
-        margin: float32 [P].
+        t: Seconds from the beginning of the recording, or from the camera's first frame.
+        cosine: float32 [P], cosine of each prompt.
+        margin: float32 [P], margin of each prompt.
     """
 
     t: float
@@ -46,15 +46,15 @@ def score_frames(
     fps: float,
     duration_s: float | None = None,
 ) -> Iterator[ScoredFrame]:
-    """Score what ``source`` shows, as fast as it gives packets and the engine takes pictures.
+    """Score the frames of ``source``, as fast as it gives packets and the engine takes pictures.
 
     Args:
-        source: Just opened.
-        spec: Into which pixels, from the bundle.
-        scorer: Samples to cosines; a model of several frames gives nothing for the first few.
+        source: Source that has just been opened.
+        spec: Size and preprocessing of the pixels, from the bundle.
+        scorer: Turns samples into cosines; a model of clips gives none for the first few frames.
         bank: Compiled prompts.
-        fps: Frames per second that are looked at.
-        duration_s: Stop after so many seconds of video.
+        fps: Frames per second to score.
+        duration_s: Seconds of video after which to stop.
 
     Raises:
         SourceError: The video broke, or had no decodable frame.
@@ -82,13 +82,13 @@ def score_frames(
 def margins_by_prompt(
     bank: PromptBank, frames: Sequence[ScoredFrame]
 ) -> dict[str, NDArray[np.float32]]:
-    """The margin over time, float32 [frames], of each prompt by name; at least one frame."""
+    """Return each prompt's margin over time, float32 [frames], by name; needs one frame or more."""
     columns = np.stack([frame.margin for frame in frames], axis=1)  # [P, frames]
     return dict(zip(bank.names, columns, strict=True))
 
 
 def length_s(stream: av.VideoStream) -> float | None:
-    """How long a recording claims to be; None for a picture, or where it does not say."""
+    """Return the length that a recording declares; None for a picture, or without such a value."""
     if stream.duration is not None:
         return seconds(stream.duration, _time_base(stream))
     container = cast("InputContainer", stream.container)
@@ -96,9 +96,9 @@ def length_s(stream: av.VideoStream) -> float | None:
 
 
 def begin_s(stream: av.VideoStream) -> float | None:
-    """Presentation time of a recording's first frame; None for a camera, whose times may jump.
+    """Return the pts of a recording's first frame; None for a camera, whose times may jump.
 
-    To be asked before the first packet: FFmpeg fills it in for cameras later on.
+    Call it before the first packet is read: FFmpeg later sets the value for cameras too.
     """
     return seconds(stream.start_time, _time_base(stream))
 

@@ -1,4 +1,4 @@
-"""Scores as tables for a terminal."""
+"""Makes terminal tables of scores."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -15,7 +15,7 @@ from edge.scoring.boxes import Detections
 
 _BARS = "▁▂▃▄▅▆▇█"
 _SPARK_WIDTH = 32
-# A long recording is shown in so many rows at most, each with the highest margin of its seconds.
+# Maximum rows for a long recording; each row has the highest margin of its stretch of time.
 _MOST_ROWS = 40
 _CONCEPTS = 4
 _HIT = "bold green"
@@ -24,7 +24,7 @@ _HIT = "bold green"
 def picture_table(
     bank: PromptBank, frame: ScoredFrame, threshold: float, axes: Sequence[str] | None
 ) -> Table:
-    """One picture: a row per prompt."""
+    """Return the table of one picture: a row per prompt."""
     table = _table("prompt", "score", "margin")
     covered = any(prompt.coverage is not None for prompt in bank.prompts)
     if covered:
@@ -43,7 +43,7 @@ def picture_table(
 
 
 def summary_table(bank: PromptBank, frames: Sequence[ScoredFrame], threshold: float) -> Table:
-    """A recording: a row per prompt, all lines on one scale."""
+    """Return the summary of a recording: a row per prompt, all sparklines on one scale."""
     table = _table("prompt", "best", "at", "above")
     table.add_column(_span(frames), no_wrap=True)
     series = margins_by_prompt(bank, frames)
@@ -62,7 +62,7 @@ def summary_table(bank: PromptBank, frames: Sequence[ScoredFrame], threshold: fl
 
 
 def time_table(bank: PromptBank, frames: Sequence[ScoredFrame], threshold: float) -> Table:
-    """A recording: a row per time, a column per prompt."""
+    """Return the margins of a recording: a row per time, a column per prompt."""
     size = ceil(len(frames) / _MOST_ROWS)
     table = _table("time" if size == 1 else f"best of {size} frames from")
     for name in bank.names:
@@ -75,7 +75,7 @@ def time_table(bank: PromptBank, frames: Sequence[ScoredFrame], threshold: float
 
 
 def boxes_table(labels: Sequence[str], found: Detections) -> Table:
-    """What a detector found: a row per box, with its place in pixels."""
+    """Return the boxes of a detector: a row per box, with its place in pixels."""
     table = _table("phrase", "score", "left", "top", "right", "bottom")
     for label, score, edges in zip(labels, found.scores, found.pixels, strict=True):
         table.add_row(Text(label), f"{score:.3f}", *(f"{edge:.0f}" for edge in edges))
@@ -83,7 +83,10 @@ def boxes_table(labels: Sequence[str], found: Detections) -> Table:
 
 
 def sparkline(values: NDArray[np.float32], threshold: float, low: float, high: float) -> Text:
-    """Bars from ``low`` to ``high``, each the highest of its part; coloured from the threshold."""
+    """Draw bars on a scale from ``low`` to ``high``; bars at or above the threshold have colour.
+
+    Each bar is the highest value of its part.
+    """
     line = Text()
     for part in np.array_split(values, min(len(values), _SPARK_WIDTH)):
         top = float(part.max())
@@ -94,12 +97,12 @@ def sparkline(values: NDArray[np.float32], threshold: float, low: float, high: f
 
 
 def concepts(row: NDArray[np.float32], axes: Sequence[str]) -> str:
-    """The axes that a sentence's row [D] leans on, heaviest first, each with its share."""
+    """Return the axes with the most weight in a sentence's row [D], and the share of each."""
     return ", ".join(f"{axis} {weight:.2f}" for axis, weight in explain(row, axes, _CONCEPTS))
 
 
 def clock(t: float) -> str:
-    """Seconds as ``1:02:03.5``, hours only where there are any."""
+    """Format seconds as ``1:02:03.5``; hours only if there are any."""
     minutes, seconds = divmod(round(t, 1), 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02}:{seconds:04.1f}" if hours else f"{minutes}:{seconds:04.1f}"

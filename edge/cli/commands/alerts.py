@@ -1,4 +1,4 @@
-"""``edge alerts``: what the broker has, on a terminal."""
+"""The command ``edge alerts``: prints the alerts that the broker delivers."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
-from edge.cli.commands.broker import (
+from edge.cli.commands.broker_options import (
     CaOption,
     ConfigOption,
     HostOption,

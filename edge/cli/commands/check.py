@@ -1,4 +1,4 @@
-"""``edge check``: will the daemon work here, and if not, what to do."""
+"""The command ``edge check``: reports whether the daemon can run here, and what to fix."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from edge.system import paths
 
 _STYLES = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
 _CHECK_WIDTH = 16
-# Where nobody reads along, a finding is one line, however long.
+# Without a terminal, each finding is one line of any length.
 _NO_WRAP = 100_000
 
 

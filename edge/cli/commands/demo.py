@@ -1,4 +1,4 @@
-"""``edge demo``: the whole way from a camera to a subscriber, on this machine, to look at."""
+"""The command ``edge demo``: shows the whole way from a camera to a subscriber."""
 
 import json
 import signal
@@ -16,7 +16,7 @@ from edge.errors import ConfigError, EdgeError
 from edge.system import paths
 from edge.system.redact import register_secret
 
-# One pass of the built-in clip, and what its last alert needs to end.
+# Length of one pass of the built-in clip, plus the time that its last alert needs to end.
 _CLIP_S = 11.0
 _OTHER_S = 30.0
 
@@ -66,7 +66,7 @@ def demo(
         seconds=seconds or (_OTHER_S if own else _CLIP_S),
         out=out,
     )
-    # SIGINT too: a shell without job control starts background processes that ignore it.
+    # SIGINT too, because a shell without job control starts background processes that ignore it.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     console = Console(quiet=as_json, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""``edge detect``: where in a picture are these things?"""
+"""The command ``edge detect``: finds named things in a picture."""
 
 import json
 from collections.abc import Sequence
@@ -98,13 +98,13 @@ def detect(
 
 
 _Answer = tuple[Sequence[str], Detections, str]
-"""Phrases as the model reads them, boxes, and what computed them in words."""
+"""Phrases as the model reads them, the boxes, and the engine in words."""
 
 
 def _by_caption(
     model: Bundle, settings: EngineConfig, wanted: list[str], frame: Frame, threshold: float | None
 ) -> _Answer:
-    """Ask a detector that reads the phrases (class P)."""
+    """Find boxes with a detector that reads the phrases (class P)."""
     manifest = model.manifest
     caption = write_caption(wanted, Tokenizer(model.tokenizer(), manifest.text), manifest.text)
     threshold = manifest.decision.threshold if threshold is None else threshold
@@ -122,10 +122,10 @@ def _by_caption(
 def _by_regions(
     model: Bundle, settings: EngineConfig, wanted: list[str], frame: Frame, threshold: float | None
 ) -> _Answer:
-    """Compare a model's regions with the phrases (class F).
+    """Find boxes by comparing a model's regions with the phrases (class F).
 
     Raises:
-        ModelError: It has none.
+        ModelError: The model has no regions.
     """
     manifest = model.manifest
     threshold = REGION_THRESHOLD if threshold is None else threshold
@@ -149,10 +149,10 @@ def _by_regions(
 
 
 def _first_frame(image: str) -> Frame:
-    """The first frame of a picture, a recording or a camera.
+    """Return the first frame of a picture, a recording or a camera.
 
     Raises:
-        SourceError: It cannot be read, or has no frame.
+        SourceError: The source cannot be read, or has no frame.
     """
     with open_source(image) as source:
         return next(kept_frames(source.packets(), Decoder(source.stream), Sampler(1)))

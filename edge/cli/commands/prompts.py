@@ -1,4 +1,4 @@
-"""``edge prompts``: what boxes look for, seen and changed over MQTT."""
+"""The command ``edge prompts``: shows and changes over MQTT what boxes look for."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from edge.cli.commands.broker import (
+from edge.cli.commands.broker_options import (
     CaOption,
     ConfigOption,
     HostOption,
@@ -32,7 +32,7 @@ from edge.delivery.topics import Topics
 from edge.errors import ConfigError, PublishError
 from edge.system.command_line import Group
 
-# Retained messages come at once; a box that is slow to connect is not waited for.
+# Retained messages arrive at once; the command does not wait for a box that is slow to connect.
 _LOOK_S = 3.0
 
 prompts = typer.Typer(
@@ -43,7 +43,7 @@ Rule = Annotated[str, typer.Argument(help="Name of a prompt.")]
 
 
 class Verdict(StrEnum):
-    """What somebody says of an alert."""
+    """Feedback on an alert."""
 
     good = "good"
     bad = "bad"
@@ -58,7 +58,7 @@ class Switch(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Boxes:
-    """Where boxes are heard, and which one is meant; None: any."""
+    """Broker of the boxes, and the box that the command is for; None means any box."""
 
     broker: MqttConfig
     device: str | None

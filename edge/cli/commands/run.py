@@ -1,4 +1,4 @@
-"""``edge run``: the daemon in the foreground, as systemd wants it."""
+"""The command ``edge run``: runs the daemon in the foreground, as systemd expects."""
 
 import queue
 import signal
@@ -23,8 +23,8 @@ def run(
     settings = load_config(config)
     stop, wake = threading.Event(), threading.Event()
 
-    # A handler runs between two steps of the main thread, which may hold an event's lock just then:
-    # setting one here would wait for ever. This queue may be put into from anywhere.
+    # A signal handler runs between two steps of the main thread, which may hold an event's lock at
+    # that moment: setting the event here would wait for ever. A put into this queue is safe.
     signals: queue.SimpleQueue[int] = queue.SimpleQueue()
 
     def end(number: int, _frame: FrameType | None) -> None:
@@ -41,7 +41,7 @@ def run(
     try:
         app.run(settings, stop, wake)
     finally:
-        # Python puts its handlers back to "die" before it has quite ended: a second SIGTERM, from
-        # an impatient supervisor, would turn a clean end into exit code -15.
+        # Python restores the default handlers shortly before it exits: a second SIGTERM from an
+        # impatient supervisor would then turn a clean end into exit code -15.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""``edge score``: prompts against a picture, a clip or a camera."""
+"""The command ``edge score``: scores prompts on a picture, a clip or a camera."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -119,10 +119,10 @@ def score(  # noqa: PLR0913, PLR0917  options of a command line
 
 
 def _rules(prompts: Sequence[str], negatives: Sequence[str]) -> dict[str, PromptConfig]:
-    """Each prompt under its own words, one with time in it as its clauses.
+    """Return each prompt under its own words; a prompt with time in it becomes its clauses.
 
     Raises:
-        ConfigError: One is no text, or cannot be understood.
+        ConfigError: A prompt is empty, or cannot be understood.
     """
     rules = {}
     for prompt in prompts:
@@ -146,7 +146,7 @@ def _clauses(prompt: str) -> tuple[str, ...]:
 
 
 def _with_progress(frames: Iterator[ScoredFrame], length: float | None) -> Iterator[ScoredFrame]:
-    """Pass ``frames`` on, with a bar on a terminal."""
+    """Yield ``frames`` unchanged; show a progress bar on a terminal."""
     console = Console(stderr=True)
     columns = TextColumn("scoring"), BarColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=length is None) as progress:

@@ -1,4 +1,4 @@
-"""``edge search``: moments of the local index that a sentence describes."""
+"""The command ``edge search``: finds the moments of the local index that match a sentence."""
 
 import time
 from collections.abc import Sequence
@@ -83,7 +83,10 @@ def search(  # noqa: PLR0913  options of a command line
 def _sources(
     config: Path | None, index: Path | None, bundle: Path | None
 ) -> tuple[Path, Bundle, EngineConfig, Sequence[str] | None]:
-    """Folder of the index, model, how to run it, background in place of the model's."""
+    """Return the index folder, the bundle, its engine settings, and the background to use.
+
+    A background of None leaves the bundle's own in force.
+    """
     if config is None:
         if index is None:
             raise ConfigError("expected --config or --index, found neither: where is the index?")
@@ -103,7 +106,7 @@ def _seconds(duration: str) -> float:
 def _compile(
     model: Bundle, engine: EngineConfig, text: str, background: Sequence[str] | None
 ) -> PromptBank:
-    """Only the text graph is opened: no picture is looked at."""
+    """Compile the sentence; only the text graph is opened, because no picture is scored."""
     try:
         prompts = {"search": PromptConfig(text=(text,))}
     except ValidationError:

@@ -1,5 +1,5 @@
-"""``edge demo``: camera, broker, daemon and subscriber on one machine, to see what comes out.
+"""Runs ``edge demo``: a camera, a broker, the daemon and a subscriber on one machine.
 
-Shipped with the runtime so that it can be pointed at one's own recording or camera. The daemon is
-the real one, in a process of its own; the demo knows of it only what came over MQTT.
+The demo ships with the runtime so that users can try their own recording or camera. The daemon is
+the real one, in its own process; the demo sees only what the daemon sends over MQTT.
 """

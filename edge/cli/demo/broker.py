@@ -1,7 +1,7 @@
-"""An MQTT broker inside the demo's own process, on loopback: nothing has to be installed for it.
+"""Runs an MQTT broker on loopback inside the demo's process, so none has to be installed.
 
-amqtt speaks MQTT 3.1.1 only and keeps nothing on disk: enough to show messages, no broker for a
-box (docs/adr/0007).
+The broker is amqtt, which speaks MQTT 3.1.1 only and keeps nothing on disk. That is enough to show
+messages, but not for the broker of a box (docs/adr/0007).
 """
 
 import asyncio
@@ -23,10 +23,10 @@ _STOP_S: Final = 5.0
 
 
 class LocalBroker:
-    """The broker, in a thread of its own; use it as a context manager.
+    """MQTT broker in its own thread; use it as a context manager.
 
     Attributes:
-        port: A free one, known once entered.
+        port: Free port on which the broker listens; set when the context is entered.
 
     Raises:
         ConfigError: The ``demo`` extra is not installed.
@@ -45,7 +45,7 @@ class LocalBroker:
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
 
     def __enter__(self) -> Self:
-        # A line for each connection, packet and state: for its own authors.
+        # amqtt logs each connection, packet and state, which only its own authors need.
         for name in ("amqtt", "transitions"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._thread.start()
@@ -74,7 +74,7 @@ class LocalBroker:
         plugins: dict[str, Any] = {
             "amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}
         }
-        # amqtt would listen by itself, but does not say on which port where any free one will do.
+        # amqtt can listen by itself, but does not report which free port it has taken.
         listeners = {_LISTENER: {"type": "external", "bind": HOST}}
         broker = Broker({"listeners": listeners, "plugins": plugins})
         await broker.start()

@@ -1,4 +1,4 @@
-"""The daemon as the demo starts it: a process like any other."""
+"""Starts and ends the daemon's process for the demo."""
 
 import subprocess
 import sys
@@ -7,17 +7,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-# The daemon promises to be gone 5 s after SIGTERM.
+# The daemon promises to exit within 5 s of SIGTERM.
 _STOP_S: Final = 8.0
 
 
 class DaemonProcess:
-    """``edge run CONFIG`` with its output in a file; leaving the block ends it.
+    """Process of ``edge run CONFIG`` with its output in a file; leaving the context ends it.
 
     Args:
-        config: The configuration file.
-        log: Where its output goes.
-        environment: All of its environment variables.
+        config: Configuration file.
+        log: File for the output of the process.
+        environment: All environment variables of the process.
     """
 
     def __init__(self, config: Path, log: Path, environment: Mapping[str, str]) -> None:
@@ -53,14 +53,14 @@ class DaemonProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs."""
+        """Return the exit code; None while the process runs."""
         return self._process.poll()
 
     def terminate(self) -> None:
-        """Ask it to end, as systemd would; it is gone within seconds."""
+        """Ask the process to end, as systemd does; it exits within seconds."""
         if self.exit_code is None:
             self._process.terminate()
 
     def last_words(self, lines: int = 8) -> str:
-        """The end of its log."""
+        """Return the last lines of the log."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:])

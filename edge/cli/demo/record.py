@@ -1,4 +1,4 @@
-"""What came over MQTT: kept for the summary, written to files as it arrives."""
+"""Records what the demo receives over MQTT: keeps it for the summary and writes it to files."""
 
 import json
 import time
@@ -20,12 +20,12 @@ from edge.system.redact import redact
 
 @dataclass(slots=True)
 class SeenAlert:
-    """One alert, from its ``start`` on.
+    """One alert since its ``start``.
 
     Attributes:
-        newest: Its latest payload.
-        received: Monotonic second at which its start arrived.
-        snapshot: File of its picture, once that has arrived.
+        newest: Latest payload of the alert.
+        received: Arrival of the alert's start, monotonic seconds.
+        snapshot: File of the alert's picture, once it has arrived.
     """
 
     newest: AlertPayload
@@ -34,22 +34,22 @@ class SeenAlert:
 
 
 class Record:
-    """Takes every message of the device; use it as a context manager.
+    """Record of every message of the device; use it as a context manager.
 
     Args:
         out: Folder for ``transcript.jsonl`` and ``snapshots/``.
-        prefix: What all topics of the device begin with, ``edge/cli/demo``.
-        bank: To score the embeddings with: what a consumer in the cloud does with a new sentence
-            and last night's embeddings.
+        prefix: Beginning of all topics of the device, ``edge/demo``.
+        bank: Prompts to score the embeddings with, as a consumer in the cloud does with a new
+            sentence and last night's embeddings.
 
     Attributes:
-        alerts: By id, in order of arrival.
-        first_sample: Monotonic second at which the first embedding arrived, or None.
-        times: Of the samples, in seconds since the first.
-        margins: One for each time, by prompt.
-        state: Of the camera, the newest.
-        status: Of the device, the newest word.
-        kinds: How many messages of each kind there were.
+        alerts: Alerts by id, in order of arrival.
+        first_sample: Arrival of the first embedding, monotonic seconds, or None.
+        times: Times of the samples, seconds since the first.
+        margins: Margins by prompt, one for each of ``times``.
+        state: Newest state of the camera.
+        status: Newest status of the device.
+        kinds: Number of messages of each kind.
     """
 
     def __init__(self, out: Path, prefix: str, bank: PromptBank) -> None:
@@ -78,10 +78,10 @@ class Record:
         self._transcript.close()
 
     def take(self, received: Received) -> AlertPayload | None:
-        """Keep one message; returns it if it was an alert."""
+        """Keep one message; return its payload if it is an alert."""
         try:
             kind, told = self._keep(received.topic, received.payload)
-        except ValueError as exc:  # anyone on this machine may publish here
+        except ValueError as exc:  # any process on this machine may publish here
             kind, told = "unknown", f"not understood: {exc}"
         self.kinds[kind] += 1
         line = {
@@ -94,7 +94,7 @@ class Record:
         return self.alerts[told["id"]].newest if kind == "alert" else None
 
     def _keep(self, topic: str, payload: bytes) -> tuple[str, Any]:
-        """Remember the message; returns its kind and what the transcript says of it."""
+        """Store the message; return its kind and its entry in the transcript."""
         match topic.removeprefix(f"{self._prefix}/").split("/"):
             case ["status"]:
                 self.status = payload.decode()
@@ -127,7 +127,7 @@ class Record:
             column.append(float(margin))
 
     def _save(self, alert_id: str, jpeg: bytes) -> None:
-        """Pictures come after the start of their alert; any other belongs to nothing."""
+        """Save the picture of a known alert, whose start arrives first; ignore other pictures."""
         if seen := self.alerts.get(alert_id):
             number = list(self.alerts).index(alert_id) + 1
             (name,) = prompt_names([seen.newest.prompt.id])

@@ -1,4 +1,4 @@
-"""What the demo shows: sentences, and the configuration file that they become."""
+"""Names the demo's sentences and writes the daemon's configuration from them."""
 
 import re
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from edge.errors import ConfigError
 CONFIG: Final = "edge.yaml"
 CAMERA: Final = "street"
 DEVICE: Final = "demo"
-# A camera's URL may carry a password: it stays in the environment and out of the file.
+# A camera's URL may contain a password, so it stays in the environment and out of the file.
 URL_VARIABLE: Final = "EDGE_DEMO_URL"
 
-# For the built-in clip. It shows a taxi, a cyclist and a parked bicycle; no dog, so the third must
-# stay quiet.
+# Sentences for the built-in clip, which shows a taxi, a cyclist and a parked bicycle. It shows no
+# dog, so the third sentence must not alert.
 CLIP_PROMPTS: Final = ("a taxi", "a bicycle", "a dog")
 OTHER_PROMPTS: Final = ("a person", "a vehicle", "an animal")
 
@@ -29,7 +29,7 @@ _LONGEST_NAME = 40
 
 
 def prompt_names(sentences: Sequence[str]) -> dict[str, str]:
-    """Sentences by short names that fit an MQTT payload: ``taxi`` for "a taxi"."""
+    """Return the sentences by short names for MQTT payloads, such as ``taxi`` for "a taxi"."""
     names: dict[str, str] = {}
     for sentence in sentences:
         words = re.sub(r"[^a-z0-9]+", "-", _ARTICLE.sub("", sentence.strip().lower()))
@@ -43,12 +43,12 @@ def prompt_names(sentences: Sequence[str]) -> dict[str, str]:
 
 
 def config_text(bundle: Path, url: str, port: int, sentences: Sequence[str]) -> str:
-    """The file for ``edge run``.
+    """Return the text of the configuration file for ``edge run``.
 
     Args:
         bundle: Folder of the model.
-        url: Of the camera, or a ``${VARIABLE}``.
-        port: Of the broker on this machine.
+        url: URL of the camera, or a ``${VARIABLE}``.
+        port: Port of the broker on this machine.
         sentences: Prompts.
     """
     facts: dict[str, Any] = {
@@ -56,7 +56,7 @@ def config_text(bundle: Path, url: str, port: int, sentences: Sequence[str]) -> 
         "bundle": str(bundle.absolute()),
         "state_dir": "state",
         "mqtt": {"host": HOST, "port": port, "protocol": PROTOCOL},
-        # Every sample, so that the plot shows all that the daemon saw.
+        # Every sample is published, so that the plot shows everything that the daemon saw.
         "embeddings": {"publish": "all", "every": "0s"},
         "prompts": {
             name: {"text": sentence.replace("${", "$${")}
@@ -68,10 +68,10 @@ def config_text(bundle: Path, url: str, port: int, sentences: Sequence[str]) -> 
 
 
 def prepare(out: Path) -> None:
-    """Make ``out``, or clear it of what an earlier demo left there.
+    """Create ``out``, or remove what an earlier demo left there.
 
     Raises:
-        ConfigError: It holds something else.
+        ConfigError: The folder holds other files.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The demo itself: camera, broker and daemon up, listen, everything down again, sum up."""
+"""Runs the demo: starts camera, broker and daemon, listens, stops all, returns the outcome."""
 
 import os
 import signal
@@ -26,9 +26,9 @@ from edge.rules.bank import PromptBank
 from edge.scoring.open import open_models
 from edge.testing import TestCamera
 
-# A slow box opens its model, and a camera sends its first keyframe, within this.
+# Enough for a slow box to open its model and for a camera to send its first keyframe.
 _FIRST_SAMPLE_S: Final = 60.0
-# Longer than the daemon may take to end; what it sent is here at once when it has ended.
+# Longer than the daemon may take to end; its messages arrive at once after it has ended.
 _ENDING_S: Final = 10.0
 _ENDED_S: Final = 1.0
 _POLL_S: Final = 0.1
@@ -36,15 +36,15 @@ _POLL_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the user asked for.
+    """Request of the user.
 
     Attributes:
-        url: A camera's URL; None plays ``video``.
-        video: A recording, H.264 or H.265, which the test camera plays over RTSP.
+        url: URL of a camera; None plays ``video``.
+        video: Recording, H.264 or H.265, which the test camera plays over RTSP.
         sentences: Prompts, at least one.
         bundle: Folder of the model.
-        seconds: How long to listen once there are pictures.
-        out: Folder for everything that is written.
+        seconds: Time to listen after the first picture.
+        out: Folder for all written files.
     """
 
     url: str | None
@@ -57,16 +57,16 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the demo has to say in the end.
+    """Result of the demo.
 
     Attributes:
-        record: All that came over MQTT.
-        sentences: By the names of their prompts.
+        record: Record of all MQTT messages.
+        sentences: Sentences by prompt name.
         threshold: Margin from which a sample counts.
-        notes: What the author of the prompts should know.
+        notes: Notes for the author of the prompts.
         first_alert_s: Seconds from the start of the demo to its first alert over MQTT.
-        exit_code: The daemon's.
-        last_words: The end of the daemon's log.
+        exit_code: Exit code of the daemon.
+        last_words: Last lines of the daemon's log.
     """
 
     record: Record
@@ -79,12 +79,12 @@ class Outcome:
 
 
 def show(wish: Wish, console: Console) -> Outcome:
-    """Run the demo. Ctrl-C ends the listening early; the rest goes its usual way.
+    """Run the demo. Ctrl-C ends the listening early; the other steps run as usual.
 
     Raises:
         ConfigError: A prompt or the folder cannot be used, or the ``demo`` extra is missing.
         ModelError: The bundle cannot be used.
-        EngineUnavailable: There is no runtime.
+        EngineUnavailable: No runtime is installed.
         SourceError: The recording cannot be played.
         PublishError: The broker did not start.
     """
@@ -107,7 +107,7 @@ def show(wish: Wish, console: Console) -> Outcome:
         connection.subscribe([f"{topics}/#"])
         daemon = stack.enter_context(DaemonProcess(path, wish.out / "daemon.log", environment))
         console.print(f"started a broker on port {broker.port} and the daemon, pid {daemon.pid}")
-        bank = _compile(bundle, config)  # while the daemon does the same
+        bank = _compile(bundle, config)  # at the same time as the daemon
         record = stack.enter_context(Record(wish.out, topics, bank))
         sentences = {name: prompt.text[0] for name, prompt in config.prompts.items()}
         threshold = bundle.manifest.decision.threshold
@@ -129,7 +129,7 @@ def show(wish: Wish, console: Console) -> Outcome:
 
 
 def _camera(wish: Wish, stack: ExitStack) -> tuple[str, dict[str, str]]:
-    """The camera's URL as the file may hold it, and the environment that it needs."""
+    """Return the camera's URL as the file may hold it, and the environment that it needs."""
     if wish.url is not None:
         return f"${{{URL_VARIABLE}}}", os.environ | {URL_VARIABLE: wish.url}
     camera = stack.enter_context(TestCamera({CAMERA: wish.video}))
@@ -144,7 +144,7 @@ def _compile(bundle: Bundle, config: Config) -> PromptBank:
 def _attend(
     connection: Connection, record: Record, view: View, daemon: DaemonProcess, seconds: float
 ) -> None:
-    """Listen for ``seconds`` from the first sample on, then until the daemon has said goodbye."""
+    """Listen for ``seconds`` after the first sample, then until the daemon reports its end."""
     patience = time.monotonic() + _FIRST_SAMPLE_S
 
     def enough() -> bool:
@@ -167,10 +167,10 @@ def _attend(
 
 @contextmanager
 def _asked_to_end() -> Iterator[Event]:
-    """SIGINT and SIGTERM set the event.
+    """Yield an event that SIGINT and SIGTERM set.
 
-    As an exception they would come in the middle of a packet, and the broker's next word would make
-    no sense.
+    An exception instead could interrupt the reading of a packet, and the broker's next bytes could
+    not be read.
     """
     asked = Event()
     before = {

@@ -1,4 +1,4 @@
-"""How it went: for people, and as JSON."""
+"""Sums up the demo for people and as JSON."""
 
 import shutil
 import sys
@@ -14,7 +14,7 @@ from edge.cli.demo.show import Outcome, Wish
 
 
 def failure(outcome: Outcome) -> str | None:
-    """Why the demo did not show what it should; None if it did."""
+    """Return why the demo did not show what it should; None if it did."""
     record = outcome.record
     if outcome.exit_code:
         reason = f"the daemon ended with exit code {outcome.exit_code}"
@@ -33,7 +33,7 @@ def failure(outcome: Outcome) -> str | None:
 
 
 def facts(wish: Wish, outcome: Outcome) -> dict[str, Any]:
-    """What ``--json`` prints."""
+    """Return the document that ``--json`` prints."""
     record, largest = outcome.record, _largest(outcome)
     counts = _counts(outcome)
     return {
@@ -96,7 +96,7 @@ _FILES = {
 
 
 def _next(wish: Wish) -> list[tuple[str, str]]:
-    own = Path(sys.argv[0])  # a virtual environment's, perhaps not in the PATH
+    own = Path(sys.argv[0])  # may be in a virtual environment that is not in the PATH
     edge = own if own.name == "edge" and not shutil.which("edge") else "edge"
     watched = wish.video if wish.url is None else f"${URL_VARIABLE}"
     return [

@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: a live table on a terminal, plain lines elsewhere."""
+"""Shows the progress of the demo: a live table on a terminal, plain lines elsewhere."""
 
 from collections import Counter
 from types import TracebackType
@@ -18,11 +18,11 @@ _COLOURS: Final = {"start": "bold red", "update": "yellow", "end": "green"}
 
 
 class View:
-    """The table, and the alerts above it as they arrive; use it as a context manager.
+    """Table of the prompts, with arriving alerts above it; use it as a context manager.
 
     Args:
-        console: Where it goes; only a terminal gets the table.
-        record: What has arrived.
+        console: Output; only a terminal gets the table.
+        record: Messages received so far.
         prompts: Sentences by name.
         threshold: Margin from which a sample counts.
     """
@@ -51,7 +51,7 @@ class View:
             self._live.stop()
 
     def alert(self, alert: AlertPayload) -> None:
-        """Print what has just arrived."""
+        """Print an alert that has just arrived."""
         lasted = "" if alert.ended_at is None else f", lasted {_seconds(alert):.1f} s"
         self._console.print(
             Text.assemble(

@@ -1,4 +1,4 @@
-"""Which broker a command talks to: options that several commands share."""
+"""Defines the broker options that several commands share, and reads them."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from edge.config.models import MqttConfig, TlsConfig
 from edge.errors import ConfigError
 from edge.system.redact import register_secret
 
-PASSWORD_VARIABLE = "EDGE_MQTT_PASSWORD"  # noqa: S105  a name, no password
+PASSWORD_VARIABLE = "EDGE_MQTT_PASSWORD"  # noqa: S105  a variable's name, not a password
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Take the broker from this configuration.")
@@ -28,10 +28,10 @@ PrefixOption = Annotated[str, typer.Option("--prefix", help="First topic level."
 def broker_at(
     host: str, port: int, username: str | None, ca: Path | None, prefix: str
 ) -> MqttConfig:
-    """The broker of these options; the password comes from EDGE_MQTT_PASSWORD.
+    """Return the broker that these options name; the password comes from EDGE_MQTT_PASSWORD.
 
     Raises:
-        ConfigError: One of them cannot be.
+        ConfigError: An option is invalid.
     """
     password = os.environ.get(PASSWORD_VARIABLE)
     if password:
