@@ -1,1 +1,1 @@
-"""Calibration sets: which frames fix the INT8 ranges of a network."""
+"""Calibrates rules and networks: evaluation, sharpened rules, and frames for INT8 ranges."""

@@ -1,4 +1,4 @@
-"""``edge-calibrate prompt``: a few examples make a rule sharper, or it says that they do not."""
+"""The command ``edge-calibrate prompt``: sharpens a rule by a few examples, if they help."""
 
 import json
 import stat
@@ -119,7 +119,7 @@ def _rule(
     config: Path | None, name: str | None, texts: list[str], negatives: list[str],
     bundle: Path | None,
 ) -> tuple[Config, str, PromptConfig]:  # fmt: skip
-    """The rule, without what earlier examples taught it, alone in a configuration."""
+    """Return the rule alone in a configuration, without its earlier examples."""
     if config is None:
         if not texts:
             raise ConfigError("expected --text with the rule's sentence, or --config and --name")
@@ -146,7 +146,7 @@ def _rule(
 def _replayed(
     clip: Path, events: Any, setup: Setup, prompt: PromptConfig, record: SharpenedConfig | None
 ) -> list[Trace]:
-    """The rule's alerts on the clip, and those of the sharpened rule beside it."""
+    """Return the alerts of the rule on the clip, and those of the sharpened rule."""
     prompts = {_BEFORE: prompt}
     if record is not None:
         prompts[_AFTER] = prompt.model_copy(update={"sharpened": record})
@@ -228,7 +228,7 @@ def _read(path: Path) -> str:
 
 
 def _rewrite(path: Path, text: str) -> None:
-    """Replace the file at once; what it may be read by stays."""
+    """Replace the file atomically and keep its permissions."""
     target = path.resolve()
     try:
         write_atomically(target, text.encode(), mode=stat.S_IMODE(target.stat().st_mode))

@@ -1,4 +1,4 @@
-"""The commands of ``edge-calibrate``: only here does anything print or exit."""
+"""Defines the commands of ``edge-calibrate``; only command modules print or exit."""
 
 import json
 from collections.abc import Sequence
@@ -74,7 +74,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  options of a command line
     labels = read_labels(events, footage)
     rules = _rules(labels, prompt or [], config, bundle)
     settings = EngineConfig(kind=engine, precision=precision, threads=0)
-    # A sentence that only its label asks for may be one that the model cannot watch for.
+    # A sentence that comes only from a label may be one that the model cannot watch for.
     with open_setup(rules, settings, fps, pick=config is None and not prompt) as setup:
         by_rule = rules_of(labels, setup.config.prompts)
         wanted = _clips(labels, by_rule)
@@ -128,7 +128,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  options of a command line
 def _rules(
     labels: Sequence[Label], prompts: Sequence[str], config: Path | None, bundle: Path | None
 ) -> Config:
-    """The rules to evaluate: of a configuration, else a rule for each labelled sentence."""
+    """Return the rules to evaluate: those of a configuration, or one for each labelled sentence."""
     if config is None:
         sentences = prompts or list(dict.fromkeys(label.prompt for label in labels))
         return config_of(sentences, bundle or paths.default_bundle())
@@ -149,7 +149,7 @@ def _rules(
 
 
 def _clips(labels: Sequence[Label], rules: dict[str, str]) -> dict[str, dict[str, list[Label]]]:
-    """Labels by clip and rule."""
+    """Return the labels by clip and rule."""
     clips: dict[str, dict[str, list[Label]]] = {}
     for label in labels:
         if label.prompt in rules:

@@ -1,6 +1,7 @@
-"""One key into a configuration file and out again, every other byte as it was. Pure.
+"""Adds one key to a configuration file or removes it, and keeps every other byte. Pure.
 
-The file is somebody's own, with comments and an order: it is not written anew, a line is put in.
+The file belongs to its user, who chose its comments and its order. So it is not written anew: only
+one line changes.
 """
 
 import json
@@ -15,17 +16,17 @@ _KEY: Final = "sharpened"
 
 
 def sharpened_line(record: SharpenedConfig) -> str:
-    """The record as it stands in a file."""
+    """Return the record as a line of the file."""
     facts = record.model_dump(exclude_defaults=True, mode="json")
     told = ", ".join(f"{key}: {json.dumps(value)}" for key, value in facts.items())
     return f"{_KEY}: {{{told}}}"
 
 
 def put(text: str, name: str, record: SharpenedConfig) -> str:
-    """Put the record into rule ``name``, in place of one that is there.
+    """Put the record into rule ``name``; it replaces an existing record.
 
     Raises:
-        ConfigError: The rule is not there, or stands in the file in another way than most do.
+        ConfigError: The rule is not there, or the file writes it in an unusual form.
     """
     text = take(text, name)
     rule = _rule(text, name)
@@ -42,10 +43,10 @@ def put(text: str, name: str, record: SharpenedConfig) -> str:
 
 
 def take(text: str, name: str) -> str:
-    """Take the record out of rule ``name``; the same text where there is none.
+    """Remove the record from rule ``name``; return the same text if there is none.
 
     Raises:
-        ConfigError: As ``put``.
+        ConfigError: The rule is not there, or the file writes it in an unusual form.
     """
     rule = _rule(text, name)
     found = next(((key, value) for key, value in rule.value if key.value == _KEY), None)
@@ -81,7 +82,7 @@ def _rule(text: str, name: str) -> yaml.MappingNode:
 
 
 def _check(longer: str, shorter: str, name: str) -> None:
-    """Whether all that differs is the record."""
+    """Check that the two texts differ only in the record."""
     try:
         with_it, without = (_tree(text) for text in (longer, shorter))
         del with_it["prompts"][name][_KEY]
@@ -92,7 +93,7 @@ def _check(longer: str, shorter: str, name: str) -> None:
 
 
 def _tree(text: str) -> dict[str, dict[str, dict[str, object]]]:
-    """Values by key; what has a tag of its own stays as it is written."""
+    """Return values by key; a value with its own tag stays as text."""
     node = yaml.compose(text, Loader=yaml.SafeLoader)
     tree = _plain(node)
     if not isinstance(tree, dict):

@@ -1,9 +1,9 @@
-"""A calibration set out of whatever footage there is: a folder, a video, pictures.
+"""Chooses the frames of a calibration set from any footage: a folder, a video, pictures.
 
-A camera shows the same yard for hours, and INT8 ranges come from the few frames that are unlike the
-rest. So frames are chosen to be far apart (each next one is the farthest from all chosen so far, on
-thumbnails), near-duplicates are left out, and the number is bounded. Only a few times that number
-is ever in memory. The same files give the same frames.
+A camera shows the same yard for hours, and the few unusual frames decide the INT8 ranges. So the
+chosen frames are far apart (each next frame is the farthest from all chosen ones, measured on
+thumbnails), near-duplicates are left out, and their number is limited. Memory holds at most a few
+times that number. The same files give the same frames.
 """
 
 import logging
@@ -21,11 +21,11 @@ from edge.model.bundle.manifest import ImageSpec
 
 _log = logging.getLogger(__name__)
 
-# Rows and columns of the thumbnail that tells frames apart.
+# Rows and columns of the thumbnail that distinguishes frames.
 _THUMBNAIL = 8
-# Mean difference of two thumbnails in units of 0..255: below, it is the same picture with noise.
+# Mean difference of two thumbnails in units of 0..255: below it, they are one picture with noise.
 _MIN_DISTANCE = 1.0
-# Frames in memory at once, as a multiple of those wanted.
+# Frames in memory at once, as a multiple of the wanted number.
 _POOL = 4
 
 Item = TypeVar("Item")
@@ -37,8 +37,8 @@ class Footage:
 
     Attributes:
         frames: int8 [M,3,H,W], in the order of files and time.
-        seen: How many frames they were chosen from.
-        skipped: Why a file gave none, by file.
+        seen: Number of frames that they were chosen from.
+        skipped: Reason why a file gave no frames, by file.
     """
 
     frames: NDArray[np.int8]
@@ -47,14 +47,14 @@ class Footage:
 
 
 def files_of(path: Path, purpose: str = "calibration") -> list[Path]:
-    """Return ``path`` itself, or all files in that folder and below, sorted, hidden ones left out.
+    """Return ``path`` itself, or all files in and below that folder, sorted, without hidden files.
 
     Args:
         path: A file or a folder.
-        purpose: What they are for, to be told where nothing is there.
+        purpose: Purpose of the files, for the error message.
 
     Raises:
-        ModelError: Nothing there.
+        ModelError: There are no files.
     """
     if path.is_file():
         return [path]
@@ -72,19 +72,19 @@ def files_of(path: Path, purpose: str = "calibration") -> list[Path]:
 def read_footage(
     files: Sequence[Path], spec: ImageSpec, fps: float = 2.0, count: int = 128
 ) -> Footage:
-    """Choose at most ``count`` frames of ``files``, as the device would see them.
+    """Choose at most ``count`` frames of ``files``, preprocessed as on the device.
 
     A file that cannot be read is skipped, logged and named in the result: one broken picture among
-    hundreds is no reason to stop. If none can be read, the first reason is in the error.
+    hundreds is no reason to stop. If no file can be read, the error has the first reason.
 
     Args:
         files: Videos and pictures.
         spec: Size and preprocessing, from the bundle.
-        fps: Frames per second that are looked at.
-        count: Frames wanted.
+        fps: Frames per second to read.
+        count: Maximum number of frames.
 
     Raises:
-        ModelError: No file can be read, or fewer than ``MIN_FRAMES`` different frames.
+        ModelError: No file can be read, or there are fewer than ``MIN_FRAMES`` different frames.
     """
     pool = Pool[NDArray[np.int8]](count)
     skipped: dict[Path, str] = {}
@@ -111,18 +111,18 @@ def read_footage(
 
 
 def clips_of(frames: NDArray[np.int8], length: int) -> NDArray[np.int8]:
-    """Return frames [M,3,H,W] as clips [M // length,length,3,H,W] of neighbours."""
+    """Return frames [M,3,H,W] as clips of neighbouring frames [M // length,length,3,H,W]."""
     whole = len(frames) // length * length
     return frames[:whole].reshape(-1, length, *frames.shape[1:])
 
 
 @dataclass(slots=True, eq=False)
 class Pool(Generic[Item]):
-    """Frames so far in whatever form, thinned out whenever there are too many.
+    """Pool of frames in any form, thinned out whenever there are too many.
 
     Attributes:
-        count: Frames wanted.
-        seen: How many there were.
+        count: Wanted number of frames.
+        seen: Number of frames added so far.
     """
 
     count: int
@@ -131,7 +131,7 @@ class Pool(Generic[Item]):
     _thumbnails: list[NDArray[np.float32]] = field(default_factory=list)
 
     def add(self, item: Item, small: NDArray[np.float32]) -> None:
-        """Take one more frame, with its ``thumbnail``."""
+        """Add one frame; ``small`` is its ``thumbnail``."""
         self.seen += 1
         self._items.append(item)
         self._thumbnails.append(small)
@@ -139,7 +139,7 @@ class Pool(Generic[Item]):
             self._thin_out(_POOL * self.count // 2)
 
     def chosen(self) -> list[Item]:
-        """Return at most ``count`` frames that are far apart, in the order they came."""
+        """Return at most ``count`` frames that are far apart, in the order of adding."""
         if self._items:
             self._thin_out(self.count)
         return self._items
@@ -151,11 +151,11 @@ class Pool(Generic[Item]):
 
 
 def thumbnail(frame: NDArray[np.int8] | NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return mean colours of an 8 x 8 grid over ``frame`` [3,H,W], float32 [192]."""
+    """Return the mean colours of an 8 x 8 grid over ``frame`` [3,H,W], float32 [192]."""
     means: NDArray[Any] = frame.astype(np.float32)
     for axis in (1, 2):
         edges = np.linspace(0, frame.shape[axis], _THUMBNAIL, endpoint=False).astype(int)
-        # Of fewer than 8 rows some stand in several places, each alone there.
+        # With fewer than 8 rows, some rows are used in several cells, each of one row.
         sizes = np.diff(np.append(edges, frame.shape[axis])).clip(1)
         sums = np.add.reduceat(means, edges, axis=axis)
         means = sums / (sizes[:, None] if axis == 1 else sizes)
@@ -163,9 +163,9 @@ def thumbnail(frame: NDArray[np.int8] | NDArray[np.uint8]) -> NDArray[np.float32
 
 
 def farthest(thumbnails: NDArray[np.float32], count: int) -> list[int]:
-    """Return at most ``count`` rows of [M,E] that are far apart, ascending; the first is always in.
+    """Return at most ``count`` rows of [M,E] that are far apart, ascending; row 0 is always one.
 
-    It stops early where all that is left looks like a chosen row.
+    It stops early when every remaining row looks like a chosen row.
     """
     chosen = [0]
     distance = np.abs(thumbnails - thumbnails[0]).mean(1)

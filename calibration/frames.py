@@ -1,7 +1,7 @@
-"""The frames that fix INT8 ranges: enough of them, and different enough.
+"""Reads the frames that fix INT8 ranges, and checks that they are enough and different enough.
 
-They go through the device's own decoder and preprocessing, so the ranges are those of the pixels
-that the device will see.
+The frames pass through the device's own decoder and preprocessing, so the ranges are those of the
+pixels on the device.
 """
 
 from collections.abc import Iterator
@@ -17,9 +17,10 @@ from edge.video.preprocess import Preprocessor
 from edge.video.sampler import Sampler
 from edge.video.sources import open_source
 
-# Fewer say too little about an activation's range. A choice, not a measurement.
+# Fewer frames say too little about an activation's range. A choice, not a measurement.
 MIN_FRAMES = 32
-# Mean standard deviation of a pixel over the set, in units of 0..255: below, it is one picture.
+# Mean standard deviation of a pixel over the set, in units of 0..255: below it, all frames are one
+# picture.
 MIN_VARIATION = 4.0
 
 
@@ -27,7 +28,7 @@ def frames_of(path: Path, spec: ImageSpec, fps: float) -> NDArray[np.int8]:
     """Read a video or a picture as int8 pixels [M,3,H,W], ``fps`` frames per second of video.
 
     Raises:
-        SourceError: Not a video, or no decodable frame.
+        SourceError: The file is no video, or has no decodable frame.
     """
     return np.stack(list(each_frame(path, spec, fps)))
 
@@ -36,7 +37,7 @@ def each_frame(path: Path, spec: ImageSpec, fps: float) -> Iterator[NDArray[np.i
     """Read ``path`` as ``frames_of`` does, one frame [3,H,W] at a time.
 
     Raises:
-        SourceError: Not a video, or no decodable frame.
+        SourceError: The file is no video, or has no decodable frame.
     """
     preprocess = Preprocessor(spec)
     with open_source(str(path)) as source:
@@ -46,10 +47,10 @@ def each_frame(path: Path, spec: ImageSpec, fps: float) -> Iterator[NDArray[np.i
 
 
 def calibration_set(frames: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Return ``frames`` [M,3,H,W] and their mirror images, checked to be of use.
+    """Return ``frames`` [M,3,H,W] and their mirror images, after checks.
 
     Raises:
-        ModelError: Too few frames, or all the same.
+        ModelError: There are too few frames, or all are the same.
     """
     if len(frames) < MIN_FRAMES:
         raise ModelError(

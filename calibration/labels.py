@@ -1,4 +1,4 @@
-"""What really happened in recordings: events with their times, in a JSON file.
+"""Reads labels, the events that really happened in recordings, from a JSON file.
 
 ::
 
@@ -6,9 +6,9 @@
       {"clip": "yard.mp4", "prompt": "a person", "start_s": 4.4, "end_s": 8.5, "tol_s": 0.2}
     ]}
 
-``tol_s`` is how uncertain the two times are. Other keys beside ``events``, and ``note`` in an
-event, are for people. A prompt that is labelled in a clip is labelled there completely: any other
-alert of it in that clip is a false one.
+``tol_s`` is the uncertainty of the two times. Other keys beside ``events``, and ``note`` in an
+event, are for people. If a prompt has labels in a clip, these are all its events there: any other
+alert of the prompt in that clip is false.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,20 +30,20 @@ from edge.errors import ConfigError
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-# Problems listed before the rest is only counted.
+# Maximum problems listed; further ones are only counted.
 _MOST_PROBLEMS = 20
 
 
 class Label(BaseModel):
-    """One event that was there.
+    """One event that really happened.
 
     Attributes:
         clip: File name in the folder of footage.
-        prompt: The sentence, or the name of a rule.
-        start_s: Seconds from the beginning of the clip.
-        end_s: Likewise, later.
-        tol_s: Uncertainty of both, seconds.
-        note: For people.
+        prompt: Sentence, or name of a rule.
+        start_s: Start of the event, seconds from the beginning of the clip.
+        end_s: End of the event, seconds from the beginning of the clip, after the start.
+        tol_s: Uncertainty of both times, seconds.
+        note: Comment for people.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,7 +65,7 @@ class Label(BaseModel):
 
     @property
     def span(self) -> tuple[float, float]:
-        """Start and end, each moved outwards by the uncertainty."""
+        """Return start and end, each moved outwards by the uncertainty."""
         return self.start_s - self.tol_s, self.end_s + self.tol_s
 
 
@@ -77,18 +77,18 @@ def read_labels(path: Path, footage: Path) -> tuple[Label, ...]:
     """Read labels and check that their clips are there.
 
     Args:
-        path: The JSON file.
+        path: JSON file.
         footage: Folder of the clips.
 
     Raises:
-        ConfigError: The file cannot be read, or all its problems, one a line.
+        ConfigError: The file cannot be read, or has problems; the message lists one per line.
     """
     try:
         labels = _File.model_validate_json(path.read_bytes()).events
     except OSError as exc:
         raise ConfigError(f"{path}: cannot read the labels: {exc.strerror}") from exc
     except ValidationError as exc:
-        # Where items are wrong pydantic also says that there are too few of them.
+        # If items are wrong, pydantic also reports that there are too few of them.
         errors = [e for e in exc.errors() if e["type"] != "too_short" or not e["input"]]
         raise ConfigError(_listing(path, [_told(error) for error in errors])) from None
     if problems := list(dict.fromkeys(_missing(labels, footage))):

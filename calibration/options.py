@@ -1,4 +1,4 @@
-"""What the commands of ``edge-calibrate`` have in common: options, the model opened, progress."""
+"""Provides what the commands of ``edge-calibrate`` share: options, model opening, progress."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,13 +34,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 def open_setup(
     config: Config, engine: EngineConfig, fps: float, *, pick: bool = False
 ) -> Iterator[Setup]:
-    """Open the model and compile the rules; what their author should know is printed.
+    """Open the model and compile the rules; print the notes for their author.
 
     Args:
-        config: Bundle and rules.
-        engine: What computes.
-        fps: Frames per second that are looked at.
-        pick: Leave out, with a note, the rules that cannot be used.
+        config: Configuration with the bundle and the rules.
+        engine: Engine settings.
+        fps: Frames per second to score.
+        pick: Whether to leave out rules that cannot be used, with a note.
     """
     bundle = open_bundle(config.bundle, read_keys(config.bundle_keys))
     with open_models(bundle, engine) as models:
@@ -76,7 +76,7 @@ def progress_bar(what: str, steps: int) -> Iterator[Progress]:
 
 
 def require_packages() -> None:
-    """Check that what a command needs beyond the device's own packages is installed.
+    """Check that the packages that a command needs beyond the device's own are installed.
 
     Raises:
         ConfigError: jinja2 or scipy is not installed.

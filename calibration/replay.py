@@ -1,8 +1,8 @@
-"""Recordings through the daemon's own pipeline, as fast as the model goes.
+"""Plays recordings through the daemon's own pipeline, as fast as the model computes.
 
-Each clip is decoded, sampled, scored and watched by the code that the daemon runs; only the time is
-the stream's. A clip may be played several times: like a live camera's, the samples of each pass lie
-elsewhere between its frames.
+The daemon's code decodes, samples, scores and watches each clip; only the clock is the stream's.
+A clip may be played several times: as with a live camera, each pass samples at other times between
+the frames.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,19 +28,19 @@ from edge.video.sample import Arrival, Sample
 from edge.video.sampler import Sampler
 from edge.video.sources import open_source
 
-# Golden section: the phases of any number of passes lie evenly.
+# Golden section: it spreads the phases of any number of passes evenly.
 _SPREAD: Final = 0.618034
-# Any day will do; a clip does not say on which it was made.
+# An arbitrary day, because a clip does not say on which day it was made.
 _EPOCH: Final = 1_750_000_000.0
-# Of a longer clip the first so many samples are held for the warm-up; 0.4 MB each.
+# Maximum samples held for the warm-up, from the beginning of the clip; 0.4 MB each.
 _WARM_SAMPLES: Final = 600
-# Between the warm-up and the first pass, so that nothing of the one reaches into the other.
+# Gap between the warm-up and the first pass, so that the warm-up cannot affect the pass.
 _PAUSE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
-    """One sample, and what the model says of it.
+    """One sample and its scores.
 
     Attributes:
         t: Seconds from the beginning of the clip.
@@ -53,12 +53,12 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Alerted:
-    """An alert, in seconds of the timeline: passes one after another, the first begins at 0.
+    """Alert in seconds of the timeline: passes follow each other, and the first begins at 0.
 
     Attributes:
-        started_s: The first sample that counted.
-        told_s: When it went out.
-        ended_s: The last sample that held it; None if it ran on at the end of the footage.
+        started_s: Time of the first sample that counted.
+        told_s: Time at which the alert was published.
+        ended_s: Time of the last sample that held it; None if the footage ended before the alert.
     """
 
     started_s: float
@@ -68,20 +68,20 @@ class Alerted:
 
 @dataclass(slots=True, eq=False)
 class Trace:
-    """What one rule did on one clip.
+    """Record of one rule on one clip.
 
     Attributes:
         clip: File name.
         rule: Name of the rule.
-        text: What it says.
-        labels: What really happened in the clip, for this rule.
+        text: Sentence of the rule.
+        labels: Events of this rule that really happened in the clip.
         pass_s: Length of the clip, seconds.
-        times: Seconds of the timeline, ascending; one for each sample.
-        margins: Likewise.
-        thresholds: In force at each sample.
-        alerts: In order.
-        state: Where the threshold came from: ``fixed``, ``prior`` or ``learned``.
-        asked: False alarms per day that the rule asks for; None where its threshold is fixed.
+        times: Time of each sample, seconds of the timeline, ascending.
+        margins: Margin of each sample.
+        thresholds: Threshold in force at each sample.
+        alerts: Alerts in the order of time.
+        state: Origin of the threshold: ``fixed``, ``prior`` or ``learned``.
+        asked: False alarms per day that the rule allows; None if its threshold is fixed.
     """
 
     clip: str
@@ -99,13 +99,13 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Setup:
-    """What replays have in common.
+    """Setup that replays share.
 
     Attributes:
-        config: Its rules are watched, its cameras are not opened.
-        models: Of its bundle.
-        bank: Of its rules.
-        fps: Frames per second that are looked at.
+        config: Configuration with the rules to watch; its cameras are not opened.
+        models: Models of its bundle.
+        bank: Compiled prompts of its rules.
+        fps: Frames per second to score.
     """
 
     config: Config
@@ -115,13 +115,13 @@ class Setup:
 
 
 def shown(clip: Path, setup: Setup, phase: float = 0.0, begin_at_s: float = 0.0) -> Iterator[Shown]:
-    """Look at a clip once.
+    """Play a clip once and yield its scored samples.
 
     Args:
-        clip: A recording.
+        clip: Recording.
         setup: Model and rules.
-        phase: How much of a sampling period after the first frame looking begins, 0..1.
-        begin_at_s: When this pass begins, for a model that takes several frames together.
+        phase: Delay of the first sample after the first frame, in sampling periods, 0..1.
+        begin_at_s: Start of this pass on the timeline, for a model of clips.
 
     Raises:
         SourceError: The video broke, or had no decodable frame.
@@ -153,19 +153,19 @@ def replay(
     warm_up_s: float = 0.0,
     on_pass: Callable[[], object] = lambda: None,
 ) -> list[Trace]:
-    """Watch a clip by some rules.
+    """Watch a clip with some rules.
 
     Args:
-        clip: A recording.
-        labels: Of the clip, by rule: those are the rules that watch.
+        clip: Recording.
+        labels: Labels of the clip by rule; these rules watch it.
         setup: Model and rules.
-        repeat: Passes.
-        warm_up_s: Before them the clip's unlabelled samples are shown over and over for so long, so
-            that thresholds are learned from them. A rule without any keeps the bundle's.
+        repeat: Number of passes.
+        warm_up_s: Seconds before the passes in which the clip's unlabelled samples are repeated to
+            learn thresholds. A rule without unlabelled samples keeps the bundle's threshold.
         on_pass: Called after each pass.
 
     Returns:
-        One for each rule.
+        One trace for each rule.
 
     Raises:
         SourceError: The video broke, or had no decodable frame.
@@ -186,13 +186,13 @@ def replay(
 
 
 def clip_s(clip: Path, fps: float) -> float:
-    """How long one pass takes, in seconds; a picture counts as one sample."""
+    """Return the length of one pass in seconds; a picture counts as one sample."""
     with open_source(str(clip)) as source:
         return length_s(source.stream) or 1 / fps
 
 
 class _Watcher:
-    """One rule on one clip, in a pipeline of its own: rules do not see each other anyway."""
+    """One rule on one clip, in its own pipeline, because rules do not affect each other."""
 
     def __init__(
         self, clip: Path, rule: str, labels: tuple[Label, ...], pass_s: float, setup: Setup
@@ -252,7 +252,7 @@ class _Watcher:
 
 
 class _Known:
-    """A scorer that repeats what the model said when the frame was shown."""
+    """Scorer that repeats the scores that the model gave when the clip was played."""
 
     answer: Scored | None = None
 

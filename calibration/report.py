@@ -1,4 +1,4 @@
-"""An evaluation as JSON, and as one HTML page that needs nothing beside itself."""
+"""Writes an evaluation as JSON, and as one HTML page without other files."""
 
 import math
 from collections.abc import Sequence
@@ -13,26 +13,26 @@ from edge.errors import ConfigError
 
 SCHEMA: Final = "edge-evaluation/1"
 _TEMPLATE: Final = "report.html.j2"
-# Share of unlabelled time under an alert, from which few false alarms are no merit.
+# Share of unlabelled time under an alert above which few false alarms do not speak for a rule.
 _HARDLY_ENDS: Final = 0.25
-# The plot's own units; the page scales it.
+# Size of the plot in its own units; the page scales it.
 _WIDTH, _HEIGHT, _EDGE = 720.0, 150.0, 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Everything that a report tells.
+    """Everything that a report contains.
 
     Attributes:
         model: Bundle, precision and runtime in words.
-        fps: Frames per second looked at.
-        passes: How often each clip was played.
-        warm_up_s: How long unlabelled frames were shown before.
-        left_out: Labelled prompts that no rule says.
-        traces: Of each rule on each clip.
-        verdicts: Likewise.
-        rules: Of each rule on all its clips.
-        total: Of all.
+        fps: Frames per second that were scored.
+        passes: Number of passes through each clip.
+        warm_up_s: Length of the warm-up with unlabelled frames, seconds.
+        left_out: Labelled prompts that no rule has.
+        traces: Trace of each rule on each clip.
+        verdicts: Verdict on each trace, in the same order.
+        rules: Verdict on each rule over all its clips.
+        total: Verdict over all rules and clips.
     """
 
     model: str
@@ -48,16 +48,16 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """The first pass of a trace in the plot's units.
+    """First pass of a trace in the plot's units.
 
     Attributes:
-        margin: Points of a polyline.
-        threshold: Likewise.
+        margin: Points of the margin's polyline.
+        threshold: Points of the threshold's polyline.
         labels: Left edge and width of each labelled event.
-        alerts: Likewise of each alert; the third says whether it is false.
-        ticks: Place and seconds.
+        alerts: Left edge and width of each alert, and whether it is false.
+        ticks: Position and seconds of each tick.
         low: Margin at the lower edge.
-        high: At the upper.
+        high: Margin at the upper edge.
     """
 
     margin: str
@@ -72,7 +72,7 @@ class Plot:
 
 
 def to_json(evaluation: Evaluation, *, traces: bool = True) -> dict[str, Any]:
-    """The evaluation as what JSON takes; infinite ends of intervals become null."""
+    """Return the evaluation as JSON values; infinite ends of intervals become null."""
     told: dict[str, Any] = {
         "schema": SCHEMA,
         "model": evaluation.model,
@@ -91,7 +91,7 @@ def to_json(evaluation: Evaluation, *, traces: bool = True) -> dict[str, Any]:
 
 
 def to_html(evaluation: Evaluation) -> str:
-    """The evaluation as a page: readable on a phone, light or dark as its reader likes."""
+    """Return the evaluation as a page that suits phones and follows the reader's dark mode."""
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415  an extra, which --help does without
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
@@ -163,7 +163,7 @@ def plot(trace: Trace, passes: int) -> Plot:
 
 
 def rows(trace: Trace, passes: int) -> list[tuple[float, Event | None, Alerted | None]]:
-    """Events, and alerts that belong to none, by time."""
+    """Return events, and alerts that belong to no event, ordered by time."""
     events: list[tuple[float, Event | None, Alerted | None]] = [
         (event.start_s, event, event.alert) for event in events_of(trace, passes)
     ]
@@ -178,14 +178,14 @@ def percent(value: float | None) -> str:
 
 
 def of_text(share: Share) -> str:
-    """Count, share and interval."""
+    """Format a share: count, share and interval."""
     if not share.of:
         return "none"
     return f"{share.count}/{share.of} ({share.low:.0%} to {share.high:.0%})"
 
 
 def rate_text(verdict: Verdict) -> str:
-    """False alarms per hour with their interval."""
+    """Format false alarms per hour with their interval."""
     rate = verdict.false_alarms
     if rate.per_hour is None:
         return f"{rate.count} in no unlabelled time"
@@ -194,19 +194,19 @@ def rate_text(verdict: Verdict) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits or so."""
+    """Format a number with about three digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def delay_text(verdict: Verdict) -> str:
-    """Median and worst delay."""
+    """Format the median and the worst delay."""
     if verdict.delays is None:
         return "none"
     return f"{verdict.delays.median_s:.1f} s, worst {verdict.delays.worst_s:.1f} s"
 
 
 def asked_text(verdict: Verdict) -> str:
-    """What was asked for, and what the measurement says about it."""
+    """Compare the allowed false alarms with the measured ones, in words."""
     asked, rate = verdict.asked_per_day, verdict.false_alarms
     if asked is None:
         return "fixed threshold"
@@ -223,7 +223,7 @@ def asked_text(verdict: Verdict) -> str:
 
 
 def _nice(step: float) -> float:
-    """The next larger of 1, 2, 5 times a power of ten."""
+    """Return the next larger of 1, 2, 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(max(step, 1e-3)))
     return next(power * times for times in (1, 2, 5, 10) if power * times >= step)
 
@@ -233,7 +233,7 @@ def _end_s(alert: Alerted) -> float:
 
 
 def verdict_json(verdict: Verdict) -> dict[str, Any]:
-    """The verdict as what JSON takes."""
+    """Return the verdict as JSON values."""
     told = asdict(verdict)
     told["recall"]["value"] = verdict.recall.value
     told["precision"]["value"] = verdict.precision.value

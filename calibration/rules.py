@@ -1,4 +1,4 @@
-"""Which rules watch a clip: of a configuration, or one for each sentence, each alone."""
+"""Selects the rules that watch a clip: those of a configuration, or one for each sentence."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -10,13 +10,13 @@ from edge.config.models import Config, PromptConfig
 from edge.errors import ConfigError
 
 CAMERA: Final = "clip"
-"""Name of the only camera that a replay has."""
+"""Name of the only camera of a replay."""
 
 
 def rules_of(labels: Iterable[Label], prompts: Mapping[str, PromptConfig]) -> dict[str, str]:
-    """Which rule each labelled prompt means: by its name, or by one of its sentences.
+    """Return the rule that each labelled prompt means, by its name or by one of its sentences.
 
-    Prompts that no rule says are left out.
+    Prompts that no rule has are left out.
     """
     by_words = {text: name for name, prompt in prompts.items() for text in prompt.text}
     by_words.update({name: name for name in prompts})
@@ -25,7 +25,7 @@ def rules_of(labels: Iterable[Label], prompts: Mapping[str, PromptConfig]) -> di
 
 
 def config_of(sentences: Iterable[str], bundle: Path, **rule: Any) -> Config:
-    """A configuration with a rule for each sentence, named by its words."""
+    """Return a configuration with a rule for each sentence, named by its words."""
     prompts: dict[str, dict[str, Any]] = {}
     for sentence in sentences:
         slug = re.sub(r"[^A-Za-z0-9]+", "-", sentence).strip("-")[:60] or "prompt"
@@ -43,9 +43,9 @@ def config_of(sentences: Iterable[str], bundle: Path, **rule: Any) -> Config:
 
 
 def alone(config: Config, rule: str, fps: float) -> Config:
-    """The configuration with one rule and one camera, nothing published beside alerts.
+    """Return the configuration with one rule and one camera, which publishes only alerts.
 
-    A recording has no hour and no profile: the rule is always on.
+    A recording has no time of day and no profile, so the rule is always on.
     """
     camera = next(iter(config.cameras.values()))
     always = {"enabled": True, "schedule": (), "when": None, "profiles": ()}

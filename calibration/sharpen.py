@@ -1,4 +1,4 @@
-"""A rule and a few events in a clip to what they teach (``edge.rules.sharpen``)."""
+"""Makes shots for sharpening a rule from a few events in a clip (``edge.rules.sharpen``)."""
 
 import re
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from calibration.replay import Setup, shown
 from edge.errors import ConfigError
 from edge.rules.sharpen import Shots
 
-# How uncertain the times are that somebody types while watching: samples so near to an edge are
-# neither one thing nor the other.
+# Uncertainty of times that a person types while watching, seconds: samples this near to an edge
+# belong to neither side.
 EDGE_S: Final = 0.3
 _SPAN: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)\s*")
 
 
 def events_of(clip: Path, spans: Sequence[str], rule: str) -> tuple[Label, ...]:
-    """Events as they are typed, such as ``4.4-8.5``.
+    """Return labels from typed events such as ``4.4-8.5``.
 
     Raises:
-        ConfigError: One cannot be read, or overlaps another.
+        ConfigError: An event cannot be read, or overlaps another.
     """
     events = []
     for text in spans:
@@ -47,9 +47,9 @@ def events_of(clip: Path, spans: Sequence[str], rule: str) -> tuple[Label, ...]:
 
 
 def shots_of(clip: Path, events: Sequence[Label], setup: Setup) -> Shots:
-    """The clip's samples: wanted inside of an event, not wanted elsewhere.
+    """Return the clip's samples as shots: wanted inside an event, unwanted elsewhere.
 
-    Each belongs to the event nearest to it; those at an event's edges are left out.
+    Each sample belongs to the nearest event; samples at an event's edges are left out.
 
     Raises:
         SourceError: The video broke, or had no decodable frame.

@@ -1,4 +1,4 @@
-"""Verdicts as a table for a terminal."""
+"""Makes a terminal table of verdicts."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ _COLUMNS = (
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
-    """A row for each verdict."""
+    """Return a table with a row for each verdict."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in _COLUMNS:
         table.add_column(column, overflow="fold")

@@ -1,4 +1,4 @@
-"""Search on the device: embeddings of samples go in, a sentence finds the moments that show it.
+"""Searches on the device: keeps embeddings of samples, finds the moments that match a sentence.
 
 ``index`` keeps the embeddings on disk, ``query`` and ``moments`` find, ``desk`` answers over MQTT.
 """

@@ -1,6 +1,6 @@
-"""Answers searches that come over MQTT, one after the other, in a thread of its own.
+"""Answers searches that arrive over MQTT, one after the other, in its own thread.
 
-A search may take seconds where the disk is slow or the sentence is new; neither the loop nor the
+A search may take seconds if the disk is slow or the sentence is new; neither the loop nor the
 publisher waits for it.
 """
 
@@ -14,17 +14,17 @@ from edge.delivery.topics import Topics
 from edge.search.request import SEARCH_SCHEMA, Answerer
 from edge.system.workers import WorkerThread
 
-# Searches that wait. An asker gives up long before so many are answered.
+# Maximum number of waiting searches. A client gives up long before so many are answered.
 WAITING: Final = 16
 
 
 class SearchDesk:
-    """Takes requests and answers them.
+    """Thread that answers search requests.
 
     Args:
         topics: Topics of the box.
-        answerer: Turns a request into an answer, bytes to bytes.
-        mailbox: Received requests.
+        answerer: Turns a request into an answer, both as bytes.
+        mailbox: Queue of received requests.
         publish: Sends a message; called from the desk's thread.
     """
 
@@ -43,21 +43,21 @@ class SearchDesk:
 
     @property
     def failed(self) -> bool:
-        """Whether an error that nobody expected has ended the thread."""
+        """Return whether an unexpected error has ended the thread."""
         return self._thread.failed
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self, _timeout_s: float) -> None:
-        """Answer no more. A search that runs is not waited for: it only reads."""
+        """Stop answering. A running search is not waited for, because it only reads."""
         self._mailbox.close()
 
     def _run(self) -> None:
         for received in self._mailbox:
             if received.retain:
-                continue  # the broker had kept it: it is old
+                continue  # the broker retained it, so it is old
             self._publish(
                 Message(
                     answer_topic(self._topics, received),

@@ -1,9 +1,9 @@
-"""From scores over time to moments: when something was seen, from when to when. Pure.
+"""Finds moments in scores over time: the stretches in which something was seen. Pure.
 
-Nothing is proposed beforehand and nothing is learned: the scores are smoothed, a moment begins
-where they reach one level and ends where they fall below a lower one, near ones become one, short
-ones are dropped. All of it is in seconds of the samples' own times: samples that come late, are
-missing or stop for an hour change what can be known, not what is meant.
+The method needs no proposals and no training. The scores are smoothed; a moment begins where they
+reach one level and ends where they fall below a lower one; moments close together become one, and
+short ones are dropped. All durations are in seconds of the samples' own times, so samples that are
+late or missing, or that stop for an hour, change only the precision, not the meaning.
 
 Letters in shapes: N samples of one camera, R runs of samples.
 """
@@ -16,18 +16,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-# Smoothing beyond so many standard deviations changes nothing (weight below 0.0002).
+# Smoothing beyond this many standard deviations changes nothing (weight below 0.0002).
 _REACH: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One stretch of time in which the scores were high.
+    """Stretch of time with high scores.
 
     Attributes:
-        start: UTC seconds; halfway between the first sample in it and the one before.
-        end: Likewise after the last.
-        score: The highest smoothed score in it.
+        start: UTC seconds, halfway between the first sample in the moment and the one before.
+        end: UTC seconds, halfway between the last sample in the moment and the next one.
+        score: Highest smoothed score in the moment.
         peak: UTC seconds of the sample with that score.
     """
 
@@ -39,17 +39,17 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What counts as one moment.
+    """Limits that define a moment.
 
     Attributes:
-        enter: Share of the run's best score from which on a moment begins, 0..1.
-        exit: Share below which it ends; at most ``enter``.
-        merge_s: Two that are less than so many seconds apart are one.
-        least_s: One that is shorter is dropped; 0 keeps all.
-        silence_s: After so many seconds without a sample a new run begins: nothing is known of what
-            was in between.
-        smooth_s: Standard deviation of the Gaussian over time that the scores are smoothed with;
-            0 leaves them as they are.
+        enter: Share of the run's best score at which a moment begins, 0..1.
+        exit: Share of the run's best score below which a moment ends, at most ``enter``.
+        merge_s: Distance in seconds below which two moments become one.
+        least_s: Minimum length in seconds; shorter moments are dropped; 0 keeps all.
+        silence_s: Seconds without a sample after which a new run begins, because nothing is known
+            about the time in between.
+        smooth_s: Standard deviation of the Gaussian that smooths the scores over time, seconds; 0
+            leaves them unchanged.
     """
 
     enter: float = 0.6
@@ -76,17 +76,17 @@ def find_moments(
 ) -> list[Moment]:
     """Find the moments of one camera.
 
-    Each run of samples is measured by its own best score, so that a weak moment of another day is
-    found beside a strong one. A run whose best score is not above 0 has none: a margin of 0 says
-    that a sentence of the background fits as well.
+    The levels of each run of samples depend on its own best score, so that a weak moment of another
+    day is found beside a strong one. A run whose best score is not above 0 has no moments: a margin
+    of 0 means that a sentence of the background fits equally well.
 
     Args:
         times: UTC seconds [N], rising.
-        scores: float32 [N], such as margins.
-        shape: What counts as one.
+        scores: Scores such as margins, float32 [N].
+        shape: Limits that define a moment.
 
     Returns:
-        Best first; of equal ones the earlier.
+        Moments, best first; with equal scores, the earlier one first.
     """
     found = [
         moment
@@ -99,17 +99,17 @@ def find_moments(
 def smoothed(
     times: NDArray[np.float64], scores: NDArray[np.float32], sigma_s: float
 ) -> NDArray[np.float64]:
-    """Mean of each sample's surroundings, weighed by a Gaussian over the time between them.
+    """Smooth the scores: each becomes the mean of its neighbours, with Gaussian weights over time.
 
-    So five samples a second lose their flicker, and one in four seconds stays what it is.
+    Five samples a second lose their flicker in this way, and one in four seconds does not change.
 
     Args:
         times: UTC seconds [N], rising.
-        scores: float32 [N].
+        scores: Scores, float32 [N].
         sigma_s: Standard deviation in seconds; 0 changes nothing.
 
     Returns:
-        float64 [N].
+        Smoothed scores, float64 [N].
     """
     total, weight = scores.astype(np.float64), np.ones(len(scores))
     for step in range(1, len(times)):
@@ -128,7 +128,7 @@ def smoothed(
 
 
 def _runs(times: NDArray[np.float64], silence_s: float) -> Iterator[slice]:
-    """Where the samples follow each other without a silence."""
+    """Yield the stretches of samples without a silence between them."""
     if not len(times):
         return
     breaks = (np.flatnonzero(np.diff(times) > silence_s) + 1).tolist()
@@ -151,9 +151,9 @@ def _in_run(
 
 
 def _edges(times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From when to when each sample speaks, [N + 1]: halfway to its neighbours.
+    """Return the limits of the time that each sample covers, [N + 1]: halfway to its neighbours.
 
-    The first and the last reach as far out as in; a sample alone is an instant.
+    The first and the last sample cover equal times on both sides; a single sample covers none.
     """
     if len(times) == 1:
         return np.repeat(times, 2)
@@ -162,7 +162,7 @@ def _edges(times: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _above(scores: NDArray[np.float64], enter: float, leave: float) -> Iterator[tuple[int, int]]:
-    """Stretches (first, last) above ``leave`` that reach ``enter``: hysteresis, both ways."""
+    """Yield stretches (first, last) above ``leave`` that reach ``enter``: hysteresis both ways."""
     inside = np.concatenate(([False], scores >= leave, [False]))
     changes = np.flatnonzero(np.diff(inside.astype(np.int8))).tolist()
     for first, stop in zip(changes[::2], changes[1::2], strict=True):

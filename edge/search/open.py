@@ -1,4 +1,4 @@
-"""Opens the local index of the daemon: the recorder, the writer and what answers searches."""
+"""Opens the local index of the daemon: its recorder, its writer and its answerer."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -16,17 +16,17 @@ from edge.search.index.store import INDEX, Limits, Reader, Store
 from edge.search.index.writer import IndexWriter
 from edge.search.request import Answerer
 
-# Sentences that stay compiled, for the next page of one.
+# Number of sentences that stay compiled, so that the next page of an answer is fast.
 _KEPT: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class LocalIndex:
-    """The local index of the daemon.
+    """Local index of the daemon.
 
     Attributes:
-        recorder: Takes samples, on the loop.
-        writer: Writes what the recorder keeps; a worker.
+        recorder: Chooses the samples to keep; runs on the loop.
+        writer: Worker that writes what the recorder keeps.
         answerer: Answers searches.
     """
 
@@ -42,19 +42,20 @@ def open_index(
     open_compiler: Callable[[], AbstractContextManager[Compiler]],
     picture_of: PictureOf,
 ) -> LocalIndex | None:
-    """Open the index; None where the configuration has it switched off.
+    """Open the index; None if the configuration switches it off.
 
-    A disk that cannot be written is no error here: the writer's health says so, and alerts go on.
+    A disk that cannot be written is no error here: the writer's health reports it, and alerts
+    continue.
 
     Args:
         config: Configuration of the box.
-        bundle: The model.
+        bundle: Bundle of the model.
         dim: Dimension of its embeddings, D.
         open_compiler: Opens the text graph.
-        picture_of: Gives a small picture, as for ``IndexRecorder``.
+        picture_of: Makes a small picture, as for ``IndexRecorder``.
 
     Raises:
-        ConfigError: The model has no embedding that could be searched.
+        ConfigError: The model has no embedding that can be searched.
     """
     if not config.index.enabled:
         return None
@@ -73,10 +74,10 @@ def open_index(
 
 
 def check_searchable(bundle: Bundle) -> None:
-    """Whether embeddings of this model can be searched.
+    """Check that embeddings of this model can be searched.
 
     Raises:
-        ConfigError: They need more than themselves to be scored.
+        ConfigError: Scores of this model need more than the embeddings.
     """
     found = bundle.manifest.frame_class
     if found != "F":

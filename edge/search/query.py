@@ -1,7 +1,7 @@
-"""From a sentence to the moments of the index that show it, best first.
+"""Finds the moments of the index that match a sentence, best first.
 
-The sentence is compiled as an alert rule is, and scored as one: by its margin against the
-background. What is found is ranked, not judged: there is no threshold.
+The sentence is compiled and scored like an alert rule: by its margin against the background. The
+moments are ranked; there is no threshold.
 """
 
 import time
@@ -17,24 +17,24 @@ from edge.search.index.scan import Run, Scan
 from edge.search.index.store import Reader
 from edge.search.moments import Moment, Shape, find_moments
 
-# Of methods known to us, the parameter-free one: enter at 0.6 of the best score, leave at 0.4.
+# The one method known to us without parameters: enter at 0.6 of the best score, leave at 0.4.
 _SHAPE: Final = Shape()
-# A camera that is looked at seldom is not silent between two samples.
+# A silence is at least this many sampling periods, so that a slowly sampled camera is not silent.
 _SILENT_SAMPLES: Final = 3
-# A picture taken so close before or after still shows what was there.
+# A picture taken this close before or after a moment still shows what was there.
 _NEAR_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is looked for, and where.
+    """Limits of a search.
 
     Attributes:
-        since: UTC seconds.
-        until: UTC seconds.
-        camera: None for all.
-        limit: Moments on a page.
-        offset: Moments before it.
+        since: Beginning of the wanted time, UTC seconds.
+        until: End of the wanted time, UTC seconds.
+        camera: Camera to search; None for all.
+        limit: Maximum moments on the page.
+        offset: Number of moments before the page.
     """
 
     since: float
@@ -46,7 +46,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A moment, whose it is, and its picture, where one was kept."""
+    """Moment, its camera, and its picture if one was kept."""
 
     camera: str
     moment: Moment
@@ -55,13 +55,13 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Part of an answer.
+    """One page of the answer to a search.
 
     Attributes:
-        hits: Best first.
-        more: Whether there is a page behind it.
-        samples: How many were looked through.
-        took_s: Seconds.
+        hits: Moments, best first.
+        more: Whether another page follows.
+        samples: Number of samples searched.
+        took_s: Duration of the search, seconds.
     """
 
     hits: tuple[Hit, ...]
@@ -74,12 +74,12 @@ def search(reader: Reader, bank: PromptBank, query: Query) -> Page:
     """Find moments.
 
     Args:
-        reader: The index of the model that the bank was compiled with.
-        bank: Of one sentence.
-        query: Which of them.
+        reader: Index of the model that compiled the bank.
+        bank: Bank of one sentence.
+        query: Limits of the search.
 
     Raises:
-        ConfigError: The sentence has time in it.
+        ConfigError: The sentence has clauses in time.
     """
     if len(bank.prompts) != 1:
         raise ConfigError(
@@ -92,7 +92,7 @@ def search(reader: Reader, bank: PromptBank, query: Query) -> Page:
         try:
             hits = _hits(Scan(found, bank, query.since, query.until), query)
         except FileNotFoundError:
-            continue  # a segment expired meanwhile
+            continue  # a segment has expired meanwhile
         break
     last = query.offset + query.limit
     return Page(
@@ -104,11 +104,11 @@ def search(reader: Reader, bank: PromptBank, query: Query) -> Page:
 
 
 def _hits(scan: Scan, query: Query) -> list[Hit]:
-    """The best, in order: those of the page and before it, and one more where there is one."""
+    """Return the best hits in order: up to the end of the page, and one more if there is one."""
     wanted = query.offset + query.limit + 1
     ranked: list[tuple[Moment, Run]] = []
     for run in scan.runs(_SHAPE.exit):
-        # No moment of this run, or of those to come, scores higher than the run's best sample.
+        # No moment of this run or of a later one scores higher than the best sample of this run.
         better = sum(moment.score >= run.best for moment, _ in ranked)
         if run.best <= 0 or better >= wanted:
             break

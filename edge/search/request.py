@@ -1,8 +1,7 @@
-"""A search as a request and its answer, both JSON: bytes in, bytes out (docs/search.md).
+"""Answers search requests: JSON bytes in, JSON bytes out (docs/search.md).
 
-Over MQTT 5 the request says where the answer goes (its response topic); who carries the bytes is
-not known here. Whatever comes in, an answer comes out: one with ``error`` where nothing was found
-out.
+Over MQTT 5 the request's response topic says where the answer goes; this module does not depend on
+the transport. Every request gets an answer; it has ``error`` if the search failed.
 """
 
 import base64
@@ -27,23 +26,23 @@ SEARCH_SCHEMA: Final = "edge-search/1"
 MOST_REQUEST_BYTES: Final = 4096
 _MOST_TEXT: Final = 500
 _MOST_HITS: Final = 100
-# An offset, and the time up to which the first page looked: later samples do not shift the others.
+# Offset, and end of the first page's time: samples that arrive later do not shift the pages.
 _CURSOR: Final = r"^([0-9]{1,6})@([0-9]{1,11}\.[0-9]{3})$"
 
 
 class SearchRequest(BaseModel):
-    """What is looked for.
+    """Request for a search.
 
     Attributes:
-        text: One sentence.
-        since: How far back, in seconds or as a duration.
-        camera: Only of this one.
-        limit: Moments on a page.
-        cursor: Of the page before.
-        pictures: Whether pictures come along.
+        text: Sentence to search for.
+        since: How far back to search, in seconds or as a duration.
+        camera: Camera to search; None for all.
+        limit: Maximum moments on a page.
+        cursor: Cursor from the previous page.
+        pictures: Whether the answer contains pictures.
     """
 
-    # Unknown keys are ignored, so that a newer asker gets an answer.
+    # Unknown keys are ignored, so that a newer client gets an answer.
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     schema_: Literal["edge-search/1"] = Field(alias="schema")
@@ -83,12 +82,12 @@ class SearchAnswer(BaseModel):
 
 
 class Answerer:
-    """Answers requests. For one thread.
+    """Answerer of search requests. Only one thread may use it.
 
     Args:
-        reader: The index.
-        compile_text: A sentence as a bank.
-        now: UTC seconds.
+        reader: Index to search.
+        compile_text: Compiles a sentence into a bank.
+        now: Clock, UTC seconds.
     """
 
     def __init__(
@@ -102,7 +101,7 @@ class Answerer:
         self._now = now
 
     def answer(self, payload: bytes) -> bytes:
-        """Answer a request, whatever it is."""
+        """Answer a request; an invalid one gets an answer with ``error``."""
         try:
             return self._answered(_read(payload)).to_json()
         except (EdgeError, OSError) as exc:
@@ -118,7 +117,7 @@ class Answerer:
 def answer_of(
     query: Query, page: Page, picture: Callable[[Path], str | None] | None
 ) -> SearchAnswer:
-    """A page as an answer; ``picture`` puts a picture into words."""
+    """Return a page as an answer; ``picture`` turns a picture's path into text."""
     return SearchAnswer(
         moments=tuple(_moment(hit, picture) for hit in page.hits),
         samples=page.samples,
@@ -128,15 +127,15 @@ def answer_of(
 
 
 def cursor_after(query: Query, page: Page) -> str | None:
-    """What asks for the page behind this one; None where there is none."""
+    """Return the cursor of the next page; None if there is none."""
     return f"{query.offset + query.limit}@{query.until:.3f}" if page.more else None
 
 
 def position(cursor: str | None, now: float) -> tuple[int, float]:
-    """Offset and time up to which a page looks.
+    """Return the offset of a page, and the end of its time, UTC seconds.
 
     Raises:
-        ConfigError: The cursor is none of ours.
+        ConfigError: The cursor is invalid.
     """
     if cursor is None:
         return 0, round(now, 3)
@@ -150,7 +149,7 @@ def _read(payload: bytes) -> SearchRequest:
     """Read a request.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: The payload is not a valid request.
     """
     if len(payload) > MOST_REQUEST_BYTES:
         raise ConfigError(
@@ -180,4 +179,4 @@ def _base64(picture: Path) -> str | None:
     try:
         return base64.b64encode(picture.read_bytes()).decode()
     except FileNotFoundError:
-        return None  # expired meanwhile
+        return None  # the segment has expired meanwhile

@@ -1,12 +1,12 @@
-"""Vectors as 512 bits each, from which dot products are guessed. Pure.
+"""Encodes vectors as 512 bits each and estimates dot products from these codes. Pure.
 
-To look at ten million vectors of 512 bytes is to read 5 GB. Their bits are 0.6 GB, and good enough
-to choose what is read. Each vector is taken relative to the mean of its segment, from which a
-camera that stands still departs little, then rotated, so that every bit says something, and only
-the signs and the length are kept. Two vectors an angle a apart differ in a sign with chance a / pi
-(Charikar, "Similarity estimation techniques from rounding algorithms", STOC 2002, section 3);
-centring and lengths are those of RaBitQ (Gao and Long, SIGMOD 2024, section 3.1). A guess orders
-candidates and never decides.
+Ten million vectors of 512 bytes are 5 GB to read. Their codes are 0.6 GB, and precise enough to
+choose the rows that are read. The mean of the segment is subtracted from each vector, because the
+vectors of a fixed camera lie close to it. The rest is rotated, so that every bit carries
+information, and only its signs and its length are kept. The signs of two vectors at an angle a
+differ with probability a / pi (Charikar, "Similarity estimation techniques from rounding
+algorithms", STOC 2002, section 3); centring and lengths are those of RaBitQ (Gao and Long, SIGMOD
+2024, section 3.1). An estimate orders candidates and never decides.
 
 Letters in shapes: D embedding, R rows of a segment, W words of 64 bits.
 """
@@ -26,13 +26,13 @@ _ROUNDS: Final = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Codes:
-    """The R vectors of one segment, in short.
+    """Codes of the R vectors of one segment.
 
     Attributes:
-        centre: float32 [D], their mean.
-        lengths: float32 [R], of what is left of each beside the mean.
-        words: uint64 [W, R], signs of the rotated rest; words of all rows lie together, because
-            NumPy is fast along them.
+        centre: float32 [D], mean of the vectors.
+        lengths: float32 [R], length of each vector minus the mean.
+        words: uint64 [W, R], signs of the rotated differences; the rows are the last axis, because
+            NumPy is fast along it.
     """
 
     centre: NDArray[np.float32]
@@ -42,11 +42,11 @@ class Codes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """What vectors are asked for, with its own code.
+    """Direction of the wanted vectors, with its own code.
 
     Attributes:
-        direction: float32 [D]; dot products with it are guessed.
-        words: uint64 [W, 1].
+        direction: float32 [D], the other factor of the dot products.
+        words: uint64 [W, 1], signs of the rotated direction.
     """
 
     direction: NDArray[np.float32]
@@ -54,7 +54,7 @@ class Question:
 
 
 def encode(vectors: NDArray[np.float32]) -> Codes:
-    """Code the vectors [R, D] of one segment; at least one."""
+    """Encode the vectors [R, D] of one segment; at least one vector."""
     centre = vectors.mean(axis=0)
     rest = vectors - centre
     words = np.ascontiguousarray(_signs(rest @ _matrix(len(centre))).T)
@@ -62,19 +62,19 @@ def encode(vectors: NDArray[np.float32]) -> Codes:
 
 
 def ask(direction: NDArray[np.float32]) -> Question:
-    """Code what is asked for, float32 [D]."""
+    """Encode the direction of the wanted vectors, float32 [D]."""
     return Question(direction, _signs(_rotated(direction[np.newaxis])).T)
 
 
 class Guesser:
-    """Guesses dot products, segment after segment, in the same few arrays."""
+    """Estimator of dot products; it uses the same few arrays for one segment after the other."""
 
     def __init__(self) -> None:
         self._differing = np.empty(0, np.uint64)
         self._counts = np.empty(0, np.uint8)
 
     def __call__(self, codes: Codes, question: Question) -> NDArray[np.float32]:
-        """Guess the dot product of each row with the question's direction, float32 [R]."""
+        """Estimate the dot product of each row with the question's direction, float32 [R]."""
         size, shape = codes.words.size, codes.words.shape
         if self._counts.size < size:
             self._differing, self._counts = np.empty(size, np.uint64), np.empty(size, np.uint8)
@@ -84,7 +84,7 @@ class Guesser:
         )
         np.bitwise_xor(codes.words, question.words, out=differing)
         np.bitwise_count(differing, out=counts)
-        # Three words differ in 192 bits at most: eight bits hold that, and are faster to add.
+        # Three words differ in at most 192 bits: that fits into eight bits, which add faster.
         distance = (counts[0] + counts[1] + counts[2]).astype(np.uint16)
         distance += counts[3] + counts[4] + counts[5]
         distance += counts[6] + counts[7]
@@ -95,17 +95,17 @@ class Guesser:
         return guess
 
 
-# Of two vectors that differ in so many of the signs.
+# Estimated cosine of two vectors by the number of signs in which they differ.
 _COSINES: Final = np.cos(np.pi * np.arange(BITS + 1) / BITS).astype(np.float32)
 
 
 def _rotated(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """BITS axes of N vectors [N, D] after a random rotation, up to a common factor.
+    """Rotate N vectors [N, D] at random to BITS axes, up to a common factor: [N, BITS].
 
-    Signs are flipped at random and a Walsh-Hadamard transform mixes all axes, three times over:
-    as good as any rotation for this, and a hundred times faster to make (Andoni et al., "Practical
-    and optimal LSH for angular distance", NeurIPS 2015, section 4). The signs come from a hash:
-    NumPy does not promise the same random numbers for ever, and codes stay on disk.
+    Three times, signs are flipped at random and a Walsh-Hadamard transform mixes all axes. For this
+    purpose the result is as good as any rotation, and a hundred times faster to make (Andoni et
+    al., "Practical and optimal LSH for angular distance", NeurIPS 2015, section 4). The signs come
+    from a hash: NumPy does not promise the same random numbers for ever, and codes stay on disk.
     """
     dim = vectors.shape[1]
     size = max(BITS, 1 << (dim - 1).bit_length())
@@ -120,7 +120,7 @@ def _rotated(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _hadamard(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The Walsh-Hadamard transform of each row; 2^n of them long; lengths are kept."""
+    """Apply the Walsh-Hadamard transform to each row of 2^n values; it keeps the row's length."""
     count, size = vectors.shape
     half = 1
     while half < size:
@@ -134,10 +134,10 @@ def _hadamard(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @cache
 def _matrix(dim: int) -> NDArray[np.float32]:
-    """The same as a matrix [D, BITS]: for many vectors one product is faster."""
+    """Return the rotation as a matrix [D, BITS]: for many vectors one product is faster."""
     return np.ascontiguousarray(_rotated(np.eye(dim, dtype=np.float32)))
 
 
 def _signs(rotated: NDArray[np.float32]) -> NDArray[np.uint64]:
-    """One bit for each axis, uint64 [N, W]."""
+    """Return the signs as one bit for each axis, uint64 [N, W]."""
     return np.packbits(rotated > 0, axis=1).view(np.uint64)

@@ -1,4 +1,4 @@
-"""The bytes of a segment's files, little-endian (docs/search.md).
+"""Reads and writes the bytes of a segment's files, little-endian (docs/search.md).
 
 ``rows``: a header, then a row of fixed size for each embedding, each with its CRC-32. ``codes``: a
 summary of the segment, then the arrays of ``edge.search.index.codes``.
@@ -21,7 +21,7 @@ from edge.delivery.embedding import quantise
 from edge.search.index.codes import WORDS, Codes
 
 BATCH: Final = 1024
-"""Rows written at once, at most. So many at the end are in doubt after a crash."""
+"""Maximum rows of one write. After a crash, this many rows at the end may be damaged."""
 
 _HEADER: Final = np.dtype([("magic", "S8"), ("dim", "<u4"), ("reserved", "<u4")])
 _HEADER_MAGIC: Final = b"edgerow1"
@@ -36,11 +36,11 @@ _SUMMARY_MAGIC: Final = b"edgecod1"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """One embedding to be kept.
+    """One embedding to keep.
 
     Attributes:
-        at: Arrival of its frame, UTC seconds.
-        sequence: Of its sample; kept modulo 2^32.
+        at: Arrival of the frame, UTC seconds.
+        sequence: Sequence number of the sample; kept modulo 2^32.
         vector: float32 [D], finite.
     """
 
@@ -51,12 +51,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What a segment holds.
+    """Size and time range of a segment.
 
     Attributes:
-        count: Rows.
-        first: Earliest time in it, UTC seconds; of an empty one ``inf``.
-        last: Latest; of an empty one ``-inf``.
+        count: Number of rows.
+        first: Earliest time in the segment, UTC seconds; ``inf`` if it is empty.
+        last: Latest time in the segment, UTC seconds; ``-inf`` if it is empty.
     """
 
     count: int
@@ -65,16 +65,16 @@ class Extent:
 
 
 def row_type(dim: int) -> np.dtype[np.void]:
-    """A row. ``crc`` is over all that follows it; the vector is ``levels * scale``."""
+    """Return the type of a row: ``crc`` covers all later fields; a vector is ``levels * scale``."""
     fields = [("crc", "<u4"), ("scale", "<f4"), ("at", "<f8"), ("sequence", "<u4")]
     return np.dtype([*fields, ("levels", "i1", (dim,))])
 
 
 def to_rows(entries: Sequence[Entry], dim: int) -> bytes:
-    """The rows of ``entries``, one after the other.
+    """Return the bytes of the rows of ``entries``, one after the other.
 
     Raises:
-        ValueError: A vector is not finite, or not of D dimensions.
+        ValueError: A vector is not finite, or does not have D dimensions.
     """
     rows = np.zeros(len(entries), row_type(dim))
     for row, entry in zip(rows, entries, strict=True):
@@ -87,28 +87,28 @@ def to_rows(entries: Sequence[Entry], dim: int) -> bytes:
 
 
 def vectors(rows: NDArray[np.void]) -> NDArray[np.float32]:
-    """What N rows stand for, float32 [N, D]."""
+    """Return the vectors of N rows, float32 [N, D]."""
     plain: NDArray[np.float32] = rows["levels"] * rows["scale"][:, np.newaxis]
     return plain
 
 
 def cosines(rows: NDArray[np.void], sentences: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of N rows with unit ``sentences`` [K, D], float32 [N, K]."""
+    """Return the cosines of N rows with unit ``sentences`` [K, D], float32 [N, K]."""
     dots: NDArray[np.float32] = rows["levels"].astype(np.float32) @ sentences.T
     dots *= rows["scale"][:, np.newaxis]
     return dots
 
 
 def rows_end(dim: int, count: int) -> int:
-    """Size of a file of so many rows."""
+    """Return the size of a file of ``count`` rows, bytes."""
     return _HEADER.itemsize + count * row_type(dim).itemsize
 
 
 def begin_rows(file: FileIO, dim: int) -> None:
-    """Write the header, where it is not there yet.
+    """Write the header if it is not there yet.
 
     Raises:
-        OSError: The file holds something else (``EINVAL``), or cannot be written.
+        OSError: The file has other contents (``EINVAL``), or cannot be written.
     """
     header = np.array((_HEADER_MAGIC, dim, 0), _HEADER).tobytes()
     if os.fstat(file.fileno()).st_size < len(header):
@@ -119,13 +119,13 @@ def begin_rows(file: FileIO, dim: int) -> None:
 
 
 def are_rows(file: FileIO, dim: int) -> bool:
-    """Whether these are rows of D dimensions."""
+    """Return whether the file has rows of ``dim`` dimensions."""
     header = os.pread(file.fileno(), _HEADER.itemsize, 0)
     return header == np.array((_HEADER_MAGIC, dim, 0), _HEADER).tobytes()
 
 
 def sound_extent(file: FileIO, dim: int) -> Extent:
-    """What the file holds before the first damaged row, of those that a crash may have damaged."""
+    """Return the extent before the first damaged row; check only rows that a crash may damage."""
     kind = row_type(dim)
     count = max(0, os.fstat(file.fileno()).st_size - _HEADER.itemsize) // kind.itemsize
     rows = np.frombuffer(os.pread(file.fileno(), count * kind.itemsize, _HEADER.itemsize), kind)
@@ -141,7 +141,7 @@ def map_rows(path: Path, dim: int, count: int) -> NDArray[np.void]:
     """Map the first rows of a file.
 
     Raises:
-        FileNotFoundError: It is gone.
+        FileNotFoundError: The file is gone.
     """
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), rows_end(dim, count), prot=mmap.PROT_READ)
@@ -149,20 +149,20 @@ def map_rows(path: Path, dim: int, count: int) -> NDArray[np.void]:
 
 
 def write_codes(path: Path, extent: Extent, size: int, codes: Codes) -> None:
-    """Write the codes of a segment, whose other files take ``size`` bytes.
+    """Write the codes of a segment whose other files have ``size`` bytes.
 
     Raises:
-        OSError: They are not written.
+        OSError: The codes are not written.
     """
     dim, count = len(codes.centre), extent.count
     summary = (_SUMMARY_MAGIC, dim, count, extent.first, extent.last, size + _codes_end(dim, count))
-    # Words first: there they are aligned.
+    # The words come first, because they are aligned there.
     arrays = np.array(summary, _SUMMARY), codes.words, codes.centre, codes.lengths
     write_whole(path, (array.tobytes() for array in arrays), sync=True)
 
 
 def read_codes(path: Path, dim: int) -> tuple[Extent, int, Codes] | None:
-    """Map the codes; also what the segment holds, and its bytes. None where they are not whole."""
+    """Map the codes; return also the segment's extent and bytes. None if the file is not whole."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -182,7 +182,7 @@ def read_codes(path: Path, dim: int) -> tuple[Extent, int, Codes] | None:
 
 
 def size_told(path: Path) -> int | None:
-    """Bytes of all files of a segment, as its codes tell; None where there are none."""
+    """Return the bytes of all files of a segment, as its codes record them; None without codes."""
     try:
         with path.open("rb") as file:
             head = file.read(_SUMMARY.itemsize)
@@ -194,10 +194,10 @@ def size_told(path: Path) -> int | None:
 
 
 def write_whole(path: Path, parts: Iterable[bytes], *, sync: bool) -> None:
-    """Write a file that is there whole or not at all.
+    """Write a file so that it exists either whole or not at all.
 
     Raises:
-        OSError: It is not there.
+        OSError: The file was not written.
     """
     part = path.with_name(f"{path.name}.part")
     try:

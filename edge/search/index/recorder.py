@@ -1,4 +1,4 @@
-"""What of each sample goes into the index; on the daemon's loop, which waits for none of it."""
+"""Chooses what goes into the index from each sample, on the daemon's loop, without waiting."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,30 +11,31 @@ from edge.search.index.format import Entry
 from edge.search.index.writer import IndexWriter
 from edge.video.sample import Sample
 
-# At most one embedding of a camera in this time: moments of three seconds are found with it
-# (tests/edge/search/test_moments.py), and twice as many are twice the disk.
+# Minimum time between two kept embeddings of a camera. It is short enough to find moments of three
+# seconds (tests/edge/search/test_moments.py); twice as many embeddings need twice the disk.
 EVERY_S: Final = 1.0
-# At most one picture of a camera, beside those of alerts. A picture is as large as ten embeddings.
+# Minimum time between two pictures of a camera, except those of alerts. A picture is as large as
+# ten embeddings.
 PICTURE_EVERY_S: Final = 10.0
 PICTURE_WIDTH: Final = 320
 
-# (camera, sequence) -> JPEG, or None where there is none.
+# (camera, sequence) -> JPEG, or None if there is no picture.
 PictureOf = Callable[[str, int], bytes | None]
 
 
 @dataclass(slots=True)
 class _Camera:
-    """Monotonic time of what was last kept."""
+    """Monotonic times of the last kept embedding and picture."""
 
     embedding_at: float = float("-inf")
     picture_at: float = float("-inf")
 
 
 class IndexRecorder:
-    """Chooses what is kept. For the loop's thread.
+    """Recorder of samples for the index. Only the loop's thread may use it.
 
     Args:
-        writer: Keeps it.
+        writer: Writes what the recorder keeps.
         picture_of: Makes a small picture.
     """
 
@@ -44,7 +45,7 @@ class IndexRecorder:
         self._cameras: dict[str, _Camera] = {}
 
     def sample(self, sample: Sample, embedding: NDArray[np.float32]) -> None:
-        """Take note of a sample; ``embedding`` is its own, float32 [D]."""
+        """Keep a sample if it is time to; ``embedding`` is the sample's, float32 [D]."""
         camera, arrival = self._cameras.setdefault(sample.camera, _Camera()), sample.arrival
         if arrival.monotonic - camera.embedding_at < EVERY_S:
             return
@@ -57,5 +58,5 @@ class IndexRecorder:
                 self._writer.add_picture(sample.camera, arrival.wall, picture)
 
     def alert(self, camera: str, at: float, jpeg: bytes) -> None:
-        """Keep the picture of an alert of ``at``, UTC seconds."""
+        """Keep the picture of an alert; ``at`` is the time of its frame, UTC seconds."""
         self._writer.add_picture(camera, at, jpeg)

@@ -1,12 +1,12 @@
-"""Which samples of an index fit a prompt: two stages, so that most rows are never read.
+"""Finds the samples of an index that fit a prompt, in two stages, so that few rows are read.
 
-1. The codes of each full segment give a guess for every row, and the best blocks of rows are
-   taken. Of a segment that is still filled, all are.
-2. Their rows are read and give the margins. A block is 16 seconds at one sample a second, so
-   what is around a good sample is mostly scored with it; ``grow`` scores more.
+1. The codes of each full segment give an estimate for every row, and the best blocks of rows are
+   chosen. All blocks of a segment that is still being filled are chosen.
+2. The rows of these blocks are read and give the margins. A block is 16 seconds at one sample a
+   second, so most neighbours of a good sample are scored with it; growing a run scores more.
 
-Letters in shapes: N samples, K rows of the bank. Blocks are numbered through all segments that are
-looked at, so that neighbours in time have neighbouring numbers.
+Letters in shapes: N samples, K rows of the bank. Blocks are numbered through all segments of the
+scan, so that neighbours in time have neighbouring numbers.
 """
 
 from bisect import bisect_right
@@ -29,23 +29,23 @@ from edge.search.index.store import Found
 BLOCK: Final = 16
 """Rows that are read together."""
 
-# Blocks that the second stage reads. Of ten million rows three times as many find no more
-# (docs/adr/0017).
+# Maximum blocks that the second stage reads. In ten million rows, three times as many blocks find
+# no more (docs/adr/0017).
 _MOST_BLOCKS: Final = 1024
-# Of one segment, so that an event of many hours leaves room for others.
+# Maximum blocks of one segment, so that an event of many hours leaves room for others.
 _MOST_OF_SEGMENT: Final = 64
-# A run grows by 1, 2, 4 ... blocks at each end, so often.
+# Number of times that a run grows, by 1, 2, 4 ... blocks at each end.
 _ROUNDS: Final = 6
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Run:
-    """Blocks of one camera that follow each other, all scored.
+    """Consecutive scored blocks of one camera.
 
     Attributes:
-        first: Number of the first.
-        last: Of the last.
-        best: The highest margin in them.
+        first: Number of the first block.
+        last: Number of the last block.
+        best: Highest margin in the blocks.
     """
 
     first: int
@@ -55,7 +55,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Block:
-    """UTC seconds and margins [N] of those samples of a block that are asked for."""
+    """UTC seconds and margins [N] of the samples of a block that lie in the wanted time."""
 
     times: NDArray[np.float64]
     margins: NDArray[np.float32]
@@ -66,15 +66,15 @@ class _Block:
 
 
 class Scan:
-    """One search through segments.
+    """One scan through segments.
 
-    Every method raises ``FileNotFoundError`` where a segment has expired meanwhile: search again.
+    Every method raises ``FileNotFoundError`` if a segment has expired meanwhile: scan again then.
 
     Args:
-        found: Those of a camera together, in the order of writing.
-        bank: Of one prompt.
-        since: UTC seconds; samples outside are left out.
-        until: UTC seconds.
+        found: Segments to scan; those of a camera together, in the order of writing.
+        bank: Bank of one prompt.
+        since: Beginning of the wanted time, UTC seconds; earlier samples are left out.
+        until: End of the wanted time, UTC seconds; later samples are left out.
     """
 
     def __init__(
@@ -85,16 +85,16 @@ class Scan:
         self._bank = bank
         self._since, self._until = since, until
         blocks = [-(-segment.extent.count // BLOCK) for segment in self._segments]
-        # Number of each segment's first block, and one behind the last.
+        # Number of each segment's first block; at the end, the total number of blocks.
         self._starts: list[int] = np.cumsum([0, *blocks]).tolist()
         self._scored: dict[int, _Block] = {}
 
     def runs(self, share: float) -> Iterator[Run]:
-        """Do both stages; what they find, best first.
+        """Do both stages; yield the runs that they find, best first.
 
-        Each run is grown when its turn comes: more is scored at both ends, until a block there
-        stays below ``share`` of the run's best margin, or until some dozens are added. No block is
-        in two runs.
+        Each run grows just before it is yielded: blocks at both ends are scored, until one stays
+        below ``share`` of the run's best margin, or until some dozens are added. No block is in two
+        runs.
         """
         filled = [
             np.arange(self._starts[number], self._starts[number + 1])
@@ -111,11 +111,11 @@ class Scan:
             if free == run:
                 taken.append(self._grown(run, share, taken))
                 yield taken[-1]
-            elif free is not None:  # a better one grew into it: its turn may come later
+            elif free is not None:  # a better run grew into it: its turn may come later
                 heappush(waiting, (-free.best, free))
 
     def samples(self, run: Run) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """UTC seconds [N], rising, and margins [N] of a run."""
+        """Return the UTC seconds [N], ascending, and the margins [N] of a run."""
         blocks = [self._scored[block] for block in range(run.first, run.last + 1)]
         times = np.concatenate([block.times for block in blocks])
         order = np.argsort(times, kind="stable")  # a clock may have been set back
@@ -125,11 +125,11 @@ class Scan:
         return self._name(run.first)
 
     def segments(self, run: Run) -> Sequence[Segment]:
-        """Those that a run lies in."""
+        """Return the segments in which a run lies."""
         return self._segments[self._number(run.first) : self._number(run.last) + 1]
 
     def _free(self, run: Run, taken: Sequence[Run]) -> Run | None:
-        """What of a run no better one has grown into, from either end."""
+        """Return the part of a run that no better run has grown into from either end."""
         first, last = run.first, run.last
         for other in taken:
             if other.first <= first <= other.last:
@@ -155,12 +155,13 @@ class Scan:
         return self._run(first, last)
 
     def _promising(self) -> NDArray[np.intp]:
-        """Stage one: the blocks of full segments with the best guesses.
+        """Stage one: return the blocks of full segments with the best estimates.
 
-        In one thread: a second one would wait for the first between NumPy's calls, which are short.
+        One thread does it, because NumPy's calls are short and a second thread would wait between
+        them for the first.
         """
         (prompt,), rows = self._bank.prompts, self._bank.rows
-        # The margin is against the best rival, which only a row can tell: their mean stands for it.
+        # The margin needs the best rival, which only the row shows: here their mean replaces it.
         direction = rows[prompt.texts].mean(axis=0) - rows[prompt.against].mean(axis=0)
         question = ask(direction)
         guesser = Guesser()
@@ -177,7 +178,7 @@ class Scan:
         return np.concatenate(blocks)[_largest(np.concatenate(guesses), _MOST_BLOCKS)]
 
     def _left_out(self, segment: Segment) -> NDArray[np.bool_]:
-        """Which blocks of a segment lie before or after what is asked for, [blocks]."""
+        """Return which blocks of a segment lie outside the wanted time, bool [blocks]."""
         starts = np.arange(0, segment.extent.count, BLOCK)
         if segment.extent.first >= self._since and segment.extent.last <= self._until:
             return np.zeros(len(starts), np.bool_)
@@ -186,12 +187,12 @@ class Scan:
         return left_out | (segment.rows(ends)["at"] < self._since)
 
     def _score(self, blocks: NDArray[np.intp]) -> None:
-        """Stage two: read these blocks, but for those that are scored already."""
+        """Stage two: read and score these blocks, except those that are already scored."""
         wanted = [block for block in np.sort(blocks).tolist() if block not in self._scored]
         if not wanted:
             return
-        # One product for all: where BLAS has threads, each call waits for them, which under load
-        # took sixty times the product itself (docs/adr/0017).
+        # One product for all rows: if BLAS has threads, each call waits for them, which under load
+        # took sixty times as long as the product itself (docs/adr/0017).
         read = [self._read(number, list(some)) for number, some in groupby(wanted, self._number)]
         rows = np.concatenate([part for parts in read for part in parts])
         margin = margins(self._bank, cosines(rows, self._bank.rows)).margin[:, 0]
@@ -202,12 +203,12 @@ class Scan:
             self._scored[block] = _Block(rows["at"][kept], margin[kept])
 
     def _read(self, number: int, blocks: Sequence[int]) -> list[NDArray[np.void]]:
-        """The rows of some blocks of a segment."""
+        """Return the rows of some blocks of a segment."""
         first = [(block - self._starts[number]) * BLOCK for block in blocks]
         return [self._segments[number].rows(slice(row, row + BLOCK)) for row in first]
 
     def _adjoining(self) -> Iterator[Run]:
-        """Runs of what is scored so far."""
+        """Yield the runs of consecutive blocks that are scored so far."""
         held = {block for block, scored in self._scored.items() if len(scored.times)}
         first = None
         for block in sorted(held):
@@ -223,16 +224,16 @@ class Scan:
         return self._scored[block].best >= level
 
     def _name(self, block: int) -> str:
-        """Of the camera that a block is of."""
+        """Return the name of a block's camera."""
         return self._cameras[self._number(block)]
 
     def _number(self, block: int) -> int:
-        """Of the segment that a block is in."""
+        """Return the number of a block's segment."""
         return bisect_right(self._starts, block) - 1
 
 
 def _largest(values: NDArray[np.float32], count: int) -> NDArray[np.intp]:
-    """Where the ``count`` largest values are, in no order."""
+    """Return the positions of the ``count`` largest values, in no order."""
     if len(values) <= count:
         return np.arange(len(values))
     return np.argpartition(values, -count)[-count:]

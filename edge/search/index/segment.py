@@ -1,4 +1,4 @@
-"""One segment: the embeddings of one camera over some hours, in a folder of its own.
+"""Reads and writes a segment: the embeddings of one camera over some hours, in one folder.
 
 ::
 
@@ -39,27 +39,28 @@ from edge.search.index.format import (
 )
 
 ROWS: Final = 16384
-"""Of a full segment: four and a half hours at one embedding a second. The words of its codes are
-1 MB, what a CPU's second cache holds."""
+"""Rows of a full segment: four and a half hours at one embedding a second. The words of its codes
+are 1 MB, which fits into a CPU's second-level cache."""
 
 _ROWS: Final = "rows"
 _CODES: Final = "codes"
 
 
 class SegmentWriter:
-    """A segment that is still filled. One at a time for each folder.
+    """Writer of a segment that is still being filled. One at a time for each folder.
 
     Args:
-        folder: Made where there is none; what a crash left behind the last sound row is cut off.
-        dim: D.
+        folder: Folder of the segment, created if it is missing; bytes that a crash left after the
+            last sound row are cut off.
+        dim: Dimension of the embeddings, D.
 
     Attributes:
-        folder: Its folder.
-        extent: What it holds.
+        folder: Folder of the segment.
+        extent: Number and time range of its rows.
         size: Bytes of all its files.
 
     Raises:
-        OSError: There is no disk, or the rows are of another D.
+        OSError: The disk cannot be used, or the rows have another D.
     """
 
     def __init__(self, folder: Path, dim: int) -> None:
@@ -81,11 +82,11 @@ class SegmentWriter:
         return self.extent.count >= ROWS
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Write entries, 1 to ``BATCH``, to the disk itself.
+        """Write 1 to ``BATCH`` entries and sync them to the disk.
 
         Raises:
-            OSError: Nothing of them is kept.
-            ValueError: A vector cannot be kept; none is.
+            OSError: The write failed; no entry is kept.
+            ValueError: A vector cannot be stored; no entry is kept.
         """
         rows = to_rows(entries, self._dim)
         held = self.extent
@@ -104,16 +105,16 @@ class SegmentWriter:
         """Keep the picture of the sample at ``at``.
 
         Raises:
-            OSError: It is not kept.
+            OSError: The picture is not kept.
         """
         write_whole(self.folder / f"{1000 * at:.0f}.jpg", [jpeg], sync=False)
         self.size += len(jpeg)
 
     def seal(self) -> None:
-        """Write the codes, unless they are there. Nothing may be added from now on.
+        """Write the codes if they are missing. Nothing may be added afterwards.
 
         Raises:
-            OSError: They are not written; ask again.
+            OSError: The codes are not written; call it again.
         """
         segment = open_segment(self.folder, self._dim)
         if segment is not None and segment.codes is None:
@@ -125,22 +126,22 @@ class SegmentWriter:
         self._file.close()
 
     def _write(self, rows: bytes) -> None:
-        if self._file.write(rows) < len(rows):  # a disk that fills up takes a part of it
+        if self._file.write(rows) < len(rows):  # a disk that fills up takes only a part
             raise OSError(ENOSPC, os.strerror(ENOSPC), str(self.folder / _ROWS))
         os.fdatasync(self._file.fileno())
 
 
 class Segment:
-    """A segment as readers see it: what was in it when it was opened.
+    """Segment as readers see it, with the rows that it had when it was opened.
 
     Attributes:
-        folder: Its folder.
-        extent: What it holds, at least one row.
-        codes: None while it is still filled; then look at all its rows.
+        folder: Folder of the segment.
+        extent: Number and time range of its rows; at least one row.
+        codes: Codes of its rows; None while it is still being filled: all rows must be read then.
     """
 
     def __init__(self, folder: Path, dim: int, extent: Extent, codes: Codes | None) -> None:
-        """Rows are mapped when they are first asked for."""
+        """Open without mapping; the rows are mapped on first use."""
         self.folder = folder
         self.extent = extent
         self.codes = codes
@@ -148,7 +149,7 @@ class Segment:
         self._mapped: NDArray[np.void] | None = None
 
     def rows(self, which: slice | NDArray[np.intp]) -> NDArray[np.void]:
-        """Some rows, of ``edge.search.index.format.row_type``.
+        """Return some rows, of type ``edge.search.index.format.row_type``.
 
         Raises:
             FileNotFoundError: The segment is gone.
@@ -158,14 +159,14 @@ class Segment:
         return self._mapped[which]
 
     def picture(self, start: float, end: float, near: float) -> Path | None:
-        """The picture taken within ``start`` and ``end`` that is nearest to ``near``."""
+        """Return the picture between ``start`` and ``end`` that is nearest to ``near``, or None."""
         taken = ((int(path.stem) / 1000, path) for path in self.folder.glob("*.jpg"))
         within = [(abs(at - near), path) for at, path in taken if start <= at <= end]
         return min(within)[1] if within else None
 
 
 def open_segment(folder: Path, dim: int) -> Segment | None:
-    """Open a segment to read it; None where there are no rows of D dimensions in it."""
+    """Open a segment for reading; None if it has no rows of ``dim`` dimensions."""
     coded = read_codes(folder / _CODES, dim)
     if coded is not None:
         extent, _, codes = coded
@@ -179,23 +180,23 @@ def open_segment(folder: Path, dim: int) -> Segment | None:
 
 
 def measure(folder: Path) -> tuple[int, float] | None:
-    """Bytes of a segment's files, and when its newest row was written, UTC seconds.
+    """Return the bytes of a segment's files, and the time of its newest row, UTC seconds.
 
-    None where there are no rows: what an interrupted removal left.
+    None if there are no rows, which is what an interrupted removal leaves.
     """
     try:
         written = (folder / _ROWS).stat().st_mtime
     except FileNotFoundError:
         return None
-    told = size_told(folder / _CODES)  # a listing of many thousand pictures less
+    told = size_told(folder / _CODES)  # saves listing many thousand pictures
     return (_files_size(folder) if told is None else told), written
 
 
 def remove_segment(folder: Path) -> None:
-    """Remove a segment. One that is left half removed has no rows any more.
+    """Remove a segment. After an interrupted removal it has no rows any more.
 
     Raises:
-        OSError: A part of it is still there.
+        OSError: A part of the segment is still there.
     """
     (folder / _ROWS).unlink(missing_ok=True)
     shutil.rmtree(folder)

@@ -1,11 +1,12 @@
-"""The index of one device: a folder for each model, in it one for each camera, in it segments.
+"""Stores the index of one device: a folder for each model, with a folder of segments per camera.
 
 ::
 
     <state_dir>/index/<hash of the bundle>/<camera>/00000042/
 
-Embeddings of two models must never be compared, so they never lie together; what an earlier model
-left ages with the rest. When the index is too large or too old, whole segments go, oldest first.
+Embeddings of two models must never be compared, so they are kept apart; segments of an earlier
+model age with the rest. When the index is too large or too old, whole segments are removed, oldest
+first.
 """
 
 from collections.abc import Sequence
@@ -28,11 +29,11 @@ INDEX: Final = "index"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is kept.
+    """Limits of the index.
 
     Attributes:
-        max_age_s: What is older goes.
-        max_bytes: Of all files together; a segment that is being filled counts.
+        max_age_s: Maximum age in seconds; older segments are removed.
+        max_bytes: Maximum size of all files together, including segments still being filled.
     """
 
     max_age_s: float
@@ -41,26 +42,26 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A segment in the catalogue: bytes of its files, UTC seconds of when it was last written."""
+    """Segment in the catalogue: bytes of its files, and time of its last write, UTC seconds."""
 
     size: int
     written: float
 
 
 class Store:
-    """The index as its one writer sees it. For one thread.
+    """Index as its only writer sees it. Only one thread may use it.
 
     Args:
-        root: Folder of the index; made where there is none.
+        root: Folder of the index, created if it is missing.
         model: Hash of the bundle.
-        dim: D.
-        limits: How much is kept.
+        dim: Dimension of the embeddings, D.
+        limits: Maximum age and size.
 
     Attributes:
-        expired: Segments removed so far, for age or room.
+        expired: Number of segments removed so far because of age or size.
 
     Raises:
-        OSError: There is no disk; so in all that writes.
+        OSError: The disk cannot be used; every method that writes may raise it too.
     """
 
     def __init__(self, root: Path, model: str, dim: int, limits: Limits) -> None:
@@ -81,11 +82,11 @@ class Store:
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """Return the bytes of all files."""
         return sum(held.size for held in self._held.values())
 
     def append(self, camera: str, entries: Sequence[Entry]) -> None:
-        """Keep entries of a camera; on an error the first of them may be kept already."""
+        """Keep entries of a camera; after an error some of the first ones may already be kept."""
         for start in range(0, len(entries), BATCH):
             writer = self._writer(camera)
             writer.append(entries[start : start + BATCH])
@@ -98,10 +99,10 @@ class Store:
         self._held[writer.folder] = _Held(writer.size, at)
 
     def expire(self, now: float) -> None:
-        """Remove what is too old, then what is too much.
+        """Remove segments that are too old, then the oldest until the size fits.
 
         Args:
-            now: UTC seconds.
+            now: Current time, UTC seconds.
         """
         oldest_first = sorted(self._held, key=lambda folder: self._held[folder].written)
         for folder in oldest_first:
@@ -111,7 +112,7 @@ class Store:
             self._remove(folder)
 
     def close(self) -> None:
-        """Close the files. What is not full is filled on at the next start."""
+        """Close the files. The next start continues segments that are not full."""
         for writer in self._filled.values():
             writer.close()
         self._filled.clear()
@@ -128,13 +129,13 @@ class Store:
         return writer
 
     def _next(self, folder: Path) -> SegmentWriter:
-        """The camera's last segment where it is not full, else a new one."""
+        """Return the writer of the camera's last segment if it is not full, else of a new one."""
         numbers = sorted(path.name for path in folder.glob("*") if path.name.isdecimal())
         if numbers:
             last = SegmentWriter(folder / numbers[-1], self._dim)
             if not last.full:
                 return last
-            self._seal(last)  # unless a crash came in between, it is
+            self._seal(last)  # it is already sealed, unless a crash prevented it
         number = int(numbers[-1]) + 1 if numbers else 0
         return SegmentWriter(folder / f"{number:08d}", self._dim)
 
@@ -156,17 +157,17 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A segment of a camera."""
+    """Segment and its camera."""
 
     camera: str
     segment: Segment
 
 
 class Reader:
-    """The index of one model as those who search see it; needs no lock.
+    """Index of one model as searches see it; needs no lock.
 
     Args:
-        folder: Of the model.
+        folder: Folder of the model.
         dim: D.
     """
 
@@ -176,12 +177,12 @@ class Reader:
         self._full: dict[Path, Segment] = {}
 
     def segments(self, camera: str | None, since: float, until: float) -> list[Found]:
-        """Segments with something between ``since`` and ``until``, in the order of writing.
+        """Return the segments with rows between ``since`` and ``until``, in the order of writing.
 
         Args:
-            camera: Only of this one; None for all.
-            since: UTC seconds.
-            until: UTC seconds.
+            camera: Camera of the segments; None for all cameras.
+            since: Beginning, UTC seconds.
+            until: End, UTC seconds.
         """
         known, self._full = self._full, {}
         found = []

@@ -1,8 +1,8 @@
-"""The thread between the daemon's loop and the index on disk.
+"""Writes the index to disk in a thread, so that the daemon's loop never waits for the disk.
 
-The loop only appends to a list. What was added is written every few seconds, so a crash costs so
-much of the index and nothing else. A disk that is slow, full or gone costs what cannot be written
-meanwhile: it is dropped and counted, and alerts never wait for it.
+The loop only appends to a list. The thread writes the list every few seconds, so a crash loses
+these few seconds of the index and nothing else. While the disk is slow, full or gone, data that
+cannot be written is dropped and counted; alerts never wait for it.
 """
 
 import logging
@@ -19,24 +19,25 @@ from edge.system.workers import WorkerThread
 logger = logging.getLogger(__name__)
 
 _FLUSH_S: Final = 5.0
-# After a failure of the disk.
+# Wait after a failure of the disk.
 _RETRY_S: Final = 30.0
-# Embeddings that wait while the disk is slow: 10 MB of the largest models' there are.
+# Maximum embeddings that wait while the disk is slow: 10 MB with the largest existing models.
 _MOST_WAITING: Final = 4096
-# A picture is twenty embeddings: as many as one a camera and ten seconds, for some cameras.
+# Maximum pictures that wait. A picture is as large as twenty embeddings; a camera adds one every
+# ten seconds, so this is enough for some cameras.
 _MOST_PICTURES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class IndexHealth:
-    """How the index does.
+    """State of the index writer.
 
     Attributes:
-        kept: Embeddings written since the start.
-        dropped: Embeddings and pictures that could not be.
-        expired: Segments removed for their age or for room.
+        kept: Number of embeddings written since the start.
+        dropped: Number of embeddings and pictures that could not be written.
+        expired: Number of segments removed because of age or size.
         size: Bytes of all files.
-        error: Why nothing is written at the moment, or None.
+        error: Reason why nothing is written at the moment, or None.
     """
 
     kept: int
@@ -47,7 +48,7 @@ class IndexHealth:
 
 
 class IndexWriter:
-    """Writes an index in a thread of its own.
+    """Writer of an index in its own thread.
 
     Args:
         open_store: Opens the index; called in the thread, and again after a failure.
@@ -60,7 +61,7 @@ class IndexWriter:
         self._stop = threading.Event()
         self._thread = WorkerThread("index", self._run)
 
-        self._lock = threading.Lock()  # for all below
+        self._lock = threading.Lock()  # protects all fields below
         self._entries: dict[str, list[Entry]] = {}
         self._pictures: list[tuple[str, float, bytes]] = []
         self._waiting = 0
@@ -70,7 +71,7 @@ class IndexWriter:
         self._thread.start()
 
     def add(self, camera: str, entry: Entry) -> None:
-        """Keep an embedding of a camera; returns at once."""
+        """Queue an embedding of a camera for writing; return at once."""
         with self._lock:
             if self._waiting < _MOST_WAITING:
                 self._waiting += 1
@@ -79,7 +80,7 @@ class IndexWriter:
                 self._count(dropped=1)
 
     def add_picture(self, camera: str, at: float, jpeg: bytes) -> None:
-        """Keep the picture of the camera's sample at ``at``, UTC seconds; returns at once."""
+        """Queue the picture of the camera's sample at ``at``, UTC seconds; return at once."""
         with self._lock:
             if len(self._pictures) < _MOST_PICTURES:
                 self._pictures.append((camera, at, jpeg))
@@ -91,13 +92,13 @@ class IndexWriter:
             return self._health
 
     def stop(self, timeout_s: float) -> None:
-        """Write what waits, and end; a disk that hangs is left behind after ``timeout_s``."""
+        """Write the queue and end the thread; wait at most ``timeout_s`` for a hanging disk."""
         self._stop.set()
         self._thread.join(timeout_s)
 
     @property
     def failed(self) -> bool:
-        """Whether an error that nobody expected has ended the thread."""
+        """Return whether an unexpected error has ended the thread."""
         return self._thread.failed
 
     def _run(self) -> None:
@@ -138,7 +139,7 @@ class IndexWriter:
             self._count(dropped=dropped)
             self._health = replace(self._health, error=f"index: {exc}")
         self._retry_at = time.monotonic() + _RETRY_S
-        self._close()  # what is on the disk is looked at anew
+        self._close()  # the next open reads the disk's state again
 
     def _close(self) -> None:
         if self._store is not None:
@@ -146,6 +147,6 @@ class IndexWriter:
             self._store = None
 
     def _count(self, *, kept: int = 0, dropped: int = 0) -> None:
-        """Under the lock."""
+        """Add to the counters, under the lock."""
         health = self._health
         self._health = replace(health, kept=health.kept + kept, dropped=health.dropped + dropped)
