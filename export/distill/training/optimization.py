@@ -1,4 +1,4 @@
-"""How a training takes its steps: how large, on which weights, at which rate."""
+"""Decides the batch per process, the weights that decay and the curve of the learning rate."""
 
 import math
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from export.distill.training.trainee import Trainee
 
 
 def share_of(recipe: Recipe, pictures: int, processes: int) -> int:
-    """Pictures of a step that fall to each process; of few pictures, as many whole chunks.
+    """Pictures per process in a step; with fewer pictures than a batch, as many full chunks as fit.
 
     Raises:
-        ConfigError: They do not divide into chunks.
+        ConfigError: The batch does not divide into processes and chunks.
     """
     share, left = divmod(recipe.batch, processes)
     if recipe.batch > pictures:
@@ -31,10 +31,13 @@ def share_of(recipe: Recipe, pictures: int, processes: int) -> int:
 
 
 def groups(trainee: Trainee, decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; norms, biases, ranges, tokens, positions and mixtures of layers do not."""
+    """Parameter groups of the optimizer: only matrices decay.
+
+    Norms, biases, ranges, tokens, positions and mixtures of layers do not decay.
+    """
     kept = {"alignment.logits"}
     backbone = trainee.student.backbone
-    if hasattr(backbone, "no_weight_decay"):  # timm's word for tokens and positions
+    if hasattr(backbone, "no_weight_decay"):  # timm's name for tokens and positions
         kept |= {f"student.backbone.{name}" for name in backbone.no_weight_decay()}
     decaying: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
@@ -45,7 +48,7 @@ def groups(trainee: Trainee, decay: float) -> list[dict[str, Any]]:
 
 
 def curve(steps: int, warmup: float) -> Callable[[int], float]:
-    """Learning rate over its highest: a line up, then half a cosine down to 0."""
+    """Learning rate over its maximum by step: a linear rise, then half a cosine down to 0."""
     rising = max(1, round(warmup * steps))
 
     def at(step: int) -> float:

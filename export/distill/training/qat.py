@@ -1,17 +1,18 @@
-"""A student trained through the rounding of its INT8 graph: the quantization-aware phase.
+"""Inserts the quantizers of the quantization-aware phase, which trains through INT8 rounding.
 
 NNCF traces the student and puts a quantizer before each input of each layer that
 ``export.quantize.qdq`` turns to INT8, in the same strict form: signed, symmetric, one scale for an
 activation, one per output channel for a weight, 7 bits for the second factor of a product. Scales
-of activations are learned, but for those second factors; those of weights follow from the weights,
-by the rule of ``export.quantize.weight_ranges``. So what is trained is what ``insert_qdq`` writes:
-``ranges_of`` hands the learned ranges over.
+of activations are learned, except those of second factors; scales of weights follow from the
+weights, by the rule of ``export.quantize.weight_ranges``. So the trained network rounds as the
+graph of ``insert_qdq`` does; ``ranges_of`` gives it the learned ranges.
 
-``nncf.quantize`` itself would quantize more places, without a sign after a ReLU and per channel
-before depthwise convolutions: another graph than TensorRT takes. And NNCF's own quantizers compile
-C++ when they first run (over a minute, and a compiler, on a 2-core machine), so ours are of torch.
+``nncf.quantize`` itself would quantize more places, unsigned after a ReLU and per channel before
+depthwise convolutions, which is a graph that TensorRT does not run in INT8. NNCF's own quantizers
+compile C++ when they first run, which needs a compiler and takes over a minute on a 2-core machine;
+the quantizers of this module are plain torch.
 
-Normalizations over batches are frozen in this phase, as they are in the graph.
+Batch normalizations are frozen in this phase, as they are in the graph.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,23 +29,23 @@ from edge.system.command_line import needing
 from export.distill.students import Student
 from export.quantize.qdq import FACTOR_LEVELS, LEVELS, layers
 
-# Of a scale, as in ``export.quantize.qdq``.
+# Smallest scale, as in ``export.quantize.qdq``.
 _SMALLEST: Final = 2.0**-24
 _PRODUCTS: Final = ("matmul", "bmm", "__matmul__")
 _LAYERS: Final = ("conv2d", "linear", *_PRODUCTS)
 
 
 class ActivationQuantizer(nn.Module):
-    """Rounds a value by a scale that is learned; while it observes, it only remembers the largest.
+    """Rounds a value by a learned scale; while it observes, it only records the largest magnitude.
 
     The gradient of the scale is that of LSQ (Esser et al., ICLR 2020, equations 1 to 3 and 2.2).
 
-    With fewer levels than a byte has, the scale stays that of the largest value observed: a graph
-    clips where the byte ends and not where the levels do, so a scale that learned to clip would
-    overflow what the levels leave room for.
+    With fewer levels than a byte has, the scale stays that of the largest observed value. A graph
+    clips at the end of the byte and not at the end of the levels, so a scale that learned to clip
+    would overflow the range that the levels leave room for.
 
     Args:
-        levels: The largest magnitude as an integer.
+        levels: Largest magnitude as an integer.
     """
 
     def __init__(self, levels: int) -> None:
@@ -60,7 +61,7 @@ class ActivationQuantizer(nn.Module):
             return value
         step = _scaled(self.largest.abs(), (value.numel() * self._levels) ** -0.5) / self._levels
         step = step.clamp(min=_SMALLEST)
-        clipped = (value / step).clamp(-LEVELS - 1, LEVELS)  # as QuantizeLinear
+        clipped = (value / step).clamp(-LEVELS - 1, LEVELS)  # as QuantizeLinear does
         return (clipped + (clipped.round() - clipped).detach()) * step
 
     @property
@@ -70,11 +71,11 @@ class ActivationQuantizer(nn.Module):
 
 
 class WeightQuantizer(nn.Module):
-    """Rounds a weight [O, ...] by a scale per output channel; the gradient passes as if it did not.
+    """Rounds a weight [O, ...] by a scale per output channel; the gradient ignores the rounding.
 
     Args:
-        plain: The scale is that of the largest weight; else neighbours must have room
-            (``export.quantize.weight_ranges``).
+        plain: Whether the largest weight of a channel decides its scale. Otherwise sums of two
+            neighbours decide it too (``export.quantize.weight_ranges``).
     """
 
     def __init__(self, *, plain: bool) -> None:
@@ -91,12 +92,15 @@ class WeightQuantizer(nn.Module):
 
 
 def _scaled(value: Tensor, share: float) -> Tensor:
-    """``value``, with a gradient of ``share`` of its own."""
+    """Return ``value``, with its gradient multiplied by ``share``."""
     return value * share + (value - value * share).detach()
 
 
 def channel_ranges(weight: Tensor) -> Tensor:
-    """``export.quantize.weight_ranges.channel_ranges`` where the weight is: [O, I, P] to [O]."""
+    """Ranges [O] of a weight [O, I, P], as ``export.quantize.weight_ranges`` computes them.
+
+    This one computes on the device of the weight.
+    """
     if weight.shape[1] % 2:
         weight = nn.functional.pad(weight, (0, 0, 0, 1))
     ranges = weight.abs().amax(dim=(1, 2))
@@ -111,8 +115,8 @@ class Site:
     """A layer of the traced student.
 
     Attributes:
-        weight: Shape of its constant weight; empty for a product of two computed values.
-        inputs: Quantizers of what it reads; None for the picture, which is bytes already.
+        weight: Shape of the constant weight; empty for a product of two computed values.
+        inputs: Quantizers of the computed inputs; None for the picture, which is bytes already.
     """
 
     weight: tuple[int, ...]
@@ -122,14 +126,14 @@ class Site:
 def insert_quantizers(student: Student, example: Tensor) -> list[Site]:
     """Put quantizers into ``student``, and return its layers in the order in which they run.
 
-    Afterwards calling it rounds; ``Student.embed`` does not.
+    Afterwards a call of the student rounds; ``Student.embed`` does not.
 
     Args:
-        student: In eval mode.
-        example: Normalised pictures [2, 3, H, W].
+        student: Student in eval mode.
+        example: Normalised pictures, float32 [2, 3, H, W].
 
     Raises:
-        ConfigError: NNCF is missing.
+        ConfigError: NNCF is not installed.
     """
     with needing({"nncf"}, "distils", "distill"):
         from nncf.torch.function_hook import (  # noqa: PLC0415 takes seconds
@@ -169,7 +173,7 @@ def insert_quantizers(student: Student, example: Tensor) -> list[Site]:
 
 
 def observe(student: Student, sites: Sequence[Site], pictures: Iterable[Tensor]) -> None:
-    """Begin with the ranges of these pictures, each [B, 3, H, W], as post-training does."""
+    """Set the first ranges from batches of pictures [B, 3, H, W], as post-training does."""
     quantizers = [q for site in sites for q in site.inputs if q is not None]
     for quantizer in quantizers:
         quantizer.observing = True
@@ -181,10 +185,10 @@ def observe(student: Student, sites: Sequence[Site], pictures: Iterable[Tensor])
 
 
 def in_run_order(model: onnx.ModelProto, traced: onnx.ModelProto) -> onnx.ModelProto:
-    """``model`` with its nodes in the order of ``traced``, from which it was simplified.
+    """Copy of ``model`` with its nodes in the order of ``traced``, from which it was simplified.
 
     ONNX Runtime writes parallel branches, such as a block and its shortcut, in an order of its own.
-    What it fuses keeps the name of the last value.
+    A fused node keeps the name of the last value.
     """
     places = {name: place for place, node in enumerate(traced.graph.node) for name in node.output}
     nodes = list(model.graph.node)
@@ -193,7 +197,7 @@ def in_run_order(model: onnx.ModelProto, traced: onnx.ModelProto) -> onnx.ModelP
     made = {name for node in nodes for name in node.output}
     for index, node in enumerate(nodes):
         after = max((places.get(name, -1) for name in node.input), default=-1)
-        for name in node.output:  # what it added comes right after what that reads
+        for name in node.output:  # a node that ONNX Runtime added follows its inputs
             places.setdefault(name, after)
         computed = [name for name in node.input if name in made]
         missing.append(len(computed))
@@ -215,11 +219,11 @@ def in_run_order(model: onnx.ModelProto, traced: onnx.ModelProto) -> onnx.ModelP
 
 
 def ranges_of(sites: Sequence[Site], model: onnx.ModelProto) -> dict[str, float]:
-    """The learned range of each value that a layer of the exported student reads.
+    """Learned range of each value that a layer of the exported student reads, by its name.
 
     Args:
-        sites: Of the student.
-        model: Its graph, simplified, ``pixels`` folded, in the order in which it runs
+        sites: Layers of the traced student, in the order in which they run.
+        model: Graph of the student, simplified, ``pixels`` folded, in the order in which it runs
             (``in_run_order``).
 
     Raises:

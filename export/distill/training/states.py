@@ -1,8 +1,8 @@
-"""States of a training on disk: the last one, to go on from, and the best student so far.
+"""Keeps states of a training on disk: the last state, to resume from, and the best student so far.
 
 ``accelerate`` writes and reads the state itself (weights, optimizer, schedule, random numbers).
-Here it gets its name by a rename, so that what is called ``last`` is always whole, and a note of
-what training it belongs to.
+This module publishes it by a rename, so that the state named ``last`` is always complete, and adds
+a note that names the training.
 """
 
 import json
@@ -26,15 +26,15 @@ _BEST: Final = "best.safetensors"
 
 @dataclass(slots=True)
 class TrainingState:
-    """How far a phase is.
+    """Progress of a phase.
 
     Attributes:
-        epoch: The one that is being trained, from 0.
-        step: Steps of it that are done.
+        epoch: Number of the current epoch, from 0.
+        step: Finished steps of the current epoch.
         best: Smallest held-out loss so far.
-        waiting: Epochs since then.
-        done: The phase is over.
-        history: A record before the first step, and of each finished epoch.
+        waiting: Epochs since the smallest held-out loss.
+        done: Whether the phase is over.
+        history: Held-out record before the first step and after each finished epoch.
     """
 
     epoch: int = 0
@@ -46,11 +46,11 @@ class TrainingState:
 
 
 class Checkpoints:
-    """Of one phase.
+    """States of one phase on disk.
 
     Args:
-        folder: Its own.
-        fingerprint: Of the training (``recipe.fingerprint``).
+        folder: Folder of the phase.
+        fingerprint: Fingerprint of the training and phase (``recipe.fingerprint``).
     """
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
@@ -59,15 +59,15 @@ class Checkpoints:
 
     @property
     def best(self) -> Path:
-        """The best student so far, with its alignment."""
+        """File of the best student so far, with its alignment."""
         return self.folder / _BEST
 
     def standing(self) -> TrainingState | None:
-        """How far the last state is; None where there is none.
+        """Progress in the last state; None without a state.
 
         Raises:
-            ConfigError: It belongs to another training.
-            ModelError: It is damaged.
+            ConfigError: The state belongs to another training.
+            ModelError: The state is damaged.
         """
         state = self._last()
         if state is None:
@@ -76,7 +76,7 @@ class Checkpoints:
         try:
             note = json.loads(path.read_bytes())
             found, standing = note["fingerprint"], TrainingState(**note["standing"])
-            # accelerate would go on without the random numbers of a damaged file.
+            # accelerate would continue without the random numbers of a damaged file.
             damaged = [
                 name for name, was in note["files"].items() if sha256_of((state / name,)) != was
             ]
@@ -99,10 +99,10 @@ class Checkpoints:
         return standing
 
     def load(self, accelerator: Accelerator) -> None:
-        """Put the last state into what ``accelerator`` prepared.
+        """Load the last state into the objects that ``accelerator`` prepared.
 
         Raises:
-            ModelError: It is damaged.
+            ModelError: The state is damaged.
         """
         state = self._last()
         try:
@@ -114,10 +114,10 @@ class Checkpoints:
             ) from exc
 
     def save(self, accelerator: Accelerator, standing: TrainingState) -> None:
-        """Write the state of all processes, then give it its name.
+        """Write the state of all processes, then publish it as ``last``.
 
         Raises:
-            ModelError: The disk refuses; the state before it is kept.
+            ModelError: The disk cannot be written. The state before is kept.
         """
         new, last, old = (self.folder / name for name in ("new", "last", "old"))
         try:
@@ -143,13 +143,13 @@ class Checkpoints:
             raise _refused(self.folder, exc) from exc
 
     def keep_best(self, trainee: nn.Module) -> None:
-        """Write the weights.
+        """Write the weights of ``trainee`` as the best student.
 
         Raises:
-            ModelError: The disk refuses; the best one before it is kept.
+            ModelError: The disk cannot be written. The best student before is kept.
         """
         partial = self.best.with_suffix(".partial")
-        # Copies: a quantizer that several layers read has a name in each of them.
+        # Copies, because a quantizer that several layers share has a name in each of them.
         tensors = {name: tensor.clone() for name, tensor in trainee.state_dict().items()}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -161,10 +161,10 @@ class Checkpoints:
             raise _refused(self.folder, exc) from exc
 
     def load_best(self, trainee: nn.Module) -> None:
-        """Put the best weights into ``trainee``.
+        """Load the weights of the best student into ``trainee``.
 
         Raises:
-            ModelError: They are damaged.
+            ModelError: The weights are damaged.
         """
         try:
             trainee.load_state_dict(load_file(self.best))
@@ -175,7 +175,7 @@ class Checkpoints:
             ) from exc
 
     def _last(self) -> Path | None:
-        """A run that was killed between two renames leaves only ``old``."""
+        """Folder of the last complete state, ``old`` if a run was killed between two renames."""
         for name in ("last", "old"):
             if (self.folder / name / _NOTE).exists():
                 return self.folder / name

@@ -1,8 +1,8 @@
-"""One phase of training: steps, held-out pictures after each epoch, an end when nothing improves.
+"""Trains one phase: steps, a held-out evaluation after each epoch, and early stopping.
 
-``accelerate`` brings devices, processes and mixed precision; here is what is taught, in which
-order, and when a phase is over. The same command on one process and on several, with the same batch
-in the same chunks, takes the same steps.
+``accelerate`` provides devices, processes and mixed precision; this module decides the lessons,
+their order and the end of a phase. The same command on one process and on several, with the same
+batch in the same chunks, takes the same steps.
 """
 
 import math
@@ -29,20 +29,20 @@ from export.distill.training.states import Checkpoints, TrainingState
 from export.distill.training.trainee import HeldOut, Trainee, held_out, joint_loss
 from export.distill.training.two_pass import backward
 
-_EVALUATED: Final = 32
-# Steps between two states on disk, beside the one after each epoch.
+_EVALUATED: Final = 32  # pictures in a batch of an evaluation
+# Steps between two states on disk, besides the state after each epoch.
 _SAVE_EVERY: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What tells one phase from another.
+    """Settings of one phase.
 
     Attributes:
-        name: Of its folder and its curves.
-        epochs: At most.
-        lr: Learning rate at its highest.
-        frozen_norms: Normalizations over batches keep their means.
+        name: Name of the phase, its folder and its curves.
+        epochs: Most epochs.
+        lr: Highest learning rate.
+        frozen_norms: Whether batch normalizations keep their running means.
     """
 
     name: str
@@ -53,18 +53,19 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class School:
-    """What all phases have in common.
+    """Settings that all phases share.
 
     Attributes:
-        lessons: What is taught.
-        recipe: How.
-        spec: Of the student's pictures.
+        lessons: Lessons of the student.
+        recipe: Recipe of the training.
+        spec: Input format of the student.
         work: Folder of states and curves.
-        accelerator: Devices and processes; each phase has its own, and they are the same.
-        progress: Shows how far it is, and how long it will take.
-        workers: Processes that prepare pictures.
-        fingerprint: Of the whole training.
-        on_step: Called with the number of each step and its loss; for tests and studies.
+        accelerator: Devices and processes. Each phase has an accelerator of its own, with equal
+            settings.
+        progress: Display that is advanced per step.
+        workers: Processes that prepare pictures; 0 prepares them in the training process.
+        fingerprint: Fingerprint of the whole training.
+        on_step: Callback with the number of each step and its loss, for tests and studies.
     """
 
     lessons: Lessons
@@ -79,13 +80,15 @@ class School:
 
 
 def train(trainee: Trainee, phase: Phase, school: School) -> TrainingState:
-    """Train until nothing improves, or ``phase.epochs`` are over; go on where it was broken off.
+    """Train until the held-out loss stops improving or ``phase.epochs`` are over.
 
-    Afterwards ``trainee.student`` is the best one of held-out pictures, perhaps as it began.
+    An interrupted phase resumes from its last state. Afterwards ``trainee.student`` has the weights
+    of the smallest held-out loss, which may be the first weights.
 
     Raises:
-        ConfigError: The batch does not divide, or what is on disk is another training.
-        ModelError: A loss that is not finite; the last good state stays. Or the disk refuses.
+        ConfigError: The batch does not divide, or the state on disk is of another training.
+        ModelError: A loss is not finite, or the disk cannot be written. The last good state is
+            kept.
     """
     accelerator, recipe = school.accelerator, school.recipe
     checkpoints = Checkpoints(school.work / phase.name, f"{school.fingerprint}-{phase.name}")
@@ -153,7 +156,7 @@ class _Steps:
     def of(
         self, standing: TrainingState, optimizer: Any, schedule: Any
     ) -> Iterator[dict[str, float]]:
-        """Take the rest of an epoch's steps; the losses of each."""
+        """Take the remaining steps of an epoch, and yield the losses of each step."""
         school, accelerator = self._school, self._school.accelerator
         first = accelerator.process_index * self._share
         steps = order(school.lessons, standing.epoch, self._share * accelerator.num_processes)
@@ -176,9 +179,9 @@ class _Steps:
         empty = torch.empty(len(teacher), 0, device=teacher.device)
 
         def joint(embedding: Tensor) -> Tensor:
-            told = empty if captions is None else captions
+            texts = empty if captions is None else captions
             return joint_loss(
-                embedding, teacher, told, self._bank, school.lessons.scale, recipe.weights
+                embedding, teacher, texts, self._bank, school.lessons.scale, recipe.weights
             )
 
         def forward(part: Batch) -> tuple[Tensor, Tensor]:
@@ -201,14 +204,14 @@ class _Steps:
 
 
 def freeze_norms(model: nn.Module) -> None:
-    """Let normalizations over batches use the means that they have."""
+    """Make batch normalizations use their running means, and keep them."""
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 the common base
             module.eval()
 
 
 def evaluate(trainee: Trainee, school: School) -> HeldOut:
-    """Hold the student against its teacher on the held-out pictures."""
+    """Compare the student with its teacher on the held-out pictures."""
     found = embed(trainee, school, school.lessons.held_out)
     return held_out(
         found,
@@ -220,19 +223,19 @@ def evaluate(trainee: Trainee, school: School) -> HeldOut:
 
 
 def embed(trainee: Trainee, school: School, pictures: Sequence[int]) -> Tensor:
-    """float32 [N, D] of the pictures themselves, on the CPU; with quantizers where it has some."""
-    return asked(trainee, school, pictures, lambda pixels: trainee.student(pixels)[0])
+    """Embeddings of the pictures themselves, float32 [N, D] on the CPU, through any quantizers."""
+    return outputs(trainee, school, pictures, lambda pixels: trainee.student(pixels)[0])
 
 
-def asked(
+def outputs(
     trainee: Trainee,
     school: School,
     pictures: Sequence[int],
     network: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """float32 [N, F], on the CPU: what a part of the student says of the pictures themselves.
+    """Outputs of a part of the student for the pictures themselves, float32 [N, F] on the CPU.
 
-    As on the device: no dropout, and normalizations use the means that they have.
+    The student is in eval mode, as on the device: without dropout, and with running means.
     """
     steps = [
         [(index, 0) for index in pictures[at : at + _EVALUATED]]
@@ -263,17 +266,17 @@ def _judge(
     standing: TrainingState,
     checkpoints: Checkpoints,
 ) -> None:
-    """Look at held-out pictures, in one process for all; keep the student if it is the best."""
+    """Evaluate held-out pictures in the first process; keep the best student so far."""
     accelerator = school.accelerator
-    told: list[Any] = [None]
+    shared: list[Any] = [None]
     if accelerator.is_main_process:
         found = evaluate(trainee, school)
-        told = [asdict(found)]
+        shared = [asdict(found)]
         if found.loss < standing.best:
             checkpoints.keep_best(trainee)
     if accelerator.num_processes > 1:
-        broadcast_object_list(told)
-    record: dict[str, float] = told[0]
+        broadcast_object_list(shared)
+    record: dict[str, float] = shared[0]
     if not math.isfinite(record["loss"]):
         raise _diverged(phase, school, f"a finite held-out loss, found {record['loss']}")
     better = record["loss"] < standing.best

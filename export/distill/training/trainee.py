@@ -1,4 +1,4 @@
-"""What is trained together: the student, and the alignment that is thrown away afterwards."""
+"""Joins a student and its alignment into one trained module, and measures held-out pictures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,15 @@ from export.proof.agreement import finds_itself, row_cosines
 
 
 class Trainee(nn.Module):
-    """Student and alignment as one module: what several processes share gradients of.
+    """Student and alignment as one module, whose gradients several processes share.
+
+    The alignment is discarded after training.
 
     Args:
-        student: Perhaps with quantizers in it.
-        alignment: None where nothing is aligned.
-        spec: Of the student's pictures.
-        weight: Of the alignment.
+        student: Student, with or without quantizers.
+        alignment: Alignment with the teacher's layers; None without alignment.
+        spec: Input format of the student.
+        weight: Weight of the alignment loss.
     """
 
     def __init__(
@@ -37,11 +39,11 @@ class Trainee(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, pixels: Tensor, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Embeddings [B, D], and the mean of what each picture costs by itself.
+        """Embeddings [B, D], and the weighted alignment loss, a mean over pictures.
 
         Args:
-            pixels: int8 [B, 3, H, W].
-            maps: Of the teacher; empty where nothing is aligned.
+            pixels: Inputs of the student, int8 [B, 3, H, W].
+            maps: Maps of the teacher's layers; empty without alignment.
         """
         embedding, own_maps = self.student(self.normalised(pixels))
         if self.alignment is None or not maps:
@@ -49,10 +51,10 @@ class Trainee(nn.Module):
         return embedding, self._weight * self.alignment(own_maps, [one.float() for one in maps])
 
     def normalised(self, pixels: Tensor) -> Tensor:
-        """int8 pixels as the student's network wants them.
+        """Normalised input of the student's network, float32 [B, 3, H, W], from int8 pixels.
 
-        Channels lie last in memory: EfficientNet-Lite0 then trains 2.2 times as fast on a 2-core
-        CPU (32 pictures of 144 x 256: 1.8 s for 4.0 s), and a ViT no slower.
+        Channels lie last in memory. EfficientNet-Lite0 then trains 2.2 times as fast on a 2-core
+        CPU (32 pictures of 144 x 256: 1.8 s instead of 4.0 s), and a ViT as fast as before.
         """
         values = (pixels.float() + 128 - self.get_buffer("mean")) / self.get_buffer("std")
         return values.contiguous(memory_format=torch.channels_last)
@@ -66,15 +68,15 @@ def joint_loss(
     scale: float,
     weights: LossWeights,
 ) -> Tensor:
-    """All losses that compare embeddings.
+    """Weighted sum of all losses that compare embeddings.
 
     Args:
-        embedding: Of the student, [B, D].
-        teacher: Of the teacher, [B, D].
-        captions: [B, D], or [B, 0] without captions.
-        bank: Sentences [K, D].
-        scale: Of cosines.
-        weights: Of the losses.
+        embedding: Embeddings by the student, [B, D].
+        teacher: Embeddings by the teacher, [B, D].
+        captions: Embeddings of the captions, [B, D]; [B, 0] without captions.
+        bank: Embeddings of the bank's sentences, [K, D].
+        scale: Factor on cosines.
+        weights: Weights of the losses.
     """
     total = weights.mimicry * losses.mimicry(embedding, teacher)
     if weights.relational:
@@ -86,10 +88,10 @@ def joint_loss(
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """A student against its teacher on held-out pictures.
+    """Comparison of a student with its teacher on held-out pictures.
 
     Attributes:
-        loss: Mimicry and relational loss by their weights; what early stopping goes by.
+        loss: Weighted sum of mimicry and relational loss, the criterion of early stopping.
         cosine: Mean.
         worst: Smallest cosine.
         same_choice: Share of pictures for which both choose the same sentence of the bank.

@@ -1,13 +1,14 @@
-"""A loss over a large batch, exactly, in the memory of a small one.
+"""Computes the exact gradient of a loss over a large batch in the memory of a small batch.
 
 A loss that compares every picture of a batch with every other cannot be summed over parts of the
-batch, as gradient accumulation does. ZeroVL (Cui et al., ECCV 2022) splits the work in another
-place: all embeddings first, without a graph; the loss over all of them, and its gradient at each
-embedding; then each part again, with a graph, which that gradient enters. Random numbers are drawn
-alike in both passes. Several processes share their embeddings between the passes.
+batch, as gradient accumulation does. ZeroVL (Cui et al., ECCV 2022) splits the work in two passes:
+the first computes all embeddings without a graph, then the loss over all of them and its gradient
+at each embedding; the second computes each part again, with a graph, and feeds that gradient into
+it. Both passes draw the same random numbers. Several processes share their embeddings between the
+passes.
 
-Where a network normalises over its batch, the parts are what it normalises over, and only the last
-pass counts for its running means.
+A network with batch normalization normalises over a part, and only the second pass changes its
+running means.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,17 +20,17 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-# A part of the batch to its embeddings [b, D] and the mean of what each picture costs by itself.
+# From a part of the batch to its embeddings [b, D] and the mean own loss of its pictures.
 Forward = Callable[[Any], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Losses:
-    """Of one global batch, without graph.
+    """Losses of a global batch, without graph.
 
     Attributes:
-        joint: Of all embeddings together.
-        own: Mean of what pictures cost by themselves, of this process.
+        joint: Loss over the embeddings of all processes, a scalar.
+        own: Mean own loss of the pictures of this process, a scalar.
     """
 
     joint: Tensor
@@ -46,11 +47,11 @@ def backward(
     """Add the gradient of ``joint(all embeddings) + mean own loss`` to ``model``.
 
     Args:
-        model: What ``forward`` calls; wrapped by ``accelerator`` if several processes share it.
-        forward: Of one part; called twice for each unless there is only one.
-        chunks: The parts of this process's share of the batch, of equal size.
-        joint: Embeddings of all processes in order [B, D] to the loss.
-        accelerator: Whose processes take part; each has as many chunks.
+        model: Module that ``forward`` calls; ``accelerator`` wraps it for several processes.
+        forward: Function of one part; called twice per part, or once if there is only one part.
+        chunks: Parts of this process's share of the batch, of equal size.
+        joint: Loss of the embeddings of all processes, [B, D] in the order of processes.
+        accelerator: Accelerator whose processes take part, each with the same number of chunks.
     """
     generators = []
     seen = []
@@ -76,7 +77,7 @@ def backward(
             else:
                 with _replayed(generators[index]):
                     embedding, cost = forward(chunk)
-            # Processes' gradients are averaged: right for a mean, too small for a share of a sum.
+            # accelerate averages gradients over processes, but these are shares of a sum.
             through = (embedding.float() * part).sum() * accelerator.num_processes
             accelerator.backward(through + cost / len(chunks))
             own += cost.detach() / len(chunks)
@@ -85,13 +86,13 @@ def backward(
 
 @contextmanager
 def _rehearsal(model: nn.Module) -> Iterator[None]:
-    """Without a graph, and without a trace in running means."""
+    """Context without a graph, after which running means are as before."""
     norms = [
         module
         for module in model.modules()
         if isinstance(module, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 the common base
     ]
-    # Copies, for a momentum of 0 would still count the batches.
+    # Copies, because a momentum of 0 would still count the batches.
     kept = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
     with torch.no_grad():
         try:
@@ -108,7 +109,7 @@ def _generators() -> tuple[Tensor, list[Tensor]]:
 
 @contextmanager
 def _replayed(state: tuple[Tensor, list[Tensor]]) -> Iterator[None]:
-    """Random numbers as they were; afterwards as if none had been drawn again."""
+    """Context that draws random numbers from ``state``, then restores the generators."""
     after = _generators()
     _set(state)
     try:
