@@ -1,1 +1,1 @@
-"""Configuration: records (``models``) and the file they come from (``load``)."""
+"""Defines the configuration as records (``models``) and reads it from a file (``load``)."""

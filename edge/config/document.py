@@ -1,6 +1,6 @@
-"""YAML nodes into plain values, each with its line; ``${NAME}`` and ``!secret NAME`` filled in.
+"""Turns YAML nodes into plain values with lines, and fills in ``${NAME}`` and ``!secret NAME``.
 
-Keys are text, as written. Duplicate keys and other tags are refused.
+Keys are text, exactly as written. Duplicate keys and other tags are refused.
 """
 
 import logging
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 Place = tuple[str | int, ...]
 """Where a value is: keys and list positions, from the root."""
 
-_MAX_VALUES = 100_000  # aliases can make a small file very large
+_MAX_VALUES = 100_000  # limit for aliases, which can make a small file very large
 _VARIABLE = re.compile(
     r"(?P<escaped>\$\$\{)"
     r"|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<default>[^}]*))?\}"
@@ -36,12 +36,12 @@ _BOOLEANS = {"true": True, "false": False}
 
 @dataclass(slots=True)
 class Document:
-    """A file as plain values.
+    """Content of a configuration file as plain values.
 
     Attributes:
-        values: dict, list, str, int, float, bool or None.
-        lines: Line of every value, from 1.
-        borrowed: What ``${NAME}`` and ``!secret`` brought in, by the place of the value.
+        values: Whole content: dict, list, str, int, float, bool or None.
+        lines: Line of every value, counted from 1.
+        borrowed: Texts that ``${NAME}`` and ``!secret`` filled in, by the place of the value.
         unread: Places whose value is None because of a problem.
         problems: Line and text of each problem.
     """
@@ -54,7 +54,7 @@ class Document:
     problems: list[tuple[int, str]] = field(default_factory=list)
 
     def written(self, place: Place) -> Place:
-        """``place`` in the file, where one thing may stand for a list of one."""
+        """Return ``place`` as it is in the file, which may have a single item for a list of one."""
         found: Place = ()
         for step in place:
             if isinstance(step, str) or (*found, step) in self.lines:
@@ -62,7 +62,7 @@ class Document:
         return found
 
     def report(self, place: Place, text: str, line: int | None = None) -> None:
-        """Note a problem at ``place``; its line is that of the nearest thing there is."""
+        """Add a problem at ``place``; by default its line is that of the nearest known place."""
         known = place = self.written(place)
         while known and known not in self.lines:
             known = known[:-1]
@@ -74,8 +74,8 @@ def read_document(path: Path, environment: Mapping[str, str]) -> Document:
     """Read a YAML file.
 
     Raises:
-        ConfigError: The file cannot be read, is not YAML, or is absurdly large. All else that is
-            wrong is in the document's ``problems``.
+        ConfigError: The file cannot be read, is not YAML, or exceeds the size limits. All other
+            problems are in the document's ``problems``.
     """
     document = Document(path)
     root = compose(path)
@@ -85,7 +85,7 @@ def read_document(path: Path, environment: Mapping[str, str]) -> Document:
 
 
 def dotted(place: Place) -> str:
-    """``("prompts", "a", "text", 1)`` as ``prompts.a.text[1]``."""
+    """Return a place as text: ``("prompts", "a", "text", 1)`` as ``prompts.a.text[1]``."""
     return "".join(
         f"[{step}]"
         if isinstance(step, int)
@@ -95,13 +95,13 @@ def dotted(place: Place) -> str:
 
 
 def suggestion(word: str, known: list[str]) -> str:
-    """What to write instead of ``word``: the one it looks like, or all there are."""
+    """Suggest a replacement for ``word``: the most similar known word, or all known words."""
     close = get_close_matches(word, known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
 
 
 class _Reader:
-    """Walks the nodes of one file."""
+    """Reads the nodes of one file."""
 
     def __init__(self, document: Document, environment: Mapping[str, str]) -> None:
         self._document = document
@@ -127,7 +127,7 @@ class _Reader:
     def _items(
         self, node: yaml.MappingNode, place: Place, depth: int
     ) -> dict[str, tuple[yaml.Node, int]]:
-        """Values with their keys' lines; what ``<<`` merges yields to what is written out."""
+        """Values and the lines of their keys; explicit keys win over keys merged by ``<<``."""
         self._limit(node, depth)
         own: dict[str, tuple[yaml.Node, int]] = {}
         merged: dict[str, tuple[yaml.Node, int]] = {}
@@ -205,10 +205,10 @@ class _Reader:
 
     @cached_property
     def _secrets(self) -> dict[str, str]:
-        """Names and secrets as they are written: a secret of digits stays text.
+        """Secrets by name, as they are written: a secret of digits stays text.
 
         Raises:
-            ValueError: What is wrong with the file.
+            ValueError: The file of secrets is wrong; the message says how.
         """
         path = self._secrets_path
         try:
@@ -230,12 +230,12 @@ class _Reader:
 
 
 def unicode_text(text: str) -> str:
-    """``text``, unless it holds what no message, topic or log may.
+    """Return ``text`` if it is valid Unicode, which messages, topics and logs require.
 
     Half a UTF-16 pair comes from an escape or an undecodable environment variable.
 
     Raises:
-        ValueError: It does.
+        ValueError: The text contains half a UTF-16 pair.
     """
     if re.search("[\0\ud800-\udfff]", text):
         raise ValueError("expected Unicode text, found a NUL or half a character")

@@ -1,6 +1,6 @@
-"""The kinds of values that a configuration is made of, and what each expects.
+"""Defines the types of the values in a configuration, and what each type accepts.
 
-Durations are seconds in code; in the file they may be written ``500ms``, ``10s``, ``5m``, ``1h``.
+Durations are seconds in code; the file may also give them as ``500ms``, ``10s``, ``5m``, ``1h``.
 """
 
 import re
@@ -31,7 +31,7 @@ def _one_or_more(value: Any) -> Any:
 
 
 def digits_as_text(value: Any) -> Any:
-    """``protocol: 5`` is what people write; to YAML it is a number."""
+    """Turn a whole number into text: people write ``protocol: 5``, a number in YAML."""
     return str(value) if type(value) is int else value
 
 
@@ -60,7 +60,7 @@ def sum_to_one(weights: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _folder(info: ValidationInfo) -> Path:
-    """Where relative paths begin: ``load_config`` hands the file's folder as context."""
+    """Folder that relative paths start from: ``load_config`` passes it as context."""
     return info.context["folder"] if info.context else Path()
 
 
@@ -85,7 +85,7 @@ Texts = Annotated[
     tuple[Text, ...],
     BeforeValidator(_one_or_more, json_schema_input_type=str | tuple[str, ...]),
 ]
-# A name becomes an MQTT topic level: no '/', '+', '#', blanks.
+# A name becomes an MQTT topic level, so it contains no '/', '+', '#' or blank.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Names = Annotated[
     tuple[Name, ...],
@@ -93,7 +93,7 @@ Names = Annotated[
 ]
 Share = Annotated[float, Field(ge=0, le=1)]
 Polygon = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3)]
-# The box's own topics stand beside those of its cameras.
+# Names of the box's own topics, which have the same level as the names of its cameras.
 _RESERVED = {"status", "prompts", "prompt", "profile", "feedback", "answer", "search"}
 CameraName = Annotated[Name, AfterValidator(_not_reserved)]
 Topic = Annotated[str, AfterValidator(_plain_topic)]

@@ -1,4 +1,4 @@
-"""A YAML file into a ``Config``, or one ``ConfigError`` that lists all that is wrong with it.
+"""Reads a YAML file into a ``Config``, or raises one ``ConfigError`` that lists all problems.
 
 ::
 
@@ -27,7 +27,7 @@ from edge.system.redact import redact, register_secret
 
 _Record = TypeVar("_Record", bound=BaseModel)
 
-# What a kind of pydantic error expects; the numbers come from its context.
+# What was expected, by the type of pydantic's error. The numbers come from the error's context.
 _EXPECTED = {
     "string_type": "text",
     "path_type": "a path",
@@ -47,20 +47,20 @@ _EXPECTED = {
     "less_than_equal": "at most {le:g}",
     "too_short": "at least {min_length}",
     "literal_error": "{expected}",
-    # The only pattern is that of names.
+    # Only names have a pattern.
     "string_pattern_mismatch": "1 to 64 letters, digits, '_', '.' or '-', a letter or digit first"
     " (a name becomes a level of MQTT topics)",
 }
 
 
 def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
-    """Read, check and complete a configuration file.
+    """Read and check a configuration file, and fill in defaults.
 
-    Relative paths in it are taken from its folder; its secrets are masked in every log and message
-    from now on, errors included.
+    Relative paths start from the folder of the file. From now on, its secrets are masked in every
+    log and message, errors included.
 
     Raises:
-        ConfigError: The file cannot be read, or all its problems, one a line.
+        ConfigError: The file cannot be read or has problems; the message has one line for each.
     """
     document = read_document(path, environment)
     _register_secrets(document)
@@ -80,15 +80,15 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
 
 
 def checked(record: type[_Record], values: Any, place: Place = ()) -> _Record:
-    """Check values that came another way than in a file, in the words of ``load_config``.
+    """Check values that do not come from a file, with the same messages as ``load_config``.
 
     Args:
-        record: What they should be.
-        values: Plain ones, as of JSON.
-        place: Where they would stand in the file.
+        record: Record class that the values must fit.
+        values: Plain values, as JSON gives them.
+        place: Place that the values would have in the file.
 
     Raises:
-        ConfigError: All their problems, one a line.
+        ConfigError: The values have problems; the message has one line for each.
     """
     leaves = dict(_leaves(values, place))
     document = Document(Path(), values, dict.fromkeys(leaves, 1))
@@ -115,7 +115,7 @@ def _listing(document: Document) -> str:
 
 
 def _printable(message: str) -> str:
-    """Secrets masked; and a message must survive being printed whatever it quotes."""
+    """Mask the secrets in a message, and escape characters that UTF-8 cannot encode."""
     return redact(message).encode("utf-8", "backslashreplace").decode()
 
 
@@ -131,9 +131,9 @@ def _register_secrets(document: Document) -> None:
 
 
 def _tokens(url: str, borrowed: list[str]) -> set[str]:
-    """Values of variables that stand in a camera's URL, in its path or query perhaps.
+    """Values of variables in a camera's URL, such as in its path or query.
 
-    User and host are left out: a log in which they are masked says nothing about the camera.
+    User and host are left out: a log that masks them cannot identify the camera.
     """
     try:
         parts = urlsplit(url)
@@ -153,10 +153,10 @@ def _leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
 
 
 def _report(document: Document, error: ErrorDetails) -> None:
-    """Put one of pydantic's errors into our words."""
+    """Add one of pydantic's errors to the problems, in our wording."""
     place = document.written(tuple(step for step in error["loc"] if step != "[key]"))
     if place in document.unread and error["type"] != "extra_forbidden":
-        return  # its value is a problem already
+        return  # the value is already a problem
     context = error.get("ctx", {})
     match error["type"]:
         case "missing":
@@ -166,7 +166,7 @@ def _report(document: Document, error: ErrorDetails) -> None:
             text = f"unknown key {place[-1]!r}; {suggestion(str(place[-1]), known)}"
             document.report(place[:-1], text, document.lines.get(place))
         case "too_short" if error["input"]:
-            pass  # items are wrong, not missing: pydantic counts the right ones
+            pass  # items are wrong, not missing: pydantic counts valid items only
         case "value_error":  # our own validators
             found = "" if isinstance(error["input"], dict) else _found(document, place, error)
             document.report(place, f"{context['error']}{found}")
@@ -196,7 +196,7 @@ def _found(document: Document, place: Place, error: ErrorDetails) -> str:
 
 
 def _check_references(document: Document) -> None:
-    """Every prompt that a camera names must exist; checked though other things may be wrong."""
+    """Check that every prompt named by a camera exists, also where other values are wrong."""
     match document.values:
         case {"prompts": dict() as prompts, "cameras": dict() as cameras}:
             known = list(prompts)

@@ -1,6 +1,6 @@
-"""The configuration as frozen records: what may be set, its unit, its default (docs/config.md).
+"""Defines the configuration as frozen records: settings, units, defaults (docs/config.md).
 
-Validators say what they expect; ``edge.config.load`` adds what was found, and where.
+Validators say what they expect; ``edge.config.load`` adds the value found and its place.
 """
 
 from pathlib import Path
@@ -41,7 +41,7 @@ class _Section(BaseModel):
 
 
 class DeviceConfig(_Section):
-    """Who this box is.
+    """Identity of this box.
 
     Attributes:
         id: Second level of every MQTT topic; unique among the boxes of one broker.
@@ -51,13 +51,13 @@ class DeviceConfig(_Section):
 
 
 class EngineConfig(_Section):
-    """Which runtime computes embeddings.
+    """Runtime that computes the embeddings.
 
     Attributes:
-        kind: ``auto`` measures the installed ones and takes the fastest that answers right.
-        device: The runtime's device word. Not there: exit 3, never a silent fall-back.
+        kind: Runtime; ``auto`` takes the fastest installed one that gives correct results.
+        device: Device name of the runtime. A missing device ends the daemon (exit code 3).
         threads: Inference threads; 0 leaves the choice to the runtime.
-        precision: ``auto`` likewise, among those that the bundle has.
+        precision: Precision; ``auto`` takes the fastest correct one that the bundle contains.
     """
 
     kind: Literal["auto", "openvino", "onnxruntime", "tensorrt", "null"] = "auto"
@@ -67,10 +67,10 @@ class EngineConfig(_Section):
 
 
 class TlsConfig(_Section):
-    """TLS towards the broker; ``{}`` is enough where its certificate is publicly signed.
+    """TLS to the broker; ``{}`` is enough where a public authority signed its certificate.
 
     Attributes:
-        ca: Certificate authority of the broker; default the system's.
+        ca: Certificate authority of the broker; default the authorities of the system.
         cert: Certificate that identifies this box (mutual TLS); together with ``key``.
         key: Private key of ``cert``.
     """
@@ -88,19 +88,19 @@ class TlsConfig(_Section):
 
 
 class MqttConfig(_Section):
-    """Where messages go.
+    """Connection to the MQTT broker.
 
     Attributes:
         host: Name or address of the broker.
-        port: 1883 without TLS and 8883 with it are usual.
+        port: Port of the broker; usually 1883 without TLS and 8883 with TLS.
         topic_prefix: First level of every topic.
-        protocol: ``auto`` speaks MQTT 5 and falls back to 3.1.1 where the broker cannot.
-        client_id: Default ``edge-<device id>``; must be stable, the session hangs on it.
+        protocol: MQTT version; ``auto`` uses 5, or 3.1.1 where the broker does not support 5.
+        client_id: Default ``edge-<device id>``; must stay the same, since it names the session.
         username: User name at the broker.
         password: Password at the broker.
-        keepalive: Broker declares us offline after 1.5 times this.
-        max_inflight: QoS 1 messages on the wire without their PUBACK.
-        tls: Encrypt; without this section nothing is encrypted.
+        keepalive: MQTT keep-alive; after 1.5 times this the broker reports the box as offline.
+        max_inflight: Largest number of QoS 1 messages that are sent and not acknowledged.
+        tls: Encryption; without this section nothing is encrypted.
     """
 
     host: Text
@@ -125,21 +125,21 @@ class MqttConfig(_Section):
 
 
 class OutboxConfig(_Section):
-    """The queue on disk. Full: embeddings go before snapshots before alerts, oldest first.
+    """Queue on disk. When full, it drops embeddings, then snapshots, then alerts; oldest first.
 
     Attributes:
-        max_bytes: Payload bytes kept while the broker is away.
+        max_bytes: Largest size of the messages kept while the broker is unreachable, in bytes.
     """
 
     max_bytes: int = Field(default=256 * 1024 * 1024, ge=64 * 1024)
 
 
 class EmbeddingsConfig(_Section):
-    """Which embeddings are published.
+    """Publishing of embeddings.
 
     Attributes:
-        publish: All samples, none, or only those inside an alert.
-        every: At most one per camera in this time; 0 publishes each sample.
+        publish: Which samples are published: all, only those during an alert, or none.
+        every: Shortest time between two embeddings of a camera; 0 publishes each sample.
     """
 
     publish: Literal["all", "alerts", "off"] = "all"
@@ -147,11 +147,11 @@ class EmbeddingsConfig(_Section):
 
 
 class SnapshotsConfig(_Section):
-    """JPEG pictures of alerts, published beside them.
+    """JPEG pictures of alerts, published as messages of their own.
 
     Attributes:
-        publish: Whether an alert's start carries a picture.
-        max_width: Wider frames are scaled down.
+        publish: Whether a picture is published when an alert starts.
+        max_width: Largest width in pixels; wider frames are scaled down.
     """
 
     publish: bool = True
@@ -159,12 +159,12 @@ class SnapshotsConfig(_Section):
 
 
 class IndexConfig(_Section):
-    """Embeddings and small pictures kept on the box, to be searched.
+    """Index of embeddings and small pictures, kept on the box for the search.
 
     Attributes:
-        enabled: Whether they are.
-        max_age: Older ones are removed.
-        max_bytes: Of all files; the oldest are removed first.
+        enabled: Whether the box keeps the index.
+        max_age: Largest age of an entry; older entries are removed.
+        max_bytes: Largest size of all files in bytes; the oldest entries are removed first.
     """
 
     enabled: bool = False
@@ -173,11 +173,11 @@ class IndexConfig(_Section):
 
 
 class OnConfig(_Section):
-    """Persistence: ``for: 2`` with ``of: 3`` starts an alert at the second hit among three.
+    """Persistence: ``for: 2``, ``of: 3`` starts an alert at the second hit in three samples.
 
     Attributes:
-        for_: Samples that must be above the threshold.
-        of: Samples looked back at.
+        for_: Number of samples that must be above the threshold.
+        of: Number of newest samples among which they are counted.
     """
 
     for_: int = Field(default=2, ge=1, le=100, alias="for")
@@ -191,11 +191,11 @@ class OnConfig(_Section):
 
 
 class PoolConfig(_Section):
-    """Over which of a camera's last samples a rule's cosines are taken together.
+    """Pooling of a rule's cosines over the last samples of a camera.
 
     Attributes:
-        kind: How (``edge.rules.temporal.pools``).
-        frames: Samples looked back at, the newest one included.
+        kind: Method of pooling (``edge.rules.temporal.pools``).
+        frames: Number of samples pooled, the newest one included.
     """
 
     kind: Literal["mean", "aosm", "glscl"]
@@ -206,14 +206,14 @@ Weights = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], AfterValida
 
 
 class SharpenedConfig(_Section):
-    """What examples taught a rule (``edge-calibrate prompt``); taken out, all is as before.
+    """Values learned from examples (``edge-calibrate prompt``); remove them to undo this.
 
     Attributes:
-        texts: How much each of the rule's sentences counts; left out, the best one does.
-        templates: How much each of the bundle's templates counts.
-        negatives: How much each of the rule's negatives counts.
-        threshold: Instead of the rule's own, or the bundle's.
-        hysteresis: Instead of the bundle's, where that is larger.
+        texts: Weight of each sentence of the rule; without weights the best sentence counts.
+        templates: Weight of each template of the bundle.
+        negatives: Weight of each negative of the rule.
+        threshold: Threshold that replaces the rule's own or the bundle's.
+        hysteresis: Hysteresis that replaces the bundle's where the bundle's is larger.
     """
 
     texts: Weights = ()
@@ -233,25 +233,25 @@ class PromptConfig(_Section):
     """One alert rule.
 
     Attributes:
-        text: The sentence, or several that mean the same (the best one counts). One with time in it
-            ("a car stops then a person gets out") stands alone.
-        negatives: Sentences that look alike but must not alert; the margin is taken against them.
-        enabled: False: the rule is known, and not watched.
-        false_alarms_per_day: How many alerts a day of ordinary scenes may cause on one camera; the
-            threshold is learned from it.
-        threshold: Margin above which a sample counts, fixed; nothing is learned then.
-        kind: ``clip``: what the frames say is confirmed by the clip model.
-        zones: Something that the sentence means must stand in one of these of the camera's zones.
-        crop: What a box shows must fit the sentence by itself.
-        schedule: When it is on (``edge.config.schedule``); of several, in any. Default always.
-        when: Whether it is on by day or by night only, as the camera sees it.
-        profiles: The box's profiles in which it is on; default all.
-        sharpened: What examples taught it; default nothing.
-        pool: Take the samples of the last seconds together; default each by itself.
+        text: Sentence, or several with the same meaning (the best one counts). A sentence about
+            a sequence ("a car stops then a person gets out") must be the only one.
+        negatives: Sentences for similar scenes that must not alert; the margin is relative to them.
+        enabled: Whether the cameras watch the rule; if false, the box only knows it.
+        false_alarms_per_day: Alerts a day that ordinary scenes may cause on one camera; the
+            threshold is learned from this number.
+        threshold: Fixed margin above which a sample counts; with it, no threshold is learned.
+        kind: ``frame`` uses single frames; ``clip`` also asks the clip model to confirm.
+        zones: Zones of the camera; an object that the sentence names must be in one of them.
+        crop: Whether the content of a box must match the sentence when seen alone.
+        schedule: Days and hours at which the rule is on; with several, any of them. Default always.
+        when: Light in which the rule is on, as the camera sees it; default day and night.
+        profiles: Profiles of the box in which the rule is on; default all.
+        sharpened: Values learned from examples; default none.
+        pool: Pooling over the last samples; default each sample by itself.
         on: Persistence before the alert starts.
-        off_after: The alert ends when the margin stayed below for this long.
-        cooldown: No new alert of this prompt and camera within this time after one ended.
-        update_every: A running alert reports itself this often; 0 never.
+        off_after: Time that the margin must stay below the threshold before the alert ends.
+        cooldown: Shortest time from the end of an alert to the next one of the rule on a camera.
+        update_every: Time between two updates of a running alert; 0 sends no updates.
     """
 
     text: Texts = Field(min_length=1)
@@ -295,23 +295,24 @@ class PromptConfig(_Section):
 
 
 class SampleConfig(_Section):
-    """How often a camera is looked at.
+    """Sampling of a camera.
 
     Attributes:
-        fps: Frames per second that are embedded.
+        fps: Samples per second.
     """
 
     fps: float = Field(default=2.0, gt=0, le=60)
 
 
 class DetectorConfig(_Section):
-    """What puts boxes on alerts.
+    """Detector, which adds boxes to alerts.
 
     Attributes:
-        boxes: Whether alerts carry boxes; rules with zones or crops have them looked for anyway.
-        bundle: Folder of a detector (Grounding DINO); default the main bundle's own regions.
+        boxes: Whether alerts carry boxes; rules with zones or crops use the detector in any case.
+        bundle: Folder of a detector (Grounding DINO); default the regions of the main bundle.
         threshold: Smallest score of a box; default the detector's.
-        cooldown: At most one look per camera in this time; default 1 s by regions, 5 s else.
+        cooldown: Shortest time between two detections per camera; default 1 s with regions, 5 s
+            with a detector.
     """
 
     boxes: bool = True
@@ -321,7 +322,7 @@ class DetectorConfig(_Section):
 
 
 class ClipConfig(_Section):
-    """The model of several frames that rules of ``kind: clip`` are confirmed by.
+    """Clip model, which sees several frames and confirms rules of ``kind: clip``.
 
     Attributes:
         bundle: Folder of a clip model (X-CLIP).
@@ -334,13 +335,13 @@ class CameraConfig(_Section):
     """One camera.
 
     Attributes:
-        url: ``rtsp://``, ``rtsps://``, ``file:`` or a path; give the substream where there is one.
-        prompts: Which rules watch it; default all.
+        url: ``rtsp://``, ``rtsps://``, ``file:`` or a path; use the substream where there is one.
+        prompts: Rules that watch the camera; default all.
         zones: Polygons by name, corners in 0..1 of the picture's width and height.
-        sample: How often it is looked at.
-        transport: RTSP media over TCP (default) or UDP.
-        timeout: Silence after which the connection counts as dead.
-        loop: For files: start again at the end.
+        sample: Sampling of the camera.
+        transport: Transport of RTSP media: TCP (default) or UDP.
+        timeout: Time without data after which the connection counts as dead.
+        loop: Whether a file starts again at its end.
     """
 
     url: Annotated[SecretStr, AfterValidator(camera_url)]
@@ -357,13 +358,13 @@ class CameraConfig(_Section):
 
 
 class HomeAssistantConfig(_Section):
-    """Showing this box to Home Assistant, by its MQTT discovery (docs/homeassistant.md).
+    """MQTT discovery, by which Home Assistant finds this box (docs/homeassistant.md).
 
     Attributes:
-        discovery: Publish what the box has. Off unless asked for: it is published outside our own
-            topics, and a broker with access rules may hang up over it.
-        prefix: Home Assistant's own ``discovery_prefix``.
-        birth: Where Home Assistant says that it has started.
+        discovery: Whether the box publishes its description. Off by default: the topics are outside
+            our own, and a broker with access rules may close the connection because of them.
+        prefix: The ``discovery_prefix`` of Home Assistant.
+        birth: Topic on which Home Assistant reports that it has started.
     """
 
     discovery: bool = False
@@ -372,32 +373,32 @@ class HomeAssistantConfig(_Section):
 
 
 class Config(_Section):
-    """The whole file.
+    """The whole configuration file.
 
     Attributes:
-        device: Who this box is.
-        bundle: Folder of the model.
-        bundle_keys: Public keys; the bundle must be signed by one of them. Left out, any will do.
-        state_dir: Where the outbox lives; survives restarts.
-        engine: Which runtime computes embeddings.
-        mqtt: Where messages go.
-        outbox: The queue on disk.
-        embeddings: Which embeddings are published.
+        device: Identity of this box.
+        bundle: Folder of the model bundle.
+        bundle_keys: Public keys; one of them must have signed the bundle. Default no check.
+        state_dir: Folder of the outbox and other state; it must survive restarts.
+        engine: Runtime that computes the embeddings.
+        mqtt: Connection to the MQTT broker.
+        outbox: Queue on disk.
+        embeddings: Publishing of embeddings.
         snapshots: Pictures of alerts.
-        index: What is kept to be searched.
-        detector: What puts boxes on alerts.
-        clip: The clip model, for rules of ``kind: clip``.
-        background: Sentences for "nothing of interest"; replaces the bundle's.
-        timezone: Whose clock schedules go by; default the box's own.
-        profile: What rules with ``profiles`` depend on ("home", "away"); default none of them.
+        index: Index for the search.
+        detector: Detector, which adds boxes to alerts.
+        clip: Clip model, for rules of ``kind: clip``.
+        background: Sentences for "nothing of interest"; they replace the bundle's.
+        timezone: Time zone of schedules; default the box's own.
+        profile: Profile at the start ("home", "away"), for rules with ``profiles``; default none.
         prompts: Alert rules, by name.
         cameras: Cameras, by name.
-        homeassistant: Showing the box to Home Assistant.
+        homeassistant: MQTT discovery by Home Assistant.
     """
 
     device: DeviceConfig
     bundle: LocalPath
-    # Given and empty is refused: it would be taken for "none" and mean "anybody".
+    # An empty list is refused: it reads as "nobody may sign", but would mean "anybody may sign".
     bundle_keys: LocalPaths = Field(default=(), min_length=1)
     state_dir: LocalPath = Path("/var/lib/edge")
     engine: EngineConfig = EngineConfig()

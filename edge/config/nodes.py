@@ -1,7 +1,7 @@
-"""A YAML file as nodes: syntax only, each node with its line; and values as such a file.
+"""Parses a YAML file into nodes with lines, and writes values as YAML text. Syntax only.
 
-Plain words are read as YAML 1.2 reads them: ``on`` and ``off`` are words, not booleans, and 12:30
-is not the number 750.
+Plain words follow YAML 1.2: ``on`` and ``off`` are words, not booleans, and 12:30 is text, not the
+number 750.
 """
 
 import re
@@ -15,8 +15,8 @@ from edge.errors import ConfigError
 MAX_DEPTH = 20  # the configuration has six levels
 _MAX_BYTES = 1024 * 1024  # a hundred cameras need 30 KB
 
-# The core schema of YAML 1.2 without octal, hexadecimal, infinity and NaN: what a tag's words look
-# like, and the characters that they begin with.
+# The core schema of YAML 1.2 without octal, hexadecimal, infinity and NaN: for each tag, the
+# pattern of its words and their possible first characters.
 _PLAIN_WORDS = {
     "null": (r"~|null|Null|NULL|", "~nN\0"),
     "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -34,7 +34,7 @@ class _Loader(yaml.SafeLoader):
         self._depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        # PyYAML recurses: without a limit '[[[[…' ends in a RecursionError.
+        # PyYAML recurses: without a limit, '[[[[…' ends in a RecursionError.
         if self._depth > MAX_DEPTH:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "nested too deeply", mark)
@@ -53,22 +53,22 @@ for _tag, (_words, _begin) in _PLAIN_WORDS.items():
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what the loader would take for something else than text: 0E0 is a word to PyYAML."""
+    """Quotes text that the loader would read as another type, such as 0E0 (text to PyYAML)."""
 
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
 
 def yaml_text(values: Any) -> str:
-    """Return plain values as the text of a YAML file, which ``compose`` reads as it is meant."""
+    """Return plain values as YAML text, which ``compose`` reads back as the same values."""
     text: str = yaml.dump(values, None, _Dumper, sort_keys=False, allow_unicode=True, width=1000)
     return text
 
 
 def compose(path: Path) -> yaml.Node | None:
-    """Read a file of one YAML document; None where it is empty.
+    """Read a file with one YAML document; None for an empty file.
 
     Raises:
-        ConfigError: Not there, not text, not YAML; with line and column.
+        ConfigError: The file does not exist, is not text, or is not YAML (with line and column).
     """
     text = _read(path)
     try:
@@ -84,7 +84,7 @@ def compose(path: Path) -> yaml.Node | None:
 
 
 def line_of(node: yaml.Node) -> int:
-    """Counted from 1."""
+    """Line on which the node starts, counted from 1."""
     return int(node.start_mark.line) + 1
 
 

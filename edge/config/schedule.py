@@ -1,14 +1,14 @@
-"""On which days and at which hours a rule is on. Pure: the time is injected.
+"""Decides on which days and at which hours a rule is on. Pure: the caller gives the time.
 
 ::
 
     schedule: mon-fri 22:00-06:00
     schedule: {days: [mon, wed-fri], hours: [08:00-12:00, 13:00-17:00], except: [2026-12-24]}
 
-A rule is on exactly while the clock on the wall shows a time inside. So a night of 22:00-06:00 has
-seven hours when summer time begins and nine when it ends; 02:15-02:45 does not happen on the one
-morning and happens twice on the other. (RFC 5545, 3.3.5, takes the first of two equal times only:
-a rule would be off while the clock shows a time inside.)
+A rule is on exactly while the wall clock shows a time inside a span. So the night 22:00-06:00 has
+seven hours when summer time begins and nine when it ends; 02:15-02:45 is skipped when summer time
+begins and occurs twice when it ends. (RFC 5545, 3.3.5, uses only the first of two equal times: the
+rule would be off while the clock shows a time inside the span.)
 
 A span over midnight belongs to the day on which it begins: ``fri 22:00-06:00`` ends on Saturday.
 """
@@ -31,7 +31,8 @@ from pydantic import (
     model_validator,
 )
 
-_WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")  # as datetime.weekday counts
+# In the order of datetime.weekday.
+_WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY: Final = "|".join(_WEEKDAYS)
 _DAYS: Final = rf"^({_DAY})(?:-({_DAY}))?$"
 _TIME: Final = "([01][0-9]|2[0-3]):([0-5][0-9])"
@@ -40,8 +41,8 @@ _DATE: Final = r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}$"
 
 _ONE_DAY: Final = timedelta(days=1)
 _DAY_MINUTES: Final = 24 * 60
-# Whoever is on at some time is on within a week, or within two where the hour of the first is the
-# one that summer time skips. One more for a span that began the day before.
+# A schedule that is ever on is on within one week, or within two weeks where summer time skips the
+# span of the first week. One more day covers a span that began on the day before.
 _AHEAD_DAYS: Final = 15
 
 
@@ -54,7 +55,7 @@ def _weekdays(text: str) -> frozenset[int]:
 
 
 def _span(text: str) -> tuple[int, int]:
-    """Minutes from midnight; the end is later, beyond a day's where the span is over midnight."""
+    """Begin and end in minutes from midnight; the end of a span over midnight exceeds 24 h."""
     match = re.fullmatch(_HOURS, text)
     if not match:
         raise ValueError("expected hours such as 08:00-17:30, 22:00-06:00 or 00:00-24:00")
@@ -84,7 +85,7 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _written(parse: Any) -> AfterValidator:
-    """Refuse what ``parse`` cannot read; keep it as it is written, so that it can be shown."""
+    """Make a validator that refuses text which ``parse`` cannot read, and keeps other text."""
     return AfterValidator(lambda text: (parse(text), text)[1])
 
 
@@ -103,11 +104,11 @@ class Schedule(BaseModel):
     """Days and hours; also written as one text, ``mon-fri 22:00-06:00``.
 
     Attributes:
-        days: On which a span begins: ``mon``, ``mon-fri``; default every day.
-        hours: Spans of wall clock time, the end excluded; one over midnight ends on the next day.
+        days: Days on which a span begins: ``mon``, ``mon-fri``; default every day.
+        hours: Spans of wall clock time, end excluded; a span over midnight ends on the next day.
             Default all day.
         except_: Dates on which no span begins.
-        timezone: Whose clock; default the one that the time is given in.
+        timezone: Time zone of the wall clock; default the configuration's ``timezone``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -143,27 +144,27 @@ class Schedule(BaseModel):
             raise ValueError("expected days and hours such as mon-fri 22:00-06:00")
         hours = [word for word in words if word[0].isdigit()]
         days = [word for word in words if not word[0].isdigit()]
-        # Here, because the text as a whole is what was found.
+        # Checked here, so that the error quotes the text as a whole.
         for parse, part in ((_weekdays, days), (_span, hours)):
             for word in part:
                 parse(word)
         return ({"days": days} if days else {}) | ({"hours": hours} if hours else {})
 
     def model_post_init(self, _context: Any) -> None:
-        """Read what is written, once."""
+        """Parse the texts once."""
         self._weekdays = frozenset().union(*map(_weekdays, self.days))
         self._spans = tuple(map(_span, self.hours))
         self._skipped = frozenset(map(_date, self.except_))
         self._zone = None if self.timezone is None else _zone(self.timezone)
 
     def active(self, at: datetime) -> bool:
-        """Whether ``at``, an aware time, lies inside."""
+        """Whether the schedule is on at ``at``, a time with a zone."""
         return self._inside(at.astimezone(self._zone or at.tzinfo))
 
     def next_change(self, at: datetime) -> datetime | None:
-        """The first moment after ``at`` at which ``active`` is another; None: it never is.
+        """First moment after ``at`` at which ``active`` changes; None: it never changes.
 
-        In the schedule's time zone, or in that of ``at``.
+        The moment is in the time zone of the schedule, or in that of ``at``.
         """
         here = at.astimezone(self._zone or at.tzinfo)
         now = self._inside(here)
@@ -181,21 +182,21 @@ class Schedule(BaseModel):
         return self._begun(today, minute) or self._begun(today - _ONE_DAY, minute + _DAY_MINUTES)
 
     def _begun(self, day: date, minute: int) -> bool:
-        """Whether a span that begins on ``day`` holds so many minutes after its midnight."""
+        """Whether a span that begins on ``day`` contains ``minute``, counted from its midnight."""
         return self._begins(day) and any(begin <= minute < end for begin, end in self._spans)
 
     def _begins(self, day: date) -> bool:
         return day.weekday() in self._weekdays and day not in self._skipped
 
     def _walls(self, day: date) -> Iterator[tuple[datetime, datetime]]:
-        """Begin and end, by the clock on the wall, of the spans that begin on ``day``."""
+        """Begin and end, in wall clock time, of each span that begins on ``day``."""
         if self._begins(day):
             midnight = datetime.combine(day, time())
             for begin, end in self._spans:
                 yield midnight + timedelta(minutes=begin), midnight + timedelta(minutes=end)
 
     def _days_to_come(self, today: date) -> set[date]:
-        """Days on which ``active`` can change first: soon, or soon after the dates left out."""
+        """Days on which the next change can be: the next ones, and those after excluded dates."""
         yesterday = today - _ONE_DAY
         starts = [yesterday, *(day for day in self._skipped if day >= yesterday)]
         return {start + step * _ONE_DAY for start in starts for step in range(_AHEAD_DAYS + 1)}
@@ -204,8 +205,8 @@ class Schedule(BaseModel):
         """All moments, in UTC, at which ``active`` can change because of ``day``."""
         for walls in self._walls(day):
             for wall in walls:
-                # A time that the clock shows twice is two moments; one that it skips is none, and
-                # what ``astimezone`` makes of it changes nothing.
+                # A time that the clock shows twice is two moments. A skipped time is no moment;
+                # ``active`` does not change at the moment that ``astimezone`` returns for it.
                 for fold in (0, 1):
                     yield wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)
         yield from _clock_change(day, zone)
@@ -226,7 +227,7 @@ Schedules = Annotated[
 
 
 def _clock_change(day: date, zone: tzinfo | None) -> Iterator[datetime]:
-    """When, in UTC and to the second, the clock of ``zone`` is put forward or back on ``day``."""
+    """Moment on ``day``, in UTC to the second, at which the clock of ``zone`` is changed."""
     before = datetime.combine(day, time(), zone).astimezone(UTC)
     after = datetime.combine(day + _ONE_DAY, time(), zone).astimezone(UTC)
     offset = before.astimezone(zone).utcoffset()

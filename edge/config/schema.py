@@ -1,4 +1,4 @@
-"""The JSON Schema of the configuration: for editors, and for telling a user what belongs where."""
+"""Makes the JSON Schema of the configuration, for editors and for the words of error messages."""
 
 import re
 from functools import cache
@@ -7,7 +7,7 @@ from typing import Any
 from edge.config.document import Place
 from edge.config.models import Config
 
-# "    name: text", continued on lines indented deeper.
+# Matches "    name: text" and its continuation lines, which are indented deeper.
 _ATTRIBUTE = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
 _VARIABLE = {"type": "string", "pattern": r"^\$\{.+\}$"}
 _TYPE_WORDS = ("type", "enum", "pattern", "minimum", "exclusiveMinimum", "maximum")
@@ -15,11 +15,11 @@ _TYPE_WORDS = ("type", "enum", "pattern", "minimum", "exclusiveMinimum", "maximu
 
 @cache
 def config_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of the file.
+    """Return the JSON Schema (2020-12) of the configuration file.
 
-    Descriptions are those of the records. Where a number or one of some words is expected,
-    ``${NAME}`` is allowed too. ``!secret`` is a YAML tag that an editor has to be told of
-    (docs/config.md).
+    Its descriptions are the docstrings of the records. Where a number or one of several words is
+    expected, ``${NAME}`` is allowed too. ``!secret`` is a YAML tag, which editors must be set up to
+    accept (docs/config.md).
     """
     schema = Config.model_json_schema()
     for section in (schema, *schema["$defs"].values()):
@@ -34,11 +34,11 @@ def config_schema() -> dict[str, Any]:
 
 
 def expected_at(place: Place) -> dict[str, Any]:
-    """What the schema says about ``place``; empty where nothing is expected."""
+    """Return the part of the schema for ``place``; empty for an unknown place."""
     part = config_schema()
     for step in place:
         if isinstance(step, int):
-            part = part.get("items", part)  # of one or several
+            part = part.get("items", part)  # one value or a list of them
         else:
             by_name = part.get("properties", {})
             others = [*part.get("patternProperties", {}).values(), {}]
@@ -58,13 +58,13 @@ def _resolved(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _describe(section: dict[str, Any]) -> None:
-    """Hand the docstring's ``Attributes`` to the fields they are about."""
+    """Copy each entry of the docstring's ``Attributes`` to the description of its field."""
     text, _, attributes = section["description"].replace("``", "`").partition("\n\nAttributes:\n")
     section["description"] = text
     for name, meaning in _ATTRIBUTE.findall(attributes):
         section["properties"][name.rstrip("_")]["description"] = " ".join(meaning.split())
     for field in section["properties"].values():
-        field.pop("title", None)  # the name once more
+        field.pop("title", None)  # pydantic's title only repeats the name
 
 
 def _allow_variable(field: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Camera URLs as they stand in the configuration: checked, and complete."""
+"""Checks the camera URLs of the configuration and makes them complete."""
 
 import re
 from contextlib import suppress
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
-# What may stand before the colon of a camera's URL; ``edge.video.sources`` opens each of them.
+# Allowed schemes of a camera's URL; ``edge.video.sources`` opens each of them.
 SCHEMES: Final = ("rtsp", "rtsps", "file")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")
-# Finds a password that urlsplit cannot, because it should have been escaped: 'rtsp://me:a/b@host/'.
+# Finds an unescaped password, which urlsplit does not find: 'rtsp://me:a/b@host/'.
 _TO_THE_LAST_AT = re.compile(r"://[^:/@]*:(.*)@", re.DOTALL)
 
 
@@ -19,14 +19,14 @@ def resolve_url(url: str, folder: Path) -> str:
 
     Args:
         url: ``rtsp://…``, ``rtsps://…``, ``file:…``, or a path.
-        folder: Relative files are relative to it.
+        folder: Folder that relative paths start from.
 
     Returns:
-        The URL; a relative file has become an absolute one.
+        The URL, with an absolute path where it is a file.
 
     Raises:
-        ValueError: Unknown scheme, no host, or an address that cannot be taken apart. The message
-            quotes nothing of the URL behind its scheme.
+        ValueError: Unknown scheme, no host, or an address that cannot be parsed. The message
+            quotes nothing of the URL after its scheme.
     """
     if not url.strip():
         raise ValueError("expected a URL or a path")
@@ -46,7 +46,7 @@ def resolve_url(url: str, folder: Path) -> str:
 
 
 def passwords(url: str) -> set[str]:
-    """What in ``url`` must never be shown, even where it is no valid URL."""
+    """Parts of ``url`` that must never be shown, also where the URL is not valid."""
     with suppress(ValueError):
         if password := urlsplit(url).password:
             return {password}

@@ -1,5 +1,5 @@
-"""MQTT: messages go in, PUBACKs come back, and nothing committed is lost in between (docs/mqtt.md).
+"""Delivers messages over MQTT; no committed message is lost before its PUBACK (docs/mqtt.md).
 
-``message``, ``topics`` and ``payloads`` say what is sent, ``outbox`` keeps it on disk,
+``message``, ``topics`` and ``payloads`` define what is sent, ``outbox`` stores it on disk,
 ``publisher`` sends it over a ``connection``, ``inbox`` receives commands.
 """

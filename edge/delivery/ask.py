@@ -1,4 +1,4 @@
-"""Telling a box something over MQTT, and waiting for what becomes of it."""
+"""Sends a command to a box over MQTT and waits for its answer."""
 
 import contextlib
 import secrets
@@ -28,15 +28,15 @@ def ask(
     """Send a command, and wait until it is in force.
 
     Args:
-        broker: Where the box is heard.
-        topics: Of the box.
-        levels: As of ``Topics.command``.
-        payload: Of the command.
-        retain: The broker keeps it for a box that is off.
-        timeout_s: Compiling many sentences takes its time.
+        broker: Broker that the box is connected to.
+        topics: Topics of the box.
+        levels: Levels of the command's topic, as for ``Topics.command``.
+        payload: Payload of the command.
+        retain: Whether the broker keeps the command for a box that is off.
+        timeout_s: Longest wait for the answer, seconds; compiling many sentences takes long.
 
     Raises:
-        ConfigError: The box refuses it; its words.
+        ConfigError: The box refuses the command; the message is the box's reason.
         PublishError: The broker is unreachable, or no box answers.
     """
     topic = topics.command(*levels)

@@ -1,9 +1,8 @@
-"""One connection to the broker: MQTT 5, or 3.1.1 where the broker cannot; TLS; what it answered.
+"""Opens one connection to the broker: MQTT 5, or 3.1.1 for old brokers, with or without TLS.
 
-A ``Connection`` never reconnects. Whoever owns it opens the next one, and what was on the wire is
-sent again from where it is kept (the outbox), not from the client library's memory: so a message
-that breaks connections cannot be retransmitted for ever, and there is one place that knows what is
-unacknowledged.
+A ``Connection`` never reconnects: its owner opens the next one. Messages without a PUBACK are then
+sent again from the outbox, not from the client library's memory. So a message that breaks
+connections is not retransmitted for ever, and one place knows which messages are unacknowledged.
 """
 
 import contextlib
@@ -31,17 +30,17 @@ from edge.system.redact import redact
 logger = logging.getLogger(__name__)
 
 _CONNECT_S: Final = 5.0
-# MQTT 5, section 3.2.2.3.3: what a broker takes that names no limit.
+# Limit of a broker that names none (MQTT 5, section 3.2.2.3.3).
 _RECEIVE_MAXIMUM: Final = 65_535
 
 _UNSUPPORTED_VERSION: Final = 0x84
-# Reason codes that pass by themselves: server unavailable, server busy, connection rate exceeded.
+# Temporary reason codes: server unavailable, server busy, connection rate exceeded.
 _PASSING: Final = {0x88, 0x89, 0x9F}
 _SESSION_TAKEN_OVER: Final = 0x8E
 
 
 class Refused(PublishError):
-    """The broker answered and said no: not worth asking again soon."""
+    """The broker answered with a refusal, so an early new attempt is useless."""
 
 
 class _WrongProtocol(PublishError):
@@ -54,7 +53,7 @@ class HasFileno(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """A PUBACK: which packet, and whether the broker took it.
+    """PUBACK: number of the packet, and whether the broker accepted it.
 
     Attributes:
         code: MQTT 5 reason code; 0x80 and above are refusals. Always 0 over 3.1.1.
@@ -68,12 +67,12 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message that came in on a subscription.
+    """Message that arrived on a subscription.
 
     Attributes:
-        retain: The broker had kept it: it was published before we subscribed.
-        response: Topic on which an answer is wanted (MQTT 5); None where none is.
-        correlation: What the answer shall give back beside its payload (MQTT 5).
+        retain: Whether the broker had retained it, that is, it was published before we subscribed.
+        response: Topic for the answer (MQTT 5); None where no answer is wanted.
+        correlation: Correlation data that the answer must carry (MQTT 5).
     """
 
     topic: str
@@ -88,13 +87,13 @@ class Received:
 def connect(
     config: MqttConfig, client_id: str, will: Message | None = None
 ) -> Iterator["Connection"]:
-    """Open a connection; leaving the block closes it (orderly, if it is still up).
+    """Open a connection; leaving the block closes it (with DISCONNECT if it is still up).
 
-    ``protocol: auto`` tries MQTT 5 first, each time: the broker may have been updated.
+    ``protocol: auto`` tries MQTT 5 first at every call, since the broker may have been updated.
 
     Raises:
-        PublishError: Unreachable, or lost inside the block.
-        Refused: It answered and said no.
+        PublishError: The broker is unreachable, or the connection was lost inside the block.
+        Refused: The broker answered with a refusal.
         ConfigError: The TLS files are unusable.
     """
     if config.protocol == "auto":
@@ -113,12 +112,12 @@ def connect(
 
 
 class Connection:
-    """An open connection, for one thread. Made by ``connect``.
+    """Open connection to the broker, made by ``connect``. Only one thread may use it.
 
     Attributes:
-        protocol: ``"5"`` or ``"3.1.1"``.
-        receive_maximum: QoS 1 messages that the broker takes without having acknowledged them.
-        max_packet: Bytes of the largest packet it takes; None where it names no limit.
+        protocol: MQTT version: ``"5"`` or ``"3.1.1"``.
+        receive_maximum: Largest number of unacknowledged QoS 1 messages that the broker accepts.
+        max_packet: Size in bytes of the largest packet that the broker accepts; None: no limit.
     """
 
     def __init__(
@@ -149,7 +148,7 @@ class Connection:
         self._open(config)
 
     def publish(self, message: Message) -> int | None:
-        """Hand a message to the network.
+        """Send a message.
 
         Returns:
             The packet number that ``acknowledged`` will name; None for QoS 0.
@@ -167,8 +166,8 @@ class Connection:
         """Subscribe, and wait for the broker's answer.
 
         Raises:
-            Refused: It forbids one of the filters.
-            PublishError: Connection lost, or no answer.
+            Refused: The broker forbids one of the filters.
+            PublishError: The connection is lost, or the broker does not answer.
         """
         self._suback = []
         self._client.subscribe([(name, qos) for name in filters])
@@ -178,14 +177,14 @@ class Connection:
                 raise Refused(f"broker {self._where} refuses the subscription {name!r}: {code}")
 
     def poll(self, timeout_s: float, wake: HasFileno | None = None) -> None:
-        """Move bytes both ways; returns after the first activity, ``wake``, or ``timeout_s``.
+        """Send and receive bytes; return after the first activity, ``wake``, or ``timeout_s``.
 
         Raises:
             PublishError: The connection is lost.
         """
         sock = self._client.socket()
         if sock is not None and not self._lost:
-            # Bytes that TLS has already taken off the socket do not wake the poll.
+            # Bytes that TLS has already read from the socket do not wake the poll.
             buffered = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
             poller = select.poll()
             write = select.POLLOUT if self._client.want_write() else 0
@@ -204,18 +203,18 @@ class Connection:
             raise self._lost
 
     def acknowledged(self) -> list[Acknowledged]:
-        """The PUBACKs since the last call."""
+        """PUBACKs that arrived since the last call."""
         taken, self._acknowledged = self._acknowledged, []
         return taken
 
     def received(self) -> list[Received]:
-        """The messages since the last call."""
+        """Messages that arrived since the last call."""
         taken = list(self._received)
         self._received.clear()
         return taken
 
     def close(self) -> None:
-        """Say DISCONNECT, so that the broker discards our will, and close."""
+        """Send DISCONNECT, so that the broker discards our last will, and close."""
         self._client.on_disconnect = None
         self._client.disconnect()
         self._client.loop_write()
@@ -233,7 +232,7 @@ class Connection:
         except OSError as exc:
             raise PublishError(f"broker {self._where} is unreachable: {exc}") from exc
         if isinstance(sock := self._client.socket(), socket.socket):
-            # Nagle's algorithm would hold a small message back until the last one's TCP ack.
+            # Nagle's algorithm would delay a small message until the TCP ack of the one before.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self._poll_until(lambda: self._connack is not None, "CONNACK")
@@ -247,12 +246,12 @@ class Connection:
         while not done():
             remaining = deadline - time.monotonic()
             if remaining <= 0:
-                # Some brokers of the old protocol fall silent over a CONNECT of the new one.
+                # Some brokers that speak only 3.1.1 do not answer a CONNECT of MQTT 5.
                 raise _WrongProtocol(f"broker {self._where} sent no {what} in {_CONNECT_S:g} s")
             self.poll(remaining)
 
     def _judge(self, code: ReasonCode | None) -> None:
-        """Raise what a CONNACK that says no means."""
+        """Raise the error that a refusing CONNACK means."""
         if code is None or not code.is_failure:
             return
         text = f"broker {self._where} refuses the connection: {code}"
@@ -266,7 +265,7 @@ class Connection:
         self, _client: Any, _data: Any, _flags: Any, code: ReasonCode, properties: Properties | None
     ) -> None:
         self._connack = code
-        self._client.on_log = None  # it formats a line per packet
+        self._client.on_log = None  # paho formats a log line per packet
         self.receive_maximum = getattr(properties, "ReceiveMaximum", _RECEIVE_MAXIMUM)
         self.max_packet = getattr(properties, "MaximumPacketSize", None)
 
@@ -274,7 +273,7 @@ class Connection:
         self, _client: Any, _data: Any, flags: Any, code: ReasonCode, _properties: Any
     ) -> None:
         if self._connack is not None and self._connack.is_failure:
-            return  # the CONNACK has said why
+            return  # the CONNACK gave the reason
         why = redact(self._detail) or str(code)
         if flags.is_disconnect_packet_from_server and code.value == _SESSION_TAKEN_OVER:
             self._lost = Refused(
@@ -318,11 +317,11 @@ class Connection:
 
 
 def _acknowledge_at_once(sock: object) -> None:
-    """Send the TCP ack of what was just read; the kernel forgets the wish, so after each read.
+    """Send the TCP ack of the data just read. The kernel resets the option, so call this each time.
 
-    A broker that leaves Nagle's algorithm on, as mosquitto does, holds the PUBACK of a frame's
-    second message back until the TCP ack of the first, which the kernel delays. Measured on
-    loopback, alert and embedding of a frame: 42 ms to the last PUBACK, 1 ms with this.
+    A broker that leaves Nagle's algorithm on, as mosquitto does, delays the PUBACK of a frame's
+    second message until the TCP ack of the first one, which the kernel delays. Measured on loopback
+    for the alert and the embedding of a frame: 42 ms to the last PUBACK, 1 ms with this function.
     """
     if isinstance(sock, socket.socket) and sock.fileno() >= 0:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

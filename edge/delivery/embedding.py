@@ -1,4 +1,4 @@
-"""Embeddings on the wire: int8 and a scale, in CBOR (docs/schemas/embedding.cddl)."""
+"""Encodes embeddings as CBOR, with an int8 vector and a scale (docs/schemas/embedding.cddl)."""
 
 import math
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ _INT8_MAX = 127
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedding:
-    """One embedding as a subscriber sees it.
+    """Embedding as a subscriber receives it.
 
     Attributes:
         model: Hash of the bundle; embeddings of different hashes must not be compared.
         vector: float32 [D].
-        pts: Seconds within the stream, or None.
+        pts: Presentation time within the stream in seconds, or None.
         at: Arrival of the frame, UTC seconds since the epoch.
-        sequence: Counts the camera's samples since the daemon started.
-        reason: Why it was published.
+        sequence: Number of the camera's sample since the daemon started.
+        reason: Reason for which the embedding was published.
     """
 
     device: str
@@ -41,7 +41,7 @@ class Embedding:
 
 
 def quantise(vector: NDArray[np.float32]) -> tuple[NDArray[np.int8], float]:
-    """Symmetric int8: ``vector ≈ q * scale``, off by at most ``scale / 2`` (and float rounding).
+    """Quantise to symmetric int8: ``vector ≈ q * scale``, error at most ``scale / 2`` + rounding.
 
     Args:
         vector: float32 [D], finite.
@@ -50,7 +50,7 @@ def quantise(vector: NDArray[np.float32]) -> tuple[NDArray[np.int8], float]:
         int8 [D] within ±127, and the scale, a float32 value; 0 for a vector of zeros.
 
     Raises:
-        ValueError: Not one-dimensional, empty, or not finite.
+        ValueError: The vector is not one-dimensional, is empty, or is not finite.
     """
     if vector.ndim != 1 or not vector.size or not np.isfinite(vector).all():
         raise ValueError(f"expected a finite vector [D], found shape {vector.shape}")
@@ -62,7 +62,7 @@ def quantise(vector: NDArray[np.float32]) -> tuple[NDArray[np.int8], float]:
 
 
 def encode_embedding(embedding: Embedding) -> bytes:
-    """The embedding as CBOR (docs/schemas/embedding.cddl), its vector as int8 and a scale."""
+    """Encode as CBOR (docs/schemas/embedding.cddl), with the vector as int8 and a scale."""
     levels, scale = quantise(embedding.vector)
     return cbor2.dumps(
         {
@@ -83,10 +83,10 @@ def encode_embedding(embedding: Embedding) -> bytes:
 
 
 def decode_embedding(payload: bytes) -> Embedding:
-    """Read what ``encode_embedding`` wrote.
+    """Decode the result of ``encode_embedding``.
 
     Raises:
-        ValueError: Not CBOR, another schema, or a field is missing or of another type.
+        ValueError: Not CBOR, another schema, or a field is missing or has another type.
     """
     try:
         fields = cbor2.loads(payload)
@@ -116,7 +116,7 @@ def decode_embedding(payload: bytes) -> Embedding:
 
 def _field(fields: dict[Any, Any], name: str, wanted: type[Any]) -> Any:
     value = fields.get(name)
-    # CBOR's shortest form of 2.0 stays a float, but other writers may send the integer 2.
+    # CBOR's shortest form of 2.0 is still a float, but other writers may send the integer 2.
     if wanted is float and isinstance(value, int):
         value = float(value)
     if not isinstance(value, wanted):

@@ -1,7 +1,7 @@
-"""Moving the outbox over one connection: a window on the wire, and what the broker answers.
+"""Sends the outbox over one connection in a window, and handles the broker's answers.
 
-``Standing`` is what survives a connection; everything else starts anew with the next one, from the
-outbox. So a message is sent again after each break of the connection until it is acknowledged.
+Only ``Standing`` survives a connection; the next connection starts again from the outbox. So a
+message is sent again after each break of the connection until it is acknowledged.
 """
 
 import logging
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 # MQTT 5 reason codes of a PUBACK (section 3.4.2.1).
 _FAILURE: Final = 0x80
 _TOPIC_NAME_INVALID, _PACKET_TOO_LARGE, _PAYLOAD_FORMAT_INVALID = 0x90, 0x95, 0x99
-# The same message will never be welcome. Any other refusal may pass: rights and quotas change.
+# Refusals that are final for a message. Any other one may be temporary: rights and quotas change.
 _HOPELESS: Final = {_TOPIC_NAME_INVALID, _PACKET_TOO_LARGE, _PAYLOAD_FORMAT_INVALID}
 
 _HOLD_S: Final = 30.0
@@ -33,16 +33,17 @@ _DELETE_S: Final = 0.1
 
 @dataclass
 class Standing:
-    """What is known about the broker from one connection to the next.
+    """State of the delivery that lasts from one connection to the next.
 
     Attributes:
-        held: Lanes that the broker refused, and until when (monotonic seconds) they rest.
+        held: Lanes that the broker refused, with the monotonic second of the next attempt.
         finished: Messages to delete from the outbox, and whether they were dropped. They stay here
-            while the disk is in trouble, so that they are not sent again.
-        cautious: The last connection broke without an acknowledgement: send one message alone.
-        strikes: Connections that broke on this message, sent alone.
+            while the disk fails, so that they are not sent again.
+        cautious: Whether the last connection broke without an acknowledgement; the next one then
+            starts with a single message.
+        strikes: Connections that broke on one message that was sent alone.
         delivered: Acknowledged messages since start, by kind.
-        refused: Messages that the broker would not have, since start, by kind.
+        refused: Messages that the broker refused since start, by kind.
     """
 
     held: dict[str, float] = field(default_factory=dict)
@@ -54,12 +55,12 @@ class Standing:
 
 
 class Delivery:
-    """The outbox's messages on one connection; for the thread that owns the connection.
+    """Delivers the outbox over one connection, in the thread that owns the connection.
 
     Args:
-        window: At most so many messages on the wire without their acknowledgement.
-        patience_s: The connection counts as lost when nothing is acknowledged for so long.
-        on_delivered: Called with each acknowledged message and the ``time.monotonic()`` of it.
+        window: Largest number of messages sent and not acknowledged.
+        patience_s: Seconds without any acknowledgement after which the connection counts as lost.
+        on_delivered: Called with each acknowledged message and its ``time.monotonic()``.
     """
 
     def __init__(
@@ -81,30 +82,30 @@ class Delivery:
         self._queued: dict[int, Queued] = {}  # packet number -> message of the outbox
         self._direct: dict[int, Message] = {}
         self._ready: deque[Queued] = deque()  # read ahead, not sent yet
-        self._more = True  # there may be more in the outbox
+        self._more = True  # the outbox may contain more
         self._deleted_at = -float("inf")
         self._progress_at = time.monotonic()
         self._acknowledged = False  # any message of the outbox, on this connection
 
     @property
     def idle(self) -> bool:
-        """Nothing on the wire and nothing left to send."""
+        """Whether no message is unacknowledged and none is left to send."""
         return not (
             self._queued or self._direct or self._ready or self._more or self._standing.finished
         )
 
     @property
     def unacknowledged(self) -> list[Message]:
-        """Messages sent past the outbox whose acknowledgement is missing."""
+        """Unacknowledged messages that were not sent from the outbox."""
         return list(self._direct.values())
 
     def look_again(self) -> None:
-        """There are new messages in the outbox, perhaps more urgent than those read ahead."""
+        """Read the outbox again: new messages may be more urgent than those read ahead."""
         self._ready.clear()
         self._more = True
 
     def send(self, message: Message) -> None:
-        """Send past the outbox; what the broker would hang up over is left out, and told."""
+        """Send without the outbox; log and drop a message over the broker's packet limit."""
         limit = self._connection.max_packet
         if limit is not None and packet_size(message) > limit:
             self._drop(message, f"takes packets of up to {limit} bytes")
@@ -112,11 +113,11 @@ class Delivery:
             self._direct[packet] = message
 
     def settle(self) -> None:
-        """Note what was acknowledged; from time to time take it out of the outbox.
+        """Handle acknowledgements; from time to time delete those messages from the outbox.
 
         Raises:
-            OutboxError: The disk is in trouble; call again later.
-            PublishError: The broker has not acknowledged anything for too long.
+            OutboxError: The disk fails; call again later.
+            PublishError: The broker acknowledged nothing for too long.
         """
         now = time.monotonic()
         answers = self._connection.acknowledged()
@@ -128,13 +129,13 @@ class Delivery:
             self._direct.pop(answer.packet, None)
             if queued := self._queued.pop(answer.packet, None):
                 self._settle_one(queued, answer, now)
-        # Many messages share one commit, but a crash should not send too many of them again.
+        # Many messages share one commit; the limit bounds how many a crash causes to be sent again.
         finished = len(self._standing.finished)
         if finished >= _READ_AHEAD or not self._ready or now > self._deleted_at + _DELETE_S:
             self.delete_finished()
 
     def delete_finished(self) -> None:
-        """Take what was acknowledged, or refused for good, out of the outbox."""
+        """Delete acknowledged and finally refused messages from the outbox."""
         self._deleted_at = time.monotonic()
         finished = self._standing.finished
         for dropped in (False, True):
@@ -148,7 +149,7 @@ class Delivery:
         """Send from the outbox until the window is full.
 
         Raises:
-            OutboxError: The disk is in trouble; call again later.
+            OutboxError: The disk fails; call again later.
         """
         self._release_lanes()
         window = 1 if self._standing.cautious else self._window
@@ -159,7 +160,7 @@ class Delivery:
                 self._send_queued(self._ready.popleft())
 
     def broken(self) -> None:
-        """The connection is lost: remember what it may have broken on."""
+        """Record that the connection is lost, and which message may have caused it."""
         standing = self._standing
         if not self._queued or self._acknowledged:
             return
@@ -171,7 +172,7 @@ class Delivery:
         standing.cautious = True
 
     def _read_ahead(self) -> bool:
-        """Whether there is something to send, read in one go for the next few windows' room."""
+        """Read messages for the next few windows at once; return whether any is ready."""
         if self._more:
             taken = {queued.seq for queued in self._queued.values()}.union(self._standing.finished)
             self._ready.extend(

@@ -1,7 +1,8 @@
-"""What the publisher's connection hears: commands to this box.
+"""Receives commands to this box on the publisher's connection.
 
-Listening must never cost an alert. A broker that forbids the subscription, or hangs up over it as
-some do, is told of in the log, and asked again an hour later; publishing goes on.
+A failing subscription must never cost an alert. Where the broker forbids the subscription, or
+closes the connection because of it, the inbox logs this and tries again an hour later; publishing
+continues.
 """
 
 import logging
@@ -18,11 +19,11 @@ _STRIKES: Final = 3
 
 
 class Inbox:
-    """Subscriptions, and who is told what arrives on them. For the thread of the connection.
+    """Subscriptions and their receiver. Only the thread of the connection may use it.
 
     Args:
-        filters: Topic filters. Never one that matches what we publish.
-        on_received: Called with each message, on the connection's thread: must return at once.
+        filters: Topic filters; none may match a topic that this box publishes.
+        on_received: Called with each message on the connection's thread; it must return at once.
     """
 
     def __init__(self, filters: Sequence[str], on_received: Callable[[Received], None]) -> None:
@@ -34,10 +35,10 @@ class Inbox:
         self._refusal = ""
 
     def listen(self, connection: Connection) -> None:
-        """Subscribe where this connection has not yet, and hand on what has arrived.
+        """Subscribe once per connection, and pass on the messages that arrived.
 
         Raises:
-            PublishError: The connection was lost over it.
+            PublishError: The connection was lost during the subscription.
         """
         if connection is not self._joined and time.monotonic() >= self._again_at:
             self._join(connection)

@@ -31,5 +31,5 @@ class Message:
 
     @property
     def lane(self) -> str:
-        """Camera and kind: messages of one lane are delivered in order."""
+        """Lane of the message (camera and kind); a lane's messages are delivered in order."""
         return f"{self.camera}/{self.kind}"

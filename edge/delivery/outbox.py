@@ -1,8 +1,8 @@
-"""The queue on disk: a message exists once it is committed, and goes once the broker has it.
+"""Queues messages on disk, from their commit until the broker has acknowledged them.
 
-SQLite in WAL mode with ``synchronous=FULL``: a commit survives kill -9 and, on a disk that keeps
-its promises, a power cut. One connection behind a lock serves the daemon (puts) and the publisher
-(reads, deletes).
+SQLite in WAL mode with ``synchronous=FULL``: a commit survives kill -9 and, on a disk that really
+flushes its cache, a power cut. One connection behind a lock serves the daemon (puts) and the
+publisher (reads, deletes).
 """
 
 import contextlib
@@ -38,13 +38,13 @@ _T = TypeVar("_T")
 _Row = tuple[Message, bytes]
 
 _DROP_REPORT_S: Final = 60.0
-# Room made on a full disk before the second try, at least.
+# Least number of bytes freed on a full disk before the second attempt.
 _ROOM_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A stored message. ``seq`` is unique while the process lives."""
+    """Stored message. ``seq`` is unique while the process lives."""
 
     seq: int
     message: Message
@@ -52,13 +52,13 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class OutboxCounts:
-    """How the outbox does.
+    """Counts of the outbox.
 
     Attributes:
         queued: Messages stored now, by kind.
-        bytes: Their size.
-        dropped: Messages that were never delivered, by kind, ever (kept across restarts).
-        damaged: Times the file was set aside since the process started.
+        bytes: Size of the stored messages.
+        dropped: Messages dropped undelivered, by kind, since the outbox exists (over restarts).
+        damaged: Number of times that the file was set aside since the process started.
     """
 
     queued: dict[Kind, int]
@@ -71,10 +71,10 @@ class Outbox:
     """Bounded queue of messages on disk; every method may be called from any thread.
 
     Args:
-        path: Database file; made, with its directory, where there is none.
-        max_bytes: Bound on the stored messages. Full: embeddings go before snapshots before
-            alerts, the oldest first, each counted. A message on the wire is not exempt: its
-            acknowledgement then finds nothing to delete.
+        path: Database file; it and its folder are created where they do not exist.
+        max_bytes: Limit on the size of stored messages. When it is reached, embeddings are dropped
+            first, then snapshots, then alerts, the oldest first; each is counted. A message on the
+            wire may be dropped too: its acknowledgement then finds nothing to delete.
 
     Raises:
         OutboxError: No permission, no disk, in use by another process, or written by a newer
@@ -96,19 +96,19 @@ class Outbox:
             raise self._failure(exc) from exc
         self._reserve.keep()
         (newest,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM messages").fetchone()
-        # Never used twice in a process: a late acknowledgement must not delete a new message.
+        # Numbers are never reused in a process: a late PUBACK must not delete a new message.
         self._next_seq = newest + 1
 
     def listen(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called after each ``put``, on the putting thread."""
+        """Call ``callback`` after each ``put``, on the thread that calls ``put``."""
         self._listeners.append(callback)
 
     def put(self, messages: Sequence[Message]) -> None:
         """Store ``messages`` in one transaction; on return they are committed.
 
         Raises:
-            OutboxError: The disk does not take them, even after room was made.
-            ValueError: A message of a kind that is not queued, or one nobody would acknowledge.
+            OutboxError: The disk refuses them, even after older messages were dropped.
+            ValueError: A message has a kind that is not queued, or a QoS without PUBACK.
         """
         if any(message.kind not in KINDS or message.qos != 1 for message in messages):
             raise ValueError(f"expected messages of QoS 1 and one of the kinds {KINDS}")
@@ -122,11 +122,11 @@ class Outbox:
     def pending(
         self, limit: int, excluding: Iterable[int] = (), holding: Iterable[str] = ()
     ) -> list[Queued]:
-        """The next messages to send: alerts, then snapshots, then embeddings, each oldest first.
+        """Next messages to send: alerts, then snapshots, then embeddings, each oldest first.
 
         Args:
-            limit: At most this many.
-            excluding: Sequence numbers to leave out: those on the wire.
+            limit: Largest number of messages.
+            excluding: Sequence numbers to leave out, such as those on the wire.
             holding: Lanes to leave out (``Message.lane``).
         """
         excluded, lanes = dumps(list(excluding)), dumps([lane_number(lane) for lane in holding])
@@ -134,11 +134,11 @@ class Outbox:
             return self._healing(lambda: self._select(limit, excluded, lanes))
 
     def delete(self, seqs: Iterable[int], *, dropped: bool = False) -> None:
-        """Forget messages, in one transaction; unknown numbers are ignored.
+        """Delete messages in one transaction; unknown numbers are ignored.
 
         Args:
-            seqs: ``Queued.seq`` of each.
-            dropped: They were not delivered: count them.
+            seqs: ``Queued.seq`` of each message.
+            dropped: Whether the messages were not delivered, and count as dropped.
         """
         gone = list(seqs)
         with self._lock:
@@ -168,7 +168,7 @@ class Outbox:
             return replace_file(self._path, str(exc))
 
     def _healing(self, action: Callable[[], _T], room: Callable[[], None] | None = None) -> _T:
-        """Do ``action``; on a damaged file or a full disk, do something about it and try again."""
+        """Run ``action``; on a damaged file or a full disk, repair that and try once more."""
         try:
             try:
                 return action()
@@ -200,7 +200,7 @@ class Outbox:
             self._evict(total - self._max_bytes, down_to=0)
 
     def _make_room(self, rows: list[_Row]) -> None:
-        # An embedding does not push out an alert.
+        # An embedding must not displace an alert.
         least = min(KINDS.index(message.kind) for message, _ in rows)
         wanted = max(_ROOM_BYTES, 2 * sum(len(body) for _, body in rows))
         with transaction(self._db):
@@ -208,11 +208,11 @@ class Outbox:
         self._shorten_log()
 
     def _shorten_log(self) -> None:
-        with contextlib.suppress(sqlite3.OperationalError):  # no room for that either
+        with contextlib.suppress(sqlite3.OperationalError):  # the disk is too full for this as well
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _evict(self, excess: int, *, down_to: int) -> None:
-        """Drop the oldest of the least important until ``excess`` bytes are gone."""
+        """Drop the oldest messages of the least important kind until ``excess`` bytes are free."""
         query = "SELECT seq, size FROM messages WHERE kind = ? ORDER BY seq"
         for kind in range(len(KINDS) - 1, down_to - 1, -1):
             gone = []

@@ -1,8 +1,8 @@
-"""The outbox's file: its tables, its rows, and what happens when it is damaged.
+"""Opens the file of the outbox, reads and writes its rows, and replaces a damaged file.
 
-Every row carries a CRC-32 of its body: SQLite notices a broken page, not a flipped bit in one.
-A damaged file is set aside, never deleted, and what can still be read moves to a new one. So a
-bad sector costs at most the messages on it and never a start.
+Every row has a CRC-32 of its body: SQLite detects a broken page, but not a flipped bit in a page.
+A damaged file is set aside, and its readable messages move to a new file. So a bad sector costs at
+most the messages on it, and never prevents a start.
 """
 
 import contextlib
@@ -26,21 +26,21 @@ logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION: Final = 1
 
-# In the order of sending; dropping goes from the other end. The index is the column ``kind``.
+# Kinds in the order of sending; dropping starts at the other end. The index is the column ``kind``.
 KINDS: Final[tuple[Kind, ...]] = ("alert", "snapshot", "embedding")
 
-# SQLite cannot even delete on a full disk: its log must grow first. So much is kept back for it.
+# Bytes kept in reserve: on a full disk SQLite cannot even delete, because its log must grow first.
 RESERVE_BYTES: Final = 1024 * 1024
 _RESERVE_RETRY_S: Final = 30.0
 
-# SQLite's log is worked off at this many pages (of 4 KiB), and cut back to so many bytes: less than
-# the reserve.
+# SQLite moves its log into the database at this many pages (of 4 KiB), and truncates the log to
+# this size: less than the reserve.
 _WAL_PAGES: Final = 200
 _WAL_BYTES: Final = _WAL_PAGES * 4096
 _BUSY_S: Final = 2.0
 _MAX_SEQ: Final = 2**62
 
-# ``lane``: camera and kind, within which the order is kept. ``totals`` follows by triggers, in the
+# ``lane``: number of camera and kind; a lane keeps its order. Triggers update ``totals`` in the
 # same transaction as the rows.
 _SCHEMA: Final = (
     (
@@ -67,31 +67,31 @@ _INSERT: Final = (
 
 
 class Damaged(Exception):
-    """The file is no outbox, or no longer a sound one."""
+    """The file is not an outbox, or is damaged."""
 
 
 def lane_number(lane: str) -> int:
-    """``Message.lane`` as the column ``lane``."""
+    """Value of the column ``lane`` for a ``Message.lane``."""
     return crc32(lane.encode())
 
 
 def insert(db: sqlite3.Connection, seq: int, message: Message, body: bytes) -> None:
-    """Add one row; ``body`` is ``pack(message)``."""
+    """Add one row; ``body`` is the result of ``pack(message)``."""
     kind = KINDS.index(message.kind)
     db.execute(_INSERT, (seq, kind, lane_number(message.lane), len(body), crc32(body), body))
 
 
-# An alert carries its record beside the payload, which says the same.
+# Fields that are stored. The record of an ``AlertMessage`` is not: the payload has its content.
 _STORED: Final = tuple(field.name for field in fields(Message))
 
 
 def pack(message: Message) -> bytes:
-    """A message as the bytes of a row."""
+    """Encode a message as the body of a row."""
     return cbor2.dumps([getattr(message, name) for name in _STORED])
 
 
 def unpack(body: object, crc: object) -> Message | None:
-    """The message of a row, or None where the row is damaged."""
+    """Decode the message of a row; None for a damaged row."""
     if isinstance(body, bytes) and crc32(body) == crc:
         return Message(*cbor2.loads(body))
     return None
@@ -99,29 +99,29 @@ def unpack(body: object, crc: object) -> Message | None:
 
 @contextlib.contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Commit what the block does, or none of it."""
+    """Run the block as one transaction: all of it is committed, or nothing."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
         db.execute("COMMIT")
     except BaseException:
-        # SQLite has already rolled back after some errors (disk full).
+        # After some errors (disk full) SQLite has already rolled back.
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
 
 
 def open_file(path: Path) -> sqlite3.Connection:
-    """Open the outbox at ``path``, or make one; the file stays locked until closed.
+    """Open the outbox at ``path`` or create it; the file is locked until it is closed.
 
     Raises:
-        Damaged: There is a file, but not a sound outbox.
-        OutboxError: Written by a newer version.
+        Damaged: The file exists but is not an intact outbox.
+        OutboxError: A newer version wrote the file.
         sqlite3.DatabaseError: No permission, no disk, locked by another process.
     """
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
     try:
-        # Text in a damaged file may not be UTF-8; nothing here needs it as str.
+        # Text in a damaged file may not be UTF-8, and this module needs none as str.
         db.text_factory = bytes
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
         db.execute("PRAGMA journal_mode=WAL")
@@ -166,10 +166,10 @@ def _make_or_check(db: sqlite3.Connection, path: Path) -> None:
 
 
 def replace_file(path: Path, why: str) -> sqlite3.Connection:
-    """Set a damaged file aside and open a new one with everything that can still be read."""
+    """Set a damaged file aside and open a new one with all messages that are still readable."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     for older in path.parent.glob(f"{path.stem}-corrupt-*"):
-        older.unlink()  # Only the newest is kept, or a bad disk fills itself with evidence.
+        older.unlink()  # Only the newest is kept, so that a bad disk does not fill up.
     aside = path.with_name(f"{path.stem}-corrupt-{stamp}{path.suffix}")
     move_aside(path, aside)
     db = open_file(path)
@@ -186,7 +186,7 @@ def replace_file(path: Path, why: str) -> sqlite3.Connection:
 
 
 def _salvage(aside: Path) -> Iterator[tuple[int, Message, bytes]]:
-    """Read the sound rows; behind a broken place, feel for the next one that can be read."""
+    """Yield the intact rows; after a damaged place, search for the next readable row."""
     query = "SELECT seq, crc, body FROM messages NOT INDEXED WHERE seq > ? ORDER BY seq"
     last, step = 0, 1
     with contextlib.closing(sqlite3.connect(aside)) as db:
@@ -194,7 +194,7 @@ def _salvage(aside: Path) -> Iterator[tuple[int, Message, bytes]]:
         while last < _MAX_SEQ:
             try:
                 for seq, crc, body in db.execute(query, (last,)):
-                    if seq <= last:  # pages that lead in a circle give rows for ever
+                    if seq <= last:  # circular pages give rows for ever
                         raise sqlite3.DatabaseError("rows out of order")  # noqa: TRY301  as SQLite does
                     last, step = seq, 1
                     if message := unpack(body, crc):
@@ -206,7 +206,7 @@ def _salvage(aside: Path) -> Iterator[tuple[int, Message, bytes]]:
 
 
 class Reserve:
-    """A file of nothing, given up on a full disk so that deletes can go on."""
+    """File without content that is removed on a full disk, so that deletes still work."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -214,7 +214,7 @@ class Reserve:
         self._tried_at = -float("inf")
 
     def keep(self) -> None:
-        """Make the file, if it is not there; tried at intervals while the disk is full."""
+        """Create the file if it does not exist; on a full disk, try again at intervals."""
         now = time.monotonic()
         if self._kept or now < self._tried_at + _RESERVE_RETRY_S:
             return

@@ -1,4 +1,4 @@
-"""The paho client as this project sets it up: protocol, TLS, credentials, last will, properties."""
+"""Sets up the paho client: protocol, TLS, credentials, last will, properties."""
 
 import ssl
 from functools import lru_cache
@@ -17,7 +17,7 @@ from edge.system.redact import register_secret
 def make_client(
     config: MqttConfig, client_id: str, will: Message | None, version: MQTTProtocolVersion
 ) -> mqtt.Client:
-    """A client with a clean session, not connected yet.
+    """Make a client with a clean session that is not connected yet.
 
     Raises:
         ConfigError: The TLS files are unusable.
@@ -29,7 +29,7 @@ def make_client(
         protocol=version,
         reconnect_on_failure=False,
     )
-    client.max_inflight_messages_set(0)  # the window is kept by the owner of the connection
+    client.max_inflight_messages_set(0)  # the connection's owner limits the window
     if config.tls is not None:
         client.tls_set_context(tls_context(config.tls))
     if config.username is not None:
@@ -43,10 +43,10 @@ def make_client(
 
 
 def tls_context(tls: TlsConfig) -> ssl.SSLContext:
-    """The context for ``mqtt.tls``: verifies the broker; shows our certificate, if there is one.
+    """Make the TLS context of ``mqtt.tls``; it verifies the broker and sends our certificate.
 
     Raises:
-        ConfigError: A file is missing or is not what it should be.
+        ConfigError: A file is missing or has the wrong content.
     """
     for name, path in (("ca", tls.ca), ("cert", tls.cert), ("key", tls.key)):
         if path is not None and not path.is_file():
@@ -57,7 +57,7 @@ def tls_context(tls: TlsConfig) -> ssl.SSLContext:
         raise ConfigError(f"mqtt.tls.ca: expected PEM certificates in {tls.ca}: {exc}") from exc
     if tls.cert:
         try:
-            # With no password OpenSSL would ask for one on the terminal.
+            # Without this argument, OpenSSL would ask for a password on the terminal.
             context.load_cert_chain(tls.cert, tls.key, password="")
         except ssl.SSLError as exc:
             raise ConfigError(
@@ -68,7 +68,7 @@ def tls_context(tls: TlsConfig) -> ssl.SSLContext:
 
 
 def publish_properties(message: Message) -> Properties:
-    """What MQTT 5 says about a message beside its payload; shared, not to be changed."""
+    """MQTT 5 properties of a message. The object is shared: do not change it."""
     if message.correlation is None:
         return _shared(message.content_type, message.schema, message.expiry_s)
     properties = _properties(message.content_type, message.schema, message.expiry_s)
@@ -92,7 +92,7 @@ _shared = lru_cache(maxsize=64)(_properties)  # paho takes 40 us to build one
 
 
 def packet_size(message: Message) -> int:
-    """Bytes of the message's MQTT 5 packet, rounded up: for the broker's maximum packet size."""
+    """Upper bound of the MQTT 5 packet's size in bytes, for the broker's maximum packet size."""
     properties: bytes = publish_properties(message).pack()  # type: ignore[no-untyped-call]
-    # Fixed header, length of the topic, packet number.
+    # Fixed header (5), length of the topic (2), packet number (2).
     return 5 + 2 + 2 + len(message.topic.encode()) + len(properties) + len(message.payload)

@@ -19,7 +19,7 @@ ANSWER_SCHEMA: Final = "edge-answer/1"
 
 Status = Literal["online", "degraded", "stopped", "offline"]
 
-# Long enough for a consumer that was down over night.
+# Seconds; long enough for a consumer that was down overnight.
 EMBEDDING_EXPIRY_S = 86_400
 
 
@@ -29,7 +29,7 @@ def _iso_milliseconds(instant: datetime) -> str:
 
 
 def utc(seconds: float) -> datetime:
-    """Seconds since the epoch as what a payload's times take."""
+    """Convert seconds since the epoch to a UTC time, the type of all times in payloads."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
@@ -68,14 +68,14 @@ class _Payload(BaseModel):
 
 
 class PromptRef(_Payload):
-    """The rule that fired: its key in the configuration, and the sentence that matched best."""
+    """Rule that alerted: its key in the configuration and its sentence that matched best."""
 
     id: str
     text: str
 
 
 class ModelRef(_Payload):
-    """What computed the score: model id, hash of its bundle, precision of the image graph."""
+    """Model that computed the score: model id, hash of its bundle, precision of the image graph."""
 
     id: str
     hash: str
@@ -83,7 +83,7 @@ class ModelRef(_Payload):
 
 
 class BoxRef(_Payload):
-    """What was seen where: a phrase, its score 0..1, and left, top, right, bottom in 0..1."""
+    """Detected box: its phrase, its score 0..1, and its left, top, right, bottom in 0..1."""
 
     phrase: str
     score: Finite
@@ -91,7 +91,7 @@ class BoxRef(_Payload):
 
 
 class AlertPayload(_Payload):
-    """``<camera>/alert``: one step in the life of an alert."""
+    """Payload of ``<camera>/alert``: the start, an update or the end of an alert."""
 
     schema_: Literal["edge-alert/1"] = Field(default=ALERT_SCHEMA, alias="schema")
     id: AlertId
@@ -116,7 +116,7 @@ class AlertPayload(_Payload):
 
 
 class CalibrationRef(_Payload):
-    """How far a rule's threshold is learned on a camera (``edge.alerts.threshold``)."""
+    """Calibration of a rule's threshold on a camera (``edge.alerts.threshold``)."""
 
     state: Literal["fixed", "prior", "learned"]
     threshold: Finite
@@ -127,7 +127,7 @@ class CalibrationRef(_Payload):
 
 
 class StatePayload(_Payload):
-    """``<camera>/state``: how a camera does."""
+    """Payload of ``<camera>/state``: health and scores of a camera."""
 
     schema_: Literal["edge-state/1"] = Field(default=STATE_SCHEMA, alias="schema")
     device: str
@@ -150,7 +150,7 @@ class StatePayload(_Payload):
 
 
 class OutcomeRef(_Payload):
-    """What a threshold makes of alerts that people judged: of the right and the wrong ones."""
+    """Effect of a threshold on alerts that people judged: how many right and wrong ones remain."""
 
     threshold: Finite
     right: Count
@@ -158,10 +158,10 @@ class OutcomeRef(_Payload):
 
 
 class LessonRef(_Payload):
-    """What a rule's alerts taught it, and what that makes of alerts that were left out for it.
+    """Result of a rule's learning from feedback, measured on alerts that were held out.
 
-    ``right`` and ``wrong`` are the alerts that people called so; those of ``before`` and ``after``
-    are the ones that would have been alerts.
+    ``right`` and ``wrong`` count the alerts that people judged so. In ``before`` and ``after`` they
+    count the held-out alerts that the old and the new threshold would still report.
     """
 
     right: Count
@@ -170,7 +170,7 @@ class LessonRef(_Payload):
     after: OutcomeRef
 
     def told(self) -> str:
-        """In words."""
+        """Describe the lesson in words."""
         one, other = self.before, self.after
         return (
             f"{self.right} right and {self.wrong} wrong alerts: threshold {one.threshold:.4g} -> "
@@ -180,11 +180,11 @@ class LessonRef(_Payload):
 
 
 class PromptsStatePayload(_Payload):
-    """``prompts/state``: the rules in force, as in the configuration, and how they came to be.
+    """Payload of ``prompts/state``: the rules in force, as in the configuration, and their source.
 
-    ``hash`` is that of the compiled prompts: boxes of equal hash score alike. ``source`` is
-    ``mqtt`` where anything differs from the file by a command. ``lessons`` are of the rules whose
-    settings come from what people said of their alerts.
+    ``hash`` is the hash of the compiled prompts: boxes with equal hashes score alike. ``source`` is
+    ``mqtt`` where a command changed anything from the file. ``lessons`` contains the rules whose
+    settings were learned from feedback.
     """
 
     schema_: Literal["edge-prompts-state/1"] = Field(default=PROMPTS_STATE_SCHEMA, alias="schema")
@@ -199,7 +199,7 @@ class PromptsStatePayload(_Payload):
 
 
 class AnswerPayload(_Payload):
-    """``answer``, or where the sender of a command wants it: what became of the command."""
+    """Payload of ``answer``, or of the topic that the command's sender asks for: its result."""
 
     schema_: Literal["edge-answer/1"] = Field(default=ANSWER_SCHEMA, alias="schema")
     device: str
@@ -214,7 +214,7 @@ def status_message(topics: Topics, word: Status) -> Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertMessage(Message):
-    """An alert as a message, together with what it says.
+    """Message of an alert, together with its content.
 
     Attributes:
         alert: Content of ``payload``.

@@ -1,7 +1,7 @@
-"""The publisher: keeps a connection to the broker and brings the outbox there (docs/mqtt.md).
+"""Keeps a connection to the broker and publishes the outbox over it (docs/mqtt.md).
 
-One thread owns the connection. The daemon's threads put into the outbox, or leave the latest word
-on a retained topic; both wake the thread.
+One thread owns the connection. The daemon's threads put messages into the outbox, or set the latest
+message of a retained topic; both wake the thread.
 """
 
 import contextlib
@@ -30,29 +30,29 @@ from edge.system.workers import WorkerThread
 
 logger = logging.getLogger(__name__)
 
-# How long the thread sleeps when nothing happens: keepalive is checked at this pace.
+# Longest sleep of the thread; the keep-alive is checked at this interval.
 _TICK_S: Final = 1.0
-# A connection that lived shorter counts as one more failure in a row.
+# A connection that lasted less counts as one more failure in a row.
 _SOUND_S: Final = 5.0
-# A broker that still answers pings, but acknowledges nothing for so many keepalives, is stuck.
+# A broker that answers pings but acknowledges nothing for this many keep-alives is stuck.
 _PATIENCE_KEEPALIVES: Final = 2
-# Of the time that ``stop`` is given, kept back for saying "stopped" and hanging up.
+# Part of ``stop``'s time that is reserved for publishing "stopped" and disconnecting.
 _PARTING_S: Final = 0.5
-# Messages that went past the outbox because the disk failed, kept while the broker is away.
+# Largest number of messages in memory (not in the outbox) while the broker is unreachable.
 _MEMORY: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class PublisherHealth:
-    """How the publisher does.
+    """Health of the publisher.
 
     Attributes:
-        running: Its thread is alive.
+        running: Whether its thread is alive.
         protocol: MQTT version in use; None while not connected.
-        error: Why there is no connection, or what the disk said.
+        error: Reason why there is no connection, or the error of the disk.
         delivered: Acknowledged messages since start, by kind.
-        refused: Messages that the broker would not have, since start, by kind.
-        forgotten: Messages past the outbox that memory did not hold until there was a connection.
+        refused: Messages that the broker refused since start, by kind.
+        forgotten: Messages lost from memory because too many waited for a connection.
     """
 
     running: bool
@@ -64,15 +64,15 @@ class PublisherHealth:
 
 
 class Publisher:
-    """Publishes what is in the outbox, and the latest state of things.
+    """Publishes the messages of the outbox, and the latest message of each retained topic.
 
     Args:
-        config: Where the broker is and how to log in.
+        config: Address of the broker and credentials.
         device: Second level of all topics.
-        outbox: Emptied in order; each message deleted once the broker acknowledged it.
+        outbox: Messages to send in order; each is deleted once the broker acknowledged it.
         on_delivered: Called on the publisher's thread with each acknowledged message of the outbox
             and the ``time.monotonic()`` of its acknowledgement.
-        inbox: What else the connection is good for: subscriptions. None hears nothing.
+        inbox: Subscriptions on the same connection; None subscribes to nothing.
         retry: Delays before connecting again.
 
     Raises:
@@ -131,18 +131,18 @@ class Publisher:
         )
 
     def start(self) -> None:
-        """Begin to connect; returns at once. There need be no broker yet."""
+        """Begin to connect; returns at once, also while no broker is reachable."""
         self._thread.start()
 
     def announce(self, word: Status) -> None:
-        """Set the device's retained status, now and at each connect."""
+        """Publish the device's retained status, now and at each connect."""
         self.publish_now(status_message(self._topics, word))
 
     def publish_now(self, message: Message) -> None:
-        """Publish past the outbox.
+        """Publish a message without the outbox.
 
-        A retained message replaces the one before it on its topic, and is published again at each
-        connect. Others wait in memory, the newest thousand, until there is a connection.
+        A retained message replaces the previous one on its topic, and is published again at each
+        connect. Other messages wait in memory for a connection; the newest thousand are kept.
         """
         with self._lock:
             if message.retain:
@@ -154,9 +154,9 @@ class Publisher:
         self._wake.set()
 
     def stop(self, timeout_s: float = 4.0) -> None:
-        """Bring out what can be within ``timeout_s``, say ``stopped``, hang up.
+        """Send what is possible within ``timeout_s``, publish ``stopped``, and disconnect.
 
-        What is left stays in the outbox for the next start.
+        Unsent messages stay in the outbox for the next start.
         """
         self._deadline = time.monotonic() + timeout_s - min(_PARTING_S, timeout_s / 2)
         self._stopping.set()
@@ -188,9 +188,9 @@ class Publisher:
             self._stopping.wait(self._failed(exc))
 
     def _failed(self, error: PublishError | ConfigError) -> float:
-        """Report once per outage or reason; returns the wait until the next try."""
+        """Log once per outage or reason; return the seconds until the next attempt."""
         refused = isinstance(error, (Refused, ConfigError))
-        # The wording of "unreachable" changes from try to try; a refusal's says something new.
+        # The text of "unreachable" differs at each attempt; a new text of a refusal is news.
         if self._error is None or (refused and str(error) != self._error):
             logger.log(
                 logging.ERROR if refused else logging.WARNING, "%s; trying again for ever", error
@@ -228,7 +228,7 @@ class Publisher:
                 parting = self._stopping.is_set() and delivery.idle
                 if not parting:
                     connection.poll(_TICK_S, self._wake)
-                # What was put before the stop has set the wake too.
+                # A message put before the stop has set the wake too.
                 if self._wake.clear():
                     delivery.look_again()
                 elif parting:
@@ -264,10 +264,10 @@ class Publisher:
         return self._stopping.is_set() and time.monotonic() > self._deadline
 
     def _part(self, connection: Connection, delivery: Delivery) -> None:
-        """Say "stopped", and wait a little for the broker to have heard it."""
+        """Publish "stopped", and wait a short time for its acknowledgement."""
         delivery.send(status_message(self._topics, "stopped"))
         end = time.monotonic() + _PARTING_S
-        with contextlib.suppress(OutboxError):  # then they are sent again at the next start
+        with contextlib.suppress(OutboxError):  # the next start sends them again
             while delivery.unacknowledged and time.monotonic() < end:
                 connection.poll(max(0.0, end - time.monotonic()))
                 delivery.settle()
@@ -286,11 +286,11 @@ class _Wake:
         return self._here.fileno()
 
     def set(self) -> None:
-        with contextlib.suppress(OSError):  # full: it will wake anyway; closed: nobody to wake
+        with contextlib.suppress(OSError):  # full: it wakes anyway; closed: no thread waits
             self._there.send(b"\0")
 
     def clear(self) -> bool:
-        """Whether it was set."""
+        """Reset the wake; return whether it was set."""
         try:
             return bool(self._here.recv(4096))
         except BlockingIOError:

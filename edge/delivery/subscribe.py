@@ -1,4 +1,4 @@
-"""Listening: what ``edge alerts`` and the demo hear from the broker."""
+"""Receives messages from the broker, for ``edge alerts`` and the demo."""
 
 import logging
 import random
@@ -19,13 +19,13 @@ _TICK_S = 1.0
 def subscribe(
     config: MqttConfig, filters: Sequence[str], *, timeout_s: float | None = None
 ) -> Iterator[Received]:
-    """Yield what arrives on ``filters``, for ever or until ``timeout_s`` is over.
+    """Yield the messages that arrive on ``filters``, for ever or for ``timeout_s`` seconds.
 
-    A connection lost later on is opened again, with a warning; what was published meanwhile is
-    missed (the session is a clean one, under an id of its own).
+    A connection that is lost later is opened again, with a warning. Messages published meanwhile
+    are missed, because each session is clean and has its own client id.
 
     Raises:
-        PublishError: The broker is unreachable or refuses us at the start.
+        PublishError: The broker is unreachable or refuses the connection at the start.
         ConfigError: The TLS files are unusable.
     """
     end = None if timeout_s is None else time.monotonic() + timeout_s

@@ -37,11 +37,11 @@ class Topics:
         return f"{self.prefix}/{self.device}/{camera}/{rule}/snapshot"
 
     def command(self, *levels: str) -> str:
-        """Where commands about ``levels`` are heard, such as ``("prompt", "van", "enabled")``."""
+        """Topic of commands about ``levels``, such as ``("prompt", "van", "enabled")``."""
         return "/".join((self.prefix, self.device, *levels, "set"))
 
     def in_force(self, *levels: str) -> str:
-        """Where it is told what is in force of what ``command`` sets."""
+        """Topic of the value in force of the setting that ``command(*levels)`` sets."""
         return "/".join((self.prefix, self.device, *levels, "state"))
 
     def search(self) -> str:

@@ -1,5 +1,5 @@
-"""What the daemon needs from the machine and the process around it.
+"""Connects the daemon to the machine and to the process that it runs in.
 
-Files that survive a crash, the clock, systemd, paths, passwords kept out of text, waiting between
-tries, and how a command line begins and ends. Nothing here knows cameras, models or MQTT.
+Contains: files that survive a crash, the clock, systemd, paths, masking of passwords, waits between
+attempts, and the start and end of every command line. No module here knows cameras, models or MQTT.
 """

@@ -1,4 +1,4 @@
-"""Writes a small file as a whole: readers find the old content or the new one, never a part."""
+"""Writes a small file as a whole: readers find the old or the new content, never a part."""
 
 import contextlib
 import os
@@ -7,26 +7,26 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, *parts: bytes, mode: int | None = None) -> None:
-    """Replace the content of a file, or make the file and its folder.
+    """Replace the content of a file; create the file and its folder where they do not exist.
 
-    The data are on disk when this returns: the file and its folder are synchronised. Several
+    The data are on disk when this returns: both the file and its folder are synchronised. Several
     processes may write the same file: the last one wins.
 
     Args:
-        path: The file. The new content lies beside it, with a random word and ``.new`` added, until
-            it is whole.
-        parts: Content, in order.
-        mode: Permission bits of the file; None: read and write for all whom the umask lets.
+        path: Path of the file. The new content is first written to a file beside it, whose name has
+            a random word and ``.new`` added.
+        parts: New content, in order.
+        mode: Permission bits of the file; None: read and write for everyone, less the umask.
 
     Raises:
-        OSError: The disk refuses; the file is as it was, and nothing lies beside it.
+        OSError: The disk refuses the write. The file is unchanged, and the ``.new`` file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         with os.fdopen(os.open(new, flags, 0o666 if mode is None else mode), "wb") as file:
-            if mode is not None:  # whatever the umask takes away
+            if mode is not None:  # independent of the umask
                 os.fchmod(file.fileno(), mode)
             file.writelines(parts)
             file.flush()

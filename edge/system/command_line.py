@@ -1,4 +1,4 @@
-"""Begins and ends every command line: common options, logging, errors as messages."""
+"""Starts and ends every command line: common options, logging, errors as messages."""
 
 import logging
 import sys
@@ -20,10 +20,10 @@ _VERBOSE = ("--verbose", "-v")
 
 
 class Group(TyperGroup):
-    """A group of commands, each of which takes ``-v`` too, as the tool itself does."""
+    """Group of commands; the tool and each of its commands take ``-v``."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of this name, with ``-v`` among its options; None where there is none."""
+        """Return the command of this name with ``-v`` added; None where no command matches."""
         command = super().get_command(ctx, cmd_name)
         if command is None or any(set(_VERBOSE) & set(option.opts) for option in command.params):
             return command
@@ -32,12 +32,12 @@ class Group(TyperGroup):
 
 
 def _verbose_option() -> Any:
-    """The option ``-v`` of a command, made by typer as every other option is."""
+    """Make the option ``-v`` of a command, through typer like every other option."""
 
     def options(
         *, verbose: Annotated[bool, typer.Option(*_VERBOSE, help="Log details.")] = False
     ) -> None:
-        """Declare the option; nothing runs this."""
+        """Declare the option. Nobody calls this function."""
 
     single = typer.Typer(add_completion=False)
     single.command()(options)
@@ -54,12 +54,12 @@ def _log_details(_context: Any, _option: Any, value: Any) -> Any:
 
 
 def tool(name: str, what: str, daemons: Collection[str] = ()) -> typer.Typer:
-    """A command line with ``--version``, and with ``-v`` before and after its subcommand.
+    """Make a command line with ``--version``, and with ``-v`` before and after its subcommand.
 
     Args:
         name: Name of the console script, which ``--version`` prints.
         what: Sentence at the top of ``--help``.
-        daemons: Subcommands that log their normal work; the others log warnings only.
+        daemons: Subcommands that log at level INFO; all others log warnings only.
     """
     app = typer.Typer(
         cls=Group,
@@ -91,7 +91,7 @@ def tool(name: str, what: str, daemons: Collection[str] = ()) -> typer.Typer:
 
 
 def set_up_logging(level: int) -> None:
-    """Log to stderr with secrets masked: coloured on a terminal, one plain line each elsewhere."""
+    """Log to stderr with masked secrets: in colour on a terminal, as plain lines elsewhere."""
     handler: logging.Handler
     if sys.stderr.isatty():
         handler = RichHandler(console=Console(stderr=True), show_path=False, markup=False)
@@ -101,17 +101,17 @@ def set_up_logging(level: int) -> None:
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     handler.addFilter(RedactFilter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # FFmpeg's own messages say nothing that our errors do not say better.
+    # Our own errors already say what FFmpeg's messages say.
     logging.getLogger("libav").setLevel(logging.CRITICAL)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
 
 def run(name: str, app: Callable[[], Any]) -> None:
-    """Run a command line; a user's mistake becomes a message and an exit code, no stack trace.
+    """Run a command line. A mistake of the user ends in a message and an exit code, no traceback.
 
     Args:
-        name: Prefix of its messages.
-        app: Function that reads the arguments and does what they say.
+        name: Prefix of the error messages.
+        app: Function that parses the arguments and runs the command.
     """
     try:
         app()
@@ -124,15 +124,15 @@ def run(name: str, app: Callable[[], Any]) -> None:
 
 
 def require(packages: Collection[str], what: str, extra: str) -> None:
-    """Check before long work that the packages of an extra are installed.
+    """Check, before long work starts, that the packages of an extra are installed.
 
     Args:
         packages: Top-level names of the packages.
-        what: What they do, for the message.
-        extra: Extra that installs them.
+        what: Purpose of the packages, for the message.
+        extra: Name of the extra that installs them.
 
     Raises:
-        ConfigError: One of them is not installed.
+        ConfigError: A package is not installed.
     """
     with needing(packages, what, extra):
         for package in packages:
@@ -142,15 +142,15 @@ def require(packages: Collection[str], what: str, extra: str) -> None:
 
 @contextmanager
 def needing(packages: Collection[str], what: str, extra: str) -> Iterator[None]:
-    """Report a package of an extra that is imported inside and is not installed.
+    """Turn a failed import of an extra's package inside the block into a ``ConfigError``.
 
     Args:
         packages: Top-level names of the packages.
-        what: What they do, for the message.
-        extra: Extra that installs them.
+        what: Purpose of the packages, for the message.
+        extra: Name of the extra that installs them.
 
     Raises:
-        ConfigError: One of them is not installed. Any other missing module is a defect of this
+        ConfigError: A package is not installed. Any other missing module is a defect of this
             program and stays ``ModuleNotFoundError``.
     """
     try:

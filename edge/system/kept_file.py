@@ -1,7 +1,7 @@
-"""What all SQLite files of the device have in common: telling damage, and setting a file aside.
+"""Handles SQLite files of the device: detects damage, and renames a damaged file.
 
-``KeptFile`` is for what can be learned again. A file that is damaged, or a disk in trouble, costs
-what would have been kept, and stops nobody. (The outbox must not lose anything.)
+``KeptFile`` stores data that can be learned again. A damaged file or a failing disk loses these
+data and stops nothing else. (The outbox has its own code, because it must not lose anything.)
 """
 
 import contextlib
@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether SQLite found the file itself broken."""
+    """Whether the error means that the file itself is damaged."""
     return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -27,24 +27,24 @@ def is_disk_full(error: sqlite3.DatabaseError) -> bool:
 
 
 def _code(error: sqlite3.DatabaseError) -> int | None:
-    code = getattr(error, "sqlite_errorcode", None)  # absent where Python itself raised
-    return None if code is None else code & 0xFF  # the primary code of an extended one
+    code = getattr(error, "sqlite_errorcode", None)  # absent in errors that Python raises
+    return None if code is None else code & 0xFF  # the primary part of an extended code
 
 
 def move_aside(path: Path, aside: Path) -> None:
-    """Rename a database with the files that belong to it: a new one must not find an old log."""
+    """Rename a database and its log files: a new database must not find an old log."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         with contextlib.suppress(FileNotFoundError):
             Path(f"{path}{suffix}").replace(f"{aside}{suffix}")
 
 
 class KeptFile:
-    """One table, opened for each action. May be used from any thread.
+    """SQLite file with one table, opened anew for each action. Any thread may use it.
 
     Args:
-        path: Made, with its folder, where there is none.
-        table: The statement that makes the table.
-        cost: For the log: what is lost where an action fails.
+        path: Path of the file. The file and its folder are created where they do not exist.
+        table: SQL statement that creates the table.
+        cost: What is lost when an action fails, in words for the log.
     """
 
     def __init__(self, path: Path, table: str, cost: str) -> None:
@@ -53,7 +53,7 @@ class KeptFile:
         self._cost = cost
 
     def do(self, action: Callable[[sqlite3.Connection], _T], otherwise: _T) -> _T:
-        """Do ``action`` in one transaction; ``otherwise`` is what comes back where it fails."""
+        """Run ``action`` in one transaction and return its result; ``otherwise`` if it fails."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.closing(sqlite3.connect(self.path)) as db, db:

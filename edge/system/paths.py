@@ -1,4 +1,4 @@
-"""Where things are when nobody says."""
+"""Gives the default paths of files and folders."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ ENGINES_VARIABLE = "EDGE_ENGINE_CACHE"
 
 
 def default_bundle() -> Path:
-    """The bundle of tools that are given none: ``$EDGE_BUNDLE``, else the user's own."""
+    """Default bundle of the tools: ``$EDGE_BUNDLE``, else a folder of the user."""
     named = os.environ.get(BUNDLE_VARIABLE)
     if named:
         return Path(named)
@@ -18,12 +18,12 @@ def default_bundle() -> Path:
 
 
 def default_clip() -> Path:
-    """Where ``edge-export footage`` puts the street clip of ``edge demo``."""
+    """Path at which ``edge-export footage`` stores the street clip of ``edge demo``."""
     return Path(platformdirs.user_data_dir("edge")) / "footage" / "street.mp4"
 
 
 def engine_cache() -> Path:
-    """Where engines built on this device are kept: ``$EDGE_ENGINE_CACHE``, else the user's own."""
+    """Folder of engines built on this device: ``$EDGE_ENGINE_CACHE``, else one of the user."""
     named = os.environ.get(ENGINES_VARIABLE)
     if named:
         return Path(named)
@@ -31,5 +31,5 @@ def engine_cache() -> Path:
 
 
 def choices() -> Path:
-    """Where tools keep which variant of a bundle they measured to be the fastest."""
+    """Path at which tools record the variant of a bundle that they measured as the fastest."""
     return Path(platformdirs.user_state_dir("edge")) / "choices"

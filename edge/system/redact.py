@@ -1,8 +1,8 @@
-"""Passwords never leave the process: one function masks them in any text.
+"""Masks passwords in any text, so that no password leaves the process.
 
-FFmpeg puts the whole camera URL, password included, into its error messages, and a masked
-configuration does not help there. So every message that crosses a seam goes through ``redact``,
-and a logging filter does it once more for records that nobody thought of.
+FFmpeg puts the whole camera URL, password included, into its error messages; masking the
+configuration does not prevent that. So every message that crosses a module boundary goes through
+``redact``, and a logging filter masks every log record once more.
 """
 
 import json
@@ -12,8 +12,8 @@ from urllib.parse import quote, unquote
 
 MASK = "***"
 
-# user:password@ in a URL of any scheme. The password may itself contain '@': the last '@' before
-# a slash, quote or blank ends it (greedy).
+# user:password@ in a URL of any scheme. The password may contain '@' itself: it ends at the last
+# '@' before a slash, quote or blank (greedy match).
 _CREDENTIALS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<userinfo>[^/\s'\"]*)@")
 
 _secrets: set[str] = set()
@@ -21,7 +21,7 @@ _any_secret = re.compile(r"(?!)")  # matches nothing
 
 
 def register_secret(secret: str) -> None:
-    """Mask ``secret`` in every text from now on, however URLs, JSON and ``repr`` escape it."""
+    """Mask ``secret`` in every text from now on, also as URLs, JSON and ``repr`` escape it."""
     global _any_secret  # noqa: PLW0603 - one process, one set of secrets
     forms = {
         secret,
@@ -31,7 +31,7 @@ def register_secret(secret: str) -> None:
         json.dumps(secret)[1:-1],
         repr(secret)[1:-1],
     }
-    # A secret of one or two characters would mask half of every sentence.
+    # A secret of one or two characters would mask parts of most sentences.
     _secrets.update(form for form in forms if len(form) > 2)
     longest_first = sorted(_secrets, key=len, reverse=True)
     _any_secret = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
@@ -48,7 +48,7 @@ def _mask_userinfo(match: re.Match[str]) -> str:
 
 
 class RedactFilter(logging.Filter):
-    """Masks the finished message of a log record, exception and stack included."""
+    """Masks secrets in the formatted message of a log record, its exception and its stack."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg = redact(record.getMessage())

@@ -1,4 +1,4 @@
-"""Talking to systemd: sd_notify(3) in a dozen lines, without libsystemd."""
+"""Sends the daemon's state to systemd by sd_notify(3), without libsystemd."""
 
 import os
 import socket
@@ -8,12 +8,12 @@ def notify(state: str) -> bool:
     """Send a state such as ``READY=1``, ``WATCHDOG=1``, ``STOPPING=1`` or ``STATUS=text``.
 
     Returns:
-        Whether there was a service manager to tell. A manager that is gone is no error.
+        Whether a service manager received the state. A missing manager is not an error.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address[:1] not in {"/", "@"}:
         return False
-    # "@" stands for the zero byte that begins the name of an abstract socket.
+    # "@" stands for the zero byte at the start of an abstract socket's name.
     name = "\0" + address[1:] if address.startswith("@") else address
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         try:
