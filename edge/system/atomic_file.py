@@ -19,7 +19,7 @@ def write_atomically(path: Path, *parts: bytes, mode: int | None = None) -> None
         mode: Permission bits of the file; None: read and write for everyone, less the umask.
 
     Raises:
-        OSError: The disk refuses the write. The file is unchanged, and the ``.new`` file is removed.
+        OSError: The disk refuses the write. The file is unchanged, without a ``.new`` file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
