@@ -1,7 +1,7 @@
-"""A camera for tests: an RTSP server in the same process that plays clips and fails on command.
+"""Provides a camera for tests: an RTSP server in the process that plays clips and fails on command.
 
-Shipped with the runtime, so that users' tests, the demo and the benches meet the same camera that
-the project's own tests do::
+It is part of the runtime, so that users' tests, the demo and the benches use the same camera as the
+project's own tests::
 
     from edge.testing import TestCamera
 
@@ -11,7 +11,7 @@ the project's own tests do::
         camera.drop()                # every client is disconnected
         camera.power_off()           # connection refused, until power_on()
 
-It demuxes and never encodes, so a camera costs about as much as copying its bit rate. RTP travels
+The camera demuxes and never encodes, so it costs about as much CPU as copying its bit rate. RTP is
 interleaved in the RTSP connection (TCP only: FFmpeg needs ``rtsp_transport=tcp``). From a shell:
 ``python -m edge.testing CLIP...``. ``edge.testing.synthetic.write_clip`` makes small clips. The
 guide is docs/testing.md.

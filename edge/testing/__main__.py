@@ -1,4 +1,4 @@
-"""Serve clips from a shell: ``python -m edge.testing [NAME=]CLIP...``.
+"""Serves clips from a shell: ``python -m edge.testing [NAME=]CLIP...``.
 
 Prints one JSON line ``{"name": ..., "url": ...}`` for each clip, then serves until SIGTERM or
 Ctrl-C. With ``--until-stdin-closes`` it also ends at the end of standard input, so a camera that a
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("expected a different name for each clip; say NAME=CLIP")
     if (options.user is None) != (options.password is None):
         parser.error("expected --user and --password together, found only one of them")
-    # SIGINT too: a shell without job control starts background processes that ignore it.
+    # SIGINT too: without job control, a shell starts background processes that ignore it.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     try:

@@ -1,4 +1,4 @@
-"""The test camera itself: one listening port, several clips, a thread for each client."""
+"""Runs the test camera: one listening port, several clips, one thread for each client."""
 
 import logging
 import socket
@@ -19,32 +19,32 @@ from edge.testing.session import Session
 
 logger = logging.getLogger(__name__)
 
-_ACCEPT_POLL_S = 0.05  # how soon power_off is noticed
+_ACCEPT_POLL_S = 0.05  # longest delay until power_off takes effect
 
 
 class TestCamera:
-    """An RTSP server for tests; use it as a context manager.
+    """RTSP server for tests, used as a context manager.
 
     Args:
-        clips: What to serve, by name (the path of the URL). Files are read at once, and a ``Clip``
+        clips: Clips to serve, by name (the path of the URL). Files are read at once, and a ``Clip``
             may be shared between cameras.
-        user: Ask for this user; None serves everybody.
-        password: Of that user.
-        auth: How to ask.
+        user: User who must log in; None serves everybody.
+        password: Password of the user.
+        auth: Kind of authentication.
         host: Address to listen on.
-        port: Port to listen on; 0 takes a free one, and keeps it.
-        loop: Play every clip for ever, in continuous stream time; otherwise close the connection
-            after the last frame.
+        port: Port to listen on; 0 takes a free port, and keeps it.
+        loop: Whether to play every clip for ever, in continuous stream time; otherwise the camera
+            closes the connection after the last frame.
 
     Attributes:
-        faults: What is wrong with the camera; set its attributes at any time.
+        faults: Faults of the camera; its attributes may be set at any time.
 
     Raises:
         SourceError: A clip cannot be read (see ``Clip.read``).
         ValueError: User without password, or an unknown ``auth``.
     """
 
-    __test__: ClassVar[bool] = False  # no test class, though pytest likes the name
+    __test__: ClassVar[bool] = False  # pytest would collect it as a test class
 
     def __init__(
         self,
@@ -87,20 +87,20 @@ class TestCamera:
 
     @property
     def port(self) -> int:
-        """The port listened on; where 0 was asked for, known once the camera was on."""
+        """Port that the camera listens on; with port 0, known once the camera was on."""
         return self._port
 
     @property
     def clients(self) -> int:
-        """How many connections are open now."""
+        """Number of open connections."""
         with self._lock:
             return len(self._connections)
 
     def url(self, name: str, *, user: str | None = None, password: str | None = None) -> str:
-        """The RTSP URL of a clip, with the credentials of the camera or with these instead.
+        """RTSP URL of a clip, with the camera's credentials or with the given ones.
 
         Raises:
-            KeyError: No such clip.
+            KeyError: The camera has no such clip.
         """
         if name not in self._clips:
             raise KeyError(f"expected one of the clips {sorted(self._clips)}, found {name!r}")
@@ -112,17 +112,18 @@ class TestCamera:
         return f"rtsp://{userinfo}{self._host}:{self._port}/{quote(name)}"
 
     def loops(self, name: str) -> Passes:
-        """When each pass of the clip began: (wall, monotonic) seconds, oldest first.
+        """Begin of each pass of the clip: (wall, monotonic) seconds, oldest first.
 
-        Of the newest client that played it; empty before the first. The frame of second ``t`` of
-        the clip is sent ``t`` seconds after the beginning of its pass, never sooner (with B-frames,
-        give or take their reordering), and that stays true across ``stall`` and slow clients.
+        The passes are those of the newest client that played the clip; empty before the first. The
+        frame of second ``t`` of the clip is sent ``t`` seconds after the beginning of its pass,
+        never sooner (with B-frames, except for their reordering), also after ``stall`` and with
+        slow clients.
         """
         with self._lock:
             return list(self._passes[name])
 
     def power_on(self) -> None:
-        """Listen; again on the same port after ``power_off``. Does nothing while on.
+        """Listen; after ``power_off`` on the same port again. Does nothing while on.
 
         Raises:
             OSError: The port is taken.
@@ -139,7 +140,7 @@ class TestCamera:
         self._acceptor.start()
 
     def power_off(self) -> None:
-        """Stop listening and disconnect everybody; returns once every thread has ended."""
+        """Stop listening and disconnect all clients; return once every thread has ended."""
         if self._acceptor is None:
             return
         self._off.set()
@@ -152,7 +153,7 @@ class TestCamera:
             thread.join()
 
     def drop(self) -> None:
-        """Disconnect every client now; new ones may come at once."""
+        """Disconnect every client now; new ones may connect at once."""
         with self._lock:
             for connection in self._connections.values():
                 _shut_down(connection)

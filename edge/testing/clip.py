@@ -1,4 +1,4 @@
-"""A clip taken apart into what a camera sends: access units of NAL units, with their times."""
+"""Splits a clip into the parts that a camera sends: access units of NAL units, with times."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ _PARAMETER_SET_TYPES = {"h264": (7, 8), "hevc": (32, 33, 34)}
 
 @dataclass(frozen=True, slots=True)
 class AccessUnit:
-    """One coded picture and what belongs to it.
+    """One coded picture and the NAL units that belong to it.
 
     Attributes:
-        dts_s: When to send it, in seconds since the first unit.
-        pts_s: When to show it, in seconds since the clip's first picture. Not in order where the
-            clip has B-frames.
-        keyframe: A decoder can start here.
+        dts_s: Time to send it, in seconds since the first unit.
+        pts_s: Time to show it, in seconds since the clip's first picture. With B-frames, these
+            times are not in order.
+        keyframe: Whether a decoder can start here.
         nals: NAL units without start codes, in sending order.
     """
 
@@ -42,12 +42,12 @@ class AccessUnit:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A whole clip in memory, shared by every client that plays it. ``Clip.read`` makes one.
+    """Whole clip in memory, shared by all clients that play it. ``Clip.read`` makes one.
 
     Attributes:
-        codec: ``h264`` or ``hevc``.
+        codec: Codec: ``h264`` or ``hevc``.
         units: Access units in decoding order.
-        parameter_sets: For each type (H.264: SPS, PPS; H.265: VPS, SPS, PPS) the different ones.
+        parameter_sets: Distinct sets of each type (H.264: SPS, PPS; H.265: VPS, SPS, PPS).
         duration_s: Seconds from the first frame of one pass to the first frame of the next.
     """
 
@@ -61,8 +61,8 @@ class Clip:
         """Demux the first video stream of ``path``; nothing is decoded.
 
         Raises:
-            SourceError: Not a readable video, neither H.264 nor H.265, without timestamps, or
-                without parameter sets.
+            SourceError: The file is no readable video, is neither H.264 nor H.265, or has no
+                timestamps or no parameter sets.
         """
         try:
             with av.open(path, "r") as container:
@@ -82,14 +82,14 @@ class Clip:
 def split_annex_b(data: bytes) -> tuple[bytes, ...]:
     """Split a byte stream (H.264 / H.265 Annex B) into NAL units without start codes.
 
-    Emulation prevention keeps 00 00 01 out of NAL units, and none may end in 00, so zeros before
-    a start code are padding.
+    Emulation prevention keeps 00 00 01 out of NAL units, and no NAL unit may end in 00. So zeros
+    before a start code are padding.
     """
     return tuple(nal for part in data.split(b"\0\0\1")[1:] if (nal := part.rstrip(b"\0")))
 
 
 def nal_type(codec: Codec, nal: bytes) -> int:
-    """The ``nal_unit_type`` of a NAL unit."""
+    """Return the ``nal_unit_type`` of a NAL unit."""
     return nal[0] & 0x1F if codec == "h264" else (nal[0] >> 1) & 0x3F
 
 
@@ -126,7 +126,7 @@ def _annex_b_packets(
                 f"{path}: expected a timestamp on every packet, found one without; put the video "
                 "into a container that keeps time, for example with: ffmpeg -i IN -c copy OUT.mp4"
             )
-        # The filter empties the packet that it is given: read it first.
+        # The filter empties its input packet, so the packet is read first.
         pts_s, keyframe = float(packet.pts * packet.time_base), packet.is_keyframe
         data = b"".join(bytes(converted) for converted in to_annex_b.filter(packet))
         packets.append(_Packet(pts_s, keyframe, data))
@@ -134,7 +134,7 @@ def _annex_b_packets(
 
 
 def _access_units(packets: Sequence[_Packet]) -> tuple[AccessUnit, ...]:
-    # Some containers leave out decoding times, but sorted presentation times are as good.
+    # Some containers lack decoding times; sorted presentation times serve as well.
     times = sorted(packet.pts_s for packet in packets)
     return tuple(
         AccessUnit(

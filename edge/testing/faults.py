@@ -1,29 +1,30 @@
-"""What can be wrong with the test camera."""
+"""Defines the faults of the test camera."""
 
 import threading
 from dataclasses import dataclass, field
 from random import Random
 
-_HEADERS = 16  # bytes left whole: RTP header (12) and the NAL and fragment headers behind it
+_HEADERS = 16  # bytes never damaged: RTP header (12) and the NAL and fragment headers
 _BURST = 4  # bytes overwritten in a damaged packet
 
 
 @dataclass(slots=True)
 class Faults:
-    """Set these while the camera runs; any thread may, and each acts at once.
+    """Faults of a camera. Any thread may set them while the camera runs; each acts at once.
 
     Attributes:
-        stall: No video is sent; connections stay open and requests are answered. When it ends, the
-            frames that came due meanwhile follow in a burst, as after a network hiccup.
-        refuse: A new connection is accepted and closed at once.
-        blackhole: Connections are accepted and read, and nothing is ever sent, to old or new ones.
+        stall: Whether no video is sent; connections stay open and requests are answered. When the
+            stall ends, the frames that came due meanwhile follow in a burst, as after a network
+            interruption.
+        refuse: Whether a new connection is accepted and closed at once.
+        blackhole: Whether connections, old and new, are accepted and read but get no data.
         loss: Probability that an RTP packet is left out.
         corruption: Probability that bytes inside an RTP packet are overwritten.
-        time_jump_s: One shot: RTP time jumps by so many seconds, for all clients, and this is 0
-            again. RTP time has 32 bits: only jumps below 23,860 s either way can be told apart.
-        no_keyframe: Keyframes are left out. Packets arrive, and a client that starts now never
-            gets a picture.
-        seed: Of the random choices of ``loss`` and ``corruption``, for clients that connect later.
+        time_jump_s: Seconds by which RTP time jumps once, for all clients; the value then returns
+            to 0. RTP time has 32 bits, so only jumps below 23,860 s in either direction are unique.
+        no_keyframe: Whether keyframes are left out. Packets arrive, but a client that starts now
+            never gets a picture.
+        seed: Seed of ``loss`` and ``corruption``, for clients that connect later.
     """
 
     stall: bool = False
@@ -38,14 +39,14 @@ class Faults:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def clock_offset_s(self) -> float:
-        """Seconds by which the camera's RTP time is off after all jumps so far; takes a new one."""
+        """Sum of all jumps of RTP time in seconds, a new jump included, which this call applies."""
         with self._lock:
             self._jumped_s += self.time_jump_s
             self.time_jump_s = 0.0
             return self._jumped_s
 
     def damage(self, packets: list[bytes], rng: Random) -> list[bytes]:
-        """The RTP packets as they arrive behind ``loss`` and ``corruption``."""
+        """Return the RTP packets as they arrive after ``loss`` and ``corruption``."""
         arriving = [packet for packet in packets if rng.random() >= self.loss]
         return [
             _overwrite(packet, rng) if rng.random() < self.corruption else packet

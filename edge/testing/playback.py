@@ -1,4 +1,4 @@
-"""The camera's view of time: which access unit is due when, pass after pass, and its bytes."""
+"""Plays a clip in time: says when each access unit of each pass is due, and gives its bytes."""
 
 import time
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ class Showing:
     """One access unit in one pass of the clip; times in seconds since PLAY.
 
     Attributes:
-        unit: What to send.
-        due_s: When to send it.
-        time_s: Its stream time, which goes on growing from pass to pass.
-        opens_pass: It is the first of its pass.
+        unit: Access unit to send.
+        due_s: Time to send it.
+        time_s: Stream time of the unit, which continues to grow from pass to pass.
+        opens_pass: Whether the unit is the first one of its pass.
     """
 
     unit: AccessUnit
@@ -34,7 +34,7 @@ class Showing:
 
 
 def showings(clip: Clip, *, loop: bool) -> Iterator[Showing]:
-    """All access units of ``clip`` in sending order, without end where ``loop`` is set."""
+    """Yield all access units of ``clip`` in sending order; with ``loop``, for ever."""
     for number in count() if loop else range(1):
         begin_s = number * clip.duration_s
         for index, unit in enumerate(clip.units):
@@ -42,16 +42,16 @@ def showings(clip: Clip, *, loop: bool) -> Iterator[Showing]:
 
 
 class Player:
-    """Plays a clip to one client, from now on.
+    """Plays a clip to one client, starting now.
 
     Args:
-        clip: What to play.
-        stream: Numbers and stamps the packets.
+        clip: Clip to play.
+        stream: RTP sender, which numbers and stamps the packets.
         channels: Interleaved channels for RTP and RTCP.
-        faults: The camera's, read at every access unit.
-        rng: Decides which packets are lost and damaged.
-        passes: The beginning of each pass is appended here as it is sent.
-        loop: Play for ever.
+        faults: Faults of the camera, read at every access unit.
+        rng: Random numbers that choose the lost and damaged packets.
+        passes: List to which the beginning of each pass is appended when it is sent.
+        loop: Whether to play for ever.
     """
 
     def __init__(
@@ -74,16 +74,16 @@ class Player:
         self._next = next(self._showings, None)
         self._began_wall, self._began = time.time(), time.monotonic()
         self._report_due_s = 0.0
-        # A jump in the past is not one for this client.
+        # Earlier jumps do not count for this client.
         self._earlier_jumps_s = faults.clock_offset_s()
 
     @property
     def due(self) -> float | None:
-        """Monotonic second at which ``take`` wants to be called, None after the last frame."""
+        """Monotonic second at which to call ``take`` next; None after the last frame."""
         return None if self._next is None else self._began + self._next.due_s
 
     def take(self) -> bytes:
-        """The interleaved packets of the next access unit, and a sender report where one is due."""
+        """Return the interleaved packets of the next access unit, and a sender report if due."""
         showing = self._next
         if showing is None:
             return b""

@@ -1,4 +1,4 @@
-"""One client of the test camera: reads its requests and sends its video, in one thread."""
+"""Serves one client of the test camera: reads requests and sends video, in one thread."""
 
 import logging
 import selectors
@@ -13,8 +13,8 @@ from edge.testing.protocol.rtsp import BadRequest, Request, RequestParser, Respo
 
 logger = logging.getLogger(__name__)
 
-_POLL_S = 0.02  # how soon the end of a stall is noticed
-_LINGER_S = 1.0  # how long a connection that we end waits for the client to end it too
+_POLL_S = 0.02  # longest delay until the end of a stall takes effect
+_LINGER_S = 1.0  # longest wait for the client to close as well
 
 
 class Session:
@@ -24,8 +24,8 @@ class Session:
         connection: Accepted socket; ``run`` does not close it. Shutting it down from another
             thread ends ``run`` at once.
         dialogue: Answers the requests.
-        faults: The camera's.
-        start: Called once, at PLAY.
+        faults: Faults of the camera.
+        start: Called once, at PLAY, to make the player.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Session:
         self._finished = False
 
     def run(self) -> None:
-        """Serve; returns when the connection is over, whoever ended it."""
+        """Serve the client; return when either side has ended the connection."""
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._connection, selectors.EVENT_READ)
@@ -98,10 +98,10 @@ class Session:
         self._finished = player.due is None
 
     def _linger(self) -> None:
-        """Close our half and wait for the client's.
+        """Close our half of the connection and wait for the client to close its half.
 
         Closing with unread bytes would reset the connection: the client would see an error instead
-        of the end, and could lose what it has not read yet.
+        of the end, and could lose data that it has not read yet.
         """
         self._connection.shutdown(socket.SHUT_WR)
         self._connection.settimeout(_LINGER_S)

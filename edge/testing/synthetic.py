@@ -1,4 +1,4 @@
-"""Small clips for tests, encoded on the spot: a moving square, or what you draw."""
+"""Encodes small clips for tests: a moving square, or pictures that the caller draws."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -36,13 +36,13 @@ def write_clip(  # noqa: PLR0913 (all by name)
     Args:
         path: File to write; its ending chooses the container (``.mp4``, ``.mkv``, ``.ts``).
         codec: H.264 or H.265.
-        width: Pixels, even.
-        height: Pixels, even.
-        fps: Frames a second.
-        seconds: Length.
+        width: Width in pixels, even.
+        height: Height in pixels, even.
+        fps: Frames per second.
+        seconds: Length in seconds.
         gop: Frames from keyframe to keyframe.
-        bframes: B-frames in a row; the picture order then differs from the sending order.
-        pattern: Draws the picture of a time; a moving square by default.
+        bframes: B-frames in a row; with them, picture order differs from sending order.
+        pattern: Function that draws the picture of a time; default a moving square.
     """
     draw = pattern or moving_square(width, height)
     with av.open(path, "w") as container:
@@ -59,7 +59,7 @@ def write_clip(  # noqa: PLR0913 (all by name)
 
 
 def moving_square(width: int, height: int) -> Pattern:
-    """A bright square that circles once in four seconds before a still, grainy wall."""
+    """Bright square that circles once in four seconds in front of a still, grainy wall."""
     wall = np.random.default_rng(0).integers(60, 120, (height, width, 3), dtype=np.uint8)
     side = min(width, height) // 5
 

@@ -1,5 +1,5 @@
-"""Video: the URL of a camera or file goes in, samples (int8 pixels with their arrival) come out.
+"""Turns the video of a camera or file (a URL) into samples: int8 pixels with their arrival.
 
-``sources`` give packets, ``sampler`` chooses, ``decode`` and ``preprocess`` make pixels,
-``camera`` runs all of it in a thread that tries again for ever.
+``sources`` give packets, ``sampler`` chooses among them, ``decode`` and ``preprocess`` make pixels.
+``camera`` runs all of this in a thread, which reconnects for ever.
 """

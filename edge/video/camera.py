@@ -1,7 +1,7 @@
-"""One camera, watched for ever: packets in, samples out, failures turned into waiting.
+"""Samples one camera for ever: reads packets, makes samples, and waits and reconnects on failure.
 
-``CameraWorker`` is the seam: its methods take and return plain data, so that a supervised process
-can stand behind it as well as a thread.
+``CameraWorker`` is the interface: its methods take and return plain data, so that a supervised
+process can implement it as well as a thread.
 """
 
 import logging
@@ -34,29 +34,29 @@ State = Literal[
     "connecting", "streaming", "stalled", "retrying", "refused", "ended", "stopped", "failed"
 ]
 
-# Packets without one decodable frame for so many timeouts: the stream is of no use. Several,
-# because a client may join in the middle of the ten seconds between two keyframes of a camera
-# with a "smart" codec.
+# Number of timeouts without a decodable frame after which the stream counts as unusable. Several,
+# because a camera with a "smart" codec may send a keyframe only every ten seconds, and a client may
+# connect in between.
 _FRAMELESS_TIMEOUTS = 4
 _RATE_WINDOW_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class CameraHealth:
-    """What a camera is doing.
+    """Health of a camera.
 
     Attributes:
         state: ``stalled``: connected, but silent for more than half the timeout; ``retrying`` and
             ``refused``: waiting to connect again; ``ended``: the file is over; ``failed``: the
-            worker died of a bug (its traceback is in the log).
-        fps_in: Pictures a second that came in, over the last five seconds.
-        fps_sampled: Samples a second, likewise.
+            worker ended by a defect (its traceback is in the log).
+        fps_in: Pictures received per second, over the last five seconds.
+        fps_sampled: Samples per second, over the last five seconds.
         samples: Samples made since start.
         dropped: Samples replaced by a newer one before they were taken.
         corrupt: Packets and frames left out as damaged.
-        reconnects: Times the stream came back after a failure.
+        reconnects: Number of times the stream came back after a failure.
         last_arrival: UTC seconds of the last packet, or None before the first.
-        error: The failure that is being waited out, without credentials, or None.
+        error: Current failure, without credentials, or None.
     """
 
     state: State
@@ -71,17 +71,17 @@ class CameraHealth:
 
 
 class CameraWorker(Protocol):
-    """A camera being watched.
+    """Worker that samples one camera.
 
     Attributes:
-        name: From the configuration.
+        name: Name of the camera in the configuration.
     """
 
     name: str
 
     @property
     def failed(self) -> bool:
-        """Whether an error that nobody expected has ended the camera's thread."""
+        """Whether an unexpected error has ended the camera's thread."""
         ...
 
     def start(self) -> None:
@@ -89,46 +89,46 @@ class CameraWorker(Protocol):
         ...
 
     def take(self) -> Sample | None:
-        """Return the newest sample once, or None if there is no new one."""
+        """Return the newest sample once; None if there is no new one."""
         ...
 
     def health(self) -> CameraHealth:
-        """Return what the camera is doing now."""
+        """Return the camera's current health."""
         ...
 
     def snapshot(self, sequence: int, max_width: int | None = None) -> bytes | None:
-        """Return the JPEG of that sample's frame; None when it is gone or not wanted.
+        """Return the JPEG of a sample's frame; None if the frame is gone or snapshots are off.
 
-        The frames of the sample last taken and of the newest one are held. ``max_width`` stands in
-        for the configuration's.
+        The frames of the last taken sample and of the newest one are held. ``max_width`` replaces
+        the value of the configuration.
         """
         ...
 
     def frame(self, sequence: int) -> av.VideoFrame | None:
-        """Return that sample's frame, likewise."""
+        """Return the frame of a sample; None if it is gone or frames are not held."""
         ...
 
     def stop(self, timeout_s: float) -> bool:
-        """Ask the camera to end and wait up to ``timeout_s``; return whether it has ended."""
+        """Ask the camera to end, wait up to ``timeout_s``, and return whether it has ended."""
         ...
 
 
 class ThreadCamera:
-    """A camera in a thread of this process.
+    """Worker that samples a camera in a thread of this process.
 
-    A camera that dies, hangs, floods or lies about time costs only itself: the thread connects
-    again, for ever, with back-off. ``stop`` takes effect with the next packet; a silent camera's
-    thread ends within half its timeout, one that is connecting within two (FFmpeg cannot be
-    interrupted there), and does not keep the process alive.
+    A camera that fails, hangs, floods or sends wrong times affects no other camera: its thread
+    reconnects for ever, with back-off. ``stop`` takes effect with the next packet. The thread of a
+    silent camera ends within half its timeout, and a connecting one within two timeouts (FFmpeg
+    cannot be interrupted there). The thread does not keep the process alive.
 
     Args:
-        name: From the configuration.
-        config: What to watch.
-        spec: Into which pixels, from the bundle.
-        snapshots: Whether frames are held for pictures.
+        name: Name of the camera in the configuration.
+        config: Configuration of the camera.
+        spec: Size and resize rule of the pixels, from the bundle.
+        snapshots: Settings of the pictures, which decide whether frames are held.
         wake: Called from the thread when there is a new sample, and when the camera has ended.
-        phase: Where in a sampling period this camera's samples lie, 0..1 (``edge.video.sampler``).
-        clip_spec: Into which other pixels, for a clip model.
+        phase: Position of the samples within a sampling period, 0..1 (``edge.video.sampler``).
+        clip_spec: Size and resize rule of a clip model's pixels; None without a clip model.
     """
 
     def __init__(
@@ -159,10 +159,10 @@ class ThreadCamera:
 
         self._streaming_since: float | None = None
 
-        self._lock = threading.Lock()  # for all below
+        self._lock = threading.Lock()  # guards all fields below
         self._health = CameraHealth("connecting", 0.0, 0.0, 0, 0, 0, 0, None, None)
         self._arrivals, self._sampled = _Rate(), _Rate()
-        self._slot: Sample | None = None  # of one: the newest sample wins
+        self._slot: Sample | None = None  # one place: the newest sample wins
         self._newest: tuple[int, Frame] | None = None
         self._taken: tuple[int, Frame] | None = None
 
@@ -236,7 +236,7 @@ class ThreadCamera:
     def _watched(
         self, packets: Iterator[Packet], decoder: Decoder, sampler: Sampler
     ) -> Iterator[Packet]:
-        """Count the packets, and fail when too many in a row give no frame."""
+        """Count the packets; raise when no frame came for too long."""
         corrupt_before = self._health.corrupt
         patience_s = _FRAMELESS_TIMEOUTS * self._timeout_s
         frames, fruitful = 0, time.monotonic()
@@ -247,7 +247,7 @@ class ThreadCamera:
             yield packet
             with self._lock:
                 self._health = replace(self._health, corrupt=corrupt_before + decoder.corrupt)
-            # With keyframes only, packets are skipped because enough frames come, not for want.
+            # In keyframes-only mode packets are skipped on purpose: there are enough keyframes.
             if decoder.frames > frames or sampler.keyframes_only:
                 frames, fruitful = decoder.frames, packet.arrival.monotonic
             elif packet.arrival.monotonic - fruitful > patience_s:
@@ -307,7 +307,7 @@ class ThreadCamera:
 
 
 class _Rate:
-    """Events per second over the last seconds."""
+    """Rate of events over the last seconds, per second."""
 
     def __init__(self) -> None:
         self._times: deque[float] = deque()
@@ -321,12 +321,12 @@ class _Rate:
         self._forget(now)
 
     def silence_s(self, now: float) -> float:
-        """Return how long ago the last event was."""
+        """Return the seconds since the last event."""
         return now - self._last
 
     def per_second(self, now: float) -> float:
         self._forget(now)
-        # A young rate is taken over its age, though not over a moment.
+        # A young rate is divided by its age, but by at least one second.
         return len(self._times) / min(_RATE_WINDOW_S, max(1.0, now - self._first))
 
     def _forget(self, now: float) -> None:

@@ -1,8 +1,7 @@
-"""Packets to frames: FFmpeg's decoder, kept from doing harm.
+"""Decodes packets into frames with FFmpeg, and limits what hostile or damaged video can do.
 
-Hostile or damaged video costs itself only: a packet that cannot be decoded and a frame that the
-decoder marks as damaged are counted and left out, and a picture larger than ``MAX_PIXELS`` is
-refused before its memory is taken.
+A packet that cannot be decoded and a frame that the decoder marks as damaged are counted and left
+out. A picture larger than ``MAX_PIXELS`` is refused before its memory is allocated.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,7 +22,7 @@ class Frame:
     """One decoded picture.
 
     Attributes:
-        arrival: When the packet that carried it came in.
+        arrival: Arrival of the packet that contained the picture.
         picture: FFmpeg's frame, in the camera's own pixel format.
     """
 
@@ -35,8 +34,8 @@ class Decoder:
     """Decodes one stream in the calling thread.
 
     Attributes:
-        frames: Sound frames given so far.
-        corrupt: Packets refused and frames damaged so far.
+        frames: Number of undamaged frames so far.
+        corrupt: Number of undecodable packets and damaged frames so far.
 
     Raises:
         SourceError: The stream announces pictures larger than ``MAX_PIXELS``.
@@ -52,7 +51,7 @@ class Decoder:
         self.corrupt = 0
         self._last_error: str | None = None
         self._context = stream.codec_context
-        # Frame threads cost 5 to 18 % more CPU and delay every frame; cameras are the parallelism.
+        # Frame threads cost 5 to 18 % more CPU and delay every frame; each camera has its thread.
         self._context.thread_type = "NONE"
         self._context.thread_count = 1
         self._context.copy_opaque = True  # a frame keeps its packet's arrival through reordering
@@ -64,10 +63,10 @@ class Decoder:
         return self._decode(packet.data)
 
     def decode_alone(self, packet: Packet) -> list[Frame]:
-        """Decode a keyframe whose neighbours are left out; its frame comes at once.
+        """Decode a keyframe without its neighbours; its frame comes at once.
 
-        Without the flush a stream with reordered frames would hold a keyframe back until two
-        more have come.
+        The decoder is flushed: in a stream with reordered frames it would otherwise hold a keyframe
+        back until two more have come.
         """
         frames = self.decode(packet) + self.flush()
         self._context.flush_buffers()
@@ -78,7 +77,7 @@ class Decoder:
         return self._decode(None)
 
     def why_no_frames(self) -> str:
-        """Return the likely cause when packets came and no frame did."""
+        """Return the likely reason why packets came but no frame."""
         if self._last_error is not None:
             return f"the decoder says: {self._last_error}"
         return "all were damaged" if self.corrupt else "no keyframe came"
@@ -97,13 +96,13 @@ class Decoder:
 
 
 def kept_frames(packets: Iterable[Packet], decoder: Decoder, sampler: Sampler) -> Iterator[Frame]:
-    """Yield the frames that ``sampler`` keeps, decoding no more packets than it needs for them.
+    """Yield the frames that ``sampler`` keeps; decode only the packets needed for them.
 
-    A frame counts as of the packet that set it free: those come in order, while the packets of
-    reordered frames do not.
+    The sampler sees a frame at the arrival of the packet after which the decoder returned it: these
+    arrivals are in order, while the arrivals of reordered frames are not.
 
     Raises:
-        SourceError: The packets ended and no frame came out of them, or from ``packets``.
+        SourceError: The packets ended without a frame, or ``packets`` raised it.
     """
     now = 0.0
     for packet in packets:

@@ -1,4 +1,4 @@
-"""A frame as a JPEG picture, for people."""
+"""Encodes a frame as a JPEG picture for people."""
 
 import av
 from av.video.codeccontext import VideoCodecContext
@@ -6,7 +6,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 
 from edge.video.preprocess import yuv_matrix
 
-# FFmpeg's quantizer scale, 2 best to 31 worst. At 5 a detailed 640 x 360 scene takes 60 kB.
+# FFmpeg's quantizer scale: 2 is best, 31 is worst. At 5 a detailed 640 x 360 scene takes 60 kB.
 _QUANTIZER = 5
 
 

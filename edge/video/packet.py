@@ -1,4 +1,4 @@
-"""One compressed picture on its way from a source to the decoder."""
+"""Defines a packet: one compressed picture between a source and the decoder."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,8 @@ import av
 
 from edge.video.sample import Arrival
 
-# 12 megapixels, the largest common surveillance sensor (4000 x 3000). A 200 kB H.264 stream can
-# ask for 8192 x 8192, which took 200 MB for one frame (measured).
+# Largest accepted picture: 12 megapixels, the largest common surveillance sensor (4000 x 3000). A
+# 200 kB H.264 stream can demand 8192 x 8192, which took 200 MB for one frame (measured).
 MAX_PIXELS = 4096 * 3072
 
 
@@ -16,9 +16,9 @@ class Packet:
     """One compressed picture.
 
     Attributes:
-        arrival: When it came in.
-        is_keyframe: Decodable without any other packet.
-        size: Bytes.
+        arrival: Time at which the packet came in.
+        is_keyframe: Whether the packet can be decoded without any other packet.
+        size: Size in bytes.
         data: FFmpeg's packet, for the decoder.
     """
 

@@ -1,9 +1,9 @@
-"""A frame to int8 pixels: the only implementation, on the device and on the workstation.
+"""Converts a frame to int8 pixels; device and workstation both use this one implementation.
 
-One swscale step resizes, converts YUV to RGB and separates the planes (pixel format ``gbrp``); no
-picture between exists. Measured on 1080p to 224 x 224 against the same steps in floating point:
-mean absolute difference 0.6 of 255 and no bias, where the way through packed ``rgb24`` gave 2.6
-and a bias of -1.6 in 1.5 times the time.
+One swscale step resizes, converts YUV to RGB and separates the planes (pixel format ``gbrp``),
+without an intermediate picture. Measured on 1080p to 224 x 224 against the same steps in floating
+point: mean absolute difference 0.6 of 255 and no bias. The path over packed ``rgb24`` gave 2.6 and
+a bias of -1.6, and took 1.5 times as long.
 """
 
 from dataclasses import dataclass
@@ -22,22 +22,22 @@ _FILTERS = {
     "bilinear": Interpolation.BILINEAR,
     "area": Interpolation.AREA,
 }
-# Without it swscale reads only every other pixel for the chroma of an RGB picture.
+# Without this flag swscale reads only every other pixel for the chroma of an RGB picture.
 _ALL_CHROMA = Interpolation.FULL_CHR_H_INP
 _RGB_OF_GBRP = (2, 0, 1)
 _SIGN = np.uint8(0x80)
-# The borders of a letterbox, already signed: grey 127 is zero for (u8 - 127) / 128.
+# Value of a letterbox's borders, already signed: grey 127 is zero for (u8 - 127) / 128.
 _GREY = np.uint8(127) ^ _SIGN
 
-# The matrices that swscale knows, by AVCOL_SPC number: BT.709, FCC, BT.601 (twice), SMPTE 240M,
+# Matrices that swscale supports, by AVCOL_SPC number: BT.709, FCC, BT.601 (twice), SMPTE 240M,
 # BT.2020.
 _MATRICES = {1, 4, 5, 6, 7, 9}
-# Standard definition ends here; above, BT.709 is the convention for video that does not say.
+# Largest height of standard definition; for larger video without a matrix BT.709 is the convention.
 _SD_HEIGHT = 576
 
 
 class Preprocessor:
-    """Turns frames into int8 pixels. Not thread-safe: it keeps swscale's tables.
+    """Converts frames to int8 pixels. Not thread-safe, because it keeps swscale's tables.
 
     Args:
         spec: Size, resize rule and filter, from the bundle.
@@ -49,7 +49,7 @@ class Preprocessor:
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> NDArray[np.int8]:
-        """Return int8 [3, H, W], RGB planes, ``u8 ^ 0x80``; the caller owns it.
+        """Return int8 [3, H, W], RGB planes, ``u8 ^ 0x80``; the caller owns the array.
 
         Raises:
             SourceError: swscale cannot convert this picture.
@@ -84,13 +84,13 @@ class Preprocessor:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a picture lies on the engine's input, in pixels of that input.
+    """Position of a picture on the engine's input, in pixels of that input.
 
     Attributes:
-        top: Of the whole picture; negative where its upper part is cut off.
-        left: Likewise.
-        height: Of the whole picture after scaling.
-        width: Likewise.
+        top: Upper edge of the whole picture; negative where its upper part is cut off.
+        left: Left edge of the whole picture; negative where its left part is cut off.
+        height: Height of the whole picture after scaling.
+        width: Width of the whole picture after scaling.
     """
 
     top: int
@@ -100,7 +100,7 @@ class Placement:
 
 
 def placement(spec: ImageSpec, height: int, width: int) -> Placement:
-    """Where a picture of ``height`` x ``width`` comes to lie; boxes find their way back by it."""
+    """Position of a picture of ``height`` x ``width``, by which boxes are mapped back."""
     scaled_height, scaled_width = _scaled_size(spec, height, width)
     return Placement(
         top=_centred(scaled_height, spec.height),
@@ -111,10 +111,10 @@ def placement(spec: ImageSpec, height: int, width: int) -> Placement:
 
 
 def _scaled_size(spec: ImageSpec, height: int, width: int) -> tuple[int, int]:
-    """Return rows and columns before the crop, or before the borders."""
+    """Return rows and columns of the scaled picture, before the crop or the borders."""
     if spec.resize == "stretch":
         return spec.height, spec.width
-    # Exact integers: one side fits exactly, the other is cropped or gets borders.
+    # Integer arithmetic: one side fits exactly, the other one is cropped or gets borders.
     wide = height * spec.width <= width * spec.height
     if wide == (spec.resize == "shortest_edge"):
         return spec.height, max(1, width * spec.height // height)
@@ -122,27 +122,27 @@ def _scaled_size(spec: ImageSpec, height: int, width: int) -> tuple[int, int]:
 
 
 def _centred(scaled: int, wanted: int) -> int:
-    """Where the picture begins along one axis; the odd pixel is last, as in transformers."""
+    """Begin of the picture along one axis; an odd pixel goes to the end, as in transformers."""
     return (wanted - scaled) // 2 if scaled <= wanted else -((scaled - wanted) // 2)
 
 
 def _window(begin: int, scaled: int, wanted: int) -> tuple[slice, slice]:
-    """Where pixels come from and go to along one axis: longer than wanted, the middle is kept."""
+    """Source and target slice of the pixels along one axis; a longer picture keeps its middle."""
     skip, border, length = max(0, -begin), max(0, begin), min(scaled, wanted)
     return slice(skip, skip + length), slice(border, border + length)
 
 
 def without_borders(pixels: NDArray[np.int8]) -> NDArray[np.int8]:
-    """The part of int8 pixels [3, H, W] that is picture: a view without a letterbox's borders.
+    """View of int8 pixels [3, H, W] without the borders of a letterbox.
 
-    Found in the pixels themselves, by their grey: a sample does not say what its frame measured.
-    Of one even grey, everything is picture.
+    The borders are found by their grey, because a sample need not contain the size of its frame.
+    Pixels that are all this grey count as picture.
     """
-    # Borders are at both ends of one axis, and their grey is in the first or the last corner.
+    # Borders are at both ends of one axis, so the first or the last corner has their grey.
     grey = _GREY.view(np.int8)
     if (pixels[:, 0, 0] != grey).any() and (pixels[:, -1, -1] != grey).any():
         return pixels
-    # Every eighth pixel will do: no row of a picture is so even.
+    # Every eighth pixel is enough: no row of a picture is that uniform.
     rows = np.flatnonzero((pixels[:, :, ::8] != grey).any(axis=(0, 2)))
     columns = np.flatnonzero((pixels[:, ::8] != grey).any(axis=(0, 1)))
     if not len(rows) or not len(columns):
@@ -151,17 +151,17 @@ def without_borders(pixels: NDArray[np.int8]) -> NDArray[np.int8]:
 
 
 def pixels_of_rgb(rgb: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.int8]:
-    """Return the int8 pixels of a still picture, by the same path as a camera's frame.
+    """Return the int8 pixels of a still picture, made in the same way as those of a frame.
 
     Args:
-        rgb: uint8 [H, W, 3].
-        spec: From the bundle.
+        rgb: Picture, uint8 [H, W, 3].
+        spec: Size, resize rule and filter, from the bundle.
     """
     return Preprocessor(spec)(av.VideoFrame.from_ndarray(rgb, format="rgb24"))
 
 
 def yuv_matrix(frame: av.VideoFrame) -> int:
-    """Return the YUV matrix of a frame, by convention where the stream does not say."""
+    """Return the YUV matrix of a frame (AVCOL_SPC number), by convention if the stream has none."""
     if frame.colorspace in _MATRICES:
         return frame.colorspace
     return Colorspace.ITU709 if frame.height > _SD_HEIGHT else Colorspace.ITU601

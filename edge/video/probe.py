@@ -1,4 +1,4 @@
-"""A first look at a camera: does it answer, what does it send, and what would serve better."""
+"""Probes a camera: whether it answers, what it sends, and which settings would be better."""
 
 import time
 from dataclasses import dataclass
@@ -12,30 +12,30 @@ from edge.system.redact import redact
 from edge.video.decode import Decoder, Frame
 from edge.video.sources import Packet, SourceSettings, is_live, open_source
 
-# Seconds of video that are looked at when no second keyframe comes sooner.
+# Longest part of the video that is examined while no second keyframe comes.
 LONGEST_LOOK_S: Final = 10.0
-# Enough packets to tell the frame rate.
+# Number of packets that is enough to determine the frame rate.
 _ENOUGH_PACKETS: Final = 10
-# Wider pictures are scaled down anyway: the models look at 224 to 512 pixels.
+# Width above which the substream is advised: models take 224 to 512 pixels.
 _WIDE: Final = 1280
-# After a loss nothing is seen until the next keyframe.
+# Keyframe interval above which advice is given: after a loss no frame comes until a keyframe.
 _RARE_KEYFRAMES_S: Final = 4.0
-# A camera's clock and ours differ.
+# Tolerance of rates, because the camera's clock and ours differ.
 _TOLERANCE: Final = 0.98
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a camera sends.
+    """Properties of the video that a camera sends.
 
     Attributes:
-        codec: FFmpeg's name, such as ``h264``.
-        width: Of its pictures, pixels.
-        height: Of its pictures, pixels.
-        fps: Pictures a second; None for a single picture.
-        keyframe_s: From keyframe to keyframe; None where no second one came.
-        looked_s: Seconds of video looked at.
-        first_frame_s: From opening to the first decoded frame.
+        codec: FFmpeg's name of the codec, such as ``h264``.
+        width: Width of the pictures, pixels.
+        height: Height of the pictures, pixels.
+        fps: Pictures per second; None for a single picture.
+        keyframe_s: Seconds from keyframe to keyframe; None where no second keyframe came.
+        looked_s: Seconds of video that were examined.
+        first_frame_s: Seconds from opening to the first decoded frame.
     """
 
     codec: str
@@ -62,11 +62,11 @@ class Look:
 def look_at(camera: CameraConfig) -> Look:
     """Open a camera and watch it up to its second keyframe, or for ``LONGEST_LOOK_S``.
 
-    Takes at most twice the camera's timeout for opening, and ``LONGEST_LOOK_S`` and one timeout
-    more.
+    This takes at most twice the camera's timeout for opening, plus ``LONGEST_LOOK_S`` and one
+    timeout.
 
     Raises:
-        SourceError: Unreachable, refused, silent, or no decodable frame.
+        SourceError: The camera is unreachable, refuses, is silent, or sends no decodable frame.
     """
     url = camera.url.get_secret_value()
     settings = SourceSettings(transport=camera.transport, timeout_s=camera.timeout)
@@ -104,7 +104,7 @@ def look_at(camera: CameraConfig) -> Look:
 
 
 def advice(look: Look, camera: CameraConfig) -> tuple[str, ...]:
-    """What would serve better, a sentence each; a recording is as it is."""
+    """Advice on better settings, one sentence each; empty for a recording."""
     if not is_live(camera.url.get_secret_value()):
         return ()
     remarks = []
@@ -142,7 +142,7 @@ def _looked_s(packets: list[Packet]) -> float:
 
 
 def _fps(packets: list[Packet]) -> float | None:
-    """By the stream's own times, sorted, where it has them: arrivals come in bursts."""
+    """Frame rate from the stream's own sorted times, if any, since arrivals come in bursts."""
     times = sorted(p.arrival.pts_s for p in packets if p.arrival.pts_s is not None)
     if len(times) < len(packets) / 2:
         times = [packet.arrival.monotonic for packet in packets]
@@ -151,7 +151,7 @@ def _fps(packets: list[Packet]) -> float | None:
 
 
 def _keyframe_s(packets: list[Packet], fps: float | None) -> float | None:
-    """By counting: a keyframe's own time may be missing (the first one's is)."""
+    """Keyframe interval from counted packets: a keyframe's time may be missing (as the first's)."""
     places = [index for index, packet in enumerate(packets) if packet.is_keyframe]
     if fps is None or len(places) < 2:
         return None

@@ -1,4 +1,4 @@
-"""The records that travel between the stages, each frozen and cheap to hand on."""
+"""Defines the frozen records that the stages pass on: the arrival and the sample."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """When a packet came in, stamped before anything else touches it.
+    """Time at which a packet came in, taken before any other code handles the packet.
 
     Attributes:
-        wall: UTC seconds since the epoch (``time.time``): for people and payloads.
-        monotonic: Seconds of ``time.monotonic``: for arithmetic.
-        pts_s: Presentation time within the stream in seconds, or None where the stream gave none.
-            Good for ordering only: cameras jump and repeat.
+        wall: UTC seconds since the epoch (``time.time``), for people and payloads.
+        monotonic: Seconds of ``time.monotonic``, for arithmetic.
+        pts_s: Presentation time within the stream in seconds, or None where the stream has none.
+            Only its order is of use: the times of cameras jump and repeat.
     """
 
     wall: float
@@ -24,15 +24,15 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One frame chosen for embedding, ready for the engine. Plain data: it can cross a process.
+    """One frame chosen for embedding, ready for the engine. Plain data, fit for other processes.
 
     Attributes:
         camera: Camera name from the configuration.
-        sequence: Counts the samples of this camera since start, from 0.
-        arrival: When the frame's packet arrived.
+        sequence: Number of the sample of this camera since start, from 0.
+        arrival: Arrival of the frame's packet.
         pixels: int8 [3, H, W], RGB planes, ``u8 ^ 0x80`` (see ``edge.video.preprocess``).
-        size: Height and width of the frame that they come from; None where nobody needs it.
-        clip_pixels: The same frame for a clip model, int8 [3, H', W']; None where there is none.
+        size: Height and width of the original frame; None where nobody needs it.
+        clip_pixels: Pixels of the frame for a clip model, int8 [3, H', W']; None without one.
     """
 
     camera: str

@@ -1,29 +1,29 @@
-"""Which packets are decoded and which frames are kept. Pure: time comes in with each call.
+"""Decides which packets are decoded and which frames are kept. Pure: each call gives the time.
 
-A compressed frame needs its predecessors back to the last keyframe, so a frame every half second
-out of a stream with a keyframe every two seconds costs a full decode (9 % of a core for 1080p25),
-while keyframes alone cost 2 % (measured). So the spacing of keyframes decides: where they come at
-least as often as samples are wanted, nothing else is decoded.
+A compressed frame needs its predecessors back to the last keyframe. So one frame every half second
+from a stream with a keyframe every two seconds costs a full decode (9 % of a core for 1080p25),
+while keyframes alone cost 2 % (measured). Where keyframes come at least as often as samples are
+wanted, only keyframes are decoded.
 """
 
 from collections import deque
 from enum import Enum, auto
 
-# A frame that is due in less than this is due: rounding must not choose between neighbours.
+# A frame due in less than this counts as due: rounding must not choose between neighbours.
 _SLACK_S = 0.001
-# Keyframe intervals that are averaged before they are believed.
+# Number of keyframe intervals that are averaged before their mean is used.
 _INTERVALS = 4
-# Keyframes 2 % rarer than wanted still do: a camera's clock and ours differ, and so do arrivals.
+# Keyframes may be 2 % rarer than wanted: a camera's clock and ours differ, and so do arrivals.
 _TOLERANCE = 1.02
-# Keyframes fail to come: wait this many sampling periods before decoding everything again.
+# Sampling periods without a keyframe after which everything is decoded again.
 _PATIENCE = 1.5
-# So many keyframes that gave no frame: this stream needs a complete decode (gradual intra refresh
-# marks keyframes that are none; a lossy line damages them).
+# Keyframes without a frame after which the whole stream is decoded (gradual intra refresh marks
+# packets as keyframes that are none; a lossy line damages keyframes).
 _STRIKES = 3
 
 
 class Use(Enum):
-    """What to do with a packet."""
+    """Decision about a packet."""
 
     SKIP = auto()
     ALONE = auto()
@@ -35,15 +35,15 @@ class Use(Enum):
 class Sampler:
     """Keeps ``fps`` frames per second.
 
-    Frames are kept on a grid of due times that does not depend on when the frames really came, so
-    the mean rate is exact whatever the camera's own rate. Each kept frame moves the grid on by
-    one period; a gap in the stream moves it on to half a period after the frame that ended the
-    gap. So two kept frames are never closer than half a period, and no burst makes up for a gap.
+    Frames are kept on a grid of due times that does not depend on the actual arrivals, so the mean
+    rate is exact for any rate of the camera. Each kept frame moves the grid on by one period; after
+    a gap in the stream, the next due time is half a period after the frame that ended the gap. So
+    two kept frames are never closer than half a period, and no burst follows a gap.
 
     Args:
-        fps: Frames per second wanted; a slower camera gives what it has.
-        phase: How much of a period the grid begins after the first arrival, 0..1. Cameras that
-            are connected at once would otherwise be sampled at once, and queue for the engine.
+        fps: Frames per second wanted; of a slower camera every frame is kept.
+        phase: Delay of the grid after the first arrival, in periods, 0..1. Without it, cameras that
+            connect together would be sampled together, and queue for the engine.
     """
 
     def __init__(self, fps: float, phase: float = 0.0) -> None:
@@ -57,7 +57,7 @@ class Sampler:
         self.keyframes_only = False
 
     def use(self, arrival: float, *, is_keyframe: bool) -> Use:
-        """Decide about a packet that came in at ``arrival`` (monotonic seconds)."""
+        """Decide how to use a packet that came in at ``arrival`` (monotonic seconds)."""
         if is_keyframe:
             self._measure(arrival)
         elif self.keyframes_only and self._keyframes_are_late(arrival):
@@ -69,7 +69,7 @@ class Sampler:
         return Use.ALONE if is_keyframe and self._is_due(arrival) else Use.SKIP
 
     def keep(self, arrival: float) -> bool:
-        """Decide about a frame that could be had at ``arrival`` (monotonic seconds)."""
+        """Decide whether to keep a frame that is available at ``arrival`` (monotonic seconds)."""
         due = self._next_due(arrival)
         if arrival < due - _SLACK_S:
             return False
@@ -77,7 +77,7 @@ class Sampler:
         return True
 
     def keyframe_failed(self) -> None:
-        """Note that a keyframe decoded alone gave no frame."""
+        """Record that a keyframe decoded alone gave no frame."""
         self._strikes += 1
         self._decode_everything()
 
@@ -105,6 +105,6 @@ class Sampler:
         return last is not None and arrival - last > _PATIENCE * self._period
 
     def _decode_everything(self) -> None:
-        """Leave the keyframes-only way, from the next keyframe on, and measure anew."""
+        """Leave keyframes-only mode from the next keyframe on, and measure again."""
         self.keyframes_only = False
         self._intervals.clear()

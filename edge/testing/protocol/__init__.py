@@ -1,1 +1,1 @@
-"""What the test camera speaks: RTSP requests go in, responses and RTP packets come out."""
+"""Implements the test camera's protocols: RTSP requests in, responses and RTP packets out."""

@@ -1,4 +1,4 @@
-"""RTSP authentication as cameras do it: Basic (RFC 7617) and Digest with MD5 (RFC 2617)."""
+"""Authenticates RTSP clients as cameras do: Basic (RFC 7617) and Digest with MD5 (RFC 2617)."""
 
 import re
 from base64 import b64encode
@@ -16,7 +16,7 @@ class Authentication(Protocol):
     """Decides whether a request may pass."""
 
     def challenge(self) -> str:
-        """The ``WWW-Authenticate`` header of a 401."""
+        """Return the ``WWW-Authenticate`` header of a 401 response."""
         ...
 
     def accepts(self, authorization: str, method: str) -> bool:
@@ -25,7 +25,7 @@ class Authentication(Protocol):
 
 
 class Open:
-    """No password asked."""
+    """Authentication that accepts every request."""
 
     def challenge(self) -> str:
         raise AssertionError("an open camera never answers 401")
@@ -35,7 +35,7 @@ class Open:
 
 
 class Basic:
-    """User and password in plain base64."""
+    """Basic authentication: user and password in plain base64."""
 
     def __init__(self, user: str, password: str) -> None:
         self._expected = b64encode(f"{user}:{password}".encode())
@@ -51,7 +51,7 @@ class Basic:
 
 
 class Digest:
-    """Proof of the password over a nonce; no ``qop``, as most cameras."""
+    """Digest authentication: a hash of password and nonce; without ``qop``, like most cameras."""
 
     def __init__(self, user: str, password: str) -> None:
         self._user = user
@@ -76,10 +76,10 @@ class Digest:
 def authentication(
     kind: Literal["basic", "digest"], user: str | None, password: str | None
 ) -> Authentication:
-    """The authentication for these settings; open where no user is set.
+    """Return the authentication for these settings; ``Open`` where no user is set.
 
     Raises:
-        ValueError: A user without a password or the other way round, or an unknown kind.
+        ValueError: A user without a password, a password without a user, or an unknown kind.
     """
     if kind not in {"basic", "digest"}:
         raise ValueError(f"auth: expected 'basic' or 'digest', found {kind!r}")
@@ -91,5 +91,5 @@ def authentication(
 
 
 def _md5(text: str) -> str:
-    # The protocol's choice, not ours: RFC 2617 knows nothing better and cameras speak nothing else.
+    # The protocol requires MD5: RFC 2617 has nothing better, and cameras support nothing else.
     return md5(text.encode(), usedforsecurity=False).hexdigest()

@@ -1,4 +1,4 @@
-"""What the camera answers: the RTSP state machine of one connection, without a socket."""
+"""Answers RTSP requests: the state machine of one connection, without a socket."""
 
 import re
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ from edge.testing.protocol.rtp import RtpStream
 from edge.testing.protocol.rtsp import BadRequest, Request, Response
 from edge.testing.protocol.sdp import CONTROL, describe
 
-_TIMEOUT_S = 60  # told to the client, which sends a keep-alive in time; silence is not punished
+_TIMEOUT_S = 60  # sent to clients, which then send keep-alives; not enforced
 _CHANNELS = re.compile(r"interleaved=(\d{1,3})-(\d{1,3})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """What a client has set up.
+    """Track that a client has set up.
 
     Attributes:
-        name: Of the clip.
-        stream: Its RTP sender.
+        name: Name of the clip.
+        stream: RTP sender of the track.
         channels: Interleaved channels for RTP and RTCP.
     """
 
@@ -32,12 +32,12 @@ class Track:
 
 
 class Dialogue:
-    """Requests in, responses out. Read the attributes after each ``answer``.
+    """Turns requests into responses. The caller reads the attributes after each ``answer``.
 
     Attributes:
-        track: What was set up last, None before SETUP.
-        playing: PLAY was answered with 200.
-        finished: TEARDOWN was answered with 200: close the connection.
+        track: Track that was set up last; None before SETUP.
+        playing: Whether PLAY was answered with 200.
+        finished: Whether TEARDOWN was answered with 200, so that the connection must be closed.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Dialogue:
         """Answer one request.
 
         Raises:
-            BadRequest: The URI is none, or the transport asks for impossible channels.
+            BadRequest: The URI is invalid, or the transport names impossible channels.
         """
         if request.method == "OPTIONS":
             return Response(headers={"Public": ", ".join(["OPTIONS", *self._methods])})
@@ -132,7 +132,7 @@ class Dialogue:
 
 
 def _tcp_channels(transport: str) -> tuple[int, int] | None:
-    """The interleaved channels of the first TCP offer, None where there is no such offer."""
+    """Return the interleaved channels of the first TCP offer; None where there is no offer."""
     for offer in transport.split(","):
         if "RTP/AVP/TCP" in offer.upper():
             channels = _CHANNELS.search(offer)

@@ -1,7 +1,7 @@
-"""RTP and RTCP as bytes, nothing else: RFC 3550, H.264 (RFC 6184) and H.265 (RFC 7798) payloads.
+"""Writes RTP and RTCP packets: RFC 3550, H.264 (RFC 6184) and H.265 (RFC 7798) payloads.
 
-A NAL unit that fits travels as it is, a larger one in fragmentation units. Aggregation, which
-saves a few bytes on small NAL units, is not done: receivers must take single ones anyway.
+A NAL unit that fits is sent unchanged, a larger one in fragmentation units. Small NAL units are not
+aggregated, which would save a few bytes: receivers must accept single ones anyway.
 """
 
 import struct
@@ -28,7 +28,7 @@ _SENDER_REPORT, _SOURCE_DESCRIPTION, _CNAME = 200, 202, 1
 
 
 def packetise(codec: Codec, nal: bytes, limit: int = MAX_PAYLOAD) -> list[bytes]:
-    """RTP payloads of at most ``limit`` bytes that carry one NAL unit."""
+    """Return RTP payloads of at most ``limit`` bytes that contain one NAL unit."""
     if len(nal) <= limit:
         return [nal]
     if codec == "h264":
@@ -46,16 +46,16 @@ def packetise(codec: Codec, nal: bytes, limit: int = MAX_PAYLOAD) -> list[bytes]
 
 
 def interleaved(channel: int, packet: bytes) -> bytes:
-    """``packet`` framed for the RTSP connection (RFC 2326 section 10.12)."""
+    """Return ``packet`` framed for the RTSP connection (RFC 2326 section 10.12)."""
     return b"$" + struct.pack(">BH", channel, len(packet)) + packet
 
 
 @dataclass(slots=True)
 class RtpStream:
-    """One sender: numbers the packets and stamps them.
+    """RTP sender, which numbers and stamps the packets.
 
     Attributes:
-        codec: Selects the payload format.
+        codec: Codec, which selects the payload format.
         ssrc: Identity of the sender, random (RFC 3550 section 8).
         sequence: Number of the next packet, 16 bits, random start.
         origin: RTP timestamp of stream time 0, 32 bits, random.
@@ -69,11 +69,11 @@ class RtpStream:
     _octets: int = 0
 
     def timestamp(self, time_s: float) -> int:
-        """RTP timestamp of a stream time in seconds."""
+        """Return the RTP timestamp of a stream time in seconds."""
         return (self.origin + round(time_s * CLOCK_HZ)) & 0xFFFFFFFF
 
     def packets(self, nals: Iterable[bytes], time_s: float) -> list[bytes]:
-        """RTP packets of one access unit shown at ``time_s``; the last one carries the marker."""
+        """RTP packets of one access unit shown at ``time_s``; the last one has the marker."""
         payloads = [payload for nal in nals for payload in packetise(self.codec, nal)]
         return [
             self._packet(payload, time_s, marker=number == len(payloads))
@@ -81,13 +81,13 @@ class RtpStream:
         ]
 
     def sender_report(self, wall_s: float, time_s: float) -> bytes:
-        """RTCP compound packet: stream time ``time_s`` is UTC second ``wall_s``."""
+        """Return an RTCP compound packet: stream time ``time_s`` is UTC second ``wall_s``."""
         ntp = round((wall_s + _NTP_EPOCH_S) * 2**32)
         counts = (self._packets & 0xFFFFFFFF, self._octets & 0xFFFFFFFF)
         report = struct.pack(">IQIII", self.ssrc, ntp, self.timestamp(time_s), *counts)
         name = b"edge.testing"
         chunk = struct.pack(">IBB", self.ssrc, _CNAME, len(name)) + name
-        chunk += b"\0" * (4 - len(chunk) % 4)  # at least one: it ends the list of items
+        chunk += b"\0" * (4 - len(chunk) % 4)  # at least one zero, which ends the list of items
         return _rtcp(0, _SENDER_REPORT, report) + _rtcp(1, _SOURCE_DESCRIPTION, chunk)
 
     def _packet(self, payload: bytes, time_s: float, *, marker: bool) -> bytes:

@@ -1,4 +1,4 @@
-"""RTSP 1.0 messages (RFC 2326) as values: requests out of hostile bytes, responses into bytes."""
+"""Parses RTSP 1.0 requests (RFC 2326) from untrusted bytes, and encodes responses."""
 
 import re
 import struct
@@ -26,12 +26,12 @@ _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)")
 
 
 class BadRequest(Exception):
-    """The bytes are no RTSP; nothing after them can be understood."""
+    """The bytes are not RTSP; the bytes after them cannot be parsed either."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. Header names are lower case, values stripped."""
+    """RTSP request. Header names are lower case, values are stripped."""
 
     method: str
     uri: str
@@ -41,14 +41,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One response; ``CSeq`` and ``Content-Length`` are added by ``encode``."""
+    """RTSP response; ``encode`` adds ``CSeq`` and ``Content-Length``."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
 
     def encode(self, cseq: str | None = None) -> bytes:
-        """The bytes on the wire, answering the request numbered ``cseq``."""
+        """Return the bytes on the wire, as the answer to the request with number ``cseq``."""
         headers = {} if cseq is None else {"CSeq": cseq}
         headers.update(self.headers)
         body = self.body.encode()
@@ -60,9 +60,9 @@ class Response:
 
 
 class RequestParser:
-    """Cuts a client's byte stream into requests, however it arrives.
+    """Splits a client's byte stream into requests, independent of the size of its pieces.
 
-    Holds at most one incomplete message. Interleaved packets (the client's RTCP) are skipped.
+    It holds at most one incomplete message. Interleaved packets (the client's RTCP) are skipped.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class RequestParser:
         """Yield the requests that ``data`` completes.
 
         Raises:
-            BadRequest: At the first byte that cannot be part of RTSP, after the good requests.
+            BadRequest: A byte cannot be part of RTSP; the requests before it were yielded.
         """
         self._buffer += data
         while self._buffer:

@@ -1,4 +1,4 @@
-"""What DESCRIBE answers: the clip in the Session Description Protocol (RFC 8866)."""
+"""Describes a clip in the Session Description Protocol (RFC 8866), the answer to DESCRIBE."""
 
 from base64 import b64encode
 
@@ -12,7 +12,7 @@ _ENCODING = {"h264": "H264", "hevc": "H265"}
 
 
 def describe(clip: Clip, host: str) -> str:
-    """The session description of ``clip`` as served from ``host``."""
+    """Return the session description of ``clip`` as served from ``host``."""
     lines = [
         "v=0",
         f"o=- 1 1 IN IP4 {host}",
@@ -29,7 +29,7 @@ def describe(clip: Clip, host: str) -> str:
 
 
 def _format_parameters(clip: Clip) -> str:
-    """RFC 6184 section 8.1 and RFC 7798 section 7.1."""
+    """Return the ``fmtp`` parameters (RFC 6184 section 8.1, RFC 7798 section 7.1)."""
     if clip.codec == "hevc":
         names = ("sprop-vps", "sprop-sps", "sprop-pps")
         return ";".join(

@@ -1,4 +1,4 @@
-"""Where video comes from: a map from URL scheme to opener (README.md has the cameras' quirks)."""
+"""Opens sources by the scheme of their URL (README.md lists the quirks of cameras)."""
 
 import re
 from importlib import import_module  # noqa: TID251  a row of _OPENERS
@@ -12,7 +12,7 @@ from edge.video.sources.base import Source, SourceSettings
 
 __all__ = ["Packet", "Source", "SourceSettings", "is_live", "open_source"]
 
-# Opener: (url, settings, stop) -> Source. Imported only when asked for.
+# Openers, (url, settings, stop) -> Source. A module is imported when its scheme is first used.
 _OPENERS = {
     "rtsp": "edge.video.sources.rtsp:RtspSource",
     "rtsps": "edge.video.sources.rtsp:RtspSource",
@@ -28,13 +28,13 @@ def open_source(
 
     Args:
         url: ``rtsp://``, ``rtsps://``, ``file:`` or a path.
-        settings: Default: a file as fast as possible, a camera over TCP.
-        stop: Set from another thread to end ``packets``.
+        settings: Settings; default: a file as fast as possible, a camera over TCP.
+        stop: Event that another thread sets to end ``packets``.
 
     Raises:
         ConfigError: Unknown scheme.
-        SourceRefused: The camera said no.
-        SourceError: Not reachable, not a video.
+        SourceRefused: The camera answered with a refusal.
+        SourceError: The source is not reachable or not a video.
     """
     module, _, opener = _OPENERS[_scheme(url)].partition(":")
     source: Source = getattr(import_module(module), opener)(
@@ -44,7 +44,7 @@ def open_source(
 
 
 def is_live(url: str) -> bool:
-    """Whether ``url`` is a camera, which never ends by itself; else a recording or a picture.
+    """Whether ``url`` is a camera, which never ends by itself, not a recording or a picture.
 
     Raises:
         ConfigError: Unknown scheme.

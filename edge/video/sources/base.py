@@ -1,4 +1,4 @@
-"""What every source is: an iterator of packets, each stamped with the time it came in."""
+"""Defines a source: an iterator of packets, each stamped with its arrival."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from edge.video.packet import Packet
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """How a source is opened; a scheme ignores what does not concern it.
+    """Settings for opening a source; a scheme ignores the settings that it does not use.
 
     Attributes:
-        transport: RTSP media over TCP or UDP.
-        timeout_s: Silence after which a live stream counts as dead.
-        realtime: Files: packets come at the pace of the recording, like a camera; otherwise as
-            fast as they are taken, with the arrival that a live play from the opening would have
-            had.
-        loop: Files: start again at the end, time going on.
+        transport: Transport of RTSP media: TCP or UDP.
+        timeout_s: Seconds without data after which a live stream counts as dead.
+        realtime: For files: whether packets come at the pace of the recording, like a camera;
+            otherwise they come as fast as they are taken, with the arrival that they would have had
+            in a live play from the opening.
+        loop: For files: whether to start again at the end; the time goes on.
     """
 
     transport: Literal["tcp", "udp"] = "tcp"
@@ -30,7 +30,7 @@ class SourceSettings:
 
 
 class Source(Protocol):
-    """An open camera or file. One owner; only the stop event may be set from elsewhere.
+    """Open camera or file. It has one owner; other threads may only set the stop event.
 
     Attributes:
         stream: FFmpeg's stream, for the decoder.
@@ -47,7 +47,7 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the camera or file. Closing twice is allowed."""
+        """Close the camera or file. Closing twice is allowed."""
         ...
 
     def __enter__(self) -> Self: ...

@@ -1,4 +1,4 @@
-"""FFmpeg's container with one video stream: what every source shares, FFmpeg's errors included."""
+"""Opens FFmpeg containers with one video stream for all sources, and translates FFmpeg's errors."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -27,23 +27,23 @@ _REFUSALS: dict[type[av.error.FFmpegError], str] = {
 
 
 class Container:
-    """An opened input, base of the sources.
+    """Opened input, the base class of the sources.
 
-    Every FFmpeg error leaves as ``SourceError``, without credentials.
+    Every FFmpeg error is raised as ``SourceError``, without credentials.
 
     Args:
-        location: What FFmpeg opens: a URL or a path.
+        location: URL or path that FFmpeg opens.
         options: FFmpeg options.
-        open_timeout_s: Longest time for opening, and once more for the first look at the stream.
+        open_timeout_s: Longest time for opening, and again for the first look at the stream.
         read_timeout_s: Longest time for one read.
 
     Attributes:
-        name: The location without credentials.
-        stream: The first video stream.
+        name: Location without credentials.
+        stream: First video stream.
 
     Raises:
-        SourceRefused: The camera answered and said no.
-        SourceError: Anything else.
+        SourceRefused: The camera answered with a refusal.
+        SourceError: Opening failed in any other way.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Container:
         read_timeout_s: float | None = None,
     ) -> None:
         self.name = redact(location)
-        # Opening decodes a frame where the header does not tell the size: the same bound.
+        # Opening decodes a frame where the header lacks the size, so the same limit applies.
         bounded = {"max_pixels": str(MAX_PIXELS), **options}
         began = time.monotonic()
         try:
@@ -63,7 +63,7 @@ class Container:
                 location, "r", options=bounded, timeout=(open_timeout_s, read_timeout_s)
             )
         except av.error.FFmpegError as exc:
-            # FFmpeg has several errors for a time that ran out, "invalid data" among them.
+            # FFmpeg reports a timeout by several errors, "invalid data" among them.
             if open_timeout_s is not None and time.monotonic() - began >= open_timeout_s:
                 raise self._failure(exc, f"did not answer within {open_timeout_s:g} s") from exc
             raise self._failure(exc) from exc
@@ -101,12 +101,12 @@ class Container:
             raise self._failure(exc, "cannot be played again: convert it to .mp4") from exc
 
     def explain(self, exc: av.error.FFmpegError) -> str | None:
-        """Return what ``exc`` means for this kind of source, or None where FFmpeg says it well."""
+        """Return the meaning of ``exc`` for this kind of source; None: FFmpeg's text is clear."""
         del exc
         return None
 
     def close(self) -> None:
-        """Let go of the camera or file. Closing twice is allowed."""
+        """Close the camera or file. Closing twice is allowed."""
         self._input.close()
 
     def __enter__(self) -> Self:
@@ -121,7 +121,7 @@ class Container:
         self.close()
 
     def _failure(self, exc: av.error.FFmpegError, problem: str | None = None) -> SourceError:
-        """Return the error to raise for ``exc``, which loses its URL as well."""
+        """Return the error to raise for ``exc``, and remove the URL from ``exc``."""
         _without_url(exc)
         for kind, refusal in _REFUSALS.items():
             if isinstance(exc, kind):
@@ -131,11 +131,11 @@ class Container:
 
 
 def seconds(ticks: int | None, time_base: Fraction) -> float | None:
-    """Return a time of a packet in seconds, None where it has none."""
+    """Return a time of a packet in seconds; None where the packet has none."""
     return None if ticks is None else float(ticks * time_base)
 
 
 def _without_url(exc: av.error.FFmpegError) -> av.error.FFmpegError:
-    """Take the URL out of ``exc``: a traceback that prints the cause must not print a password."""
+    """Remove the URL from ``exc``: a traceback that prints the cause must show no password."""
     exc.args = (exc.errno, exc.strerror)
     return exc

@@ -1,4 +1,4 @@
-"""``file:`` and bare paths: recordings, at their own pace or as fast as possible."""
+"""Reads recordings (``file:`` and paths) at their own pace or as fast as possible."""
 
 import time
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from edge.video.sample import Arrival
 from edge.video.sources.base import SourceSettings
 from edge.video.sources.container import Container, seconds
 
-# A longer gap between two packets of a recording is a jump of its clock, not a pause.
+# A longer gap between two packets of a recording counts as a jump of its clock.
 _LONGEST_GAP_S = 10.0
 _FALLBACK_RATE = 25.0
 
-# FFmpeg's names. Without this list it shows a text file as terminal art ("tty"), and a playlist
-# that poses as a video may name other files and hosts.
+# Allowed formats, by FFmpeg's names. Without this list FFmpeg shows a text file as terminal art
+# ("tty"), and a playlist disguised as a video may name other files and hosts.
 _FORMATS = (
     "mov,matroska,mpegts,mpeg,avi,asf,flv,dhav,ivf,h264,hevc,mjpeg,"
     "image2,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe"
@@ -28,17 +28,17 @@ _FORMATS = (
 _OPTIONS = {
     "format_whitelist": _FORMATS,
     "protocol_whitelist": "file",
-    "pattern_type": "none",  # a '%' in the name of a picture is not a pattern
+    "pattern_type": "none",  # a '%' in a picture's name is no pattern
 }
 
 
 class FileSource(Container):
-    """A recording, or one picture.
+    """Recording, or a single picture.
 
     Args:
         url: ``file:`` URL or path.
-        settings: ``realtime`` and ``loop`` count.
-        stop: Ends ``packets`` when set.
+        settings: Settings, of which ``realtime`` and ``loop`` are used.
+        stop: Event that ends ``packets`` when set.
     """
 
     def __init__(self, url: str, settings: SourceSettings, stop: Event) -> None:
@@ -77,7 +77,7 @@ class FileSource(Container):
 
 
 class _MediaClock:
-    """Continuous time of a recording: missing, repeated and jumping times are bridged."""
+    """Continuous time of a recording, also over missing, repeated and jumping times."""
 
     def __init__(self, stream: av.VideoStream) -> None:
         self._interval_s = 1 / float(stream.average_rate or _FALLBACK_RATE)
@@ -86,7 +86,7 @@ class _MediaClock:
         self._round_s = 0.0
 
     def read(self, packet: "av.Packet[av.VideoStream]") -> tuple[float, float | None]:
-        """Return seconds since the first packet, and the presentation time if there is one."""
+        """Return seconds since the first packet, and the presentation time if any."""
         dts_s = seconds(packet.dts, packet.time_base)
         pts_s = seconds(packet.pts, packet.time_base)
         step_s = self._interval_s
@@ -99,7 +99,7 @@ class _MediaClock:
         return self._now_s, None if pts_s is None else self._round_s + pts_s
 
     def next_round(self) -> None:
-        """The recording starts again."""
+        """Record that the recording starts again."""
         self._last_dts_s = None
         self._round_s = self._now_s + self._interval_s
 

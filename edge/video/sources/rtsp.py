@@ -1,4 +1,4 @@
-"""``rtsp://`` and ``rtsps://``: cameras."""
+"""Reads cameras over ``rtsp://`` and ``rtsps://``."""
 
 import time
 from collections.abc import Iterator
@@ -14,24 +14,24 @@ from edge.video.sources.container import Container, seconds
 
 _OPTIONS = {
     "allowed_media_types": "video",
-    # Take the codec from the SDP instead of watching the stream for a second: the first frame
-    # comes after 0.1 s instead of 1 s (measured). Not fflags=nobuffer: it drops the first GOP.
+    # FFmpeg takes the codec from the SDP instead of watching the stream for a second: the first
+    # frame comes after 0.1 s instead of 1 s (measured). fflags=nobuffer would drop the first GOP.
     "analyzeduration": "0",
     "probesize": "32",
 }
 
 
 class RtspSource(Container):
-    """A camera.
+    """RTSP camera.
 
-    One read may take half the timeout. FFmpeg answers the first expiry with the frame that its
-    parser still held, so silence is measured here, from the last packet that really came.
+    One read may take half the timeout. When the first read times out, FFmpeg returns the frame that
+    its parser still held; so silence is measured here, from the last packet that really came.
 
     Args:
-        url: With credentials, where the camera wants them.
-        settings: ``transport`` and ``timeout_s`` count.
-        stop: Ends ``packets`` when set: with the next packet, at the latest after half the
-            timeout. Opening cannot be stopped; it takes at most twice the timeout.
+        url: URL, with credentials where the camera requires them.
+        settings: Settings, of which ``transport`` and ``timeout_s`` are used.
+        stop: Event that ends ``packets`` when set: with the next packet, at the latest after half
+            the timeout. Opening cannot be stopped; it takes at most twice the timeout.
     """
 
     def __init__(self, url: str, settings: SourceSettings, stop: Event) -> None:
@@ -48,8 +48,8 @@ class RtspSource(Container):
     def packets(self) -> Iterator[Packet]:
         """Yield packets as they come in.
 
-        ``arrival`` is one frame interval after the camera sent the picture: FFmpeg's parser knows
-        that a picture is complete when the next one begins.
+        ``arrival`` is one frame interval after the camera sent the picture: FFmpeg's parser
+        recognises the end of a picture only when the next one begins.
         """
         while not self._stop.is_set():
             try:
@@ -74,8 +74,8 @@ class RtspSource(Container):
         for data in self.demux():
             wall, monotonic = time.time(), time.monotonic()
             if monotonic - asked >= self._settings.timeout_s / 2:
-                # Not an arrival: the parser's last frame, let go because the read timed out. Its
-                # data came right behind the packet before.
+                # This is the parser's last frame, released because the read timed out; it is not an
+                # arrival. Its data came directly after the previous packet.
                 wall, monotonic = self._last_arrival.wall, self._last_arrival.monotonic
             self._last_arrival = Arrival(wall, monotonic, seconds(data.pts, data.time_base))
             yield Packet(self._last_arrival, data.is_keyframe, data.size, data)
