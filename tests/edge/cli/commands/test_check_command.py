@@ -168,10 +168,10 @@ def test_an_option_replaces_the_configured_bundle(edge, config, clip, bundle):
 
 
 def test_too_many_pictures_for_the_engine_are_a_warning(edge, config, clip):
-    cameras = ", ".join(f"c{n}: {{url: {clip}, sample: {{fps: 60}}}}" for n in range(1000))
+    cameras = ", ".join(f"c{n}: {{url: {clip}, sample: {{fps: 60}}}}" for n in range(3000))
     outcome = edge("check", config(f"{{{cameras}}}"), "--no-cameras", "--no-broker")
     assert outcome.code == 0
-    assert "→ lower sample.fps, or raise engine.threads: the cameras want 60000" in outcome.out
+    assert "→ lower sample.fps, or raise engine.threads: the cameras want 180000" in outcome.out
 
 
 def camera_config(url: object = "rtsp://192.0.2.10/stream2", **settings: object) -> CameraConfig:
