@@ -14,7 +14,7 @@ ALERT_ID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"
 
 
 def message(ending: str, payload: bytes) -> Received:
-    return Received(f"edge/cli/demo/{ending}", payload, retain=False, content_type=None)
+    return Received(f"edge/demo/{ending}", payload, retain=False, content_type=None)
 
 
 def alert(type_: str = "start", prompt: str = "red", at: float = 100.0) -> bytes:
@@ -49,7 +49,7 @@ def out(tmp_path):
 
 @pytest.fixture
 def record(out, bank):
-    with Record(out, "edge/cli/demo", bank) as record:
+    with Record(out, "edge/demo", bank) as record:
         yield record
 
 
@@ -81,7 +81,7 @@ def test_the_transcript_has_every_message_in_order(record, out):
     record.take(message("street/alert", alert()))
     record.take(message("street/embedding", embedding([1, 0, 0, 0], at=50)))
     first, second, third = lines(out, record)
-    assert (first["topic"], first["payload"]) == ("edge/cli/demo/status", "online")
+    assert (first["topic"], first["payload"]) == ("edge/demo/status", "online")
     assert second["payload"] == json.loads(alert())
     assert third["payload"].startswith("CBOR, ")
 
