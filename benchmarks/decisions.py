@@ -33,7 +33,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.looks import FPS, PASSES, REFERENCE, VARIANTS, Look, looks
-from calibration.judge import Verdict, events_of, judge
+from calibration.judge import Judgement, events_of, judge
 from calibration.labels import Label, read_labels
 from calibration.options import open_setup
 from calibration.replay import Alerted, Setup, Trace, clip_s
@@ -51,7 +51,7 @@ METHODS: Final = ("cosine, fixed", "margin, fixed", "margin, baseline", "margin,
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class DecisionChange:
     """How one way of deciding does on a variant, over rules and clips.
 
     Attributes:
@@ -66,7 +66,7 @@ class Moved:
     agreeing: int
     lost: int
     gained: int
-    verdict: Verdict
+    verdict: Judgement
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,7 +170,7 @@ def _ordinary(times: NDArray[np.float64], trace: Trace) -> NDArray[np.bool_]:
     return ~labelled
 
 
-def summed(cases: Sequence[tuple[Decided, Decided]]) -> Moved:
+def summed(cases: Sequence[tuple[Decided, Decided]]) -> DecisionChange:
     """Add up what happened to rules and clips."""
     samples = agreeing = lost = gained = 0
     for now, before in cases:
@@ -184,10 +184,10 @@ def summed(cases: Sequence[tuple[Decided, Decided]]) -> Moved:
             lost += here.alert is None and there.alert is not None
             gained += here.alert is not None and there.alert is None
     verdict = judge([now.trace for now, _ in cases], PASSES)
-    return Moved(samples, agreeing, lost, gained, verdict)
+    return DecisionChange(samples, agreeing, lost, gained, verdict)
 
 
-def table(title: str, rows: Mapping[tuple[str, str], Moved]) -> Table:
+def table(title: str, rows: Mapping[tuple[str, str], DecisionChange]) -> Table:
     """A row for each variant and method."""
     result = Table(title=title)
     for column in ("variant", "decided on", "samples alike", "events hit", "lost", "gained",
@@ -256,7 +256,7 @@ def main(
     console.print(table("All rules; --json has each", every))
 
 
-def _told(rows: Mapping[tuple[str, str], Moved]) -> list[dict[str, object]]:
+def _told(rows: Mapping[tuple[str, str], DecisionChange]) -> list[dict[str, object]]:
     return [
         {
             "variant": variant,

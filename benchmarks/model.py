@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from benchmarks.statistics import Rounds, Spread, medians, paired_ratio, quantiles, spread
+from benchmarks.statistics import Rounds, medians, paired_ratio, quantiles, spread
 from edge.config.models import EngineConfig
 from edge.errors import ConfigError, EngineUnavailable, InferenceError, ModelError
 from edge.model.bundle.contract import contract_of
@@ -25,6 +25,7 @@ from edge.model.engines import ENGINES, Engine, EngineSettings, open_engine
 from edge.model.engines.null import null_model
 from edge.model.selftest import Report, check
 from edge.scoring.open import open_models
+from export.compare.rounds import Spread
 
 PERCENTS = (50, 90, 99)
 FLOOR = "null"

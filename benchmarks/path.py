@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.statistics import Spread, medians, paired_ratio, spread
+from benchmarks.statistics import medians, paired_ratio, spread
 from edge.errors import InferenceError
+from export.compare.rounds import Spread
 
 # What the whole path may take of the bare engine call.
 TARGET_RATIO = 1.10

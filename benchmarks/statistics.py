@@ -6,21 +6,13 @@ round says what the comparison is worth.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from export.compare.rounds import Spread, spread_of
+
 Rounds = Sequence[Sequence[float]]
 """Samples by round."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Several rounds in three numbers: the middle one, the lowest and the highest."""
-
-    median: float
-    low: float
-    high: float
 
 
 def quantiles(samples: Sequence[float], percents: Sequence[int]) -> dict[str, float]:
@@ -41,8 +33,9 @@ def spread(values: Sequence[float]) -> Spread:
     Raises:
         ValueError: No values.
     """
-    (median,) = quantiles(values, [50]).values()
-    return Spread(median, float(min(values)), float(max(values)))
+    if not len(values):
+        raise ValueError("expected at least one value, found none")
+    return spread_of(values)
 
 
 def medians(rounds: Rounds) -> list[float]:

@@ -5,7 +5,7 @@ from benchmarks.live import LiveResults
 from benchmarks.model import ModelResults, ModelSettings, VariantResult
 from benchmarks.pipeline import PipelineResults, PipelineSettings
 from benchmarks.report import Section, milliseconds
-from benchmarks.statistics import Spread
+from export.compare.rounds import Spread
 
 # Neither a measurement nor a zero.
 _NONE = "—"

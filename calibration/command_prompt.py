@@ -14,7 +14,7 @@ from rich.text import Text
 
 from calibration import report
 from calibration.edit import put, sharpened_line, take
-from calibration.judge import Verdict, judge
+from calibration.judge import Judgement, judge
 from calibration.options import (
     BundleDir,
     ConfigFile,
@@ -159,7 +159,7 @@ def _replayed(
         return replay(clip, dict.fromkeys(prompts, events), both)
 
 
-def _evaluation(setup: Setup, traces: list[Trace], verdicts: list[Verdict]) -> report.Evaluation:
+def _evaluation(setup: Setup, traces: list[Trace], verdicts: list[Judgement]) -> report.Evaluation:
     return report.Evaluation(
         model=f"{setup.models.bundle.manifest.name} {setup.models.used}",
         fps=setup.fps,
@@ -174,7 +174,7 @@ def _evaluation(setup: Setup, traces: list[Trace], verdicts: list[Verdict]) -> r
 
 
 def _document(
-    lesson: Lesson, record: SharpenedConfig | None, verdicts: list[Verdict]
+    lesson: Lesson, record: SharpenedConfig | None, verdicts: list[Judgement]
 ) -> dict[str, Any]:
     return {
         "helps": record is not None,
@@ -188,7 +188,7 @@ def _show(
     prompt: PromptConfig,
     lesson: Lesson,
     record: SharpenedConfig | None,
-    verdicts: list[Verdict],
+    verdicts: list[Judgement],
     templates: tuple[str, ...],
 ) -> None:
     console = Console(highlight=False)

@@ -86,7 +86,7 @@ def read_footage(
     Raises:
         ModelError: No file can be read, or there are fewer than ``MIN_FRAMES`` different frames.
     """
-    pool = Pool[NDArray[np.int8]](count)
+    pool = FrameReservoir[NDArray[np.int8]](count)
     skipped: dict[Path, str] = {}
     for file in files:
         try:
@@ -117,7 +117,7 @@ def clips_of(frames: NDArray[np.int8], length: int) -> NDArray[np.int8]:
 
 
 @dataclass(slots=True, eq=False)
-class Pool(Generic[Item]):
+class FrameReservoir(Generic[Item]):
     """Pool of frames in any form, thinned out whenever there are too many.
 
     Attributes:

@@ -20,7 +20,7 @@ _LEVEL: Final = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Proportion:
     """So many of so many, over all passes.
 
     Attributes:
@@ -80,7 +80,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Judgement:
     """How a rule did on one clip, or several together.
 
     Attributes:
@@ -100,8 +100,8 @@ class Verdict:
     clip: str
     rule: str
     text: str
-    recall: Share
-    precision: Share
+    recall: Proportion
+    precision: Proportion
     false_alarms: Rate
     under_alert: float | None
     delays: Delays | None
@@ -125,7 +125,7 @@ def is_false(trace: Trace, passes: int, alert: Alerted) -> bool:
     return not any(_overlaps(alert, span) for span in _spans(trace, passes))
 
 
-def judge(traces: Sequence[Trace], passes: int) -> Verdict:
+def judge(traces: Sequence[Trace], passes: int) -> Judgement:
     """Judge rules on clips, each played ``passes`` times, as one."""
     events = [event for trace in traces for event in events_of(trace, passes)]
     alerts = [(trace, alert) for trace in traces for alert in trace.alerts]
@@ -141,7 +141,7 @@ def judge(traces: Sequence[Trace], passes: int) -> Verdict:
     first = traces[0]
     alone = len(traces) == 1
     asked = {trace.asked for trace in traces}
-    return Verdict(
+    return Judgement(
         clip=first.clip if alone else "",
         rule=first.rule if len({trace.rule for trace in traces}) == 1 else "",
         text=first.text if len({trace.rule for trace in traces}) == 1 else "",
@@ -155,7 +155,7 @@ def judge(traces: Sequence[Trace], passes: int) -> Verdict:
     )
 
 
-def share(count: int, of: int, passes: int = 1) -> Share:
+def share(count: int, of: int, passes: int = 1) -> Proportion:
     """A share with Wilson's interval.
 
     Args:
@@ -164,8 +164,8 @@ def share(count: int, of: int, passes: int = 1) -> Share:
         passes: How often the same trials were made: they count once in the interval.
     """
     if not of:
-        return Share(0, 0, 0.0, 1.0)
-    return Share(count, of, *wilson_interval(count / of, of / passes))
+        return Proportion(0, 0, 0.0, 1.0)
+    return Proportion(count, of, *wilson_interval(count / of, of / passes))
 
 
 def rate(count: int, hours: float, passes: int = 1) -> Rate:

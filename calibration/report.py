@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from calibration.judge import Event, Share, Verdict, events_of, is_false
+from calibration.judge import Event, Judgement, Proportion, events_of, is_false
 from calibration.replay import Alerted, Trace
 from edge.errors import ConfigError
 
@@ -41,9 +41,9 @@ class Evaluation:
     warm_up_s: float
     left_out: tuple[str, ...]
     traces: tuple[Trace, ...]
-    verdicts: tuple[Verdict, ...]
-    rules: tuple[Verdict, ...]
-    total: Verdict
+    verdicts: tuple[Judgement, ...]
+    rules: tuple[Judgement, ...]
+    total: Judgement
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +177,14 @@ def percent(value: float | None) -> str:
     return "none" if value is None else f"{value:.0%}"
 
 
-def of_text(share: Share) -> str:
+def of_text(share: Proportion) -> str:
     """Format a share: count, share and interval."""
     if not share.of:
         return "none"
     return f"{share.count}/{share.of} ({share.low:.0%} to {share.high:.0%})"
 
 
-def rate_text(verdict: Verdict) -> str:
+def rate_text(verdict: Judgement) -> str:
     """Format false alarms per hour with their interval."""
     rate = verdict.false_alarms
     if rate.per_hour is None:
@@ -198,14 +198,14 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def delay_text(verdict: Verdict) -> str:
+def delay_text(verdict: Judgement) -> str:
     """Format the median and the worst delay."""
     if verdict.delays is None:
         return "none"
     return f"{verdict.delays.median_s:.1f} s, worst {verdict.delays.worst_s:.1f} s"
 
 
-def asked_text(verdict: Verdict) -> str:
+def asked_text(verdict: Judgement) -> str:
     """Compare the allowed false alarms with the measured ones, in words."""
     asked, rate = verdict.asked_per_day, verdict.false_alarms
     if asked is None:
@@ -232,7 +232,7 @@ def _end_s(alert: Alerted) -> float:
     return math.inf if alert.ended_s is None else alert.ended_s
 
 
-def verdict_json(verdict: Verdict) -> dict[str, Any]:
+def verdict_json(verdict: Judgement) -> dict[str, Any]:
     """Return the verdict as JSON values."""
     told = asdict(verdict)
     told["recall"]["value"] = verdict.recall.value

@@ -7,14 +7,14 @@ from rich.table import Table
 from rich.text import Text
 
 from calibration import report
-from calibration.judge import Verdict
+from calibration.judge import Judgement
 
 _COLUMNS = (
     "clip", "rule", "events hit", "alerts true", "delay", "false alarms", "under alert", "threshold"
 )  # fmt: skip
 
 
-def verdict_table(verdicts: Sequence[Verdict]) -> Table:
+def verdict_table(verdicts: Sequence[Judgement]) -> Table:
     """Return a table with a row for each verdict."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in _COLUMNS:

@@ -26,7 +26,7 @@ from edge.control.desired.file import DESIRED, DesiredFile
 from edge.control.desired.restore import restored
 from edge.control.learning.feedback import FEEDBACK, FeedbackFile
 from edge.control.learning.learner import Learning
-from edge.control.learning.teacher import Teacher
+from edge.control.learning.teacher import FeedbackTeacher
 from edge.control.mailbox import Mailbox
 from edge.control.orders import Admit, Adopt, Order, Orders, TryAlert
 from edge.control.preparation import Preparation
@@ -172,7 +172,7 @@ def run(
             commands,
             file=desired,
             prepare=prepare,
-            learning=Learning(feedback, Teacher(models, config.background), config.prompts),
+            learning=Learning(feedback, FeedbackTeacher(models, config.background), config.prompts),
             orders=orders,
             in_force=lambda: pipeline.rules,
             publish=publisher.publish_now,

@@ -41,7 +41,7 @@ _GOLDEN_ROWS: Final = {"F": 8, "C": 2, "P": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BuildRequest:
     """What is to be built.
 
     Attributes:
@@ -81,7 +81,7 @@ class Built:
     notes: tuple[str, ...]
 
 
-def build(request: Request, progress: Progress, cache: StepCache | None = None) -> Built:
+def build(request: BuildRequest, progress: Progress, cache: StepCache | None = None) -> Built:
     """Build the bundle ``request.out``.
 
     Raises:
@@ -118,7 +118,7 @@ def build(request: Request, progress: Progress, cache: StepCache | None = None) 
     return Built(bundle, card.left_out, notes)
 
 
-def read_frames(request: Request, facts: ModelFacts) -> NDArray[np.int8]:
+def read_frames(request: BuildRequest, facts: ModelFacts) -> NDArray[np.int8]:
     """Frames [N, 3, H, W], or clips of them [N, T, 3, H, W]."""
     count = request.frames or _FRAMES[facts.frame_class]
     if request.calibration is None:

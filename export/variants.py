@@ -18,7 +18,7 @@ from export.bundle.targets import Target
 from export.graph.openvino_ir import IrFiles, to_ir
 from export.graph.reshape import fix_axes, to_bytes
 from export.proof.answers import ask
-from export.proof.card import Variant
+from export.proof.card import CardVariant
 from export.proof.gates import GATES, Gate, Verdict, judge
 from export.proof.questions import Questions
 from export.proof.reference import Exam
@@ -47,7 +47,7 @@ class Made:
 
     name: str
     files: dict[str, Artefact]
-    variant: Variant | None
+    variant: CardVariant | None
     refused: str | None = None
     note: str | None = None
 
@@ -191,7 +191,7 @@ def _judged(
     except EdgeError as exc:
         return Made(name, {}, None, str(exc))
     verdict = judge(measured, _gate(role, precision, questions.exam))
-    variant = Variant(name, role, precision, runtime, inputs, measured, verdict)
+    variant = CardVariant(name, role, precision, runtime, inputs, measured, verdict)
     return Made(name, files, variant, note=_undecided(verdict))
 
 

@@ -17,7 +17,7 @@ from edge.alerts.second_look import Finding
 from edge.alerts.threshold import Calibration, CalibrationReport
 from edge.config.models import PoolConfig
 from edge.rules.bank import PromptBank
-from edge.rules.plan import Plan
+from edge.rules.plan import RulePlan
 from edge.rules.temporal.pools import Pool, pool_of
 from edge.rules.temporal.track import UNKNOWN, Tracker
 from edge.scoring.margins import Scores, best_sentence, margins
@@ -77,7 +77,7 @@ class WatchedRule:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: RulePlan,
         rule: Rule,
         calibration: Calibration,
         *,

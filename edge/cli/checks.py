@@ -22,7 +22,7 @@ from edge.model.bundle.read import Bundle, open_bundle
 from edge.model.bundle.signature import read_keys, told
 from edge.model.choice import Choice
 from edge.rules.bank import PromptBank
-from edge.rules.plan import Plan, plan
+from edge.rules.plan import RulePlan, plan
 from edge.rules.temporal.clauses import meaning
 from edge.scoring.open import CHOICES, Models, open_models
 from edge.search.index.store import INDEX
@@ -38,7 +38,7 @@ _LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """The outcome of one check.
 
     Attributes:
@@ -60,19 +60,19 @@ class Finding:
         return "warn" if self.advice else "ok"
 
 
-def failure(check: str, error: EdgeError) -> Finding:
+def failure(check: str, error: EdgeError) -> CheckResult:
     """Return the finding that ``error`` means for ``check``."""
-    return Finding(check, redact(str(error)), exit_code=error.exit_code)
+    return CheckResult(check, redact(str(error)), exit_code=error.exit_code)
 
 
-def exit_code(findings: Sequence[Finding]) -> int:
+def exit_code(findings: Sequence[CheckResult]) -> int:
     """Return the exit code of the failure that the daemon would meet first; 0 without failures."""
     return min((finding.exit_code for finding in findings if finding.exit_code), default=0)
 
 
 def check_config(
     config: Config, *, cameras: bool = True, broker: bool = True, tune: bool = False
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     """Check everything that a configuration names; yield each finding as soon as it is known.
 
     Args:
@@ -85,7 +85,7 @@ def check_config(
     at = datetime.now(zone_of(config.timezone))
     for name, prompt in config.prompts.items():
         if words := conditions_of(prompt, at):
-            yield Finding(f"when {name}", words)
+            yield CheckResult(f"when {name}", words)
     wanted_fps = sum(camera.sample.fps for camera in config.cameras.values())
     yield from check_model(
         config.bundle,
@@ -116,7 +116,7 @@ def check_model(
     keys: Sequence[Path] = (),
     cache: Path | None = None,
     tune: bool = False,
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     """Check every hash of a bundle, both its graphs on this device, and its compiled prompts.
 
     Args:
@@ -137,7 +137,7 @@ def check_model(
         return
     manifest = bundle.manifest
     sound = f"{manifest.name} in {bundle.path}, {len(manifest.files)} files as its manifest says"
-    yield Finding("bundle", f"{sound}, hash {bundle.hash[:12]}, {told(bundle.signed)}")
+    yield CheckResult("bundle", f"{sound}, hash {bundle.hash[:12]}, {told(bundle.signed)}")
     try:
         models = open_models(bundle, engine, cache, tune=tune, keep=tune or cache is None)
     except EdgeError as exc:
@@ -148,7 +148,7 @@ def check_model(
         yield from _text(models, prompts or {}, background)
 
 
-def check_looks(config: Config) -> Iterator[Finding]:
+def check_looks(config: Config) -> Iterator[CheckResult]:
     """Check the bundles of the second look, and that they have everything that the rules need."""
     try:
         main = open_bundle(config.bundle, read_keys(config.bundle_keys))
@@ -168,7 +168,7 @@ def check_looks(config: Config) -> Iterator[Finding]:
         except EdgeError as exc:
             yield failure(what, exc)
         else:
-            yield Finding(what, f"{bundle.manifest.name} in {path}, hash {bundle.hash[:12]}")
+            yield CheckResult(what, f"{bundle.manifest.name} in {path}, hash {bundle.hash[:12]}")
     has = Means(
         detector=regions or config.detector.bundle is not None,
         clip=config.clip is not None,
@@ -181,9 +181,9 @@ def check_looks(config: Config) -> Iterator[Finding]:
             yield failure(f"prompt {name}", exc)
 
 
-def check_cameras(cameras: Mapping[str, CameraConfig]) -> Iterator[Finding]:
+def check_cameras(cameras: Mapping[str, CameraConfig]) -> Iterator[CheckResult]:
     """Check all cameras in parallel; each takes at most three timeouts and one check."""
-    found: dict[str, Finding] = {}
+    found: dict[str, CheckResult] = {}
 
     def check(name: str) -> None:
         found[name] = check_camera(name, cameras[name])
@@ -200,16 +200,16 @@ def check_cameras(cameras: Mapping[str, CameraConfig]) -> Iterator[Finding]:
         yield found.get(name) or failure(f"camera {name}", late)
 
 
-def check_camera(name: str, camera: CameraConfig) -> Finding:
+def check_camera(name: str, camera: CameraConfig) -> CheckResult:
     """Open a camera, decode its first frame, and describe its stream."""
     try:
         look = look_at(camera)
     except EdgeError as exc:
         return failure(f"camera {name}", exc)
-    return Finding(f"camera {name}", str(look), advice(look, camera))
+    return CheckResult(f"camera {name}", str(look), advice(look, camera))
 
 
-def check_broker(config: MqttConfig) -> Finding:
+def check_broker(config: MqttConfig) -> CheckResult:
     """Connect to the broker, with another client id, so that the daemon keeps its session."""
     try:
         with connect(config, f"edge-check-{secrets.token_hex(4)}") as connection:
@@ -220,12 +220,12 @@ def check_broker(config: MqttConfig) -> Finding:
     remarks = []
     if config.password and not config.tls and config.host not in _LOOPBACK:
         remarks.append("set mqtt.tls: the password travels in the clear")
-    return Finding(
+    return CheckResult(
         "broker", f"{config.host}:{config.port}, MQTT {protocol}, {security}", tuple(remarks)
     )
 
 
-def check_disk(state_dir: Path, outbox_bytes: int) -> Finding:
+def check_disk(state_dir: Path, outbox_bytes: int) -> CheckResult:
     """Check that the outbox fits into ``state_dir``, which need not exist yet."""
     try:
         folder = next(path for path in (state_dir, *state_dir.parents) if path.exists())
@@ -240,10 +240,12 @@ def check_disk(state_dir: Path, outbox_bytes: int) -> Finding:
             f"make room, or lower outbox.max_bytes: it may grow to {_megabytes(outbox_bytes)}"
         )
     made = "" if folder == state_dir else " (will be made)"
-    return Finding("disk", f"{state_dir}{made} writable, {_megabytes(free)} free", tuple(remarks))
+    return CheckResult(
+        "disk", f"{state_dir}{made} writable, {_megabytes(free)} free", tuple(remarks)
+    )
 
 
-def check_index(config: Config) -> Iterator[Finding]:
+def check_index(config: Config) -> Iterator[CheckResult]:
     """Check that the index has room on the disk, and that the model can search it."""
     if not config.index.enabled:
         return
@@ -259,28 +261,28 @@ def check_index(config: Config) -> Iterator[Finding]:
         yield failure("index", exc)
         return
     except OSError as exc:
-        yield Finding("index", f"{root}: {exc.strerror}", ("alerts go on, nothing is kept",))
+        yield CheckResult("index", f"{root}: {exc.strerror}", ("alerts go on, nothing is kept",))
         return
     found = f"{root} holds {_megabytes(held)}, may grow to {_megabytes(limit)}"
     short = held + free < limit
-    yield Finding("index", found, ("make room, or lower index.max_bytes",) if short else ())
+    yield CheckResult("index", found, ("make room, or lower index.max_bytes",) if short else ())
 
 
-def _watched_prompts(config: Config) -> Finding:
+def _watched_prompts(config: Config) -> CheckResult:
     cameras = config.cameras.values()
     idle = [
         name for name in config.prompts if not any(camera.watched_by(name) for camera in cameras)
     ]
     remarks = (f"no camera watches {', '.join(idle)}: name it under its prompts",) if idle else ()
     found = f"{config.device.id}: {len(config.cameras)} cameras, {len(config.prompts)} prompts"
-    return Finding("configuration", found, remarks)
+    return CheckResult("configuration", found, remarks)
 
 
-def _engine(models: Models, wanted_fps: float) -> Finding:
+def _engine(models: Models, wanted_fps: float) -> CheckResult:
     engine, report = models.main.engine, models.main.report
     used = f"{models.main.variant} on {engine.runtime}, {engine.device}"
     if report is None:
-        return Finding("engine", used, ("engine null computes nothing: set engine.kind",))
+        return CheckResult("engine", used, ("engine null computes nothing: set engine.kind",))
     try:
         picture_s = _picture_s(models)
     except EdgeError as exc:
@@ -295,7 +297,7 @@ def _engine(models: Models, wanted_fps: float) -> Finding:
     found = f"{used}, {1000 * picture_s:.1f} ms a picture; cosine to the float original {cosine}"
     if models.choice.measured:
         found += f"; {_choice(models.choice)}"
-    return Finding("engine", found, tuple(remarks))
+    return CheckResult("engine", found, tuple(remarks))
 
 
 def _choice(choice: Choice) -> str:
@@ -322,10 +324,10 @@ def _picture_s(models: Models) -> float:
 
 def _text(
     models: Models, prompts: Mapping[str, PromptConfig], background: Sequence[str] | None
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     try:
         with models.scoring.open_compiler() as compile_prompts:
-            yield Finding("text model", f"{models.text_precision}, passes its golden self-test")
+            yield CheckResult("text model", f"{models.text_precision}, passes its golden self-test")
             for name, prompt in prompts.items():  # one by one, to report all wrong prompts
                 try:
                     bank = compile_prompts({name: prompt}, background)
@@ -337,7 +339,7 @@ def _text(
         yield failure("text model", exc)
 
 
-def _prompts(bundle: Bundle, bank: PromptBank, rule: Plan) -> Iterator[Finding]:
+def _prompts(bundle: Bundle, bank: PromptBank, rule: RulePlan) -> Iterator[CheckResult]:
     """Check a bank with one rule: each clause, then the whole rule."""
     axes = bundle.axes()
     together = f"; all: {meaning(rule.expression)}" if rule.has_time else ""
@@ -348,7 +350,7 @@ def _prompts(bundle: Bundle, bank: PromptBank, rule: Plan) -> Iterator[Finding]:
         if axes is not None:
             found += "; " + " | ".join(concepts(row, axes) for row in bank.rows[prompt.texts])
         notes = (note.text for note in bank.notes if note.prompt == prompt.name)
-        yield Finding(f"prompt {prompt.name}", found + together, tuple(notes))
+        yield CheckResult(f"prompt {prompt.name}", found + together, tuple(notes))
 
 
 def _megabytes(size: int) -> str:

@@ -43,7 +43,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Measured(_Record):
+class MeasuredVariant(_Record):
     """One variant and what was measured of it.
 
     Attributes:
@@ -71,7 +71,7 @@ class _Kept(_Record):
     """Content of the file that keeps the measurements."""
 
     schema_: Literal["edge-choice/1"] = "edge-choice/1"
-    measured: tuple[Measured, ...]
+    measured: tuple[MeasuredVariant, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Choice:
     """
 
     variant: Variant
-    measured: tuple[Measured, ...]
+    measured: tuple[MeasuredVariant, ...]
     remembered: bool
 
 
@@ -123,16 +123,16 @@ def choose(
     return Choice(chosen.variant, measured, remembered)
 
 
-def fastest(measured: Sequence[Measured]) -> Measured | None:
+def fastest(measured: Sequence[MeasuredVariant]) -> MeasuredVariant | None:
     """The variant to run; ``measured`` is most exact first. None if all failed."""
-    best: Measured | None = None
+    best: MeasuredVariant | None = None
     for one in measured:
         if one.ms is not None and (best is None or best.ms is None or one.ms < _WORTH * best.ms):
             best = one
     return best
 
 
-def _measure(bundle: Bundle, variant: Variant, settings: EngineSettings) -> Measured:
+def _measure(bundle: Bundle, variant: Variant, settings: EngineSettings) -> MeasuredVariant:
     role = bundle.manifest.graphs[0]
     facts = {"kind": variant.kind, "format": variant.format, "precision": variant.precision}
     # A damaged file is no reason to run another one: the bundle must be installed again.
@@ -146,14 +146,14 @@ def _measure(bundle: Bundle, variant: Variant, settings: EngineSettings) -> Meas
             engine.close()
     except (EngineError, ModelError) as exc:
         _log.warning("%s: not usable: %s", variant, exc)
-        return Measured.model_validate(
+        return MeasuredVariant.model_validate(
             facts
             | {
                 "failure": f"{type(exc).__name__}: {exc}",
                 "unavailable": isinstance(exc, EngineUnavailable),
             }
         )
-    return Measured.model_validate(
+    return MeasuredVariant.model_validate(
         facts | {"ms": ms, "min_cosine": report.min_cosine if report else None}
     )
 
@@ -169,7 +169,7 @@ def _time(engine: Engine, bundle: Bundle) -> float:
     return round(1000 * statistics.median(took), 3)
 
 
-def _none_passes(bundle: Bundle, measured: Sequence[Measured]) -> EngineError | ModelError:
+def _none_passes(bundle: Bundle, measured: Sequence[MeasuredVariant]) -> EngineError | ModelError:
     reasons = "; ".join(f"{one.variant}: {one.failure}" for one in measured)
     if all(one.unavailable for one in measured):
         return EngineUnavailable(f"{bundle.path}: no variant can run here: {reasons}")
@@ -203,7 +203,7 @@ def _processor() -> str:
     return "\n".join([platform.machine(), *sorted(lines_of_it)])
 
 
-def _recall(path: Path) -> tuple[Measured, ...] | None:
+def _recall(path: Path) -> tuple[MeasuredVariant, ...] | None:
     try:
         return _Kept.model_validate_json(path.read_bytes()).measured
     except FileNotFoundError:
@@ -213,7 +213,7 @@ def _recall(path: Path) -> tuple[Measured, ...] | None:
         return None
 
 
-def _keep(path: Path, measured: tuple[Measured, ...]) -> None:
+def _keep(path: Path, measured: tuple[MeasuredVariant, ...]) -> None:
     """Keep the measurements; a device that cannot write them measures at each start, and runs."""
     try:
         write_atomically(path, _Kept(measured=measured).model_dump_json(indent=2).encode())

@@ -13,7 +13,7 @@ from edge.rules.temporal.clauses import Expr, Seen, clauses, parse
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RulePlan:
     """What a rule looks for.
 
     Attributes:
@@ -38,7 +38,7 @@ class Plan:
         return tuple(sentence for own in self.clauses.values() for sentence in own)
 
 
-def plan(name: str, prompt: PromptConfig) -> Plan:
+def plan(name: str, prompt: PromptConfig) -> RulePlan:
     """Take a rule's text apart.
 
     Raises:
@@ -49,7 +49,7 @@ def plan(name: str, prompt: PromptConfig) -> Plan:
     except ConfigError as exc:
         raise ConfigError(f"prompt {name!r}: {exc}") from None
     if all(isinstance(expression, Seen) for expression in expressions):
-        return Plan(expressions[0], {name: prompt.text}, prompt.text[0])
+        return RulePlan(expressions[0], {name: prompt.text}, prompt.text[0])
     if len(expressions) > 1:
         raise ConfigError(
             f"prompt {name!r}: expected one sentence where there is time in it, found "
@@ -57,7 +57,7 @@ def plan(name: str, prompt: PromptConfig) -> Plan:
         )
     parts = clauses(expressions[0])
     names = [name] if len(parts) == 1 else [f"{name}#{count}" for count in range(1, len(parts) + 1)]
-    return Plan(
+    return RulePlan(
         expressions[0],
         {clause: (part,) for clause, part in zip(names, parts, strict=True)},
         prompt.text[0],

@@ -14,7 +14,7 @@ from edge.rules.caption import Caption
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Question:
+class EncodedCaption:
     """What a detector looks for.
 
     Attributes:
@@ -26,7 +26,7 @@ class Question:
     features: NDArray[np.float32]
 
 
-def ask(text: Engine, caption: Caption) -> Question:
+def ask(text: Engine, caption: Caption) -> EncodedCaption:
     """Run the text graph, the larger part of the model, once for a caption.
 
     Args:
@@ -43,11 +43,11 @@ def ask(text: Engine, caption: Caption) -> Question:
             "block_mask": caption.block_mask,
         }
     )["features"]
-    return Question(caption, _finite(features))
+    return EncodedCaption(caption, _finite(features))
 
 
 def answer(
-    detector: Engine, question: Question, pixels: NDArray[np.int8]
+    detector: Engine, question: EncodedCaption, pixels: NDArray[np.int8]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Run the detector on one picture.
 

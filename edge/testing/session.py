@@ -9,7 +9,7 @@ from collections.abc import Callable
 from edge.testing.faults import Faults
 from edge.testing.playback import Player
 from edge.testing.protocol.dialogue import Dialogue, Track
-from edge.testing.protocol.rtsp import BadRequest, Request, RequestParser, Response
+from edge.testing.protocol.rtsp import BadRequest, RequestParser, Response, RtspRequest
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Session:
             self._connection.sendall(Response(400).encode())
             self._finished = True
 
-    def _answer(self, request: Request) -> None:
+    def _answer(self, request: RtspRequest) -> None:
         response = self._dialogue.answer(request)
         self._connection.sendall(response.encode(request.headers["cseq"]))
         track = self._dialogue.track

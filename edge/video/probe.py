@@ -25,7 +25,7 @@ _TOLERANCE: Final = 0.98
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class VideoProperties:
     """Properties of the video that a camera sends.
 
     Attributes:
@@ -59,7 +59,7 @@ class Look:
         )
 
 
-def look_at(camera: CameraConfig) -> Look:
+def look_at(camera: CameraConfig) -> VideoProperties:
     """Open a camera and watch it up to its second keyframe, or for ``LONGEST_LOOK_S``.
 
     This takes at most twice the camera's timeout for opening, plus ``LONGEST_LOOK_S`` and one
@@ -92,7 +92,7 @@ def look_at(camera: CameraConfig) -> Look:
         codec = source.stream.codec_context.name
     first_frame_s, frame = first_frame
     fps = _fps(packets)
-    return Look(
+    return VideoProperties(
         codec=codec,
         width=frame.picture.width,
         height=frame.picture.height,
@@ -103,7 +103,7 @@ def look_at(camera: CameraConfig) -> Look:
     )
 
 
-def advice(look: Look, camera: CameraConfig) -> tuple[str, ...]:
+def advice(look: VideoProperties, camera: CameraConfig) -> tuple[str, ...]:
     """Advice on better settings, one sentence each; empty for a recording."""
     if not is_live(camera.url.get_secret_value()):
         return ()

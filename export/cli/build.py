@@ -18,7 +18,7 @@ from export.cli.signing import signer_of
 from export.cli.tables import progress_bars
 
 if TYPE_CHECKING:
-    from export.build import Built, Request
+    from export.build import BuildRequest, Built
 
 app = typer.Typer()
 _SIZE = re.compile(r"(\d+)x(\d+)")
@@ -81,8 +81,8 @@ def build(  # noqa: PLR0913, PLR0917 its options
     was broken off goes on where it was.
     """
     with needing({"torch"}, "takes checkpoints apart", "models"):
-        from export.build import Request, build  # noqa: PLC0415 torch takes seconds
-    request = Request(
+        from export.build import BuildRequest, build  # noqa: PLC0415 torch takes seconds
+    request = BuildRequest(
         source=source,
         out=out,
         targets=targets_of(targets),
@@ -129,7 +129,7 @@ def size_of(text: str | None) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
-def _report(request: "Request", built: "Built", *, as_json: bool) -> None:
+def _report(request: "BuildRequest", built: "Built", *, as_json: bool) -> None:
     bundle = built.bundle
     files = [file for file in bundle.manifest.files if file.is_graph]
     if as_json:

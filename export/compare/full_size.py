@@ -29,7 +29,7 @@ from rich.table import Table
 
 from edge.errors import EdgeError
 from edge.model.engines import EngineSettings, open_engine
-from export.build import Request, read_frames
+from export.build import BuildRequest, read_frames
 from export.cache.steps import StepCache
 from export.checkpoints.checkpoint import open_checkpoint
 from export.compare.rounds import Call, in_turns
@@ -113,7 +113,7 @@ def measure(
 
     checkpoint = open_checkpoint(source, random_weights=seed)
     assembly = assemble(checkpoint)
-    frames = read_frames(Request(source, Path("unused")), assembly.facts)
+    frames = read_frames(BuildRequest(source, Path("unused")), assembly.facts)
     lap("load")
     with TemporaryDirectory() as folder:
         cache = StepCache(Path(folder))

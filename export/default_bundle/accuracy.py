@@ -12,7 +12,7 @@ from edge.model.engines import Engine, EngineSettings, open_engine
 from export.default_bundle.concepts import CONCEPT_AXES
 from export.proof.agreement import Prompts, first_choice, row_cosines
 from export.proof.answers import ask
-from export.proof.card import Card, Variant, these_conditions
+from export.proof.card import Card, CardVariant, these_conditions
 from export.proof.gates import GATES, judge
 from export.proof.verify import compare
 
@@ -107,7 +107,7 @@ def image_variant(
     pixels: NDArray[np.int8],
     reference: NDArray[np.float32],
     prompts: Prompts,
-) -> Variant:
+) -> CardVariant:
     """Measure an image graph on frames int8 [M,3,H,W] of known embeddings float32 [M,D]."""
     engine = open_image(model)
     try:
@@ -116,7 +116,7 @@ def image_variant(
     finally:
         engine.close()
     measured = compare(found, {"embedding": reference}, prompts=prompts, steadiness=steadiness)
-    return Variant(
+    return CardVariant(
         f"image.{precision}.onnx",
         "image",
         precision,
@@ -130,10 +130,10 @@ def image_variant(
 
 def text_variant(
     runtime: str, found: NDArray[np.float32], reference: NDArray[np.float32]
-) -> Variant:
+) -> CardVariant:
     """Compare embeddings float32 [K,D] of sentences, weights stored as fp16 and fp32."""
     measured = compare({"embedding": found}, {"embedding": reference})
-    return Variant(
+    return CardVariant(
         "text.fp16.onnx",
         "text",
         "fp16",

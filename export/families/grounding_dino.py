@@ -21,7 +21,7 @@ from edge.model.bundle.manifest import Decision, ImageSpec, ModelFacts, ModelInf
 from edge.rules.caption import blocks
 from export.checkpoints.checkpoint import Checkpoint
 from export.families.base import Assembly, Part
-from export.families.grounding_dino_graphs import Detector, TextTower
+from export.families.grounding_dino_graphs import DetectorGraph, GroundingTextTower
 
 HEIGHT: Final = 480
 WIDTH: Final = 640
@@ -176,7 +176,7 @@ def _facts(checkpoint: Checkpoint, height: int, width: int, length: int) -> Mode
 def _parts(model: Any, facts: ModelFacts) -> tuple[Part, Part]:
     height, width, length = facts.image.height, facts.image.width, facts.text.context_length
     caption = _example(length, facts.text.pad_id)
-    text = TextTower(model).eval()
+    text = GroundingTextTower(model).eval()
     with torch.no_grad():
         features = text(caption["input_ids"], caption["position_ids"], caption["block_mask"])
     return (
@@ -189,7 +189,7 @@ def _parts(model: Any, facts: ModelFacts) -> tuple[Part, Part]:
         ),
         Part(
             role="detector",
-            module=Detector(model, height, width).eval(),
+            module=DetectorGraph(model, height, width).eval(),
             inputs={
                 "pixels": torch.zeros(1, 3, height, width),
                 "features": features,

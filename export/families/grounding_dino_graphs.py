@@ -25,7 +25,7 @@ _FAR: Final = 1e4
 _EPSILON: Final = 1e-5
 
 
-class TextTower(nn.Module):
+class GroundingTextTower(nn.Module):
     """A caption's ids [1, L], ``position_ids`` [1, L], ``block_mask`` [1, L, L] to [1, L, E]."""
 
     def __init__(self, model: Any) -> None:
@@ -84,7 +84,7 @@ class EncoderLayer(nn.Module):
         return tokens, text
 
 
-class Detector(nn.Module):
+class DetectorGraph(nn.Module):
     """A picture [1, 3, H, W] and a caption's features to ``logits`` [1, Q, L], ``boxes`` [1, Q, 4].
 
     Args:

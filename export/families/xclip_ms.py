@@ -62,7 +62,7 @@ class VideoTower(nn.Module):
         return unit(embedding), context
 
 
-class TextTower(nn.Module):
+class XClipTextTower(nn.Module):
     """``input_ids`` [K, L] to ``embedding`` [K, D], unit rows, and ``length`` [K] before that.
 
     The head adds to a sentence what it found in the clip, so it matters how long the sentence's
@@ -185,7 +185,7 @@ def _parts(model: Any, found: ModelFacts) -> tuple[Part, ...]:
         ),
         Part(
             role="text",
-            module=TextTower(model).eval(),
+            module=XClipTextTower(model).eval(),
             inputs={"input_ids": ids % model.config.text_config.vocab_size},
             outputs=("embedding", "length"),
             dynamic={"input_ids": {0: "K"}, "embedding": {0: "K"}, "length": {0: "K"}},

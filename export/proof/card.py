@@ -37,7 +37,7 @@ LIMITS: Final = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Variant:
+class CardVariant:
     """One graph, measured and judged.
 
     Attributes:
@@ -89,7 +89,7 @@ class Pupil:
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
+class Environment:
     """Where it was measured."""
 
     cpu: str
@@ -105,7 +105,7 @@ class Card:
         model: The manifest's.
         variants: Measured ones, packed or left out as their verdict says.
         refused: Variants that gave no numbers to judge, by file: why.
-        inputs: Which inputs those were, by ``Variant.inputs``.
+        inputs: Which inputs those were, by ``CardVariant.inputs``.
         prompts: The sentences that were chosen among.
         threshold: Of the margin of an alert.
         conditions: Where.
@@ -115,9 +115,9 @@ class Card:
 
     name: str
     model: ModelInfo
-    variants: Sequence[Variant]
+    variants: Sequence[CardVariant]
     inputs: Mapping[str, str]
-    conditions: Conditions
+    conditions: Environment
     refused: Mapping[str, str] = field(default_factory=dict)
     prompts: Sequence[str] = ()
     threshold: float | None = None
@@ -125,7 +125,7 @@ class Card:
     pupils: Sequence[Pupil] = ()
 
     @property
-    def packed(self) -> list[Variant]:
+    def packed(self) -> list[CardVariant]:
         """Variants that go into the bundle."""
         return [variant for variant in self.variants if variant.verdict.passed]
 
@@ -140,10 +140,10 @@ class Card:
         return failed | {file: [reason] for file, reason in self.refused.items()}
 
 
-def these_conditions(*packages: str) -> Conditions:
+def these_conditions(*packages: str) -> Environment:
     """Describe this machine, and the installed ``packages`` that had a part in the numbers."""
     versions = {package: metadata.version(package) for package in packages}
-    return Conditions(_cpu(), {"python": platform.python_version()} | versions)
+    return Environment(_cpu(), {"python": platform.python_version()} | versions)
 
 
 def accuracy_json(card: Card) -> bytes:
@@ -173,7 +173,7 @@ def accuracy_json(card: Card) -> bytes:
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _row(variant: Variant) -> dict[str, Any]:
+def _row(variant: CardVariant) -> dict[str, Any]:
     measured = variant.measured
     main = _closeness(measured.main)
     steadiness = measured.steadiness

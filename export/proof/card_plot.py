@@ -8,7 +8,7 @@ import numpy as np
 
 from edge.cli.plot import COLOURS
 from edge.errors import ConfigError
-from export.proof.card import Card, Variant
+from export.proof.card import Card, CardVariant
 
 _WIDTH: Final = 6.4
 _HEIGHT: Final = 5.6
@@ -63,7 +63,7 @@ def accuracy_png(card: Card) -> bytes:
     return buffer.getvalue()
 
 
-_Styled = tuple[Variant, str, str]
+_Styled = tuple[CardVariant, str, str]
 
 
 def _style(index: int) -> tuple[str, str]:
@@ -142,6 +142,6 @@ def _draw_threshold(axes: Any, threshold: float, low: float, high: float) -> Non
     axes.fill_between((threshold, high), low, threshold, label="one alerts, one does not", **shade)
 
 
-def _change(variant: Variant) -> float:
+def _change(variant: CardVariant) -> float:
     margins = variant.measured.margins
     return 0.0 if margins is None else float(np.abs(margins[1] - margins[0]).max())

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from export.proof.card import LIMITS, Card, Pupil, Variant
+from export.proof.card import LIMITS, Card, CardVariant, Pupil
 from export.proof.gates import Check, share_text
 
 # How a check is called where it stands in a table.
@@ -70,7 +70,7 @@ def _sections(card: Card, picture: str | None) -> Iterator[str]:
     yield "\n".join(f"* {limit}" for limit in (*card.limits, *LIMITS))
 
 
-def _in_words(variant: Variant) -> str:
+def _in_words(variant: CardVariant) -> str:
     measured = variant.measured
     what = f"{measured.inputs} {variant.inputs}"
     sentences = []
@@ -101,13 +101,13 @@ def _left_out(card: Card) -> Iterator[str]:
         yield from (f"    * {reason}" for reason in reasons)
 
 
-def _numbers(variants: Sequence[Variant]) -> str:
+def _numbers(variants: Sequence[CardVariant]) -> str:
     columns = list(dict.fromkeys(name for variant in variants for name in variant.columns))
     head = [*_COLUMNS, *(name.replace("_", " ") for name in columns)]
     return _table(head, [_cells(variant, columns) for variant in variants])
 
 
-def _cells(variant: Variant, columns: Sequence[str]) -> list[str]:
+def _cells(variant: CardVariant, columns: Sequence[str]) -> list[str]:
     measured = variant.measured
     main = measured.main
     same = None if measured.same_prompt is None else measured.same_prompt.share
@@ -138,7 +138,7 @@ def _pupils(pupils: Sequence[Pupil]) -> str:
     return _table(head, rows)
 
 
-def _gates(variants: Sequence[Variant]) -> str:
+def _gates(variants: Sequence[CardVariant]) -> str:
     checks = [{check.name: check for check in v.verdict.checks} for v in variants]
     names = [name for name in _CHECKS if any(name in found for found in checks)]
     rows = [[_CHECKS[name], *(_gate(found.get(name)) for found in checks)] for name in names]

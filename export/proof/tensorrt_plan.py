@@ -69,7 +69,7 @@ class Kernel:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class EnginePlan:
     """A built engine as its builder describes it.
 
     Attributes:
@@ -127,7 +127,7 @@ class Plan:
         }
 
 
-def plan(model: bytes, capability: str = CAPABILITY) -> Plan:
+def plan(model: bytes, capability: str = CAPABILITY) -> EnginePlan:
     """Build ``model`` in a process of its own and return what the builder says about it.
 
     A compiler that crashes on a graph must not take the export with it; and its gigabytes are
@@ -184,14 +184,14 @@ def parse_layers(log: str) -> tuple[Kernel, ...]:
     )
 
 
-def _build(model: bytes, capability: str) -> Plan:
+def _build(model: bytes, capability: str) -> EnginePlan:
     import tensorrt_rtx  # noqa: PLC0415 - only here, in a process that may die
 
     graph = _with_names(model)
     build = build_engine(
         tensorrt_rtx, graph.SerializeToString(), capability=capability, detailed=True
     )
-    return Plan(
+    return EnginePlan(
         builder=f"tensorrt_rtx {tensorrt_rtx.__version__}",
         capability=capability,
         kernels=parse_layers(build.layers),

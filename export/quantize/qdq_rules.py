@@ -19,7 +19,7 @@ from onnx import TensorProto, helper
 from edge.errors import ModelError
 from export.quantize.qdq_view import (
     STANDARD,
-    View,
+    QdqView,
     activation_scale,
     attribute_of,
     input_of,
@@ -73,7 +73,7 @@ def qdq_violations(model: onnx.ModelProto) -> list[Violation]:
     """
     return [
         Violation(title(node), rule, found, remedy)
-        for view in views(model.graph, View(onnx.GraphProto()))
+        for view in views(model.graph, QdqView(onnx.GraphProto()))
         for node in view.graph.node
         for rule, (check, remedy) in RULES.items()
         for found in check(view, node)
@@ -94,29 +94,29 @@ def require_qdq_rules(model: onnx.ModelProto) -> None:
         raise ModelError(f"the graph breaks rules of INT8 on TensorRT:\n{shown}{tail}")
 
 
-def _standard_operator(_view: View, node: onnx.NodeProto) -> Iterator[str]:
+def _standard_operator(_view: QdqView, node: onnx.NodeProto) -> Iterator[str]:
     if node.domain not in STANDARD:
         yield f"{node.domain}:{node.op_type}"
 
 
-def _float_operator(_view: View, node: onnx.NodeProto) -> Iterator[str]:
+def _float_operator(_view: QdqView, node: onnx.NodeProto) -> Iterator[str]:
     if node.op_type in _INTEGER_OPERATORS:
         yield node.op_type
 
 
-def _no_antialias(_view: View, node: onnx.NodeProto) -> Iterator[str]:
+def _no_antialias(_view: QdqView, node: onnx.NodeProto) -> Iterator[str]:
     if node.op_type == "Resize" and attribute_of(node, "antialias", 0):
         yield "antialias=1"
 
 
-def _int8(view: View, node: onnx.NodeProto) -> Iterator[str]:
+def _int8(view: QdqView, node: onnx.NodeProto) -> Iterator[str]:
     kind = quantized_type(view, node)
     # An int32 bias is a mistake of its own.
     if kind not in {None, TensorProto.INT8, TensorProto.INT32}:
         yield helper.tensor_dtype_to_np_dtype(kind).name if kind else "no type"
 
 
-def _int8_constant(view: View, node: onnx.NodeProto) -> Iterator[str]:
+def _int8_constant(view: QdqView, node: onnx.NodeProto) -> Iterator[str]:
     if is_qdq(node):
         return
     for name in node.input:
@@ -124,12 +124,12 @@ def _int8_constant(view: View, node: onnx.NodeProto) -> Iterator[str]:
             yield f"{name} into {node.op_type}"
 
 
-def _float_bias(view: View, node: onnx.NodeProto) -> Iterator[str]:
+def _float_bias(view: QdqView, node: onnx.NodeProto) -> Iterator[str]:
     if quantized_type(view, node) == TensorProto.INT32:
         yield "an int32 constant through DequantizeLinear"
 
 
-def _zero_point(view: View, node: onnx.NodeProto) -> Iterator[str]:
+def _zero_point(view: QdqView, node: onnx.NodeProto) -> Iterator[str]:
     if not is_qdq(node) or not input_of(node, 2):
         return
     zero_point = view.array(node.input[2])
@@ -139,7 +139,7 @@ def _zero_point(view: View, node: onnx.NodeProto) -> Iterator[str]:
         yield f"{zero_point.ravel()[np.flatnonzero(zero_point)[0]]}"
 
 
-def _scale_value(view: View, node: onnx.NodeProto) -> Iterator[str]:
+def _scale_value(view: QdqView, node: onnx.NodeProto) -> Iterator[str]:
     if not is_qdq(node):
         return
     scale = view.array(node.input[1])
@@ -151,19 +151,19 @@ def _scale_value(view: View, node: onnx.NodeProto) -> Iterator[str]:
         yield f"{wrong.size} of {scale.size} not so, the first {float(wrong.ravel()[0]):g}"
 
 
-def _per_tensor_activation(view: View, node: onnx.NodeProto) -> Iterator[str]:
+def _per_tensor_activation(view: QdqView, node: onnx.NodeProto) -> Iterator[str]:
     scale = activation_scale(view, node)
     if scale is not None and scale.size != 1:
         yield f"{scale.size} scales"
 
 
-def _scalar_scale(view: View, node: onnx.NodeProto) -> Iterator[str]:
+def _scalar_scale(view: QdqView, node: onnx.NodeProto) -> Iterator[str]:
     scale = activation_scale(view, node)
     if scale is not None and scale.size == 1 and scale.ndim:
         yield f"shape {list(scale.shape)}"
 
 
-def _output_channels(view: View, node: onnx.NodeProto) -> Iterator[str]:
+def _output_channels(view: QdqView, node: onnx.NodeProto) -> Iterator[str]:
     """Look from Conv, MatMul or Gemm at its weight, through a Transpose where there is one."""
     weight = weight_of(view, node)
     if weight is None:
@@ -183,7 +183,7 @@ def _output_channels(view: View, node: onnx.NodeProto) -> Iterator[str]:
         yield f"axis {found} of the weight {shape} of this {node.op_type}, where {expected} is due"
 
 
-def _both_sides(view: View, node: onnx.NodeProto) -> Iterator[str]:
+def _both_sides(view: QdqView, node: onnx.NodeProto) -> Iterator[str]:
     if weight_of(view, node) is None:
         return
     producer = view.producers.get(node.input[0])
@@ -193,7 +193,7 @@ def _both_sides(view: View, node: onnx.NodeProto) -> Iterator[str]:
         yield f"the float input {node.input[0]}"
 
 
-Check = Callable[[View, onnx.NodeProto], Iterable[str]]
+Check = Callable[[QdqView, onnx.NodeProto], Iterable[str]]
 
 # Rule, as it is told ("expected ..."): its check, and what to do.
 RULES: Mapping[str, tuple[Check, str]] = {

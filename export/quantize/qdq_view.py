@@ -12,7 +12,7 @@ STANDARD = {"", "ai.onnx"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
+class QdqView:
     """A graph, and what its nodes see by name: constants, producers, types of inputs."""
 
     graph: onnx.GraphProto
@@ -37,9 +37,9 @@ class View:
         )
 
 
-def views(graph: onnx.GraphProto, outer: View) -> Iterator[View]:
+def views(graph: onnx.GraphProto, outer: QdqView) -> Iterator[QdqView]:
     """Yield the view of a graph, then those of the graphs inside its nodes (If, Loop, Scan)."""
-    view = View(graph, dict(outer.constants), dict(outer.producers), dict(outer.inputs))
+    view = QdqView(graph, dict(outer.constants), dict(outer.producers), dict(outer.inputs))
     view.constants.update((tensor.name, tensor) for tensor in graph.initializer)
     view.inputs.update((value.name, value.type.tensor_type.elem_type) for value in graph.input)
     for node in graph.node:
@@ -72,7 +72,7 @@ def attribute_of(node: onnx.NodeProto, name: str, default: Any) -> Any:
     return default
 
 
-def quantized_type(view: View, node: onnx.NodeProto) -> int | None:
+def quantized_type(view: QdqView, node: onnx.NodeProto) -> int | None:
     """The ONNX type on the integer side of a node; None where there is none, or it cannot tell."""
     if not is_qdq(node):
         return None
@@ -89,13 +89,13 @@ def quantized_type(view: View, node: onnx.NodeProto) -> int | None:
     return None  # the QuantizeLinear before it is looked at by itself
 
 
-def activation_scale(view: View, node: onnx.NodeProto) -> NDArray[Any] | None:
+def activation_scale(view: QdqView, node: onnx.NodeProto) -> NDArray[Any] | None:
     if not is_qdq(node) or view.is_weight(node):
         return None
     return view.array(node.input[1])
 
 
-def weight_of(view: View, node: onnx.NodeProto) -> tuple[onnx.NodeProto, list[int]] | None:
+def weight_of(view: QdqView, node: onnx.NodeProto) -> tuple[onnx.NodeProto, list[int]] | None:
     """The DequantizeLinear of a layer's constant weight, and its axes in the layer's order."""
     if node.op_type not in {"Conv", "MatMul", "Gemm"}:
         return None
@@ -111,7 +111,7 @@ def weight_of(view: View, node: onnx.NodeProto) -> tuple[onnx.NodeProto, list[in
     return producer, axes
 
 
-def weight_shape(view: View, dequantize: onnx.NodeProto) -> list[int]:
+def weight_shape(view: QdqView, dequantize: onnx.NodeProto) -> list[int]:
     name = dequantize.input[0]
     if name not in view.constants:
         name = view.producers[name].input[0]

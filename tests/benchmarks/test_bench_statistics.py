@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.statistics import Spread, medians, paired_ratio, quantiles, spread
+from benchmarks.statistics import medians, paired_ratio, quantiles, spread
+from export.compare.rounds import Spread
 
 TIMES = st.floats(1e-3, 1e3)
 SAMPLES = st.lists(TIMES, min_size=1, max_size=30)

@@ -65,10 +65,10 @@ class Exports:
     def build(self, family: str) -> Any:
         """What ``export.build.build`` gives for all targets."""
         if family not in self.built:
-            from export.build import Request, build  # noqa: PLC0415 - torch takes seconds
+            from export.build import BuildRequest, build  # noqa: PLC0415 - torch takes seconds
             from export.bundle.targets import TARGETS  # noqa: PLC0415
 
-            request = Request(
+            request = BuildRequest(
                 source=str(self.checkpoint(family)),
                 out=self.root / "bundles" / family,
                 targets=TARGETS,

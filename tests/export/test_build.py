@@ -12,7 +12,7 @@ from edge.errors import ConfigError, EdgeError, ModelError
 from edge.model.bundle.read import open_bundle
 from edge.scoring.open import open_models
 from edge.video.sample import Arrival, Sample
-from export.build import Built, Request, build
+from export.build import BuildRequest, Built, build
 from export.bundle.targets import TARGETS
 from export.cli import commands
 from export.graph import part
@@ -93,7 +93,7 @@ def test_a_second_build_goes_on_from_what_is_kept_and_gives_the_same_graphs(
         raise AssertionError("exported again")
 
     monkeypatch.setattr(part, "to_onnx", slip)
-    request = Request(
+    request = BuildRequest(
         source=str(exports.checkpoint("clip")),
         out=tmp_path / "again",
         targets=TARGETS,
@@ -110,14 +110,14 @@ def test_a_second_build_goes_on_from_what_is_kept_and_gives_the_same_graphs(
     assert hashes[0] == hashes[1]
 
 
-def attempt(request: Request, exports: Exports) -> Built:
+def attempt(request: BuildRequest, exports: Exports) -> Built:
     with Progress(disable=True) as progress:
         return build(request, progress, exports.steps())
 
 
 def test_a_failure_names_its_step_and_leaves_nothing(exports, tmp_path) -> None:
     (tmp_path / "none").mkdir()
-    request = Request(
+    request = BuildRequest(
         str(exports.checkpoint("clip")), tmp_path / "out", calibration=tmp_path / "none"
     )
     with pytest.raises(ModelError, match=r"step 'read calibration frames': .*an empty folder"):
@@ -126,7 +126,7 @@ def test_a_failure_names_its_step_and_leaves_nothing(exports, tmp_path) -> None:
 
 
 def test_one_picture_is_no_calibration_set(exports, tmp_path) -> None:
-    request = Request(
+    request = BuildRequest(
         str(exports.checkpoint("clip")),
         tmp_path / "out",
         calibration=exports.pictures() / "000.png",
@@ -136,14 +136,14 @@ def test_one_picture_is_no_calibration_set(exports, tmp_path) -> None:
 
 
 def test_only_a_detector_takes_a_size(exports, tmp_path) -> None:
-    request = Request(str(exports.checkpoint("clip")), tmp_path / "out", size=(64, 64))
+    request = BuildRequest(str(exports.checkpoint("clip")), tmp_path / "out", size=(64, 64))
     with pytest.raises(ConfigError, match="expected a size for a detector"):
         attempt(request, exports)
 
 
 def test_a_bare_xclip_is_refused_with_both_meanings(exports, tmp_path) -> None:
     with pytest.raises(ConfigError, match="Ma et al") as caught:
-        attempt(Request("xclip", tmp_path / "out"), exports)
+        attempt(BuildRequest("xclip", tmp_path / "out"), exports)
     assert "xclip-ms-" in str(caught.value)
 
 

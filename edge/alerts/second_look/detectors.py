@@ -19,7 +19,7 @@ from edge.rules.bank import PromptBank
 from edge.rules.caption import write_caption
 from edge.rules.text import Tokenizer
 from edge.scoring.boxes import Detections, find_boxes, keep_boxes
-from edge.scoring.grounding import Question, answer, ask
+from edge.scoring.grounding import EncodedCaption, answer, ask
 from edge.video.preprocess import Preprocessor
 from edge.video.sample import Sample
 
@@ -126,7 +126,7 @@ class CaptionDetector:
                 questions[rule] = ask(text, write_caption(unique, self._tokenizer, self._text))
         return partial(self._boxes, questions)
 
-    def _boxes(self, questions: Mapping[str, Question], sample: Sample) -> Boxes:
+    def _boxes(self, questions: Mapping[str, EncodedCaption], sample: Sample) -> Boxes:
         frame = held_frame(self._frame_of, sample)
         pixels = self._preprocess(frame)
         size = frame.height, frame.width

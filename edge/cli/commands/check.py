@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edge.cli.checks import Finding, check_config, check_model, exit_code, failure
+from edge.cli.checks import CheckResult, check_config, check_model, exit_code, failure
 from edge.config.load import load_config
 from edge.config.models import EngineConfig
 from edge.errors import ConfigError
@@ -62,7 +62,7 @@ def check(
 
 def _findings(
     path: Path | None, bundle: Path | None, *, cameras: bool, broker: bool, tune: bool
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     if path is None:
         yield from check_model(bundle or paths.default_bundle(), EngineConfig(), tune=tune)
         return
@@ -76,7 +76,7 @@ def _findings(
     yield from check_config(config, cameras=cameras, broker=broker, tune=tune)
 
 
-def _line(finding: Finding) -> Table:
+def _line(finding: CheckResult) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=4, no_wrap=True)
     table.add_column(min_width=_CHECK_WIDTH)
@@ -89,7 +89,7 @@ def _line(finding: Finding) -> Table:
     return table
 
 
-def _document(findings: list[Finding], code: int) -> dict[str, object]:
+def _document(findings: list[CheckResult], code: int) -> dict[str, object]:
     return {
         "checks": [
             {

@@ -42,7 +42,7 @@ prompts = typer.Typer(
 Rule = Annotated[str, typer.Argument(help="Name of a prompt.")]
 
 
-class Verdict(StrEnum):
+class Rating(StrEnum):
     """Feedback on an alert."""
 
     good = "good"
@@ -171,11 +171,11 @@ def profile(
 def feedback(
     context: typer.Context,
     alert: Annotated[str, typer.Argument(help="Its id.")],
-    verdict: Annotated[Verdict, typer.Argument(help="good: it was right; bad: a false alarm.")],
+    verdict: Annotated[Rating, typer.Argument(help="good: it was right; bad: a false alarm.")],
 ) -> None:
     """Say whether an alert was right."""
     boxes: _Boxes = context.obj
-    said = {"schema": "edge-feedback/1", "alert": alert, "correct": verdict is Verdict.good}
+    said = {"schema": "edge-feedback/1", "alert": alert, "correct": verdict is Rating.good}
     ask(boxes.broker, boxes.topics, ("feedback",), json.dumps(said).encode())
 
 

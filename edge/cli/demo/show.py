@@ -16,7 +16,7 @@ from edge.cli.demo.broker import LocalBroker
 from edge.cli.demo.daemon import DaemonProcess
 from edge.cli.demo.record import Record
 from edge.cli.demo.scene import CAMERA, CONFIG, DEVICE, URL_VARIABLE, config_text, prepare
-from edge.cli.demo.view import View
+from edge.cli.demo.view import DemoView
 from edge.cli.plot import check_plot, plot_scores
 from edge.config.load import load_config
 from edge.config.models import Config
@@ -111,7 +111,7 @@ def show(wish: Wish, console: Console) -> Outcome:
         record = stack.enter_context(Record(wish.out, topics, bank))
         sentences = {name: prompt.text[0] for name, prompt in config.prompts.items()}
         threshold = bundle.manifest.decision.threshold
-        with View(console, record, sentences, threshold) as view:
+        with DemoView(console, record, sentences, threshold) as view:
             _attend(connection, record, view, daemon, wish.seconds)
     if record.times:
         scores = {sentences[name]: column for name, column in record.margins.items()}
@@ -142,7 +142,7 @@ def _compile(bundle: Bundle, config: Config) -> PromptBank:
 
 
 def _attend(
-    connection: Connection, record: Record, view: View, daemon: DaemonProcess, seconds: float
+    connection: Connection, record: Record, view: DemoView, daemon: DaemonProcess, seconds: float
 ) -> None:
     """Listen for ``seconds`` after the first sample, then until the daemon reports its end."""
     patience = time.monotonic() + _FIRST_SAMPLE_S
@@ -184,7 +184,9 @@ def _asked_to_end() -> Iterator[Event]:
             signal.signal(number, handler)
 
 
-def _listen(connection: Connection, record: Record, view: View, enough: Callable[[], bool]) -> None:
+def _listen(
+    connection: Connection, record: Record, view: DemoView, enough: Callable[[], bool]
+) -> None:
     while not enough():
         connection.poll(_POLL_S)
         for received in connection.received():

@@ -17,7 +17,7 @@ _BAR: Final = 28
 _COLOURS: Final = {"start": "bold red", "update": "yellow", "end": "green"}
 
 
-class View:
+class DemoView:
     """Table of the prompts, with arriving alerts above it; use it as a context manager.
 
     Args:

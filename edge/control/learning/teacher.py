@@ -36,7 +36,7 @@ class Taught:
     lesson: LessonRef
 
 
-class Teacher:
+class FeedbackTeacher:
     """Teaches rules by their alerts.
 
     Args:

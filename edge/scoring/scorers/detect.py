@@ -12,7 +12,7 @@ from edge.rules.bank import PromptBank
 from edge.rules.caption import write_caption
 from edge.rules.text import Tokenizer
 from edge.scoring.boxes import phrase_scores
-from edge.scoring.grounding import Question, answer, ask
+from edge.scoring.grounding import EncodedCaption, answer, ask
 from edge.scoring.scorers.base import Scored
 from edge.video.sample import Sample
 
@@ -38,9 +38,9 @@ class DetectScorer:
         self._open_text = open_text
         self._tokenizer = tokenizer
         self._spec = spec
-        self._questions: dict[tuple[str, ...], Question] = {}
+        self._questions: dict[tuple[str, ...], EncodedCaption] = {}
 
-    def prepare(self, sentences: Sequence[str]) -> Question:
+    def prepare(self, sentences: Sequence[str]) -> EncodedCaption:
         """Run the text graph for the sentences of a bank, unless it ran for them before.
 
         ``score`` does this by itself. Call it early, while a mistake can still be reported.
@@ -69,7 +69,7 @@ class DetectScorer:
         order = [question.caption.phrases.index(sentence) for sentence in bank.sentences]
         return [Scored(self._best(question, sample)[order], None) for sample in samples]
 
-    def _best(self, question: Question, sample: Sample) -> NDArray[np.float32]:
+    def _best(self, question: EncodedCaption, sample: Sample) -> NDArray[np.float32]:
         """Score of each phrase's best box in the picture, float32 [phrases]."""
         logits, _ = answer(self._engine, question, sample.pixels)
         best: NDArray[np.float32] = phrase_scores(logits, question.caption.spans).max(axis=0)

@@ -41,7 +41,7 @@ class Codes:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Question:
+class CodedDirection:
     """Direction of the wanted vectors, with its own code.
 
     Attributes:
@@ -61,9 +61,9 @@ def encode(vectors: NDArray[np.float32]) -> Codes:
     return Codes(centre, np.linalg.norm(rest, axis=1), words)
 
 
-def ask(direction: NDArray[np.float32]) -> Question:
+def ask(direction: NDArray[np.float32]) -> CodedDirection:
     """Encode the direction of the wanted vectors, float32 [D]."""
-    return Question(direction, _signs(_rotated(direction[np.newaxis])).T)
+    return CodedDirection(direction, _signs(_rotated(direction[np.newaxis])).T)
 
 
 class Guesser:
@@ -73,7 +73,7 @@ class Guesser:
         self._differing = np.empty(0, np.uint64)
         self._counts = np.empty(0, np.uint8)
 
-    def __call__(self, codes: Codes, question: Question) -> NDArray[np.float32]:
+    def __call__(self, codes: Codes, question: CodedDirection) -> NDArray[np.float32]:
         """Estimate the dot product of each row with the question's direction, float32 [R]."""
         size, shape = codes.words.size, codes.words.shape
         if self._counts.size < size:

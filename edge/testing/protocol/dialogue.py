@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from edge.testing.clip import Clip
 from edge.testing.protocol.auth import Authentication
 from edge.testing.protocol.rtp import RtpStream
-from edge.testing.protocol.rtsp import BadRequest, Request, Response
+from edge.testing.protocol.rtsp import BadRequest, Response, RtspRequest
 from edge.testing.protocol.sdp import CONTROL, describe
 
 _TIMEOUT_S = 60  # sent to clients, which then send keep-alives; not enforced
@@ -59,7 +59,7 @@ class Dialogue:
         self.playing = False
         self.finished = False
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: RtspRequest) -> Response:
         """Answer one request.
 
         Raises:
@@ -86,14 +86,14 @@ class Dialogue:
                 return name
         return None
 
-    def _describe(self, request: Request, name: str) -> Response:
+    def _describe(self, request: RtspRequest, name: str) -> Response:
         headers = {
             "Content-Base": f"{request.uri.rstrip('/')}/",
             "Content-Type": "application/sdp",
         }
         return Response(headers=headers, body=describe(self._clips[name], self._host))
 
-    def _set_up(self, request: Request, name: str) -> Response:
+    def _set_up(self, request: RtspRequest, name: str) -> Response:
         if self.playing:
             return Response(455)
         channels = _tcp_channels(request.headers.get("transport", ""))
@@ -108,25 +108,25 @@ class Dialogue:
             }
         )
 
-    def _play(self, request: Request, name: str) -> Response:
+    def _play(self, request: RtspRequest, name: str) -> Response:
         track = self.track
         if track is None or track.name != name or not self._names_session(request):
             return Response(454)
         self.playing = True
         return Response(headers={"Session": self._session, "Range": "npt=0.000-"})
 
-    def _keep_alive(self, request: Request, name: str) -> Response:  # noqa: ARG002 (as the others)
+    def _keep_alive(self, request: RtspRequest, name: str) -> Response:  # noqa: ARG002 (as the others)
         if "session" in request.headers and not self._names_session(request):
             return Response(454)
         return Response()
 
-    def _tear_down(self, request: Request, name: str) -> Response:  # noqa: ARG002 (as the others)
+    def _tear_down(self, request: RtspRequest, name: str) -> Response:  # noqa: ARG002 (as the others)
         if not self._names_session(request):
             return Response(454)
         self.finished = True
         return Response(headers={"Session": self._session})
 
-    def _names_session(self, request: Request) -> bool:
+    def _names_session(self, request: RtspRequest) -> bool:
         given = request.headers.get("session", "").partition(";")[0]
         return self.track is not None and given == self._session
 

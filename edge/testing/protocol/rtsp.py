@@ -30,7 +30,7 @@ class BadRequest(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RtspRequest:
     """RTSP request. Header names are lower case, values are stripped."""
 
     method: str
@@ -68,7 +68,7 @@ class RequestParser:
     def __init__(self) -> None:
         self._buffer = b""
 
-    def feed(self, data: bytes) -> Iterator[Request]:
+    def feed(self, data: bytes) -> Iterator[RtspRequest]:
         """Yield the requests that ``data`` completes.
 
         Raises:
@@ -96,7 +96,7 @@ class RequestParser:
         self._buffer = self._buffer[4 + length :]
         return True
 
-    def _take_request(self) -> Request | None:
+    def _take_request(self) -> RtspRequest | None:
         end = self._buffer.find(b"\r\n\r\n", 0, MAX_HEAD)
         if end < 0:
             if len(self._buffer) >= MAX_HEAD:
@@ -109,7 +109,7 @@ class RequestParser:
             return None
         body = self._buffer[body_at:body_end]
         self._buffer = self._buffer[body_end:]
-        return Request(method, uri, headers, body)
+        return RtspRequest(method, uri, headers, body)
 
 
 def _parse_head(head: bytes) -> tuple[str, str, dict[str, str]]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from calibration.footage import Pool, files_of, thumbnail
+from calibration.footage import FrameReservoir, files_of, thumbnail
 from edge.errors import ConfigError, SourceError
 from edge.video.decode import Decoder, kept_frames
 from edge.video.sampler import Sampler
@@ -145,7 +145,7 @@ def _still(file: Path, name: str, options: PictureOptions) -> ReadFile:
 
 def _video(file: Path, name: str, options: PictureOptions) -> ReadFile:
     """Choose frames that differ; frames before the damage of a broken video are kept."""
-    pool = Pool[FoundPicture](options.per_video)
+    pool = FrameReservoir[FoundPicture](options.per_video)
     problem = None
     try:
         with open_source(str(file)) as source:

@@ -13,7 +13,7 @@ from edge.config.models import EngineConfig
 from edge.errors import EngineUnavailable, ModelError
 from edge.model import choice as module
 from edge.model.bundle.read import Bundle
-from edge.model.choice import Measured, choose, fastest
+from edge.model.choice import MeasuredVariant, choose, fastest
 from edge.scoring.open import open_models
 from export.bundle.pack import write_bundle
 
@@ -45,9 +45,9 @@ def timed(monkeypatch: pytest.MonkeyPatch, **ms: float) -> list[str]:
     """Let each variant take so long; returns which were measured."""
     asked: list[str] = []
 
-    def measure(_bundle: Bundle, variant: module.Variant, _settings: object) -> Measured:
+    def measure(_bundle: Bundle, variant: module.Variant, _settings: object) -> MeasuredVariant:
         asked.append(str(variant))
-        return Measured(
+        return MeasuredVariant(
             kind=variant.kind,
             format=variant.format,
             precision=variant.precision,
@@ -59,9 +59,9 @@ def timed(monkeypatch: pytest.MonkeyPatch, **ms: float) -> list[str]:
     return asked
 
 
-def measured(precision: str, ms: float | None) -> Measured:
+def measured(precision: str, ms: float | None) -> MeasuredVariant:
     failure = "broken" if ms is None else None
-    return Measured(
+    return MeasuredVariant(
         kind="openvino", format="onnx", precision=precision, ms=ms, min_cosine=1, failure=failure
     )
 

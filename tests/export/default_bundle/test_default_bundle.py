@@ -15,7 +15,7 @@ from edge.model.bundle.read import open_bundle
 from edge.scoring.open import open_models
 from export.default_bundle import build, packages
 from export.packages.fetch import FetchError, default_cache
-from export.proof.card import Card, Conditions, Variant
+from export.proof.card import Card, CardVariant, Environment
 from export.proof.gates import Gate, judge
 from export.proof.verify import Closeness, Measured
 
@@ -144,8 +144,10 @@ def test_a_variant_that_lost_too_much_is_not_packed() -> None:
         verdict = judge(
             measured, Gate(min_cosine=0.96, max_repeat=None, max_neighbours=None, max_batch=None)
         )
-        variant = Variant("image.int8.onnx", "image", "int8", "cpu", "frames", measured, verdict)
-        return Card("concepts", build._facts().model, [variant], {}, Conditions("cpu", {}))
+        variant = CardVariant(
+            "image.int8.onnx", "image", "int8", "cpu", "frames", measured, verdict
+        )
+        return Card("concepts", build._facts().model, [variant], {}, Environment("cpu", {}))
 
     build._gate(card(0.97))
     with pytest.raises(ModelError, match=r"image\.int8\.onnx lost too much: .* found 0\.9 "):

@@ -19,7 +19,7 @@ from export.bundle.pack import Artefact, write_bundle
 from export.proof import card_plot
 from export.proof.agreement import Agreement, Prompts, Share
 from export.proof.answers import Steadiness
-from export.proof.card import Card, Conditions, Variant, accuracy_json, these_conditions
+from export.proof.card import Card, CardVariant, Environment, accuracy_json, these_conditions
 from export.proof.card_files import card_files
 from export.proof.card_plot import accuracy_png
 from export.proof.card_text import accuracy_card
@@ -43,7 +43,7 @@ PROMPTS = Prompts(
 )
 
 
-def variant(file: str, noise: float, **changes: object) -> Variant:
+def variant(file: str, noise: float, **changes: object) -> CardVariant:
     """The original with noise; the same for each file name and amount."""
     rng = np.random.default_rng(9)
     found = unit(ORIGINAL + rng.standard_normal(ORIGINAL.shape) * noise)
@@ -55,7 +55,7 @@ def variant(file: str, noise: float, **changes: object) -> Variant:
     )
     precision = file.split(".")[1]
     return replace(
-        Variant(
+        CardVariant(
             file=file,
             role="image",
             precision=precision,
@@ -82,7 +82,7 @@ CARD = Card(
     inputs={"frames": "of the yard, 1 a second"},
     prompts=PROMPTS.texts,
     threshold=0.1,
-    conditions=Conditions("Tiny CPU", {"python": "3.11", "onnxruntime": "1.30"}),
+    conditions=Environment("Tiny CPU", {"python": "3.11", "onnxruntime": "1.30"}),
     limits=("Anything about the text tower.",),
 )
 

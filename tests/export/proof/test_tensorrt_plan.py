@@ -11,7 +11,7 @@ from qdq_graph import DIM, LAYERS, node, qdq_graph, set_constant
 
 from edge.errors import EngineUnavailable, ModelError
 from export.proof import tensorrt_plan
-from export.proof.tensorrt_plan import CAPABILITIES, Plan, parse_layers, plan
+from export.proof.tensorrt_plan import CAPABILITIES, EnginePlan, parse_layers, plan
 from export.quantize.qdq_rules import qdq_violations
 
 
@@ -20,7 +20,7 @@ def runtime() -> None:
     pytest.importorskip("tensorrt_rtx")
 
 
-def in_process(model: onnx.ModelProto, capability: str = "SM86") -> Plan:
+def in_process(model: onnx.ModelProto, capability: str = "SM86") -> EnginePlan:
     """Spare a test the second of a new process."""
     return tensorrt_plan._build(model.SerializeToString(), capability)
 

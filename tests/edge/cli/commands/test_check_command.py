@@ -12,7 +12,7 @@ from edge.cli import checks
 from edge.cli.checks import check_cameras, check_disk
 from edge.config.models import CameraConfig
 from edge.testing.synthetic import write_clip
-from edge.video.probe import Look, advice, look_at
+from edge.video.probe import VideoProperties, advice, look_at
 
 PROMPTS = "prompts: {red: {text: red}}"
 
@@ -181,7 +181,7 @@ def camera_config(url: object = "rtsp://192.0.2.10/stream2", **settings: object)
 def test_cameras_are_looked_at_side_by_side(monkeypatch):
     together = threading.Barrier(3)
 
-    def look(_camera: CameraConfig) -> Look:
+    def look(_camera: CameraConfig) -> VideoProperties:
         together.wait(timeout=10)  # breaks, and fails the check, where they come one by one
         return GOOD
 
@@ -193,7 +193,7 @@ def test_cameras_are_looked_at_side_by_side(monkeypatch):
 def test_a_camera_that_never_answers_is_given_up(monkeypatch):
     release = threading.Event()
 
-    def look(camera: CameraConfig) -> Look:
+    def look(camera: CameraConfig) -> VideoProperties:
         if camera.timeout < 1:
             release.wait()
         return GOOD
@@ -208,7 +208,7 @@ def test_a_camera_that_never_answers_is_given_up(monkeypatch):
     assert works.verdict == "ok"
 
 
-GOOD = Look("h264", 640, 360, 15.0, 2.0, looked_s=2.1, first_frame_s=0.1)
+GOOD = VideoProperties("h264", 640, 360, 15.0, 2.0, looked_s=2.1, first_frame_s=0.1)
 
 
 @pytest.mark.parametrize(

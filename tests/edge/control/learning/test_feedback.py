@@ -8,7 +8,7 @@ from edge.alerts.messages import StartedAlert
 from edge.config.models import EngineConfig, PoolConfig, PromptConfig
 from edge.control.commands import Feedback
 from edge.control.learning.feedback import FeedbackFile
-from edge.control.learning.teacher import Teacher
+from edge.control.learning.teacher import FeedbackTeacher
 from edge.errors import ConfigError
 from edge.rules.sharpen import Shots
 from edge.scoring.margins import margins
@@ -93,12 +93,12 @@ def margins_of(models, prompt, shots):
 
 @pytest.mark.parametrize("wanted", [[False], [True, True], [False, False, True], [True, False]])
 def test_too_few_alerts_teach_nothing(models, wanted):
-    assert Teacher(models, None).teach("cat", LOW, shots_of(models, wanted)) is None
+    assert FeedbackTeacher(models, None).teach("cat", LOW, shots_of(models, wanted)) is None
 
 
 def test_of_false_alarms_alone_the_threshold_goes_just_above_them(models):
     shots = shots_of(models, [False, False, False])
-    taught = Teacher(models, None).teach("cat", LOW, shots)
+    taught = FeedbackTeacher(models, None).teach("cat", LOW, shots)
     highest = margins_of(models, LOW, shots).max()
     assert highest < taught.record.threshold < highest + 1e-4
     assert taught.record.texts == ()
@@ -107,7 +107,7 @@ def test_of_false_alarms_alone_the_threshold_goes_just_above_them(models):
 
 def test_false_alarms_that_no_longer_reach_the_threshold_teach_nothing(models):
     high = PROMPT.model_copy(update={"threshold": 2.0})
-    taught = Teacher(models, None).teach("cat", high, shots_of(models, [False, False]))
+    taught = FeedbackTeacher(models, None).teach("cat", high, shots_of(models, [False, False]))
     assert taught.record is None
     assert taught.lesson.before.wrong == 0
 
@@ -116,7 +116,7 @@ def test_right_and_wrong_alerts_that_a_threshold_tells_apart_do_so_left_out(mode
     shots = shots_of(models, [False] * 12)
     values = margins_of(models, LOW, shots)
     apart = Shots(shots.embeddings, values > np.median(values), shots.groups)
-    taught = Teacher(models, None).teach("cat", LOW, apart)
+    taught = FeedbackTeacher(models, None).teach("cat", LOW, apart)
     assert (taught.lesson.right, taught.lesson.wrong) == (6, 6)
     assert (taught.lesson.before.right, taught.lesson.before.wrong) == (6, 6)
     assert taught.lesson.after.wrong <= 1
@@ -129,4 +129,4 @@ def test_right_and_wrong_alerts_that_a_threshold_tells_apart_do_so_left_out(mode
 def test_a_rule_that_is_pooled_is_not_taught_by_single_samples(models):
     pooled = LOW.model_copy(update={"pool": PoolConfig(kind="mean")})
     with pytest.raises(ConfigError, match="found a pool of 12"):
-        Teacher(models, None).teach("cat", pooled, shots_of(models, [False, False]))
+        FeedbackTeacher(models, None).teach("cat", pooled, shots_of(models, [False, False]))

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from edge.testing.protocol.auth import authentication
 from edge.testing.protocol.dialogue import Dialogue
-from edge.testing.protocol.rtsp import MAX_BODY, MAX_HEAD, BadRequest, Request, RequestParser
+from edge.testing.protocol.rtsp import MAX_BODY, MAX_HEAD, BadRequest, RequestParser, RtspRequest
 
 TOKENS = st.text("ABCXYZ_", min_size=1, max_size=12)
 VALUES = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), max_size=30)
 URIS = st.builds("rtsp://camera/{}".format, st.text("abc/%20:[]@?#", max_size=20))
 REQUESTS = st.builds(
-    lambda method, uri, headers, cseq, body: Request(
+    lambda method, uri, headers, cseq, body: RtspRequest(
         method,
         uri,
         {**headers, "cseq": str(cseq), **({"content-length": str(len(body))} if body else {})},
@@ -30,16 +30,16 @@ REQUESTS = st.builds(
 RTCP = st.binary(max_size=60).map(lambda data: b"$\x01" + struct.pack(">H", len(data)) + data)
 
 
-def wire(request: Request) -> bytes:
+def wire(request: RtspRequest) -> bytes:
     lines = [f"{request.method} {request.uri} RTSP/1.0"]
     lines += [f"{name.title()}:  {value} " for name, value in request.headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + request.body
 
 
-def parse(chunks: list[bytes]) -> tuple[list[Request], bool]:
+def parse(chunks: list[bytes]) -> tuple[list[RtspRequest], bool]:
     """The requests before the first bad one, and whether there was a bad one."""
     parser = RequestParser()
-    requests: list[Request] = []
+    requests: list[RtspRequest] = []
     try:
         for chunk in chunks:
             requests.extend(parser.feed(chunk))
@@ -55,8 +55,8 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 
 @given(st.lists(REQUESTS | RTCP, max_size=4), st.lists(st.integers(0, 10_000), max_size=6))
 def test_requests_are_found_among_rtcp_however_the_stream_is_cut(messages, places):
-    stream = b"".join(wire(each) if isinstance(each, Request) else each for each in messages)
-    expected = [each for each in messages if isinstance(each, Request)]
+    stream = b"".join(wire(each) if isinstance(each, RtspRequest) else each for each in messages)
+    expected = [each for each in messages if isinstance(each, RtspRequest)]
     assert parse(cut(stream, places)) == (expected, False)
 
 
@@ -86,8 +86,8 @@ GOOD = b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n"
     ids=lambda bad: repr(bad[:60]),
 )
 def test_a_malformed_request_is_refused_after_the_good_ones_before_it(bad):
-    assert parse([GOOD]) == ([Request("OPTIONS", "*", {"cseq": "1"})], False)
-    assert parse([GOOD + bad]) == ([Request("OPTIONS", "*", {"cseq": "1"})], True)
+    assert parse([GOOD]) == ([RtspRequest("OPTIONS", "*", {"cseq": "1"})], False)
+    assert parse([GOOD + bad]) == ([RtspRequest("OPTIONS", "*", {"cseq": "1"})], True)
 
 
 METHODS = st.sampled_from(
@@ -109,7 +109,7 @@ LIKELY = st.sampled_from(
 @given(
     requests=st.lists(
         st.builds(
-            Request,
+            RtspRequest,
             METHODS,
             st.sampled_from(["rtsp://h/h264", "rtsp://h/h264/track1", "rtsp://[", "*"]) | URIS,
             st.dictionaries(
