@@ -23,6 +23,7 @@ from safetensors.numpy import save
 
 from edge.errors import ModelError
 from edge.video.preprocess import Preprocessor
+from export.cache.key import source_digest
 from export.distill.data import augment
 from export.distill.data.pictures import Picture, PictureSet
 from export.distill.teacher import Answers, Teacher
@@ -141,7 +142,7 @@ def cache_key(teacher: Teacher, pictures: PictureSet, members: Sequence[int], se
         "pictures": pictures.digest,
         "members": list(members),
         "seed": seed,
-        "augment": hashlib.sha256(Path(augment.__file__).read_bytes()).hexdigest(),
+        "augment": source_digest(Path(augment.__file__)),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 

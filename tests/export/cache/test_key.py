@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from export.cache import key
-from export.cache.key import code_version, digest, sources, step_key
+from export.cache.key import code_version, digest, source_digest, sources, step_key
 
 KEY = step_key("quantize", "code1", {"model": "aa"}, {"bits": 8})
 AGREEMENT, GATES = "export.proof.agreement", "export.proof.gates"
@@ -42,6 +42,39 @@ def test_other_code_or_another_version_of_a_package_is_another_code_version(
     assert one != code_version((AGREEMENT, GATES), ("numpy",))
     monkeypatch.setattr(key.metadata, "version", lambda package: "0.0")
     assert one != code_version((AGREEMENT,), ("numpy",))
+
+
+CODE = """'''Halves numbers.'''
+
+class Half:
+    '''A half.'''
+    def of(self, number):
+        '''Half of it.'''
+        return number / 2  # exact
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("Halves", "Divides", True),
+        ("A half.", "One of two.", True),
+        ("Half of it.", "It over two.", True),
+        ("  # exact", "", True),
+        ("number / 2", "(number /\n  2)", True),
+        ("/ 2", "/ 3", False),
+        ("number", "value", False),
+        ("'''Half of it.'''\n", "'''Half of it.'''\n        number += 1\n", False),
+    ],
+)
+def test_comments_and_docstrings_are_no_code(
+    tmp_path: Path, old: str, new: str, *, same: bool
+) -> None:
+    assert old in CODE
+    one, other = tmp_path / "one.py", tmp_path / "other.py"
+    one.write_text(CODE)
+    other.write_text(CODE.replace(old, new))
+    assert (source_digest(one) == source_digest(other)) is same
 
 
 FILES = {
