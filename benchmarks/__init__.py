@@ -1,1 +1,1 @@
-"""``edge-bench``: what a box costs per frame, measured."""
+"""Measures what a box costs per frame: the command ``edge-bench`` and single studies."""

@@ -1,6 +1,6 @@
-"""Samples of real clips, and what light, lens and encoder make of them: for tests and measurements.
+"""Makes samples of real clips, also with other light, lens and encoder: for tests and studies.
 
-A picture is int8 pixels [3, H, W] (``edge.video.preprocess``); what alters it is a function of one.
+A picture is int8 pixels [3, H, W] (``edge.video.preprocess``); an alteration is a function of one.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ Alteration = Callable[[Pixels], Pixels]
 
 
 def image_spec(height: int = 288, width: int = 512) -> ImageSpec:
-    """Pictures of this size, stretched."""
+    """Return the preprocessing for pictures of this size, stretched."""
     return ImageSpec(
         height=height,
         width=width,
@@ -31,7 +31,7 @@ def image_spec(height: int = 288, width: int = 512) -> ImageSpec:
 
 
 def frames(path: Path, every: int) -> Iterator[av.VideoFrame]:
-    """Every so many frames of a clip."""
+    """Yield every ``every``-th frame of a clip."""
     with av.open(str(path)) as container:
         for count, frame in enumerate(container.decode(video=0)):
             if count % every == 0:
@@ -39,23 +39,23 @@ def frames(path: Path, every: int) -> Iterator[av.VideoFrame]:
 
 
 def samples(path: Path, every: int, spec: ImageSpec) -> list[Pixels]:
-    """The same as a camera's samples."""
+    """Return every ``every``-th frame of a clip as a camera's samples."""
     preprocess = Preprocessor(spec)
     return [preprocess(frame) for frame in frames(path, every)]
 
 
 def signed(u8: NDArray[np.uint8]) -> Pixels:
-    """uint8 as the int8 pixels of a sample."""
+    """Convert uint8 to the int8 pixels of a sample."""
     return (u8 ^ np.uint8(0x80)).view(np.int8)
 
 
 def unsigned(pixels: Pixels) -> NDArray[np.uint8]:
-    """Its inverse."""
+    """Convert the int8 pixels of a sample to uint8."""
     return pixels.view(np.uint8) ^ np.uint8(0x80)
 
 
 def light(change: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Alteration:
-    """Through a function of RGB 0..1, float [3, H, W]."""
+    """Alter pictures by a function of RGB 0..1, float [3, H, W]."""
 
     def alter(pixels: Pixels) -> Pixels:
         rgb = change(unsigned(pixels) / 255)
@@ -65,12 +65,12 @@ def light(change: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Alter
 
 
 def darker(factor: float) -> Alteration:
-    """Brightness times ``factor``."""
+    """Multiply the brightness by ``factor``."""
     return light(lambda rgb: rgb * factor)
 
 
 def infrared(pixels: Pixels) -> Pixels:
-    """Grey and of another tonality, like a picture under infrared lamps."""
+    """Make a picture grey with other tones, like one under infrared lamps."""
     weights = np.array([0.55, 0.35, 0.1])
     return light(lambda rgb: np.repeat((np.tensordot(weights, rgb, 1) ** 1.4)[None], 3, axis=0))(
         pixels
@@ -78,7 +78,7 @@ def infrared(pixels: Pixels) -> Pixels:
 
 
 def encoded(pictures: Sequence[Pixels], crf: int) -> list[Pixels]:
-    """Through H.264 and back; ``crf`` 35 is a camera of little bandwidth."""
+    """Encode pictures as H.264 and decode them; ``crf`` 35 is like a camera of low bandwidth."""
     _, height, width = pictures[0].shape
     encoder = av.CodecContext.create("libx264", "w")
     encoder.height, encoder.width, encoder.pix_fmt = height, width, "yuv420p"
@@ -102,13 +102,13 @@ def encoded(pictures: Sequence[Pixels], crf: int) -> list[Pixels]:
 
 
 def reframed(right: float = 0, down: float = 0, degrees: float = 0, zoom: float = 1) -> Alteration:
-    """Through a camera that sees four fifths of the picture, turned by so much.
+    """Show a picture through a camera that sees four fifths of it, after a movement.
 
     Args:
-        right: Where to, in units of the width of what it sees; all of it is there up to 0.12.
-        down: In units of the height.
-        degrees: Around the line of sight.
-        zoom: How much closer.
+        right: Movement to the right in widths of the view; up to 0.12 it stays in the picture.
+        down: Movement down in heights of the view.
+        degrees: Rotation around the line of sight.
+        zoom: Factor of magnification.
     """
 
     def alter(pixels: Pixels) -> Pixels:
@@ -130,13 +130,13 @@ def reframed(right: float = 0, down: float = 0, degrees: float = 0, zoom: float 
 
 
 def noisy(deviation: float, seed: int = 0) -> Alteration:
-    """With noise of so many levels of 255, another for each picture."""
+    """Add noise with this standard deviation in levels of 255, different for each picture."""
     rng = np.random.default_rng(seed)
     return light(lambda rgb: rgb + rng.normal(0, deviation / 255, rgb.shape))
 
 
 def rainy(seed: int) -> Alteration:
-    """With a bright streak for each 600 pixels, others in each picture."""
+    """Add one bright streak per 600 pixels, at different places in each picture."""
     rng = np.random.default_rng(seed)
 
     def alter(pixels: Pixels) -> Pixels:
@@ -152,7 +152,7 @@ def rainy(seed: int) -> Alteration:
 
 
 def shadowed(pixels: Pixels) -> Pixels:
-    """With a shadow over half of it, its edge aslant."""
+    """Put a shadow with a slanted edge over half of a picture."""
     _, height, width = pixels.shape
     rows, columns = np.mgrid[:height, :width]
     shade = np.where(columns / width + rows / height / 3 > 0.6, 0.45, 1)
@@ -160,7 +160,7 @@ def shadowed(pixels: Pixels) -> Pixels:
 
 
 def blurred(pixels: Pixels) -> Pixels:
-    """Far out of focus: a mean over a fifth of the height, as often as makes it smooth."""
+    """Blur a picture far out of focus, by repeated means over a fifth of the height."""
 
     def change(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
         size = rgb.shape[1] // 5
@@ -177,7 +177,7 @@ def blurred(pixels: Pixels) -> Pixels:
 
 
 def black(seed: int = 0) -> Alteration:
-    """A covered lens: the noise of a sensor, another for each picture."""
+    """Replace a picture by that of a covered lens: sensor noise, different for each picture."""
     rng = np.random.default_rng(seed)
 
     def alter(pixels: Pixels) -> Pixels:

@@ -1,4 +1,4 @@
-"""A broker to publish to: the one that is named, or mosquitto for as long as it is needed."""
+"""Provides a broker to publish to: a named one, or a temporary mosquitto."""
 
 import contextlib
 import shutil
@@ -18,10 +18,10 @@ _STOP_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a broker listens.
+    """Address of a broker.
 
     Attributes:
-        software: What it is, as far as we know; for the report.
+        software: Name of the software, as far as it is known; for the report.
     """
 
     host: str
@@ -33,7 +33,7 @@ def parse_address(text: str) -> Address:
     """Read ``host:port``.
 
     Raises:
-        ConfigError: It is something else.
+        ConfigError: The text has another form.
     """
     host, _, port = text.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
@@ -42,16 +42,16 @@ def parse_address(text: str) -> Address:
 
 
 def find_mosquitto() -> str | None:
-    """Return the path of mosquitto; Debian puts it where only root's PATH looks."""
+    """Return the path of mosquitto; Debian puts it in a folder that only root's PATH has."""
     return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
 @contextlib.contextmanager
 def mosquitto(program: str) -> Iterator[Address]:
-    """Run ``program`` on a free loopback port; nothing of it stays.
+    """Run ``program`` on a free loopback port; it leaves no files.
 
     Raises:
-        PublishError: It does not start.
+        PublishError: The broker does not start.
     """
     with tempfile.TemporaryDirectory(prefix="edge-bench-") as directory:
         port = free_port()
@@ -68,7 +68,7 @@ def mosquitto(program: str) -> Iterator[Address]:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody uses just now."""
+    """Return a loopback port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

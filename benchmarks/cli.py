@@ -1,4 +1,4 @@
-"""``edge-bench``: the only place of this package that prints or exits.
+"""Runs the command line ``edge-bench``; only this module of ``edge-bench`` prints or exits.
 
 Exit codes: 0 done, 1 a variant gave wrong answers, 2 a wrong setting or argument, 3 model or
 engine, 4 camera or file, 5 broker, 6 disk.
@@ -32,7 +32,7 @@ app = command_line.tool(
     "edge-bench", "What a model and a camera cost on this machine, answers checked."
 )
 
-# Progress is drawn between what is timed, and seldom.
+# Progress is drawn rarely, and only between timed calls.
 _REDRAW_S = 0.2
 
 BundleDir = Annotated[
@@ -149,7 +149,7 @@ def bench_pipeline(  # noqa: PLR0913, PLR0917 (the command's options)
         register_secret(secret)
     config = _engine_config(engine, precision, device, threads)
     with open_source(video):
-        pass  # whatever is wrong with it is said before models are opened
+        pass  # a broken source is reported before models are opened
     prompts = tuple(prompt or ["a person"])
     opened = open_bundle(bundle or paths.default_bundle())
     settings = pipeline.PipelineSettings(
@@ -179,7 +179,7 @@ def bench_pipeline(  # noqa: PLR0913, PLR0917 (the command's options)
 
 @dataclass
 class _Output:
-    """Where the report goes. Made first: what cannot be written is said before it is measured."""
+    """Output of the report, opened before measuring so that a write error is reported early."""
 
     json: str | None
     markdown: bool = field(kw_only=True)
@@ -222,9 +222,9 @@ class _Output:
 
 @contextmanager
 def _progress(what: str, steps: int) -> Iterator[Callable[[], None]]:
-    """Yield what is called after each step."""
+    """Yield a function to call after each step."""
     columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    # No thread of its own: it would take part in what is measured.
+    # Progress has no thread, because a thread would affect the measurement.
     with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as progress:
         task, drawn = progress.add_task(what, total=steps), 0.0
 

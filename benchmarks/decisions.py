@@ -1,22 +1,22 @@
-"""How far do alert decisions move when light, encoder or precision changes?
+"""Measures how far alert decisions move when light, encoder or precision changes.
 
-``python -m benchmarks.decisions FOOTAGE`` looks at every labelled clip as it is, darker, brighter,
-through other gammas, encoded anew, and with the INT8 graph, and decides in several ways:
+``python -m benchmarks.decisions FOOTAGE`` scores every labelled clip unchanged, darker, brighter,
+with other gammas, encoded anew, and with the INT8 graph, and decides in several ways:
 
-* ``cosine, fixed``: on the similarity itself, as a slider in other software does. Its threshold is
+* ``cosine, fixed``: by the similarity itself, as a slider in other software does. Its threshold is
   set on the unchanged clip, for each rule and clip, so that as many samples are hits as by margin;
 * ``margin, fixed``: the bundle's threshold on the margin;
 * ``margin, baseline``: that threshold moved by as much as the variant's ordinary (unlabelled)
-  margins have moved, which is what ``edge.alerts.null``'s baseline does within half an hour;
-* ``margin, tail``: the threshold that a tail (``null/tail.py``), fitted to the variant's ordinary
-  margins above their median, passes as rarely as the unchanged clip's passes the bundle's.
+  margins have moved, as the baseline of ``edge.alerts.null`` does within half an hour;
+* ``margin, tail``: a tail (``null/tail.py``) is fitted to the variant's ordinary margins above
+  their median; it exceeds the threshold as rarely as the unchanged clip's exceeds the bundle's.
 
-The daemon learns from a hundred peaks and more, over hours; these clips last seconds, and there it
-keeps the bundle's threshold. The last two ways say what its parts would do of so little. Rules with
-less than twenty ordinary samples keep the bundle's threshold.
+The daemon learns from at least a hundred peaks, over hours; these clips last seconds, and on them
+it keeps the bundle's threshold. The last two ways show what its parts would do with so little
+data. Rules with fewer than twenty ordinary samples keep the bundle's threshold.
 
-Each way is compared with what it makes of the unchanged clip in float, sample by sample and event
-by event, and with the labels. Clips are played in two passes that sample other frames.
+Each way is compared with its own decisions on the unchanged clip in float, by sample and by event,
+and with the labels. Clips are played in two passes that sample different frames.
 """
 
 import json
@@ -45,21 +45,21 @@ from edge.scoring.open import open_models
 from edge.system import paths
 from edge.video.sample import Arrival
 
-# Ordinary samples of a clip, that something can be said.
+# Minimum ordinary samples of a clip for a threshold of its own.
 _FEWEST: Final = 20
 METHODS: Final = ("cosine, fixed", "margin, fixed", "margin, baseline", "margin, tail")
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionChange:
-    """How one way of deciding does on a variant, over rules and clips.
+    """Result of one way of deciding on a variant, over rules and clips.
 
     Attributes:
-        samples: That were compared.
-        agreeing: Of them, a hit in both or in neither.
-        lost: Events hit unchanged and missed here.
-        gained: The other way round.
-        verdict: Against the labels.
+        samples: Number of compared samples.
+        agreeing: Number of samples that are hits in both or in neither.
+        lost: Number of events hit on the unchanged clip and missed here.
+        gained: Number of events missed on the unchanged clip and hit here.
+        verdict: Comparison with the labels.
     """
 
     samples: int
@@ -71,7 +71,7 @@ class DecisionChange:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decided:
-    """Of one rule on one clip: hits [n] and the trace."""
+    """Decisions for one rule on one clip: hits [n] and the trace."""
 
     hits: NDArray[np.bool_]
     trace: Trace
@@ -81,7 +81,7 @@ class Decided:
 def decide(
     rule: Rule, values: NDArray[np.float64], times: NDArray[np.float64], trace: Trace
 ) -> Decided:
-    """Through the event machine."""
+    """Decide with the event machine."""
     machine = EventMachine(rule)
     alerts: list[Alerted] = []
     for at, value in zip(times, values, strict=True):
@@ -98,16 +98,16 @@ def decide(
 def by_baseline(
     here: NDArray[np.float64], unchanged: NDArray[np.float64], threshold: float
 ) -> float:
-    """The threshold as far above ordinary margins ``here`` [n] as it is above ``unchanged`` [m]."""
+    """Return the threshold as far above margins ``here`` [n] as it is above ``unchanged`` [m]."""
     if min(len(here), len(unchanged)) < _FEWEST:
         return threshold
     return threshold + float(here.mean() - unchanged.mean())
 
 
 def by_tail(here: NDArray[np.float64], unchanged: NDArray[np.float64], threshold: float) -> float:
-    """The threshold that margins ``here`` [n] pass as rarely as ``unchanged`` ones [m] pass theirs.
+    """Return the threshold that margins ``here`` [n] exceed as rarely as ``unchanged`` [m] theirs.
 
-    One below ordinary margins moves with their median.
+    A threshold below the ordinary margins moves with their median.
     """
     if min(len(here), len(unchanged)) < _FEWEST:
         return threshold
@@ -129,7 +129,7 @@ def _tail(values: NDArray[np.float64]) -> tuple[float, Tail | None]:
 def compare(
     by_variant: Mapping[str, Look], labels: Mapping[str, Sequence[Label]], setup: Setup, clip: Path
 ) -> Iterator[tuple[str, str, str, Decided, Decided]]:
-    """Variant, method, rule, what is decided there and unchanged."""
+    """Yield variant, method, rule, and the decisions on the variant and on the unchanged clip."""
     base = by_variant[REFERENCE]
     decision = setup.models.bundle.manifest.decision
     pass_s = clip_s(clip, FPS)
@@ -138,7 +138,7 @@ def compare(
         rule = Rule.of(setup.config.prompts[name], decision, FPS)
         trace = Trace(clip.name, name, setup.config.prompts[name].text[0], tuple(own), pass_s)
         hits = (base.margin[:, column] >= rule.threshold).mean()
-        # A rank, so that ties do not matter: as many hits by cosine as by margin.
+        # A rank, so that ties do not matter: as many samples are hits by cosine as by margin.
         level = float(np.quantile(base.cosine[:, column], 1 - hits, method="higher"))
         raw = replace(rule, threshold=level)
         unchanged: dict[str, Decided] = {}
@@ -171,7 +171,7 @@ def _ordinary(times: NDArray[np.float64], trace: Trace) -> NDArray[np.bool_]:
 
 
 def summed(cases: Sequence[tuple[Decided, Decided]]) -> DecisionChange:
-    """Add up what happened to rules and clips."""
+    """Sum up the decisions over rules and clips."""
     samples = agreeing = lost = gained = 0
     for now, before in cases:
         order = np.abs(
@@ -188,7 +188,7 @@ def summed(cases: Sequence[tuple[Decided, Decided]]) -> DecisionChange:
 
 
 def table(title: str, rows: Mapping[tuple[str, str], DecisionChange]) -> Table:
-    """A row for each variant and method."""
+    """Return a table with a row for each variant and method."""
     result = Table(title=title)
     for column in ("variant", "decided on", "samples alike", "events hit", "lost", "gained",
                    "false alarms", "under alert"):  # fmt: skip

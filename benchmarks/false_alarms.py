@@ -1,10 +1,10 @@
-"""Asked for so many false alarms per day: how many come?
+"""Compares the allowed false alarms per day with the alarms that thresholds really cause.
 
-``python -m benchmarks.false_alarms`` learns thresholds on streams of known habits (``streams``) and
-counts the alarms that each would cause on a very long stream of the same kind. Beside ours: a fixed
-threshold that was right on another camera, a running z-score, and the textbook's tail (generalized
-Pareto by probability-weighted moments, Hosking and Wallis 1987, above the 99 % quantile of single
-samples). Alarms are those of the event machine, counted by the machine.
+``python -m benchmarks.false_alarms`` learns thresholds on streams with known properties
+(``streams``) and counts the alarms that each causes on a very long stream of the same kind. The
+other methods are a fixed threshold that was right on another camera, a running z-score, and the
+textbook's tail (generalized Pareto by probability-weighted moments, Hosking and Wallis 1987, above
+the 99 % quantile of single samples). The event machine itself makes and counts the alarms.
 """
 
 import json
@@ -44,11 +44,11 @@ _LEVELS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """One run's threshold.
+    """Threshold of one run.
 
     Attributes:
-        level: Above the baseline for ours, else a margin.
-        low, high: Of ours: bounds of the true rate, by the asked one.
+        level: Margin above the baseline for our method, absolute margin for the others.
+        low, high: Bounds of the true rate relative to the allowed one, for our method only.
     """
 
     method: str
@@ -60,7 +60,7 @@ class Learned:
 
 
 class Truth:
-    """Alarms per day of a long stream at any level, by counting at some and interpolating."""
+    """Alarms per day of a long stream at any level, counted at some levels and interpolated."""
 
     def __init__(
         self, kind: str, rule: Rule, days: int, *, relative: bool, night: bool | None = None
@@ -69,7 +69,7 @@ class Truth:
         watched = len(values) / DAY
         statistic = _statistic(values, rule)
         top = np.sort(statistic)[::-1]
-        # An alarm takes some samples: these ranks span the rates that are wanted, and more.
+        # An alarm takes several samples: these ranks cover more than the wanted rates.
         ranks = np.geomspace(
             _RATES[0] * watched + 2, min(_RATES[1] * watched * 4, len(top) / 10), _LEVELS
         )
@@ -101,7 +101,7 @@ def _long(kind: str, days: int, *, relative: bool, night: bool | None) -> NDArra
 
 
 def _statistic(values: NDArray[np.float32], rule: Rule) -> NDArray[np.float32]:
-    """The largest threshold that is alarmed at."""
+    """Return for each sample the largest threshold at which it still causes an alarm."""
     if rule.on_of == 1:
         return values
     older = np.maximum(np.roll(values, 1), np.roll(values, 2))
@@ -115,7 +115,7 @@ def _alarms(
     level: float,
     relative: bool,  # noqa: FBT001
 ) -> int:
-    """How often the event machine starts; it is run where something is above ``level`` only."""
+    """Count the starts of the event machine; it runs only where samples are above ``level``."""
     reach = level if relative else level - CENTRE
     rule = replace(rule, threshold=level, hysteresis=min(rule.hysteresis, max(0.0, reach / 2)))
     count, done = 0, 0
@@ -136,7 +136,7 @@ def _alarms(
 
 
 def learn(kind: str, rule: Rule, seed: int) -> list[Learned]:
-    """Thresholds of one run, by every method."""
+    """Learn the thresholds of one run with every method."""
     rng = np.random.default_rng([seed, 77])
     found = []
     tails = [AlarmTail(rule)] * 2 if kind != "day and night" else [AlarmTail(rule), AlarmTail(rule)]
@@ -177,16 +177,16 @@ def _z_score(past: NDArray[np.float64], asked: float) -> float:
 
 
 def _fixed(rng: np.random.Generator, asked: float) -> float:
-    """Right for a Gaussian camera whose margins lie elsewhere and are spread otherwise.
+    """Return a threshold that is right for a Gaussian camera with another mean and spread.
 
-    Cameras differ by one spread in their mean and by a quarter in their spread (assumed).
+    The means of cameras differ by one spread, their spreads by a quarter (assumed).
     """
     spread = SPREAD * math.exp(0.25 * rng.normal())
     return float(CENTRE + SPREAD * rng.normal() + spread * stats.norm.isf(asked / DAY))
 
 
 def measure(kind: str, rule: str, runs: int, days: int) -> list[dict[str, object]]:
-    """The rows of one kind of stream."""
+    """Return the table's rows for one kind of stream."""
     night = False if kind == "day and night" else None
     truths = {
         True: Truth(kind, RULES[rule], days, relative=True, night=night),
@@ -224,7 +224,7 @@ def measure(kind: str, rule: str, runs: int, days: int) -> list[dict[str, object
 
 
 def closed_loop(kind: str, days: int, seed: int = 0, asked: float = 1.0) -> list[int]:
-    """Alarms on each day when what alarms is left out of what is learned."""
+    """Count the alarms on each day when samples that cause alarms are not learned from."""
     rule = RULES["2 of 3"]
     tail, machine = AlarmTail(rule), EventMachine(rule, lambda _at: "")
     counts, position, estimate = [], 0, None
@@ -253,7 +253,7 @@ def closed_loop(kind: str, days: int, seed: int = 0, asked: float = 1.0) -> list
 
 
 def _cost() -> dict[str, float]:
-    """Of one tail after a day: time per sample and per estimate, size on disk."""
+    """Measure one tail after a day: time per sample and per estimate, size on disk."""
     tail = AlarmTail(RULES["2 of 3"])
     day = next(margins("Gaussian", 3)).tolist()
     began = time.perf_counter()

@@ -1,10 +1,10 @@
-"""``python -m benchmarks.index``: what the local index costs and finds, at full size.
+"""Measures the cost and the recall of the local index at full size.
 
-Cameras are made up, but with what decides how hard searching is: embeddings of all share an offset,
-those of a camera another one that drifts, frames follow each other closely, axes are uneven, and
-some hundred things come and go for seconds to minutes. Sentences lie far from all pictures, as
-those of a CLIP do. What is found is held against the margins of the float vectors before they were
-quantised.
+Run ``python -m benchmarks.index``. The cameras are synthetic, but they have the properties that
+make searching hard: all embeddings share an offset, those of one camera share another that drifts,
+frames resemble their neighbours, axes are uneven, and some hundred things come and go for seconds
+to minutes. Sentences lie far from all pictures, as in a CLIP model. The found moments are compared
+with the margins of the float vectors before quantisation.
 """
 
 import argparse
@@ -38,10 +38,10 @@ _ROOM: Final = Limits(max_age_s=1e12, max_bytes=2**62)
 
 
 class World:
-    """Embeddings of made-up cameras, and sentences about what they see.
+    """Embeddings of synthetic cameras, and sentences about what they see.
 
     Args:
-        dim: D.
+        dim: Dimension of the embeddings, D.
     """
 
     def __init__(self, dim: int) -> None:
@@ -58,7 +58,7 @@ class World:
         self.rivals = _unit(rivals)
 
     def segment(self, camera: int) -> NDArray[np.float32]:
-        """float32 [ROWS, D], unit rows: some hours of a camera."""
+        """Return some hours of a camera: unit rows, float32 [ROWS, D]."""
         drift = _unit(np.cumsum(self._directions(ROWS // 256), axis=0))
         vectors = np.repeat(0.2 * drift, 256, axis=0)
         vectors += 0.7 * self._common + 0.5 * self._cameras[camera]
@@ -72,7 +72,7 @@ class World:
         return _unit(vectors)
 
     def bank(self, query: int) -> PromptBank:
-        """Of one of the sentences."""
+        """Return the bank of one of the sentences."""
         rows = np.concatenate([self.sentences[query : query + 1], self.rivals])
         against = np.arange(1, 1 + _RIVALS)
         prompt = CompiledPrompt("search", "search", slice(0, 1), slice(1, 1), against, None)
@@ -90,9 +90,9 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def build(folder: Path, vectors: int, dim: int) -> None:
-    """Write an index of made-up cameras, and beside it the margins of the float vectors.
+    """Write an index of synthetic cameras, and the margins of the float vectors beside it.
 
-    Not through ``Store``, which takes embeddings one by one (see ``append_cost``): in one piece.
+    Segments are written in one piece; ``Store`` takes single embeddings (see ``append_cost``).
     """
     world, kind = World(dim), row_type(dim)
     truth = []
@@ -118,7 +118,7 @@ def build(folder: Path, vectors: int, dim: int) -> None:
 
 
 def append_cost(folder: Path, dim: int, batch: int) -> float:
-    """Seconds of one embedding through ``Store``, written in batches, the disk's part included."""
+    """Measure the seconds per embedding through ``Store``, in batches, including the disk."""
     vectors = World(dim).segment(0)[:2048]
     store = Store(folder, "m", dim, _ROOM)
     began = time.perf_counter()
@@ -132,7 +132,7 @@ def append_cost(folder: Path, dim: int, batch: int) -> float:
 
 
 def seal_cost(dim: int) -> float:
-    """Seconds of the codes of one segment."""
+    """Measure the seconds for the codes of one segment."""
     vectors = World(dim).segment(0)
     began = time.perf_counter()
     encode(vectors)
@@ -140,7 +140,7 @@ def seal_cost(dim: int) -> float:
 
 
 def true_peaks(truth: NDArray[np.float32], count: int) -> list[tuple[int, float]]:
-    """Camera and time of the best samples that are a minute apart, of margins [segments, ROWS]."""
+    """Return camera and time of the best samples, a minute apart, of margins [segments, ROWS]."""
     # One sample a second, so the Gaussian of edge.search.moments is a fixed kernel.
     kernel = np.exp(-0.5 * np.square(np.arange(-2, 3) / 0.5))
     smooth = np.apply_along_axis(np.convolve, 1, truth, kernel / kernel.sum(), "same")
@@ -159,7 +159,7 @@ def true_peaks(truth: NDArray[np.float32], count: int) -> list[tuple[int, float]
 
 
 def share_found(page: Page, peaks: list[tuple[int, float]]) -> float:
-    """Which share of the true peaks lies in a moment of the page."""
+    """Return the share of the true peaks that lie in a moment of the page."""
     found = [
         any(
             hit.camera == f"camera{camera:02d}" and hit.moment.start <= at <= hit.moment.end
@@ -179,7 +179,7 @@ def forget(folder: Path) -> None:
 
 
 def measure_searches(folder: Path, dim: int, limit: int) -> dict[str, object]:
-    """Time and recall of the first page of each query."""
+    """Measure time and recall of the first page of each query."""
     world, everything = World(dim), Query(0.0, 1e12, limit=limit)
     truth = np.load(folder / "truth.npy", mmap_mode="r")
     cold, warm, busy, recall = [], [], [], []
@@ -199,7 +199,7 @@ def measure_searches(folder: Path, dim: int, limit: int) -> dict[str, object]:
     return {
         "cold_first_page_s": _spread(cold),
         "warm_first_page_s": _spread(warm),
-        # Of all cores together; what a machine that does other work too has to say.
+        # CPU time of all cores together, which also holds on a machine that does other work.
         "warm_first_page_cpu_s": _spread(busy),
         "recall_of_page": round(statistics.mean(recall), 3),
         "recall_worst": min(recall),

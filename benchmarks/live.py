@@ -1,4 +1,4 @@
-"""The daemon itself on one live camera: how long from a frame's arrival to the broker's PUBACK."""
+"""Measures the daemon on one live camera: time from a frame's arrival to the broker's PUBACK."""
 
 import json
 import subprocess
@@ -25,9 +25,9 @@ from edge.video.sources import is_live
 
 PERCENTS = (50, 95, 99)
 
-# Connecting, the first keyframe, the first message.
+# Time for connecting, the first keyframe and the first message.
 _BEGIN_S = 30.0
-# After the first message: the alert's start with its picture, and cold caches.
+# Time left out after the first message: the alert's start with its picture, and cold caches.
 _WARMUP_S = 2.0
 _STEP_S = 1.0
 _CAMERA_STOP_S = 5.0
@@ -35,11 +35,11 @@ _CAMERA_STOP_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class LiveSettings:
-    """What is watched, and how long.
+    """Settings of the live measurement.
 
     Attributes:
-        source: A clip, played by our test camera over RTSP, or the URL of a camera.
-        fps: Samples a second.
+        source: Clip that our test camera plays over RTSP, or URL of a camera.
+        fps: Samples per second.
         seconds: Measured time.
         prompts: Sentences.
     """
@@ -52,13 +52,13 @@ class LiveSettings:
 
     @property
     def steps(self) -> int:
-        """How often ``measure`` reports progress."""
+        """Return how often ``measure`` reports progress."""
         return self.seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Frame arrival to PUBACK, of the messages of one kind."""
+    """Times from frame arrival to PUBACK, for the messages of one kind."""
 
     kind: str
     messages: int
@@ -67,12 +67,12 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class LiveResults:
-    """One camera, run for real.
+    """Results of the daemon on one camera.
 
     Attributes:
-        camera: What played.
-        fps: Samples a second that came out.
-        cores: Used by the daemon's process on average, publishing included.
+        camera: Description of the camera.
+        fps: Published samples per second.
+        cores: Cores that the daemon's process uses on average, publishing included.
         rss_mb: Resident memory of that process at the end, in 10^6 bytes.
     """
 
@@ -95,14 +95,14 @@ def measure(
     """Run the daemon for a while.
 
     Args:
-        bundle: The model.
-        settings: What, how long.
-        broker: Where it publishes.
-        state_dir: Where its outbox lies.
-        progress: Called each measured second.
+        bundle: Bundle of the model.
+        settings: Source, rates and duration.
+        broker: Broker that the daemon publishes to.
+        state_dir: Folder of the outbox.
+        progress: Called after each measured second.
 
     Raises:
-        EdgeError: The daemon cannot start, or nothing comes out of it.
+        EdgeError: The daemon cannot start, or publishes nothing.
     """
     with _camera(settings.source) as (url, camera):
         config = bench_config(
@@ -125,7 +125,7 @@ def measure(
 
 @contextmanager
 def _camera(source: str) -> Iterator[tuple[str, str]]:
-    """Yield URL and description of a camera: the one that is named, or ours in its own process."""
+    """Yield URL and description of a camera: the named one, or the test camera in a process."""
     if is_live(source):
         yield source, "as named"
         return
@@ -150,7 +150,7 @@ def _camera(source: str) -> Iterator[tuple[str, str]]:
 
 
 class _Tally:
-    """What the publisher delivered, and what the process took meanwhile."""
+    """Tally of delivered messages, and of the time that the process used meanwhile."""
 
     def __init__(self) -> None:
         self._began = threading.Event()
@@ -160,12 +160,12 @@ class _Tally:
         self._rss_mb = 0.0
 
     def note(self, message: Message, at: float) -> None:
-        """Called on the publisher's thread: keep it short."""
+        """Note a delivered message; the publisher's thread calls this, so it must be short."""
         self._delivered.append((message, time.time() - (time.monotonic() - at)))
         self._began.set()
 
     def measure(self, seconds: int, progress: Callable[[], None]) -> None:
-        """Wait for the first message, then measure; returns early when nothing comes."""
+        """Wait for the first message, then measure; return early if no message comes."""
         if not self._began.wait(_BEGIN_S):
             return
         time.sleep(_WARMUP_S)
@@ -207,7 +207,7 @@ class _Tally:
 
 
 def _arrival(message: Message) -> float | None:
-    """Return when the frame came in that the message is about, in UTC seconds, if it says so."""
+    """Return the arrival of the message's frame in UTC seconds, if the message has it."""
     match message.kind:
         case "alert":
             return AlertPayload.model_validate_json(message.payload).at.timestamp()

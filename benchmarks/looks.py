@@ -1,4 +1,4 @@
-"""What a model says of a clip as it is, in other light, encoded anew, and with its INT8 graph."""
+"""Scores a clip unchanged, in other light, encoded anew, and with the model's INT8 graph."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -30,12 +30,12 @@ VARIANTS: Final = ("int8", *LIGHT, *CRF)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """What the model says of all passes of a clip.
+    """Scores of all passes of a clip.
 
     Attributes:
-        times: float64 [n], seconds of the timeline.
-        cosine: float64 [n, P].
-        margin: float64 [n, P].
+        times: Seconds of the timeline, float64 [n].
+        cosine: Cosines of the prompts, float64 [n, P].
+        margin: Margins of the prompts, float64 [n, P].
     """
 
     times: NDArray[np.float64]
@@ -44,7 +44,7 @@ class Look:
 
 
 def looks(clip: Path, setup: Setup, int8: Setup) -> Iterator[tuple[str, Look]]:
-    """Every variant of a clip."""
+    """Yield name and scores of every variant of a clip."""
     pass_s = clip_s(clip, FPS)
     with tempfile.TemporaryDirectory() as folder:
         told: dict[str, list[tuple[float, NDArray[np.float32]]]] = {}

@@ -1,4 +1,4 @@
-"""Where a measurement was taken: machine, software, commit, memory."""
+"""Describes where a measurement was taken: machine, software, commit, memory."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ import av
 
 import edge
 
-# Whatever can change a result.
+# Packages that can change a result.
 _PACKAGES = ("numpy", "av", "openvino", "onnxruntime", "paho-mqtt", "tokenizers")
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 _REPOSITORY = Path(__file__).resolve().parent.parent
@@ -21,12 +21,12 @@ _REPOSITORY = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The machine.
+    """Machine of a measurement.
 
     Attributes:
-        cores: That this process may use.
-        memory_mb: Of the whole machine, in 10^6 bytes.
-        governor: The CPU's power mode, where the kernel tells.
+        cores: Number of cores that this process may use.
+        memory_mb: Memory of the whole machine, in 10^6 bytes.
+        governor: Power mode of the CPU, if the kernel reports it.
     """
 
     cpu: str
@@ -46,7 +46,7 @@ class Memory:
 
 
 def this_machine() -> Machine:
-    """Describe the machine we run on."""
+    """Describe the machine that this process runs on."""
     return Machine(
         cpu=_cpu_model(),
         cores=len(os.sched_getaffinity(0)),
@@ -58,13 +58,13 @@ def this_machine() -> Machine:
 
 
 def load_average() -> tuple[float, float, float]:
-    """Return the load of the last 1, 5 and 15 minutes: who else was here."""
+    """Return the load of the last 1, 5 and 15 minutes, which shows other work on the machine."""
     one, five, fifteen = os.getloadavg()
     return round(one, 2), round(five, 2), round(fifteen, 2)
 
 
 def versions() -> dict[str, str]:
-    """Return versions by package; what is not installed is left out."""
+    """Return versions by package, without packages that are not installed."""
     found = {"edge": edge.__version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -75,7 +75,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """Return the commit we run from, ``+`` behind it when files differ; None outside a checkout."""
+    """Return the checkout's commit, with ``+`` if files differ; None outside a checkout."""
     git = shutil.which("git")
     if git is None or not (_REPOSITORY / ".git").exists():
         return None
@@ -85,7 +85,7 @@ def commit() -> str | None:
 
 
 def memory() -> Memory:
-    """Return what this process takes, and took at most."""
+    """Return the current and the peak memory of this process."""
     return Memory(
         now_mb=_kilobytes("/proc/self/status", "VmRSS") * 1024 / 1e6,
         peak_mb=_kilobytes("/proc/self/status", "VmHWM") * 1024 / 1e6,

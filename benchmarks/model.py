@@ -1,7 +1,7 @@
-"""The engine alone: each variant of the image graph, on each runtime, in turns.
+"""Times the engine alone: each variant of the image graph, on each runtime, in turns.
 
-A variant is a runtime and a precision. Before it is timed at a batch size it answers the golden set
-at that batch size; one that answers wrongly has no time.
+A variant is a runtime and a precision. Before it is timed at a batch size, it must pass the golden
+set at that batch size; a variant that fails is not timed.
 """
 
 import time
@@ -37,18 +37,18 @@ Status = Literal["ok", "failed", "floor"]
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """What is measured, and how often.
+    """Settings of the engine's measurement.
 
     Attributes:
         engines: Rows of ``edge.model.engines.ENGINES``.
-        precisions: Of the image graph.
-        threads: Of the engine; 0 leaves the choice to the runtime.
-        batches: Frames a call.
-        rounds: In each, every variant has a turn; their order is drawn anew.
+        precisions: Precisions of the image graph.
+        threads: Threads of the engine; 0 leaves the choice to the runtime.
+        batches: Frames per call.
+        rounds: Number of rounds; in each, every variant has one turn, in a newly drawn order.
         warmup: Calls at the beginning of each turn that do not count: they bring the variant's
             weights back into the caches.
         iterations: Calls of a turn that count.
-        seed: Of the orders.
+        seed: Seed of the orders.
     """
 
     engines: tuple[str, ...]
@@ -63,7 +63,7 @@ class ModelSettings:
 
     @property
     def turns(self) -> int:
-        """How many turns there will be, the floor's included, if no variant fails."""
+        """Return the number of turns, the floor's included, if no variant fails."""
         variants = len(self.engines) * len(self.precisions) + 1
         return len(self.batches) * self.rounds * variants
 
@@ -73,16 +73,16 @@ class VariantResult:
     """One variant at one batch size. Times are per frame, not per call.
 
     Attributes:
-        device: The one really used, as the runtime says.
-        status: ``floor`` is the ``null`` engine, which computes nothing.
-        reason: Why it failed.
-        mean_cosine: To the golden references, at this batch size.
-        min_cosine: The worst golden row.
-        calls: That were timed.
-        ms: Quantiles over all calls.
-        rounds_ms: Medians of the rounds.
-        core_ms: On all cores together, the mean.
-        frames_per_s: One call after the other.
+        device: Device really used, as the runtime reports it.
+        status: Outcome; ``floor`` is the ``null`` engine, which computes nothing.
+        reason: Reason of a failure.
+        mean_cosine: Mean cosine to the golden references, at this batch size.
+        min_cosine: Cosine of the worst golden row.
+        calls: Number of timed calls.
+        ms: Quantiles over all calls, milliseconds.
+        rounds_ms: Medians of the rounds, milliseconds.
+        core_ms: Mean time on all cores together, milliseconds.
+        frames_per_s: Frames per second, one call after the other.
     """
 
     variant: str
@@ -104,7 +104,7 @@ class VariantResult:
 
 @dataclass(frozen=True, slots=True)
 class VariantRatio:
-    """Time of ``above`` by that of ``below``, round by round."""
+    """Ratio of the times of ``above`` and ``below``, round by round."""
 
     batch: int
     above: str
@@ -114,7 +114,7 @@ class VariantRatio:
 
 @dataclass(frozen=True, slots=True)
 class ModelResults:
-    """Every variant at every batch size, and each pair of them."""
+    """Results of every variant at every batch size, and of each pair of variants."""
 
     variants: tuple[VariantResult, ...]
     ratios: tuple[VariantRatio, ...]
@@ -123,10 +123,10 @@ class ModelResults:
 def installed_engines(device: str) -> tuple[str, ...]:
     """Return the engines whose runtime is installed, without the floor.
 
-    TensorRT runs on GPUs alone, and is left out for another device.
+    TensorRT runs only on GPUs, and is left out for other devices.
 
     Raises:
-        EngineUnavailable: There is none.
+        EngineUnavailable: No runtime is installed.
     """
     known = [name for name in ENGINES if name != FLOOR]
     if not device.startswith("GPU"):
@@ -141,10 +141,10 @@ def installed_engines(device: str) -> tuple[str, ...]:
 
 
 def check_names(engines: Sequence[str], precisions: Sequence[str]) -> None:
-    """Refuse what nobody knows.
+    """Refuse unknown names.
 
     Raises:
-        ConfigError: An unknown engine or precision.
+        ConfigError: An engine or a precision is unknown.
     """
     for option, names, known in (
         ("--engine", engines, [name for name in ENGINES if name != FLOOR]),
@@ -158,12 +158,12 @@ def measure(bundle: Bundle, settings: ModelSettings, progress: Callable[[], None
     """Open every variant, then time them in turns.
 
     Args:
-        bundle: Whose image graphs.
-        settings: What, how often.
+        bundle: Bundle with the image graphs.
+        settings: Variants, batch sizes and repetitions.
         progress: Called after each turn.
 
     Raises:
-        EngineUnavailable: A runtime or device is not there.
+        EngineUnavailable: A runtime or device is missing.
         ModelError: The golden set is unusable.
     """
     with ExitStack() as stack:
@@ -187,7 +187,7 @@ def measure(bundle: Bundle, settings: ModelSettings, progress: Callable[[], None
 
 @dataclass(slots=True)
 class _Variant:
-    """A variant; without an engine it could not be opened, and ``reason`` says why."""
+    """Variant and its engine; without an engine, ``reason`` says why it could not be opened."""
 
     name: str
     kind: str
@@ -217,14 +217,14 @@ def _open(
 
 @dataclass(slots=True)
 class _Turns:
-    """What the turns of one variant took, per frame."""
+    """Times per frame of the turns of one variant."""
 
     ms: list[list[float]]
     core_ms: list[float]
 
 
 class _Contest:
-    """All variants at one batch size."""
+    """Contest of all variants at one batch size."""
 
     def __init__(
         self, bundle: Bundle, batch: int, settings: ModelSettings, variants: list[_Variant]
@@ -242,7 +242,7 @@ class _Contest:
         self._turns = {variant.name: _Turns([], []) for variant in variants}
 
     def run(self, random: Random, progress: Callable[[], None]) -> None:
-        """Check every variant at this batch size, then give each a turn in every round."""
+        """Check every variant at this batch size, then give each one a turn in every round."""
         for variant in self._variants:
             self._check(variant)
         for _ in range(self._settings.rounds):
@@ -255,7 +255,7 @@ class _Contest:
         return [self._result(variant) for variant in self._variants]
 
     def ratios(self) -> list[VariantRatio]:
-        """Each pair of sound variants; the floor computes nothing that compares."""
+        """Return the ratio of each pair of correct variants; the floor is not compared."""
         sound = [v.name for v in self._variants if v.kind != FLOOR and v.name not in self._failed]
         return [
             VariantRatio(self._batch, above, below, paired_ratio(self._ms(above), self._ms(below)))

@@ -1,4 +1,4 @@
-"""What edge adds to the engine: from a decoded frame to its embedding, by the bare engine call."""
+"""Compares the path from a decoded frame to its embedding with the bare engine call."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,16 +11,16 @@ from benchmarks.statistics import medians, paired_ratio, spread
 from edge.errors import InferenceError
 from export.compare.rounds import Spread
 
-# What the whole path may take of the bare engine call.
+# Maximum time of the whole path, as a multiple of the bare engine call.
 TARGET_RATIO = 1.10
 
-# The same pixels on the same engine: anything less is another computation.
+# Minimum cosine for the same pixels on the same engine: less means another computation.
 _SAME_COSINE = 0.9999
 _NS_PER_MS = 1e6
 
 Progress = Callable[[], None]
 Embed = Callable[[], NDArray[np.float32]]
-"""Gives unit rows, float32 [N, D]."""
+"""Function that returns unit rows, float32 [N, D]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,14 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class PathResult:
-    """The whole path by the bare engine call on the same pixels.
+    """Times of the whole path and of the bare engine call on the same pixels.
 
     Attributes:
         path_ms: Preprocess, stacking into the batch, engine, check for finite numbers, cosines;
             medians of the rounds.
         engine_ms: ``Engine.run`` alone.
-        ratio: Of the two, round by round.
-        pairs: That were timed.
+        ratio: Ratio of the two, round by round.
+        pairs: Number of timed pairs.
     """
 
     path_ms: Spread
@@ -58,24 +58,24 @@ def compare(
     iterations: int,
     progress: Callable[[], None],
 ) -> PathResult:
-    """Time both ways in turns, a call each.
+    """Time both ways in turns, one call each.
 
     Args:
-        pairs: One for each picture; they take turns too.
-        rounds: Medians are taken over each.
+        pairs: One pair for each picture; the pairs take turns too.
+        rounds: Number of rounds; each gives a median.
         warmup: Pairs of calls at the beginning of a round that do not count.
         iterations: Pairs of calls in a round that count.
         progress: Called after each round.
 
     Raises:
-        InferenceError: The two do not compute the same.
+        InferenceError: The two ways give different embeddings.
     """
     path_ms: list[list[float]] = [[] for _ in range(rounds)]
     engine_ms: list[list[float]] = [[] for _ in range(rounds)]
     for this_path, this_engine in zip(path_ms, engine_ms, strict=True):
         for turn in range(warmup + iterations):
             pair = pairs[turn % len(pairs)]
-            # Who comes second finds warmer caches, so they take turns in that as well.
+            # The second call finds warmer caches, so the two also take turns in being second.
             if turn % 2:
                 bare, expected = _timed(pair.engine)
                 whole, found = _timed(pair.path)

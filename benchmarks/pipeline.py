@@ -1,7 +1,7 @@
-"""From a camera's packets to the broker: what each stage costs, and the whole path by its engine.
+"""Times each stage from packets to the broker, and the whole path against its engine.
 
-Every prompt alerts on every frame and every embedding is published, the most that one frame can
-cause.
+Every prompt alerts on every frame and every embedding is published, which is the most work that one
+frame can cause.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,14 +32,14 @@ from edge.video.sample import Sample
 
 @dataclass(frozen=True, slots=True)
 class PipelineSettings:
-    """What is measured, and how often.
+    """Settings of the pipeline's measurement.
 
     Attributes:
         source: Path or URL, possibly with a password.
-        fps: Frames a second that are kept.
+        fps: Kept frames per second.
         frames: Kept frames that count.
-        warmup: Kept frames before them that do not; the same at the start of each round.
-        rounds: Of the comparison with the bare engine.
+        warmup: Kept frames before them that do not count, also at the start of each round.
+        rounds: Rounds of the comparison with the bare engine.
         iterations: Pairs of calls in each round that count.
         prompts: Sentences.
     """
@@ -55,13 +55,13 @@ class PipelineSettings:
 
     @property
     def steps(self) -> int:
-        """How often ``measure`` reports progress."""
+        """Return how often ``measure`` reports progress."""
         return self.warmup + self.frames + self.rounds
 
 
 @dataclass(frozen=True, slots=True)
 class EngineUsed:
-    """Which engine ran: runtime and device as it says itself, and how its golden test went."""
+    """Engine that ran: runtime and device as it reports them, and result of its golden test."""
 
     engine: str
     runtime: str
@@ -74,12 +74,12 @@ class EngineUsed:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What the stages' core time comes to. Computed, not run.
+    """Estimates from the core time of the stages; computed, not measured.
 
     Attributes:
-        bottleneck: The stage that takes most of a core.
-        cores_per_camera: At the fps of this run.
-        cameras_per_core: With nothing else on that core.
+        bottleneck: Stage that takes most of a core.
+        cores_per_camera: Cores that one camera needs at the fps of this run.
+        cameras_per_core: Cameras on one core that does nothing else.
     """
 
     bottleneck: str
@@ -89,7 +89,7 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True)
 class PipelineResults:
-    """The stages in the order of the data, and what follows from them."""
+    """Results of the stages in the order of the data, and the estimates from them."""
 
     video: Video
     engine: EngineUsed
@@ -111,10 +111,10 @@ def measure(
     """Time the stages on a file or a camera, then the whole path against the bare engine.
 
     Args:
-        bundle: The model.
-        settings: What, how often.
-        broker: Where to publish; None leaves that stage out.
-        state_dir: Where the outbox lies; its disk decides what a commit costs.
+        bundle: Bundle of the model.
+        settings: Source, rates and repetitions.
+        broker: Broker to publish to; None leaves that stage out.
+        state_dir: Folder of the outbox; its disk decides the cost of a commit.
         progress: Called after each kept frame and each round.
 
     Raises:

@@ -1,11 +1,11 @@
-"""By what to keep null distributions apart: light, or the scene's embeddings.
+"""Compares two ways to separate null distributions: by light, and by the scene's embeddings.
 
-``python -m benchmarks.regimes BUNDLE FOLDER`` watches real clips through made days and nights: by
-day clouds, then dusk, infrared by night, dawn, day. Two candidates say which regime each sample
-belongs to: ``scene/light.py``, and two means of the embeddings, moved by each sample. What counts
-(docs/adr/0015): do margins differ between the regimes; does the regime stay the same while nothing
-changes; and is what an alert is about spread over the regimes, or has it become one of them, so
-that its null distribution calls it ordinary?
+``python -m benchmarks.regimes BUNDLE FOLDER`` watches real clips through synthetic days and nights:
+clouds by day, then dusk, infrared by night, dawn, day. Two candidates assign a regime to each
+sample: ``scene/light.py``, and two means of the embeddings that each sample moves. Three questions
+count (docs/adr/0015): whether margins differ between the regimes; whether the regime stays the same
+while nothing changes; and whether the subject of an alert is spread over the regimes, or has become
+one of them, so that its null distribution treats it as ordinary.
 """
 
 import json
@@ -33,7 +33,7 @@ CLIPS: Final = {
     "bottle-detection.mp4": (15, 29.83, "a hand grabbing a bottle", ["a plastic bottle", "a cat"]),
 }
 _ROUNDS: Final = 3
-# Minutes, light, and what it is then (dusk is neither).
+# Minutes, light, and its name, day or night (dusk is neither).
 _DAY: Final[tuple[tuple[int, Sequence[str], str], ...]] = (
     (40, ("day", "cloud", "day", "bright"), "day"),
     (5, ("dusk",), ""),
@@ -52,14 +52,14 @@ _LIGHTS: Final[Mapping[str, Alteration]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stream:
-    """A camera's samples at one a second. Letters: N samples, P rules, D embedding.
+    """Samples of a camera, one per second. Letters: N samples, P rules, D embedding.
 
     Attributes:
-        pixels: Each sample's.
+        pixels: Pixels of each sample.
         embeddings: float32 [N, D].
         margins: float32 [N, P].
-        event: bool [N]: what the first rule is about can be seen.
-        truth: ``day``, ``night`` or empty.
+        event: bool [N], whether the subject of the first rule is visible.
+        truth: ``day``, ``night`` or empty, for each sample.
     """
 
     pixels: Sequence[Pixels]
@@ -85,7 +85,7 @@ class TwoMeans:
         self._word, self._other = 0, 0
 
     def step(self, embedding: NDArray[np.float32]) -> str:
-        """The regime of one sample: another one only once it has lasted."""
+        """Return the regime of one sample; it changes only after the new one has lasted."""
         if len(self._first) < self._BEGIN:
             self._first.append(embedding)
             if len(self._first) == self._BEGIN:
@@ -102,25 +102,25 @@ class TwoMeans:
 
 
 def by_light(stream: Stream) -> Iterator[str]:
-    """Candidate 1."""
+    """Yield regimes by light, candidate 1."""
     light = Light()
     return (light.step(pixels, float(at)).word for at, pixels in enumerate(stream.pixels))
 
 
 def by_scene(stream: Stream) -> Iterator[str]:
-    """Candidate 2, as steady as light."""
+    """Yield regimes by the scene, candidate 2, as steady as light."""
     means = TwoMeans(60)
     return (means.step(embedding) for embedding in stream.embeddings)
 
 
 def by_scene_at_once(stream: Stream) -> Iterator[str]:
-    """Candidate 2, each sample for itself."""
+    """Yield regimes by the scene, candidate 2, from each sample alone."""
     means = TwoMeans(1)
     return (means.step(embedding) for embedding in stream.embeddings)
 
 
 def film(models: Models, folder: Path, name: str) -> Stream:
-    """Days and nights of one clip."""
+    """Make days and nights from one clip."""
     every, fps, event, others = CLIPS[name]
     with models.scoring.open_compiler() as compiler:
         bank = compiler({text: PromptConfig(text=(text,)) for text in (event, *others)})
@@ -161,7 +161,7 @@ def _events(folder: Path, name: str, text: str, at: NDArray[np.float64]) -> NDAr
 
 
 def distance(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Kolmogorov and Smirnov's: the largest difference of the two distributions, 0..1."""
+    """Return the Kolmogorov-Smirnov distance: the largest difference of the two, 0..1."""
     if not len(one) or not len(other):
         return 0.0
     both = np.sort(np.concatenate([one, other]))
@@ -170,7 +170,7 @@ def distance(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 
 def describe(stream: Stream, candidate: Callable[[Stream], Iterator[str]]) -> str:
-    """One row of the table."""
+    """Return one row of the table."""
     begin = time.perf_counter()
     words = np.array(list(candidate(stream)))
     cost = (time.perf_counter() - begin) / len(words) * 1e6

@@ -1,4 +1,4 @@
-"""Results as one JSON document, and the same as tables for people."""
+"""Writes results as one JSON document, and as tables for people."""
 
 import json
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _DIGITS = 4
 
 @dataclass(frozen=True, slots=True)
 class BundleUsed:
-    """Which model; ``hash`` stands for every byte of it."""
+    """Bundle that was measured; ``hash`` covers every byte of it."""
 
     name: str
     model: str
@@ -30,14 +30,15 @@ class BundleUsed:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a reader needs to repeat a run.
+    """Facts that a reader needs to repeat a run.
 
     Attributes:
         bench: ``model`` or ``pipeline``.
-        at: UTC, ISO 8601.
-        commit: Of the checkout, ``+`` behind it when files differ; None outside of one.
-        load_before: Load average, before and after: who else was on the machine.
-        memory: Of the bench's own process, at the end.
+        at: Time of the run, UTC, ISO 8601.
+        commit: Commit of the checkout, with ``+`` if files differ; None outside a checkout.
+        load_before: Load average of 1, 5 and 15 minutes before the run: other work on the machine.
+        load_after: Load average after the run.
+        memory: Memory of the bench's own process, at the end.
     """
 
     bench: str
@@ -53,7 +54,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One table; the first column is words, the others are numbers."""
+    """Table; the first column is words, the others are numbers."""
 
     title: str
     columns: tuple[str, ...]
@@ -62,12 +63,12 @@ class Section:
 
 
 def to_json(header: Header, settings: Any, results: dict[str, Any]) -> str:
-    """Return the document; no password survives in it.
+    """Return the JSON document; passwords are removed from it.
 
     Args:
-        header: As it is.
-        settings: A dataclass.
-        results: Dataclasses by name.
+        header: Facts of the run.
+        settings: Settings of the bench, a dataclass.
+        results: Results by name, dataclasses.
     """
     document = {
         "schema": SCHEMA,
@@ -81,7 +82,7 @@ def to_json(header: Header, settings: Any, results: dict[str, Any]) -> str:
 
 
 def head(header: Header, facts: dict[str, str]) -> Section:
-    """The run itself, ``facts`` after what every run has."""
+    """Return the table about the run: the facts of every run, then ``facts``."""
     machine, memory = header.machine, header.memory
     governor = f", governor {machine.governor}" if machine.governor else ""
     lines = {
@@ -124,12 +125,12 @@ def show(console: Console, sections: Sequence[Section]) -> None:
 
 
 def to_markdown(sections: Sequence[Section]) -> str:
-    """Return the same tables for a document."""
+    """Return the tables as Markdown for a document."""
     return "\n\n".join(_markdown(section) for section in sections) + "\n"
 
 
 def milliseconds(value: float) -> str:
-    """Three figures or so."""
+    """Format milliseconds with about three digits."""
     return f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 
@@ -145,7 +146,7 @@ def _words(load: tuple[float, float, float]) -> str:
 
 
 def _rounded(value: Any) -> Any:
-    """Plain values, floats to what a clock can tell."""
+    """Return plain values, with floats rounded to the precision of a clock."""
     match value:
         case float():
             return round(value, _DIGITS)

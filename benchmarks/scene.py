@@ -1,4 +1,4 @@
-"""The configuration that a bench runs: one camera, as many messages as a frame can cause."""
+"""Builds the configuration of a bench: one camera, and as many messages as a frame can cause."""
 
 from pathlib import Path
 
@@ -21,12 +21,12 @@ def bench_config(
     broker: Address | None,
     state_dir: Path,
 ) -> Config:
-    """Watch ``url``; each prompt alerts on every frame, each embedding is published.
+    """Return a configuration for ``url``: every frame alerts and every embedding is published.
 
     Raises:
         ConfigError: A prompt or the URL is wrong.
     """
-    # No margin is below -2, and an alert that runs reports itself with each frame.
+    # No margin is below -2, and a running alert publishes an update with each frame.
     always = {"threshold": -2, "on": {"for": 1, "of": 1}, "update_every": 1e-6}
     listens = broker or Address("localhost", 1883, "none")
     try:
@@ -47,4 +47,4 @@ def bench_config(
         )
     except ValidationError as exc:
         problems = (f"{error['loc'][0]}: {error['msg']}" for error in exc.errors())
-        raise ConfigError("; ".join(problems)) from None  # the cause may quote a password
+        raise ConfigError("; ".join(problems)) from None  # the cause may contain a password

@@ -1,7 +1,7 @@
-"""Edge's stages in a row, each timed.
+"""Runs the daemon's stages one after the other and times each of them.
 
-One thread does everything, one frame after the other: no two stages overlap, and the core time of
-each is known.
+One thread does everything, frame by frame, so that no two stages overlap and the core time of each
+is known.
 """
 
 import threading
@@ -30,7 +30,7 @@ from edge.video.sources import Packet, SourceSettings, is_live, open_source
 
 PERCENTS = (50, 95, 99)
 
-# Frames kept for what is measured afterwards.
+# Frames kept for the measurements that follow.
 _KEPT = 8
 _CONNECT_S = 10.0
 _PUBACK_S = 10.0
@@ -38,12 +38,12 @@ _PUBACK_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """What came in.
+    """Description of the video.
 
     Attributes:
-        source: Without credentials.
-        fps: Frames a second, as the stream says; None where it does not.
-        keyframes_only: Whether the sampler found keyframes alone to be enough.
+        source: Path or URL without credentials.
+        fps: Frames per second as the stream declares them; None if it does not.
+        keyframes_only: Whether keyframes alone were enough for the sampler.
     """
 
     source: str
@@ -59,8 +59,8 @@ class StageResult:
     """One stage, per kept frame.
 
     Attributes:
-        ms: Quantiles of its time on the wall; None where that is waiting for a camera.
-        core_ms: On all cores together, the mean.
+        ms: Quantiles of the wall time; None if that time is a wait for a camera.
+        core_ms: Mean time on all cores together.
     """
 
     stage: str
@@ -69,7 +69,7 @@ class StageResult:
 
 
 class Acknowledgements:
-    """Lets the measuring thread wait for the broker."""
+    """Acknowledgements of the broker, for which the measuring thread can wait."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -81,10 +81,10 @@ class Acknowledgements:
             self._changed.notify()
 
     def wait_for(self, messages: int) -> None:
-        """Wait for so many more.
+        """Wait for this many further acknowledgements.
 
         Raises:
-            PublishError: They do not come.
+            PublishError: They do not arrive in time.
         """
         with self._changed:
             self._missing += messages
@@ -96,7 +96,7 @@ class Acknowledgements:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Edge's stages behind the decoder."""
+    """Stages of the daemon after the decoder."""
 
     preprocess: Preprocessor
     pipeline: Pipeline
@@ -104,7 +104,7 @@ class Line:
     acknowledgements: Acknowledgements | None
 
     def bring(self, frame: Frame, sequence: int, watch: Stopwatch) -> None:
-        """Bring one frame to the broker, or as far as there is a line."""
+        """Bring one frame to the broker, or through the stages that exist."""
         pipeline = self.pipeline
         with watch.stage("preprocess"):
             pixels = self.preprocess(frame.picture)
@@ -128,7 +128,7 @@ class Line:
 
 @contextmanager
 def publishing(config: Config, outbox: Outbox) -> Iterator[Acknowledgements]:
-    """Run a publisher that is connected.
+    """Run a connected publisher.
 
     Raises:
         PublishError: The broker cannot be reached.
@@ -156,18 +156,18 @@ def time_stages(
     frames: int,
     progress: Callable[[], None],
 ) -> tuple[Video, tuple[StageResult, ...], list[Frame]]:
-    """Bring frames of a file or camera down the line.
+    """Bring frames of a file or a camera through the stages.
 
     Args:
-        line: Used by this thread only.
-        url: A file starts again as often as it must.
-        fps: Frames a second that are kept.
+        line: Stages, used by this thread only.
+        url: File or camera; a file is repeated as often as needed.
+        fps: Kept frames per second.
         warmup: Kept frames that do not count.
         frames: Kept frames that count.
         progress: Called after each kept frame.
 
     Returns:
-        What came in, what each stage took, and the last few frames.
+        Description of the video, result of each stage, and the last few frames.
 
     Raises:
         EdgeError: From the stages, as they raise it in the daemon.
@@ -209,7 +209,7 @@ def _demuxed(packets: Iterator[Packet], watch: Stopwatch) -> Iterator[Packet]:
 
 
 def _summary(frames: Sequence[dict[str, Lap]], waiting: set[str]) -> tuple[StageResult, ...]:
-    # The decoder asks for packets, so its lap begins first; the data's way is the other one.
+    # The decoder requests packets, so its lap begins first, against the direction of the data.
     names = sorted(frames[0], key=lambda name: name != "demux")
     return tuple(
         StageResult(

@@ -1,8 +1,8 @@
-"""Quantiles, and ratios of things measured in turns. Pure.
+"""Computes quantiles, and ratios of things that are measured in turns. Pure.
 
-A shared machine drifts: its clock, its neighbours. So what is to be compared runs in turns,
-A B A B, and A is divided by the B of the same round; how much these quotients differ from round to
-round says what the comparison is worth.
+The speed of a shared machine drifts with its clock and its other work. So two things to compare run
+in turns, A B A B, and A is divided by the B of the same round. The spread of these ratios over the
+rounds shows how reliable the comparison is.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ import numpy as np
 from export.compare.rounds import Spread, spread_of
 
 Rounds = Sequence[Sequence[float]]
-"""Samples by round."""
+"""Samples of each round."""
 
 
 def quantiles(samples: Sequence[float], percents: Sequence[int]) -> dict[str, float]:
-    """Return ``{"p50": ..., ...}``; between two samples it is interpolated linearly.
+    """Return ``{"p50": ..., ...}``, interpolated linearly between two samples.
 
     Raises:
-        ValueError: No samples.
+        ValueError: There are no samples.
     """
     if not len(samples):
         raise ValueError("expected at least one sample, found none")
@@ -28,10 +28,10 @@ def quantiles(samples: Sequence[float], percents: Sequence[int]) -> dict[str, fl
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Return the median of ``values`` and how far they reach.
+    """Return the median, the lowest and the highest of ``values``.
 
     Raises:
-        ValueError: No values.
+        ValueError: There are no values.
     """
     if not len(values):
         raise ValueError("expected at least one value, found none")
@@ -47,6 +47,6 @@ def paired_ratio(above: Rounds, below: Rounds) -> Spread:
     """Divide the median of each round of ``above`` by that of the same round of ``below``.
 
     Raises:
-        ValueError: Different numbers of rounds, or none.
+        ValueError: The numbers of rounds differ, or there are none.
     """
     return spread([a / b for a, b in zip(medians(above), medians(below), strict=True)])

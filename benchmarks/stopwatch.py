@@ -1,4 +1,4 @@
-"""What each stage takes per frame, in time on the wall and on a core."""
+"""Measures the time of each stage per frame, on the wall and on a core."""
 
 import time
 from collections import defaultdict
@@ -7,30 +7,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 Clock = Callable[[], int]
-"""Nanoseconds."""
+"""Function that returns nanoseconds."""
 
 _NS_PER_MS = 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """One stage's share of one frame, in milliseconds."""
+    """Time of one stage for one frame, in milliseconds."""
 
     wall_ms: float
     core_ms: float
 
 
 class Stopwatch:
-    """Times the stages of one frame after the other. For one thread.
+    """Stopwatch for the stages of one frame after the other. Only one thread may use it.
 
-    A stage may come several times in a frame; its times add up. What an inner stage takes does not
-    count for the outer one.
+    A stage may run several times in a frame; its times are added. The time of an inner stage does
+    not count for the outer one.
 
     Args:
-        wall: What ticks on the wall.
+        wall: Clock of the wall time.
 
     Attributes:
-        frames: Laps by stage, one record per frame ended so far.
+        frames: Laps by stage, one record for each finished frame.
     """
 
     def __init__(self, wall: Clock = time.perf_counter_ns) -> None:
@@ -42,11 +42,11 @@ class Stopwatch:
 
     @contextmanager
     def stage(self, name: str, core: Clock = time.thread_time_ns) -> Iterator[None]:
-        """Time what stands inside.
+        """Time the body of the ``with`` statement.
 
         Args:
-            name: Of the stage.
-            core: ``time.process_time_ns`` where other threads do the work.
+            name: Name of the stage.
+            core: Clock of the core time; ``time.process_time_ns`` if other threads do the work.
         """
         outside_wall, outside_core = self._inner_wall, self._inner_core
         self._inner_wall = self._inner_core = 0
@@ -60,7 +60,7 @@ class Stopwatch:
             self._inner_wall, self._inner_core = outside_wall + wall, outside_core + used
 
     def end_frame(self) -> None:
-        """The next stages belong to the next frame."""
+        """End the frame; later stages belong to the next one."""
         self.frames.append(
             {
                 name: Lap(wall / _NS_PER_MS, self._core[name] / _NS_PER_MS)

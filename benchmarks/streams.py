@@ -1,7 +1,7 @@
-"""Streams of margins with known habits, to hold thresholds against. Two samples a second.
+"""Generates streams of margins with known properties, two samples a second, to test thresholds.
 
-Each is a row of blocks of one day; the same seed gives the same stream. Margins are about as large
-as CLIP's are: a spread of 0.02 around a mean of -0.1.
+Each stream is a sequence of blocks of one day; the same seed gives the same stream. The margins are
+about as large as those of CLIP: a spread of 0.02 around a mean of -0.1.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +14,7 @@ from scipy import signal
 
 FPS: Final = 2.0
 DAY: Final = 172_800
-"""Samples in a day."""
+"""Number of samples in a day."""
 SPREAD: Final = 0.02
 CENTRE: Final = -0.1
 
@@ -30,7 +30,7 @@ def _independent(draw: Callable[[np.random.Generator], NDArray[np.float64]]) -> 
 
 
 def _correlated(seconds: float, degrees: float | None) -> _Days:
-    """A first-order autoregression whose memory fades to 1/e in so many seconds."""
+    """First-order autoregression whose memory fades to 1/e in ``seconds``."""
     keep = float(np.exp(-1 / (FPS * seconds)))
 
     def days(rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
@@ -48,7 +48,7 @@ def _correlated(seconds: float, degrees: float | None) -> _Days:
 
 
 def _drifting(rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
-    """Noise on a sine over the day, of one spread up and down, and on a random walk."""
+    """Noise on a sine over the day, with an amplitude of one spread, and on a random walk."""
     hours = np.arange(DAY) / DAY
     level = 0.0
     while True:
@@ -58,13 +58,13 @@ def _drifting(rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
 
 
 def _day_and_night(rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
-    """Twelve hours of one distribution, twelve of a lower and narrower one."""
+    """Twelve hours of one distribution, then twelve of a lower and narrower one."""
     while True:
         yield np.concatenate([rng.normal(size=DAY // 2), rng.normal(-3, 0.5, DAY // 2)])
 
 
 def is_night(sample: int) -> bool:
-    """Of ``day and night``: which half of the day."""
+    """Return whether the sample lies in the night half of a day of ``day and night``."""
     return sample % DAY >= DAY // 2
 
 
@@ -83,7 +83,7 @@ STREAMS: Final[Mapping[str, _Days]] = MappingProxyType(
 
 
 def margins(kind: str, seed: int) -> Iterator[NDArray[np.float64]]:
-    """One day after another of the stream of that kind, float64 [DAY] each, without end."""
+    """Yield the days of the stream of that kind without end, float64 [DAY] each."""
     rng = np.random.default_rng([seed, list(STREAMS).index(kind)])
     for day in STREAMS[kind](rng):
         yield CENTRE + SPREAD * day

@@ -1,4 +1,4 @@
-"""The results of each bench as tables."""
+"""Makes tables of the results of each bench."""
 
 from benchmarks import live, model, stages
 from benchmarks.live import LiveResults
@@ -7,12 +7,12 @@ from benchmarks.pipeline import PipelineResults, PipelineSettings
 from benchmarks.report import Section, milliseconds
 from export.compare.rounds import Spread
 
-# Neither a measurement nor a zero.
+# Text for a missing value, which is neither a measurement nor a zero.
 _NONE = "—"
 
 
 def model_facts(settings: ModelSettings, results: ModelResults) -> dict[str, str]:
-    """What the header of ``model`` says beside the machine."""
+    """Return the facts in the header of ``model``, except those about the machine."""
     opened = dict.fromkeys(
         f"{result.runtime} on {result.device}" for result in results.variants if result.device
     )
@@ -24,7 +24,7 @@ def model_facts(settings: ModelSettings, results: ModelResults) -> dict[str, str
 
 
 def model_sections(results: ModelResults) -> list[Section]:
-    """Every variant, then each pair."""
+    """Return the tables of the variants and of their pairs."""
     times = Section(
         "The engine alone, ms per frame",
         (
@@ -53,7 +53,7 @@ def model_sections(results: ModelResults) -> list[Section]:
 
 
 def pipeline_facts(settings: PipelineSettings, results: PipelineResults) -> dict[str, str]:
-    """What the header of ``pipeline`` says beside the machine."""
+    """Return the facts in the header of ``pipeline``, except those about the machine."""
     engine, video = results.engine, results.video
     rate = "" if video.fps is None else f" at {video.fps:g} fps"
     cosine = (
@@ -71,7 +71,7 @@ def pipeline_facts(settings: PipelineSettings, results: PipelineResults) -> dict
 
 
 def pipeline_sections(results: PipelineResults, ran: LiveResults | None) -> list[Section]:
-    """The stages, the whole path by the engine, what follows, and the daemon if it ran."""
+    """Return the tables: stages, whole path against the engine, estimates, daemon if it ran."""
     path, outlook = results.path, results.outlook
     verdict = "within" if path.ratio.median <= path.target else "ABOVE"
     sections = [

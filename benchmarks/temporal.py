@@ -1,8 +1,8 @@
-"""Time in rules, on planted streams: short events in pools, and order.
+"""Measures time in rules on synthetic streams: short events in pools, and the order of events.
 
-``python -m benchmarks.temporal``: how often an event of one frame in twelve is found where ordinary
-clips are mistaken for it equally often; how often "A then B" fires on A then B and on B then A,
-with noise; what a sample costs.
+``python -m benchmarks.temporal`` prints how often an event of one frame in twelve is found at equal
+false-positive rates, how often "A then B" fires on A then B and on B then A with noise, and what a
+sample costs.
 """
 
 import json
@@ -34,16 +34,16 @@ def _units(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
 
 
 def short_events(clips: int, noise: float, strength: float) -> dict[str, dict[str, float]]:
-    """Recall of one frame in twelve at false-positive rates of 5, 10 and 20 %.
+    """Measure the recall of one frame in twelve at false-positive rates of 5, 10 and 20 %.
 
     Args:
-        clips: With an event, and as many without.
-        noise: How much frames of one scene differ.
-        strength: Of the event's frame along the sentence.
+        clips: Number of clips with an event, and of clips without.
+        noise: Difference between frames of one scene.
+        strength: Strength of the event's frame along the sentence.
     """
     rng = np.random.default_rng(6)
     sentence = _units(rng, 1)
-    # The words of a sentence point its way, more or less.
+    # The words of a sentence point approximately in its direction.
     states = 0.7 * sentence[:, None] + 0.7 * _units(rng, 1, _WORDS)
     states /= np.linalg.norm(states, axis=-1, keepdims=True)
     words = Words(states, np.ones((1, _WORDS), bool))
@@ -71,10 +71,10 @@ def short_events(clips: int, noise: float, strength: float) -> dict[str, dict[st
 
 
 def order(streams: int, noise: float) -> dict[str, float]:
-    """Share of streams of 100 s on which "A then B within 15 s" fires.
+    """Measure the share of streams of 100 s on which "A then B within 15 s" fires.
 
-    Its threshold is the one that one in a hundred streams of noise alone reaches, as a null
-    distribution would have it, and at least that of the clauses.
+    The threshold is the one that one in a hundred streams of pure noise reaches, as with a null
+    distribution, and at least that of the clauses.
     """
     rng = np.random.default_rng(7)
     peaks: dict[str, list[float]] = {
@@ -100,14 +100,14 @@ def order(streams: int, noise: float) -> dict[str, float]:
 
 
 def _peak(margins: NDArray[np.float64]) -> float:
-    """The largest threshold that two of three samples of a stream [n, 2] reach."""
+    """Return the largest threshold that two of three samples of a stream [n, 2] reach."""
     tracker = Tracker(Then((Seen("a"), Seen("b")), within_s=15), gap_s=10)
     told = np.array([tracker.step(row.tolist(), at / 2) for at, row in enumerate(margins)])
     return float(np.minimum(told[2:], np.maximum(told[1:-1], told[:-2])).max())
 
 
 def cost() -> dict[str, float]:
-    """Microseconds a sample takes: 20 sentences in 512 dimensions; a tracker of two clauses."""
+    """Measure microseconds per sample: 20 sentences in 512 dimensions; a tracker of 2 clauses."""
     rng = np.random.default_rng(8)
     sentences = rng.normal(size=(20, 512)).astype(np.float32)
     frame = rng.normal(size=512).astype(np.float32)

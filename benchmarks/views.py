@@ -1,8 +1,8 @@
-"""When a moved or covered camera is noticed, on real clips: ``python -m benchmarks.views FOLDER``.
+"""Measures when a moved or covered camera is noticed, on real clips.
 
-Each clip is seen for two minutes, over and over, by a camera that sees four fifths of it; then the
-same with one thing changed. The table says what the view told, and its similarity before it
-learned anew.
+``python -m benchmarks.views FOLDER`` repeats each clip for two minutes, seen by a camera that shows
+four fifths of it, and then with one change. The table shows what the view reported, and its
+similarity before it learned the new view.
 """
 
 import sys
@@ -28,7 +28,7 @@ from benchmarks.altered import (
 )
 from edge.alerts.scene.view import View
 
-# Frames between two looks, so that some twenty differ.
+# Frames between two samples, so that about twenty samples differ.
 CLIPS: Final = {
     "car-detection.mp4": 18,
     "retail02_h264_640x360_15.mp4": 15,
@@ -65,7 +65,7 @@ BLIND: Final[Mapping[str, Alteration]] = {"black": black(), "out of focus": blur
 
 
 def told(before: Sequence[Pixels], after: Sequence[Pixels]) -> tuple[list[str], float]:
-    """What is told, and the similarity a minute after the change."""
+    """Return the reports of the view, and the similarity a minute after the change."""
     view, similarity = View(), 1.0
     kinds: list[str] = []
     looks = [*islice(cycle(before), _SECONDS), *islice(cycle(after), _SECONDS)]
@@ -78,7 +78,7 @@ def told(before: Sequence[Pixels], after: Sequence[Pixels]) -> tuple[list[str], 
 
 
 def changes(clip: Sequence[Pixels]) -> Iterator[tuple[str, Sequence[Pixels]]]:
-    """The clip as it is seen after each change."""
+    """Yield name and samples of the clip after each change."""
     before = [reframed()(pixels) for pixels in clip]
     for name, alter in {**SAME, **BLIND}.items():
         yield name, [alter(pixels) for pixels in before]
