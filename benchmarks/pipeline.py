@@ -18,12 +18,12 @@ from benchmarks.scene import CAMERA, bench_config
 from benchmarks.stages import Line, StageResult, Video, publishing, time_stages
 from edge.alerts.pipeline import Pipeline
 from edge.alerts.rule_set import RuleSet
-from edge.app import OUTBOX, model_ref
 from edge.config.models import EngineConfig
 from edge.control.preparation import compile_prompts
 from edge.delivery.outbox import Outbox
 from edge.errors import ConfigError
 from edge.model.bundle.read import Bundle
+from edge.parts import OUTBOX, model_ref
 from edge.scoring.open import Models, open_models
 from edge.video.decode import Frame
 from edge.video.preprocess import Preprocessor

@@ -15,10 +15,10 @@ from calibration.labels import Label
 from calibration.rules import CAMERA, alone
 from edge.alerts.pipeline import Pipeline
 from edge.alerts.rule_set import RuleSet
-from edge.app import model_ref
 from edge.cli.score_video import begin_s, length_s
 from edge.config.models import Config
 from edge.delivery.payloads import AlertPayload
+from edge.parts import model_ref
 from edge.rules.bank import PromptBank
 from edge.scoring.open import Models
 from edge.scoring.scorers.base import Scored

@@ -1,76 +1,41 @@
-"""The daemon: opens everything, then one loop from cameras to the outbox, closes in reverse.
+"""Runs the daemon: opens its parts, then one loop from the cameras to the outbox.
 
-Whoever reads this file has read the program. Cameras sample in threads of their own, the publisher
-empties the outbox in its own; the loop here owns the engine. A sample waits in its camera's slot
-until the loop comes by; a newer one replaces it there.
+The parts are opened in ``edge.parts`` and closed in reverse. Cameras sample in threads of their
+own, and the publisher empties the outbox in its own; the loop here owns the engine. A sample waits
+in its camera's slot until the loop comes by; a newer one replaces it there.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from edge.alerts.learned import CalibrationFile, Calibrations
-from edge.alerts.pipeline import Pipeline
-from edge.alerts.second_look.open import clip_spec, open_looks
-from edge.alerts.status import CameraStatus
-from edge.alerts.threshold import CalibrationReport
+from edge.alerts.status import camera_state
 from edge.config.models import Config
 from edge.control.announce.alerting import AlertingTopics
 from edge.control.announce.messages import latest_snapshot_message
-from edge.control.commands import command_filters
-from edge.control.desired.file import DESIRED, DesiredFile
-from edge.control.desired.restore import restored
-from edge.control.learning.feedback import FEEDBACK, FeedbackFile
-from edge.control.learning.learner import Learning
-from edge.control.learning.teacher import FeedbackTeacher
-from edge.control.mailbox import Mailbox
-from edge.control.orders import Admit, Adopt, Order, Orders, TryAlert
-from edge.control.preparation import Preparation
-from edge.control.rollout import Rollout
-from edge.delivery.connection import Received
-from edge.delivery.inbox import Inbox
+from edge.control.orders import Admit, Adopt, Order, TryAlert
 from edge.delivery.message import Message
-from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import (
     AlertMessage,
-    CalibrationRef,
-    ModelRef,
-    StatePayload,
     Status,
     state_message,
-    utc,
 )
-from edge.delivery.publisher import Publisher
-from edge.delivery.topics import Topics
 from edge.errors import EngineError, InferenceError, ModelError, OutboxError
-from edge.model.bundle.read import open_bundle
-from edge.model.bundle.signature import read_keys, told
-from edge.scoring.open import CHOICES, Models, open_models
-from edge.search.desk import WAITING, SearchDesk
-from edge.search.index.recorder import PICTURE_WIDTH
-from edge.search.index.writer import IndexWriter
-from edge.search.open import open_index
+from edge.parts import Parts, open_parts
 from edge.system import systemd
 from edge.system.workers import WorkerGroup
-from edge.video.camera import CameraHealth, CameraWorker, ThreadCamera
 from edge.video.sample import Arrival
 
 logger = logging.getLogger(__name__)
 
-OUTBOX: Final = "outbox.db"
-LEARNED: Final = "learned.db"
 # SIGTERM must be over within 5 s: the cameras' share, the index's and the broker's.
 _CAMERAS_STOP_S: Final = 1.0
 _INDEX_STOP_S: Final = 1.0
 _PUBLISHER_STOP_S: Final = 3.0
-# Golden section: its multiples, modulo 1, lie evenly for any number of cameras. Measured with 16
-# cameras at 1 fps, arrival to the subscriber: 264 ms median and 619 ms p95 when all are sampled at
-# once, 47 ms and 102 ms this way.
-_SPREAD: Final = 0.618034
 _HEALTHY: Final = {"streaming", "connecting", "ended"}
 
 
@@ -110,148 +75,31 @@ def run(
         OutboxError: There is no disk for the outbox.
     """
     with ExitStack() as stack:
-        bundle = open_bundle(config.bundle, read_keys(config.bundle_keys))
-        logger.info("bundle %s, %s", bundle.hash[:12], told(bundle.signed))
-        models = stack.enter_context(open_models(bundle, config.engine, config.state_dir / CHOICES))
-        outbox = stack.enter_context(
-            closing(Outbox(config.state_dir / OUTBOX, config.outbox.max_bytes))
-        )
-        clip = clip_spec(config)
-        cameras: dict[str, CameraWorker] = {
-            name: ThreadCamera(
-                name,
-                camera,
-                bundle.manifest.image,
-                config.snapshots,
-                wake.set,
-                index * _SPREAD % 1,
-                clip_spec=clip,
-            )
-            for index, (name, camera) in enumerate(config.cameras.items())
-        }
-        looks = stack.enter_context(
-            open_looks(config, models, lambda camera, sequence: cameras[camera].frame(sequence))
-        )
-        feedback = FeedbackFile(config.state_dir / FEEDBACK, bundle.hash)
-        desired = DesiredFile(config.state_dir / DESIRED)
-        prepare = Preparation(models.scoring.open_compiler, config.background, looks)
-        start = restored(config, desired, bundle.hash, prepare)
-        reference = model_ref(models)
-        index = open_index(
-            config,
-            bundle,
-            start.rules.bank.rows.shape[1],
-            models.scoring.open_compiler,
-            lambda camera, sequence: cameras[camera].snapshot(sequence, PICTURE_WIDTH),
-        )
-        pipeline = Pipeline(
-            config,
-            reference,
-            bundle.manifest.decision,
-            models.scoring.scorer,
-            start.rules,
-            calibrations=Calibrations(
-                CalibrationFile(config.state_dir / LEARNED), reference, config.background
-            ),
-            snapshot_of=lambda camera, sequence: cameras[camera].snapshot(sequence),
-            see=looks.see,
-            recorder=None if index is None else index.recorder,
-            on_start=feedback.expect,
-        )
-        topics = Topics(config.mqtt.topic_prefix, config.device.id)
-        commands, searches = Mailbox(), Mailbox("searches", WAITING)
-        inbox = Inbox(*listeners(config, commands, None if index is None else searches))
-        publisher = Publisher(config.mqtt, config.device.id, outbox, on_delivered, inbox=inbox)
-        desk = None
-        if index is not None:
-            desk = SearchDesk(topics, index.answerer, searches, publisher.publish_now)
-        orders = Orders(wake.set)
-        rollout = Rollout(
-            config,
-            start,
-            commands,
-            file=desired,
-            prepare=prepare,
-            learning=Learning(feedback, FeedbackTeacher(models, config.background), config.prompts),
-            orders=orders,
-            in_force=lambda: pipeline.rules,
-            publish=publisher.publish_now,
-        )
-        daemon = Daemon(
-            config,
-            cameras,
-            models,
-            pipeline,
-            outbox,
-            publisher,
-            rollout,
-            orders,
-            None if index is None else index.writer,
-            desk,
-        )
-        daemon.serve(stop, wake)
-
-
-def listeners(
-    config: Config, commands: Mailbox, searches: Mailbox | None
-) -> tuple[list[str], Callable[[Received], None]]:
-    """Topic filters to subscribe to, and the function that takes what arrives."""
-    topics = Topics(config.mqtt.topic_prefix, config.device.id)
-    home = config.homeassistant
-    filters = command_filters(topics) + ([home.birth] if home.discovery else [])
-    if searches is None:
-        return filters, commands.receive
-
-    def receive(received: Received) -> None:
-        mailbox = searches if received.topic == topics.search() else commands
-        mailbox.receive(received)
-
-    return [*filters, topics.search()], receive
-
-
-def model_ref(models: Models) -> ModelRef:
-    """The model as payloads name it."""
-    bundle = models.bundle
-    return ModelRef(id=bundle.manifest.model.id, hash=bundle.hash, precision=models.precision)
+        Daemon(config, open_parts(config, stack, wake.set, on_delivered)).serve(stop, wake)
 
 
 class Daemon:
     """The loop and everything that it watches."""
 
-    def __init__(  # noqa: PLR0913, PLR0917  the parts that it is put together of
-        self,
-        config: Config,
-        cameras: dict[str, CameraWorker],
-        models: Models,
-        pipeline: Pipeline,
-        outbox: Outbox,
-        publisher: Publisher,
-        rollout: Rollout,
-        orders: Orders,
-        index: IndexWriter | None = None,
-        desk: SearchDesk | None = None,
-        *,
-        periods: Periods = Periods(),
-    ) -> None:
-        self._rollout = rollout
-        self._orders = orders
-        self._index = index
-        self._desk = desk
+    def __init__(self, config: Config, parts: Parts, *, periods: Periods = Periods()) -> None:
+        self._rollout = parts.rollout
+        self._orders = parts.orders
+        self._index = parts.index
+        self._desk = parts.desk
+        self._cameras = parts.cameras
+        self._models = parts.models
+        self._pipeline = parts.pipeline
+        self._outbox = parts.outbox
+        self._publisher = parts.publisher
+        self._topics = parts.topics
         self._periods = periods
-        self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
-        self._alerting = AlertingTopics(self._topics)
+        self._alerting = AlertingTopics(parts.topics)
         self._latest_snapshots = config.homeassistant.discovery
-        self._device = config.device.id
-        self._cameras = cameras
-        self._models = models
-        self._pipeline = pipeline
-        self._outbox = outbox
-        self._publisher = publisher
         self._workers = WorkerGroup()
         self._status: Status = "online"
         self._failed_samples = 0
         self._disk_error: str | None = None
-        self._model_error = models.failed
+        self._model_error = parts.models.failed
         self._watchdog_s = systemd.watchdog_interval()
 
     def serve(self, stop: threading.Event, wake: threading.Event) -> None:
@@ -403,7 +251,9 @@ class Daemon:
         for name, camera in self._cameras.items():
             health = camera.health()
             troubled = troubled or health.state not in _HEALTHY
-            state = camera_state(self._device, name, now, health, self._pipeline.status(name))
+            state = camera_state(
+                self._topics.device, name, now, health, self._pipeline.status(name)
+            )
             self._publisher.publish_now(state_message(self._topics, state))
         status: Status = "degraded" if troubled else "online"
         if status != self._status:
@@ -416,44 +266,6 @@ class Daemon:
         self._put(self._pipeline.finish(_now()))
         self._show()
         self._pipeline.save()
-
-
-def camera_state(
-    device: str, camera: str, now: Arrival, health: CameraHealth, status: CameraStatus
-) -> StatePayload:
-    """State of a camera as its payload."""
-    change = status.view_change
-    return StatePayload(
-        device=device,
-        camera=camera,
-        at=utc(now.wall),
-        state=health.state,
-        fps_in=round(health.fps_in, 2),
-        fps_sampled=round(health.fps_sampled, 2),
-        samples=health.samples,
-        dropped=health.dropped,
-        corrupt=health.corrupt,
-        reconnects=health.reconnects,
-        lag_s=status.lag_s,
-        error=health.error,
-        scores=dict(status.margins),
-        calibration={rule: _calibration(report) for rule, report in status.calibration.items()},
-        light=status.light,
-        view=None if change is None else change[0],
-        view_changed_at=None if change is None else utc(change[1]),
-    )
-
-
-def _calibration(report: CalibrationReport) -> CalibrationRef:
-    estimate = report.estimate
-    return CalibrationRef(
-        state=report.state,
-        threshold=report.threshold,
-        false_alarms_per_day=report.asked,
-        low=None if estimate is None else estimate.low,
-        high=None if estimate is None else estimate.high,
-        watched_days=None if estimate is None else estimate.watched_days,
-    )
 
 
 def _say_stopping() -> None:

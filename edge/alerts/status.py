@@ -1,4 +1,4 @@
-"""Says how a camera does: what is known of its newest sample, its rules and its scene."""
+"""Defines the status of a camera, and makes the payload that publishes it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +6,9 @@ from typing import Literal
 
 from edge.alerts.scene.light import Word
 from edge.alerts.threshold import CalibrationReport
+from edge.delivery.payloads import CalibrationRef, StatePayload, utc
+from edge.video.camera import CameraHealth
+from edge.video.sample import Arrival
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +29,49 @@ class CameraStatus:
     calibration: Mapping[str, CalibrationReport]
     light: Word | None
     view_change: tuple[Literal["moved", "covered"], float] | None
+
+
+def camera_state(
+    device: str, camera: str, now: Arrival, health: CameraHealth, status: CameraStatus
+) -> StatePayload:
+    """Make the payload of a camera's state.
+
+    Args:
+        device: Id of the device.
+        camera: Name of the camera.
+        now: Time of the state.
+        health: Health of its stream.
+        status: Status of its samples and rules.
+    """
+    change = status.view_change
+    return StatePayload(
+        device=device,
+        camera=camera,
+        at=utc(now.wall),
+        state=health.state,
+        fps_in=round(health.fps_in, 2),
+        fps_sampled=round(health.fps_sampled, 2),
+        samples=health.samples,
+        dropped=health.dropped,
+        corrupt=health.corrupt,
+        reconnects=health.reconnects,
+        lag_s=status.lag_s,
+        error=health.error,
+        scores=dict(status.margins),
+        calibration={rule: _calibration(report) for rule, report in status.calibration.items()},
+        light=status.light,
+        view=None if change is None else change[0],
+        view_changed_at=None if change is None else utc(change[1]),
+    )
+
+
+def _calibration(report: CalibrationReport) -> CalibrationRef:
+    estimate = report.estimate
+    return CalibrationRef(
+        state=report.state,
+        threshold=report.threshold,
+        false_alarms_per_day=report.asked,
+        low=None if estimate is None else estimate.low,
+        high=None if estimate is None else estimate.high,
+        watched_days=None if estimate is None else estimate.watched_days,
+    )

@@ -2,10 +2,13 @@
 
 import logging
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
+from edge.config.models import HomeAssistantConfig
+from edge.control.commands import command_filters
 from edge.delivery.connection import Received
+from edge.delivery.topics import Topics
 
 logger = logging.getLogger(__name__)
 
@@ -43,3 +46,25 @@ class Mailbox:
             self._waiting.put_nowait(received)
         except queue.Full:
             logger.error("%d %s wait already: one more is dropped", self._most, self._what)  # noqa: TRY400  expected: no traceback
+
+
+def listeners(
+    topics: Topics, home: HomeAssistantConfig, commands: Mailbox, searches: Mailbox | None
+) -> tuple[list[str], Callable[[Received], None]]:
+    """Return topic filters to subscribe to, and the function that takes what arrives.
+
+    Args:
+        topics: Topics of the device.
+        home: Home Assistant's topics.
+        commands: Takes commands.
+        searches: Takes searches; None where there is no index.
+    """
+    filters = command_filters(topics) + ([home.birth] if home.discovery else [])
+    if searches is None:
+        return filters, commands.receive
+
+    def receive(received: Received) -> None:
+        mailbox = searches if received.topic == topics.search() else commands
+        mailbox.receive(received)
+
+    return [*filters, topics.search()], receive

@@ -16,6 +16,7 @@ from edge.delivery.payloads import AlertPayload, alert_message
 from edge.delivery.publisher import Publisher
 from edge.delivery.topics import Topics
 from edge.errors import InferenceError, ModelError, OutboxError
+from edge.parts import Parts
 from edge.system import systemd
 from edge.system.backoff import BROKER, Backoff
 from edge.video.camera import CameraHealth
@@ -127,6 +128,10 @@ def periods():
     return Periods()
 
 
+def parts(camera, *others):
+    return Parts(Topics("edge", "box"), {camera.name: camera}, *others)
+
+
 @pytest.fixture
 def serve(tmp_path, broker, listen, eventually, models, periods, rollout):
     """Run a daemon around one camera, a real outbox, a real publisher and a real broker."""
@@ -145,9 +150,10 @@ def serve(tmp_path, broker, listen, eventually, models, periods, rollout):
         outbox = stack.enter_context(contextlib.closing(Outbox(tmp_path / "outbox.db", 1 << 20)))
         publisher = Publisher(config.mqtt, "box", outbox, retry=SOON)
         daemon = Daemon(
-            config, {"yard": camera}, models, Line(), outbox, publisher, rollout, Orders(wake.set),
+            config,
+            parts(camera, models, Line(), outbox, publisher, rollout, Orders(wake.set)),
             periods=periods,
-        )  # fmt: skip
+        )
         thread = threading.Thread(target=daemon.serve, args=(stop, wake))
 
         def end():
@@ -296,9 +302,8 @@ def test_an_error_in_the_loop_ends_everything_in_order(tmp_path, broker, listen,
     with contextlib.closing(Outbox(tmp_path / "outbox.db", 1 << 20)) as outbox:
         publisher = Publisher(config.mqtt, "box", outbox)
         daemon = Daemon(
-            config, {"yard": camera}, models, Broken(), outbox, publisher, Rolling(),
-            Orders(wake.set),
-        )  # fmt: skip
+            config, parts(camera, models, Broken(), outbox, publisher, Rolling(), Orders(wake.set))
+        )
         with pytest.raises(RuntimeError, match="a bug"):
             daemon.serve(threading.Event(), wake)
         assert ended == ["rollout", "camera", "finish", "save"]

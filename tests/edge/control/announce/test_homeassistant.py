@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.app import listeners
 from edge.config.models import Config, HomeAssistantConfig, PromptConfig
 from edge.control.announce.homeassistant import components_of, discovery_message, discovery_topic
+from edge.control.mailbox import listeners
 from edge.delivery.connection import Received
 from edge.delivery.topics import Topics
 
@@ -136,7 +136,7 @@ def home_box(box, settings):
 def test_nothing_is_published_for_home_assistant_unless_asked_for(box):
     box.start()
     assert not [m for m in box.published if not m.topic.startswith("edge/")]
-    filters, _ = listeners(box.config, box.mailbox, None)
+    filters, _ = listeners(Topics("edge", "box"), box.config.homeassistant, box.mailbox, None)
     assert filters == [f for f in filters if f.startswith("edge/")]
 
 
@@ -146,7 +146,9 @@ def discovered(box):
 
 
 def test_the_device_is_described_again_when_home_assistant_starts(home_box):
-    filters, _ = listeners(home_box.config, home_box.mailbox, None)
+    filters, _ = listeners(
+        Topics("edge", "box"), home_box.config.homeassistant, home_box.mailbox, None
+    )
     assert "homeassistant/status" in filters
     before = discovered(home_box)
     home_box.published.clear()
