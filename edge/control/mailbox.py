@@ -7,7 +7,7 @@ from typing import Final
 
 from edge.config.models import HomeAssistantConfig
 from edge.control.commands import command_filters
-from edge.delivery.connection import Received
+from edge.delivery.message import Received
 from edge.delivery.topics import Topics
 
 logger = logging.getLogger(__name__)

@@ -33,8 +33,7 @@ from edge.control.learning.learner import Learning
 from edge.control.mailbox import Mailbox
 from edge.control.orders import Admit, Adopt, Orders, TryAlert
 from edge.control.preparation import Preparation
-from edge.delivery.connection import Received
-from edge.delivery.message import Message
+from edge.delivery.message import Message, Received
 from edge.delivery.payloads import ANSWER_SCHEMA, AnswerPayload, utc
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError, EdgeError, EngineError, ModelError

@@ -22,29 +22,21 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.config.models import MqttConfig
-from edge.delivery.message import Message
+from edge.delivery.message import Message, Received
 from edge.delivery.paho_client import make_client, publish_properties
+from edge.delivery.refusals import Refused, WrongProtocol, hung_up, refusal, taken_over
 from edge.errors import PublishError
 from edge.system.redact import redact
 
 logger = logging.getLogger(__name__)
 
-_CONNECT_S: Final = 5.0
+CONNECT_S: Final = 5.0
+"""Longest wait for the broker's address, and for each of its answers, in seconds."""
+
 # Limit of a broker that names none (MQTT 5, section 3.2.2.3.3).
 _RECEIVE_MAXIMUM: Final = 65_535
 
-_UNSUPPORTED_VERSION: Final = 0x84
-# Temporary reason codes: server unavailable, server busy, connection rate exceeded.
-_PASSING: Final = {0x88, 0x89, 0x9F}
 _SESSION_TAKEN_OVER: Final = 0x8E
-
-
-class Refused(PublishError):
-    """The broker answered with a refusal, so an early new attempt is useless."""
-
-
-class _WrongProtocol(PublishError):
-    """The broker does not speak this version of MQTT, or did not answer at all."""
 
 
 class HasFileno(Protocol):
@@ -65,31 +57,23 @@ class Acknowledged:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """Message that arrived on a subscription.
-
-    Attributes:
-        retain: Whether the broker had retained it, that is, it was published before we subscribed.
-        response: Topic for the answer (MQTT 5); None where no answer is wanted.
-        correlation: Correlation data that the answer must carry (MQTT 5).
-    """
-
-    topic: str
-    payload: bytes
-    retain: bool = False
-    content_type: str | None = None
-    response: str | None = None
-    correlation: bytes | None = None
-
-
 @contextlib.contextmanager
 def connect(
-    config: MqttConfig, client_id: str, will: Message | None = None
+    config: MqttConfig,
+    client_id: str,
+    will: Message | None = None,
+    *,
+    timeout_s: float = CONNECT_S,
 ) -> Iterator["Connection"]:
     """Open a connection; leaving the block closes it (with DISCONNECT if it is still up).
 
     ``protocol: auto`` tries MQTT 5 first at every call, since the broker may have been updated.
+
+    Args:
+        config: Address of the broker and credentials.
+        client_id: Our name at the broker, which allows one connection for each.
+        will: Message that the broker publishes when it loses us.
+        timeout_s: Longest wait for the network connection, and for each answer to a request.
 
     Raises:
         PublishError: The broker is unreachable, or the connection was lost inside the block.
@@ -98,13 +82,15 @@ def connect(
     """
     if config.protocol == "auto":
         try:
-            connection = Connection(config, client_id, will, MQTTProtocolVersion.MQTTv5)
-        except _WrongProtocol as exc:
+            connection = Connection(config, client_id, will, MQTTProtocolVersion.MQTTv5, timeout_s)
+        except WrongProtocol as exc:
             logger.debug("trying MQTT 3.1.1: %s", exc)
-            connection = Connection(config, client_id, will, MQTTProtocolVersion.MQTTv311)
+            connection = Connection(
+                config, client_id, will, MQTTProtocolVersion.MQTTv311, timeout_s
+            )
     else:
         versions = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
-        connection = Connection(config, client_id, will, versions[config.protocol])
+        connection = Connection(config, client_id, will, versions[config.protocol], timeout_s)
     try:
         yield connection
     finally:
@@ -126,11 +112,13 @@ class Connection:
         client_id: str,
         will: Message | None,
         version: MQTTProtocolVersion,
+        timeout_s: float,
     ) -> None:
         self.protocol = "5" if version is MQTTProtocolVersion.MQTTv5 else "3.1.1"
         self.receive_maximum = _RECEIVE_MAXIMUM
         self.max_packet: int | None = None
         self._where = f"{config.host}:{config.port}"
+        self._timeout_s = timeout_s
         self._acknowledged: list[Acknowledged] = []
         self._received: deque[Received] = deque()
         self._connack: ReasonCode | None = None
@@ -138,7 +126,7 @@ class Connection:
         self._lost: PublishError | None = None
         self._detail = ""
         self._client = make_client(config, client_id, will, version)
-        self._client.connect_timeout = _CONNECT_S
+        self._client.connect_timeout = timeout_s
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
@@ -236,30 +224,20 @@ class Connection:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self._poll_until(lambda: self._connack is not None, "CONNACK")
-            self._judge(self._connack)
+            if self._connack is not None and self._connack.is_failure:
+                raise refusal(self._where, self.protocol, self._connack)
         except PublishError:
             self.close()
             raise
 
     def _poll_until(self, done: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + _CONNECT_S
+        deadline = time.monotonic() + self._timeout_s
         while not done():
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 # Some brokers that speak only 3.1.1 do not answer a CONNECT of MQTT 5.
-                raise _WrongProtocol(f"broker {self._where} sent no {what} in {_CONNECT_S:g} s")
+                raise WrongProtocol(f"broker {self._where} sent no {what} in {self._timeout_s:g} s")
             self.poll(remaining)
-
-    def _judge(self, code: ReasonCode | None) -> None:
-        """Raise the error that a refusing CONNACK means."""
-        if code is None or not code.is_failure:
-            return
-        text = f"broker {self._where} refuses the connection: {code}"
-        if code.value == _UNSUPPORTED_VERSION:
-            raise _WrongProtocol(f"{text} (MQTT {self.protocol}); set mqtt.protocol")
-        if code.value in _PASSING:
-            raise PublishError(text)
-        raise Refused(f"{text}; check mqtt.username, mqtt.password, mqtt.client_id")
 
     def _on_connect(
         self, _client: Any, _data: Any, _flags: Any, code: ReasonCode, properties: Properties | None
@@ -276,15 +254,9 @@ class Connection:
             return  # the CONNACK gave the reason
         why = redact(self._detail) or str(code)
         if flags.is_disconnect_packet_from_server and code.value == _SESSION_TAKEN_OVER:
-            self._lost = Refused(
-                f"broker {self._where} gave our session to another client of the same id: give"
-                " each device its own device.id or mqtt.client_id"
-            )
+            self._lost = taken_over(self._where)
         elif self._connack is None:
-            self._lost = _WrongProtocol(
-                f"broker {self._where} hung up before its CONNACK ({why}): it may want TLS, a"
-                " client certificate or another version of MQTT"
-            )
+            self._lost = hung_up(self._where, why)
         else:
             self._lost = PublishError(f"broker {self._where}: connection lost ({why})")
 

@@ -25,7 +25,6 @@ _TOPIC_NAME_INVALID, _PACKET_TOO_LARGE, _PAYLOAD_FORMAT_INVALID = 0x90, 0x95, 0x
 # Refusals that are final for a message. Any other one may be temporary: rights and quotas change.
 _HOPELESS: Final = {_TOPIC_NAME_INVALID, _PACKET_TOO_LARGE, _PAYLOAD_FORMAT_INVALID}
 
-_HOLD_S: Final = 30.0
 _STRIKES: Final = 3
 _READ_AHEAD: Final = 100
 _DELETE_S: Final = 0.1
@@ -60,6 +59,7 @@ class Delivery:
     Args:
         window: Largest number of messages sent and not acknowledged.
         patience_s: Seconds without any acknowledgement after which the connection counts as lost.
+        hold_s: Seconds from a refusal that may be temporary to the next try of that lane.
         on_delivered: Called with each acknowledged message and its ``time.monotonic()``.
     """
 
@@ -71,6 +71,7 @@ class Delivery:
         *,
         window: int,
         patience_s: float,
+        hold_s: float,
         on_delivered: Callable[[Message, float], None],
     ) -> None:
         self._connection = connection
@@ -78,6 +79,7 @@ class Delivery:
         self._standing = standing
         self._window = min(window, connection.receive_maximum)
         self._patience_s = patience_s
+        self._hold_s = hold_s
         self._on_delivered = on_delivered
         self._queued: dict[int, Queued] = {}  # packet number -> message of the outbox
         self._direct: dict[int, Message] = {}
@@ -220,9 +222,9 @@ class Delivery:
                 "the broker refuses messages on %s: %s; trying again in %.0f s",
                 message.topic,
                 reason,
-                _HOLD_S,
+                self._hold_s,
             )
-        self._standing.held[message.lane] = now + _HOLD_S
+        self._standing.held[message.lane] = now + self._hold_s
         self.look_again()
 
     def _release_lanes(self) -> None:

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from edge.delivery.connection import Connection, Received, Refused
+from edge.delivery.connection import Connection
+from edge.delivery.message import Received
+from edge.delivery.refusals import Refused
 
 logger = logging.getLogger(__name__)
 
-_REST_S: Final = 3600.0
 _STRIKES: Final = 3
 
 
@@ -24,11 +25,19 @@ class Inbox:
     Args:
         filters: Topic filters; none may match a topic that this box publishes.
         on_received: Called with each message on the connection's thread; it must return at once.
+        rest_s: Seconds from a failed subscription to the next try.
     """
 
-    def __init__(self, filters: Sequence[str], on_received: Callable[[Received], None]) -> None:
+    def __init__(
+        self,
+        filters: Sequence[str],
+        on_received: Callable[[Received], None],
+        *,
+        rest_s: float = 3600.0,
+    ) -> None:
         self._filters = filters
         self._on_received = on_received
+        self._rest_s = rest_s
         self._joined: Connection | None = None
         self._strikes = 0  # connections in a row that broke while we subscribed
         self._again_at = 0.0
@@ -60,7 +69,7 @@ class Inbox:
 
     def _rest(self, refusal: str) -> None:
         self._joined, self._strikes = None, 0
-        self._again_at = time.monotonic() + _REST_S
+        self._again_at = time.monotonic() + self._rest_s
         if refusal != self._refusal:
             logger.error("%s: commands over MQTT may not arrive; publishing goes on", refusal)
         self._refusal = refusal

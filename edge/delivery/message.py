@@ -1,4 +1,4 @@
-"""Defines an MQTT message, ready to be stored and sent."""
+"""Defines MQTT messages: one to store and send, and one received."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -33,3 +33,21 @@ class Message:
     def lane(self) -> str:
         """Lane of the message (camera and kind); a lane's messages are delivered in order."""
         return f"{self.camera}/{self.kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One MQTT message that arrived on a subscription.
+
+    Attributes:
+        retain: Whether the broker had retained it, that is, it was published before we subscribed.
+        response: Topic for the answer (MQTT 5); None where no answer is wanted.
+        correlation: Correlation data that the answer must carry (MQTT 5).
+    """
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+    content_type: str | None = None
+    response: str | None = None
+    correlation: bytes | None = None

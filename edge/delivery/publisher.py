@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge.config.models import MqttConfig
-from edge.delivery.connection import Connection, Refused, connect
+from edge.delivery.connection import CONNECT_S, Connection, connect
 from edge.delivery.in_flight import Delivery, Standing
 from edge.delivery.inbox import Inbox
 from edge.delivery.message import Kind, Message
 from edge.delivery.outbox import Outbox
 from edge.delivery.paho_client import tls_context
 from edge.delivery.payloads import Status, status_message
+from edge.delivery.refusals import Refused
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError, OutboxError, PublishError
 from edge.system.backoff import BROKER, RetryPolicy
@@ -32,14 +33,29 @@ logger = logging.getLogger(__name__)
 
 # Longest sleep of the thread; the keep-alive is checked at this interval.
 _TICK_S: Final = 1.0
-# A connection that lasted less counts as one more failure in a row.
-_SOUND_S: Final = 5.0
-# A broker that answers pings but acknowledges nothing for this many keep-alives is stuck.
-_PATIENCE_KEEPALIVES: Final = 2
 # Part of ``stop``'s time that is reserved for publishing "stopped" and disconnecting.
 _PARTING_S: Final = 0.5
 # Largest number of messages in memory (not in the outbox) while the broker is unreachable.
 _MEMORY: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherTimings:
+    """Times that the publisher goes by.
+
+    Attributes:
+        connect_s: Longest wait for a connection, and for each answer of the broker to a request.
+        sound_s: Seconds for which a connection must last, so that its end is a first failure and
+            not one more in a row.
+        hold_s: Seconds from a refusal that may be temporary to the next try.
+        patience_keepalives: Number of keep-alive intervals without any PUBACK, after which a broker
+            that still answers pings counts as stuck.
+    """
+
+    connect_s: float = CONNECT_S
+    sound_s: float = 5.0
+    hold_s: float = 30.0
+    patience_keepalives: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +90,7 @@ class Publisher:
             and the ``time.monotonic()`` of its acknowledgement.
         inbox: Subscriptions on the same connection; None subscribes to nothing.
         retry: Delays before connecting again.
+        timings: Times that it goes by.
 
     Raises:
         ConfigError: The TLS files are unusable.
@@ -88,6 +105,7 @@ class Publisher:
         *,
         inbox: Inbox | None = None,
         retry: RetryPolicy = BROKER,
+        timings: PublisherTimings = PublisherTimings(),
     ) -> None:
         if config.tls is not None:
             tls_context(config.tls)
@@ -99,6 +117,7 @@ class Publisher:
         self._on_delivered = on_delivered or (lambda _message, _at: None)
         self._inbox = inbox
         self._retry = retry
+        self._timings = timings
         self._rng = random.Random()  # noqa: S311  jitter, no secret
         self._standing = Standing()
         self._protocol: str | None = None
@@ -177,13 +196,16 @@ class Publisher:
                 self._connect_and_serve()
 
     def _connect_and_serve(self) -> None:
-        since = time.monotonic()
+        timings = self._timings
+        opened_at: float | None = None
         try:
-            with connect(self._config, self._client_id, self._will) as connection:
-                since = time.monotonic()
+            with connect(
+                self._config, self._client_id, self._will, timeout_s=timings.connect_s
+            ) as connection:
+                opened_at = time.monotonic()
                 self._serve(connection)
         except (PublishError, ConfigError) as exc:
-            if time.monotonic() - since > _SOUND_S:
+            if opened_at is not None and time.monotonic() - opened_at > timings.sound_s:
                 self._failures = 0
             self._stopping.wait(self._failed(exc))
 
@@ -213,7 +235,8 @@ class Publisher:
             self._outbox,
             self._standing,
             window=self._config.max_inflight,
-            patience_s=_PATIENCE_KEEPALIVES * self._config.keepalive,
+            patience_s=self._timings.patience_keepalives * self._config.keepalive,
+            hold_s=self._timings.hold_s,
             on_delivered=self._on_delivered,
         )
         with self._lock:

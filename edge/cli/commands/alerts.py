@@ -17,8 +17,8 @@ from edge.cli.commands.broker_options import (
     broker_at,
 )
 from edge.config.load import load_config
+from edge.delivery.client import subscribe
 from edge.delivery.payloads import AlertPayload
-from edge.delivery.subscribe import subscribe
 
 _COLOURS = {"start": "bold red", "update": "yellow", "end": "green"}
 

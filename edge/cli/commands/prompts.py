@@ -25,9 +25,8 @@ from edge.config.document import read_document
 from edge.config.load import checked, load_config
 from edge.config.models import MqttConfig
 from edge.control.commands import DesiredPrompts
-from edge.delivery.ask import ask
+from edge.delivery.client import ask, subscribe
 from edge.delivery.payloads import PromptsStatePayload
-from edge.delivery.subscribe import subscribe
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError, PublishError
 from edge.system.command_line import Group

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from edge.cli.demo.scene import prompt_names
-from edge.delivery.connection import Received
 from edge.delivery.embedding import Embedding, decode_embedding
+from edge.delivery.message import Received
 from edge.delivery.payloads import AlertPayload, StatePayload
 from edge.rules.bank import PromptBank
 from edge.scoring.margins import margins

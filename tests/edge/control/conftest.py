@@ -23,8 +23,7 @@ from edge.control.mailbox import Mailbox
 from edge.control.orders import Adopt, Orders
 from edge.control.preparation import Preparation
 from edge.control.rollout import Rollout
-from edge.delivery.connection import Received
-from edge.delivery.message import Message
+from edge.delivery.message import Message, Received
 from edge.errors import ConfigError
 
 

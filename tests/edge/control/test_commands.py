@@ -20,7 +20,7 @@ from edge.control.commands import (
     command_filters,
     command_of,
 )
-from edge.delivery.connection import Received
+from edge.delivery.message import Received
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError
 

@@ -11,7 +11,7 @@ from edge.control.commands import command_of
 from edge.control.desired.file import DesiredFile
 from edge.control.learning.teacher import Taught
 from edge.control.orders import Admit
-from edge.delivery.connection import Received
+from edge.delivery.message import Received
 from edge.delivery.payloads import LessonRef, OutcomeRef
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError

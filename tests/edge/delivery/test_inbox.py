@@ -3,7 +3,6 @@
 import pytest
 from paho.mqtt import publish as mqtt_publish
 
-from edge.delivery import inbox as inbox_module
 from edge.delivery.inbox import Inbox
 from edge.delivery.message import Message
 
@@ -97,12 +96,9 @@ def test_a_broker_that_hangs_up_over_the_subscription_gets_the_alerts_without(
     assert "broke 3 connections in a row over the subscription" in caplog.text
 
 
-def test_a_subscription_that_was_refused_is_asked_for_again(
-    scripted, inbox, publish, eventually, monkeypatch
-):
-    monkeypatch.setattr(inbox_module, "_REST_S", 0.05)
+def test_a_subscription_that_was_refused_is_asked_for_again(scripted, heard, publish, eventually):
     broker = scripted(acknowledge, suback=b"\x87")
-    publish(broker.config, inbox=inbox)
+    publish(broker.config, inbox=Inbox([COMMAND], heard.append, rest_s=0.05))
     eventually(lambda: broker.subscriptions >= 2, "another try")
 
 

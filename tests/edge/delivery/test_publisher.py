@@ -19,7 +19,6 @@ from paho.mqtt import subscribe as mqtt_subscribe
 
 from edge.config.models import MqttConfig
 from edge.control.schemas import schemas
-from edge.delivery import connection
 from edge.delivery.embedding import Embedding, decode_embedding
 from edge.delivery.payloads import (
     AlertPayload,
@@ -29,7 +28,7 @@ from edge.delivery.payloads import (
     snapshot_message,
     state_message,
 )
-from edge.delivery.publisher import Publisher
+from edge.delivery.publisher import Publisher, PublisherTimings
 from edge.delivery.topics import Topics
 from edge.errors import OutboxError
 
@@ -337,11 +336,13 @@ def test_stop_without_a_broker_returns_at_once_and_keeps_everything(
 
 
 def test_a_broker_that_accepts_and_says_nothing_does_not_delay_stop(
-    outbox, publish, eventually, message, monkeypatch
+    outbox, publish, eventually, message
 ):
-    monkeypatch.setattr(connection, "_CONNECT_S", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        publisher = publish(MqttConfig(host="127.0.0.1", port=silent.getsockname()[1]))
+        publisher = publish(
+            MqttConfig(host="127.0.0.1", port=silent.getsockname()[1]),
+            timings=PublisherTimings(connect_s=1.0),
+        )
         accepted, _ = silent.accept()
         before = time.monotonic()
         publisher.stop(0.5)
@@ -354,11 +355,8 @@ WORKER = """
 import sys, threading
 from pathlib import Path
 from edge.config.models import MqttConfig
-from edge.config.models import MqttConfig
-from edge.delivery.embedding import Embedding, decode_embedding
-from edge.errors import OutboxError
-from edge.delivery.publisher import Publisher
 from edge.delivery.outbox import Outbox
+from edge.delivery.publisher import Publisher
 
 outbox = Outbox(Path(sys.argv[2]), 1 << 20)
 Publisher(MqttConfig(host="127.0.0.1", port=int(sys.argv[1])), "box", outbox).start()

@@ -4,16 +4,18 @@ import logging
 import socket
 import subprocess
 import sys
+import time
+from dataclasses import dataclass, field
 from random import Random
 
 import pytest
 
 from edge.config.models import MqttConfig
-from edge.delivery import connection, in_flight
-from edge.delivery import publisher as publisher_module
-from edge.delivery.connection import Refused, connect
+from edge.delivery.connection import connect
+from edge.delivery.publisher import PublisherTimings
+from edge.delivery.refusals import Refused
 from edge.errors import PublishError
-from edge.system.backoff import BROKER
+from edge.system.backoff import BROKER, Backoff, RetryPolicy
 
 pytestmark = pytest.mark.broker
 
@@ -49,12 +51,10 @@ def old_broker():
         process.kill()
 
 
-def test_an_old_broker_is_spoken_to_in_mqtt_3(
-    old_broker, outbox, publish, message, eventually, monkeypatch
-):
+def test_an_old_broker_is_spoken_to_in_mqtt_3(old_broker, outbox, publish, message, eventually):
     # It falls silent over an MQTT 5 CONNECT with a last will.
-    monkeypatch.setattr(connection, "_CONNECT_S", 1.0)
-    publisher = publish(MqttConfig(host="127.0.0.1", port=old_broker))
+    timings = PublisherTimings(connect_s=1.0)
+    publisher = publish(MqttConfig(host="127.0.0.1", port=old_broker), timings=timings)
     outbox.put([message("alert", number) for number in range(50)])
     eventually(lambda: not outbox.counts().queued["alert"], "empty outbox")
     assert publisher.health().protocol == "3.1.1"
@@ -108,11 +108,12 @@ def test_refused_credentials_are_retried_slowly(guarded, publish, eventually):
 
 
 def test_a_forbidden_topic_waits_and_the_others_go_on(
-    guarded, listen, outbox, publish, message, eventually, monkeypatch, caplog
+    guarded, listen, outbox, publish, message, eventually, caplog
 ):
-    monkeypatch.setattr(in_flight, "_HOLD_S", 1.0)
     listener = listen(guarded.port, username="listener", password=PASSWORD)
-    publisher = publish(guarded.config(username="box", password=PASSWORD))
+    publisher = publish(
+        guarded.config(username="box", password=PASSWORD), timings=PublisherTimings(hold_s=1.0)
+    )
     outbox.put([message("embedding", number) for number in range(300)])
     eventually(lambda: "Not authorized" in caplog.text, "a refusal")
     outbox.put([message("alert", number) for number in range(100)])
@@ -169,12 +170,11 @@ def puback(packet, code):
 
 
 def test_quota_exceeded_keeps_the_message_and_tries_again(
-    scripted, outbox, publish, message, eventually, monkeypatch
+    scripted, outbox, publish, message, eventually
 ):
-    monkeypatch.setattr(in_flight, "_HOLD_S", 0.1)
     codes = {2: 0x97, 3: 0x97}  # the first packet is the status
     broker = scripted(lambda number, packet: puback(packet, codes.get(number, 0)))
-    publisher = publish(broker.config)
+    publisher = publish(broker.config, timings=PublisherTimings(hold_s=0.1))
     outbox.put([message("alert", 1)])
     eventually(lambda: publisher.health().delivered == {"alert": 1}, "the third try")
     publisher.stop(1)
@@ -253,11 +253,10 @@ def test_a_broker_that_talks_nonsense_is_left_and_tried_again(
 
 
 def test_a_broker_that_stops_acknowledging_is_left_and_tried_again(
-    scripted, outbox, publish, message, eventually, monkeypatch
+    scripted, outbox, publish, message, eventually
 ):
-    monkeypatch.setattr(publisher_module, "_PATIENCE_KEEPALIVES", 0.01)
     broker = scripted(lambda number, packet: b"" if number == 2 else puback(packet, 0))
-    publisher = publish(broker.config)
+    publisher = publish(broker.config, timings=PublisherTimings(patience_keepalives=0.01))
     outbox.put([message("alert", 1)])
     eventually(lambda: publisher.health().delivered == {"alert": 1}, "delivery")
     publisher.stop(1)
@@ -271,3 +270,50 @@ def test_a_forbidden_subscription_is_refused(guarded):
     refusal = pytest.raises(Refused, match="refuses the connection")
     with refusal, connect(guarded.config(), "edge-listen"):
         pass
+
+
+@dataclass(frozen=True, slots=True)
+class CountedBackoff(Backoff):
+    """A back-off that notes which failure in a row each delay is for."""
+
+    failures: list[int] = field(default_factory=list)
+
+    def delay_s(self, failures, rng):
+        self.failures.append(failures)
+        return 0.01
+
+
+@pytest.fixture
+def counted():
+    """A back-off that notes the failures in a row, and the policy that goes by it."""
+    backoff = CountedBackoff(first_s=1.0, cap_s=1.0, shortest_share=1.0)
+    return backoff, RetryPolicy(unreachable=backoff, refused=backoff)
+
+
+def test_a_broker_that_lets_every_connect_time_out_is_tried_ever_less_often(
+    publish, eventually, counted
+):
+    backoff, retry = counted
+    timings = PublisherTimings(connect_s=0.2, sound_s=0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = MqttConfig(host="127.0.0.1", port=silent.getsockname()[1], protocol="5")
+        publisher = publish(config, retry=retry, timings=timings)
+        eventually(lambda: len(backoff.failures) >= 3, "three failures")
+        publisher.stop(1)
+    assert backoff.failures[:3] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("sound_s", "failures"), [(0.05, [1, 1, 1]), (30.0, [1, 2, 3])])
+def test_only_a_connection_that_lasted_begins_the_count_anew(
+    scripted, publish, eventually, counted, sound_s, failures
+):
+    def hold_then_break(_number, _packet):
+        time.sleep(0.1)
+        return b"\xff" * 40
+
+    backoff, retry = counted
+    broker = scripted(hold_then_break)
+    publisher = publish(broker.config, retry=retry, timings=PublisherTimings(sound_s=sound_s))
+    eventually(lambda: len(backoff.failures) >= 3, "three lost connections")
+    publisher.stop(1)
+    assert backoff.failures[:3] == failures

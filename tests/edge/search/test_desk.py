@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from edge.control.mailbox import Mailbox
-from edge.delivery.connection import Received
+from edge.delivery.message import Received
 from edge.delivery.topics import Topics
 from edge.search.desk import WAITING, SearchDesk
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edge.cli.demo.record import Record
-from edge.delivery.connection import Received
 from edge.delivery.embedding import Embedding, encode_embedding
+from edge.delivery.message import Received
 from edge.delivery.payloads import AlertPayload, ModelRef, PromptRef, utc
 
 ALERT_ID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"

@@ -8,7 +8,7 @@ import pytest
 from edge.config.models import Config, HomeAssistantConfig, PromptConfig
 from edge.control.announce.homeassistant import components_of, discovery_message, discovery_topic
 from edge.control.mailbox import listeners
-from edge.delivery.connection import Received
+from edge.delivery.message import Received
 from edge.delivery.topics import Topics
 
 GOLDEN = json.loads(

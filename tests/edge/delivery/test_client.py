@@ -1,6 +1,9 @@
+"""What the command line hears of boxes, and says to them."""
+
 import pytest
 
-from edge.delivery.subscribe import subscribe
+from edge.delivery.client import ask, subscribe
+from edge.delivery.topics import Topics
 from edge.errors import PublishError
 
 pytestmark = pytest.mark.broker
@@ -41,3 +44,9 @@ def test_a_listener_ends_after_its_time(broker):
 def test_no_broker_at_the_start_is_an_error(make_broker):
     with pytest.raises(PublishError, match="unreachable"):
         next(subscribe(make_broker().config(), ["edge/#"]))
+
+
+def test_a_box_that_does_not_answer_is_an_error(broker):
+    topics = Topics("edge", "box")
+    with pytest.raises(PublishError, match=r"no answer of box within 0\.2 s: is it on"):
+        ask(broker.config(), topics, ("prompt", "cat", "test"), b"", timeout_s=0.2)
