@@ -110,8 +110,8 @@ class Calibrations:
         if asked is not None and self._file is not None:
             tails = self._file.load(camera, name, key, rule)
         # Below the clauses' own threshold, what a sentence says about time would mean nothing.
-        floor = rule.threshold if plan(name, prompt).has_time else None
-        calibration = Calibration(rule, asked, tails, floor=floor)
+        lowest = rule.threshold if plan(name, prompt).has_time else None
+        calibration = Calibration(rule, asked, tails, lowest=lowest)
         self._running[camera, name] = key, calibration
         return calibration
 

@@ -50,7 +50,7 @@ class Calibration:
         rule: Its threshold is the prior.
         asked: False alarms per day; None leaves the threshold as it is.
         tails: What was learned before, by regime.
-        floor: The threshold is never below; None: it may be anywhere.
+        lowest: Lowest threshold that may be learned; None where there is none.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class Calibration:
         asked: float | None,
         tails: Mapping[str, AlarmTail] | None = None,
         *,
-        floor: float | None = None,
+        lowest: float | None = None,
     ) -> None:
         self._rule = rule
         self._asked = asked
-        self._floor = -math.inf if floor is None else floor
+        self._lowest = -math.inf if lowest is None else lowest
         self.tails: dict[str, AlarmTail] = dict(tails or {})
         self._regime = EVERYWHERE
         self._judge = EVERYWHERE  # the regime whose tail decides
@@ -83,7 +83,7 @@ class Calibration:
         estimate = self._estimate()
         if estimate is None:
             return self._rule.threshold
-        return max(self._floor, self.tails[self._judge].baseline + estimate.level)
+        return max(self._lowest, self.tails[self._judge].baseline + estimate.level)
 
     def observe(self, margin: float, at: float, *, alerting: bool, regime: str) -> None:
         """Learn from one sample, and look from time to time what follows from it.

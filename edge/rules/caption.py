@@ -31,7 +31,7 @@ class Caption:
     Attributes:
         phrases: Phrases as they were given; the index of a phrase is its class.
         text: The caption as text.
-        spans: Positions of each phrase's tokens, without the full stop that closes it.
+        token_spans: Positions of each phrase's tokens, without the full stop that closes it.
         input_ids: int64 [1, L]: ids of the tokens.
         position_ids: int64 [1, L]: position of each token in its block, from zero.
         token_mask: bool [1, L]: false where the row is padding.
@@ -40,7 +40,7 @@ class Caption:
 
     phrases: tuple[str, ...]
     text: str
-    spans: tuple[slice, ...]
+    token_spans: tuple[slice, ...]
     input_ids: NDArray[np.int64]
     position_ids: NDArray[np.int64]
     token_mask: NDArray[np.bool_]
@@ -93,7 +93,7 @@ def write_caption(phrases: Sequence[str], tokenizer: Tokenizer, spec: TextSpec) 
     return Caption(
         phrases=tuple(phrases),
         text=" ".join(f"{words}." for words in bare),
-        spans=tuple(spans),
+        token_spans=tuple(spans),
         input_ids=row[np.newaxis],
         position_ids=position_ids[np.newaxis],
         token_mask=(np.arange(len(row)) < len(ids))[np.newaxis],

@@ -21,9 +21,9 @@ from export.bundle.pack import workplace
 from export.bundle.targets import TARGETS, Target
 from export.distill import students
 from export.distill.align import Alignment
-from export.distill.data.lessons import Lessons, gather_lessons
 from export.distill.data.picture_sources import PictureOptions
 from export.distill.data.pictures import prepare
+from export.distill.data.training_set import TrainingSet, gather_training_set
 from export.distill.recipe import Recipe, fingerprint
 from export.distill.result import Candidate, MeasuredPictures, Result, build_result, see
 from export.distill.students import Student
@@ -117,16 +117,16 @@ def distill(request: Distillation, progress: Progress) -> Distilled:
                 progress=progress,
             )
             answers = request.work / "answers"
-            lessons = gather_lessons(teacher, pictures, recipe, answers, progress)
+            training_set = gather_training_set(teacher, pictures, recipe, answers, progress)
         alignment = _alignment(student, teacher, recipe)
     finally:
         teacher.close()
-    school = _school(request, lessons, spec, accelerator, bundle, progress)
+    school = _school(request, training_set, spec, accelerator, bundle, progress)
     trainee = Trainee(student, alignment, spec, recipe.weights.alignment)
     if request.weights is not None or request.pretrained:
         begin_head(trainee, school)
     phases = {"float": train(trainee, Phase("float", recipe.epochs, recipe.lr), school)}
-    seen = see(lessons, spec)
+    seen = see(training_set, spec)
     candidates = [Candidate("PTQ", student.eval())]
     if recipe.qat_epochs:
         rounded = _copied(request, bundle, trainee, spec)
@@ -143,8 +143,8 @@ def distill(request: Distillation, progress: Progress) -> Distilled:
         result = build_result(bundle, name, spec, candidates, seen, request.out, request.targets)
     school.accelerator.end_training()
     counts = {
-        "trained on": len(lessons.train),
-        "held out": len(lessons.held_out),
+        "trained on": len(training_set.train),
+        "held out": len(training_set.held_out),
         "skipped": len(pictures.skipped),
     }
     return Distilled(result, counts, phases)
@@ -198,7 +198,7 @@ def _alignment(student: Student, teacher: Teacher, recipe: Recipe) -> Alignment 
 
 def _school(
     request: Distillation,
-    lessons: Lessons,
+    training_set: TrainingSet,
     spec: ImageSpec,
     accelerator: Accelerator,
     teacher: Bundle,
@@ -211,10 +211,10 @@ def _school(
         "weights": None if request.weights is None else students.digest(request.weights),
         "pretrained": request.pretrained,
         "layers": request.layers,
-        "pictures": lessons.pictures.digest,
+        "pictures": training_set.pictures.digest,
     }
     return School(
-        lessons=lessons,
+        training_set=training_set,
         recipe=request.recipe,
         spec=spec,
         work=request.work,

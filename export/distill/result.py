@@ -26,8 +26,8 @@ from export.bundle.targets import Target
 from export.compare.likeness import prompts_of
 from export.distill import pupils
 from export.distill.data import augment
-from export.distill.data.lessons import Lessons
 from export.distill.data.pictures import PictureSet
+from export.distill.data.training_set import TrainingSet
 from export.distill.students import Student
 from export.distill.training.qat import Site, in_run_order, ranges_of
 from export.families.base import Part
@@ -115,16 +115,19 @@ class Result:
     notes: tuple[str, ...]
 
 
-def see(lessons: Lessons, spec: ImageSpec) -> MeasuredPictures:
-    """Take evenly spaced pictures from the lessons."""
+def see(training_set: TrainingSet, spec: ImageSpec) -> MeasuredPictures:
+    """Take evenly spaced pictures from the training set."""
     train, held_out = (
         [indices[place] for place in _spread(len(indices), most)]
-        for indices, most in ((lessons.train, _CALIBRATION), (lessons.held_out, _HELD_OUT))
+        for indices, most in (
+            (training_set.train, _CALIBRATION),
+            (training_set.held_out, _HELD_OUT),
+        )
     )
     return MeasuredPictures(
-        _pixels(lessons.pictures, train, spec),
-        _pixels(lessons.pictures, held_out, spec),
-        lessons.plain.embeddings(held_out),
+        _pixels(training_set.pictures, train, spec),
+        _pixels(training_set.pictures, held_out, spec),
+        training_set.plain.embeddings(held_out),
     )
 
 

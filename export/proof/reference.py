@@ -109,7 +109,7 @@ def captions_of(tokenizer: Tokenizer, facts: ModelFacts) -> tuple[Arrays, tuple[
     ]
     names = ("input_ids", "token_mask", "position_ids", "block_mask")
     arrays = {name: np.concatenate([getattr(one, name) for one in written]) for name in names}
-    return arrays, written[0].spans
+    return arrays, written[0].token_spans
 
 
 def _detection(

@@ -20,8 +20,8 @@ from edge.model.bundle.manifest import ImageSpec
 from edge.model.bundle.read import Bundle, open_bundle
 from export.distill import students
 from export.distill.align import Alignment, MapShape
-from export.distill.data.lessons import Lessons, gather_lessons
 from export.distill.data.pictures import PictureSet, open_pictures
+from export.distill.data.training_set import TrainingSet, gather_training_set
 from export.distill.pipeline import Distillation, distill
 from export.distill.recipe import Recipe
 from export.distill.students import Student
@@ -40,7 +40,7 @@ class Classroom:
     """What was prepared: a teacher, what it said, and how its layers look."""
 
     bundle: Bundle
-    lessons: Lessons
+    training_set: TrainingSet
     shapes: tuple[MapShape, ...]
 
     def student(self, name: str = "test_vit", seed: int = 0) -> Student:
@@ -56,12 +56,16 @@ class Classroom:
         return Trainee(student, alignment, self.spec(student), 1.0)
 
     def school(
-        self, work: Path, recipe: Recipe = RECIPE, lessons: Lessons | None = None, **facts: Any
+        self,
+        work: Path,
+        recipe: Recipe = RECIPE,
+        training_set: TrainingSet | None = None,
+        **facts: Any,
     ) -> School:
         accelerator = Accelerator()
         torch.manual_seed(recipe.seed)
         return School(
-            lessons=lessons or self.lessons,
+            training_set=training_set or self.training_set,
             recipe=recipe,
             spec=self.spec(self.student()),
             work=work,
@@ -88,8 +92,10 @@ def prepare_room(
     """Ask the teacher, or read what it said before."""
     teacher = Teacher(bundle, LAYERS)
     try:
-        lessons = gather_lessons(teacher, pictures, recipe, answers, Progress(disable=True))
-        return Classroom(bundle, lessons, teacher.shapes)
+        training_set = gather_training_set(
+            teacher, pictures, recipe, answers, Progress(disable=True)
+        )
+        return Classroom(bundle, training_set, teacher.shapes)
     finally:
         teacher.close()
 

@@ -135,7 +135,9 @@ class CaptionDetector:
             question = questions[rule]
             logits, boxes = answer(self._engine, question, pixels)
             caption = question.caption
-            found = find_boxes(logits, boxes, caption.spans, self._threshold, self._image, size)
+            found = find_boxes(
+                logits, boxes, caption.token_spans, self._threshold, self._image, size
+            )
             return _boxes(found, caption.phrases)
 
         return of

@@ -115,7 +115,7 @@ def _by_caption(
         logits, boxes = answer(models.main.engine, question, pixels)
         used = models.used
     size = frame.picture.height, frame.picture.width
-    found = find_boxes(logits, boxes, caption.spans, threshold, manifest.image, size)
+    found = find_boxes(logits, boxes, caption.token_spans, threshold, manifest.image, size)
     return caption.phrases, found, f"{used}, threshold {threshold:g}"
 
 

@@ -72,5 +72,5 @@ class DetectScorer:
     def _best(self, question: EncodedCaption, sample: Sample) -> NDArray[np.float32]:
         """Score of each phrase's best box in the picture, float32 [phrases]."""
         logits, _ = answer(self._engine, question, sample.pixels)
-        best: NDArray[np.float32] = phrase_scores(logits, question.caption.spans).max(axis=0)
+        best: NDArray[np.float32] = phrase_scores(logits, question.caption.token_spans).max(axis=0)
         return best

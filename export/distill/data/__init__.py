@@ -1,1 +1,1 @@
-"""Data of a distillation: pictures and a teacher go in, batches of lessons come out."""
+"""Data of a distillation: pictures and a teacher go in, batches of a training set come out."""

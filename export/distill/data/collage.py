@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from export.distill.data.lessons import divide
 from export.distill.data.picture_bytes import encode, read_still, rgb_of
 from export.distill.data.picture_sources import PictureOptions, gather, read
+from export.distill.data.training_set import divide
 
 # Objects on one photograph.
 _OBJECTS: Final = (1, 3)
@@ -30,7 +30,7 @@ def make_collages(
     """Write ``each`` collages for every cut-out of the training set, and return their number.
 
     A collage shows no held-out cut-out or photograph. The name of a collage (``cat.png@0.jpg``)
-    keeps it in the training set with its first cut-out (``lessons.divide``).
+    keeps it in the training set with its first cut-out (``training_set.divide``).
 
     Args:
         cut_outs: Folder of PNG files with transparency.

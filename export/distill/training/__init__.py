@@ -1,1 +1,1 @@
-"""Training of a student: lessons go in, the best student in float and in INT8 comes out."""
+"""Training of a student: a training set goes in, the best student comes out, float and INT8."""

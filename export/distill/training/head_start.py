@@ -23,11 +23,11 @@ _RIDGE = 1.0
 
 def begin_head(trainee: Trainee, school: School) -> None:
     """Set the student's head to a ridge regression on training pictures."""
-    train = school.lessons.train[:: -(-len(school.lessons.train) // _PICTURES)]
+    train = school.training_set.train[:: -(-len(school.training_set.train) // _PICTURES)]
     trainee.to(school.accelerator.device)
     student = trainee.student
     features = outputs(trainee, school, train, student.features).double()
-    wanted = torch.from_numpy(school.lessons.plain.embeddings(train)).double()
+    wanted = torch.from_numpy(school.training_set.plain.embeddings(train)).double()
     weight, bias = ridge(features, wanted, _RIDGE)
     with torch.no_grad():
         student.head.weight.copy_(weight)

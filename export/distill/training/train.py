@@ -1,8 +1,8 @@
 """Trains one phase: steps, a held-out evaluation after each epoch, and early stopping.
 
-``accelerate`` provides devices, processes and mixed precision; this module decides the lessons,
-their order and the end of a phase. The same command on one process and on several, with the same
-batch in the same chunks, takes the same steps.
+``accelerate`` provides devices, processes and mixed precision; this module decides the
+order of the training set and the end of a phase. The same command on one process and on several,
+with the same batch in the same chunks, takes the same steps.
 """
 
 import math
@@ -22,7 +22,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from edge.errors import ModelError
 from edge.model.bundle.manifest import ImageSpec
-from export.distill.data.lessons import Batch, Lessons, batches, order
+from export.distill.data.training_set import Batch, TrainingSet, batches, order
 from export.distill.recipe import Recipe
 from export.distill.training.optimization import curve, groups, share_of
 from export.distill.training.states import Checkpoints, TrainingState
@@ -56,7 +56,7 @@ class School:
     """Settings that all phases share.
 
     Attributes:
-        lessons: Lessons of the student.
+        training_set: Training set of the student.
         recipe: Recipe of the training.
         spec: Input format of the student.
         work: Folder of states and curves.
@@ -68,7 +68,7 @@ class School:
         on_step: Callback with the number of each step and its loss, for tests and studies.
     """
 
-    lessons: Lessons
+    training_set: TrainingSet
     recipe: Recipe
     spec: ImageSpec
     work: Path
@@ -96,8 +96,8 @@ def train(trainee: Trainee, phase: Phase, school: School) -> TrainingState:
     if standing is not None and standing.done:
         checkpoints.load_best(trainee)
         return standing
-    share = share_of(recipe, len(school.lessons.train), accelerator.num_processes)
-    per_epoch = len(order(school.lessons, 0, share * accelerator.num_processes))
+    share = share_of(recipe, len(school.training_set.train), accelerator.num_processes)
+    per_epoch = len(order(school.training_set, 0, share * accelerator.num_processes))
     optimizer: Any = torch.optim.AdamW(groups(trainee, recipe.weight_decay), lr=phase.lr)
     schedule: Any = LambdaLR(optimizer, curve(per_epoch * phase.epochs, recipe.warmup))
     model, optimizer = accelerator.prepare(trainee, optimizer)
@@ -151,7 +151,7 @@ class _Steps:
         self._model, self._trainee = model, trainee
         self._phase, self._school = phase, school
         self._share = share
-        self._bank = torch.from_numpy(school.lessons.bank).to(school.accelerator.device)
+        self._bank = torch.from_numpy(school.training_set.bank).to(school.accelerator.device)
 
     def of(
         self, standing: TrainingState, optimizer: Any, schedule: Any
@@ -159,13 +159,13 @@ class _Steps:
         """Take the remaining steps of an epoch, and yield the losses of each step."""
         school, accelerator = self._school, self._school.accelerator
         first = accelerator.process_index * self._share
-        steps = order(school.lessons, standing.epoch, self._share * accelerator.num_processes)
+        steps = order(school.training_set, standing.epoch, self._share * accelerator.num_processes)
         mine = [step[first : first + self._share] for step in steps[standing.step :]]
         self._model.train()
         if self._phase.frozen_norms:
             freeze_norms(self._trainee)
         began = time.perf_counter()
-        for batch in batches(school.lessons, school.spec, mine, school.workers):
+        for batch in batches(school.training_set, school.spec, mine, school.workers):
             losses = self._step(batch.to(accelerator.device), optimizer, schedule)
             now = time.perf_counter()
             speed = self._share * accelerator.num_processes / (now - began)
@@ -181,7 +181,7 @@ class _Steps:
         def joint(embedding: Tensor) -> Tensor:
             texts = empty if captions is None else captions
             return joint_loss(
-                embedding, teacher, texts, self._bank, school.lessons.scale, recipe.weights
+                embedding, teacher, texts, self._bank, school.training_set.scale, recipe.weights
             )
 
         def forward(part: Batch) -> tuple[Tensor, Tensor]:
@@ -212,12 +212,12 @@ def freeze_norms(model: nn.Module) -> None:
 
 def evaluate(trainee: Trainee, school: School) -> HeldOut:
     """Compare the student with its teacher on the held-out pictures."""
-    found = embed(trainee, school, school.lessons.held_out)
+    found = embed(trainee, school, school.training_set.held_out)
     return held_out(
         found,
-        torch.from_numpy(school.lessons.plain.embeddings(school.lessons.held_out)),
-        torch.from_numpy(school.lessons.bank),
-        school.lessons.scale,
+        torch.from_numpy(school.training_set.plain.embeddings(school.training_set.held_out)),
+        torch.from_numpy(school.training_set.bank),
+        school.training_set.scale,
         school.recipe.weights,
     )
 
@@ -243,7 +243,7 @@ def outputs(
     ]
     rows = []
     with _evaluating(trainee), torch.no_grad():
-        for batch in batches(school.lessons, school.spec, steps):
+        for batch in batches(school.training_set, school.spec, steps):
             pixels = batch.pixels.to(school.accelerator.device)
             rows.append(network(trainee.normalised(pixels)).float().cpu())
     return torch.cat(rows)

@@ -51,7 +51,9 @@ def test_the_ids_are_those_of_the_whole_caption_in_one_piece(tokenizer, spec):
 def test_a_span_is_a_phrase_without_its_full_stop(tokenizer, spec):
     caption = write_caption(["a red car", "dogs"], tokenizer, spec)
     decode = HfTokenizer.from_str(tiny_bert_tokenizer().decode()).id_to_token
-    words = [[decode(token) for token in caption.input_ids[0, span]] for span in caption.spans]
+    words = [
+        [decode(token) for token in caption.input_ids[0, span]] for span in caption.token_spans
+    ]
     assert words == [["a", "red", "car"], ["dog", "##s"]]
     assert caption.phrases == ("a red car", "dogs")
 
@@ -102,7 +104,7 @@ def test_a_full_stop_inside_a_phrase_does_not_cut_it_in_two(tokenizer, spec):
     caption = write_caption(["a big. red car?", "dog"], tokenizer, spec)
     assert caption.text == "a big red car. dog."
     assert caption.phrases == ("a big. red car?", "dog")
-    span = caption.spans[0]
+    span = caption.token_spans[0]
     assert caption.block_mask[0, span, span].all()
 
 

@@ -123,7 +123,7 @@ def measured(room):
     """Two students, one of them turned away from the teacher, and what they are measured on."""
     good, bad = room.student(seed=1).eval(), room.student(seed=1).eval()
     spec = room.spec(good)
-    seen = see(room.lessons, spec)
+    seen = see(room.training_set, spec)
     towards = torch.from_numpy(seen.reference.mean(axis=0))
     for student, sign in ((good, 1), (bad, -1)):
         with torch.no_grad():
@@ -153,13 +153,13 @@ def test_the_candidate_whose_int8_is_nearer_to_the_teacher_is_packed(
 def test_pictures_that_are_measured_are_spread_over_all_there_are(room, monkeypatch) -> None:
     monkeypatch.setattr(result, "_CALIBRATION", 5)
     monkeypatch.setattr(result, "_HELD_OUT", 4)
-    seen = see(room.lessons, room.spec(room.student()))
+    seen = see(room.training_set, room.spec(room.student()))
     assert seen.calibration.shape == (5, 3, 32, 32)
     assert len(seen.held_out) == len(seen.reference) == 4
-    chosen = result._spread(len(room.lessons.held_out), 4)
+    chosen = result._spread(len(room.training_set.held_out), 4)
     assert chosen[0] == 0
-    assert chosen[-1] == len(room.lessons.held_out) - 1
-    expected = room.lessons.plain.embeddings([room.lessons.held_out[i] for i in chosen])
+    assert chosen[-1] == len(room.training_set.held_out) - 1
+    expected = room.training_set.plain.embeddings([room.training_set.held_out[i] for i in chosen])
     assert np.array_equal(seen.reference, expected)
     assert result._spread(3, 10).tolist() == [0, 1, 2]
 

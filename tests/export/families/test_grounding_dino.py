@@ -206,7 +206,7 @@ def test_the_int8_detector_keeps_the_rules_and_finds_much_of_what_the_float_one_
         engine = open_engine("onnxruntime", model.SerializeToString(), EngineSettings())
         size = (HEIGHT, WIDTH)
         outputs = answer(engine, question, picture)
-        return find_boxes(*outputs, caption.spans, threshold, assembly.facts.image, size)
+        return find_boxes(*outputs, caption.token_spans, threshold, assembly.facts.image, size)
 
     references = [found(folded, picture, 0.3) for picture in pictures]
     quantized = [found(int8, picture, 0.3) for picture in pictures]
@@ -268,8 +268,8 @@ def test_two_phrases_do_not_change_each_others_features(graphs, captions, assemb
     text = open_engine("onnxruntime", graphs["text"].SerializeToString(), EngineSettings())
     alone = ask(text, write_caption(["a red car"], tokenizer, spec))
     beside = ask(text, write_caption(["dogs", "a red car"], tokenizer, spec))
-    one = alone.features[0, alone.caption.spans[0]]
-    two = beside.features[0, beside.caption.spans[1]]
+    one = alone.features[0, alone.caption.token_spans[0]]
+    two = beside.features[0, beside.caption.token_spans[1]]
     assert np.abs(one - two).max() < 1e-5
     assert np.abs(one - alone.features[0, 5]).max() > 0.1
 

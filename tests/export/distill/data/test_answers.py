@@ -14,7 +14,7 @@ from edge.errors import ModelError
 from export.distill.align import MapShape
 from export.distill.data import answers, augment
 from export.distill.data.answers import answer, block_path, varied
-from export.distill.data.lessons import _Seen
+from export.distill.data.training_set import _Seen
 from export.distill.teacher import Answers
 
 MEMBERS = [3, 1, 4, 15, 9, 2, 6, 5, 35, 8, 7]
@@ -194,15 +194,15 @@ def test_answers_can_be_sent_to_another_process(ask) -> None:
 def test_student_and_teacher_see_the_same_variation(ask, room, pictures, monkeypatch) -> None:
     """A student with the teacher's own input gets, byte for byte, what the teacher was asked."""
     monkeypatch.undo()  # what the room has was written in blocks of the usual size
-    lessons = room.lessons
-    fake, _ = ask(members=lessons.train, numbers=range(3), seed=lessons.seed)
-    seen = np.concatenate(fake.seen).reshape(3, len(lessons.train), 3, 32, 32)
-    taken = _Seen(lessons, room.bundle.manifest.image)
+    training_set = room.training_set
+    fake, _ = ask(members=training_set.train, numbers=range(3), seed=training_set.seed)
+    seen = np.concatenate(fake.seen).reshape(3, len(training_set.train), 3, 32, 32)
+    taken = _Seen(training_set, room.bundle.manifest.image)
     for place in (0, 7, 20):
-        picture = lessons.train[place]
+        picture = training_set.train[place]
         for number in range(3):
             assert np.array_equal(taken[picture, number]["pixels"], seen[number, place])
     assert not np.array_equal(seen[0], seen[1])
-    whole = varied(pictures[lessons.train[0]], lessons.seed, 0)
-    assert np.array_equal(whole, pictures[lessons.train[0]].rgb)
-    assert augment.draw(lessons.seed, pictures.keys[0], 0) == augment.IDENTITY
+    whole = varied(pictures[training_set.train[0]], training_set.seed, 0)
+    assert np.array_equal(whole, pictures[training_set.train[0]].rgb)
+    assert augment.draw(training_set.seed, pictures.keys[0], 0) == augment.IDENTITY

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from export.distill.data.collage import collage, make_collages
-from export.distill.data.lessons import divide
+from export.distill.data.training_set import divide
 
 GREY, RED = (90, 90, 90), (250, 0, 0)
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from edge.errors import ConfigError, ModelError
 from export.distill.data.answers import AnswerCache
-from export.distill.data.lessons import order
+from export.distill.data.training_set import order
 from export.distill.recipe import Recipe
 from export.distill.students import Student
 from export.distill.teacher import Answers
@@ -258,7 +258,7 @@ def test_a_loss_that_is_no_number_ends_it_and_the_last_good_state_goes_on(
     learn, room, monkeypatch
 ) -> None:
     whole = learn("whole")
-    fourth, fifth = order(room.lessons, 1, RECIPE.batch)[:2]
+    fourth, fifth = order(room.training_set, 1, RECIPE.batch)[:2]
     with monkeypatch.context() as patch:
         poisoned(patch, {fifth[3]} - set(fourth))
         with pytest.raises(
@@ -288,7 +288,7 @@ def test_weights_that_are_no_numbers_are_not_kept_as_a_state(learn, room) -> Non
 
 
 def test_held_out_pictures_that_give_no_number_end_it(learn, room, monkeypatch) -> None:
-    poisoned(monkeypatch, {(room.lessons.held_out[0], 0)})
+    poisoned(monkeypatch, {(room.training_set.held_out[0], 0)})
     with pytest.raises(ModelError, match="expected a finite held-out loss, found nan"):
         learn()
 
@@ -334,14 +334,14 @@ def test_evaluation_is_of_the_pictures_themselves_and_leaves_no_trace(room, tmp_
     student = dropping(room).train()
     trainee = room.trainee(student).train()
     school = room.school(tmp_path)
-    found = embed(trainee, school, room.lessons.held_out)
+    found = embed(trainee, school, room.training_set.held_out)
     assert trainee.training
     assert student.head[0].training
-    assert found.shape == (len(room.lessons.held_out), 24)
+    assert found.shape == (len(room.training_set.held_out), 24)
     assert torch.linalg.vector_norm(found, dim=1) == pytest.approx(1, abs=1e-5)
-    assert torch.equal(found, embed(trainee, school, room.lessons.held_out))  # no dropout
+    assert torch.equal(found, embed(trainee, school, room.training_set.held_out))  # no dropout
     judged = evaluate(trainee, school)
-    reference = room.lessons.plain.embeddings(room.lessons.held_out)
+    reference = room.training_set.plain.embeddings(room.training_set.held_out)
     cosines = (found.numpy() * reference).sum(axis=1)
     assert judged.cosine == pytest.approx(cosines.mean(), abs=1e-5)
     assert judged.worst == pytest.approx(cosines.min(), abs=1e-5)

@@ -69,7 +69,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lessons:
+class TrainingSet:
     """Pictures, the teacher's answers and everything else that a student learns from.
 
     Attributes:
@@ -98,9 +98,9 @@ class Lessons:
     variations: int
 
 
-def gather_lessons(
+def gather_training_set(
     teacher: Teacher, pictures: PictureSet, recipe: Recipe, folder: Path, progress: Progress
-) -> Lessons:
+) -> TrainingSet:
     """Run the teacher on the pictures, and divide them into training and held-out pictures.
 
     Args:
@@ -130,7 +130,7 @@ def gather_lessons(
         [pictures[index].caption for index in everything] if recipe.weights.contrastive else []
     )
     whole = [caption for caption in written if caption]
-    return Lessons(
+    return TrainingSet(
         pictures=pictures,
         train=train,
         held_out=tuple(outside),
@@ -159,15 +159,15 @@ def divide(keys: Sequence[str], share: float) -> tuple[list[int], list[int]]:
     return inside, outside
 
 
-def order(lessons: Lessons, epoch: int, batch: int) -> list[list[tuple[int, int]]]:
+def order(training_set: TrainingSet, epoch: int, batch: int) -> list[list[tuple[int, int]]]:
     """Steps of an epoch, each with ``batch`` pairs of (picture, number of its variation).
 
     Every process and every run gets the same steps. Pictures beyond the last full batch are left
     out.
     """
-    generator = np.random.default_rng([lessons.seed, epoch])
-    shuffled = generator.permutation(np.asarray(lessons.train))
-    numbers = (np.arange(len(shuffled)) + epoch) % (lessons.variations + 1)
+    generator = np.random.default_rng([training_set.seed, epoch])
+    shuffled = generator.permutation(np.asarray(training_set.train))
+    numbers = (np.arange(len(shuffled)) + epoch) % (training_set.variations + 1)
     pairs = [
         (int(p), int(n)) for p, n in zip(shuffled, generator.permutation(numbers), strict=True)
     ]
@@ -177,18 +177,22 @@ def order(lessons: Lessons, epoch: int, batch: int) -> list[list[tuple[int, int]
 class _Seen(Dataset[dict[str, Any]]):
     """Inputs of the student by (index of the picture, number of the variation)."""
 
-    def __init__(self, lessons: Lessons, spec: ImageSpec) -> None:
-        self._lessons = lessons
+    def __init__(self, training_set: TrainingSet, spec: ImageSpec) -> None:
+        self._training_set = training_set
         self._spec = spec
         self._preprocess: Preprocessor | None = None
 
     def __getitem__(self, asked: tuple[int, int]) -> dict[str, Any]:
-        lessons, (picture, number) = self._lessons, asked
+        training_set, (picture, number) = self._training_set, asked
         if self._preprocess is None:  # it cannot be pickled
             self._preprocess = Preprocessor(self._spec)
-        answers = (lessons.varied if number else lessons.plain)[picture, number]
-        rgb = varied(lessons.pictures[picture], lessons.seed, number)
-        caption = np.empty(0, np.float32) if lessons.captions is None else lessons.captions[picture]
+        answers = (training_set.varied if number else training_set.plain)[picture, number]
+        rgb = varied(training_set.pictures[picture], training_set.seed, number)
+        caption = (
+            np.empty(0, np.float32)
+            if training_set.captions is None
+            else training_set.captions[picture]
+        )
         return {
             "pixels": augment.pixels(rgb, self._preprocess),
             "embedding": answers.embedding[0],
@@ -198,18 +202,21 @@ class _Seen(Dataset[dict[str, Any]]):
 
 
 def batches(
-    lessons: Lessons, spec: ImageSpec, steps: Sequence[Sequence[tuple[int, int]]], workers: int = 0
+    training_set: TrainingSet,
+    spec: ImageSpec,
+    steps: Sequence[Sequence[tuple[int, int]]],
+    workers: int = 0,
 ) -> Iterator[Batch]:
     """Yield one ``Batch`` for each of ``steps``.
 
     Args:
-        lessons: Lessons of the student.
+        training_set: Training set of the student.
         spec: Input format of the student.
         steps: Pairs of (picture, number of its variation) of each step.
         workers: Processes that prepare pictures; 0 prepares them in this process.
     """
     loader = DataLoader(
-        _Seen(lessons, spec),
+        _Seen(training_set, spec),
         batch_sampler=[list(step) for step in steps],
         num_workers=workers,
         # Forked workers would inherit locks that threads of the runtimes hold, without the threads.

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import ConfigError
-from export.distill.data.lessons import batches, divide, order
 from export.distill.data.pictures import prepare
+from export.distill.data.training_set import batches, divide, order
 from export.distill.recipe import LossWeights, Recipe, fingerprint
 
 NAMES = st.text(st.characters(exclude_characters="@"), max_size=12)
@@ -56,7 +56,7 @@ def test_a_name_that_is_no_text_is_divided_as_any_other() -> None:
     assert len(divide(["\udcff.png"], 0.5)[0]) + len(divide(["\udcff.png"], 0.5)[1]) == 1
 
 
-LESSONS = st.builds(
+TRAINING_SETS = st.builds(
     SimpleNamespace,
     train=st.lists(st.integers(0, 10**6), unique=True, min_size=1, max_size=60).map(tuple),
     seed=st.integers(0, 2**63),
@@ -64,24 +64,24 @@ LESSONS = st.builds(
 )
 
 
-@given(LESSONS, st.integers(0, 100), st.integers(1, 60))
-def test_an_epoch_takes_each_picture_once_in_whole_batches(lessons, epoch, batch) -> None:
-    steps = order(lessons, epoch, batch)
+@given(TRAINING_SETS, st.integers(0, 100), st.integers(1, 60))
+def test_an_epoch_takes_each_picture_once_in_whole_batches(training_set, epoch, batch) -> None:
+    steps = order(training_set, epoch, batch)
     assert all(len(step) == batch for step in steps)
     taken = [picture for step in steps for picture, _ in step]
-    assert len(taken) == len(lessons.train) // batch * batch
+    assert len(taken) == len(training_set.train) // batch * batch
     assert len(set(taken)) == len(taken)
-    assert set(taken) <= set(lessons.train)
-    assert all(0 <= number <= lessons.variations for step in steps for _, number in step)
-    assert order(lessons, epoch, batch) == steps
+    assert set(taken) <= set(training_set.train)
+    assert all(0 <= number <= training_set.variations for step in steps for _, number in step)
+    assert order(training_set, epoch, batch) == steps
 
 
 @given(st.integers(0, 2**63), st.integers(0, 50))
 def test_epochs_and_seeds_have_an_order_of_their_own(seed, epoch) -> None:
-    lessons = SimpleNamespace(train=tuple(range(100)), seed=seed, variations=3)
-    other = SimpleNamespace(train=lessons.train, seed=seed + 1, variations=3)
-    (step,) = order(lessons, epoch, 100)
-    (next_epoch,) = order(lessons, epoch + 1, 100)
+    training_set = SimpleNamespace(train=tuple(range(100)), seed=seed, variations=3)
+    other = SimpleNamespace(train=training_set.train, seed=seed + 1, variations=3)
+    (step,) = order(training_set, epoch, 100)
+    (next_epoch,) = order(training_set, epoch + 1, 100)
     (next_seed,) = order(other, epoch, 100)
     for changed in (next_epoch, next_seed):
         assert [picture for picture, _ in changed] != [picture for picture, _ in step]
@@ -91,14 +91,14 @@ def test_epochs_and_seeds_have_an_order_of_their_own(seed, epoch) -> None:
 
 
 def test_a_batch_has_what_the_teacher_said_of_just_these_variations(room) -> None:
-    lessons, spec = room.lessons, room.spec(room.student())
-    asked = [(lessons.train[5], 0), (lessons.train[2], 1), (lessons.train[2], 2)]
-    (batch,) = batches(lessons, spec, [asked])
+    training_set, spec = room.training_set, room.spec(room.student())
+    asked = [(training_set.train[5], 0), (training_set.train[2], 1), (training_set.train[2], 2)]
+    (batch,) = batches(training_set, spec, [asked])
     assert batch.pixels.shape == (3, 3, 32, 32)
     assert batch.pixels.dtype == torch.int8
     assert batch.captions.shape == (3, 0)
     for place, (picture, number) in enumerate(asked):
-        said = (lessons.varied if number else lessons.plain)[picture, number]
+        said = (training_set.varied if number else training_set.plain)[picture, number]
         assert np.array_equal(batch.embedding[place], said.embedding[0])
         for ours, theirs in zip(batch.maps, said.maps, strict=True):
             assert np.array_equal(ours[place], theirs[0])
@@ -106,9 +106,9 @@ def test_a_batch_has_what_the_teacher_said_of_just_these_variations(room) -> Non
 
 
 def test_processes_beside_this_one_prepare_the_same_batches(room) -> None:
-    lessons, spec = room.lessons, room.spec(room.student())
-    steps = order(lessons, 0, 8)[:3]
-    alone, helped = (list(batches(lessons, spec, steps, workers)) for workers in (0, 2))
+    training_set, spec = room.training_set, room.spec(room.student())
+    steps = order(training_set, 0, 8)[:3]
+    alone, helped = (list(batches(training_set, spec, steps, workers)) for workers in (0, 2))
     for one, other in zip(alone, helped, strict=True):
         assert torch.equal(one.pixels, other.pixels)
         assert torch.equal(one.embedding, other.embedding)
@@ -119,12 +119,14 @@ def test_preparing_batches_draws_no_random_numbers_of_the_training(room) -> None
     """Else a training that goes on within an epoch, and prepares anew, would draw others."""
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    list(batches(room.lessons, room.spec(room.student()), order(room.lessons, 0, 8)[:1]))
+    list(batches(room.training_set, room.spec(room.student()), order(room.training_set, 0, 8)[:1]))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_parts_of_a_batch_are_the_batch(room) -> None:
-    (batch,) = batches(room.lessons, room.spec(room.student()), order(room.lessons, 0, 10)[:1])
+    (batch,) = batches(
+        room.training_set, room.spec(room.student()), order(room.training_set, 0, 10)[:1]
+    )
     parts = batch.split(4)
     assert [len(part.pixels) for part in parts] == [4, 4, 2]
     assert torch.equal(torch.cat([part.pixels for part in parts]), batch.pixels)
@@ -140,11 +142,11 @@ def test_parts_of_a_batch_are_the_batch(room) -> None:
 
 @pytest.fixture
 def gather(bundle, tmp_path):
-    def lessons(folder, recipe=RECIPE):
+    def training_set(folder, recipe=RECIPE):
         prepared = prepare([folder], tmp_path / "prepared")
-        return prepare_room(bundle, prepared, tmp_path / "answers", recipe).lessons
+        return prepare_room(bundle, prepared, tmp_path / "answers", recipe).training_set
 
-    return lessons
+    return training_set
 
 
 def test_what_looks_alike_to_the_teacher_is_trained_on_once(exports, gather, tmp_path) -> None:
@@ -216,7 +218,7 @@ def test_captions_teach_only_where_every_picture_has_one(
     assert silent.captions is None
 
 
-def found_spec(lessons):
+def found_spec(training_set):
     from edge.model.bundle.manifest import ImageSpec  # noqa: PLC0415
 
     return ImageSpec(
