@@ -49,8 +49,8 @@ soak: $(VENV)/.test ## Forty times kill -9, of the daemon and of the publisher a
 		tests/edge/delivery/test_outbox_crash.py -k 'kill or crash' --timeout 900
 
 events: $(VENV)/.test ## Asked against measured false alarms, order, pools; half an hour
-	@$(BIN)/python -m benchmarks.temporal
-	@$(BIN)/python -m benchmarks.false_alarms
+	@$(BIN)/python -m benchmarks.studies.temporal
+	@$(BIN)/python -m benchmarks.studies.false_alarms
 
 export-full: $(VENV)/.test ## Full-size models with random weights: cost, loss, speed; half an hour
 	@$(BIN)/python -m export.compare.full_size

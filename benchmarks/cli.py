@@ -1,29 +1,31 @@
-"""Runs the command line ``edge-bench``; only this module of ``edge-bench`` prints or exits.
+"""Runs the command line ``edge-bench``: reads options, measures, writes the report.
 
 Exit codes: 0 done, 1 a variant gave wrong answers, 2 a wrong setting or argument, 3 model or
 engine, 4 camera or file, 5 broker, 6 disk.
 """
 
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from benchmarks import live, machine, model, pipeline, report, tables
-from benchmarks.broker import Address, find_mosquitto, mosquitto, parse_address
+from benchmarks.measuring.broker import Address, find_mosquitto, mosquitto, parse_address
+from benchmarks.model import measure as model
+from benchmarks.model.results import FLOOR, ModelSettings
+from benchmarks.model.variants import check_names, installed_engines
+from benchmarks.pipeline import live
+from benchmarks.pipeline import measure as pipeline
+from benchmarks.pipeline.results import PipelineSettings
+from benchmarks.report import document, tables
+from benchmarks.report.output import Output, progress
 from edge.config.models import EngineConfig
 from edge.config.urls import passwords
 from edge.errors import ConfigError
 from edge.model.bundle.manifest import Precision
-from edge.model.bundle.read import Bundle, open_bundle
+from edge.model.bundle.read import open_bundle
 from edge.system import command_line, paths
 from edge.system.redact import register_secret
 from edge.video.sources import open_source
@@ -31,9 +33,6 @@ from edge.video.sources import open_source
 app = command_line.tool(
     "edge-bench", "What a model and a camera cost on this machine, answers checked."
 )
-
-# Progress is drawn rarely, and only between timed calls.
-_REDRAW_S = 0.2
 
 BundleDir = Annotated[
     Path | None, typer.Option("--bundle", help="The model. [default: as `edge` does]")
@@ -74,16 +73,16 @@ def bench_model(  # noqa: PLR0913, PLR0917 (the command's options)
 
     Example: `edge-bench model --batch 1,4 --threads 2 --json model.json`
     """
-    output = _Output(json, markdown=markdown)
+    output = Output(json, markdown=markdown)
     engines, precisions = _words(engine), _words(precision)
-    model.check_names(engines, precisions)
+    check_names(engines, precisions)
     batches = _numbers(batch)
     opened = open_bundle(bundle or paths.default_bundle())
     main = opened.manifest.graphs[0]
     for wanted in precisions:
         opened.entry(main, cast("Precision", wanted))
-    settings = model.ModelSettings(
-        engines=engines or model.installed_engines(device),
+    settings = ModelSettings(
+        engines=engines or installed_engines(device),
         precisions=cast("tuple[Precision, ...]", precisions) or opened.precisions(main),
         device=device,
         threads=threads,
@@ -93,13 +92,13 @@ def bench_model(  # noqa: PLR0913, PLR0917 (the command's options)
         iterations=iterations,
         seed=seed,
     )
-    with _progress("engine", settings.turns) as tick:
+    with progress("engine", settings.turns) as tick:
         results = model.measure(opened, settings, tick)
     header = output.header("model", opened)
     output.deliver(
-        report.to_json(header, settings, {"model": results}),
+        document.to_json(header, settings, {"model": results}),
         [
-            report.head(header, tables.model_facts(settings, results)),
+            document.head(header, tables.model_facts(settings, results)),
             *tables.model_sections(results),
         ],
     )
@@ -144,7 +143,7 @@ def bench_pipeline(  # noqa: PLR0913, PLR0917 (the command's options)
 
     Example: `edge-bench pipeline street.mp4 --fps 2 --live --json pipeline.json`
     """
-    output = _Output(json, markdown=markdown)
+    output = Output(json, markdown=markdown)
     for secret in passwords(video):
         register_secret(secret)
     config = _engine_config(engine, precision, device, threads)
@@ -152,9 +151,7 @@ def bench_pipeline(  # noqa: PLR0913, PLR0917 (the command's options)
         pass  # a broken source is reported before models are opened
     prompts = tuple(prompt or ["a person"])
     opened = open_bundle(bundle or paths.default_bundle())
-    settings = pipeline.PipelineSettings(
-        video, fps, frames, warmup, rounds, iterations, prompts, config
-    )
+    settings = PipelineSettings(video, fps, frames, warmup, rounds, iterations, prompts, config)
     ran = None
     with ExitStack() as stack:
         broker = _broker(stack, mqtt)
@@ -163,78 +160,18 @@ def bench_pipeline(  # noqa: PLR0913, PLR0917 (the command's options)
             if broker is None:
                 raise ConfigError("--live needs a broker: install mosquitto, or give --mqtt")
             live_settings = live.LiveSettings(video, fps, duration, prompts, config)
-            with _progress("daemon", live_settings.steps) as tick:
+            with progress("daemon", live_settings.steps) as tick:
                 ran = live.measure(opened, live_settings, broker, directory / "live", tick)
-        with _progress("stages", settings.steps) as tick:
+        with progress("stages", settings.steps) as tick:
             results = pipeline.measure(opened, settings, broker, directory / "stages", tick)
     header = output.header("pipeline", opened)
     output.deliver(
-        report.to_json(header, settings, {"pipeline": results, "live": ran}),
+        document.to_json(header, settings, {"pipeline": results, "live": ran}),
         [
-            report.head(header, tables.pipeline_facts(settings, results)),
+            document.head(header, tables.pipeline_facts(settings, results)),
             *tables.pipeline_sections(results, ran),
         ],
     )
-
-
-@dataclass
-class _Output:
-    """Output of the report, opened before measuring so that a write error is reported early."""
-
-    json: str | None
-    markdown: bool = field(kw_only=True)
-    load_before: tuple[float, float, float] = field(default_factory=machine.load_average)
-
-    def __post_init__(self) -> None:
-        if self.json not in (None, "-") and not Path(self.json).absolute().parent.is_dir():
-            raise ConfigError(f"--json: expected a file in a directory that is there: {self.json}")
-
-    def header(self, bench: str, bundle: Bundle) -> report.Header:
-        manifest = bundle.manifest
-        return report.Header(
-            bench=bench,
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
-            commit=machine.commit(),
-            machine=machine.this_machine(),
-            load_before=self.load_before,
-            load_after=machine.load_average(),
-            versions=machine.versions(),
-            bundle=report.BundleUsed(
-                manifest.name, manifest.model.id, manifest.model.revision, bundle.hash
-            ),
-            memory=machine.memory(),
-        )
-
-    def deliver(self, document: str, sections: Sequence[report.Section]) -> None:
-        if self.json == "-":
-            typer.echo(document)
-            return
-        if self.json is not None:
-            try:
-                Path(self.json).write_text(document + "\n")
-            except OSError as exc:
-                raise ConfigError(f"--json: {exc}; name a file that can be written") from exc
-        if self.markdown:
-            typer.echo(report.to_markdown(sections), nl=False)
-        else:
-            report.show(Console(highlight=False), sections)
-
-
-@contextmanager
-def _progress(what: str, steps: int) -> Iterator[Callable[[], None]]:
-    """Yield a function to call after each step."""
-    columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    # Progress has no thread, because a thread would affect the measurement.
-    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as progress:
-        task, drawn = progress.add_task(what, total=steps), 0.0
-
-        def tick() -> None:
-            nonlocal drawn
-            now = time.monotonic()
-            progress.update(task, advance=1, refresh=now >= drawn + _REDRAW_S)
-            drawn = now if now >= drawn + _REDRAW_S else drawn
-
-        yield tick
 
 
 @contextmanager
@@ -254,8 +191,8 @@ def _broker(stack: ExitStack, mqtt: str | None) -> Address | None:
 
 
 def _engine_config(engine: str, precision: str, device: str, threads: int) -> EngineConfig:
-    if engine != model.FLOOR:
-        model.check_names(_but_auto(engine), _but_auto(precision))
+    if engine != FLOOR:
+        check_names(_but_auto(engine), _but_auto(precision))
     settings: dict[str, Any] = {"kind": engine, "device": device, "threads": threads}
     return EngineConfig.model_validate({**settings, "precision": precision})
 

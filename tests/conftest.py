@@ -23,7 +23,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from rich.progress import Progress
 
-from benchmarks.broker import find_mosquitto, free_port
+from benchmarks.measuring.broker import find_mosquitto, free_port
 from edge.config.models import MqttConfig
 from edge.system import paths
 from export.default_bundle import build

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.broker import free_port
+from benchmarks.measuring.broker import free_port
 from edge.testing.synthetic import write_clip
 from export.bundle.signing import generate, read_private_key, sign
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tzdata
 
-from benchmarks.altered import signed
+from benchmarks.studies.altered import signed
 from edge.alerts.conditions import Conditions, alike, conditions_of, is_on
 from edge.alerts.learned import CalibrationFile, Calibrations
 from edge.alerts.pipeline import Pipeline

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.altered import image_spec, samples
+from benchmarks.studies.altered import image_spec, samples
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from benchmarks.altered import darker, frames, image_spec, infrared, signed
+from benchmarks.studies.altered import darker, frames, image_spec, infrared, signed
 from edge.alerts.scene.light import Light
 from edge.video.preprocess import Preprocessor, without_borders
 

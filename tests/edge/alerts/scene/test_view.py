@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.altered import (
+from benchmarks.studies.altered import (
     black,
     blurred,
     darker,

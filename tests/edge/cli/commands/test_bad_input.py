@@ -18,7 +18,7 @@ import pytest
 from onnx import numpy_helper
 from tiny_bundle import tiny_facts, tiny_files
 
-from benchmarks.broker import free_port
+from benchmarks.measuring.broker import free_port
 from edge.testing import TestCamera
 from export.bundle.pack import write_bundle
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.broker import free_port
+from benchmarks.measuring.broker import free_port
 from edge.cli import checks
 from edge.cli.checks import check_cameras, check_disk
 from edge.config.models import CameraConfig

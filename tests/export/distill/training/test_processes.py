@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from benchmarks.broker import free_port
+from benchmarks.measuring.broker import free_port
 from export.distill.pipeline import Distilled
 
 ROOT = Path(__file__).parents[4]

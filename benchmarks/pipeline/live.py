@@ -1,0 +1,216 @@
+"""Measures the daemon on one live camera: time from a frame's arrival to the broker's PUBACK."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.measuring.broker import Address
+from benchmarks.measuring.machine import memory
+from benchmarks.measuring.statistics import quantiles
+from benchmarks.pipeline.config import bench_config
+from edge import app
+from edge.config.models import EngineConfig
+from edge.delivery.embedding import decode_embedding
+from edge.delivery.message import Message
+from edge.delivery.payloads import AlertPayload
+from edge.errors import PublishError, SourceError
+from edge.model.bundle.read import Bundle
+from edge.video.sources import is_live
+
+PERCENTS = (50, 95, 99)
+
+# Time for connecting, the first keyframe and the first message.
+_BEGIN_S = 30.0
+# Time left out after the first message: the alert's start with its picture, and cold caches.
+_WARMUP_S = 2.0
+_STEP_S = 1.0
+_CAMERA_STOP_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSettings:
+    """Settings of the live measurement.
+
+    Attributes:
+        source: Clip that our test camera plays over RTSP, or URL of a camera.
+        fps: Samples per second.
+        seconds: Measured time.
+        prompts: Sentences.
+    """
+
+    source: str
+    fps: float
+    seconds: int
+    prompts: tuple[str, ...]
+    engine: EngineConfig
+
+    @property
+    def steps(self) -> int:
+        """Return how often ``measure`` reports progress."""
+        return self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Times from frame arrival to PUBACK, for the messages of one kind."""
+
+    kind: str
+    messages: int
+    ms: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveResults:
+    """Results of the daemon on one camera.
+
+    Attributes:
+        camera: Description of the camera.
+        fps: Published samples per second.
+        cores: Cores that the daemon's process uses on average, publishing included.
+        rss_mb: Resident memory of that process at the end, in 10^6 bytes.
+    """
+
+    camera: str
+    broker: str
+    seconds: float
+    fps: float
+    cores: float
+    rss_mb: float
+    latencies: tuple[Latency, ...]
+
+
+def measure(
+    bundle: Bundle,
+    settings: LiveSettings,
+    broker: Address,
+    state_dir: Path,
+    progress: Callable[[], None],
+) -> LiveResults:
+    """Run the daemon for a while.
+
+    Args:
+        bundle: Bundle of the model.
+        settings: Source, rates and duration.
+        broker: Broker that the daemon publishes to.
+        state_dir: Folder of the outbox.
+        progress: Called after each measured second.
+
+    Raises:
+        EdgeError: The daemon cannot start, or publishes nothing.
+    """
+    with _camera(settings.source) as (url, camera):
+        config = bench_config(
+            bundle, url, settings.fps, settings.prompts, settings.engine, broker, state_dir
+        )
+        tally = _Tally()
+        stop, wake = threading.Event(), threading.Event()
+
+        def supervise() -> None:
+            tally.measure(settings.seconds, progress)
+            stop.set()
+            wake.set()
+
+        supervisor = threading.Thread(target=supervise, name="bench", daemon=True)
+        supervisor.start()
+        app.run(config, stop, wake, tally.note)
+        supervisor.join()
+    return tally.results(camera, broker)
+
+
+@contextmanager
+def _camera(source: str) -> Iterator[tuple[str, str]]:
+    """Yield URL and description of a camera: the named one, or the test camera in a process."""
+    if is_live(source):
+        yield source, "as named"
+        return
+    command = [sys.executable, "-m", "edge.testing", "--until-stdin-closes", f"clip={source}"]
+    process = subprocess.Popen(  # noqa: S603 (our own module)
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None  # noqa: S101 (both are pipes)
+        assert process.stderr is not None  # noqa: S101
+        said = process.stdout.readline()
+        if not said:
+            raise SourceError(process.stderr.read().strip() or "the test camera does not start")
+        yield json.loads(said)["url"], "test camera over RTSP on loopback, in its own process"
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=_CAMERA_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+class _Tally:
+    """Tally of delivered messages, and of the time that the process used meanwhile."""
+
+    def __init__(self) -> None:
+        self._began = threading.Event()
+        self._delivered: list[tuple[Message, float]] = []
+        self._from = self._to = 0.0  # wall seconds
+        self._core_s = 0.0
+        self._rss_mb = 0.0
+
+    def note(self, message: Message, at: float) -> None:
+        """Note a delivered message; the publisher's thread calls this, so it must be short."""
+        self._delivered.append((message, time.time() - (time.monotonic() - at)))
+        self._began.set()
+
+    def measure(self, seconds: int, progress: Callable[[], None]) -> None:
+        """Wait for the first message, then measure; return early if no message comes."""
+        if not self._began.wait(_BEGIN_S):
+            return
+        time.sleep(_WARMUP_S)
+        self._from, core_from = time.time(), time.process_time()
+        for _ in range(seconds):
+            time.sleep(_STEP_S)
+            progress()
+        self._to, self._core_s = time.time(), time.process_time() - core_from
+        self._rss_mb = memory().now_mb
+
+    def results(self, camera: str, broker: Address) -> LiveResults:
+        """Sum up.
+
+        Raises:
+            PublishError: Nothing was delivered.
+        """
+        latencies: dict[str, list[float]] = {"alert": [], "embedding": []}
+        for message, acknowledged in self._delivered:
+            arrived = _arrival(message)
+            if arrived is not None and self._from <= acknowledged <= self._to:
+                latencies[message.kind].append((acknowledged - arrived) * 1000)
+        if not all(latencies.values()):
+            raise PublishError(
+                f"no frame of the camera reached the broker within {_BEGIN_S:g} s, expected some: "
+                "`edge check` says whether the camera and the broker are reachable"
+            )
+        seconds = self._to - self._from
+        return LiveResults(
+            camera=camera,
+            broker=broker.software,
+            seconds=seconds,
+            fps=len(latencies["embedding"]) / seconds,
+            cores=self._core_s / seconds,
+            rss_mb=self._rss_mb,
+            latencies=tuple(
+                Latency(kind, len(ms), quantiles(ms, PERCENTS)) for kind, ms in latencies.items()
+            ),
+        )
+
+
+def _arrival(message: Message) -> float | None:
+    """Return the arrival of the message's frame in UTC seconds, if the message has it."""
+    match message.kind:
+        case "alert":
+            return AlertPayload.model_validate_json(message.payload).at.timestamp()
+        case "embedding":
+            return decode_embedding(message.payload).at
+    return None
