@@ -1,7 +1,8 @@
-"""The null distribution: what a rule's margins do while nothing happens, and how often they alarm.
+"""Learns a rule's null distribution: its margins while nothing happens, and how often they alarm.
 
-``tail`` fits the tail of peaks, ``reservoir`` remembers the bulk, ``alarms`` puts them together:
-margins in, threshold for so many false alarms a day out. Pure.
+Margins go in; the threshold for a given number of false alarms per day comes out. ``clusters`` cuts
+the stream of margins into clusters, ``peaks`` keeps the largest value of each, ``tail`` fits the
+tail of these peaks, ``reservoir`` remembers all margins, and ``alarms`` combines them. Pure.
 """
 
 from edge.alerts.null.alarms import AlarmTail, Estimate

@@ -1,9 +1,10 @@
-"""A bounded, evenly spaced memory of a stream: quantiles of its recent past.
+"""Remembers a stream in bounded memory, evenly spaced, and gives quantiles of its recent past.
 
-It keeps every s-th value. Full, it forgets every other one and doubles s, until it spans the time
-it is meant to remember; from then on the oldest value goes for each new one. No randomness: equal
-streams give equal quantiles. A quantile of n values in 1,024 is uncertain by sqrt(p (1 - p) / 1024)
-in p: the 98 % quantile by 0.4 %, which is all that the base level needs.
+The memory keeps every s-th value. When it is full, it forgets every other value and doubles s,
+until it spans the time that it is meant to remember. From then on each new value replaces the
+oldest one. There is no randomness: equal streams give equal quantiles. A quantile from 1,024 values
+is uncertain by sqrt(p (1 - p) / 1024) in p: the 98 % quantile by 0.4 %, which is exact enough for
+the base level.
 """
 
 from typing import Final
@@ -15,17 +16,20 @@ SIZE: Final = 1024
 
 
 class Reservoir:
-    """The last ``SIZE`` times ``stride`` values, thinned.
+    """Memory of the last ``SIZE`` times ``stride`` values, of which it keeps every ``stride``-th.
 
     Args:
-        longest_stride: Where the doubling ends; a power of two.
+        longest_stride: Largest stride, at which the doubling ends; a power of two.
+
+    Attributes:
+        stride: Distance of kept values in the stream.
     """
 
     def __init__(self, longest_stride: int) -> None:
         self._longest = longest_stride
         self._values = np.empty(SIZE, np.float32)
         self._count = 0  # values held
-        self._next = 0  # place of the next one, once full for good
+        self._next = 0  # place of the next value, once the stride is the longest
         self._skipped = 0
         self.stride = 1
 
@@ -33,7 +37,7 @@ class Reservoir:
         return self._count
 
     def add(self, value: float) -> bool:
-        """Take the next value of the stream; whether the stride has just doubled."""
+        """Take the next value of the stream; return whether the stride has just doubled."""
         self._skipped += 1
         if self._skipped < self.stride:
             return False
@@ -53,19 +57,19 @@ class Reservoir:
         return False
 
     def quantile(self, share: float) -> float:
-        """The value below which ``share`` of the memory lies; there must be some."""
+        """Return the value below which ``share`` of the memory lies, which must not be empty."""
         return float(np.quantile(self._values[: self._count], share))
 
     def state(self) -> NDArray[np.float32]:
-        """Everything, as float32 [4 + n]: stride, count, next, skipped, then the values."""
+        """Return the whole state, float32 [4 + n]: stride, count, next, skipped, then the values."""
         facts = [self.stride, self._count, self._next, self._skipped]
         return np.concatenate([np.array(facts, np.float32), self._values[: self._count]])
 
     def restore(self, state: NDArray[np.float32]) -> None:
-        """Become what ``state`` says.
+        """Take over a state that ``state()`` returned.
 
         Raises:
-            ValueError: It says nothing that can be.
+            ValueError: No reservoir has this state.
         """
         stride, count, following, skipped = (int(fact) for fact in state[:4])
         strides = {1 << power for power in range(self._longest.bit_length())}

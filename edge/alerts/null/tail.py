@@ -1,16 +1,16 @@
-"""The tail of peaks over a base level: two parameters, fitted by maximum likelihood.
+"""Fits the tail of peaks over a base level: two parameters, by maximum likelihood.
 
 Peaks over a high level follow a generalized Pareto law in the limit (Pickands 1975; Balkema and de
-Haan 1974). A Gaussian tail comes so slowly to that limit that the fit has a finite end point where
-there is none: extrapolated from the 99 % quantile to one alarm in ten days it alarms 2.8 times too
-often (median; our measurement, benchmarks/false_alarms.py). So the light side of the family is
-another one here. With the cumulative hazard H, P(excess > z) = exp(-H(z / scale))::
+Haan 1974). A Gaussian tail approaches that limit so slowly that the fit has a finite end point,
+which the tail has not: extrapolated from the 99 % quantile to one alarm in ten days, it alarms 2.8
+times too often (median; our measurement, benchmarks/false_alarms.py). Therefore this module has
+another law for light tails. With the cumulative hazard H, P(excess > z) = exp(-H(z / scale))::
 
     H(z) = z + bend z² / 2              bend >= 0: the hazard grows linearly, as a Gaussian's does
     H(z) = log(1 - bend z) / -bend      bend < 0: generalized Pareto with shape -bend
 
-Both sides meet in the exponential law, and agree there to the first order in ``bend``. A tail with
-a true end point gets too high a threshold, not too low a one.
+Both sides meet in the exponential law and agree there to the first order in ``bend``. A tail with a
+true end point gets a threshold that is too high, never one that is too low.
 
 Letters in shapes: n peaks.
 """
@@ -36,9 +36,10 @@ class Tail:
     """A fitted tail.
 
     Attributes:
-        scale: In units of the margin; the mean excess of an exponential tail.
-        bend: Without unit; above 0 lighter than exponential, below heavier.
-        covariance: float64 [2, 2] of (log scale, bend), from the curvature of the likelihood.
+        scale: Mean excess of an exponential tail, in units of the margin.
+        bend: Shape, without unit; above 0 lighter than exponential, below 0 heavier.
+        covariance: Covariance of (log scale, bend), float64 [2, 2], from the curvature of the
+            likelihood.
     """
 
     scale: float
@@ -46,11 +47,11 @@ class Tail:
     covariance: NDArray[np.float64]
 
     def hazards(self, excesses: NDArray[np.float64]) -> NDArray[np.float64]:
-        """H: minus the logarithm of the chance that a peak is larger than each of ``excesses``."""
+        """Return H: minus the logarithm of the chance that a peak exceeds each of ``excesses``."""
         return _hazard(excesses / self.scale, self.bend)
 
     def excess(self, hazard: float) -> float:
-        """The excess that is passed with chance exp(-hazard): the inverse of ``hazards``."""
+        """Return the excess that a peak exceeds with chance exp(-hazard): inverse of ``hazards``."""
         if abs(self.bend) < 1e-9:
             return self.scale * hazard
         if self.bend > 0:
@@ -58,7 +59,7 @@ class Tail:
         return self.scale * math.expm1(-self.bend * hazard) / -self.bend
 
     def deviation(self, excess: float) -> float:
-        """Standard deviation of the hazard at ``excess``, by the delta method."""
+        """Return the standard deviation of the hazard at ``excess``, by the delta method."""
 
         def at(log_scale: float, bend: float) -> float:
             return float(_hazard(np.array([excess * math.exp(-log_scale)]), bend)[0])
@@ -78,19 +79,21 @@ def fit(
     limits: NDArray[np.float64],
     weights: NDArray[np.float64],
 ) -> Tail | None:
-    """Fit a tail to peaks of which those above a limit are missing.
+    """Fit a tail to peaks from which those above a limit are missing.
 
-    A peak above the threshold in force became an alert, and nobody knows whether a false one. To
-    leave it out and say no more would make the tail look shorter than it is, the next threshold
-    lower, and so on; so each peak counts by its density among those below its limit.
+    A peak above the threshold in force became an alert, and nobody knows whether the alert was
+    false. If such peaks were only left out, the tail would look shorter than it is, the next
+    threshold would be lower, and so on. Therefore each peak counts by its density among the peaks
+    below its limit.
 
     Args:
-        excesses: float64 [n], at least 0, over the base level.
-        limits: float64 [n]: what the threshold was then, over the base level; infinity for none.
-        weights: float64 [n], above 0.
+        excesses: Peaks over the base level, float64 [n], at least 0.
+        limits: Thresholds in force at that time, over the base level, float64 [n]; infinity for
+            none.
+        weights: Weights of the peaks, float64 [n], above 0.
 
     Returns:
-        None where the peaks are all alike, or the likelihood has no top.
+        The tail; None where the peaks are all alike, or the likelihood has no maximum.
     """
     mean = float(np.average(excesses, weights=weights))
     if mean <= 0 or float(excesses.max()) <= 0:
@@ -103,7 +106,7 @@ def fit(
         shrink = math.exp(-log_scale)
         scaled = z * shrink
         terms = _hazard(scaled, bend) - _log_rate(scaled, bend) + log_scale
-        # log P(below the limit); exactly 0 where there is none.
+        # log P(below the limit); exactly 0 where there is no limit.
         terms += np.log(-np.expm1(-_hazard(limit * shrink, bend)))
         return float(weights @ terms)
 
@@ -122,7 +125,7 @@ def fit(
     _, curvature = _derivatives(loss, place, value)
     if curvature is None or np.linalg.eigvalsh(curvature).min() <= 0:
         return None
-    # Weighted peaks say less than their number: sum w² instead of sum w (Kish 1965).
+    # Weighted peaks are worth less than their number: sum w² instead of sum w (Kish 1965).
     thinned = float((weights**2).sum() / weights.sum())
     return Tail(
         mean * math.exp(place[0]),
@@ -139,12 +142,12 @@ def _hazard(z: NDArray[np.float64], bend: float) -> NDArray[np.float64]:
 
 
 def _log_rate(z: NDArray[np.float64], bend: float) -> NDArray[np.float64]:
-    """Logarithm of the derivative of ``_hazard``."""
+    """Return the logarithm of the derivative of ``_hazard``."""
     return np.asarray(np.log1p(bend * z) if bend >= 0 else -np.log1p(-bend * z))
 
 
 def _descent(gradient: NDArray[np.float64], curvature: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Newton's step where the loss is convex, else one down the slope."""
+    """Return Newton's step where the loss is convex, otherwise a step down the slope."""
     lowest = float(np.linalg.eigvalsh(curvature).min())
     if lowest <= 1e-8:
         curvature = curvature + (1e-3 * np.abs(curvature).max() - lowest) * np.eye(2)
@@ -154,7 +157,7 @@ def _descent(gradient: NDArray[np.float64], curvature: NDArray[np.float64]) -> N
 def _derivatives(
     loss: Callable[[float, float], float], place: NDArray[np.float64], value: float
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Gradient and curvature by central differences; None at the edge of what is allowed."""
+    """Return gradient and curvature by central differences; None at the edge of the allowed."""
     x, y = place
     h = _STEP
     right, left, up, down = loss(x + h, y), loss(x - h, y), loss(x, y + h), loss(x, y - h)

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from edge.alerts.events import EventMachine, Rule
 from edge.alerts.null import AlarmTail
-from edge.alerts.null.alarms import DAY_S
+from edge.alerts.null.peaks import DAY_S
 from edge.video.sample import Arrival
 
 RULE = Rule(threshold=0.0, hysteresis=0.05, on_for=2, on_of=3, off_after_s=2.0)
@@ -169,16 +169,16 @@ def test_a_cluster_is_what_the_event_machine_calls_an_alert(margins, persistence
     """Also with few different values, as INT8 gives."""
     rule = Rule(threshold=0.0, on_for=persistence[0], on_of=persistence[1], off_after_s=1.0)
     tail = AlarmTail(rule)
-    tail._put_base(0.02)
+    tail._cut_at(0.02)
     tail.baseline = 0.0
     counted, values = 0, []
     for position, margin in enumerate(margins):
-        before = tail._count
+        before = len(tail._peaks)
         values.append(float(margin) - tail.baseline if position else 0.0)
         tail.observe(float(margin), position / FPS, alerting=False)
         if tail._base != 0.02:
             break  # the bulk has set it
-        counted += tail._count - before
+        counted += len(tail._peaks) - before
     machine = EventMachine(
         Rule(threshold=0.02, on_for=persistence[0], on_of=persistence[1], off_after_s=1.0),
         lambda _at: "",

@@ -1,0 +1,97 @@
+"""Cuts the stream of margins into clusters: one cluster is one alert at the base level.
+
+The event machine itself makes the cut, with the *base level*, a low threshold. The largest value at
+which a cluster would still alert is its *peak*. Therefore the peaks already contain persistence (k
+of n), the sampling rate and the correlation of neighbouring frames (declustering by runs:
+Leadbetter 1991; Ferro and Segers 2003).
+"""
+
+import math
+from collections import deque
+from dataclasses import replace
+from typing import Final
+
+from edge.alerts.events import EventMachine, Rule
+from edge.video.sample import Arrival
+
+# A cluster ends after this many samples below it, or after ``off_after`` if that is shorter.
+_MOST_BELOW: Final = 4
+
+
+class Clusters:
+    """The cluster that runs.
+
+    Args:
+        rule: Condition under which margins become alerts; its threshold does not matter here.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        self._rule = rule
+        self._machine = EventMachine(rule, lambda _at: "")
+        self._recent: deque[float] = deque(maxlen=rule.on_of)
+        self._peak = -math.inf  # of the cluster that runs
+        self._limit = math.inf  # lowest threshold in force during this cluster
+
+    def push(self, value: float) -> float:
+        """Take the next value; return the largest threshold that it still alerts at.
+
+        That is the largest threshold which k of the last n values reach, the newest among them.
+        """
+        self._recent.append(value)
+        if len(self._recent) < self._rule.on_for:
+            return min(self._recent)
+        if self._rule.on_for == 1:
+            return value
+        return min(value, sorted(self._recent)[-self._rule.on_for])
+
+    def step(
+        self, value: float, statistic: float, at: float, limit: float
+    ) -> tuple[float, float] | None:
+        """Go on with the value that was pushed last.
+
+        Args:
+            value: The value.
+            statistic: Result of ``push`` for it.
+            at: Monotonic seconds.
+            limit: Threshold in force, above the baseline.
+
+        Returns:
+            Peak and lowest limit of the cluster that has ended; None where none has ended.
+        """
+        ended = None
+        transitions = self._machine.step(value, 0.0, Arrival(at, at, None))
+        if any(transition.type == "end" for transition in transitions):
+            ended = self._peak, self._limit
+            self._peak, self._limit = -math.inf, math.inf
+        if self._machine.alerting:
+            self._peak = max(self._peak, statistic)
+            self._limit = min(self._limit, limit)
+        return ended
+
+    def break_off(self) -> None:
+        """Forget the cluster that runs, because nobody knows how it would have gone on."""
+        self._machine = EventMachine(self._machine.rule, lambda _at: "")
+        self._recent.clear()
+        self._peak, self._limit = -math.inf, math.inf
+
+    def cut_at(self, base: float, apart_s: float) -> None:
+        """Cut clusters at the level ``base``; samples are ``apart_s`` seconds apart.
+
+        Two settings that hardly matter where alarms are rare do matter here, where a cluster comes
+        every minute. A cooldown would hide most clusters: with ten minutes of it, thresholds
+        alarmed 20 times too often. And a long ``off_after`` may never pass, because ten seconds of
+        samples that are all below may never come: then clusters hardly end, and nothing is learned
+        (both measured on a Gaussian stream).
+        """
+        self._machine.rule = replace(
+            self._rule,
+            threshold=base,
+            hysteresis=self.hysteresis(base),
+            off_after_s=min(self._rule.off_after_s, _MOST_BELOW * apart_s),
+            cooldown_s=0.0,
+            update_every_s=0.0,
+        )
+
+    def hysteresis(self, level: float) -> float:
+        """Return the hysteresis for the threshold ``level``, at most half the way back to 0."""
+        return min(self._rule.hysteresis, max(0.0, level / 2))
