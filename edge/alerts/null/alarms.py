@@ -229,7 +229,7 @@ class AlarmTail:
         return tail
 
     def _passed(self, at: float) -> float:
-        """Return the watched time since the last sample; a gap is not watched and cuts a cluster."""
+        """Return the watched seconds since the last sample; a gap counts 0 and cuts a cluster."""
         passed_s = math.inf if self._last_at is None else at - self._last_at
         self._last_at = at
         if passed_s > self._gap_s:

@@ -61,7 +61,7 @@ class Reservoir:
         return float(np.quantile(self._values[: self._count], share))
 
     def state(self) -> NDArray[np.float32]:
-        """Return the whole state, float32 [4 + n]: stride, count, next, skipped, then the values."""
+        """Return the state, float32 [4 + n]: stride, count, next, skipped, then the values."""
         facts = [self.stride, self._count, self._next, self._skipped]
         return np.concatenate([np.array(facts, np.float32), self._values[: self._count]])
 

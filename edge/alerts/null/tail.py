@@ -51,7 +51,7 @@ class Tail:
         return _hazard(excesses / self.scale, self.bend)
 
     def excess(self, hazard: float) -> float:
-        """Return the excess that a peak exceeds with chance exp(-hazard): inverse of ``hazards``."""
+        """Return the excess that a peak passes with chance exp(-hazard): inverse of ``hazards``."""
         if abs(self.bend) < 1e-9:
             return self.scale * hazard
         if self.bend > 0:
