@@ -14,7 +14,7 @@ A span over midnight belongs to the day on which it begins: ``fri 22:00-06:00`` 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from difflib import get_close_matches
 from typing import Annotated, Any, Final
@@ -166,15 +166,14 @@ class Schedule(BaseModel):
 
         The moment is in the time zone of the schedule, or in that of ``at``.
         """
-        here = at.astimezone(self._zone or at.tzinfo)
-        now = self._inside(here)
-        moments = {
-            moment
-            for day in self._days_to_come(here.date())
-            for moment in self._moments(day, here.tzinfo)
-        }
-        later = (moment.astimezone(here.tzinfo) for moment in sorted(moments) if moment > here)
-        return next((moment for moment in later if self._inside(moment) != now), None)
+        zone = self._zone or at.tzinfo
+        now, start = self.active(at), at.astimezone(UTC)
+        for day in self._days_to_come(at.astimezone(zone).date()):
+            for moment in self._moments(day, zone):
+                here = moment.astimezone(zone)
+                if moment > start and self._inside(here) != now:
+                    return here
+        return None
 
     def _inside(self, here: datetime) -> bool:
         today = here.date()
@@ -188,28 +187,23 @@ class Schedule(BaseModel):
     def _begins(self, day: date) -> bool:
         return day.weekday() in self._weekdays and day not in self._skipped
 
-    def _walls(self, day: date) -> Iterator[tuple[datetime, datetime]]:
-        """Begin and end, in wall clock time, of each span that begins on ``day``."""
-        if self._begins(day):
-            midnight = datetime.combine(day, time())
-            for begin, end in self._spans:
-                yield midnight + timedelta(minutes=begin), midnight + timedelta(minutes=end)
-
-    def _days_to_come(self, today: date) -> set[date]:
+    def _days_to_come(self, today: date) -> list[date]:
         """Days on which the next change can be: the next ones, and those after excluded dates."""
-        yesterday = today - _ONE_DAY
-        starts = [yesterday, *(day for day in self._skipped if day >= yesterday)]
-        return {start + step * _ONE_DAY for start in starts for step in range(_AHEAD_DAYS + 1)}
+        starts = [today, *(day for day in self._skipped if day >= today)]
+        steps = range(_AHEAD_DAYS + 1)
+        return sorted({start + step * _ONE_DAY for start in starts for step in steps})
 
     def _moments(self, day: date, zone: tzinfo | None) -> Iterator[datetime]:
-        """All moments, in UTC, at which ``active`` can change because of ``day``."""
-        for walls in self._walls(day):
-            for wall in walls:
-                # A time that the clock shows twice is two moments. A skipped time is no moment;
-                # ``active`` does not change at the moment that ``astimezone`` returns for it.
-                for fold in (0, 1):
-                    yield wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)
-        yield from _clock_change(day, zone)
+        """Moments of ``day``, in UTC and in order, at which ``active`` can change."""
+        begin, end = (
+            datetime.combine(date_, time(), zone).astimezone(UTC) for date_ in (day, day + _ONE_DAY)
+        )
+        minutes: Iterable[int] = sorted(
+            {edge % _DAY_MINUTES for span in self._spans for edge in span}
+        )
+        if end - begin != _ONE_DAY:  # the clock is changed on this day: look at every minute
+            minutes = range((end - begin) // timedelta(minutes=1))
+        return (begin + timedelta(minutes=minute) for minute in minutes)
 
 
 def _one_or_several(value: Any) -> Any:
@@ -224,19 +218,3 @@ Schedules = Annotated[
     ),
 ]
 """On where one of them is: ``[mon-fri 18:00-08:00, sat-sun]``."""
-
-
-def _clock_change(day: date, zone: tzinfo | None) -> Iterator[datetime]:
-    """Moment on ``day``, in UTC to the second, at which the clock of ``zone`` is changed."""
-    before = datetime.combine(day, time(), zone).astimezone(UTC)
-    after = datetime.combine(day + _ONE_DAY, time(), zone).astimezone(UTC)
-    offset = before.astimezone(zone).utcoffset()
-    if offset == after.astimezone(zone).utcoffset():
-        return
-    while after - before > timedelta(seconds=1):
-        middle = (before + (after - before) / 2).replace(microsecond=0)
-        if middle.astimezone(zone).utcoffset() == offset:
-            before = middle
-        else:
-            after = middle
-    yield after

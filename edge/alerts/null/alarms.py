@@ -14,6 +14,7 @@ import io
 import math
 import zipfile
 from dataclasses import dataclass
+from tokenize import TokenError
 from typing import Final
 
 import numpy as np
@@ -41,6 +42,18 @@ _Z90: Final = 1.645
 # (benchmarks/false_alarms.py).
 _MISFIT: Final = 0.03
 _VERSION: Final = 1
+# Errors with which NumPy and ``zipfile`` answer damaged bytes. A header of an array is Python text,
+# hence the last two; RuntimeError stands for flags of a zip file that nobody wrote.
+_DAMAGED: Final = (
+    OSError,
+    EOFError,
+    KeyError,
+    TypeError,
+    zipfile.BadZipFile,
+    RuntimeError,
+    SyntaxError,
+    TokenError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +227,7 @@ class AlarmTail:
                     raise ValueError(f"expected version {_VERSION}, found {file['version']}")
                 facts, peaks = file["facts"], file["peaks"]
                 tail._bulk.restore(file["bulk"])
-        except (OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as exc:
+        except _DAMAGED as exc:
             raise ValueError(f"expected what a null distribution learned, found {exc!r}") from exc
         base = float(facts[1]) if len(facts) == 7 else math.inf
         if not np.isfinite(np.delete(facts, 1)).all() or math.isinf(base):

@@ -126,6 +126,21 @@ def test_damaged_bytes_are_refused_in_words(tail, data):
         AlarmTail.from_bytes(RULE, bad).observe(0.0, 0.0, alerting=False)
 
 
+@pytest.mark.parametrize(
+    ("found", "ahead", "changed"),
+    [
+        (b"PK\x01\x02", 8, b"\x01"),  # says that it is encrypted
+        (b"PK\x01\x02", 10, b"\x63"),  # says that it is compressed in a way that there is not
+        (b"{'descr'", 0, b"("),  # a bracket of an array's header that is never closed
+    ],
+)
+def test_a_damaged_header_is_refused_in_words(tail, found, ahead, changed):
+    good = tail.to_bytes()
+    place = good.index(found) + ahead
+    with pytest.raises(ValueError, match="expected what a null distribution learned"):
+        AlarmTail.from_bytes(RULE, good[:place] + changed + good[place + 1 :])
+
+
 def test_gaps_are_not_watched():
     tail = AlarmTail(RULE)
     rng = np.random.default_rng(1)
