@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edge.cli.checks import CheckResult, check_config, check_model, exit_code, failure
+from edge.cli.checks.everything import check_config
+from edge.cli.checks.model import check_model
+from edge.cli.checks.result import CheckResult, exit_code, failure
 from edge.config.load import load_config
 from edge.config.models import EngineConfig
 from edge.errors import ConfigError

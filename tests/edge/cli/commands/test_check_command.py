@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measuring.broker import free_port
-from edge.cli import checks
-from edge.cli.checks import check_cameras, check_disk
+from edge.cli.checks.cameras import check_cameras
+from edge.cli.checks.disk import check_disk
 from edge.config.models import CameraConfig
 from edge.testing.synthetic import write_clip
 from edge.video.probe import VideoProperties, advice, look_at
@@ -178,19 +178,18 @@ def camera_config(url: object = "rtsp://192.0.2.10/stream2", **settings: object)
     return CameraConfig.model_validate({"url": str(url), **settings})
 
 
-def test_cameras_are_looked_at_side_by_side(monkeypatch):
+def test_cameras_are_looked_at_side_by_side():
     together = threading.Barrier(3)
 
     def look(_camera: CameraConfig) -> VideoProperties:
         together.wait(timeout=10)  # breaks, and fails the check, where they come one by one
         return GOOD
 
-    monkeypatch.setattr(checks, "look_at", look)
-    findings = list(check_cameras({name: camera_config() for name in "abc"}))
+    findings = list(check_cameras({name: camera_config() for name in "abc"}, look))
     assert [(f.check, f.verdict) for f in findings] == [(f"camera {name}", "ok") for name in "abc"]
 
 
-def test_a_camera_that_never_answers_is_given_up(monkeypatch):
+def test_a_camera_that_never_answers_is_given_up():
     release = threading.Event()
 
     def look(camera: CameraConfig) -> VideoProperties:
@@ -198,10 +197,8 @@ def test_a_camera_that_never_answers_is_given_up(monkeypatch):
             release.wait()
         return GOOD
 
-    monkeypatch.setattr(checks, "look_at", look)
-    monkeypatch.setattr(checks, "LONGEST_LOOK_S", 0)
     cameras = {"hangs": camera_config(timeout=0.5), "works": camera_config(timeout=5)}
-    hangs, works = check_cameras(cameras)
+    hangs, works = check_cameras(cameras, look, longest_look_s=0)
     release.set()
     assert (hangs.verdict, hangs.exit_code) == ("FAIL", 4)
     assert "no answer within 2.5 s" in hangs.found

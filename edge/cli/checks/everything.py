@@ -1,0 +1,61 @@
+"""Checks everything that a configuration names, in the order in which the daemon needs it."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from edge.alerts.conditions import conditions_of
+from edge.cli.checks.broker import check_broker
+from edge.cli.checks.cameras import check_cameras
+from edge.cli.checks.disk import check_disk, check_index
+from edge.cli.checks.model import check_model
+from edge.cli.checks.result import CheckResult
+from edge.cli.checks.second_look import check_looks
+from edge.config.models import Config
+from edge.scoring.open import CHOICES
+from edge.system.clock import zone_of
+
+
+def check_config(
+    config: Config, *, cameras: bool = True, broker: bool = True, tune: bool = False
+) -> Iterator[CheckResult]:
+    """Check everything that a configuration names; yield each result as soon as it is known.
+
+    Args:
+        config: Configuration, already loaded, so its file is sound.
+        cameras: Whether to open the cameras.
+        broker: Whether to connect to the broker.
+        tune: Whether to measure again which variant is the fastest.
+    """
+    yield _watched_prompts(config)
+    at = datetime.now(zone_of(config.timezone))
+    for name, prompt in config.prompts.items():
+        if words := conditions_of(prompt, at):
+            yield CheckResult(f"when {name}", words)
+    wanted_fps = sum(camera.sample.fps for camera in config.cameras.values())
+    yield from check_model(
+        config.bundle,
+        config.engine,
+        config.prompts,
+        config.background,
+        wanted_fps,
+        keys=config.bundle_keys,
+        cache=config.state_dir / CHOICES,
+        tune=tune,
+    )
+    yield from check_looks(config)
+    if cameras:
+        yield from check_cameras(config.cameras)
+    if broker:
+        yield check_broker(config.mqtt)
+    yield check_disk(config.state_dir, config.outbox.max_bytes)
+    yield from check_index(config)
+
+
+def _watched_prompts(config: Config) -> CheckResult:
+    cameras = config.cameras.values()
+    idle = [
+        name for name in config.prompts if not any(camera.watched_by(name) for camera in cameras)
+    ]
+    remarks = (f"no camera watches {', '.join(idle)}: name it under its prompts",) if idle else ()
+    found = f"{config.device.id}: {len(config.cameras)} cameras, {len(config.prompts)} prompts"
+    return CheckResult("configuration", found, remarks)
