@@ -35,13 +35,18 @@ app = command_line.tool(
 )
 
 BundleDir = Annotated[
-    Path | None, typer.Option("--bundle", help="The model. [default: as `edge` does]")
+    Path | None, typer.Option("--bundle", help="The model. [default: the one that `edge` finds]")
 ]
-Device = Annotated[str, typer.Option(help="The runtime's device word.")]
+Device = Annotated[
+    str, typer.Option(help="Device, in the word of the runtime, such as CPU or GPU.")
+]
 Threads = Annotated[
-    int, typer.Option(help="Of the engine; 0 leaves it to the runtime.", min=0, max=256)
+    int,
+    typer.Option(help="Threads of the engine; 0 leaves the choice to the runtime.", min=0, max=256),
 ]
-Rounds = Annotated[int, typer.Option(help="Rounds; their medians show the spread.", min=1)]
+Rounds = Annotated[
+    int, typer.Option(help="Number of rounds; the range of their medians is shown.", min=1)
+]
 Iterations = Annotated[int, typer.Option(help="Calls in a round that count.", min=1)]
 Json = Annotated[
     str | None, typer.Option("--json", help="Write the report here; - is standard output.")
@@ -53,18 +58,18 @@ Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown table
 def bench_model(  # noqa: PLR0913, PLR0917 (the command's options)
     bundle: BundleDir = None,
     engine: Annotated[
-        str | None, typer.Option(help="Some, such as openvino,onnxruntime. [default: installed]")
+        str | None, typer.Option(help="Engines, such as openvino,onnxruntime. [default: installed]")
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="Some, such as int8,fp32. [default: the bundle's]")
+        str | None, typer.Option(help="Precisions, such as int8,fp32. [default: the bundle's]")
     ] = None,
     device: Device = "CPU",
     threads: Threads = 1,
-    batch: Annotated[str, typer.Option(help="Frames a call, such as 1,4,8.")] = "1",
+    batch: Annotated[str, typer.Option(help="Frames per call, such as 1,4,8.")] = "1",
     rounds: Rounds = 10,
     warmup: Annotated[int, typer.Option(help="Calls of a turn that do not count.", min=0)] = 3,
     iterations: Iterations = 10,
-    seed: Annotated[int, typer.Option(help="Of the order in each round.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the order in each round.")] = 0,
     json: Json = None,
     *,
     markdown: Markdown = False,
@@ -108,26 +113,29 @@ def bench_model(  # noqa: PLR0913, PLR0917 (the command's options)
 
 @app.command("pipeline")
 def bench_pipeline(  # noqa: PLR0913, PLR0917 (the command's options)
-    video: Annotated[str, typer.Argument(help="A file, or rtsp://… of a camera.")],
+    video: Annotated[str, typer.Argument(help="A file, or the rtsp:// URL of a camera.")],
     bundle: BundleDir = None,
-    engine: Annotated[str, typer.Option(help="One, or auto.")] = "auto",
-    precision: Annotated[str, typer.Option(help="One, or auto.")] = "auto",
+    engine: Annotated[str, typer.Option(help="One engine, or auto.")] = "auto",
+    precision: Annotated[str, typer.Option(help="One precision, or auto.")] = "auto",
     device: Device = "CPU",
     threads: Threads = 1,
-    fps: Annotated[float, typer.Option(help="Frames a second kept.", min=0.01, max=60)] = 2.0,
+    fps: Annotated[float, typer.Option(help="Kept frames per second.", min=0.01, max=60)] = 2.0,
     frames: Annotated[int, typer.Option(help="Kept frames that count.", min=1)] = 100,
-    warmup: Annotated[int, typer.Option(help="Kept frames before them.", min=0)] = 5,
+    warmup: Annotated[
+        int, typer.Option(help="Kept frames before them that do not count.", min=0)
+    ] = 5,
     rounds: Rounds = 10,
     iterations: Iterations = 10,
     prompt: Annotated[
-        list[str] | None, typer.Option(help="A sentence; may be repeated. [default: a person]")
+        list[str] | None, typer.Option(help="A sentence; can be repeated. [default: a person]")
     ] = None,
     mqtt: Annotated[
         str | None, typer.Option(help="Broker, host:port. [default: mosquitto if installed]")
     ] = None,
     duration: Annotated[int, typer.Option(help="Seconds that --live measures.", min=1)] = 30,
     state_dir: Annotated[
-        Path | None, typer.Option(help="Disk of the outbox. [default: temporary files]")
+        Path | None,
+        typer.Option(help="Folder on the disk of the outbox. [default: temporary files]"),
     ] = None,
     json: Json = None,
     *,
@@ -136,10 +144,10 @@ def bench_pipeline(  # noqa: PLR0913, PLR0917 (the command's options)
     ] = False,
     markdown: Markdown = False,
 ) -> None:
-    """Time every stage of a frame's way, and the whole path by the bare engine.
+    """Time every stage of a frame's way, and the whole path against the bare engine.
 
-    With `--live` the daemon also runs for real, from RTSP to the broker; a file is then played by
-    the test camera.
+    With `--live` the daemon also runs on a live camera, from RTSP to the broker; the test camera
+    plays a file for it.
 
     Example: `edge-bench pipeline street.mp4 --fps 2 --live --json pipeline.json`
     """
@@ -148,7 +156,7 @@ def bench_pipeline(  # noqa: PLR0913, PLR0917 (the command's options)
         register_secret(secret)
     config = _engine_config(engine, precision, device, threads)
     with open_source(video):
-        pass  # a broken source is reported before models are opened
+        pass  # reports a broken source before the models are opened
     prompts = tuple(prompt or ["a person"])
     opened = open_bundle(bundle or paths.default_bundle())
     settings = PipelineSettings(video, fps, frames, warmup, rounds, iterations, prompts, config)
@@ -213,5 +221,5 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def main() -> None:
-    """Run ``edge-bench``; a user's mistake is a message and an exit code, no stack trace."""
+    """Run ``edge-bench``; for an error of the user, print a message and exit with its code."""
     command_line.run("edge-bench", app)

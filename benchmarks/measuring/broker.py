@@ -21,6 +21,8 @@ class Address:
     """Address of a broker.
 
     Attributes:
+        host: Name or IP address.
+        port: TCP port.
         software: Name of the software, as far as it is known; for the report.
     """
 

@@ -24,9 +24,12 @@ class Machine:
     """Machine of a measurement.
 
     Attributes:
+        cpu: Model name of the CPU, or of the board.
         cores: Number of cores that this process may use.
         memory_mb: Memory of the whole machine, in 10^6 bytes.
-        governor: Power mode of the CPU, if the kernel reports it.
+        kernel: Name and release of the operating system's kernel.
+        architecture: Architecture of the CPU, such as ``x86_64``.
+        governor: Power mode of the CPU; None if the kernel does not report it.
     """
 
     cpu: str
@@ -39,7 +42,12 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident memory of this process, in 10^6 bytes."""
+    """Resident memory of this process, in 10^6 bytes.
+
+    Attributes:
+        now_mb: Memory at the moment.
+        peak_mb: Largest memory since the start of the process.
+    """
 
     now_mb: float
     peak_mb: float

@@ -1,7 +1,7 @@
-"""Computes quantiles, and ratios of things that are measured in turns. Pure.
+"""Computes quantiles, and ratios of times that are measured in turns. Pure.
 
 The speed of a shared machine drifts with its clock and its other work. So two things to compare run
-in turns, A B A B, and A is divided by the B of the same round. The spread of these ratios over the
+in turns, A B A B, and A is divided by the B of the same round. The range of these ratios over the
 rounds shows how reliable the comparison is.
 """
 

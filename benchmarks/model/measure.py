@@ -70,7 +70,7 @@ class _Turns:
 
 
 class _Contest:
-    """Contest of all variants at one batch size."""
+    """Turns of all variants at one batch size, and the results of these turns."""
 
     def __init__(
         self, bundle: Bundle, batch: int, settings: ModelSettings, variants: list[OpenVariant]
@@ -98,6 +98,7 @@ class _Contest:
                 progress()
 
     def results(self) -> list[VariantResult]:
+        """Return one result per variant, in the order of the variants."""
         return [self._result(variant) for variant in self._variants]
 
     def ratios(self) -> list[VariantRatio]:

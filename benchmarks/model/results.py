@@ -20,6 +20,7 @@ class ModelSettings:
     Attributes:
         engines: Rows of ``edge.model.engines.ENGINES``.
         precisions: Precisions of the image graph.
+        device: Device, in the word of the runtimes.
         threads: Threads of the engine; 0 leaves the choice to the runtime.
         batches: Frames per call.
         rounds: Number of rounds; in each, every variant has one turn, in a newly drawn order.
@@ -51,9 +52,14 @@ class VariantResult:
     """One variant at one batch size. Times are per frame, not per call.
 
     Attributes:
+        variant: Engine and precision, such as ``openvino int8``.
+        engine: Row of ``edge.model.engines.ENGINES``.
+        precision: Precision of the graph; None for the floor.
+        runtime: Name and version of the runtime.
         device: Device really used, as the runtime reports it.
+        batch: Frames per call.
         status: Outcome; ``floor`` is the ``null`` engine, which computes nothing.
-        reason: Reason of a failure.
+        reason: Reason of a failure; None without one.
         mean_cosine: Mean cosine to the golden references, at this batch size.
         min_cosine: Cosine of the worst golden row.
         calls: Number of timed calls.
@@ -82,7 +88,14 @@ class VariantResult:
 
 @dataclass(frozen=True, slots=True)
 class VariantRatio:
-    """Ratio of the times of ``above`` and ``below``, round by round."""
+    """Ratio of the times of two variants.
+
+    Attributes:
+        batch: Frames per call.
+        above: Variant whose time is divided.
+        below: Variant by whose time it is divided.
+        ratio: Median and range of the rounds' ratios.
+    """
 
     batch: int
     above: str

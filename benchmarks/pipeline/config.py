@@ -23,6 +23,15 @@ def bench_config(
 ) -> Config:
     """Return a configuration for ``url``: every frame alerts and every embedding is published.
 
+    Args:
+        bundle: Bundle of the model.
+        url: File or camera.
+        fps: Samples per second.
+        prompts: Sentences; each one is a rule.
+        engine: Engine, device, precision and threads.
+        broker: Broker of the configuration; None for an address that nothing connects to.
+        state_dir: Folder of the outbox.
+
     Raises:
         ConfigError: A prompt or the URL is wrong.
     """

@@ -25,9 +25,10 @@ from edge.video.sources import is_live
 
 PERCENTS = (50, 95, 99)
 
-# Time for connecting, the first keyframe and the first message.
+# Longest wait for the connection, the first keyframe and the first message.
 _BEGIN_S = 30.0
-# Time left out after the first message: the alert's start with its picture, and cold caches.
+# Time after the first message that does not count: the start of the alert has a picture, and
+# caches are cold.
 _WARMUP_S = 2.0
 _STEP_S = 1.0
 _CAMERA_STOP_S = 5.0
@@ -41,7 +42,8 @@ class LiveSettings:
         source: Clip that our test camera plays over RTSP, or URL of a camera.
         fps: Samples per second.
         seconds: Measured time.
-        prompts: Sentences.
+        prompts: Sentences; each one alerts on every frame.
+        engine: Engine, device, precision and threads.
     """
 
     source: str
@@ -58,7 +60,13 @@ class LiveSettings:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Times from frame arrival to PUBACK, for the messages of one kind."""
+    """Times from a frame's arrival to the broker's PUBACK, for the messages of one kind.
+
+    Attributes:
+        kind: ``alert`` or ``embedding``.
+        messages: Number of messages.
+        ms: Quantiles of the times, milliseconds.
+    """
 
     kind: str
     messages: int
@@ -71,9 +79,12 @@ class LiveResults:
 
     Attributes:
         camera: Description of the camera.
+        broker: Software of the broker.
+        seconds: Measured time.
         fps: Published samples per second.
         cores: Cores that the daemon's process uses on average, publishing included.
         rss_mb: Resident memory of that process at the end, in 10^6 bytes.
+        latencies: Times of alerts and of embeddings.
     """
 
     camera: str

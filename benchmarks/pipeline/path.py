@@ -18,14 +18,18 @@ TARGET_RATIO = 1.10
 _SAME_COSINE = 0.9999
 _NS_PER_MS = 1e6
 
-Progress = Callable[[], None]
 Embed = Callable[[], NDArray[np.float32]]
 """Function that returns unit rows, float32 [N, D]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two ways to the same embedding."""
+    """Two ways to the same embedding.
+
+    Attributes:
+        path: Whole path from a decoded frame to its embedding.
+        engine: Bare call of the engine on the same pixels.
+    """
 
     path: Embed
     engine: Embed
@@ -36,11 +40,12 @@ class PathResult:
     """Times of the whole path and of the bare engine call on the same pixels.
 
     Attributes:
-        path_ms: Preprocess, stacking into the batch, engine, check for finite numbers, cosines;
-            medians of the rounds.
-        engine_ms: ``Engine.run`` alone.
-        ratio: Ratio of the two, round by round.
+        path_ms: Time of preprocess, stacking into the batch, engine, check for finite numbers and
+            cosines; median and range of the rounds' medians, milliseconds.
+        engine_ms: Time of ``Engine.run`` alone, in the same form.
+        ratio: ``path_ms`` by ``engine_ms``; median and range of the rounds' ratios.
         pairs: Number of timed pairs.
+        target: Largest ratio that the project allows itself.
     """
 
     path_ms: Spread
@@ -75,7 +80,7 @@ def compare(
     for this_path, this_engine in zip(path_ms, engine_ms, strict=True):
         for turn in range(warmup + iterations):
             pair = pairs[turn % len(pairs)]
-            # The second call finds warmer caches, so the two also take turns in being second.
+            # The second call finds warmer caches, so each way is the second one every other time.
             if turn % 2:
                 bare, expected = _timed(pair.engine)
                 whole, found = _timed(pair.path)

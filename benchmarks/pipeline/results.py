@@ -18,7 +18,8 @@ class PipelineSettings:
         warmup: Kept frames before them that do not count, also at the start of each round.
         rounds: Rounds of the comparison with the bare engine.
         iterations: Pairs of calls in each round that count.
-        prompts: Sentences.
+        prompts: Sentences; each one alerts on every frame.
+        engine: Engine, device, precision and threads.
     """
 
     source: str
@@ -38,7 +39,17 @@ class PipelineSettings:
 
 @dataclass(frozen=True, slots=True)
 class EngineUsed:
-    """Engine that ran: runtime and device as it reports them, and result of its golden test."""
+    """Engine that ran.
+
+    Attributes:
+        engine: Row of ``edge.model.engines.ENGINES``.
+        runtime: Name and version of the runtime.
+        device: Device really used, as the runtime reports it.
+        precision: Precision of the graph.
+        threads: Threads of the engine; 0 if the runtime chose.
+        mean_cosine: Mean cosine to the golden references; None without a golden test.
+        min_cosine: Cosine of the worst golden row; None without a golden test.
+    """
 
     engine: str
     runtime: str
@@ -66,7 +77,18 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True)
 class PipelineResults:
-    """Results of the stages in the order of the data, and the estimates from them."""
+    """Results of the pipeline's measurement.
+
+    Attributes:
+        video: Video that was played.
+        engine: Engine that ran.
+        broker: Software of the broker; None if nothing was published.
+        frames: Number of kept frames that count.
+        stages: Result of each stage, in the order of the data.
+        core_ms: Core time of all stages together, milliseconds per kept frame.
+        path: Whole path against the bare engine.
+        outlook: Estimates from the stages.
+    """
 
     video: Video
     engine: EngineUsed

@@ -30,7 +30,7 @@ from edge.video.sources import Packet, SourceSettings, is_live, open_source
 
 PERCENTS = (50, 95, 99)
 
-# Frames kept for the measurements that follow.
+# Number of last frames that the comparison with the engine uses.
 _KEPT = 8
 _PUBACK_S = 10.0
 
@@ -41,6 +41,9 @@ class Video:
 
     Attributes:
         source: Path or URL without credentials.
+        codec: FFmpeg's name of the codec.
+        width: Width of the pictures, pixels.
+        height: Height of the pictures, pixels.
         fps: Frames per second as the stream declares them; None if it does not.
         keyframes_only: Whether keyframes alone were enough for the sampler.
     """
@@ -55,9 +58,10 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """One stage, per kept frame.
+    """Times of one stage per kept frame, milliseconds.
 
     Attributes:
+        stage: Name of the stage.
         ms: Quantiles of the wall time; None if that time is a wait for a camera.
         core_ms: Mean time on all cores together.
     """
@@ -75,6 +79,7 @@ class Acknowledgements:
         self._missing = 0
 
     def note(self, _message: Message, _at: float) -> None:
+        """Note one acknowledgement; the publisher's thread calls this."""
         with self._changed:
             self._missing -= 1
             self._changed.notify()
@@ -98,6 +103,9 @@ class Line:
     """Stages of the daemon after the decoder.
 
     Attributes:
+        preprocess: Preprocessing of the bundle.
+        pipeline: Stages from the engine to the messages.
+        outbox: Queue on disk.
         acknowledgements: Acknowledgements to wait for; None without a broker.
     """
 
@@ -107,7 +115,7 @@ class Line:
     acknowledgements: Acknowledgements | None
 
     def bring(self, frame: Frame, sequence: int, watch: Stopwatch) -> None:
-        """Bring one frame to the broker, or through the stages that exist."""
+        """Bring one frame through the stages to the outbox, and to the broker if there is one."""
         pipeline = self.pipeline
         with watch.stage("preprocess"):
             pixels = self.preprocess(frame.picture)

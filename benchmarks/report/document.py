@@ -16,7 +16,14 @@ _DIGITS = 4
 
 @dataclass(frozen=True, slots=True)
 class BundleUsed:
-    """Bundle that was measured; ``hash`` covers every byte of it."""
+    """Bundle that was measured.
+
+    Attributes:
+        name: Name of the bundle.
+        model: Identifier of the model.
+        revision: Revision of the weights.
+        hash: Hash of every byte of the bundle.
+    """
 
     name: str
     model: str
@@ -32,8 +39,11 @@ class Header:
         bench: ``model`` or ``pipeline``.
         at: Time of the run, UTC, ISO 8601.
         commit: Commit of the checkout, with ``+`` if files differ; None outside a checkout.
+        machine: Machine that it ran on.
         load_before: Load average of 1, 5 and 15 minutes before the run: other work on the machine.
         load_after: Load average after the run.
+        versions: Versions by package.
+        bundle: Bundle that was measured.
         memory: Memory of the bench's own process, at the end.
     """
 

@@ -23,7 +23,16 @@ _REDRAW_S = 0.2
 
 @dataclass
 class Output:
-    """Output of the report, opened before measuring so that a write error is reported early."""
+    """Output of a report; it is made before the measurement and checks its file at once.
+
+    Attributes:
+        json: File of the JSON document, ``-`` for standard output, None for no document.
+        markdown: Whether tables are printed as Markdown.
+        load_before: Load average before the measurement.
+
+    Raises:
+        ConfigError: The folder of the file is missing.
+    """
 
     json: str | None
     markdown: bool = field(kw_only=True)
@@ -34,6 +43,7 @@ class Output:
             raise ConfigError(f"--json: expected a file in a directory that is there: {self.json}")
 
     def header(self, bench: str, bundle: Bundle) -> Header:
+        """Return the facts of the run after the measurement of ``bundle``."""
         manifest = bundle.manifest
         return Header(
             bench=bench,
@@ -50,6 +60,11 @@ class Output:
         )
 
     def deliver(self, document: str, sections: Sequence[Section]) -> None:
+        """Write the JSON document to its file, and print the tables.
+
+        Raises:
+            ConfigError: The file cannot be written.
+        """
         if self.json == "-":
             typer.echo(document)
             return
@@ -66,7 +81,12 @@ class Output:
 
 @contextmanager
 def progress(what: str, steps: int) -> Iterator[Callable[[], None]]:
-    """Yield a function to call after each step."""
+    """Show a progress bar on standard error; yield a function to call after each step.
+
+    Args:
+        what: Word before the bar.
+        steps: Number of steps.
+    """
     columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     # Progress has no thread, because a thread would affect the measurement.
     with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as progress:

@@ -11,7 +11,14 @@ from rich.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Table; the first column is words, the others are numbers."""
+    """Table whose first column is words and whose other columns are numbers.
+
+    Attributes:
+        title: Title above the table.
+        columns: Headings of the columns; all empty for a table without headings.
+        rows: Cells, row by row.
+        notes: Sentences below the table.
+    """
 
     title: str
     columns: tuple[str, ...]
