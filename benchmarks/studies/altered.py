@@ -1,4 +1,4 @@
-"""Makes samples of real clips, also with other light, lens and encoder: for tests and studies.
+"""Makes samples of real clips, and alters their light, lens and encoder, for tests and studies.
 
 A picture is int8 pixels [3, H, W] (``edge.video.preprocess``); an alteration is a function of one.
 """
@@ -31,7 +31,7 @@ def image_spec(height: int = 288, width: int = 512) -> ImageSpec:
 
 
 def frames(path: Path, every: int) -> Iterator[av.VideoFrame]:
-    """Yield every ``every``-th frame of a clip."""
+    """Yield one of ``every`` frames of a clip."""
     with av.open(str(path)) as container:
         for count, frame in enumerate(container.decode(video=0)):
             if count % every == 0:
@@ -39,7 +39,7 @@ def frames(path: Path, every: int) -> Iterator[av.VideoFrame]:
 
 
 def samples(path: Path, every: int, spec: ImageSpec) -> list[Pixels]:
-    """Return every ``every``-th frame of a clip as a camera's samples."""
+    """Return one of ``every`` frames of a clip as a camera's samples."""
     preprocess = Preprocessor(spec)
     return [preprocess(frame) for frame in frames(path, every)]
 

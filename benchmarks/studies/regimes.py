@@ -27,7 +27,7 @@ from edge.scoring.margins import margins
 from edge.scoring.open import Models, open_models
 from edge.video.sample import Arrival, Sample
 
-# By clip: frames between two samples, frames per second, the event, other rules.
+# For each clip: frames between two samples, frames per second, the event, other rules.
 CLIPS: Final = {
     "car-detection.mp4": (6, 12.5, "a car on the road", ["a person walking", "a bus"]),
     "bottle-detection.mp4": (15, 29.83, "a hand grabbing a bottle", ["a plastic bottle", "a cat"]),
@@ -72,8 +72,11 @@ class Stream:
 class TwoMeans:
     """On-line 2-means on unit embeddings (MacQueen 1967), with forgetting over an hour.
 
-    The second mean begins at the sample farthest from the first among those of ten minutes
-    (Arthur and Vassilvitskii 2007, without the draw).
+    The second mean begins at the sample of the first ten minutes that is farthest from the first
+    one (Arthur and Vassilvitskii 2007, without the draw).
+
+    Args:
+        lasts: Samples in a row after which a new regime counts.
     """
 
     _BEGIN, _FORGET = 600, 1 / 3600
@@ -120,15 +123,21 @@ def by_scene_at_once(stream: Stream) -> Iterator[str]:
 
 
 def film(models: Models, folder: Path, name: str) -> Stream:
-    """Make days and nights from one clip."""
+    """Make days and nights from one clip.
+
+    Args:
+        models: Models of the bundle.
+        folder: Folder of the clip and of ``events.json``.
+        name: Key of ``CLIPS``.
+    """
     every, fps, event, others = CLIPS[name]
     with models.scoring.open_compiler() as compiler:
         bank = compiler({text: PromptConfig(text=(text,)) for text in (event, *others)})
     clip = samples(folder / name, every, models.bundle.manifest.image)
     truth = _events(folder, name, event, np.arange(len(clip)) * every / fps)
-    looks = {light: [alter(pixels) for pixels in clip] for light, alter in _LIGHTS.items()}
+    altered = {light: [alter(pixels) for pixels in clip] for light, alter in _LIGHTS.items()}
     embedded = {}
-    for light, pictures in looks.items():
+    for light, pictures in altered.items():
         scored = [
             models.scoring.scorer.score([Sample("", 0, Arrival(0, 0, None), pixels)], bank)[0]
             for pixels in pictures
@@ -143,7 +152,7 @@ def film(models: Models, folder: Path, name: str) -> Stream:
             light = lights[at * len(lights) // (minutes * 60)]
             order.append((light, len(order) % len(clip), word))
     return Stream(
-        [looks[light][frame] for light, frame, _ in order],
+        [altered[light][frame] for light, frame, _ in order],
         np.stack([embedded[light][0][frame] for light, frame, _ in order]),
         np.stack([embedded[light][1][frame] for light, frame, _ in order]),
         np.array([truth[frame] for _, frame, _ in order]),
@@ -161,7 +170,7 @@ def _events(folder: Path, name: str, text: str, at: NDArray[np.float64]) -> NDAr
 
 
 def distance(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Return the Kolmogorov-Smirnov distance: the largest difference of the two, 0..1."""
+    """Return the Kolmogorov-Smirnov distance: the largest difference of two distributions, 0..1."""
     if not len(one) or not len(other):
         return 0.0
     both = np.sort(np.concatenate([one, other]))
@@ -170,7 +179,7 @@ def distance(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 
 def describe(stream: Stream, candidate: Callable[[Stream], Iterator[str]]) -> str:
-    """Return one row of the table."""
+    """Return the row of a candidate in the table, without its title."""
     begin = time.perf_counter()
     words = np.array(list(candidate(stream)))
     cost = (time.perf_counter() - begin) / len(words) * 1e6
@@ -192,7 +201,13 @@ def describe(stream: Stream, candidate: Callable[[Stream], Iterator[str]]) -> st
 
 
 def main(bundle: Path, folder: Path, say: Callable[[str], object] = print) -> None:
-    """Print the table."""
+    """Print the table, as Markdown.
+
+    Args:
+        bundle: Folder of the model.
+        folder: Folder of the clips.
+        say: Function that prints one line.
+    """
     say("| | is day or night | switches/h | KS of calm margins | share of event | us/sample |")
     say("|---|---|---|---|---|---|")
     with open_models(open_bundle(bundle), EngineConfig(kind="onnxruntime", precision="int8")) as m:

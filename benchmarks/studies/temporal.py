@@ -40,6 +40,9 @@ def short_events(clips: int, noise: float, strength: float) -> dict[str, dict[st
         clips: Number of clips with an event, and of clips without.
         noise: Difference between frames of one scene.
         strength: Strength of the event's frame along the sentence.
+
+    Returns:
+        Recall by pool and by false-positive rate, 0..1.
     """
     rng = np.random.default_rng(6)
     sentence = _units(rng, 1)
@@ -58,8 +61,8 @@ def short_events(clips: int, noise: float, strength: float) -> dict[str, dict[st
         for name, (kind, with_words) in _KINDS.items():
             pool = pool_of(kind, _FRAMES, words if with_words else None)
             for frame in frames:
-                told = pool.push(sentence @ frame, frame)
-            scores[name][event].append(float(told[0]))
+                pooled = pool.push(sentence @ frame, frame)
+            scores[name][event].append(float(pooled[0]))
         scores["best single frame"][event].append(float((frames @ sentence.T).max()))
     return {
         name: {
@@ -75,6 +78,13 @@ def order(streams: int, noise: float) -> dict[str, float]:
 
     The threshold is the one that one in a hundred streams of pure noise reaches, as with a null
     distribution, and at least that of the clauses.
+
+    Args:
+        streams: Number of streams of each order.
+        noise: Standard deviation of a margin; an event raises the margin by 0.2.
+
+    Returns:
+        Share by planted order, 0..1.
     """
     rng = np.random.default_rng(7)
     peaks: dict[str, list[float]] = {
@@ -102,8 +112,8 @@ def order(streams: int, noise: float) -> dict[str, float]:
 def _peak(margins: NDArray[np.float64]) -> float:
     """Return the largest threshold that two of three samples of a stream [n, 2] reach."""
     tracker = Tracker(Then((Seen("a"), Seen("b")), within_s=15), gap_s=10)
-    told = np.array([tracker.step(row.tolist(), at / 2) for at, row in enumerate(margins)])
-    return float(np.minimum(told[2:], np.maximum(told[1:-1], told[:-2])).max())
+    values = np.array([tracker.step(row.tolist(), at / 2) for at, row in enumerate(margins)])
+    return float(np.minimum(values[2:], np.maximum(values[1:-1], values[:-2])).max())
 
 
 def cost() -> dict[str, float]:
@@ -129,12 +139,12 @@ def cost() -> dict[str, float]:
 
 
 def main(
-    clips: Annotated[int, typer.Option(help="With and without an event.")] = 1000,
-    streams: Annotated[int, typer.Option(help="Of each order.")] = 500,
+    clips: Annotated[int, typer.Option(help="Clips with an event, and as many without.")] = 1000,
+    streams: Annotated[int, typer.Option(help="Streams of each order.")] = 500,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON.")] = False,
 ) -> None:
-    """Short events in pools, and order, on planted streams."""
+    """Measure short events in pools, and the order of events, on synthetic streams."""
     found = short_events(clips, noise=0.3, strength=0.9)
     orders = {f"{noise:g}": order(streams, noise) for noise in (0.02, 0.05, 0.08)}
     took = cost()

@@ -64,12 +64,20 @@ OTHER: Final[Mapping[str, Mapping[str, float]]] = {
 BLIND: Final[Mapping[str, Alteration]] = {"black": black(), "out of focus": blurred}
 
 
-def told(before: Sequence[Pixels], after: Sequence[Pixels]) -> tuple[list[str], float]:
-    """Return the reports of the view, and the similarity a minute after the change."""
+def watch(before: Sequence[Pixels], after: Sequence[Pixels]) -> tuple[list[str], float]:
+    """Watch one view for two minutes, then another one for two minutes.
+
+    Args:
+        before: Samples of the first view; they are repeated.
+        after: Samples of the second view; they are repeated.
+
+    Returns:
+        Kinds of the changes that ``View`` reported, and its similarity a minute after the change.
+    """
     view, similarity = View(), 1.0
     kinds: list[str] = []
-    looks = [*islice(cycle(before), _SECONDS), *islice(cycle(after), _SECONDS)]
-    for at, pixels in enumerate(looks):
+    samples_seen = [*islice(cycle(before), _SECONDS), *islice(cycle(after), _SECONDS)]
+    for at, pixels in enumerate(samples_seen):
         if moved := view.step(pixels, float(at)):
             kinds.append(moved.kind)
         if at == _SECONDS + 55:
@@ -88,13 +96,18 @@ def changes(clip: Sequence[Pixels]) -> Iterator[tuple[str, Sequence[Pixels]]]:
 
 
 def main(folder: Path, say: Callable[[str], object] = print) -> None:
-    """Print the table."""
+    """Print the table, as Markdown.
+
+    Args:
+        folder: Folder of the clips.
+        say: Function that prints one line.
+    """
     rows: dict[str, list[str]] = {}
     for name, every in CLIPS.items():
         clip = samples(folder / name, every, image_spec())
         before = [reframed()(pixels) for pixels in clip]
         for change, after in changes(clip):
-            kinds, similarity = told(before, after)
+            kinds, similarity = watch(before, after)
             rows.setdefault(change, []).append(f"{'+'.join(kinds) or '-'} {similarity:.2f}")
     say("| | " + " | ".join(CLIPS) + " |")
     say("|---|" + "---|" * len(CLIPS))

@@ -55,24 +55,26 @@ def score_versions(clip: Path, setup: Setup, int8: Setup) -> Iterator[tuple[str,
         TypeError: The model is not one of single frames (class F).
     """
     pass_s = clip_s(clip, FPS)
-    scored: dict[str, list[tuple[float, NDArray[np.float32]]]] = {}
+    cosines: dict[str, list[tuple[float, NDArray[np.float32]]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for count in range(PASSES):
             phase, begin_s = count / PASSES, count * pass_s
             for one in shown(clip, setup, phase):
                 at = begin_s + one.t
-                scored.setdefault(REFERENCE, []).append((at, one.scored.cosines))
-                scored.setdefault("int8", []).append((at, _scored(int8, one.sample)))
+                cosines.setdefault(REFERENCE, []).append((at, one.scored.cosines))
+                cosines.setdefault("int8", []).append((at, _scored(int8, one.sample)))
                 for name, alter in LIGHT.items():
                     altered = replace(one.sample, pixels=alter(one.sample.pixels))
-                    scored.setdefault(name, []).append((at, _scored(setup, altered)))
+                    cosines.setdefault(name, []).append((at, _scored(setup, altered)))
         for name, crf in CRF.items():
             again = reencoded(clip, Path(folder) / f"{crf}.mp4", crf)
             for count in range(PASSES):
                 for one in shown(again, setup, count / PASSES):
-                    scored.setdefault(name, []).append((count * pass_s + one.t, one.scored.cosines))
-    for name, rows in scored.items():
-        scores = margins(setup.bank, np.stack([cosines for _, cosines in rows]))
+                    cosines.setdefault(name, []).append(
+                        (count * pass_s + one.t, one.scored.cosines)
+                    )
+    for name, rows in cosines.items():
+        scores = margins(setup.bank, np.stack([row for _, row in rows]))
         yield (
             name,
             VersionScores(

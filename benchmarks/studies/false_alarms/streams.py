@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from scipy import signal
 
 FPS: Final = 2.0
+"""Samples per second."""
 DAY: Final = 172_800
 """Number of samples in a day."""
 SPREAD: Final = 0.02
+"""Standard deviation of a margin."""
 CENTRE: Final = -0.1
+"""Mean of a margin."""
 
 _Days = Callable[[np.random.Generator], Iterator[NDArray[np.float64]]]
 
@@ -30,7 +33,10 @@ def _independent(draw: Callable[[np.random.Generator], NDArray[np.float64]]) -> 
 
 
 def _correlated(seconds: float, degrees: float | None) -> _Days:
-    """First-order autoregression whose memory fades to 1/e in ``seconds``."""
+    """Make a first-order autoregression whose memory fades to 1/e in ``seconds``.
+
+    ``degrees`` are the degrees of freedom of Student's t for the shocks; None is for Gaussian ones.
+    """
     keep = float(np.exp(-1 / (FPS * seconds)))
 
     def days(rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
@@ -48,7 +54,7 @@ def _correlated(seconds: float, degrees: float | None) -> _Days:
 
 
 def _drifting(rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
-    """Noise on a sine over the day, with an amplitude of one spread, and on a random walk."""
+    """Yield noise on a sine over the day, with an amplitude of one spread, and on a random walk."""
     hours = np.arange(DAY) / DAY
     level = 0.0
     while True:
@@ -58,7 +64,7 @@ def _drifting(rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
 
 
 def _day_and_night(rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
-    """Twelve hours of one distribution, then twelve of a lower and narrower one."""
+    """Yield twelve hours of one distribution, then twelve of a lower and narrower one."""
     while True:
         yield np.concatenate([rng.normal(size=DAY // 2), rng.normal(-3, 0.5, DAY // 2)])
 
@@ -83,7 +89,12 @@ STREAMS: Final[Mapping[str, _Days]] = MappingProxyType(
 
 
 def margins(kind: str, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Yield the days of the stream of that kind without end, float64 [DAY] each."""
+    """Yield the days of a stream without end, float64 [DAY] each.
+
+    Args:
+        kind: Key of ``STREAMS``.
+        seed: Seed of the stream.
+    """
     rng = np.random.default_rng([seed, list(STREAMS).index(kind)])
     for day in STREAMS[kind](rng):
         yield CENTRE + SPREAD * day
