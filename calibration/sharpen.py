@@ -11,7 +11,7 @@ import numpy as np
 from calibration.labels import Label
 from calibration.replay import Setup, shown
 from edge.errors import ConfigError
-from edge.rules.sharpen import Shots
+from edge.rules.shots import Shots
 
 # Uncertainty of times that a person types while watching, seconds: samples this near to an edge
 # belong to neither side.

@@ -32,7 +32,7 @@ def sentence_rows(
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """Weights by which several sentences make one row (``edge.rules.sharpen``).
+    """Weights by which several sentences make one row (``edge.rules.fit``).
 
     Attributes:
         sentences: Weight of each sentence; they add up to 1.

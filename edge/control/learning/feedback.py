@@ -15,7 +15,7 @@ import numpy as np
 
 from edge.alerts.messages import StartedAlert
 from edge.control.commands import Feedback
-from edge.rules.sharpen import Shots
+from edge.rules.shots import Shots
 from edge.system.kept_file import KeptFile
 
 FEEDBACK: Final = "feedback.db"

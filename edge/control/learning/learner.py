@@ -12,7 +12,7 @@ from edge.control.learning.feedback import FeedbackFile
 from edge.control.learning.teacher import Taught
 from edge.errors import ConfigError
 from edge.rules.plan import plan
-from edge.rules.sharpen import Shots
+from edge.rules.shots import Shots
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,10 @@ from edge.delivery.payloads import LessonRef, OutcomeRef
 from edge.errors import ConfigError
 from edge.rules.bank import PromptBank
 from edge.rules.blend import Rows, margins
-from edge.rules.sharpen import Sharpened, Shots, sharpen
+from edge.rules.fit import Sharpened
+from edge.rules.sharpen import sharpen
 from edge.rules.sheet import sentence_rows
+from edge.rules.shots import Shots
 from edge.rules.text import TextEncoder, Tokenizer
 from edge.scoring.open import Models
 

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.rules.blend import Rows, Weights, blend, margins
-from edge.rules.sharpen import SHRINK, Shots, fit_threshold, fit_weights, sharpen
+from edge.rules.fit import SHRINK, fit_threshold, fit_weights
+from edge.rules.sharpen import sharpen
+from edge.rules.shots import Shots
 
 DIM, TEMPLATES, NOISY = 64, 7, 2
 THRESHOLD = 0.02

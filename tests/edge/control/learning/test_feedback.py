@@ -10,7 +10,7 @@ from edge.control.commands import Feedback
 from edge.control.learning.feedback import FeedbackFile
 from edge.control.learning.teacher import FeedbackTeacher
 from edge.errors import ConfigError
-from edge.rules.sharpen import Shots
+from edge.rules.shots import Shots
 from edge.scoring.margins import margins
 from edge.scoring.open import open_models
 
