@@ -18,6 +18,7 @@ from edge.config.models import Config
 from edge.control.announce.alerting import AlertingTopics
 from edge.control.announce.messages import latest_snapshot_message
 from edge.control.orders import Admit, Adopt, Order, TryAlert
+from edge.delivery.device_state import device_state, device_state_message
 from edge.delivery.message import Message
 from edge.delivery.payloads import (
     AlertMessage,
@@ -244,7 +245,8 @@ class Daemon:
         now = _now()
         self._put(self._pipeline.lost(now))
         # Without a connection nobody hears a status, and at its return the outage is over.
-        queue = self._publisher.health().error if self._publisher.connected else None
+        publisher = self._publisher.health()
+        queue = publisher.error if self._publisher.connected else None
         index = None if self._index is None else self._index.health().error
         errors = (self._disk_error, self._model_error, queue, index)
         troubled = bool(self._workers.failed()) or any(error is not None for error in errors)
@@ -255,6 +257,8 @@ class Daemon:
                 self._topics.device, name, now, health, self._pipeline.status(name)
             )
             self._publisher.publish_now(state_message(self._topics, state))
+        delivery = device_state(self._topics.device, now.wall, self._outbox, publisher)
+        self._publisher.publish_now(device_state_message(self._topics, delivery))
         status: Status = "degraded" if troubled else "online"
         if status != self._status:
             self._status = status

@@ -9,11 +9,13 @@ from pydantic import BaseModel
 
 from edge.config.schema import config_schema
 from edge.control.commands import DesiredPrompts, Feedback
+from edge.delivery.device_state import DeviceStatePayload
 from edge.delivery.payloads import AlertPayload, AnswerPayload, PromptsStatePayload, StatePayload
 
 _PUBLISHED: dict[str, type[BaseModel]] = {
     "alert.json": AlertPayload,
     "state.json": StatePayload,
+    "device-state.json": DeviceStatePayload,
     "prompts-state.json": PromptsStatePayload,
     "answer.json": AnswerPayload,
 }

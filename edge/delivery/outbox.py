@@ -258,7 +258,7 @@ class Outbox:
         if now >= self._drops_reported_at + _DROP_REPORT_S:
             self._drops_reported_at = now
             logger.warning(
-                "outbox drops messages: %d of kind %s now; the status counts them all",
+                "outbox drops messages: %d of kind %s now; the device's state counts them all",
                 number, KINDS[kind],
             )  # fmt: skip
 

@@ -53,7 +53,9 @@ AlertId = Annotated[
 ]
 
 
-class _Payload(BaseModel):
+class Payload(BaseModel):
+    """A payload in JSON; its ``schema`` key names the version of its keys."""
+
     # Unknown keys are ignored, so that an older reader understands a newer writer.
     model_config = ConfigDict(
         frozen=True,
@@ -67,14 +69,14 @@ class _Payload(BaseModel):
         return self.model_dump_json().encode()
 
 
-class PromptRef(_Payload):
+class PromptRef(Payload):
     """Rule that alerted: its key in the configuration and its sentence that matched best."""
 
     id: str
     text: str
 
 
-class ModelRef(_Payload):
+class ModelRef(Payload):
     """Model that computed the score: model id, hash of its bundle, precision of the image graph."""
 
     id: str
@@ -82,7 +84,7 @@ class ModelRef(_Payload):
     precision: str
 
 
-class BoxRef(_Payload):
+class BoxRef(Payload):
     """Detected box: its phrase, its score 0..1, and its left, top, right, bottom in 0..1."""
 
     phrase: str
@@ -90,7 +92,7 @@ class BoxRef(_Payload):
     box: tuple[Share, Share, Share, Share]
 
 
-class AlertPayload(_Payload):
+class AlertPayload(Payload):
     """Payload of ``<camera>/alert``: the start, an update or the end of an alert."""
 
     schema_: Literal["edge-alert/1"] = Field(default=ALERT_SCHEMA, alias="schema")
@@ -115,7 +117,7 @@ class AlertPayload(_Payload):
     model: ModelRef
 
 
-class CalibrationRef(_Payload):
+class CalibrationRef(Payload):
     """Calibration of a rule's threshold on a camera (``edge.alerts.threshold``)."""
 
     state: Literal["fixed", "prior", "learned"]
@@ -126,7 +128,7 @@ class CalibrationRef(_Payload):
     watched_days: Rate | None = None
 
 
-class StatePayload(_Payload):
+class StatePayload(Payload):
     """Payload of ``<camera>/state``: health and scores of a camera."""
 
     schema_: Literal["edge-state/1"] = Field(default=STATE_SCHEMA, alias="schema")
@@ -149,7 +151,7 @@ class StatePayload(_Payload):
     view_changed_at: Instant | None = None
 
 
-class OutcomeRef(_Payload):
+class OutcomeRef(Payload):
     """Effect of a threshold on alerts that people judged: how many right and wrong ones remain."""
 
     threshold: Finite
@@ -157,7 +159,7 @@ class OutcomeRef(_Payload):
     wrong: Count
 
 
-class LessonRef(_Payload):
+class LessonRef(Payload):
     """Result of a rule's learning from feedback, measured on alerts that were held out.
 
     ``right`` and ``wrong`` count the alerts that people judged so. In ``before`` and ``after`` they
@@ -179,7 +181,7 @@ class LessonRef(_Payload):
         )
 
 
-class PromptsStatePayload(_Payload):
+class PromptsStatePayload(Payload):
     """Payload of ``prompts/state``: the rules in force, as in the configuration, and their source.
 
     ``hash`` is the hash of the compiled prompts: boxes with equal hashes score alike. ``source`` is
@@ -198,7 +200,7 @@ class PromptsStatePayload(_Payload):
     error: Annotated[str, AfterValidator(redact)] | None = None
 
 
-class AnswerPayload(_Payload):
+class AnswerPayload(Payload):
     """Payload of ``answer``, or of the topic that the command's sender asks for: its result."""
 
     schema_: Literal["edge-answer/1"] = Field(default=ANSWER_SCHEMA, alias="schema")

@@ -7,10 +7,8 @@ message of a retained topic; both wake the thread.
 import contextlib
 import logging
 import random
-import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -25,8 +23,10 @@ from edge.delivery.paho_client import tls_context
 from edge.delivery.payloads import Status, status_message
 from edge.delivery.refusals import Refused
 from edge.delivery.topics import Topics
+from edge.delivery.unsent import Unsent
 from edge.errors import ConfigError, OutboxError, PublishError
 from edge.system.backoff import BROKER, RetryPolicy
+from edge.system.wake import SocketWake
 from edge.system.workers import WorkerThread
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 _TICK_S: Final = 1.0
 # Part of ``stop``'s time that is reserved for publishing "stopped" and disconnecting.
 _PARTING_S: Final = 0.5
-# Largest number of messages in memory (not in the outbox) while the broker is unreachable.
+# Largest number of messages that wait in memory, retained ones apart, for a connection.
 _MEMORY: Final = 1000
 
 
@@ -68,7 +68,8 @@ class PublisherHealth:
         error: Reason why there is no connection, or the error of the disk.
         delivered: Acknowledged messages since start, by kind.
         refused: Messages that the broker refused since start, by kind.
-        forgotten: Messages lost from memory because too many waited for a connection.
+        forgotten: Messages lost from memory since start, because too many waited for a
+            connection, by kind.
     """
 
     running: bool
@@ -76,7 +77,7 @@ class PublisherHealth:
     error: str | None
     delivered: dict[Kind, int]
     refused: dict[Kind, int]
-    forgotten: int
+    forgotten: dict[Kind, int]
 
 
 class Publisher:
@@ -124,13 +125,10 @@ class Publisher:
         self._error: str | None = None
         self._disk_error: str | None = None
         self._failures = 0
-        self._lock = threading.Lock()
-        self._latest: dict[str, Message] = {}  # retained: published at every connect
-        self._unsent: deque[Message] = deque(maxlen=_MEMORY)
-        self._forgotten = 0
+        self._unsent = Unsent(_MEMORY)
         self._stopping = threading.Event()
         self._deadline = 0.0
-        self._wake = _Wake()
+        self._wake = SocketWake()
         self._thread = WorkerThread("publisher", self._run)
         self.announce("online")
         outbox.listen(self._wake.set)
@@ -146,7 +144,7 @@ class Publisher:
             error=self._error or self._disk_error,
             delivered=dict(self._standing.delivered),
             refused=dict(self._standing.refused),
-            forgotten=self._forgotten,
+            forgotten=self._unsent.forgotten,
         )
 
     def start(self) -> None:
@@ -163,13 +161,7 @@ class Publisher:
         A retained message replaces the previous one on its topic, and is published again at each
         connect. Other messages wait in memory for a connection; the newest thousand are kept.
         """
-        with self._lock:
-            if message.retain:
-                self._latest[message.topic] = message
-                others = (other for other in self._unsent if other.topic != message.topic)
-                self._unsent = deque(others, _MEMORY)
-            self._forgotten += len(self._unsent) == _MEMORY
-            self._unsent.append(message)
+        self._unsent.put(message)
         self._wake.set()
 
     def stop(self, timeout_s: float = 4.0) -> None:
@@ -239,9 +231,7 @@ class Publisher:
             hold_s=self._timings.hold_s,
             on_delivered=self._on_delivered,
         )
-        with self._lock:
-            fleeting = [message for message in self._unsent if not message.retain]
-            self._unsent = deque([*self._latest.values(), *fleeting], _MEMORY)
+        self._unsent.send_retained_again()
         try:
             while not self._time_is_up():
                 if self._inbox:
@@ -259,17 +249,11 @@ class Publisher:
             self._part(connection, delivery)
         except PublishError:
             delivery.broken()
-            lost = [message for message in delivery.unacknowledged if not message.retain]
-            with self._lock:
-                self._unsent = deque([*lost, *self._unsent], _MEMORY)
+            self._unsent.give_back(delivery.unacknowledged)
             raise
 
     def _send_unsent(self, delivery: Delivery) -> None:
-        while True:
-            with self._lock:
-                if not self._unsent:
-                    return
-                message = self._unsent.popleft()
+        while (message := self._unsent.take()) is not None:
             delivery.send(message)
 
     def _advance(self, delivery: Delivery) -> None:
@@ -295,30 +279,3 @@ class Publisher:
                 connection.poll(max(0.0, end - time.monotonic()))
                 delivery.settle()
             delivery.delete_finished()
-
-
-class _Wake:
-    """Ends another thread's poll."""
-
-    def __init__(self) -> None:
-        self._here, self._there = socket.socketpair()
-        self._here.setblocking(False)
-        self._there.setblocking(False)
-
-    def fileno(self) -> int:
-        return self._here.fileno()
-
-    def set(self) -> None:
-        with contextlib.suppress(OSError):  # full: it wakes anyway; closed: no thread waits
-            self._there.send(b"\0")
-
-    def clear(self) -> bool:
-        """Reset the wake; return whether it was set."""
-        try:
-            return bool(self._here.recv(4096))
-        except BlockingIOError:
-            return False
-
-    def close(self) -> None:
-        self._here.close()
-        self._there.close()

@@ -18,6 +18,9 @@ class Topics:
     def status(self) -> str:
         return f"{self.prefix}/{self.device}/status"
 
+    def device_state(self) -> str:
+        return f"{self.prefix}/{self.device}/state"
+
     def alert(self, camera: str) -> str:
         return f"{self.prefix}/{self.device}/{camera}/alert"
 

@@ -132,6 +132,28 @@ def test_state_tells_how_a_camera_does(sections, clip, run_daemon, broker, liste
     assert newest["lag_s"] < 5
 
 
+def test_alerts_that_were_lost_are_counted_in_the_devices_state(
+    sections, clip, run_daemon, make_broker, listen, eventually, alerts_of
+):
+    broker = make_broker()
+    prompts = {"burst": BURST["burst"] | {"text": "x" * 900}}  # an alert is 1.5 kB
+    more = {"outbox": {"max_bytes": 65536}, "embeddings": {"publish": "off"}}
+    with TestCamera({"yard": clip}) as camera:
+        daemon = run_daemon(**sections(broker.port, camera.url("yard"), prompts=prompts, **more))
+        committed = lambda: daemon.log().count("edge.app: alert ")  # noqa: E731
+        eventually(lambda: committed() >= 60, "more alerts than there is room for", 40)
+        broker.start()
+        listener = listen(broker.port)
+        states = lambda: [json.loads(payload) for payload in listener.payloads("/box/state")]  # noqa: E731
+        eventually(lambda: len(states()) > 1, "two states")
+        assert daemon.terminate() == 0
+        eventually(lambda: alerts_of(listener, "end"), "the end of the alert")
+    lost = states()[-1]["outbox"]["dropped"]["alert"]
+    assert lost >= 1
+    eventually(lambda: len(alerts_of(listener)) + lost >= committed(), "all alerts that were kept")
+    assert len(alerts_of(listener)) + lost == committed()
+
+
 def test_a_wrong_password_is_told_without_the_password(
     sections, clip, run_daemon, broker, listen, eventually
 ):

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from ulid import ULID
 
 from edge.control.schemas import schemas
+from edge.delivery.device_state import DeviceStatePayload
 from edge.delivery.embedding import Embedding, decode_embedding, encode_embedding, quantise
 from edge.delivery.payloads import (
     AlertPayload,
@@ -88,7 +89,7 @@ def validator(name):
     )
 
 
-@pytest.mark.parametrize("name", ["alert.json", "state.json"])
+@pytest.mark.parametrize("name", ["alert.json", "state.json", "device-state.json"])
 def test_the_committed_schema_is_that_of_the_model(name):
     assert (DOCS / "schemas" / name).read_text() == schemas()[name]
 
@@ -108,10 +109,23 @@ def test_schema_refuses_a_payload_without_its_id():
     assert not validator("alert.json").is_valid(fields)
 
 
+def example_of(schema):
+    """The example in the document whose payload has this schema."""
+    examples = re.findall(r"```json\n(.*?)```", (DOCS / "mqtt.md").read_text(), re.DOTALL)
+    (example,) = (read for read in map(json.loads, examples) if read.get("schema") == schema)
+    return example
+
+
 def test_the_example_in_the_document_is_valid():
-    example = re.search(r"```json\n(.*?)```", (DOCS / "mqtt.md").read_text(), re.DOTALL)[1]
-    validator("alert.json").validate(json.loads(example))
-    assert json.loads(an_alert().to_json()).keys() == json.loads(example).keys()
+    example = example_of("edge-alert/1")
+    validator("alert.json").validate(example)
+    assert json.loads(an_alert().to_json()).keys() == example.keys()
+
+
+def test_the_example_of_the_devices_state_is_valid():
+    example = example_of("edge-device-state/1")
+    validator("device-state.json").validate(example)
+    assert example.keys() == set(DeviceStatePayload.model_json_schema()["properties"])
 
 
 def test_times_are_utc_with_milliseconds():

@@ -1,0 +1,88 @@
+"""Reports the state of a device's delivery: what waits in the outbox, and what was lost."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, get_args
+
+from pydantic import Field
+
+from edge.delivery.message import Kind, Message
+from edge.delivery.outbox import Outbox, OutboxCounts
+from edge.delivery.payloads import Count, Instant, Payload, utc
+from edge.delivery.publisher import PublisherHealth
+from edge.delivery.topics import Topics
+from edge.errors import OutboxError
+
+DEVICE_STATE_SCHEMA: Final = "edge-device-state/1"
+
+_EVERY_KIND: Final[tuple[Kind, ...]] = get_args(Kind)
+
+
+class OutboxRef(Payload):
+    """Content and losses of the outbox.
+
+    ``queued`` and ``bytes`` count what is stored now. ``dropped`` counts what was removed without
+    delivery since the outbox's file exists, over restarts. ``damaged`` counts how often the file
+    was set aside since the start; the new file counts from 0.
+    """
+
+    queued: dict[Kind, Count]
+    bytes: Count
+    dropped: dict[Kind, Count]
+    damaged: Count
+
+
+class DeviceStatePayload(Payload):
+    """Payload of ``state``: messages of the device that wait, and messages that were lost.
+
+    ``outbox`` is null while its file cannot be read. ``refused`` counts what the broker refused for
+    good, ``forgotten`` what was lost from memory; both by kind, since the start. A refused message
+    of the outbox also counts in ``outbox.dropped``.
+    """
+
+    schema_: Literal["edge-device-state/1"] = Field(default=DEVICE_STATE_SCHEMA, alias="schema")
+    device: str
+    at: Instant
+    outbox: OutboxRef | None
+    refused: dict[Kind, Count]
+    forgotten: dict[Kind, Count]
+
+
+def device_state(
+    device: str, at: float, outbox: Outbox, health: PublisherHealth
+) -> DeviceStatePayload:
+    """Make the payload of a device's state.
+
+    Args:
+        device: Id of the device.
+        at: Time of the state, UTC seconds.
+        outbox: Queue of the device.
+        health: Health of its publisher.
+    """
+    return DeviceStatePayload(
+        device=device,
+        at=utc(at),
+        outbox=_outbox_ref(outbox),
+        refused=_filled(health.refused, _EVERY_KIND),
+        forgotten=_filled(health.forgotten, _EVERY_KIND),
+    )
+
+
+def device_state_message(topics: Topics, state: DeviceStatePayload) -> Message:
+    return Message(
+        topics.device_state(), state.to_json(), "state", None, 0, True, "application/json",
+        DEVICE_STATE_SCHEMA,
+    )  # fmt: skip
+
+
+def _outbox_ref(outbox: Outbox) -> OutboxRef | None:
+    try:
+        counts: OutboxCounts = outbox.counts()
+    except OutboxError:  # the publisher reports the error of the disk
+        return None
+    return OutboxRef(
+        queued=counts.queued, bytes=counts.bytes, dropped=counts.dropped, damaged=counts.damaged
+    )
+
+
+def _filled(counts: Mapping[Kind, int], kinds: Iterable[Kind]) -> dict[Kind, int]:
+    return {kind: counts.get(kind, 0) for kind in kinds}
