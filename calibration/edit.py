@@ -10,6 +10,7 @@ from typing import Final
 import yaml
 
 from edge.config.models import SharpenedConfig
+from edge.config.nodes import parse
 from edge.errors import ConfigError
 
 _KEY: Final = "sharpened"
@@ -69,9 +70,9 @@ def take(text: str, name: str) -> str:
 
 def _rule(text: str, name: str) -> yaml.MappingNode:
     try:
-        node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as exc:
-        raise ConfigError(f"the configuration is not YAML: {exc}") from exc
+        node = parse(text)
+    except ConfigError as exc:
+        raise ConfigError(f"the configuration is not YAML: line {exc}") from exc
     for step in ("prompts", name):
         if not isinstance(node, yaml.MappingNode):
             break
@@ -86,7 +87,7 @@ def _check(longer: str, shorter: str, name: str) -> None:
     try:
         with_it, without = (_tree(text) for text in (longer, shorter))
         del with_it["prompts"][name][_KEY]
-    except (yaml.YAMLError, KeyError, TypeError) as exc:
+    except (ConfigError, KeyError, TypeError) as exc:
         raise _by_hand(name) from exc
     if with_it != without:
         raise _by_hand(name)
@@ -94,8 +95,7 @@ def _check(longer: str, shorter: str, name: str) -> None:
 
 def _tree(text: str) -> dict[str, dict[str, dict[str, object]]]:
     """Return values by key; a value with its own tag stays as text."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    tree = _plain(node)
+    tree = _plain(parse(text))
     if not isinstance(tree, dict):
         raise TypeError("no mapping")
     return tree

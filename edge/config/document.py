@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from edge.config.nodes import MAX_DEPTH, compose, line_of
+from edge.config.nodes import compose, line_of
 from edge.errors import ConfigError
 from edge.system.redact import register_secret
 
@@ -24,7 +24,6 @@ _log = logging.getLogger(__name__)
 Place = tuple[str | int, ...]
 """Where a value is: keys and list positions, from the root."""
 
-_MAX_VALUES = 100_000  # limit for aliases, which can make a small file very large
 _VARIABLE = re.compile(
     r"(?P<escaped>\$\$\{)"
     r"|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<default>[^}]*))?\}"
@@ -107,13 +106,11 @@ class _Reader:
         self._document = document
         self._environment = environment
         self._secrets_path = document.path.with_name("secrets.yaml")
-        self._count = 0
 
     def read(self, node: yaml.Node, place: Place, line: int) -> Any:
-        self._limit(node, len(place))
         self._document.lines[place] = line
         if isinstance(node, yaml.MappingNode):
-            items = self._items(node, place, len(place))
+            items = self._items(node, place)
             return {key: self.read(value, (*place, key), at) for key, (value, at) in items.items()}
         if isinstance(node, yaml.SequenceNode):
             return [self.read(n, (*place, i), line_of(n)) for i, n in enumerate(node.value)]
@@ -124,11 +121,8 @@ class _Reader:
             self._document.unread.add(place)
             return None
 
-    def _items(
-        self, node: yaml.MappingNode, place: Place, depth: int
-    ) -> dict[str, tuple[yaml.Node, int]]:
+    def _items(self, node: yaml.MappingNode, place: Place) -> dict[str, tuple[yaml.Node, int]]:
         """Values and the lines of their keys; explicit keys win over keys merged by ``<<``."""
-        self._limit(node, depth)
         own: dict[str, tuple[yaml.Node, int]] = {}
         merged: dict[str, tuple[yaml.Node, int]] = {}
         for key, value in node.value:
@@ -136,7 +130,7 @@ class _Reader:
             if key.tag == "tag:yaml.org,2002:merge":
                 for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
                     if isinstance(source, yaml.MappingNode):
-                        merged = self._items(source, place, depth + 1) | merged
+                        merged = self._items(source, place) | merged
                     else:
                         self._document.report(place, "expected a section to merge with <<", line)
             elif not isinstance(key, yaml.ScalarNode):
@@ -149,14 +143,6 @@ class _Reader:
             else:
                 own[key.value] = (value, line)
         return merged | own
-
-    def _limit(self, node: yaml.Node, depth: int) -> None:
-        self._count += 1
-        if depth > MAX_DEPTH or self._count > _MAX_VALUES:
-            raise ConfigError(
-                f"{self._document.path}:{line_of(node)}: expected a few levels and at most "
-                f"{_MAX_VALUES} values, found more: does an alias contain itself?"
-            )
 
     def _scalar(self, node: yaml.Node, place: Place) -> Any:
         text: str = node.value

@@ -12,8 +12,9 @@ import yaml
 
 from edge.errors import ConfigError
 
-MAX_DEPTH = 20  # the configuration has six levels
+_MAX_DEPTH = 20  # the configuration has six levels
 _MAX_BYTES = 1024 * 1024  # a hundred cameras need 30 KB
+_MAX_VALUES = 100_000  # aliases can make a small file very large
 
 # The core schema of YAML 1.2 without octal, hexadecimal, infinity and NaN: for each tag, the
 # pattern of its words and their possible first characters.
@@ -35,7 +36,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         # PyYAML recurses: without a limit, '[[[[…' ends in a RecursionError.
-        if self._depth > MAX_DEPTH:
+        if self._depth > _MAX_DEPTH:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "nested too deeply", mark)
         self._depth += 1
@@ -68,18 +69,34 @@ def compose(path: Path) -> yaml.Node | None:
     """Read a file with one YAML document; None for an empty file.
 
     Raises:
-        ConfigError: The file does not exist, is not text, or is not YAML (with line and column).
+        ConfigError: The file does not exist, is not text, is not YAML, or exceeds a limit; the
+            message has path and line.
     """
     text = _read(path)
     try:
-        node: yaml.Node | None = _Loader(text).get_single_node()
+        return parse(text)
+    except ConfigError as exc:
+        raise ConfigError(f"{path}:{exc}") from exc
+
+
+def parse(text: str) -> yaml.Node | None:
+    """Parse one YAML document; None for an empty text. A walk through all aliases ends soon.
+
+    Raises:
+        ConfigError: The text is not YAML or exceeds a limit; the message begins with the line.
+    """
+    try:
+        loader = _Loader(text)
+        node: yaml.Node | None = loader.get_single_node()
     except yaml.reader.ReaderError as exc:
         line = text.count("\n", 0, exc.position) + 1
-        raise ConfigError(f"{path}:{line}: expected text, found a control character") from exc
+        raise ConfigError(f"{line}: expected text, found a control character") from exc
     except yaml.MarkedYAMLError as exc:
-        raise ConfigError(_syntax_error(path, text, exc)) from exc
+        raise ConfigError(_syntax_error(text, exc)) from exc
     except (ValueError, OverflowError) as exc:  # PyYAML on "\UFFFFFFFF": chr() out of range
-        raise ConfigError(f"{path}: not valid YAML: {exc}") from exc
+        raise ConfigError(f"{loader.line + 1}: not valid YAML: {exc}") from exc
+    if node is not None:
+        _limit(node)
     return node
 
 
@@ -103,10 +120,28 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{path}:{line}: expected YAML in UTF-8, found other bytes") from exc
 
 
-def _syntax_error(path: Path, text: str, error: yaml.MarkedYAMLError) -> str:
+def _limit(root: yaml.Node) -> None:
+    """Limit the values below ``root``, counted once for each alias that leads to them."""
+    count = 0
+    left = [(root, 0)]
+    while left:
+        node, depth = left.pop()
+        count += 1
+        if depth > _MAX_DEPTH or count > _MAX_VALUES:
+            raise ConfigError(
+                f"{line_of(node)}: expected a few levels and at most {_MAX_VALUES} values, "
+                "found more: does an alias contain itself?"
+            )
+        if isinstance(node, yaml.MappingNode):
+            left += [(value, depth + 1) for _, value in reversed(node.value)]
+        elif isinstance(node, yaml.SequenceNode):
+            left += [(value, depth + 1) for value in reversed(node.value)]
+
+
+def _syntax_error(text: str, error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
     if mark is None:
-        return f"{path}: not valid YAML: {error.problem}"
+        return f"1: not valid YAML: {error.problem}"
     line = text[: mark.index].rpartition("\n")[2] + text[mark.index :].partition("\n")[0]
     hint = '; inside { } and [ ] write "${NAME}" with quotes' if "${" in line else ""
-    return f"{path}:{mark.line + 1}:{mark.column + 1}: not valid YAML: {error.problem}{hint}"
+    return f"{mark.line + 1}:{mark.column + 1}: not valid YAML: {error.problem}{hint}"

@@ -56,6 +56,23 @@ def test_a_record_goes_in_and_out_and_nothing_else_changes(name, end):
     assert take(with_it, name) == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffprompts: {c: {text: b}}",
+        "---\nprompts:\n  c: { text: [b,d], off_after: +5 }   # e\n...\n",
+        "\n\nprompts:\n    c:            # four spaces\n        text:\n          - b\n\n\n# end\n",
+        "prompts:\n  c:\n    text: b\n       and so on\n    on: ~\n    loop: True\n",
+        'prompts:\n  c:\n    text: "\\u00e9 \\\n      d"\n    cooldown: 0.50\nx: !secret y\n',
+        "x: &a {y: 1}\nz: *a\nprompts:\n  c:\n    <<: *a\n    text: >-\n      b\n      d\n",
+    ],
+)
+def test_every_other_byte_stays_however_the_file_is_written(text):
+    with_it = put(text, "c", RECORD)
+    assert with_it.count("sharpened") == 1
+    assert take(with_it, "c") == text
+
+
 def test_a_second_record_takes_the_place_of_the_first():
     once = put(CONFIG, "fire", RECORD)
     twice = put(once, "fire", WEIGHED)
@@ -73,6 +90,7 @@ def test_nothing_to_take_out_changes_nothing():
     [
         "prompts:\n  a: &x {text: b}\n  c: *x\n",  # one text, two rules
         "prompts:\n  c:\n    sharpened:\n      threshold: 1\n    text: b\n",
+        "prompts:\n  c:\n    ? [text]\n    : b\n",
     ],
 )
 def test_what_cannot_be_edited_safely_is_left_to_its_owner(text):
@@ -84,6 +102,22 @@ def test_what_cannot_be_edited_safely_is_left_to_its_owner(text):
 def test_a_rule_that_is_not_there_is_named(text):
     with pytest.raises(ConfigError, match=r"expected a prompt 'c'|not YAML"):
         put(text, "c", RECORD)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("prompts: {c: {text: b}}\nmqtt: {password: hush, x: [}", "line 2:28: not valid YAML"),
+        ("prompts: {c: {text: b}}\nx: " + "[" * 5000, "line 2:24: .* nested too deeply"),
+        ("prompts: {c: {text: b}}\nx: &a [*a]", "line 2: .* does an alias contain itself"),
+        ('prompts: {c: {text: "\\UFFFFFFFF"}}', "line 1: not valid YAML"),
+        ("prompts: {c: {text: b}}\n\x07", "line 2: .* control character"),
+    ],
+)
+def test_a_file_that_the_daemon_would_refuse_is_named_by_line_and_never_quoted(text, line):
+    with pytest.raises(ConfigError, match=f"not YAML: {line}") as caught:
+        put(text, "c", RECORD)
+    assert "hush" not in str(caught.value)
 
 
 def test_examples_weigh_the_sentences_and_the_record_is_what_the_daemon_loads(
