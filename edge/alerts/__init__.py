@@ -1,5 +1,6 @@
-"""Alerts: the margins of one camera's sample go in, alerts begin, go on and end.
+"""Decides about alerts: a camera's samples go in, messages about alerts come out.
 
-``threshold`` and ``null`` learn what is ordinary, ``events`` is the state machine, ``watch`` runs
-it for all rules of a camera, ``second_look`` confirms a start, ``messages`` writes what happened.
+``pipeline`` runs all cameras, and ``watch`` runs all rules of one camera. ``conditions`` says when
+a rule is on, ``threshold`` and ``null`` learn what is ordinary, ``events`` is the state machine of
+an alert, ``second_look`` confirms its start, and ``messages`` writes what happened.
 """

@@ -1,8 +1,8 @@
-"""Whether a rule is on now. Pure: time, light and profile are given.
+"""Decides whether a rule is on now. Pure: the caller gives time, light and profile.
 
-A rule that is enabled is on while the box has one of the profiles that the rule is for, its
-schedule says so, and it is day or night as the rule wants; what it does not name does not matter.
-Off, it is not looked at: a running alert ends, and nothing is learned.
+A rule may name profiles, a schedule, and day or night. An enabled rule is on while all the
+conditions that it names hold: the box has one of these profiles, the schedule is on, and the camera
+has this light. While a rule is off, its running alert ends, and it learns nothing.
 """
 
 from collections.abc import Sequence
@@ -14,18 +14,19 @@ from edge.alerts.scene.light import Word
 from edge.config.models import PromptConfig
 from edge.config.schedule import Schedule
 
-# Of schedules that take turns; more than a week of them.
+# Number of changes that are examined where several schedules take turns: more than a week of them.
 _MOST_CHANGES: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a camera's rules depend on.
+    """Present state of what a camera's rules depend on.
 
     Attributes:
-        at: Aware, in the box's time zone, which is that of schedules without one of their own.
-        light: Of the camera; None: not known yet, neither.
-        profile: Of the box; None where it has none.
+        at: Time, aware, in the box's time zone. Schedules without a zone of their own use this
+            zone.
+        light: Light of the camera; None while it is not known: then it is neither day nor night.
+        profile: Profile of the box; None where it has none.
     """
 
     at: datetime
@@ -34,7 +35,7 @@ class Conditions:
 
 
 def is_on(prompt: PromptConfig, now: Conditions) -> bool:
-    """Whether the rule, an enabled one (``edge.rules.plan``), is on."""
+    """Return whether an enabled rule is on."""
     return (
         (not prompt.profiles or now.profile in prompt.profiles)
         and prompt.when in {None, now.light}
@@ -43,7 +44,7 @@ def is_on(prompt: PromptConfig, now: Conditions) -> bool:
 
 
 def conditions_of(prompt: PromptConfig, at: datetime) -> str:
-    """In words, what a rule needs to be on; empty where it needs nothing."""
+    """Return in words what a rule needs to be on; empty where it needs nothing."""
     words = [] if prompt.enabled else ["not enabled"]
     if prompt.profiles:
         words.append(f"in the profile {' or '.join(prompt.profiles)}")
@@ -57,7 +58,7 @@ def conditions_of(prompt: PromptConfig, at: datetime) -> str:
 
 
 def alike(one: PromptConfig, other: PromptConfig) -> bool:
-    """Whether two rules look for the same in the same way, though at other times perhaps."""
+    """Return whether two rules look for the same thing in the same way, at any times."""
     return _always(one) == _always(other)
 
 
@@ -70,7 +71,7 @@ def _scheduled(schedules: Sequence[Schedule], at: datetime) -> bool:
 
 
 def _next_switch(schedules: Sequence[Schedule], at: datetime) -> datetime | None:
-    """When ``_scheduled`` will be another; None: not soon."""
+    """Return when ``_scheduled`` changes next; None: not soon."""
     now = _scheduled(schedules, at)
     for _ in range(_MOST_CHANGES):
         changes = [change for one in schedules if (change := one.next_change(at)) is not None]

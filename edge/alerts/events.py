@@ -1,4 +1,4 @@
-"""Margins of one camera and prompt into alerts: a pure state machine, time injected.
+"""Turns the margins of one rule on one camera into alerts: a pure state machine, time injected.
 
 ::
 
@@ -6,8 +6,8 @@
       ▲                                                           │  ▲───┘
       └──(cooldown)── below threshold - hysteresis for off_after ─┘
 
-Decisions use monotonic time only; wall time is copied into what people read. So a clock that jumps
-changes no alert.
+Decisions use monotonic time only; wall time is copied into what people read. Therefore a clock that
+jumps changes no alert.
 """
 
 from collections import deque
@@ -21,25 +21,25 @@ from edge.config.models import PromptConfig
 from edge.model.bundle.manifest import Decision
 from edge.video.sample import Arrival
 
-# Samples further apart than this do not belong together, however slow the camera is looked at.
-# Long enough for a reconnect (the sources' time-out is 5 s) and for an overloaded box.
+# Samples further apart than this do not belong together, however low the sampling rate is. The gap
+# is long enough for a reconnect (the sources' time-out is 5 s) and for an overloaded box.
 _LONGEST_GAP_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When a margin becomes an alert.
+    """Condition under which margins become an alert.
 
     Attributes:
         threshold: A sample with this margin or more is a hit.
         hysteresis: A running alert goes on while the margin is at least ``threshold`` minus this.
-        on_for: Hits needed, k; the newest sample must be one.
-        on_of: Samples looked back at, n.
-        off_after_s: The alert ends once every sample of this long was below.
-        cooldown_s: After an alert ended, samples of this long are not looked at.
-        update_every_s: A running alert reports itself this often; 0 never.
-        gap_s: Samples further apart do not belong together: they neither add up to a start nor
-            hold an alert.
+        on_for: Number of hits that start an alert, k; the newest sample must be one of them.
+        on_of: Number of samples among which the hits are counted, n.
+        off_after_s: Seconds after which an alert ends if all samples in them are below.
+        cooldown_s: Seconds after an alert in which samples are ignored.
+        update_every_s: Seconds between two updates of a running alert; 0 for no updates.
+        gap_s: Seconds from which on two samples do not belong together: they neither add up to a
+            start nor hold an alert.
     """
 
     threshold: float
@@ -53,7 +53,10 @@ class Rule:
 
     @classmethod
     def of(cls, prompt: PromptConfig, defaults: Decision, fps: float) -> "Rule":
-        """The rule of a prompt on a camera sampled at ``fps``, measured defaults filled in."""
+        """Make the rule of a prompt on a camera that is sampled at ``fps``.
+
+        The bundle's measured defaults fill in what the prompt leaves open.
+        """
         threshold = defaults.threshold if prompt.threshold is None else prompt.threshold
         hysteresis = defaults.hysteresis
         if prompt.sharpened is not None:
@@ -74,15 +77,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One thing to tell about an alert.
+    """A change of an alert that is to be published.
 
     Attributes:
-        type: ``start`` and ``end`` alternate; ``update`` only in between.
-        id: ULID, the same from start to end.
+        type: Kind of the change: ``start`` and ``end`` alternate, ``update`` only in between.
+        id: ULID of the alert, the same from start to end.
         started_at: Wall time of the first hit among the samples that started it.
         at: Wall time of the sample, or of the ``finish``, that caused this transition.
         ended_at: Wall time of the last sample that held the alert; None while it runs.
-        margin: Of the newest sample.
+        margin: Margin of the newest sample.
         score: Cosine of the newest sample.
         peak: Largest margin since ``started_at``.
     """
@@ -98,7 +101,7 @@ class Transition:
 
 
 def new_ulid(at: float) -> str:
-    """A fresh ULID for wall time ``at``, in seconds."""
+    """Return a new ULID for the wall time ``at``, in seconds."""
     return str(ULID.from_timestamp(at))
 
 
@@ -116,15 +119,20 @@ class _Alert:
     peak: float
     reported: float  # monotonic time of the last start or update
     newest: _Sampled
-    held: _Sampled  # the last one that was not below
-    below_since: float | None = None  # monotonic time of the first one below after that
+    held: _Sampled  # the last sample that was not below
+    below_since: float | None = None  # monotonic time of the first sample below after that
 
 
 class EventMachine:
-    """The alert of one prompt on one camera.
+    """The alert of one rule on one camera.
+
+    Args:
+        rule: Condition of an alert.
+        new_id: Makes the id of an alert from its wall time.
 
     Attributes:
-        rule: May be replaced between two steps; a running alert goes on under the new one.
+        rule: Condition of an alert. It may be replaced between two steps; a running alert goes on
+            under the new one.
     """
 
     def __init__(self, rule: Rule, new_id: Callable[[float], str] = new_ulid) -> None:
@@ -137,13 +145,14 @@ class EventMachine:
 
     @property
     def alerting(self) -> bool:
+        """Whether an alert is running."""
         return self._alert is not None
 
     def step(self, margin: float, score: float, at: Arrival) -> list[Transition]:
         """Take one sample; samples come in order of ``at.monotonic``.
 
         Returns:
-            Usually nothing. An ``end`` and a ``start`` together only after a gap.
+            Usually nothing. An ``end`` and a ``start`` come together only after a gap.
         """
         transitions = []
         if at.monotonic - self._last_at > self.rule.gap_s:
@@ -157,12 +166,12 @@ class EventMachine:
         return transitions
 
     def finish(self, at: Arrival) -> list[Transition]:
-        """End what runs: camera lost for long, prompt removed, daemon stopping."""
+        """End the running alert: the camera is lost, the rule removed, or the daemon stops."""
         self._recent.clear()
         return [self._end(self._alert, at)] if self._alert else []
 
     def veto(self) -> None:
-        """Take back the alert that runs, as if it had never been: no cooldown follows."""
+        """Take back the running alert as if it had never started: no cooldown follows."""
         self._alert = None
 
     def _watch(self, newest: _Sampled) -> list[Transition]:

@@ -1,8 +1,8 @@
-"""All calibrations of the device, kept across restarts in one SQLite file.
+"""Keeps all calibrations and views of the device across restarts, in one SQLite file.
 
-What was learned lies under a key of everything that it depends on: model, precision, sentences,
-rhythm. Under another key it is not found, and learning starts anew. A file that is damaged, or a
-disk that is full, costs what was learned and nothing else.
+Each entry lies under a key of everything that it depends on: model, precision, sentences, rhythm.
+Where the key changes, the entry is not found, and learning starts anew. A damaged file or a full
+disk costs what was learned and nothing else.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ from edge.system.kept_file import KeptFile
 
 logger = logging.getLogger(__name__)
 
-# Bump when a tail's meaning changes: what older versions learned is then left behind.
+# Raise this when a tail's meaning changes: entries of older versions are then ignored.
 _VERSION: Final = 1
-# What of a rule decides its margins, beside the weights.
+# Settings of a rule that decide its margins, beside the weights.
 _SCORED: Final = {"text", "negatives", "pool"}
 _WEIGHTS: Final = {"texts", "templates", "negatives"}
-_VIEW: Final = "#view"  # no rule may be called that
+_VIEW: Final = "#view"  # a name that no rule may have
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS learned (camera TEXT, rule TEXT, regime TEXT, key TEXT, data BLOB,"
     " saved_at REAL, PRIMARY KEY (camera, rule, regime))"
@@ -39,22 +39,22 @@ _SCHEMA: Final = (
 
 
 def key_of(facts: object) -> str:
-    """SHA-256 over ``facts``, anything that JSON takes."""
+    """Return the SHA-256 of ``facts``, which may be anything that JSON takes."""
     return hashlib.sha256(json.dumps([_VERSION, facts], sort_keys=True).encode()).hexdigest()
 
 
 class CalibrationFile:
-    """Tails on disk.
+    """File of tails and views.
 
     Args:
-        path: Made where there is none.
+        path: Path of the file, which is made where there is none.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = KeptFile(path, _SCHEMA, "what was learned is not kept")
 
     def load(self, camera: str, name: str, key: str, rule: Rule) -> dict[str, AlarmTail]:
-        """What was learned for this camera and rule, by regime; empty where nothing fits."""
+        """Return the tails of this camera and rule, by regime; empty where no entry fits."""
         tails = {}
         for regime, data in self._rows(camera, name, key):
             try:
@@ -64,11 +64,11 @@ class CalibrationFile:
         return tails
 
     def bytes_of(self, camera: str, rule: str, key: str) -> bytes | None:
-        """Other things kept the same way (a camera's view), under a name that is no rule's."""
+        """Return another entry (a camera's view), which lies under a name that no rule has."""
         return next((data for _, data in self._rows(camera, rule, key)), None)
 
     def save(self, rows: Iterable[tuple[str, str, str, str, bytes]]) -> None:
-        """Replace rows of camera, rule, regime, key, data, in one transaction."""
+        """Replace rows (camera, rule, regime, key, data) in one transaction."""
         now = time.time()
         stamped = [(*row, now) for row in rows]
         statement = "REPLACE INTO learned VALUES (?, ?, ?, ?, ?, ?)"
@@ -83,9 +83,9 @@ class Calibrations:
     """Makes the calibration of each camera and rule, and keeps what they learn.
 
     Args:
-        file: Where to; None keeps nothing.
-        model: Margins of another model or precision are other margins.
-        background: Of the configuration; None for the bundle's.
+        file: File to keep it in; None keeps nothing.
+        model: Model in use; another model or precision gives other margins.
+        background: Background sentences of the configuration; None for the bundle's.
     """
 
     def __init__(
@@ -96,12 +96,12 @@ class Calibrations:
         self._background = background
         self._running: dict[tuple[str, str], tuple[str, Calibration]] = {}
         self._scenes: dict[str, Scene] = {}
-        self._view_key = key_of(["view", model.hash])  # of the preprocessing, at least
+        self._view_key = key_of(["view", model.hash])  # the bundle decides the preprocessing
 
     def calibration(
         self, camera: str, name: str, prompt: PromptConfig, rule: Rule, fps: float
     ) -> Calibration:
-        """Of this rule on this camera, with what was learned before."""
+        """Make the calibration of this rule on this camera, with what was learned before."""
         key = key_of(
             [self._model.model_dump(), self._background, _scored(prompt), _rhythm(rule), fps]
         )
@@ -109,14 +109,14 @@ class Calibrations:
         tails = {}
         if asked is not None and self._file is not None:
             tails = self._file.load(camera, name, key, rule)
-        # Below the clauses' own threshold, what a sentence says about time would mean nothing.
+        # Below the clauses' own threshold, the order in time that a rule asks for means nothing.
         lowest = rule.threshold if plan(name, prompt).has_time else None
         calibration = Calibration(rule, asked, tails, lowest=lowest)
         self._running[camera, name] = key, calibration
         return calibration
 
     def scene(self, camera: str) -> Scene:
-        """Of this camera, with the view that was learned before."""
+        """Make the scene of this camera, with the view that was learned before."""
         view = None
         data = self._file.bytes_of(camera, _VIEW, self._view_key) if self._file else None
         if data is not None:
@@ -128,16 +128,16 @@ class Calibrations:
         return self._scenes[camera]
 
     def drop(self, camera: str, name: str) -> None:
-        """This rule is no longer watched on this camera. What it learned stays on disk."""
+        """Stop the calibration of this rule on this camera. What it learned stays on disk."""
         self._running.pop((camera, name), None)
 
     def admit(self, camera: str, name: str, levels: Mapping[str, float]) -> None:
-        """An alert of this rule on this camera was none."""
+        """Count an alert of this rule on this camera as ordinary, up to ``levels`` by regime."""
         if (camera, name) in self._running:
             self._running[camera, name][1].admit(levels)
 
     def forget(self, camera: str) -> None:
-        """The camera sees something else: begin anew."""
+        """Begin anew with this camera, because it sees something else."""
         for (whose, _), (_, calibration) in self._running.items():
             if whose == camera:
                 calibration.forget()
@@ -159,7 +159,7 @@ class Calibrations:
 
 
 def _scored(prompt: PromptConfig) -> list[object]:
-    """What of a rule decides its margins."""
+    """Return the settings of a rule that decide its margins."""
     weights = prompt.sharpened if prompt.sharpened and prompt.sharpened.texts else None
     return [
         prompt.model_dump(mode="json", include=_SCORED),
@@ -168,10 +168,10 @@ def _scored(prompt: PromptConfig) -> list[object]:
 
 
 def _rhythm(rule: Rule) -> dict[str, object]:
-    """How margins become clusters.
+    """Return the settings of a rule that decide how margins become clusters.
 
-    The threshold is what is learned, whatever it begins with; and of hysteresis both what is
-    learned and what is taught end an alert half the way back (``rules/sharpen.py``, ``null``).
+    Threshold and hysteresis are not among them: calibration and sharpening replace both, and both
+    end an alert half the way back (``null``, ``rules/fit.py``).
     """
-    taught = {"threshold", "hysteresis"}
-    return {key: value for key, value in asdict(rule).items() if key not in taught}
+    replaced = {"threshold", "hysteresis"}
+    return {key: value for key, value in asdict(rule).items() if key not in replaced}

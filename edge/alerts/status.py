@@ -16,7 +16,7 @@ class CameraStatus:
     """Status of one camera.
 
     Attributes:
-        lag_s: Seconds from arrival to decision of the newest sample; None before the first one.
+        lag_s: Seconds from arrival to decision of the newest sample; None before the first sample.
         margins: Margin of each rule in the newest sample; rules that are off are missing.
         calibration: Origin of each rule's threshold.
         light: ``day`` or ``night``; None before the first sample.

@@ -1,9 +1,10 @@
-"""Thresholds that follow from what is ordinary: one null distribution for each camera and rule.
+"""Derives the threshold of each camera and rule from the margins of ordinary frames.
 
-A rule asks for false alarms per day; the tail of its margins on ordinary frames says which
-threshold gives that (``null``). Light makes other pictures of the same scene, so each regime
-has a tail beside the one over all, and is judged by its own where the common one would be wrong for
-it. Until enough was seen, the bundle's threshold holds: ``prior``.
+A rule asks for a number of false alarms per day; the tail of its margins on ordinary frames says
+which threshold gives that number (``null``). The same scene looks different in another light.
+Therefore each regime has a tail of its own beside the common tail over all regimes, and its own
+tail decides where the common one would be wrong for it. Until enough frames were seen, the bundle's
+threshold holds (``prior``).
 """
 
 import math
@@ -19,20 +20,20 @@ CalibrationState = Literal["fixed", "prior", "learned"]
 EVERYWHERE: Final = ""
 """The regime of the tail over all regimes."""
 
-# An estimate takes milliseconds: a new one is made once there is so much more to go by, and not
-# every second.
+# An estimate takes milliseconds. Therefore a new one is made only when the watched time has grown
+# by this factor, and at least this many seconds after the last one.
 _GROWTH: Final = 1.02
 _PAUSE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationReport:
-    """Where a threshold comes from.
+    """Origin of a threshold.
 
     Attributes:
-        state: ``fixed``: set by the user; ``prior``: the bundle's, until enough was seen;
+        state: ``fixed``: the user set it; ``prior``: the bundle's, until enough was seen;
             ``learned``: from this camera's ordinary frames.
-        threshold: In force.
+        threshold: Threshold in force.
         asked: False alarms per day that were asked for; None where the threshold is fixed.
         estimate: What is known about the threshold; None unless ``learned``.
     """
@@ -47,10 +48,13 @@ class Calibration:
     """The threshold of one rule on one camera. Pure: time is injected.
 
     Args:
-        rule: Its threshold is the prior.
-        asked: False alarms per day; None leaves the threshold as it is.
-        tails: What was learned before, by regime.
-        lowest: Lowest threshold that may be learned; None where there is none.
+        rule: Condition of an alert; its threshold is the prior.
+        asked: False alarms per day that are asked for; None leaves the threshold as it is.
+        tails: Tails that were learned before, by regime.
+        lowest: Lowest threshold that may be learned; None for no limit.
+
+    Attributes:
+        tails: Tails by regime.
     """
 
     def __init__(
@@ -86,13 +90,13 @@ class Calibration:
         return max(self._lowest, self.tails[self._judge].baseline + estimate.level)
 
     def observe(self, margin: float, at: float, *, alerting: bool, regime: str) -> None:
-        """Learn from one sample, and look from time to time what follows from it.
+        """Learn from one sample, and make a new estimate from time to time.
 
         Args:
-            margin: Of the rule.
+            margin: Margin of the rule.
             at: Monotonic seconds.
-            alerting: The sample belongs to an alert: it is no ordinary one.
-            regime: What the scene is like now.
+            alerting: Whether the sample belongs to an alert, and so is not ordinary.
+            regime: Regime of the scene now.
         """
         if self._asked is None:
             return
@@ -107,26 +111,26 @@ class Calibration:
             self._look(name, self._asked, at)
 
     def levels(self, margin: float) -> dict[str, float]:
-        """How far ``margin`` is above the ordinary one now, for each regime that learns now."""
+        """Return how far ``margin`` is above the baseline, for each regime that learns now."""
         return {
             name: margin - self.tails[name].baseline
             for name in {EVERYWHERE, self._regime} & self.tails.keys()
         }
 
     def admit(self, levels: Mapping[str, float]) -> None:
-        """Learn from an alert that was none; the threshold follows with the next sample.
+        """Learn from a false alert; the threshold follows with the next sample.
 
         Args:
-            levels: Of its peak, as they were then: by now it may be another time of the day.
+            levels: Levels of its peak at that time, by regime: the baseline may have moved since.
         """
         for name in levels.keys() & self.tails.keys():
             self.tails[name].admit(levels[name])
         self._due.clear()
 
     def chance(self, level: float) -> float | None:
-        """The chance that ordinary frames reach ``level`` within a day, 0..1; None: not known.
+        """Return the chance that ordinary frames reach ``level`` within a day, 0..1.
 
-        Alarms of a rare kind come as a Poisson process: 1 - exp(-rate).
+        None where it is not known. Rare alarms come as a Poisson process: 1 - exp(-rate).
         """
         if self._estimate() is None:
             return None
@@ -134,6 +138,7 @@ class Calibration:
         return None if rate is None else -math.expm1(-rate)
 
     def report(self) -> CalibrationReport:
+        """Return the origin of the threshold."""
         estimate = self._estimate()
         state: CalibrationState = "prior" if estimate is None else "learned"
         if self._asked is None:
@@ -141,7 +146,7 @@ class Calibration:
         return CalibrationReport(state, self._threshold, self._asked, estimate)
 
     def forget(self) -> None:
-        """Begin anew: the camera sees something else."""
+        """Begin anew, because the camera sees something else."""
         self.tails.clear()
         self._estimates.clear()
         self._due.clear()
@@ -151,10 +156,10 @@ class Calibration:
         return self._estimates.get(self._judge)
 
     def _choose(self) -> str:
-        """The regime whose tail decides: the common one, unless it is wrong for the present one.
+        """Return the regime whose tail decides: the common one, unless it is wrong here.
 
-        Wrong is a threshold whose rate in the present regime is not what was asked for, as far as
-        that can be told.
+        The common threshold is wrong where its rate in the present regime lies outside the interval
+        of the regime's own estimate.
         """
         common, own = self._estimates.get(EVERYWHERE), self._estimates.get(self._regime)
         if own is None or self._asked is None:

@@ -39,7 +39,7 @@ _WIDEST: Final = 10.0
 _Z90: Final = 1.645
 # No real tail is exactly of the fitted family: this share of the hazard is uncertain in addition.
 # With it, intervals of nominally 90 % held the true rate in as many runs
-# (benchmarks/false_alarms.py).
+# (benchmarks/studies/false_alarms).
 _MISFIT: Final = 0.03
 _VERSION: Final = 1
 # Errors with which NumPy and ``zipfile`` answer damaged bytes. A header of an array is Python text,

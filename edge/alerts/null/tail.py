@@ -3,8 +3,8 @@
 Peaks over a high level follow a generalized Pareto law in the limit (Pickands 1975; Balkema and de
 Haan 1974). A Gaussian tail approaches that limit so slowly that the fit has a finite end point,
 which the tail has not: extrapolated from the 99 % quantile to one alarm in ten days, it alarms 2.8
-times too often (median; our measurement, benchmarks/false_alarms.py). Therefore this module has
-another law for light tails. With the cumulative hazard H, P(excess > z) = exp(-H(z / scale))::
+times too often (median; our measurement, benchmarks/studies/false_alarms). Therefore this module
+has another law for light tails. With the cumulative hazard H, P(excess > z) = exp(-H(z / scale))::
 
     H(z) = z + bend z² / 2              bend >= 0: the hazard grows linearly, as a Gaussian's does
     H(z) = log(1 - bend z) / -bend      bend < 0: generalized Pareto with shape -bend

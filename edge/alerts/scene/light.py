@@ -1,13 +1,13 @@
-"""Whether it is day or night for a camera, by its pixels: dark is night, and so is grey.
+"""Decides whether a camera has day or night, by its pixels: a dark or a grey picture is night.
 
-A camera's night picture may be brighter than its day: with infrared lamps it sees well and has no
-colour at all. So both count, and the weaker one decides::
+With infrared lamps, a camera's night picture may be brighter than its day picture, but it has no
+colour. Therefore both count, and the weaker one decides::
 
     daylight = min(brightness / _DARK, colour / _GREY)        1 is in between
 
-Measured on six clips by day, and on the same with chroma noise of one level instead of colour:
-colour is 0.009 and more by day (an asphalt road is the least), 0.0042 and less in grey as bright.
-A camera that has no colour by day either has night for ever.
+Measured on six clips by day, and on the same clips with chroma noise of one level instead of
+colour: colour is at least 0.009 by day (an asphalt road has the least), and at most 0.0042 in
+equally bright grey pictures. A camera that has no colour by day either has night for ever.
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from edge.video.preprocess import without_borders
 
 Word = Literal["day", "night"]
 
-# Halfway, by ratio, between the two measured above.
+# Halfway, by ratio, between the two values measured above.
 _GREY: Final = 0.0062
-# Our judgement: no clip by night was at hand. Rooms and streets by day had 0.23 and more.
+# Our judgement, because no clip by night was at hand. Rooms and streets by day had at least 0.23.
 _DARK: Final = 0.18
-# The word changes beyond this factor of the limits only: a night's noise, clouds.
+# The word changes only beyond this factor of the limits, because of clouds and noise at night.
 _HYSTERESIS: Final = 1.25
-# Headlights, lightning, a lamp with a motion sensor: what does not last is no day.
+# Light that does not last is no day: headlights, lightning, a lamp with a motion sensor.
 _LASTS_S: Final = 60.0
 
 # R, G, B in 0..255 to luma 0..1, Cb and Cr -0.5..0.5: ITU-R BT.601.
@@ -34,23 +34,23 @@ _YCC: Final = (
     np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], np.float32)
     / 255
 )
-# A picture is looked at through so many of its pixels, and each so many beside one another are
-# taken together: noise differs from pixel to pixel, colour does not.
+# At most this many rows and columns of a picture are examined. Of each row, this many neighbouring
+# pixels are averaged, because noise differs from pixel to pixel and colour does not.
 _ROWS, _COLUMNS, _TOGETHER = 36, 128, 8
-# No picture is darker: it would have colour from rounding alone.
+# Least brightness by which colour is divided: a darker picture has colour from rounding alone.
 _BLACK: Final = 1 / 255
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a sample says about light.
+    """Light of a sample.
 
     Attributes:
         brightness: Mean luma, 0..1.
-        colour: How much chroma differs over the picture (standard deviation of Cb and of Cr as
-            one length), in units of the brightness, so that exposure cancels: 0..1, by day mostly
+        colour: Variation of chroma over the picture (standard deviations of Cb and Cr as one
+            length), in units of the brightness, so that exposure cancels: 0..1, by day mostly
             0.01..0.15. An even tint is no colour.
-        word: Of the camera, not of this sample alone: it changes once another has lasted.
+        word: Light of the camera, which changes only when another light has lasted.
     """
 
     brightness: float
@@ -68,7 +68,7 @@ class Light:
     def step(self, pixels: NDArray[np.int8], at: float) -> Reading:
         """Take one sample: int8 pixels [3, H, W], and its monotonic time in seconds.
 
-        The first one decides at once.
+        The first sample decides at once.
         """
         brightness, colour = _look(pixels)
         daylight = min(brightness / _DARK, colour / _GREY)
@@ -86,7 +86,7 @@ class Light:
 
 
 def _look(pixels: NDArray[np.int8]) -> tuple[float, float]:
-    """Brightness and colour, as in ``Reading``."""
+    """Return brightness and colour, as in ``Reading``."""
     _, height, width = pixels.shape
     some = without_borders(pixels[:, :: -(-height // _ROWS), :: -(-width // _COLUMNS)])
     together = min(_TOGETHER, some.shape[2])

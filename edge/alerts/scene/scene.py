@@ -1,4 +1,4 @@
-"""What a camera looks at, whatever happens there: its light, and whether the view is the same."""
+"""Keeps the scene of one camera: its light, and whether it still has the same view."""
 
 from typing import Literal
 
@@ -15,11 +15,11 @@ class Scene:
 
     Attributes:
         light: ``day`` or ``night``; None before the first sample.
-        change: What the view's last change was, and the wall time of it; None: none so far, or the
-            lens is no longer covered.
+        change: Last change of the view and its wall time; None where there was none so far, or
+            where the lens is no longer covered.
 
     Args:
-        view: What was learned before; None begins anew.
+        view: View that was learned before; None begins anew.
     """
 
     def __init__(self, view: View | None = None) -> None:
@@ -29,7 +29,7 @@ class Scene:
         self._light = Light()
 
     def step(self, pixels: NDArray[np.int8], at: Arrival) -> Moved | None:
-        """Take one sample's pixels [3, H, W]; what changed with it."""
+        """Take the pixels [3, H, W] of one sample; return the change that it completes, if any."""
         self.light = self._light.step(pixels, at.monotonic).word
         changed = self.view.step(pixels, at.monotonic)
         if changed is not None:

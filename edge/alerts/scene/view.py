@@ -1,9 +1,9 @@
 """Notices that a camera was moved, or that its lens sees nothing any more. Pure: time is injected.
 
-What tells one view from another is where its edges are; light, noise and what passes by change how
-strong they are, or some of them. So a picture becomes a small grid of local contrast (luma minus
-the mean around it, over the deviation around it, after Jarrett et al., ICCV 2009), and that is
-compared in blocks with a slow mean of what it was before. A block is in place where it matches
+Two views differ in where their edges are. Light, noise and passing things only change how strong
+edges are, or change a few of them. Therefore a picture becomes a small grid of local contrast (luma
+minus the mean around it, divided by the deviation around it, after Jarrett et al., ICCV 2009). The
+grid is compared, in blocks, with a slow mean of earlier grids. A block is in place where it matches
 better unmoved than moved by up to a twelfth of the picture. The share of blocks in place is the
 similarity::
 
@@ -11,9 +11,10 @@ similarity::
                                  │                ├→ share of blocks in place, 0..1
                                  └─ mean of 1 h ──┘
 
-Measured on six clips (benchmarks/views.py): 0.72 and more in the same view at a quarter of its
-light and at 1.8 times as much, in infrared, noise, rain, shadow, and through H.264 at crf 35; 0.39
-and less after a move by 4 % of the picture or more, a turn by 3 degrees, a zoom of 1.1.
+Measured on six clips (benchmarks/studies/views.py): at least 0.72 in the same view with a quarter
+of its light, with 1.8 times its light, in infrared, noise, rain and shadow, and through H.264 at
+crf 35; at most 0.39 after a move by 4 % of the picture or more, a turn by 3 degrees, or a zoom of
+1.1.
 """
 
 import math
@@ -28,43 +29,45 @@ from numpy.typing import NDArray
 
 from edge.video.preprocess import without_borders
 
-# The grid, and how far a block is looked for: 8 % of either side, in cells.
+# Size of the grid, and the distance over which a block is searched: 8 % of either side; in cells.
 _ROWS, _COLUMNS, _DOWN, _RIGHT = 36, 64, 3, 5
-# Blocks of so many cells, within what can be moved so far: 5 x 6 of them.
+# Size of a block in cells. The part of the grid that can be moved so far holds 5 x 6 blocks.
 _BLOCK_ROWS, _BLOCK_COLUMNS = 6, 9
-# Points averaged into a cell, along each side.
+# Number of points that are averaged into a cell, along each side.
 _POINTS: Final = 4
-# Cells around one, to each side, that its contrast is taken against.
+# Number of cells on each side of a cell that its contrast is relative to.
 _AROUND: Final = 3
-# Contrast of so many levels of 255 is noise.
+# Contrast of this many levels of 255 is noise.
 _NOISE: Final = 2.0
 
-# A block is in place where unmoved it matches nearly as well as anywhere (a straight line matches
-# anywhere along itself), where that is a match at all, and where enough of it is left.
+# A block is in place if three conditions hold: unmoved it matches nearly as well as anywhere (a
+# straight line matches anywhere along itself), that is a match at all, and enough of it is left.
 _NEARLY, _MATCH, _LEFT = 0.95, 0.3, 0.3
-# A block has something in it from this sum of squares on: 0.02 a cell. An asphalt road has 0.03,
-# the noise of a black picture 0.005 after ten looks, and less the longer it is averaged.
+# A block shows something if its sum of squares is larger than this: 0.02 a cell. An asphalt road
+# has 0.03; the noise of a black picture has 0.005 after ten looks, and less the longer it is
+# averaged.
 _STRUCTURE: Final = 0.02 * _BLOCK_ROWS * _BLOCK_COLUMNS
-# With fewer blocks than this nothing can be told.
+# Number of blocks that must show something, or else views cannot be compared.
 _FEWEST: Final = 4
 
-# Between the two measured above.
+# A limit between the two values measured above.
 _IN_PLACE: Final = 0.45
-# A lens out of focus left 0.15 to 0.27 of the detail, any light on the same view 0.57 and more.
+# A lens out of focus left 0.15 to 0.27 of the detail; any light on the same view left 0.57 or more.
 _BLIND: Final = 0.4
-# Mean luma, 0..1, of a picture that shows its sensor and nothing else. At a quarter of their light
-# the clips had 0.09 and more.
+# Mean luma, 0..1, of a picture that shows nothing but its sensor. At a quarter of their light the
+# clips had at least 0.09.
 _DARK: Final = 0.04
 
-# A look a second is enough (somewhat less: samples are not that punctual). What is told has lasted
-# for a minute, and for so many looks: a lorry unloads, a door stands open.
+# One look a second is enough; the limit is a little lower, because samples are not that punctual.
+# A change is reported when it has lasted for a minute and for this many looks: a lorry that unloads
+# or an open door is no other view.
 _EVERY_S: Final = 0.9
 _LASTS_S: Final = 60.0
 _LOOKS: Final = 20
-# Weight of a look in the mean over what is there now: some ten looks.
+# Weight of a look in the mean of now, which so spans about ten looks.
 _NOW: Final = 0.1
-# The mean over what is there usually forgets within about an hour. Time in which the camera was
-# away does not count.
+# The mean of the usual view forgets within about an hour. Time in which the camera was away does
+# not count.
 _SLOW_S: Final = 3600.0
 _PAUSE_S: Final = 10.0
 
@@ -72,7 +75,7 @@ _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def _means(size: int) -> NDArray[np.float32]:
-    """float32 [size, size]: a product with it takes the mean of what is around each cell."""
+    """Return float32 [size, size]; a product with it is the mean around each cell."""
     near = np.tri(size, k=_AROUND) - np.tri(size, k=-_AROUND - 1)
     means: NDArray[np.float64] = near / near.sum(axis=1, keepdims=True)
     return means.astype(np.float32)
@@ -87,13 +90,13 @@ _CHECK: Final = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The camera does not see what it saw.
+    """A change of a camera's view.
 
     Attributes:
-        kind: ``moved``: it sees something else, and that is learned now; ``covered``: it sees
-            nothing (lens covered, out of focus, or no light), and what was learned is kept.
+        kind: ``moved``: the camera sees something else and learns it now; ``covered``: it sees
+            nothing (lens covered, out of focus, or no light) and keeps what it learned.
         since: Monotonic time of the first look that was different.
-        similarity: Of the newest look, 0..1.
+        similarity: Similarity of the newest look, 0..1.
     """
 
     kind: Literal["moved", "covered"]
@@ -103,7 +106,7 @@ class Moved:
 
 @dataclass(slots=True)
 class _Mean:
-    """An exponential mean of looks; of few looks, their plain mean."""
+    """Exponential mean of looks; the plain mean while there are few looks."""
 
     contrast: NDArray[np.float32]
     detail: float = 0.0
@@ -117,7 +120,7 @@ class _Mean:
 
 
 class View:
-    """What one camera sees when nothing happens."""
+    """The usual view of one camera."""
 
     def __init__(self) -> None:
         self._usual = _Mean(np.zeros((_ROWS, _COLUMNS), np.float32))
@@ -125,25 +128,25 @@ class View:
         self._similarity = 1.0
         self._last_at: float | None = None
         self._kind: Literal["moved", "covered"] | None = None  # None: as usual
-        self._since = 0.0  # it is so
-        self._looks = 0  # since then
-        self._told = False
+        self._since = 0.0  # monotonic time of the first look of this kind
+        self._looks = 0  # number of looks since then
+        self._reported = False
 
     @property
     def similarity(self) -> float:
-        """Share of the view that is where it was, 0..1; 1 while that cannot be told."""
+        """Share of the view that is in place, 0..1; 1 while that is not known."""
         return self._similarity
 
     @property
     def covered(self) -> bool:
-        """Whether it was told that the lens sees nothing, and nothing else since."""
-        return self._kind == "covered" and self._told
+        """Whether the last reported state is that the lens sees nothing."""
+        return self._kind == "covered" and self._reported
 
     def step(self, pixels: NDArray[np.int8], at: float) -> Moved | None:
         """Take one sample: int8 pixels [3, H, W], and its monotonic time in seconds.
 
         Returns:
-            Once for each time that the view changed and stayed so.
+            The change, once for each time that the view changed and stayed so; otherwise None.
         """
         passed = 0.0 if self._last_at is None else at - self._last_at
         if self._last_at is not None and passed < _EVERY_S:
@@ -159,36 +162,36 @@ class View:
             if blind or self._similarity < _IN_PLACE:
                 return self._different(at, "covered" if blind else "moved")
         self._kind = None
-        # The mean of now lags behind: the first looks of another view must not be learned.
+        # The mean of now lags behind, and the first looks of another view must not be learned.
         if not blind and not (known and similarity(self._usual.contrast, contrast) < _IN_PLACE):
             weight = -math.expm1(-min(passed, _PAUSE_S) / _SLOW_S)
             self._usual.take(contrast, detail, weight)
         return None
 
     def _different(self, at: float, kind: Literal["moved", "covered"]) -> Moved | None:
-        if self._kind is None or (self._told and kind != self._kind):
-            self._since, self._looks, self._told = at, 0, False
+        if self._kind is None or (self._reported and kind != self._kind):
+            self._since, self._looks, self._reported = at, 0, False
         self._kind = kind
         self._looks += 1
-        if self._told or self._looks < _LOOKS or at - self._since < _LASTS_S:
+        if self._reported or self._looks < _LOOKS or at - self._since < _LASTS_S:
             return None
-        self._told = True
+        self._reported = True
         if kind == "moved":
             self._usual = replace(self._now, looks=_LOOKS)
         return Moved(kind, self._since, self._similarity)
 
     def to_bytes(self) -> bytes:
-        """What was learned, to go on with later: a camera moved meanwhile is noticed then."""
+        """Return what was learned, so that a camera that is moved in the meantime is noticed."""
         usual = self._usual
         body = _MAGIC + _HEADER.pack(usual.looks, usual.detail) + usual.contrast.tobytes()
         return body + _CHECK.pack(zlib.crc32(body))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "View":
-        """The view that ``to_bytes`` wrote.
+        """Read a view that ``to_bytes`` wrote.
 
         Raises:
-            ValueError: The bytes are damaged, or of another version.
+            ValueError: The bytes are damaged, or another version wrote them.
         """
         length = len(_MAGIC) + _HEADER.size + 4 * _ROWS * _COLUMNS + _CHECK.size
         if len(data) != length or not data.startswith(_MAGIC):
@@ -204,9 +207,10 @@ class View:
 
 
 def similarity(usual: NDArray[np.float32], now: NDArray[np.float32]) -> float:
-    """Share of the blocks of ``usual`` that are in place in ``now``, 0..1, contrast [36, 64] each.
+    """Return the share of the blocks of ``usual`` that are in place in ``now``, 0..1.
 
-    Blocks weigh by their contrast. 1 where too few have any.
+    Both are contrast, float32 [36, 64]. Blocks weigh by their contrast. The share is 1 where too
+    few blocks show something.
     """
     was, energy = _blocks(usual), _energy(usual)
     if not _can_tell(energy):
@@ -228,13 +232,13 @@ def similarity(usual: NDArray[np.float32], now: NDArray[np.float32]) -> float:
 
 
 def _blocks(contrast: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The blocks [5, 6, 6, 9] of contrast [36, 64]: rows of them, cells down, columns, across."""
+    """Return contrast [36, 64] as [5, 6, 6, 9]: rows of blocks, cells down, columns, across."""
     inner = contrast[_DOWN:-_DOWN, _RIGHT:-_RIGHT]
     return inner.reshape(-1, _BLOCK_ROWS, inner.shape[1] // _BLOCK_COLUMNS, _BLOCK_COLUMNS)
 
 
 def _energy(contrast: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sum of squares in each block, [5, 6]."""
+    """Return the sum of squares in each block, [5, 6]."""
     energy: NDArray[np.float32] = np.square(_blocks(contrast)).sum(axis=(1, 3))
     return energy
 
@@ -244,7 +248,7 @@ def _can_tell(energy: NDArray[np.float32]) -> bool:
 
 
 def _look(pixels: NDArray[np.int8]) -> tuple[NDArray[np.float32], float, float]:
-    """Local contrast [36, 64]; its mean strength, relative to brightness; brightness 0..1."""
+    """Return contrast [36, 64], its mean strength relative to brightness, brightness 0..1."""
     picture = without_borders(pixels)
     _, height, width = picture.shape
     rows, columns = _ROWS * _POINTS, _COLUMNS * _POINTS

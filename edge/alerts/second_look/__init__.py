@@ -1,6 +1,7 @@
-"""The second look: before an alert starts, a slower model may confirm or deny it.
+"""Takes a second look before an alert starts: a slower model confirms or denies it.
 
-A detector says where the thing is, a clip model whether it happened. ``NoSecondLook`` confirms all.
+The sample that would start the alert goes in; a finding comes out. A detector finds where the thing
+is, and a clip model decides whether it happened. ``NoSecondLook`` confirms every alert.
 """
 
 from edge.alerts.second_look.base import (

@@ -67,12 +67,12 @@ class SecondLook(Protocol):
         ...
 
     def see(self, sample: Sample) -> None:
-        """Take note of every sample: what happens may have begun before the trigger."""
+        """Take note of each sample, because an event may begin before the trigger."""
         ...
 
 
 class NoSecondLook:
-    """Confirms everything."""
+    """Confirms every alert."""
 
     def prepare(self, _prompts: Mapping[str, PromptConfig], _bank: PromptBank) -> Confirm:
         return confirm_all

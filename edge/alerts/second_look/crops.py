@@ -1,4 +1,4 @@
-"""What a box shows, as a picture of its own: does it fit the sentence without the rest?
+"""Scores what a box shows as a picture of its own, without the rest of the frame.
 
 A whole frame with a person and a red car fits "a person in red"; the crop of the person does not.
 """
@@ -15,7 +15,7 @@ from edge.scoring.margins import margins
 from edge.scoring.scorers.frames import FrameScorer
 from edge.video.preprocess import Preprocessor, yuv_matrix
 
-# Of the box's width and height, on each side: boxes cut off what sticks out.
+# Share of the box's width and height that is added on each side: boxes cut off what sticks out.
 _MARGIN: Final = 0.1
 
 
@@ -23,8 +23,8 @@ class CropScorer:
     """Scores boxes by the main model.
 
     Args:
-        scorer: Of the main bundle, class F.
-        preprocess: Of the main bundle.
+        scorer: Scorer of the main bundle, class F.
+        preprocess: Preprocessing of the main bundle.
     """
 
     def __init__(self, scorer: FrameScorer, preprocess: Preprocessor) -> None:
@@ -32,7 +32,7 @@ class CropScorer:
         self._preprocess = preprocess
 
     def margin(self, bank: PromptBank, rule: str, frame: av.VideoFrame, box: Box) -> float:
-        """The margin of the rule on what the box shows.
+        """Return the margin of the rule on what the box shows.
 
         Raises:
             InferenceError: The engine failed.
@@ -45,12 +45,15 @@ class CropScorer:
 def cut_out(
     frame: av.VideoFrame, box: tuple[float, float, float, float], margin: float = _MARGIN
 ) -> av.VideoFrame:
-    """The part of a frame inside a box and a little around it; the whole frame as it is.
+    """Cut the box and a little around it out of a frame.
 
     Args:
-        frame: In any pixel format.
+        frame: Frame in any pixel format.
         box: Left, top, right, bottom in 0..1.
-        margin: Of the box's width and height, added on each side.
+        margin: Share of the box's width and height that is added on each side.
+
+    Returns:
+        RGB picture; where the box covers the whole frame, the frame as it is.
     """
     left, top, right, bottom = box
     wider, higher = margin * (right - left), margin * (bottom - top)
@@ -64,6 +67,6 @@ def cut_out(
 
 
 def _span(start: float, stop: float, extent: int) -> tuple[int, int]:
-    """Pixels of a span in 0..1, at least one."""
+    """Return first and last pixel (excluded) of a span in 0..1; at least one pixel."""
     first = min(max(0, round(start * extent)), extent - 1)
     return first, max(first + 1, min(extent, round(stop * extent)))

@@ -23,19 +23,19 @@ from edge.scoring.grounding import EncodedCaption, answer, ask
 from edge.video.preprocess import Preprocessor
 from edge.video.sample import Sample
 
-# (camera, sequence) -> frame, or None when it is gone.
+# (camera, sequence) -> frame, or None when the frame is gone.
 FrameOf = Callable[[str, int], av.VideoFrame | None]
 
-# Evidence from which on a region counts, of the default bundle: empty scenes reach 0.08 to 0.1, the
-# weakest true events 0.15 (export/default_bundle/space.py).
+# Least evidence of a region that counts, in the default bundle: empty scenes reach 0.08 to 0.1, the
+# weakest true events reach 0.15 (export/default_bundle/space.py).
 REGION_THRESHOLD: Final = 0.15
 
 
 Boxes = Callable[[str], tuple[Box, ...]]
-"""From the name of a rule to its boxes, best first. It may raise ``InferenceError``."""
+"""Returns the boxes of a rule by its name, best first. It may raise ``InferenceError``."""
 
 Finder = Callable[[Sample], Boxes]
-"""Looks at a sample once. ``InferenceError``: the engine failed, or the frame is gone."""
+"""Looks at a sample once. Raises ``InferenceError``: the engine failed, or the frame is gone."""
 
 
 class Detector(Protocol):
@@ -52,12 +52,12 @@ class Detector(Protocol):
 
 
 class RegionsDetector:
-    """The ``regions`` graph of the main bundle, on the sample's own pixels.
+    """Finds boxes by the ``regions`` graph of the main bundle, in the sample's own pixels.
 
     Args:
-        engine: Of the graph.
-        spec: Of the bundle.
-        threshold: Smallest score of a box.
+        engine: Engine of the graph.
+        spec: Pixels of the bundle.
+        threshold: Smallest score of a box; None for ``REGION_THRESHOLD``.
     """
 
     def __init__(self, engine: Engine, spec: ImageSpec, threshold: float | None) -> None:
@@ -89,15 +89,15 @@ class RegionsDetector:
 
 
 class CaptionDetector:
-    """A bundle of class P (Grounding DINO), on the frame itself.
+    """Finds boxes by a bundle of class P (Grounding DINO), in the frame itself.
 
     Args:
-        engine: Of the ``detector`` graph.
+        engine: Engine of the ``detector`` graph.
         open_text: Opens the ``text`` graph for as long as it is needed.
-        tokenizer: Of the bundle.
-        specs: Of the bundle.
+        tokenizer: Tokenizer of the bundle.
+        specs: Pixels and tokens of the bundle.
         threshold: Smallest score of a box.
-        frame_of: Where frames are.
+        frame_of: Gives frames.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class CaptionDetector:
         self._frame_of = frame_of
 
     def prepare(self, _bank: PromptBank, phrases: Mapping[str, Sequence[str]]) -> Finder:
-        """Make one question for each rule: phrases of other rules would change its scores."""
+        """Encode one caption for each rule: phrases of other rules would change its scores."""
         questions = {}
         with self._open_text() as text:
             for rule, own in phrases.items():
@@ -144,10 +144,10 @@ class CaptionDetector:
 
 
 def held_frame(frame_of: FrameOf, sample: Sample) -> av.VideoFrame:
-    """The frame that a sample was made of.
+    """Return the frame that a sample was made of.
 
     Raises:
-        InferenceError: It is gone: nothing can be said of it, not even that nothing was there.
+        InferenceError: The frame is gone, so nobody can say whether something was there.
     """
     frame = frame_of(sample.camera, sample.sequence)
     if frame is None:

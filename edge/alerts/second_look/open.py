@@ -1,4 +1,4 @@
-"""From the configuration to the second looks that it asks for."""
+"""Opens the second looks that the configuration asks for."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,15 +19,16 @@ from edge.video.preprocess import Preprocessor
 
 @contextmanager
 def open_looks(config: Config, models: Models, frame_of: FrameOf) -> Iterator[SecondLooks]:
-    """Open what looks a second time, for as long as the daemon runs.
+    """Open the second looks, for as long as the daemon runs.
 
     Args:
-        config: Which bundles.
-        models: Of the main bundle.
-        frame_of: Where frames are.
+        config: Configuration that names the bundles.
+        models: Models of the main bundle.
+        frame_of: Gives frames.
 
     Raises:
-        ModelError: A bundle is not usable, not signed by who it must be, or of another class.
+        ModelError: A bundle is not usable, not signed by a key it must be signed by, or of another
+            class.
         EngineUnavailable: The runtime or device is not there.
         ConfigError: A key of ``bundle_keys`` cannot be read.
     """
@@ -46,7 +47,7 @@ def open_looks(config: Config, models: Models, frame_of: FrameOf) -> Iterator[Se
 
 
 def clip_spec(config: Config) -> ImageSpec | None:
-    """Into which pixels the cameras' frames go for the clip model; None where there is none."""
+    """Return the pixels that the clip model takes; None where there is no clip model."""
     if config.clip is None:
         return None
     return open_bundle(config.clip.bundle, read_keys(config.bundle_keys)).manifest.image

@@ -1,7 +1,7 @@
-"""Does something stand in a zone? Pure.
+"""Decides which boxes stand in a zone. Pure.
 
-What stands there is what its box stands on: the middle of its lower edge. A camera looks down at an
-angle, so a box's centre or its upper part lies over ground that is far behind.
+A thing stands where the middle of its box's lower edge is. A camera looks down at an angle, so the
+centre or the upper part of a box lies over ground that is far behind the thing.
 """
 
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ Polygon = Sequence[tuple[float, float]]
 
 
 def foot(box: Box) -> tuple[float, float]:
-    """Where the thing in a box stands, in 0..1 of the picture."""
+    """Return where the thing in a box stands, in 0..1 of the picture."""
     left, _, right, bottom = box.box
     return (left + right) / 2, bottom
 
 
 def is_inside(point: tuple[float, float], polygon: Polygon) -> bool:
-    """Whether ``point`` lies in ``polygon``; its edges belong to it.
+    """Return whether ``point`` lies in ``polygon``, whose edges belong to it.
 
-    A ray to the right crosses the edges an odd number of times (even-odd rule).
+    A ray from an inner point to the right crosses the edges an odd number of times (even-odd rule).
     """
     x, y = point
     inside = False
@@ -40,5 +40,5 @@ def _is_on(point: tuple[float, float], a: tuple[float, float], b: tuple[float, f
 
 
 def standing_in(boxes: Sequence[Box], polygons: Sequence[Polygon]) -> tuple[Box, ...]:
-    """The boxes that stand in one of ``polygons``, in their order."""
+    """Return the boxes that stand in one of ``polygons``, in their order."""
     return tuple(box for box in boxes if any(is_inside(foot(box), polygon) for polygon in polygons))

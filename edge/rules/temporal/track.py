@@ -15,8 +15,8 @@ distribution can be learned of it as of any other. Memory is bounded:
 
 ``unseen b`` is minus the largest b of the last two seconds. Without it "B then A" would also alert
 where the two overlap; with -b alone, wherever b misses one frame (in half the streams of
-benchmarks/temporal.py, at a noise of half the distance to the threshold). While b is unknown,
-``unseen b`` is unknown too. In a chain, a is the value of the chain so far.
+benchmarks/studies/temporal.py, at a noise of half the distance to the threshold). While b is
+unknown, ``unseen b`` is unknown too. In a chain, a is the value of the chain so far.
 """
 
 from bisect import bisect_left, insort
