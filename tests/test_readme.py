@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,29 @@ def test_what_is_to_be_made_can_be_made():
     named |= set(re.findall(r"`make ([a-z-]+)[^`]*`", pages))
     assert named >= {"demo", "test", "check"}
     assert named - targets == set()
+
+
+def test_what_python_is_to_run_is_a_module():
+    paths = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "Makefile",
+        *ROOT.glob("docs/**/*.md"),
+    ]
+    text = "".join(path.read_text() for path in paths)
+    own = r"python -m ((?:edge|export|calibration|benchmarks)\b[\w.]*)"
+    named = set(re.findall(own, text))
+    assert "benchmarks.studies.false_alarms" in named
+    assert [name for name in sorted(named) if not runnable(name)] == []
+    assert not runnable("benchmarks.studies")
+
+
+def runnable(name: str) -> bool:
+    """Whether ``python -m`` finds something to run under this name."""
+    spec = find_spec(name)
+    if spec is None or spec.submodule_search_locations is None:
+        return spec is not None
+    return find_spec(f"{name}.__main__") is not None
 
 
 def test_the_configuration_can_be_loaded(tmp_path):

@@ -42,7 +42,7 @@ class Finished:
 def edge_bench(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[str], Finished]:
-    """Run a command line of ``edge-bench`` on the tiny bundle; logging stays pytest's."""
+    """Run a command line of ``edge-bench`` on the tiny bundle; pytest keeps its own logging."""
     monkeypatch.setenv("EDGE_BUNDLE", str(bundle.path))
     monkeypatch.setattr("edge.system.command_line.set_up_logging", lambda _level: None)
 
@@ -57,7 +57,7 @@ def edge_bench(
 
 
 def keys(value: Any, place: str = "") -> set[str]:
-    """Every place in a document; lists by their first item, quantiles as they come."""
+    """Return the path of every key in a document; a list counts with its first item only."""
     if isinstance(value, dict):
         return {place} | {key for name in value for key in keys(value[name], f"{place}.{name}")}
     if isinstance(value, list) and value and isinstance(value[0], dict):

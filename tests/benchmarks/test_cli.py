@@ -1,4 +1,4 @@
-"""What ``edge-bench`` says and ends with when it cannot measure."""
+"""Messages and exit codes of ``edge-bench`` when it cannot measure."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The engine's bench: who is timed, who is not, and what the report holds."""
+"""The measurement of the engine: which variants are timed, and what the report holds."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,7 +38,7 @@ def runtimes() -> None:
 
 @pytest.fixture(scope="session")
 def wrong(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle whose INT8 graph does not look at the picture."""
+    """A bundle whose INT8 graph ignores the picture."""
     files = tiny_files()
     graph = onnx.load_from_string(files["image.int8.onnx"].data)
     [colours] = [tensor for tensor in graph.graph.initializer if tensor.name == "colours"]

@@ -1,4 +1,4 @@
-"""The daemon for real, on one camera and one broker."""
+"""The measurement of the running daemon, on one camera and one broker."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The pipeline's bench on a small clip: every stage, and what follows from the stages."""
+"""The measurement of the pipeline on a small clip: every stage, and the estimates from them."""
 
 from collections.abc import Callable
 from dataclasses import replace
