@@ -13,7 +13,7 @@ import numpy as np
 
 from edge.errors import ConfigError
 from edge.rules.bank import PromptBank
-from edge.search.index.scan import Run, Scan
+from edge.search.index.scan import MOST_BLOCKS, Run, Scan
 from edge.search.index.store import Reader
 from edge.search.moments import Moment, Shape, find_moments
 
@@ -70,13 +70,16 @@ class Page:
     took_s: float
 
 
-def search(reader: Reader, bank: PromptBank, query: Query) -> Page:
+def search(
+    reader: Reader, bank: PromptBank, query: Query, *, most_blocks: int = MOST_BLOCKS
+) -> Page:
     """Find moments.
 
     Args:
         reader: Index of the model that compiled the bank.
         bank: Bank of one sentence.
         query: Limits of the search.
+        most_blocks: Maximum blocks of rows that are read (``Scan``).
 
     Raises:
         ConfigError: The sentence has clauses in time.
@@ -90,7 +93,8 @@ def search(reader: Reader, bank: PromptBank, query: Query) -> Page:
     while True:
         found = reader.segments(query.camera, query.since, query.until)
         try:
-            hits = _hits(Scan(found, bank, query.since, query.until), query)
+            scan = Scan(found, bank, query.since, query.until, most_blocks=most_blocks)
+            hits = _hits(scan, query)
         except FileNotFoundError:
             continue  # a segment has expired meanwhile
         break

@@ -29,9 +29,9 @@ from edge.search.index.store import Found
 BLOCK: Final = 16
 """Rows that are read together."""
 
-# Maximum blocks that the second stage reads. In ten million rows, three times as many blocks find
-# no more (docs/adr/0017).
-_MOST_BLOCKS: Final = 1024
+MOST_BLOCKS: Final = 1024
+"""Maximum blocks that the second stage reads. In ten million rows, three times as many blocks find
+no more (docs/adr/0017)."""
 # Maximum blocks of one segment, so that an event of many hours leaves room for others.
 _MOST_OF_SEGMENT: Final = 64
 # Number of times that a run grows, by 1, 2, 4 ... blocks at each end.
@@ -75,15 +75,23 @@ class Scan:
         bank: Bank of one prompt.
         since: Beginning of the wanted time, UTC seconds; earlier samples are left out.
         until: End of the wanted time, UTC seconds; later samples are left out.
+        most_blocks: Maximum blocks of full segments that the second stage reads.
     """
 
     def __init__(
-        self, found: Sequence[Found], bank: PromptBank, since: float, until: float
+        self,
+        found: Sequence[Found],
+        bank: PromptBank,
+        since: float,
+        until: float,
+        *,
+        most_blocks: int = MOST_BLOCKS,
     ) -> None:
         self._segments = [one.segment for one in found]
         self._cameras = [one.camera for one in found]
         self._bank = bank
         self._since, self._until = since, until
+        self._most_blocks = most_blocks
         blocks = [-(-segment.extent.count // BLOCK) for segment in self._segments]
         # Number of each segment's first block; at the end, the total number of blocks.
         self._starts: list[int] = np.cumsum([0, *blocks]).tolist()
@@ -175,7 +183,7 @@ class Scan:
             top = _largest(best, _MOST_OF_SEGMENT)
             blocks.append(start + top)
             guesses.append(best[top])
-        return np.concatenate(blocks)[_largest(np.concatenate(guesses), _MOST_BLOCKS)]
+        return np.concatenate(blocks)[_largest(np.concatenate(guesses), self._most_blocks)]
 
     def _left_out(self, segment: Segment) -> NDArray[np.bool_]:
         """Return which blocks of a segment lie outside the wanted time, bool [blocks]."""

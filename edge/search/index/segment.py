@@ -53,6 +53,7 @@ class SegmentWriter:
         folder: Folder of the segment, created if it is missing; bytes that a crash left after the
             last sound row are cut off.
         dim: Dimension of the embeddings, D.
+        most_rows: Number of rows of a full segment.
 
     Attributes:
         folder: Folder of the segment.
@@ -63,10 +64,11 @@ class SegmentWriter:
         OSError: The disk cannot be used, or the rows have another D.
     """
 
-    def __init__(self, folder: Path, dim: int) -> None:
+    def __init__(self, folder: Path, dim: int, most_rows: int = ROWS) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._dim = dim
+        self._most_rows = most_rows
         self._file = (folder / _ROWS).open("a+b", buffering=0)
         try:
             begin_rows(self._file, dim)
@@ -79,7 +81,7 @@ class SegmentWriter:
 
     @property
     def full(self) -> bool:
-        return self.extent.count >= ROWS
+        return self.extent.count >= self._most_rows
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Write 1 to ``BATCH`` entries and sync them to the disk.

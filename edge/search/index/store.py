@@ -16,6 +16,7 @@ from typing import Final
 
 from edge.search.index.format import BATCH, Entry
 from edge.search.index.segment import (
+    ROWS,
     Segment,
     SegmentWriter,
     measure,
@@ -56,6 +57,7 @@ class Store:
         model: Hash of the bundle.
         dim: Dimension of the embeddings, D.
         limits: Maximum age and size.
+        segment_rows: Number of rows of a full segment.
 
     Attributes:
         expired: Number of segments removed so far because of age or size.
@@ -64,12 +66,15 @@ class Store:
         OSError: The disk cannot be used; every method that writes may raise it too.
     """
 
-    def __init__(self, root: Path, model: str, dim: int, limits: Limits) -> None:
+    def __init__(
+        self, root: Path, model: str, dim: int, limits: Limits, *, segment_rows: int = ROWS
+    ) -> None:
         self.expired = 0
         self._root = root
         self._folder = root / model
         self._dim = dim
         self._limits = limits
+        self._segment_rows = segment_rows
         self._filled: dict[str, SegmentWriter] = {}
         self._folder.mkdir(parents=True, exist_ok=True)
         self._held: dict[Path, _Held] = {}
@@ -132,12 +137,12 @@ class Store:
         """Return the writer of the camera's last segment if it is not full, else of a new one."""
         numbers = sorted(path.name for path in folder.glob("*") if path.name.isdecimal())
         if numbers:
-            last = SegmentWriter(folder / numbers[-1], self._dim)
+            last = SegmentWriter(folder / numbers[-1], self._dim, self._segment_rows)
             if not last.full:
                 return last
             self._seal(last)  # it is already sealed, unless a crash prevented it
         number = int(numbers[-1]) + 1 if numbers else 0
-        return SegmentWriter(folder / f"{number:08d}", self._dim)
+        return SegmentWriter(folder / f"{number:08d}", self._dim, self._segment_rows)
 
     def _seal(self, writer: SegmentWriter) -> None:
         writer.seal()

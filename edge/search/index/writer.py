@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
 
 from edge.search.index.format import Entry
 from edge.search.index.store import Store
@@ -18,14 +17,24 @@ from edge.system.workers import WorkerThread
 
 logger = logging.getLogger(__name__)
 
-_FLUSH_S: Final = 5.0
-# Wait after a failure of the disk.
-_RETRY_S: Final = 30.0
-# Maximum embeddings that wait while the disk is slow: 10 MB with the largest existing models.
-_MOST_WAITING: Final = 4096
-# Maximum pictures that wait. A picture is as large as twenty embeddings; a camera adds one every
-# ten seconds, so this is enough for some cameras.
-_MOST_PICTURES: Final = 64
+
+@dataclass(frozen=True, slots=True)
+class WriterLimits:
+    """Times and bounds of the writer.
+
+    Attributes:
+        flush_s: Seconds between two writes.
+        retry_s: Seconds from a failure of the disk to the next try.
+        most_embeddings: Maximum embeddings that wait while the disk is slow: 10 MB with the largest
+            existing models.
+        most_pictures: Maximum pictures that wait. A picture is as large as twenty embeddings; a
+            camera adds one every ten seconds, so this is enough for some cameras.
+    """
+
+    flush_s: float = 5.0
+    retry_s: float = 30.0
+    most_embeddings: int = 4096
+    most_pictures: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +61,14 @@ class IndexWriter:
 
     Args:
         open_store: Opens the index; called in the thread, and again after a failure.
+        limits: Times and bounds of the writer.
     """
 
-    def __init__(self, open_store: Callable[[], Store]) -> None:
+    def __init__(
+        self, open_store: Callable[[], Store], *, limits: WriterLimits = WriterLimits()
+    ) -> None:
         self._open_store = open_store
+        self._limits = limits
         self._store: Store | None = None
         self._retry_at = float("-inf")
         self._stop = threading.Event()
@@ -73,7 +86,7 @@ class IndexWriter:
     def add(self, camera: str, entry: Entry) -> None:
         """Queue an embedding of a camera for writing; return at once."""
         with self._lock:
-            if self._waiting < _MOST_WAITING:
+            if self._waiting < self._limits.most_embeddings:
                 self._waiting += 1
                 self._entries.setdefault(camera, []).append(entry)
             else:
@@ -82,7 +95,7 @@ class IndexWriter:
     def add_picture(self, camera: str, at: float, jpeg: bytes) -> None:
         """Queue the picture of the camera's sample at ``at``, UTC seconds; return at once."""
         with self._lock:
-            if len(self._pictures) < _MOST_PICTURES:
+            if len(self._pictures) < self._limits.most_pictures:
                 self._pictures.append((camera, at, jpeg))
             else:
                 self._count(dropped=1)
@@ -102,7 +115,7 @@ class IndexWriter:
         return self._thread.failed
 
     def _run(self) -> None:
-        while not self._stop.wait(_FLUSH_S):
+        while not self._stop.wait(self._limits.flush_s):
             if time.monotonic() >= self._retry_at:
                 self._flush()
         self._flush()
@@ -138,7 +151,7 @@ class IndexWriter:
                 logger.error("the index is not written: %s; alerts go on", exc)
             self._count(dropped=dropped)
             self._health = replace(self._health, error=f"index: {exc}")
-        self._retry_at = time.monotonic() + _RETRY_S
+        self._retry_at = time.monotonic() + self._limits.retry_s
         self._close()  # the next open reads the disk's state again
 
     def _close(self) -> None:

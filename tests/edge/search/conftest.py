@@ -5,7 +5,6 @@ from contextlib import ExitStack, closing
 import numpy as np
 import pytest
 
-from edge.search.index import segment
 from edge.search.index.format import Entry
 from edge.search.index.segment import SegmentWriter
 from edge.search.index.store import Limits, Store
@@ -32,13 +31,6 @@ def entries():
 
 
 @pytest.fixture
-def small_segments(monkeypatch):
-    """Segments that are full at 64 rows."""
-    monkeypatch.setattr(segment, "ROWS", 64)
-    return 64
-
-
-@pytest.fixture
 def opened():
     """``opened(thing)``: closed at the end of the test."""
     with ExitStack() as stack:
@@ -53,6 +45,8 @@ def make_writer(opened):
 
 @pytest.fixture
 def make_store(opened):
-    """Stores with room for all, by root."""
+    """Stores with room for all, by root; their segments are full at 64 rows."""
     plenty = Limits(max_age_s=1e9, max_bytes=10**9)
-    return lambda root, limits=plenty, model="m": opened(Store(root, model, DIM, limits))
+    return lambda root, limits=plenty, model="m": opened(
+        Store(root, model, DIM, limits, segment_rows=64)
+    )

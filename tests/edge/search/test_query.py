@@ -45,7 +45,7 @@ DOOR = replace(ALL, camera="door", limit=1)
 
 
 @pytest.fixture
-def index(tmp_path, make_store, small_segments):
+def index(tmp_path, make_store):
     """``index(camera=entries, ...)``: a reader of an index with these."""
 
     def make(**cameras):
@@ -80,17 +80,16 @@ def test_planted_events_are_found_best_first_at_their_time(index, bank):
 def test_the_two_stages_find_what_reading_everything_finds(index, bank, monkeypatch):
     reader, _ = index(yard=day(3000, [(s, s + 12, 1 + s / 1000) for s in range(50, 2900, 190)]))
     everything = search(reader, bank, replace(ALL, limit=10))
-    monkeypatch.setattr(scan, "_MOST_BLOCKS", 20)  # of 94
-    assert seconds(search(reader, bank, replace(ALL, limit=10))) == seconds(everything)
+    few = lambda: search(reader, bank, replace(ALL, limit=10), most_blocks=20)  # noqa: E731  of 94
+    assert seconds(few()) == seconds(everything)
     # The control: with codes that say nothing, they are not.
     monkeypatch.setattr(scan.Guesser, "__call__", lambda _, codes, question: np.arange(len(codes.lengths), dtype=np.float32))  # fmt: skip
-    assert seconds(search(reader, bank, replace(ALL, limit=10))) != seconds(everything)
+    assert seconds(few()) != seconds(everything)
 
 
-def test_a_moment_that_is_longer_than_its_blocks_is_followed_to_its_ends(index, bank, monkeypatch):
-    monkeypatch.setattr(scan, "_MOST_BLOCKS", 1)
+def test_a_moment_that_is_longer_than_its_blocks_is_followed_to_its_ends(index, bank):
     reader, _ = index(yard=day(2000, [(500, 1400, 3.0)]))
-    (first, *_) = seconds(search(reader, bank, ALL))
+    (first, *_) = seconds(search(reader, bank, ALL, most_blocks=1))
     assert first == ("yard", pytest.approx(500, abs=1), pytest.approx(1400, abs=1))
 
 

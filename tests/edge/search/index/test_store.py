@@ -15,7 +15,7 @@ def times_of(root, camera=None, model="m", since=0.0, until=1e12):
 
 
 def test_all_that_was_kept_is_found_in_order_across_segments_and_restarts(
-    tmp_path, entries, small_segments, make_store
+    tmp_path, entries, make_store
 ):
     kept = entries(200)
     for start in range(0, 200, 20):
@@ -28,7 +28,7 @@ def test_all_that_was_kept_is_found_in_order_across_segments_and_restarts(
     assert codes == [True, True, False]
 
 
-def test_cameras_and_times_choose_segments(tmp_path, entries, small_segments, make_store):
+def test_cameras_and_times_choose_segments(tmp_path, entries, make_store):
     store = make_store(tmp_path)
     for camera, start in (("yard", NOW), ("door", NOW + 500)):
         for at in range(0, 200, 20):
@@ -41,7 +41,7 @@ def test_cameras_and_times_choose_segments(tmp_path, entries, small_segments, ma
 
 
 def test_embeddings_of_another_model_are_not_found_but_age_with_the_rest(
-    tmp_path, entries, small_segments, make_store
+    tmp_path, entries, make_store
 ):
     old = make_store(tmp_path, model="old")
     old.append("yard", entries(30))
@@ -55,9 +55,7 @@ def test_embeddings_of_another_model_are_not_found_but_age_with_the_rest(
     assert new.expired == 2
 
 
-def test_the_oldest_segments_go_first_when_there_is_too_much(
-    tmp_path, entries, small_segments, make_store
-):
+def test_the_oldest_segments_go_first_when_there_is_too_much(tmp_path, entries, make_store):
     kept = entries(400)
     store = make_store(tmp_path)
     for start in range(0, 400, 20):
@@ -72,7 +70,7 @@ def test_the_oldest_segments_go_first_when_there_is_too_much(
     assert store.size == sum(f.stat().st_size for f in tmp_path.rglob("*") if f.is_file())
 
 
-def test_what_is_too_old_goes_and_the_camera_goes_on(tmp_path, entries, small_segments, make_store):
+def test_what_is_too_old_goes_and_the_camera_goes_on(tmp_path, entries, make_store):
     store = make_store(tmp_path, Limits(max_age_s=3600, max_bytes=10**9))
     store.append("yard", entries(20))
     store.expire(NOW + 3000)
@@ -103,9 +101,7 @@ def test_what_an_interrupted_removal_left_goes_at_the_next_start(tmp_path, entri
     assert list(tmp_path.rglob("*.jpg")) == []
 
 
-def test_a_crash_between_the_last_row_and_the_codes_costs_neither(
-    tmp_path, entries, small_segments, make_store
-):
+def test_a_crash_between_the_last_row_and_the_codes_costs_neither(tmp_path, entries, make_store):
     store = make_store(tmp_path)
     store.append("yard", entries(64))
     store.close()  # full, and no codes yet
@@ -116,7 +112,7 @@ def test_a_crash_between_the_last_row_and_the_codes_costs_neither(
 
 
 def test_a_reader_keeps_full_segments_open_and_sees_what_is_new_and_gone(
-    tmp_path, entries, small_segments, make_store
+    tmp_path, entries, make_store
 ):
     store, reader = make_store(tmp_path), Reader(tmp_path / "m", DIM)
     store.append("yard", entries(64))

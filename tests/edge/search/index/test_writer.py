@@ -5,22 +5,20 @@ import threading
 
 import pytest
 
-from edge.search.index import writer as module
 from edge.search.index.store import Limits, Reader, Store
-from edge.search.index.writer import IndexWriter
+from edge.search.index.writer import IndexWriter, WriterLimits
 
 DIM = 16
 
 
 @pytest.fixture
-def run(monkeypatch):
+def run():
     """``run(open_store)``: a writer that flushes at once, ended with the test."""
-    monkeypatch.setattr(module, "_FLUSH_S", 0.01)
-    monkeypatch.setattr(module, "_RETRY_S", 0.05)
     writers = []
 
-    def start(open_store):
-        writers.append(IndexWriter(open_store))
+    def start(open_store, **bounds):
+        limits = WriterLimits(flush_s=0.01, retry_s=0.05, **bounds)
+        writers.append(IndexWriter(open_store, limits=limits))
         writers[-1].start()
         return writers[-1]
 
@@ -98,11 +96,7 @@ def test_an_index_that_cannot_be_opened_stops_nothing(tmp_path, entries, run, ev
     assert "index: " in writer.health().error
 
 
-def test_a_disk_that_hangs_makes_nobody_wait_and_costs_bounded_memory(
-    tmp_path, entries, run, monkeypatch
-):
-    monkeypatch.setattr(module, "_MOST_WAITING", 10)
-    monkeypatch.setattr(module, "_MOST_PICTURES", 2)
+def test_a_disk_that_hangs_makes_nobody_wait_and_costs_bounded_memory(tmp_path, entries, run):
     hung, release = threading.Event(), threading.Event()
 
     def open_store():
@@ -110,7 +104,7 @@ def test_a_disk_that_hangs_makes_nobody_wait_and_costs_bounded_memory(
         release.wait(10)
         return Store(tmp_path, "m", DIM, PLENTY)
 
-    writer = run(open_store)
+    writer = run(open_store, most_embeddings=10, most_pictures=2)
     assert hung.wait(5)
     for entry in entries(30):
         writer.add("yard", entry)
