@@ -3,6 +3,8 @@
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -64,13 +66,13 @@ for arguments in {lines!r}:
 """
 
 
-def paths_of(command, path=()):
+def paths_of(command: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     yield path
     for name, child in getattr(command, "commands", {}).items():
         yield from paths_of(child, (*path, name))
 
 
-def bare(module, lines):
+def bare(module: str, lines: list[list[str]]) -> Any:
     return subprocess.run(
         [sys.executable, "-c", BARE.format(names=OPTIONAL, module=module, lines=lines)],
         capture_output=True, text=True, check=False,
@@ -78,7 +80,7 @@ def bare(module, lines):
 
 
 @pytest.mark.parametrize("name", TOOLS)
-def test_help_and_version_need_no_optional_package(name):
+def test_help_and_version_need_no_optional_package(name: str) -> None:
     module, app = TOOLS[name]
     paths = list(paths_of(get_command(app)))
     assert len(paths) > 2
@@ -99,7 +101,9 @@ def test_help_and_version_need_no_optional_package(name):
         ("export.cli.main", ["build", "a", "--out", "b"], "models"),
     ],
 )
-def test_a_command_names_the_extra_that_it_lacks(module, arguments, extra):
+def test_a_command_names_the_extra_that_it_lacks(
+    module: str, arguments: list[str], extra: str
+) -> None:
     done = bare(module, [arguments])
     assert "Traceback" not in done.stderr
     assert "expected the package " in done.stderr
@@ -116,7 +120,9 @@ def test_a_command_names_the_extra_that_it_lacks(module, arguments, extra):
         (["serve", "--verbose"], logging.DEBUG),
     ],
 )
-def test_details_are_logged_before_and_after_the_subcommand(monkeypatch, line, level):
+def test_details_are_logged_before_and_after_the_subcommand(
+    monkeypatch: pytest.MonkeyPatch, line: list[str], level: int
+) -> None:
     levels = []
     monkeypatch.setattr(command_line, "set_up_logging", levels.append)
     app = command_line.tool("toy", "A toy.", daemons={"serve"})

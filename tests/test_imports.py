@@ -88,8 +88,8 @@ def tree(tmp_path: Path) -> Path:
     ],
 )
 def test_a_wrong_import_is_refused_with_a_message_that_names_the_layers(
-    tree, module, statement, words
-):
+    tree: Path, module: str, statement: str, words: str
+) -> None:
     path = tree / module
     path.write_text(f"{path.read_text()}\n\n{statement}\n")
     done = linted(tree)
@@ -97,7 +97,7 @@ def test_a_wrong_import_is_refused_with_a_message_that_names_the_layers(
     assert words in done.stdout
 
 
-def test_the_tree_as_it_is_keeps_every_contract(tree):
+def test_the_tree_as_it_is_keeps_every_contract(tree: Path) -> None:
     done = linted(tree)
     assert done.returncode == 0, done.stdout
     assert "0 broken" in done.stdout
@@ -106,7 +106,7 @@ def test_the_tree_as_it_is_keeps_every_contract(tree):
 @pytest.mark.parametrize(
     "module", ["export.cli.commands", "export.checkpoints.catalog", "export.families"]
 )
-def test_what_lists_models_and_builds_the_default_bundle_works_without_torch(module):
+def test_what_lists_models_and_builds_the_default_bundle_works_without_torch(module: str) -> None:
     heavy = "{'torch', 'transformers', 'open_clip', 'timm', 'huggingface_hub'}"
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -128,10 +128,10 @@ def foreign() -> set[str]:
     return {INSIDE.get(name, name) for name in names} - set(sys.stdlib_module_names)
 
 
-def test_edge_imports_only_what_a_device_has(foreign):
+def test_edge_imports_only_what_a_device_has(foreign: set[str]) -> None:
     assert foreign - dependencies() == EXTRAS
 
 
-def test_every_dependency_of_a_device_is_used(foreign):
+def test_every_dependency_of_a_device_is_used(foreign: set[str]) -> None:
     # zoneinfo reads tzdata without an import.
     assert dependencies() - foreign == {"tzdata"}

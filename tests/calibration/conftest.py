@@ -19,19 +19,19 @@ GREEN = (8.0, 10.0)
 
 
 @pytest.fixture
-def calibrate(capsys, monkeypatch) -> Iterator[Run]:
+def calibrate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     monkeypatch.setenv("COLUMNS", "200")
     with in_process("edge-calibrate", main, capsys, monkeypatch) as run:
         yield run
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory) -> Path:
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny").path
 
 
 @pytest.fixture(scope="session")
-def clips(tmp_path_factory) -> Path:
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``yard.mp4``."""
     folder = tmp_path_factory.mktemp("clips")
     draw_clip(folder / "yard.mp4")
@@ -51,7 +51,7 @@ def draw_clip(path: Path) -> Path:
 
 
 @pytest.fixture
-def label_file(tmp_path) -> Callable[..., Path]:
+def label_file(tmp_path: Path) -> Callable[..., Path]:
     """Writes labels, the fixture clip's where none are given."""
 
     def write(*events: dict, **changes: object) -> Path:

@@ -2,20 +2,26 @@
 
 import json
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import pytest
+from command import Outcome
 
 from edge.errors import ConfigError
 from edge.system import command_line
 
 
-def document(outcome):
+def document(outcome: Outcome) -> dict[str, Any]:
     assert outcome.code == 0, outcome.err
     return json.loads(outcome.out)
 
 
-def test_planted_events_are_hit_once_each_with_nothing_false(calibrate, clips, bundle, label_file):
+def test_planted_events_are_hit_once_each_with_nothing_false(
+    calibrate: Callable[..., Any], clips: Path, bundle: Path, label_file: Callable[..., Any]
+) -> None:
     told = document(calibrate("eval", clips, label_file(), "--bundle", bundle, "--json"))
     (verdict,) = told["clips"]
     assert (verdict["recall"]["count"], verdict["recall"]["of"]) == (2, 2)
@@ -32,7 +38,9 @@ def test_planted_events_are_hit_once_each_with_nothing_false(calibrate, clips, b
     assert trace["alerts"][0]["ended_s"] == pytest.approx(5.5)
 
 
-def test_wrong_labels_give_misses_and_false_alarms(calibrate, clips, bundle, label_file):
+def test_wrong_labels_give_misses_and_false_alarms(
+    calibrate: Callable[..., Any], clips: Path, bundle: Path, label_file: Callable[..., Any]
+) -> None:
     """Negative control: labels where green is."""
     labels = label_file(
         {"clip": "yard.mp4", "prompt": "red", "start_s": 8.0, "end_s": 10.0, "tol_s": 0.1}
@@ -43,7 +51,9 @@ def test_wrong_labels_give_misses_and_false_alarms(calibrate, clips, bundle, lab
     assert told["total"]["under_alert"] == pytest.approx(5 / 17.8, abs=0.02)
 
 
-def test_passes_are_sampled_elsewhere_and_counted_each(calibrate, clips, bundle, label_file):
+def test_passes_are_sampled_elsewhere_and_counted_each(
+    calibrate: Callable[..., Any], clips: Path, bundle: Path, label_file: Callable[..., Any]
+) -> None:
     arguments = ("eval", clips, label_file(), "--bundle", bundle, "--repeat", 3, "--json")
     told = document(calibrate(*arguments))
     assert (told["passes"], told["total"]["recall"]["count"]) == (3, 6)
@@ -55,8 +65,12 @@ def test_passes_are_sampled_elsewhere_and_counted_each(calibrate, clips, bundle,
 
 
 def test_a_configurations_rules_are_found_by_name_and_by_sentence(
-    calibrate, clips, bundle, label_file, tmp_path
-):
+    calibrate: Callable[..., Any],
+    clips: Path,
+    bundle: Path,
+    label_file: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
     config = tmp_path / "edge.yaml"
     config.write_text(
         f"""
@@ -89,7 +103,9 @@ cameras:
     assert "fire, grass" in outcome.err
 
 
-def test_after_a_warm_up_the_passes_begin_anew(calibrate, clips, bundle, label_file):
+def test_after_a_warm_up_the_passes_begin_anew(
+    calibrate: Callable[..., Any], clips: Path, bundle: Path, label_file: Callable[..., Any]
+) -> None:
     arguments = ("eval", clips, label_file(), "--bundle", bundle, "--json", "--warm-up", 100)
     told = document(calibrate(*arguments))
     assert told["total"]["recall"]["count"] == 2
@@ -98,28 +114,32 @@ def test_after_a_warm_up_the_passes_begin_anew(calibrate, clips, bundle, label_f
 
 
 class Page(HTMLParser):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.tags = []
         self.links = []
         self.open = []
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str]]) -> None:
         self.tags.append((tag, dict(attributes).get("class")))
         self.links += [value for name, value in attributes if name in {"src", "href"}]
         if tag not in {"meta", "link", "br"}:
             self.open.append(tag)
 
-    def handle_startendtag(self, tag, attributes):
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str]]) -> None:
         self.tags.append((tag, dict(attributes).get("class")))
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
 
 def test_the_report_is_one_page_that_shows_events_alerts_and_what_is_false(
-    calibrate, clips, bundle, label_file, tmp_path
-):
+    calibrate: Callable[..., Any],
+    clips: Path,
+    bundle: Path,
+    label_file: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
     hostile = "red <b>"
     labels = label_file(
         {"clip": "yard.mp4", "prompt": hostile, "start_s": 3.0, "end_s": 6.0, "tol_s": 0.1}
@@ -150,15 +170,23 @@ def test_the_report_is_one_page_that_shows_events_alerts_and_what_is_false(
     ],
 )
 def test_a_mistake_is_a_message_and_an_exit_code(
-    calibrate, clips, bundle, label_file, arguments, code, said
-):
+    calibrate: Callable[..., Any],
+    clips: Path,
+    bundle: Path,
+    label_file: Callable[..., Any],
+    arguments: tuple[str, str],
+    code: int,
+    said: str,
+) -> None:
     outcome = calibrate("eval", clips, label_file(), "--bundle", bundle, *arguments)
     assert outcome.code == code
     assert said in outcome.err
     assert "Traceback" not in outcome.err
 
 
-def test_a_broken_clip_is_named(calibrate, bundle, label_file, tmp_path):
+def test_a_broken_clip_is_named(
+    calibrate: Callable[..., Any], bundle: Path, label_file: Callable[..., Any], tmp_path: Path
+) -> None:
     (tmp_path / "yard.mp4").write_bytes(b"no video")
     outcome = calibrate("eval", tmp_path, label_file(), "--bundle", bundle)
     assert outcome.code == 4
@@ -166,8 +194,8 @@ def test_a_broken_clip_is_named(calibrate, bundle, label_file, tmp_path):
 
 
 def test_labels_that_no_model_can_watch_for_are_left_out_with_a_note(
-    calibrate, clips, bundle, label_file
-):
+    calibrate: Callable[..., Any], clips: Path, bundle: Path, label_file: Callable[..., Any]
+) -> None:
     event = {"clip": "yard.mp4", "start_s": 3, "end_s": 6, "tol_s": 0.1}
     labels = label_file(event | {"prompt": "red"}, event | {"prompt": "something"})
     outcome = calibrate("eval", clips, labels, "--bundle", bundle, "--json")
@@ -175,9 +203,11 @@ def test_labels_that_no_model_can_watch_for_are_left_out_with_a_note(
     assert "left out: prompt 'something' has nothing to be compared against" in outcome.err
 
 
-def test_a_missing_package_of_the_extra_is_named_and_ours_is_not_hidden(monkeypatch, calibrate):
-    def missing(name):
-        def find(_module):
+def test_a_missing_package_of_the_extra_is_named_and_ours_is_not_hidden(
+    monkeypatch: pytest.MonkeyPatch, calibrate: Callable[..., Any]
+) -> None:
+    def missing(name: str) -> Callable[..., Any]:
+        def find(_module: str) -> None:
             raise ModuleNotFoundError(name=name)
 
         return find

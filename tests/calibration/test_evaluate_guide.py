@@ -15,12 +15,12 @@ from edge.config.models import PromptConfig
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "evaluate.md").read_text()
 
 
-def block(language):
+def block(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("line", block("console")[0].splitlines())
-def test_commands_can_be_typed(line):
+def test_commands_can_be_typed(line: str) -> None:
     name, *words = shlex.split(line.removeprefix("$ "))
     assert name == "edge-calibrate"
     command = typer.main.get_command(app)
@@ -29,13 +29,13 @@ def test_commands_can_be_typed(line):
         subcommand.make_context(name, rest, parent=context).close()
 
 
-def test_the_labels_can_be_read(tmp_path):
+def test_the_labels_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "yard.mp4").touch()
     path = tmp_path / "events.json"
     path.write_text(block("json")[0])
     assert len(read_labels(path, tmp_path)) == 1
 
 
-def test_the_sharpened_rule_can_be_loaded():
+def test_the_sharpened_rule_can_be_loaded() -> None:
     (rule,) = yaml.safe_load(block("yaml")[0])["prompts"].values()
     assert PromptConfig.model_validate(rule).sharpened.threshold == 0.0008

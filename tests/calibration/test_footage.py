@@ -33,7 +33,7 @@ def colours(count: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """40 different pictures, in a folder within the folder, each there twice."""
     folder = tmp_path_factory.mktemp("pictures")
     (folder / "more").mkdir()
@@ -43,7 +43,7 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def test_a_folder_gives_its_different_pictures_once_and_in_order(folder) -> None:
+def test_a_folder_gives_its_different_pictures_once_and_in_order(folder: Path) -> None:
     files = files_of(folder)
     assert len(files) == 80
     footage = read_footage(files, SPEC)
@@ -62,7 +62,7 @@ def test_few_frames_are_those_that_differ_most() -> None:
     assert farthest(np.repeat(rows[:1], 5, axis=0), 5) == [0]
 
 
-def test_the_number_is_bounded_however_much_there_is_and_the_choice_is_stable(folder) -> None:
+def test_the_number_is_bounded_however_much_there_is_and_the_choice_is_stable(folder: Path) -> None:
     footage = read_footage(files_of(folder), SPEC, count=MIN_FRAMES)
     assert len(footage.frames) == MIN_FRAMES
     assert footage.seen == 80
@@ -70,7 +70,7 @@ def test_the_number_is_bounded_however_much_there_is_and_the_choice_is_stable(fo
     assert np.array_equal(again.frames, footage.frames)
 
 
-def test_a_long_video_is_thinned_out_on_the_way(tmp_path) -> None:
+def test_a_long_video_is_thinned_out_on_the_way(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", fps=10, seconds=20, gop=10, width=64, height=48)
     every = frames_of(clip, SPEC, 10)
     footage = read_footage([clip], SPEC, fps=10, count=MIN_FRAMES)
@@ -84,7 +84,7 @@ def test_a_long_video_is_thinned_out_on_the_way(tmp_path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named_and_does_not_stop_the_rest(
-    folder, tmp_path, caplog
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes((folder / "00.png").read_bytes()[:60])
@@ -94,13 +94,13 @@ def test_a_file_that_cannot_be_read_is_named_and_does_not_stop_the_rest(
     assert "broken.jpg" in caplog.text
 
 
-def test_only_unreadable_files_are_an_error_with_the_first_reason(tmp_path) -> None:
+def test_only_unreadable_files_are_an_error_with_the_first_reason(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(ModelError, match=r"1 files that cannot be read, the first: .*notes\.txt"):
         read_footage(files_of(tmp_path), SPEC)
 
 
-def test_an_empty_folder_and_a_missing_one_are_errors(tmp_path) -> None:
+def test_an_empty_folder_and_a_missing_one_are_errors(tmp_path: Path) -> None:
     (tmp_path / ".hidden.png").write_text("x")
     with pytest.raises(ModelError, match=r"for calibration in .*, found an empty folder"):
         files_of(tmp_path)
@@ -108,14 +108,14 @@ def test_an_empty_folder_and_a_missing_one_are_errors(tmp_path) -> None:
         files_of(tmp_path / "gone")
 
 
-def test_one_picture_under_many_names_is_refused(tmp_path) -> None:
+def test_one_picture_under_many_names_is_refused(tmp_path: Path) -> None:
     for index in range(50):
         write_picture(tmp_path / f"{index}.png", np.array([200, 30, 90]))
     with pytest.raises(ModelError, match=f"at least {MIN_FRAMES} different .* found 1 among 50;"):
         read_footage(files_of(tmp_path), SPEC)
 
 
-def test_too_few_pictures_say_how_many_could_not_be_read(folder, tmp_path) -> None:
+def test_too_few_pictures_say_how_many_could_not_be_read(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(
         ModelError, match=r"found 3 among 3 \(1 files cannot be read\); add footage"

@@ -1,6 +1,9 @@
 """Labels of footage: what is wrong with them is said, all at once, before anything is played."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,10 +14,10 @@ GOOD = {"clip": "yard.mp4", "prompt": "red", "start_s": 1, "end_s": 2.5, "tol_s"
 
 
 @pytest.fixture
-def problems(tmp_path):
+def problems(tmp_path: Path) -> Callable[..., Any]:
     (tmp_path / "yard.mp4").touch()
 
-    def read(*events, text=None):
+    def read(*events: dict[str, Any], text: str | None = None) -> str:
         path = tmp_path / "events.json"
         path.write_text(json.dumps({"events": events}) if text is None else text)
         with pytest.raises(ConfigError) as caught:
@@ -24,7 +27,7 @@ def problems(tmp_path):
     return read
 
 
-def test_labels_are_read_with_their_uncertainty(tmp_path):
+def test_labels_are_read_with_their_uncertainty(tmp_path: Path) -> None:
     (tmp_path / "yard.mp4").touch()
     path = tmp_path / "events.json"
     path.write_text(json.dumps({"made_by": "us", "events": [GOOD | {"note": "far away"}]}))
@@ -48,11 +51,13 @@ def test_labels_are_read_with_their_uncertainty(tmp_path):
         ({"clip": "yart.mp4"}, "did you mean 'yard.mp4'?"),
     ],
 )
-def test_what_is_wrong_with_a_label_is_said(problems, change, said):
+def test_what_is_wrong_with_a_label_is_said(
+    problems: Callable[..., Any], change: dict[str, Any], said: str
+) -> None:
     assert said in problems(GOOD | change)
 
 
-def test_all_problems_are_said_at_once(problems):
+def test_all_problems_are_said_at_once(problems: Callable[..., Any]) -> None:
     said = problems(GOOD | {"end_s": 0.5}, {key: GOOD[key] for key in GOOD if key != "clip"})
     assert said.startswith("2 problems")
     assert "events[0].end_s" in said
@@ -69,11 +74,13 @@ def test_all_problems_are_said_at_once(problems):
         ('{"events": [{"start_s": NaN}]}', "events[0]"),
     ],
 )
-def test_a_file_of_something_else_is_refused(problems, text, said):
+def test_a_file_of_something_else_is_refused(
+    problems: Callable[..., Any], text: str, said: str
+) -> None:
     assert said in problems(text=text)
 
 
-def test_a_missing_file_and_a_missing_folder_are_named(tmp_path):
+def test_a_missing_file_and_a_missing_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.json: cannot read the labels: No such file"):
         read_labels(tmp_path / "none.json", tmp_path)
     (tmp_path / "events.json").write_text(json.dumps({"events": [GOOD]}))

@@ -2,7 +2,10 @@
 
 import contextlib
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ from edge.app import Daemon, Periods
 from edge.config.models import Config
 from edge.control.orders import Orders
 from edge.delivery.outbox import Outbox
-from edge.delivery.payloads import AlertPayload, alert_message
+from edge.delivery.payloads import AlertMessage, AlertPayload, alert_message
 from edge.delivery.publisher import Publisher
 from edge.delivery.topics import Topics
 from edge.errors import InferenceError, ModelError, OutboxError
@@ -42,61 +45,61 @@ ALERT = {
 class Camera:
     """A worker that hands out what the test put into it."""
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         self.name = name
         self.samples = []
         self.now = STREAMING
         self.failed = False
 
-    def start(self):
+    def start(self) -> None:
         pass
 
-    def take(self):
+    def take(self) -> Sample | None:
         return self.samples.pop() if self.samples else None
 
-    def health(self):
+    def health(self) -> CameraHealth:
         return self.now
 
-    def snapshot(self, sequence):
+    def snapshot(self, sequence: Any) -> Any:
         return None
 
-    def stop(self, timeout_s):
+    def stop(self, timeout_s: float) -> bool:
         return True
 
 
 class Line:
     """A pipeline: one alert per sample; a sample of -1 fails."""
 
-    def process(self, sample):
+    def process(self, sample: Sample) -> list[AlertMessage] | None:
         if sample.pixels.min() < 0:
             raise InferenceError("told to fail")
         return [alert_message(Topics("edge", "box"), AlertPayload.model_validate(ALERT))]
 
-    def lost(self, now):
+    def lost(self, now: Arrival) -> list[Any]:
         return []
 
     finish = lost
 
-    def save(self):
+    def save(self) -> None:
         pass
 
-    def alerting(self):
+    def alerting(self) -> dict[tuple[str, str], bool]:
         return {("yard", "cat"): False}
 
-    def status(self, camera):
+    def status(self, camera: str) -> CameraStatus:
         return CameraStatus(None, {}, {}, None, None)
 
 
 class Quiet:
     """A rollout that nobody commands."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.failed = False
 
-    def start(self):
+    def start(self) -> None:
         pass
 
-    def stop(self, timeout_s):
+    def stop(self, timeout_s: float) -> None:
         pass
 
 
@@ -106,34 +109,42 @@ class Proof:
     failed = None
     failure = None
 
-    def prove_again(self):
+    def prove_again(self) -> None:
         if self.failure:
             raise ModelError(self.failure)
 
 
 @pytest.fixture
-def models(request):
+def models(request: pytest.FixtureRequest) -> Proof:
     proof = Proof()
     proof.failed = getattr(request, "param", None)
     return proof
 
 
 @pytest.fixture
-def rollout():
+def rollout() -> Quiet:
     return Quiet()
 
 
 @pytest.fixture
-def periods():
+def periods() -> Periods:
     return Periods()
 
 
-def parts(camera, *others):
+def parts(camera: Any, *others: Any) -> Any:
     return Parts(Topics("edge", "box"), {camera.name: camera}, *others)
 
 
 @pytest.fixture
-def serve(tmp_path, broker, listen, eventually, models, periods, rollout):
+def serve(
+    tmp_path: Path,
+    broker: Any,
+    listen: Callable[..., Any],
+    eventually: Callable[..., Any],
+    models: Proof,
+    periods: Periods,
+    rollout: Quiet,
+) -> Iterator[Callable[..., Any]]:
     """Run a daemon around one camera, a real outbox, a real publisher and a real broker."""
     config = Config.model_validate(
         {
@@ -156,7 +167,7 @@ def serve(tmp_path, broker, listen, eventually, models, periods, rollout):
         )
         thread = threading.Thread(target=daemon.serve, args=(stop, wake))
 
-        def end():
+        def end() -> None:
             stop.set()
             wake.set()
             thread.join(10)
@@ -165,12 +176,12 @@ def serve(tmp_path, broker, listen, eventually, models, periods, rollout):
         stack.callback(end)
         listener = listen(broker.port)
 
-        def sample(mark=0):
+        def sample(mark: int = 0) -> None:
             at = Arrival(wall=1_750_000_000.0, monotonic=0.0, pts_s=None)
             camera.samples.append(Sample("yard", 0, at, np.full((3, 2, 2), mark, np.int8)))
             wake.set()
 
-        def start():
+        def start() -> tuple[Camera, Outbox, Any, Callable[..., Any]]:
             thread.start()
             eventually(lambda: listener.payloads("/status"), "a status")
             return camera, outbox, listener, sample
@@ -178,14 +189,19 @@ def serve(tmp_path, broker, listen, eventually, models, periods, rollout):
         yield start
 
 
-def alerts(listener):
+def alerts(listener: Any) -> list[bytes]:
     return listener.payloads("/alert")
 
 
-def test_without_a_disk_alerts_go_out_from_memory(serve, monkeypatch, eventually, caplog):
+def test_without_a_disk_alerts_go_out_from_memory(
+    serve: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     _camera, outbox, listener, sample = serve()
 
-    def full(_messages):
+    def full(_messages: list[AlertMessage]) -> None:
         raise OutboxError("the disk is full")
 
     monkeypatch.setattr(outbox, "put", full)
@@ -199,7 +215,9 @@ def test_without_a_disk_alerts_go_out_from_memory(serve, monkeypatch, eventually
     eventually(lambda: listener.payloads("/status")[-1] == b"online", "online again")
 
 
-def test_a_failed_sample_is_dropped_and_the_next_one_counts(serve, eventually, caplog):
+def test_a_failed_sample_is_dropped_and_the_next_one_counts(
+    serve: Callable[..., Any], eventually: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
     _camera, _outbox, listener, sample = serve()
     sample(mark=-1)
     eventually(lambda: "sample 1 dropped: told to fail" in caplog.text, "the failure")
@@ -207,7 +225,9 @@ def test_a_failed_sample_is_dropped_and_the_next_one_counts(serve, eventually, c
     eventually(lambda: len(alerts(listener)) == 1, "the alert after it")
 
 
-def test_a_file_that_has_ended_is_no_trouble_but_a_refused_camera_is(serve, eventually):
+def test_a_file_that_has_ended_is_no_trouble_but_a_refused_camera_is(
+    serve: Callable[..., Any], eventually: Callable[..., Any]
+) -> None:
     camera, _outbox, listener, _sample = serve()
     camera.now = replace(STREAMING, state="ended")
     states = len(listener.payloads("/state"))
@@ -219,8 +239,12 @@ def test_a_file_that_has_ended_is_no_trouble_but_a_refused_camera_is(serve, even
 
 @pytest.mark.parametrize("periods", [Periods(proof_s=0.05)])
 def test_a_model_that_no_longer_answers_right_degrades_the_device(
-    serve, models, periods, eventually, caplog
-):
+    serve: Callable[..., Any],
+    models: Proof,
+    periods: Periods,
+    eventually: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     _camera, _outbox, listener, _sample = serve()
     eventually(lambda: listener.payloads("/status")[-1] == b"online", "online")
     models.failure = "cosine 0.3"
@@ -231,12 +255,16 @@ def test_a_model_that_no_longer_answers_right_degrades_the_device(
 
 
 @pytest.mark.parametrize("models", ["openvino int8 fails now"], indirect=True)
-def test_a_choice_that_failed_at_the_start_degrades_the_device(serve, eventually):
+def test_a_choice_that_failed_at_the_start_degrades_the_device(
+    serve: Callable[..., Any], eventually: Callable[..., Any]
+) -> None:
     _camera, _outbox, listener, _sample = serve()
     eventually(lambda: b"degraded" in listener.payloads("/status"), "degraded")
 
 
-def test_the_watchdog_is_not_told_while_a_camera_worker_is_dead(serve, monkeypatch, eventually):
+def test_the_watchdog_is_not_told_while_a_camera_worker_is_dead(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., Any]
+) -> None:
     told = []
     monkeypatch.setattr(systemd, "notify", told.append)
     monkeypatch.setattr(systemd, "watchdog_interval", lambda: 0.05)
@@ -253,7 +281,9 @@ def test_the_watchdog_is_not_told_while_a_camera_worker_is_dead(serve, monkeypat
     assert told.count("WATCHDOG=1") == pings
 
 
-def test_a_rollout_that_died_degrades_the_device_and_alerts_go_on(serve, rollout, eventually):
+def test_a_rollout_that_died_degrades_the_device_and_alerts_go_on(
+    serve: Callable[..., Any], rollout: Quiet, eventually: Callable[..., Any]
+) -> None:
     _camera, _outbox, listener, sample = serve()
     eventually(lambda: listener.payloads("/status")[-1] == b"online", "online")
     rollout.failed = True
@@ -262,27 +292,29 @@ def test_a_rollout_that_died_degrades_the_device_and_alerts_go_on(serve, rollout
     eventually(lambda: alerts(listener), "the alert")
 
 
-def test_an_error_in_the_loop_ends_everything_in_order(tmp_path, broker, listen, models):
+def test_an_error_in_the_loop_ends_everything_in_order(
+    tmp_path: Path, broker: Any, listen: Callable[..., Any], models: Proof
+) -> None:
     ended = []
 
     class Noting(Camera):
-        def stop(self, timeout_s):
+        def stop(self, timeout_s: float) -> bool:
             ended.append("camera")
             return True
 
     class Broken(Line):
-        def process(self, sample):
+        def process(self, sample: Sample) -> None:
             raise RuntimeError("a bug")
 
-        def finish(self, now):
+        def finish(self, now: Arrival) -> list[Any]:
             ended.append("finish")
             return []
 
-        def save(self):
+        def save(self) -> None:
             ended.append("save")
 
     class Rolling(Quiet):
-        def stop(self, timeout_s):
+        def stop(self, timeout_s: float) -> None:
             ended.append("rollout")
 
     config = Config.model_validate(

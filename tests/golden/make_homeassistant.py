@@ -11,6 +11,7 @@ import importlib
 import json
 import sys
 import tempfile
+from typing import Any
 
 import voluptuous as vol
 from homeassistant.components.mqtt import abbreviations, schemas
@@ -21,7 +22,7 @@ from homeassistant.helpers import frame
 PLATFORMS = ("binary_sensor", "button", "image", "number", "select", "sensor", "switch", "text")
 
 
-def table(schema):
+def table(schema: Any) -> Any:
     while isinstance(schema, vol.All):
         schema = schema.validators[0]
     keys = schema.schema
@@ -31,11 +32,11 @@ def table(schema):
     }
 
 
-def component(platform):
+def component(platform: Any) -> Any:
     return importlib.import_module(f"homeassistant.components.mqtt.{platform}").DISCOVERY_SCHEMA
 
 
-async def main():
+async def main() -> None:
     frame.async_setup(HomeAssistant(tempfile.mkdtemp()))
     golden = {
         "source": "schemas of the package homeassistant, licence Apache-2.0",

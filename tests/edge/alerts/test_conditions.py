@@ -1,15 +1,18 @@
 """When a rule is on: the rule by itself, and through the pipeline with the time injected."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 import tzdata
+from numpy.typing import NDArray
 
 from benchmarks.studies.altered import signed
 from edge.alerts.conditions import Conditions, alike, conditions_of, is_on
@@ -17,7 +20,7 @@ from edge.alerts.learned import CalibrationFile, Calibrations
 from edge.alerts.pipeline import Pipeline
 from edge.alerts.rule_set import RuleSet
 from edge.config.models import Config, PromptConfig
-from edge.delivery.payloads import ModelRef
+from edge.delivery.payloads import AlertMessage, ModelRef
 from edge.model.bundle.manifest import Decision
 from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.scoring.scorers.base import Scored
@@ -48,11 +51,13 @@ NIGHT_SHIFT, WEEKEND = "22:00-06:00", "sat-sun"
         ({"schedule": NIGHT_SHIFT, "when": "night"}, (MONDAY_NIGHT, "day", None), False),
     ],
 )
-def test_a_rule_is_on_where_all_that_it_names_is_so(rule, now, on):
+def test_a_rule_is_on_where_all_that_it_names_is_so(
+    rule: dict[str, Any], now: tuple[Any, ...], on: bool
+) -> None:
     assert is_on(PromptConfig(text="a cat", **rule), Conditions(*now)) is on
 
 
-def test_the_clock_of_the_box_counts_for_a_schedule_without_one():
+def test_the_clock_of_the_box_counts_for_a_schedule_without_one() -> None:
     rule = PromptConfig(text="a cat", schedule="08:00-09:00")
     there = {
         **rule.model_dump(by_alias=True),
@@ -63,14 +68,16 @@ def test_the_clock_of_the_box_counts_for_a_schedule_without_one():
     assert not is_on(PromptConfig.model_validate(there), Conditions(at, "day", None))
 
 
-def test_rules_differ_by_what_they_look_for_and_not_by_when():
+def test_rules_differ_by_what_they_look_for_and_not_by_when() -> None:
     always = PromptConfig(text="a cat")
     some = PromptConfig(text="a cat", schedule=WEEKEND, when="day", profiles="away")
     assert alike(some, always)
     assert not alike(PromptConfig(text="a dog", schedule=WEEKEND), some)
 
 
-def test_the_boxs_zone_is_that_of_its_system_or_container(tmp_path, monkeypatch):
+def test_the_boxs_zone_is_that_of_its_system_or_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("TZ", raising=False)
     summer = datetime(2026, 7, 1, tzinfo=UTC)
     berlin = Path(tzdata.__file__).parent / "zoneinfo" / "Europe" / "Berlin"
@@ -105,14 +112,14 @@ def test_the_boxs_zone_is_that_of_its_system_or_container(tmp_path, monkeypatch)
         ({"schedule": "00:00-24:00"}, "schedule: on"),
     ],
 )
-def test_what_a_rule_needs_is_said_in_words(rule, words):
+def test_what_a_rule_needs_is_said_in_words(rule: dict[str, Any], words: str) -> None:
     assert conditions_of(PromptConfig(text="a cat", **rule), MONDAY_NOON) == words
 
 
 # --- through the pipeline
 
 
-def picture(red, green, blue):
+def picture(red: int, green: int, blue: int) -> NDArray[np.int8]:
     u8 = np.full((3, 8, 16), 10, np.uint8)
     u8[:, :, 8:] = np.array([red, green, blue], np.uint8)[:, None, None]
     return signed(u8)
@@ -124,20 +131,24 @@ DAY, NIGHT = picture(250, 180, 120), picture(12, 12, 12)
 class Sees:
     """A scorer that always sees the cat."""
 
-    def score(self, samples, bank):
+    def score(self, samples: list[Sample], bank: PromptBank) -> list[Scored]:
         return [Scored(np.array([1.0, 0.0], np.float32), None) for _ in samples]
 
 
-def bank():
+def bank() -> PromptBank:
     prompt = CompiledPrompt("cat", "cat", slice(0, 1), slice(1, 1), np.array([1]), None)
     return PromptBank((prompt,), ("a cat", "nothing"), np.eye(2, dtype=np.float32), (), "hash")
 
 
 @pytest.fixture
-def make():
+def make() -> Callable[..., Any]:
     """A pipeline over one slow camera; ``feed`` it and hear (type, wall time) of its alerts."""
 
-    def make(rule=None, calibrations=None, **settings):
+    def make(
+        rule: dict[str, Any] | None = None,
+        calibrations: Calibrations | None = None,
+        **settings: str,
+    ) -> Any:
         prompt = {"text": "a cat", "on": {"for": 1, "of": 1}, "threshold": 0.1, "update_every": 0}
         config = Config.model_validate(
             {
@@ -158,7 +169,7 @@ def make():
             calibrations=calibrations,
         )
 
-        def feed(at, pixels=DAY):
+        def feed(at: datetime, pixels: NDArray[np.int8] = DAY) -> list[tuple[str, str]]:
             arrival = Arrival(wall=at.timestamp(), monotonic=at.timestamp() - 1e9, pts_s=None)
             return alerts(pipeline.process(Sample("yard", 0, arrival, pixels)))
 
@@ -167,7 +178,7 @@ def make():
     return make
 
 
-def alerts(messages):
+def alerts(messages: list[AlertMessage]) -> list[tuple[str, str]]:
     return [
         (payload["type"], payload["at"])
         for message in messages
@@ -185,8 +196,8 @@ def alerts(messages):
     ],
 )
 def test_an_alert_lives_as_long_as_the_schedule_over_a_change_of_summer_time(
-    make, evening, start, end
-):
+    make: Callable[..., Any], evening: str, start: str, end: str
+) -> None:
     run = make({"schedule": NIGHT_SHIFT}, timezone="Europe/Berlin")
     noon = datetime.fromisoformat(f"{evening}T12:00").replace(tzinfo=UTC)
     heard = []
@@ -195,7 +206,7 @@ def test_an_alert_lives_as_long_as_the_schedule_over_a_change_of_summer_time(
     assert [(kind, at[:16]) for kind, at in heard] == [("start", start), ("end", end)]
 
 
-def test_a_night_rule_follows_the_cameras_light(make):
+def test_a_night_rule_follows_the_cameras_light(make: Callable[..., Any]) -> None:
     run = make({"when": "night"})
     heard = []
     for minute in range(20):
@@ -205,7 +216,7 @@ def test_a_night_rule_follows_the_cameras_light(make):
     assert [(kind, at[14:16]) for kind, at in heard] == [("start", "06"), ("end", "16")]
 
 
-def test_another_profile_switches_rules_between_two_samples(make):
+def test_another_profile_switches_rules_between_two_samples(make: Callable[..., Any]) -> None:
     run = make({"profiles": "away"}, profile="home")
     second = timedelta(seconds=1)
     assert run.feed(MONDAY_NOON) == []
@@ -217,7 +228,7 @@ def test_another_profile_switches_rules_between_two_samples(make):
     assert run.feed(MONDAY_NOON + 4 * second) == []
 
 
-def test_a_rule_that_is_off_says_no_margin_and_learns_nothing(make):
+def test_a_rule_that_is_off_says_no_margin_and_learns_nothing(make: Callable[..., Any]) -> None:
     run = make({"profiles": "away", "threshold": None})
     for second in range(100):
         assert run.feed(MONDAY_NOON + timedelta(seconds=second)) == []
@@ -225,7 +236,9 @@ def test_a_rule_that_is_off_says_no_margin_and_learns_nothing(make):
     assert run.pipeline._cameras["yard"].watch.rules["cat"].calibration.tails == {}
 
 
-def test_a_rule_adopted_with_another_schedule_keeps_its_alert_and_what_it_learned(make):
+def test_a_rule_adopted_with_another_schedule_keeps_its_alert_and_what_it_learned(
+    make: Callable[..., Any],
+) -> None:
     run = make()
     run.feed(MONDAY_NOON)
     before = run.pipeline._cameras["yard"].watch.rules["cat"]
@@ -236,7 +249,9 @@ def test_a_rule_adopted_with_another_schedule_keeps_its_alert_and_what_it_learne
     assert [kind for kind, _ in ended] == ["end"]
 
 
-def test_what_a_rule_of_two_clauses_saw_before_it_was_off_is_forgotten(make):
+def test_what_a_rule_of_two_clauses_saw_before_it_was_off_is_forgotten(
+    make: Callable[..., Any],
+) -> None:
     run = make({"profiles": "away"}, profile="away")
     rule = run.pipeline._cameras["yard"].watch.rules["cat"]
     run.feed(MONDAY_NOON)
@@ -246,7 +261,7 @@ def test_what_a_rule_of_two_clauses_saw_before_it_was_off_is_forgotten(make):
     assert rule._tracker is not tracker
 
 
-def scene(seed):
+def scene(seed: int) -> NDArray[np.int8]:
     """Rectangles anywhere."""
     rng = np.random.default_rng(seed)
     u8 = np.full((3, 144, 256), 128, np.uint8)
@@ -256,7 +271,9 @@ def scene(seed):
     return signed(u8)
 
 
-def test_a_moved_camera_learns_its_thresholds_anew_and_says_when(make, monkeypatch):
+def test_a_moved_camera_learns_its_thresholds_anew_and_says_when(
+    make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     forgotten = []
     monkeypatch.setattr(Calibrations, "forget", lambda _, camera: forgotten.append(camera))
     run = make()
@@ -269,7 +286,9 @@ def test_a_moved_camera_learns_its_thresholds_anew_and_says_when(make, monkeypat
     assert 60 <= at - MONDAY_NOON.timestamp() <= 80
 
 
-def test_a_covered_camera_forgets_nothing_and_says_so(make, monkeypatch):
+def test_a_covered_camera_forgets_nothing_and_says_so(
+    make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Calibrations, "forget", lambda *_: pytest.fail("forgot"))
     run = make()
     black = signed(np.zeros((3, 144, 256), np.uint8))
@@ -283,8 +302,10 @@ def test_a_covered_camera_forgets_nothing_and_says_so(make, monkeypatch):
 
 
 @pytest.mark.parametrize(("seed", "moved"), [(1, False), (2, True)], ids=["same", "moved"])
-def test_a_camera_moved_while_the_box_was_off_is_noticed(make, tmp_path, seed, moved):
-    def kept():
+def test_a_camera_moved_while_the_box_was_off_is_noticed(
+    make: Callable[..., Any], tmp_path: Path, seed: int, moved: bool
+) -> None:
+    def kept() -> Calibrations:
         return Calibrations(CalibrationFile(tmp_path / "learned.db"), MODEL, None)
 
     before = make(calibrations=kept())

@@ -1,11 +1,13 @@
+from collections.abc import Callable
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ulid import ULID
 
-from edge.alerts.events import EventMachine, Rule, new_ulid
+from edge.alerts.events import EventMachine, Rule, Transition, new_ulid
 from edge.config.models import PromptConfig
 from edge.model.bundle.manifest import Decision
 from edge.video.sample import Arrival
@@ -16,16 +18,21 @@ YEAR = 365 * 86400.0
 ONE_OF_ONE = Rule(threshold=0.1, on_for=1, on_of=1, off_after_s=0.0)
 
 
-def at(seconds, wall=None):
+def at(seconds: float, wall: float | None = None) -> Arrival:
     return Arrival(wall=WALL + seconds if wall is None else wall, monotonic=seconds, pts_s=None)
 
 
-def counted():
+def counted() -> Callable[..., Any]:
     numbers = count()
     return lambda _at: f"id{next(numbers)}"
 
 
-def play(rule, margins, period=0.5, machine=None):
+def play(
+    rule: Rule | None,
+    margins: list[float],
+    period: float = 0.5,
+    machine: EventMachine | None = None,
+) -> list[Transition]:
     """Step through margins, one each ``period`` seconds from 0; what was told, in order."""
     machine = machine or EventMachine(rule, counted())
     return [
@@ -35,7 +42,7 @@ def play(rule, margins, period=0.5, machine=None):
     ]
 
 
-def brief(transitions):
+def brief(transitions: list[Transition]) -> list[tuple[str, float]]:
     return [(t.type, t.at - WALL) for t in transitions]
 
 
@@ -53,16 +60,18 @@ HIT, MISS = 0.5, 0.0
         ([HIT], None),
     ],
 )
-def test_it_starts_when_two_of_the_last_three_samples_are_hits(pattern, start):
+def test_it_starts_when_two_of_the_last_three_samples_are_hits(
+    pattern: list[float], start: float | None
+) -> None:
     told = play(Rule(threshold=0.1, on_for=2, on_of=3), pattern)
     assert brief(told) == ([("start", start)] if start else [])
 
 
-def test_a_sample_exactly_at_the_threshold_is_a_hit_and_one_below_is_not():
+def test_a_sample_exactly_at_the_threshold_is_a_hit_and_one_below_is_not() -> None:
     assert brief(play(ONE_OF_ONE, [0.0999, 0.1])) == [("start", 0.5)]
 
 
-def test_the_newest_sample_must_itself_be_a_hit():
+def test_the_newest_sample_must_itself_be_a_hit() -> None:
     """After a gap in the rule (k lowered while running) two old hits alone must not start it."""
     machine = EventMachine(Rule(threshold=0.1, on_for=3, on_of=3), counted())
     assert play(None, [HIT, HIT], machine=machine) == []
@@ -71,19 +80,19 @@ def test_the_newest_sample_must_itself_be_a_hit():
     assert [t.type for t in machine.step(HIT, 0.0, at(1.5))] == ["start"]
 
 
-def test_a_start_carries_the_first_hit_and_the_largest_margin_so_far():
+def test_a_start_carries_the_first_hit_and_the_largest_margin_so_far() -> None:
     (start,) = play(Rule(threshold=0.1, on_for=2, on_of=3), [0.05, 0.7, 0.0, 0.3])
     assert (start.started_at, start.at, start.ended_at) == (WALL + 0.5, WALL + 1.5, None)
     assert (start.margin, start.score, start.peak) == (0.3, 0.5, 0.7)
 
 
-def test_within_the_hysteresis_an_alert_goes_on_but_none_starts():
+def test_within_the_hysteresis_an_alert_goes_on_but_none_starts() -> None:
     rule = Rule(threshold=0.5, hysteresis=0.25, on_for=1, on_of=1, off_after_s=0.0)
     assert brief(play(rule, [0.49, 0.25])) == []
     assert brief(play(rule, [0.5, 0.3, 0.25, 0.24])) == [("start", 0.0), ("end", 1.5)]
 
 
-def test_it_ends_once_every_sample_of_off_after_was_below():
+def test_it_ends_once_every_sample_of_off_after_was_below() -> None:
     rule = Rule(threshold=0.1, on_for=1, on_of=1, off_after_s=1.0)
     told = play(rule, [HIT, HIT, MISS, MISS, HIT, MISS, MISS, MISS, MISS])
     assert brief(told) == [("start", 0.0), ("end", 3.5)]
@@ -92,7 +101,7 @@ def test_it_ends_once_every_sample_of_off_after_was_below():
     assert (told[1].margin, told[1].peak) == (MISS, HIT)
 
 
-def test_no_alert_starts_within_the_cooldown_and_its_samples_do_not_count_afterwards():
+def test_no_alert_starts_within_the_cooldown_and_its_samples_do_not_count_afterwards() -> None:
     rule = Rule(threshold=0.1, on_for=2, on_of=2, off_after_s=0.0, cooldown_s=2.0)
     told = play(rule, [HIT, HIT, MISS, *[HIT] * 6])
     # Ended at 1.0, so quiet to 3.0; hits at 3.0 and 3.5 are the first two that count.
@@ -101,7 +110,7 @@ def test_no_alert_starts_within_the_cooldown_and_its_samples_do_not_count_afterw
     assert told[2].id != told[0].id
 
 
-def test_a_running_alert_reports_itself_every_so_often():
+def test_a_running_alert_reports_itself_every_so_often() -> None:
     rule = Rule(threshold=0.1, on_for=1, on_of=1, off_after_s=5.0, update_every_s=1.0)
     told = play(rule, [0.5, 0.9, 0.2, 0.3, 0.4])
     assert brief(told) == [("start", 0.0), ("update", 1.0), ("update", 2.0)]
@@ -110,18 +119,18 @@ def test_a_running_alert_reports_itself_every_so_often():
     assert {t.id for t in told} == {told[0].id}
 
 
-def test_update_every_zero_never_updates():
+def test_update_every_zero_never_updates() -> None:
     rule = Rule(threshold=0.1, on_for=1, on_of=1, update_every_s=0.0)
     assert brief(play(rule, [HIT] * 50)) == [("start", 0.0)]
 
 
-def test_hits_on_both_sides_of_a_gap_do_not_add_up():
+def test_hits_on_both_sides_of_a_gap_do_not_add_up() -> None:
     rule = Rule(threshold=0.1, on_for=2, on_of=3, gap_s=10.0)
     assert brief(play(rule, [HIT, HIT], period=10.0)) == [("start", 10.0)]
     assert brief(play(rule, [HIT, HIT], period=10.1)) == []
 
 
-def test_a_gap_ends_the_alert_where_it_was_last_seen():
+def test_a_gap_ends_the_alert_where_it_was_last_seen() -> None:
     rule = Rule(threshold=0.1, on_for=2, on_of=2, off_after_s=1.0, gap_s=10.0)
     machine = EventMachine(rule, counted())
     play(None, [HIT, HIT], machine=machine)
@@ -130,7 +139,7 @@ def test_a_gap_ends_the_alert_where_it_was_last_seen():
     assert [t.type for t in machine.step(HIT, 0.7, at(60.5))] == ["start"]
 
 
-def test_finish_ends_what_runs_and_forgets_old_hits():
+def test_finish_ends_what_runs_and_forgets_old_hits() -> None:
     machine = EventMachine(Rule(threshold=0.1, on_for=2, on_of=2), counted())
     play(None, [HIT, HIT], machine=machine)
     (end,) = machine.finish(at(3.0))
@@ -141,7 +150,7 @@ def test_finish_ends_what_runs_and_forgets_old_hits():
     assert machine.step(HIT, 0.7, at(4.0)) == []
 
 
-def test_a_margin_that_is_not_a_number_is_no_hit():
+def test_a_margin_that_is_not_a_number_is_no_hit() -> None:
     rule = Rule(threshold=0.1, on_for=1, on_of=1, off_after_s=0.0)
     nan = float("nan")
     told = play(rule, [nan, HIT, nan])
@@ -150,11 +159,11 @@ def test_a_margin_that_is_not_a_number_is_no_hit():
 
 
 @pytest.mark.parametrize("jump", [YEAR, -YEAR, 3600.0])
-def test_a_wall_clock_that_jumps_changes_no_decision(jump):
+def test_a_wall_clock_that_jumps_changes_no_decision(jump: float) -> None:
     rule = Rule(threshold=0.1, on_for=2, on_of=3, off_after_s=1.0, cooldown_s=3.0)
     pattern = [HIT, HIT, HIT, MISS, HIT, MISS, MISS, MISS, HIT, HIT] + [HIT] * 20
 
-    def decisions(jump):
+    def decisions(jump: float) -> list[tuple[int, str, str]]:
         machine = EventMachine(rule, counted())
         return [
             (index, transition.type, transition.id)
@@ -168,7 +177,7 @@ def test_a_wall_clock_that_jumps_changes_no_decision(jump):
     assert decisions(jump) == decisions(0.0)
 
 
-def test_a_rule_takes_the_measured_defaults_where_the_prompt_sets_none():
+def test_a_rule_takes_the_measured_defaults_where_the_prompt_sets_none() -> None:
     defaults = Decision(threshold=0.12, hysteresis=0.03)
     prompt = PromptConfig.model_validate(
         {"text": "a dog", "on": {"for": 1, "of": 4}, "off_after": "5s", "cooldown": "1m"}
@@ -190,7 +199,7 @@ def test_a_rule_takes_the_measured_defaults_where_the_prompt_sets_none():
     assert Rule.of(own, defaults, fps=0.05).gap_s == 60.0
 
 
-def test_ids_are_ulids_of_the_given_time_and_all_differ():
+def test_ids_are_ulids_of_the_given_time_and_all_differ() -> None:
     ids = [new_ulid(WALL + 0.25) for _ in range(100)]
     assert len(set(ids)) == 100
     assert {ULID.from_str(id_).milliseconds for id_ in ids} == {1_700_000_000_250}
@@ -218,7 +227,7 @@ moments = st.lists(
 )
 
 
-def drive(rule, moments):
+def drive(rule: Rule, moments: list[Any]) -> list[tuple[float, Transition]]:
     """All transitions as (monotonic time, transition), with a finish at the end."""
     machine = EventMachine(rule, counted())
     told, now, wall = [], 0.0, WALL + 100 * YEAR
@@ -232,7 +241,9 @@ def drive(rule, moments):
 
 
 @given(rules, moments)
-def test_starts_and_ends_alternate_and_everything_between_belongs_to_its_start(rule, moments):
+def test_starts_and_ends_alternate_and_everything_between_belongs_to_its_start(
+    rule: Rule, moments: list[Any]
+) -> None:
     running = None
     for _now, transition in drive(rule, moments):
         if transition.type == "start":
@@ -249,7 +260,7 @@ def test_starts_and_ends_alternate_and_everything_between_belongs_to_its_start(r
 
 
 @given(rules, moments)
-def test_no_alert_starts_within_the_cooldown_of_the_last(rule, moments):
+def test_no_alert_starts_within_the_cooldown_of_the_last(rule: Rule, moments: list[Any]) -> None:
     ended = float("-inf")
     for now, transition in drive(rule, moments):
         if transition.type == "end":
@@ -259,7 +270,7 @@ def test_no_alert_starts_within_the_cooldown_of_the_last(rule, moments):
 
 
 @given(rules, moments)
-def test_updates_are_never_closer_than_asked(rule, moments):
+def test_updates_are_never_closer_than_asked(rule: Rule, moments: list[Any]) -> None:
     last = float("-inf")
     for now, transition in drive(rule, moments):
         if transition.type == "update":
@@ -269,8 +280,10 @@ def test_updates_are_never_closer_than_asked(rule, moments):
 
 
 @given(rules, moments)
-def test_the_same_input_gives_the_same_output_whatever_the_wall_clock_does(rule, moments):
-    def shape(told):
+def test_the_same_input_gives_the_same_output_whatever_the_wall_clock_does(
+    rule: Rule, moments: list[Any]
+) -> None:
+    def shape(told: list[tuple[float, Transition]]) -> list[tuple[Any, ...]]:
         return [(now, t.type, t.id, t.margin, t.peak) for now, t in told]
 
     steady = [(passed, margin, 0.0) for passed, margin, _ in moments]
@@ -278,7 +291,7 @@ def test_the_same_input_gives_the_same_output_whatever_the_wall_clock_does(rule,
     assert shape(drive(rule, moments)) == shape(drive(rule, steady))
 
 
-def test_what_examples_taught_comes_before_the_rules_own_and_the_bundles():
+def test_what_examples_taught_comes_before_the_rules_own_and_the_bundles() -> None:
     defaults = Decision(threshold=0.2, hysteresis=0.05)
     taught = {"threshold": 0.1, "hysteresis": 0.01}
     for own in (None, 0.3):

@@ -2,12 +2,15 @@
 
 import sqlite3
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edge.alerts.events import Rule
 from edge.alerts.learned import CalibrationFile, Calibrations
+from edge.alerts.threshold import Calibration
 from edge.config.models import PromptConfig, SharpenedConfig
 from edge.delivery.payloads import ModelRef
 
@@ -17,16 +20,23 @@ PROMPT = PromptConfig(text=("a cat",), false_alarms_per_day=5.0)
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "learned.db"
 
 
-def of(path, model=MODEL, prompt=PROMPT, rule=RULE, fps=2.0, background=None):
+def of(
+    path: Path,
+    model: ModelRef = MODEL,
+    prompt: PromptConfig = PROMPT,
+    rule: Rule = RULE,
+    fps: float = 2.0,
+    background: list[str] | None = None,
+) -> tuple[Calibrations, Calibration]:
     calibrations = Calibrations(CalibrationFile(path), model, background)
     return calibrations, calibrations.calibration("yard", "cat", prompt, rule, fps)
 
 
-def learn(path):
+def learn(path: Path) -> Calibration:
     calibrations, calibration = of(path)
     margins = np.random.default_rng(0).normal(-0.1, 0.02, 30_000)
     for position, margin in enumerate(margins):
@@ -35,7 +45,7 @@ def learn(path):
     return calibration
 
 
-def test_a_restart_goes_on_with_what_was_learned(path):
+def test_a_restart_goes_on_with_what_was_learned(path: Path) -> None:
     before = learn(path).report()
     _, after = of(path)
     after.observe(-0.1, 0.0, alerting=False, regime="day")
@@ -56,7 +66,7 @@ def test_a_restart_goes_on_with_what_was_learned(path):
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_whatever_changes_the_margins_starts_anew(path, change):
+def test_whatever_changes_the_margins_starts_anew(path: Path, change: dict[str, Any]) -> None:
     learn(path)
     assert of(path, **change)[1].tails == {}
     louder = PROMPT.model_copy(update={"false_alarms_per_day": 2.0, "update_every": 5.0})
@@ -66,7 +76,9 @@ def test_whatever_changes_the_margins_starts_anew(path, change):
 WEIGHTS = {"texts": (1.0,), "templates": (0.5, 0.5)}
 
 
-def test_a_threshold_that_examples_taught_costs_nothing_of_what_was_learned_and_weights_do(path):
+def test_a_threshold_that_examples_taught_costs_nothing_of_what_was_learned_and_weights_do(
+    path: Path,
+) -> None:
     learn(path)
     taught = PROMPT.model_copy(
         update={"sharpened": SharpenedConfig(threshold=0.1, hysteresis=0.03)}
@@ -79,7 +91,7 @@ def test_a_threshold_that_examples_taught_costs_nothing_of_what_was_learned_and_
     assert of(path, prompt=PROMPT.model_copy(update={"sharpened": weighed}))[1].tails == {}
 
 
-def test_a_false_alarm_of_the_night_is_admitted_to_the_night(path):
+def test_a_false_alarm_of_the_night_is_admitted_to_the_night(path: Path) -> None:
     calibrations, calibration = of(path)
     draws = np.random.default_rng(0)
     for number, (regime, ordinary) in enumerate((("night", 0.0), ("day", -0.2))):
@@ -96,7 +108,7 @@ def test_a_false_alarm_of_the_night_is_admitted_to_the_night(path):
     calibrations.admit("gate", "cat", levels)  # watched no longer: nothing happens
 
 
-def test_a_moved_camera_forgets_and_the_others_do_not(path):
+def test_a_moved_camera_forgets_and_the_others_do_not(path: Path) -> None:
     learn(path)
     calibrations, yard = of(path)
     door = calibrations.calibration("door", "cat", PROMPT, RULE, 2.0)
@@ -106,7 +118,9 @@ def test_a_moved_camera_forgets_and_the_others_do_not(path):
     assert door.tails != {}
 
 
-def test_a_damaged_file_is_set_aside_and_costs_only_what_was_learned(path, caplog):
+def test_a_damaged_file_is_set_aside_and_costs_only_what_was_learned(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     learn(path)
     path.write_bytes(b"no database at all" * 1000)
     assert of(path)[1].tails == {}
@@ -116,7 +130,7 @@ def test_a_damaged_file_is_set_aside_and_costs_only_what_was_learned(path, caplo
     assert set(of(path)[1].tails) == {"", "day"}
 
 
-def test_a_damaged_row_costs_only_itself(path, caplog):
+def test_a_damaged_row_costs_only_itself(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     learn(path)
     with sqlite3.connect(path) as db:
         db.execute("UPDATE learned SET data = x'00' WHERE regime = 'day'")
@@ -124,7 +138,9 @@ def test_a_damaged_row_costs_only_itself(path, caplog):
     assert "learns anew" in caplog.text
 
 
-def test_a_disk_that_takes_nothing_stops_nobody(path, caplog):
+def test_a_disk_that_takes_nothing_stops_nobody(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = path.parent
     folder.write_text("a file where the folder should be")
     blocked = Calibrations(CalibrationFile(path), MODEL, None)
@@ -134,7 +150,7 @@ def test_a_disk_that_takes_nothing_stops_nobody(path, caplog):
     assert "not kept" in caplog.text
 
 
-def test_a_sentence_with_time_in_it_never_gets_a_threshold_below_its_clauses(path):
+def test_a_sentence_with_time_in_it_never_gets_a_threshold_below_its_clauses(path: Path) -> None:
     thresholds = {}
     for text in ("a cat", "a cat then a dog"):
         prompt = PromptConfig(text=(text,), false_alarms_per_day=5.0)

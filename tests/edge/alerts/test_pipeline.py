@@ -1,10 +1,13 @@
 """Samples to messages, with a scorer that says what it is told."""
 
 import json
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.alerts.pipeline import Pipeline
 from edge.alerts.rule_set import RuleSet
@@ -26,12 +29,12 @@ MODEL = ModelRef(id="m", hash="h", precision="int8")
 HIT, MISS = (1.0, 0.0), (0.0, 1.0)
 
 
-def bank(sentence="a cat"):
+def bank(sentence: str = "a cat") -> PromptBank:
     prompt = CompiledPrompt("cat", "cat", slice(0, 1), slice(1, 1), np.array([1]), None)
     return PromptBank((prompt,), (sentence, "nothing"), np.eye(2, dtype=np.float32), (), sentence)
 
 
-def config(**sections):
+def config(**sections: dict[str, Any]) -> Config:
     settings = {
         "device": {"id": "box"},
         "bundle": "unused",
@@ -45,7 +48,7 @@ def config(**sections):
 class MarkScorer:
     """Each picture's first pixel chooses its embedding; -1 fails, 9 needs more frames."""
 
-    def score(self, samples, bank):
+    def score(self, samples: list[Sample], bank: PromptBank) -> list[Any] | None:
         marks = [int(sample.pixels[0, 0, 0]) for sample in samples]
         if min(marks) < 0:
             raise InferenceError("told to fail")
@@ -57,8 +60,13 @@ class MarkScorer:
 
 
 @pytest.fixture
-def make():
-    def make(settings=None, snapshot=JPEG, confirm=confirm_all, **others):
+def make() -> Callable[..., Any]:
+    def make(
+        settings: Config | None = None,
+        snapshot: bytes | None = JPEG,
+        confirm: Any = confirm_all,
+        **others: Callable[..., Any],
+    ) -> Any:
         settings = settings or config()
         pipeline = Pipeline(
             settings,
@@ -71,7 +79,7 @@ def make():
         )
         sequence = iter(range(1000))
 
-        def feed(seconds, **cameras):
+        def feed(seconds: float, **cameras: int) -> list[Any] | None:
             samples = [
                 Sample(name, next(sequence), arrival(seconds), np.full((3, 2, 2), mark, np.int8))
                 for name, mark in cameras.items()
@@ -83,15 +91,15 @@ def make():
     return make
 
 
-def arrival(seconds):
+def arrival(seconds: float) -> Arrival:
     return Arrival(wall=1_750_000_000.0 + seconds, monotonic=seconds, pts_s=seconds)
 
 
-def kinds(messages):
+def kinds(messages: list[Any]) -> list[tuple[str, str]]:
     return [(message.camera, message.kind) for message in messages]
 
 
-def test_an_alert_comes_with_its_picture_and_names_its_topic(make):
+def test_an_alert_comes_with_its_picture_and_names_its_topic(make: Callable[..., Any]) -> None:
     alert, snapshot, _embedding = make().feed(0, yard=1)
     payload = json.loads(alert.payload)
     assert payload["snapshot"] == snapshot.topic
@@ -101,13 +109,15 @@ def test_an_alert_comes_with_its_picture_and_names_its_topic(make):
     assert payload["model"] == {"id": "m", "hash": "h", "precision": "int8"}
 
 
-def test_without_a_frame_the_alert_goes_out_without_a_picture(make):
+def test_without_a_frame_the_alert_goes_out_without_a_picture(make: Callable[..., Any]) -> None:
     messages = make(snapshot=None).feed(0, yard=1)
     assert kinds(messages) == [("yard", "alert"), ("yard", "embedding")]
     assert json.loads(messages[0].payload)["snapshot"] is None
 
 
-def test_a_model_that_needs_more_frames_says_nothing_yet_and_holds_nobody_up(make):
+def test_a_model_that_needs_more_frames_says_nothing_yet_and_holds_nobody_up(
+    make: Callable[..., Any],
+) -> None:
     run = make()
     assert run.feed(0, yard=9) == []
     assert kinds(run.feed(0, yard=9, door=1)) == [
@@ -118,12 +128,12 @@ def test_a_model_that_needs_more_frames_says_nothing_yet_and_holds_nobody_up(mak
     assert run.pipeline.status("yard").lag_s is None
 
 
-def test_pictures_can_be_switched_off(make):
+def test_pictures_can_be_switched_off(make: Callable[..., Any]) -> None:
     messages = make(config(snapshots={"publish": False})).feed(0, yard=1)
     assert ("yard", "snapshot") not in kinds(messages)
 
 
-def test_cameras_in_one_batch_keep_their_own_results(make):
+def test_cameras_in_one_batch_keep_their_own_results(make: Callable[..., Any]) -> None:
     messages = make().feed(0, yard=0, door=1)
     assert [camera for camera, kind in kinds(messages) if kind == "alert"] == ["door"]
     vectors = {
@@ -143,7 +153,9 @@ def test_cameras_in_one_batch_keep_their_own_results(make):
         ("off", "0s", []),
     ],
 )
-def test_embeddings_go_out_as_often_as_wanted(make, publish, every, expected):
+def test_embeddings_go_out_as_often_as_wanted(
+    make: Callable[..., Any], publish: str, every: str, expected: list[int]
+) -> None:
     settings = config(
         embeddings={"publish": publish, "every": every},
         prompts={"cat": {"text": "a cat", "on": {"for": 1, "of": 1}, "off_after": "0s"}},
@@ -157,7 +169,7 @@ def test_embeddings_go_out_as_often_as_wanted(make, publish, every, expected):
     assert published == expected
 
 
-def test_other_rules_are_adopted_between_two_samples(make):
+def test_other_rules_are_adopted_between_two_samples(make: Callable[..., Any]) -> None:
     run = make()
     run.feed(0, yard=1)
     changed = {"cat": PromptConfig(text=("a lynx",), on=OnConfig(**{"for": 1, "of": 1}))}
@@ -167,7 +179,7 @@ def test_other_rules_are_adopted_between_two_samples(make):
     assert json.loads(start.payload)["prompt"]["text"] == "a lynx"
 
 
-def test_a_rule_that_stays_as_it_was_keeps_its_alert(make):
+def test_a_rule_that_stays_as_it_was_keeps_its_alert(make: Callable[..., Any]) -> None:
     run = make()
     start = run.feed(0, yard=1)[0]
     assert run.pipeline.adopt(RuleSet(dict(config().prompts), bank())) == []
@@ -176,14 +188,16 @@ def test_a_rule_that_stays_as_it_was_keeps_its_alert(make):
     assert json.loads(end.payload)["id"] == json.loads(start.payload)["id"]
 
 
-def test_without_a_rule_that_went_nothing_alerts(make):
+def test_without_a_rule_that_went_nothing_alerts(make: Callable[..., Any]) -> None:
     run = make()
     (end,) = (run.feed(0, yard=1), run.pipeline.adopt(RuleSet({}, bank())))[1]
     assert json.loads(end.payload)["type"] == "end"
     assert ("yard", "alert") not in kinds(run.feed(1, yard=1))
 
 
-def test_a_rule_that_is_not_enabled_alerts_nowhere_and_is_still_told(make):
+def test_a_rule_that_is_not_enabled_alerts_nowhere_and_is_still_told(
+    make: Callable[..., Any],
+) -> None:
     run = make()
     run.feed(0, yard=1)
     assert run.pipeline.alerting()["yard", "cat"]
@@ -196,7 +210,9 @@ def test_a_rule_that_is_not_enabled_alerts_nowhere_and_is_still_told(make):
     assert run.pipeline.alerting()["yard", "cat"] is False
 
 
-def test_a_test_alert_says_that_it_is_one_and_leaves_the_rule_alone(make):
+def test_a_test_alert_says_that_it_is_one_and_leaves_the_rule_alone(
+    make: Callable[..., Any],
+) -> None:
     run = make()
     start, end = (AlertPayload.model_validate_json(m.payload)
                   for m in run.pipeline.try_alert("cat", arrival(0)) if m.camera == "yard")  # fmt: skip
@@ -208,16 +224,16 @@ def test_a_test_alert_says_that_it_is_one_and_leaves_the_rule_alone(make):
 class Doubting:
     """A second look that says what it is told, and remembers what it was asked."""
 
-    def __init__(self, *findings):
+    def __init__(self, *findings: Finding) -> None:
         self.findings = list(findings)
         self.asked = []
 
-    def __call__(self, rule, sample):
+    def __call__(self, rule: str, sample: Sample) -> Finding:
         self.asked.append((sample.camera, rule, sample.sequence))
         return self.findings.pop(0)
 
 
-def test_an_alert_that_the_second_look_denies_is_not_told(make):
+def test_an_alert_that_the_second_look_denies_is_not_told(make: Callable[..., Any]) -> None:
     box = Box("a cat", 0.75, (0.1, 0.2, 0.5, 1.0))
     look = Doubting(Finding(confirmed=False), Finding(confirmed=True, boxes=(box,)))
     run = make(confirm=look)
@@ -233,11 +249,13 @@ def test_an_alert_that_the_second_look_denies_is_not_told(make):
 class NoNumbers:
     """A regions graph that answers NaN."""
 
-    def run(self, _tensors):
+    def run(self, _tensors: dict[str, NDArray[np.int8]]) -> dict[str, Any]:
         return {"regions": np.full((1, 1, 2), np.nan, np.float32), "boxes": np.zeros((1, 1, 4))}
 
 
-def test_an_alert_is_told_from_start_to_end_though_the_detector_fails(make):
+def test_an_alert_is_told_from_start_to_end_though_the_detector_fails(
+    make: Callable[..., Any],
+) -> None:
     looks = SecondLooks(
         config(), 0.1, detector=RegionsDetector(NoNumbers(), None, 0.3), frame_of=lambda *_: None
     )
@@ -247,7 +265,7 @@ def test_an_alert_is_told_from_start_to_end_though_the_detector_fails(make):
     assert [(alert["type"], alert["boxes"]) for alert in alerts] == [("start", None), ("end", None)]
 
 
-def test_an_alert_says_where_its_threshold_comes_from(make):
+def test_an_alert_says_where_its_threshold_comes_from(make: Callable[..., Any]) -> None:
     prior = json.loads(make().feed(0, yard=1)[0].payload)
     assert (prior["calibration"], prior["threshold"]) == ("prior", 0.1)
     assert (prior["false_alarms_per_day"], prior["probability"]) == (1.0, None)
@@ -257,7 +275,7 @@ def test_an_alert_says_where_its_threshold_comes_from(make):
     assert fixed["false_alarms_per_day"] is None
 
 
-def test_a_failed_batch_changes_no_state(make):
+def test_a_failed_batch_changes_no_state(make: Callable[..., Any]) -> None:
     run = make()
     run.feed(0, yard=1)
     with pytest.raises(InferenceError):
@@ -265,7 +283,7 @@ def test_a_failed_batch_changes_no_state(make):
     assert ("yard", "alert") not in kinds(run.feed(0.6, yard=1))
 
 
-def test_finish_and_lost_end_what_runs(make):
+def test_finish_and_lost_end_what_runs(make: Callable[..., Any]) -> None:
     run = make()
     run.feed(0, yard=1, door=1)
     run.feed(9, door=1)
@@ -275,7 +293,9 @@ def test_finish_and_lost_end_what_runs(make):
     assert [(m.camera, json.loads(m.payload)["type"]) for m in ended] == [("door", "end")]
 
 
-def test_who_wants_to_know_is_told_of_each_start_what_can_be_learned_from(make):
+def test_who_wants_to_know_is_told_of_each_start_what_can_be_learned_from(
+    make: Callable[..., Any],
+) -> None:
     told = []
     box = make(on_start=told.append)
     box.feed(0, yard=0)

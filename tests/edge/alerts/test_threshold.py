@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.alerts.events import Rule
 from edge.alerts.threshold import Calibration
@@ -10,17 +11,21 @@ PRIOR = Rule(threshold=0.02, hysteresis=0.05, on_for=1, on_of=1, off_after_s=1.0
 FPS = 2.0
 
 
-def feed(calibration, margins, begin=0.0, regime=""):
+def feed(
+    calibration: Calibration, margins: NDArray[np.float64], begin: float = 0.0, regime: str = ""
+) -> float:
     for position, margin in enumerate(margins):
         calibration.observe(float(margin), begin + position / FPS, alerting=False, regime=regime)
     return begin + len(margins) / FPS
 
 
-def ordinary(count, centre=-0.1, spread=0.02, seed=0):
+def ordinary(
+    count: int, centre: float = -0.1, spread: float = 0.02, seed: int = 0
+) -> NDArray[np.float64]:
     return np.random.default_rng(seed).normal(centre, spread, count)
 
 
-def test_until_enough_was_seen_the_prior_holds_and_says_so():
+def test_until_enough_was_seen_the_prior_holds_and_says_so() -> None:
     calibration = Calibration(PRIOR, asked=5.0)
     feed(calibration, ordinary(2000))
     assert calibration.rule == PRIOR
@@ -30,7 +35,7 @@ def test_until_enough_was_seen_the_prior_holds_and_says_so():
     assert calibration.chance(0.5) is None
 
 
-def test_then_the_threshold_is_this_cameras_own_and_says_how_sure_it_is():
+def test_then_the_threshold_is_this_cameras_own_and_says_how_sure_it_is() -> None:
     calibration = Calibration(PRIOR, asked=5.0)
     feed(calibration, ordinary(60_000))
     report = calibration.report()
@@ -44,7 +49,7 @@ def test_then_the_threshold_is_this_cameras_own_and_says_how_sure_it_is():
     assert calibration.chance(report.threshold + 0.05) < 0.01
 
 
-def test_a_fixed_threshold_learns_nothing():
+def test_a_fixed_threshold_learns_nothing() -> None:
     calibration = Calibration(PRIOR, asked=None)
     feed(calibration, ordinary(20_000))
     assert calibration.tails == {}
@@ -53,7 +58,7 @@ def test_a_fixed_threshold_learns_nothing():
 
 
 @pytest.mark.parametrize(("night", "apart"), [(-0.1, False), (-0.1, True)])
-def test_regimes_are_judged_apart_where_they_differ(night, apart):
+def test_regimes_are_judged_apart_where_they_differ(night: float, apart: bool) -> None:
     spreads = {"day": 0.02, "night": 0.004 if apart else 0.02}
     calibration = Calibration(PRIOR, asked=5.0)
     at = 0.0
@@ -68,7 +73,7 @@ def test_regimes_are_judged_apart_where_they_differ(night, apart):
     assert gap > 0.03 if apart else abs(gap) < 0.012
 
 
-def test_what_was_learned_of_another_view_is_forgotten():
+def test_what_was_learned_of_another_view_is_forgotten() -> None:
     calibration = Calibration(PRIOR, asked=5.0)
     at = feed(calibration, ordinary(60_000))
     calibration.forget()

@@ -5,7 +5,7 @@ import pytest
 
 from edge.alerts.events import Rule
 from edge.alerts.threshold import Calibration
-from edge.alerts.watch import Watch, WatchedRule
+from edge.alerts.watch import Happening, Watch, WatchedRule
 from edge.config.models import PoolConfig, PromptConfig
 from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.rules.plan import plan
@@ -16,7 +16,7 @@ RULE = Rule(threshold=0.1, on_for=1, on_of=1, off_after_s=1.0, gap_s=10.0)
 
 
 @pytest.fixture
-def bank():
+def bank() -> PromptBank:
     """Two prompts on two axes, and a background that neither is."""
     rows = np.eye(3, dtype=np.float32)
     prompts = tuple(
@@ -26,46 +26,48 @@ def bank():
     return PromptBank(prompts, ("a cat", "a dog", "nothing"), rows, (), "hash")
 
 
-def watched(name="cat", rule=RULE, text=None, pool=None):
+def watched(
+    name: str = "cat", rule: Rule = RULE, text: str | None = None, pool: PoolConfig | None = None
+) -> WatchedRule:
     config = PromptConfig(text=(text or f"a {name}",), pool=pool)
     return WatchedRule(plan(name, config), rule, Calibration(rule, None), base=0.0, pool=pool)
 
 
-def watch_of(*names):
+def watch_of(*names: str) -> Watch:
     return Watch({name: watched(name) for name in names})
 
 
-def at(seconds):
+def at(seconds: float) -> Arrival:
     return Arrival(wall=1_750_000_000 + seconds, monotonic=seconds, pts_s=None)
 
 
-def step(watch, bank, seconds, cat, dog):
+def step(watch: Watch, bank: PromptBank, seconds: float, cat: float, dog: float) -> list[Happening]:
     cosines = np.array([cat, dog, 0], np.float32)
     scored = Scored(cosines, np.array([1, 0, 0], np.float32))
     return watch.step(bank, watch.weigh(bank, scored, at(seconds)), at(seconds))
 
 
-def test_each_rule_sees_its_own_score(bank):
+def test_each_rule_sees_its_own_score(bank: PromptBank) -> None:
     watch = watch_of("cat", "dog")
     (happening,) = step(watch, bank, 0.0, cat=0.0, dog=0.5)
     assert (happening.prompt, happening.sentence) == ("dog", "a dog")
     assert watch.margins == {"cat": 0.0, "dog": 0.5}
 
 
-def test_another_cameras_rule_is_none_of_ours(bank):
+def test_another_cameras_rule_is_none_of_ours(bank: PromptBank) -> None:
     watch = watch_of("cat")
     assert step(watch, bank, 0.0, cat=0.0, dog=0.9) == []
     assert watch.margins == {"cat": 0.0}
 
 
-def test_a_camera_without_rules_is_watched_for_its_embeddings(bank):
+def test_a_camera_without_rules_is_watched_for_its_embeddings(bank: PromptBank) -> None:
     watch = Watch({})
     assert step(watch, bank, 0.0, cat=0.9, dog=0.9) == []
     assert watch.lost(at(100.0)) == []
     assert not watch.alerting
 
 
-def test_a_lost_camera_ends_its_alert_once(bank):
+def test_a_lost_camera_ends_its_alert_once(bank: PromptBank) -> None:
     watch = watch_of("cat")
     step(watch, bank, 0.0, cat=0.5, dog=0.0)
     assert watch.lost(at(9.0)) == []
@@ -76,7 +78,7 @@ def test_a_lost_camera_ends_its_alert_once(bank):
     assert watch.margins == {}
 
 
-def test_the_end_tells_the_sentence_of_the_last_word_on_it(bank):
+def test_the_end_tells_the_sentence_of_the_last_word_on_it(bank: PromptBank) -> None:
     watch = watch_of("cat")
     (start,) = step(watch, bank, 0.0, cat=0.5, dog=0.0)
     (end,) = watch.finish(at(1.0))
@@ -84,7 +86,7 @@ def test_the_end_tells_the_sentence_of_the_last_word_on_it(bank):
     assert end.transition.id == start.transition.id
 
 
-def test_a_sentence_with_an_order_in_it_alerts_in_that_order_only(bank):
+def test_a_sentence_with_an_order_in_it_alerts_in_that_order_only(bank: PromptBank) -> None:
     prompts = tuple(
         CompiledPrompt(name, "pets", slice(row, row + 1), slice(2, 2), np.array([2]), None)
         for row, name in enumerate(["pets#1", "pets#2"])
@@ -103,7 +105,9 @@ def test_a_sentence_with_an_order_in_it_alerts_in_that_order_only(bank):
     assert told["wrong"] == []
 
 
-def test_a_pooled_rule_sees_the_last_samples_together_and_another_rule_does_not(bank):
+def test_a_pooled_rule_sees_the_last_samples_together_and_another_rule_does_not(
+    bank: PromptBank,
+) -> None:
     pool = PoolConfig(kind="mean", frames=4)
     watch = Watch({"cat": watched("cat", pool=pool), "dog": watched("dog")})
     for second in range(4):
@@ -113,8 +117,10 @@ def test_a_pooled_rule_sees_the_last_samples_together_and_another_rule_does_not(
 
 
 @pytest.mark.parametrize("kind", ["mean", "aosm", "glscl"])
-def test_what_a_camera_showed_before_a_gap_alerts_no_second_time(bank, kind):
-    def starts(silence):
+def test_what_a_camera_showed_before_a_gap_alerts_no_second_time(
+    bank: PromptBank, kind: str
+) -> None:
+    def starts(silence: float) -> list[str]:
         watch = Watch({"cat": watched("cat", pool=PoolConfig(kind=kind, frames=12))})
         for second in range(6):
             step(watch, bank, float(second), cat=0.8, dog=0.0)
@@ -126,7 +132,7 @@ def test_what_a_camera_showed_before_a_gap_alerts_no_second_time(bank, kind):
     assert starts(silence=1.0) == ["start"]  # the control: without a gap the pool still holds it
 
 
-def test_nothing_is_learned_while_a_duration_cannot_be_told(bank):
+def test_nothing_is_learned_while_a_duration_cannot_be_told(bank: PromptBank) -> None:
     rule = watched("cat", text="a cat for 20 s")
     rule.calibration = Calibration(RULE, 1.0)
     watch = Watch({"cat": rule})
@@ -138,7 +144,7 @@ def test_nothing_is_learned_while_a_duration_cannot_be_told(bank):
     assert rule.calibration.tails[""].baseline == pytest.approx(-0.1)
 
 
-def test_an_alert_that_is_vetoed_never_was(bank):
+def test_an_alert_that_is_vetoed_never_was(bank: PromptBank) -> None:
     watch = watch_of("cat")
     (first,) = step(watch, bank, 0.0, cat=0.5, dog=0.0)
     watch.veto("cat")
@@ -148,7 +154,7 @@ def test_an_alert_that_is_vetoed_never_was(bank):
     assert second.transition.id != first.transition.id
 
 
-def test_a_rule_that_is_dropped_ends_its_alert(bank):
+def test_a_rule_that_is_dropped_ends_its_alert(bank: PromptBank) -> None:
     watch = watch_of("cat", "dog")
     step(watch, bank, 0.0, cat=0.5, dog=0.5)
     (end,) = watch.drop("cat", at(1.0))

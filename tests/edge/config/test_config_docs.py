@@ -1,8 +1,9 @@
 """docs/config.md: its examples load, and its tables say what the records say."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,14 +18,14 @@ ROWS = dict(re.findall(r"^\| `([a-zA-Z_.]+)` \| (.*?) \|", DOCUMENT, re.MULTILIN
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=["smallest", "larger"])
-def test_the_examples_load(load, tmp_path, example):
+def test_the_examples_load(load: Callable[..., Any], tmp_path: Path, example: str) -> None:
     secrets = tmp_path / "secrets.yaml"
     secrets.write_text("broker_password: hushhush\n")
     secrets.chmod(0o600)
     assert isinstance(load(example, YARD_PASSWORD="pw-yard"), Config)
 
 
-def test_the_larger_example_means_what_it_says(load, tmp_path):
+def test_the_larger_example_means_what_it_says(load: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "secrets.yaml").write_text("broker_password: hushhush\n")
     (tmp_path / "secrets.yaml").chmod(0o600)
     config = load(EXAMPLES[1], YARD_PASSWORD="pw-yard")
@@ -62,12 +63,12 @@ ALL = [
 ]
 
 
-def test_every_key_is_in_a_table_and_no_other():
+def test_every_key_is_in_a_table_and_no_other() -> None:
     assert sorted(ROWS) == sorted(key for key, _, _ in ALL)
 
 
 @pytest.mark.parametrize(("key", "required", "default"), ALL, ids=[key for key, _, _ in ALL])
-def test_the_tables_say_the_defaults(key, required, default):
+def test_the_tables_say_the_defaults(key: str, required: bool, default: Any) -> None:
     said = ROWS[key]
     assert (said == "—") == required
     if required or default in (None, (), {}):

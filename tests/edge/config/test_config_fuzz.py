@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hypothesis import given, settings
@@ -49,7 +50,7 @@ def outcome(content: bytes) -> Config | str:
             return str(error).encode().decode()
 
 
-def swapped(tree, path, value):
+def swapped(tree: Any, path: list[str], value: Any) -> Any:
     """``tree`` with the value at ``path`` replaced; a missing key on the way is added."""
     if not path or not isinstance(tree, dict):
         return value
@@ -58,12 +59,12 @@ def swapped(tree, path, value):
 
 @settings(max_examples=300)
 @given(texts)
-def test_no_text_raises_anything_but_a_config_error(text):
+def test_no_text_raises_anything_but_a_config_error(text: str) -> None:
     outcome(text.encode("utf-8", "surrogatepass"))
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_raise_anything_but_a_config_error(content):
+def test_no_bytes_raise_anything_but_a_config_error(content: bytes) -> None:
     outcome(content)
 
 
@@ -79,12 +80,14 @@ _PATHS = [
 
 @settings(max_examples=300)
 @given(st.sampled_from(_PATHS), values)
-def test_no_value_in_any_place_raises_anything_but_a_config_error(path, value):
+def test_no_value_in_any_place_raises_anything_but_a_config_error(
+    path: list[str], value: Any
+) -> None:
     tree = swapped(_GOOD, path, value)
     result = outcome(yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "surrogatepass"))
     assert isinstance(result, Config) or result.count("\n") < 200
 
 
-def test_the_unchanged_tree_is_good():
+def test_the_unchanged_tree_is_good() -> None:
     """Negative control: the fuzz starts from a file that loads."""
     assert isinstance(outcome(yaml.safe_dump(_GOOD).encode()), Config)

@@ -1,6 +1,8 @@
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,16 +23,16 @@ cameras:
 """
 
 
-def changed(old, new, text=GOOD):
+def changed(old: str, new: str, text: str = GOOD) -> str:
     assert text.count(old) == 1
     return text.replace(old, new)
 
 
-def added(line, text=GOOD):
+def added(line: str, text: str = GOOD) -> str:
     return f"{text}{line}\n"
 
 
-def test_a_small_file_gets_the_defaults(load):
+def test_a_small_file_gets_the_defaults(load: Callable[..., Any]) -> None:
     config = load(GOOD)
     assert isinstance(config, Config)
     assert config.mqtt.port == 1883
@@ -39,7 +41,9 @@ def test_a_small_file_gets_the_defaults(load):
     assert config.cameras["yard"].prompts is None
 
 
-def test_relative_paths_are_taken_from_the_files_folder_and_absolute_ones_are_kept(load, tmp_path):
+def test_relative_paths_are_taken_from_the_files_folder_and_absolute_ones_are_kept(
+    load: Callable[..., Any], tmp_path: Path
+) -> None:
     config = load(
         changed(
             "{host: broker.example}",
@@ -68,14 +72,16 @@ def test_relative_paths_are_taken_from_the_files_folder_and_absolute_ones_are_ke
         ("rtsp://[2001:db8::1]:554/x", "rtsp://[2001:db8::1]:554/x"),
     ],
 )
-def test_a_cameras_url_may_be_a_file_beside_the_configuration(load, tmp_path, written, meant):
+def test_a_cameras_url_may_be_a_file_beside_the_configuration(
+    load: Callable[..., Any], tmp_path: Path, written: str, meant: str
+) -> None:
     config = load(changed("rtsp://192.0.2.10/stream2", f'"{written}"'))
     url = config.cameras["yard"].url.get_secret_value()
     assert url == meant.format(folder=tmp_path)
 
 
 @pytest.mark.parametrize("written", ["keys/site.pub", "[keys/site.pub]"])
-def test_one_key_needs_no_brackets(load, tmp_path, written):
+def test_one_key_needs_no_brackets(load: Callable[..., Any], tmp_path: Path, written: str) -> None:
     assert load(GOOD).bundle_keys == ()
     assert load(f"{GOOD}bundle_keys: {written}\n").bundle_keys == (tmp_path / "keys/site.pub",)
 
@@ -89,12 +95,16 @@ def test_one_key_needs_no_brackets(load, tmp_path, written):
         ("${KEYS:}", "expected some text"),
     ],
 )
-def test_keys_that_are_asked_for_and_not_named_are_not_taken_for_none(problems, written, found):
+def test_keys_that_are_asked_for_and_not_named_are_not_taken_for_none(
+    problems: Callable[..., Any], written: str, found: str
+) -> None:
     [line] = problems(f"{GOOD}bundle_keys: {written}\n")
     assert f"bundle_keys: {found}" in line.replace("[0]", "")
 
 
-def test_a_file_named_without_a_folder_has_the_working_folder(tmp_path, monkeypatch):
+def test_a_file_named_without_a_folder_has_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "edge.yaml").write_text(GOOD)
     monkeypatch.chdir(tmp_path)
     assert load_config(Path("edge.yaml"), {}).bundle == tmp_path / "bundles/current"
@@ -103,7 +113,9 @@ def test_a_file_named_without_a_folder_has_the_working_folder(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("text", "seconds"), [("500ms", 0.5), ("10s", 10), ("1.5m", 90), ("2 h", 7200), ("7", 7)]
 )
-def test_durations_have_units_and_plain_numbers_are_seconds(load, text, seconds):
+def test_durations_have_units_and_plain_numbers_are_seconds(
+    load: Callable[..., Any], text: str, seconds: float
+) -> None:
     config = load(
         changed("a person climbs a fence}", f"x, off_after: {text}, cooldown: '{text}'}}")
     )
@@ -111,7 +123,7 @@ def test_durations_have_units_and_plain_numbers_are_seconds(load, text, seconds)
     assert config.prompts["intruder"].cooldown == seconds
 
 
-def test_on_and_off_are_words_though_yaml_1_1_calls_them_booleans(load):
+def test_on_and_off_are_words_though_yaml_1_1_calls_them_booleans(load: Callable[..., Any]) -> None:
     config = load(
         added("embeddings: {publish: off}", changed("a fence}", "a fence, on: {for: 1, of: 2}}"))
     )
@@ -119,19 +131,23 @@ def test_on_and_off_are_words_though_yaml_1_1_calls_them_booleans(load):
     assert config.prompts["intruder"].on.of == 2
 
 
-def test_names_of_digits_stay_names_and_the_protocol_may_be_a_number(load):
+def test_names_of_digits_stay_names_and_the_protocol_may_be_a_number(
+    load: Callable[..., Any],
+) -> None:
     config = load(changed("yard:", "007:", changed("broker.example}", "b, protocol: 5}")))
     assert list(config.cameras) == ["007"]
     assert config.mqtt.protocol == "5"
 
 
-def test_one_sentence_or_one_prompt_need_no_list(load):
+def test_one_sentence_or_one_prompt_need_no_list(load: Callable[..., Any]) -> None:
     config = load(changed("stream2}", "stream2, prompts: intruder}"))
     assert config.cameras["yard"].prompts == ("intruder",)
     assert config.prompts["intruder"].text == ("a person climbs a fence",)
 
 
-def test_cameras_can_share_settings_by_an_alias_and_write_over_them(load):
+def test_cameras_can_share_settings_by_an_alias_and_write_over_them(
+    load: Callable[..., Any],
+) -> None:
     config = load(
         """\
 device: {id: nvr-01}
@@ -158,7 +174,7 @@ cameras:
 # --- variables and secrets
 
 
-def test_variables_are_filled_in_with_defaults_and_escapes(load):
+def test_variables_are_filled_in_with_defaults_and_escapes(load: Callable[..., Any]) -> None:
     config = load(
         changed("broker.example}", '"h-${A}-${B:dflt}-${C:}-$${A}-$A", port: "${PORT}"}'),
         A="one",
@@ -168,11 +184,11 @@ def test_variables_are_filled_in_with_defaults_and_escapes(load):
     assert config.mqtt.port == 8883
 
 
-def test_a_variable_set_to_nothing_is_set(load):
+def test_a_variable_set_to_nothing_is_set(load: Callable[..., Any]) -> None:
     assert load(changed("broker.example", "'x${A:y}'"), A="").mqtt.host == "x"
 
 
-def test_a_missing_variable_is_named_with_key_and_line(problems):
+def test_a_missing_variable_is_named_with_key_and_line(problems: Callable[..., Any]) -> None:
     text = changed("//192", "//viewer:${YARD_PASSWORD}@192").replace("{url: ", "{url: '")
     assert problems(text.replace("stream2}", "stream2'}")) == [
         (
@@ -183,17 +199,19 @@ def test_a_missing_variable_is_named_with_key_and_line(problems):
 
 
 @pytest.mark.parametrize("text", ["${", "${}", "${1A}", "${A B}", "${A"])
-def test_a_malformed_variable_is_refused_not_taken_literally(problems, text):
+def test_a_malformed_variable_is_refused_not_taken_literally(
+    problems: Callable[..., Any], text: str
+) -> None:
     (line,) = problems(changed("host: broker.example", f"host: 'x{text}'"), A="a")
     assert line.startswith("edge.yaml:3: mqtt.host: expected ${NAME} or ${NAME:default}")
 
 
-def test_a_variable_cannot_bring_in_yaml(load):
+def test_a_variable_cannot_bring_in_yaml(load: Callable[..., Any]) -> None:
     text = changed("host: broker.example", "host: '${A}'")
     assert load(text, A="x, port: 1\nbundle: y").mqtt.host == "x, port: 1\nbundle: y"
 
 
-def secrets_file(tmp_path, text, mode=0o600):
+def secrets_file(tmp_path: Path, text: str, mode: int = 0o600) -> None:
     path = tmp_path / "secrets.yaml"
     path.write_text(text)
     path.chmod(mode)
@@ -202,21 +220,27 @@ def secrets_file(tmp_path, text, mode=0o600):
 SECRET = changed("broker.example", "b, username: u, password: !secret broker")
 
 
-def test_a_secret_comes_from_the_file_beside_exactly_as_written(load, tmp_path):
+def test_a_secret_comes_from_the_file_beside_exactly_as_written(
+    load: Callable[..., Any], tmp_path: Path
+) -> None:
     secrets_file(tmp_path, "broker: 007_0\n")
     password = load(SECRET).mqtt.password
     assert password is not None
     assert password.get_secret_value() == "007_0"
 
 
-def test_what_the_file_calls_a_secret_is_masked_wherever_it_stands(load, tmp_path):
+def test_what_the_file_calls_a_secret_is_masked_wherever_it_stands(
+    load: Callable[..., Any], tmp_path: Path
+) -> None:
     secrets_file(tmp_path, "broker_user: hushuser\n")
     config = load(changed("broker.example", "b, username: !secret broker_user"))
     assert config.mqtt.username == "hushuser"
     assert redact("refused hushuser") == "refused ***"
 
 
-def test_a_secret_that_is_not_there_names_the_alternatives(problems, tmp_path):
+def test_a_secret_that_is_not_there_names_the_alternatives(
+    problems: Callable[..., Any], tmp_path: Path
+) -> None:
     secrets_file(tmp_path, "brocker: hushhush\n")
     assert problems(SECRET) == [
         ("edge.yaml:3: mqtt.password: no secret 'broker' in secrets.yaml; did you mean 'brocker'?")
@@ -224,13 +248,17 @@ def test_a_secret_that_is_not_there_names_the_alternatives(problems, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "- a\n", "broker: [a]\n", "broker: 1\nbroker: 2\n", "a"])
-def test_a_secrets_file_of_another_shape_is_refused(problems, tmp_path, content):
+def test_a_secrets_file_of_another_shape_is_refused(
+    problems: Callable[..., Any], tmp_path: Path, content: str
+) -> None:
     secrets_file(tmp_path, content)
     (line,) = problems(SECRET)
     assert line.startswith("edge.yaml:3: mqtt.password: expected only lines such as")
 
 
-def test_a_missing_or_broken_secrets_file_is_told_with_its_name(problems, tmp_path):
+def test_a_missing_or_broken_secrets_file_is_told_with_its_name(
+    problems: Callable[..., Any], tmp_path: Path
+) -> None:
     (line,) = problems(SECRET)
     assert line.startswith(
         "edge.yaml:3: mqtt.password: cannot read secrets.yaml: No such file or directory; expected"
@@ -241,7 +269,9 @@ def test_a_missing_or_broken_secrets_file_is_told_with_its_name(problems, tmp_pa
     assert "hush" not in line
 
 
-def test_secrets_that_everybody_can_read_are_warned_about(load, tmp_path, caplog):
+def test_secrets_that_everybody_can_read_are_warned_about(
+    load: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     secrets_file(tmp_path, "broker: hushhush\n", 0o600)
     load(SECRET)
     assert caplog.messages == []
@@ -253,7 +283,9 @@ def test_secrets_that_everybody_can_read_are_warned_about(load, tmp_path, caplog
     ]
 
 
-def test_every_secret_is_masked_from_then_on_and_nothing_else(load, tmp_path):
+def test_every_secret_is_masked_from_then_on_and_nothing_else(
+    load: Callable[..., Any], tmp_path: Path
+) -> None:
     secrets_file(tmp_path, "broker: brokerpw\n")
     load(
         """\
@@ -291,11 +323,13 @@ cameras:
         ("clips/a.mp4", set()),
     ],
 )
-def test_a_password_is_found_even_in_a_url_that_is_not_valid(url, secret):
+def test_a_password_is_found_even_in_a_url_that_is_not_valid(url: str, secret: set[str]) -> None:
     assert passwords(url) == secret
 
 
-def test_no_message_and_no_repr_holds_a_secret(problems, load, tmp_path):
+def test_no_message_and_no_repr_holds_a_secret(
+    problems: Callable[..., Any], load: Callable[..., Any], tmp_path: Path
+) -> None:
     """A canary in every place that can hold one, each beside something wrong."""
     secrets_file(tmp_path, "broker: canary1\n")
     text = """\
@@ -542,7 +576,9 @@ cameras:
         ),
     ],
 )
-def test_a_wrong_value_is_told_with_its_line_key_and_remedy(problems, old, new, expected):
+def test_a_wrong_value_is_told_with_its_line_key_and_remedy(
+    problems: Callable[..., Any], old: str, new: str, expected: list[str]
+) -> None:
     assert problems(changed(old, new)) == expected
 
 
@@ -567,17 +603,23 @@ def test_a_wrong_value_is_told_with_its_line_key_and_remedy(problems, old, new, 
         ('background: "\\ud800"', "background: expected Unicode text, found a NUL or half a character"),
     ],
 )  # fmt: skip
-def test_a_wrong_line_is_told_with_its_number(problems, line, expected):
+def test_a_wrong_line_is_told_with_its_number(
+    problems: Callable[..., Any], line: str, expected: str
+) -> None:
     assert f"edge.yaml:8: {expected}" in problems(added(line))
 
 
-def test_duplicate_cameras_are_refused_though_yaml_would_keep_the_last(problems):
+def test_duplicate_cameras_are_refused_though_yaml_would_keep_the_last(
+    problems: Callable[..., Any],
+) -> None:
     assert problems(added("  yard: {url: rtsp://192.0.2.11/x}")) == [
         "edge.yaml:8: cameras: duplicate key 'yard', first given in line 7"
     ]
 
 
-def test_everything_wrong_is_told_at_once_in_the_order_of_the_file(problems):
+def test_everything_wrong_is_told_at_once_in_the_order_of_the_file(
+    problems: Callable[..., Any],
+) -> None:
     text = """\
 device: {id: "a b"}
 mqtt: {host: "${NOWHERE}", port: 0}
@@ -625,12 +667,14 @@ cameras:
         ),
     ],
 )
-def test_what_is_not_our_yaml_is_refused_with_line_and_column(problems, text, expected):
+def test_what_is_not_our_yaml_is_refused_with_line_and_column(
+    problems: Callable[..., Any], text: str, expected: str | None
+) -> None:
     (line,) = problems(text)
     assert line == expected or expected is None
 
 
-def test_an_empty_file_misses_every_key_it_needs(problems):
+def test_an_empty_file_misses_every_key_it_needs(problems: Callable[..., Any]) -> None:
     assert [line.rpartition(" ")[2] for line in problems("# nothing\n")[1:]] == [
         "'bundle'",
         "'cameras'",
@@ -640,14 +684,14 @@ def test_an_empty_file_misses_every_key_it_needs(problems):
     ]
 
 
-def test_aliases_that_multiply_are_stopped(problems):
+def test_aliases_that_multiply_are_stopped(problems: Callable[..., Any]) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
     (line,) = problems("\n".join(lines))
     assert "at most 100000 values, found more: does an alias contain itself?" in line
 
 
-def test_a_file_that_is_not_there_or_not_text_is_a_config_error(tmp_path):
+def test_a_file_that_is_not_there_or_not_text_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read .*nowhere\.yaml: No such file"):
         load_config(tmp_path / "nowhere.yaml", {})
     with pytest.raises(ConfigError, match="Is a directory"):
@@ -660,5 +704,5 @@ def test_a_file_that_is_not_there_or_not_text_is_a_config_error(tmp_path):
         load_config(tmp_path / "video.mp4", {})
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_key(load):
+def test_a_byte_order_mark_is_no_part_of_the_first_key(load: Callable[..., Any]) -> None:
     assert load("\ufeff" + GOOD).device.id == "nvr-01"

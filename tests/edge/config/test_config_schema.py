@@ -12,17 +12,17 @@ from edge.control.schemas import schemas
 COMMITTED = Path(__file__).parents[3] / "docs" / "schemas" / "config.schema.json"
 
 
-def test_the_committed_schema_is_in_step():
+def test_the_committed_schema_is_in_step() -> None:
     assert COMMITTED.read_text() == schemas()["config.schema.json"], (
         "run: python -m edge.control.schemas docs/schemas"
     )
 
 
-def test_it_is_a_valid_json_schema():
+def test_it_is_a_valid_json_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(config_schema())
 
 
-def errors(text):
+def errors(text: str) -> list[str]:
     validator = jsonschema.Draft202012Validator(config_schema())
     return [error.message for error in validator.iter_errors(yaml.safe_load(text))]
 
@@ -50,7 +50,7 @@ cameras: {yard: {url: x}}
         "password: '${P}', username: u",
     ],
 )
-def test_an_editor_accepts_what_the_daemon_accepts(field):
+def test_an_editor_accepts_what_the_daemon_accepts(field: str) -> None:
     assert errors(BASE % field) == []
 
 
@@ -64,11 +64,11 @@ def test_an_editor_accepts_what_the_daemon_accepts(field):
         "hots: x",
     ],
 )
-def test_an_editor_marks_what_the_daemon_refuses(field):
+def test_an_editor_marks_what_the_daemon_refuses(field: str) -> None:
     assert errors(BASE % field) != []
 
 
-def test_every_key_has_a_description():
+def test_every_key_has_a_description() -> None:
     schema = config_schema()
     nameless = [
         f"{section.get('title')}.{name}"
@@ -79,7 +79,7 @@ def test_every_key_has_a_description():
     assert nameless == []
 
 
-def test_what_is_secret_is_known_from_the_records():
+def test_what_is_secret_is_known_from_the_records() -> None:
     assert expected_at(("mqtt", "password"))["writeOnly"]
     assert expected_at(("cameras", "any", "url"))["writeOnly"]
     assert "writeOnly" not in expected_at(("mqtt", "username"))
@@ -87,6 +87,6 @@ def test_what_is_secret_is_known_from_the_records():
     assert expected_at(("nonsense", 3, "deeper")) == {}
 
 
-def test_the_schema_is_json_and_names_the_sections_of_the_file():
+def test_the_schema_is_json_and_names_the_sections_of_the_file() -> None:
     schema = json.loads(json.dumps(config_schema()))
     assert set(schema["properties"]) == set(Config.model_fields)

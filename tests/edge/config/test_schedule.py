@@ -1,6 +1,7 @@
 """Schedules against a clock on the wall that is looked at every minute."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -26,15 +27,17 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MINUTE = timedelta(minutes=1)
 
 
-def schedule(value):
+def schedule(value: Any) -> Schedule:
     return Schedule.model_validate(value)
 
 
-def berlin(text, fold=0):
+def berlin(text: str, fold: int = 0) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=BERLIN, fold=fold)
 
 
-def naive_active(days, hours, skipped, wall):
+def naive_active(
+    days: set[str], hours: list[tuple[int, int]], skipped: set[Any], wall: datetime
+) -> bool:
     """Walk through the minutes of the day, and of the day before, as a person would."""
     minute = wall.hour * 60 + wall.minute
     for ago in (0, 1):
@@ -50,7 +53,7 @@ def naive_active(days, hours, skipped, wall):
     return False
 
 
-def text_of(minutes):
+def text_of(minutes: int) -> str:
     return f"{minutes // 60:02d}:{minutes % 60:02d}"
 
 
@@ -83,8 +86,8 @@ MOMENTS = st.datetimes(datetime(2015, 1, 1), datetime(2035, 1, 1)) | st.sampled_
     days={"sat"}, hours=[(1320, 150)], around=datetime(2026, 10, 24), skip=set(), zone=ZONES[0]
 )
 def test_it_is_on_exactly_while_the_clock_on_the_wall_shows_a_time_inside(
-    days, hours, around, skip, zone
-):
+    days: set[str], hours: list[tuple[int, int]], around: datetime, skip: set[int], zone: str
+) -> None:
     skipped = {around.date() + timedelta(days=step) for step in skip}
     made = schedule(
         {
@@ -107,7 +110,7 @@ def test_it_is_on_exactly_while_the_clock_on_the_wall_shows_a_time_inside(
         assert made.active(change) != on[0]
 
 
-def test_a_naive_reference_that_forgets_midnight_is_noticed():
+def test_a_naive_reference_that_forgets_midnight_is_noticed() -> None:
     """The control of the property above: it tells apart what differs at one minute only."""
     made = schedule({"hours": ["22:00-06:00"], "timezone": "UTC"})
     wall = datetime(2026, 5, 1, 5, 59)
@@ -124,27 +127,27 @@ def test_a_naive_reference_that_forgets_midnight_is_noticed():
         ("fri-mon", {"days": ["fri", "sat", "sun", "mon"]}),
     ],
 )
-def test_one_text_means_what_it_says(short, long):
+def test_one_text_means_what_it_says(short: str, long: dict[str, list[str]]) -> None:
     at = datetime(2026, 11, 23, tzinfo=UTC)
     for step in range(0, 7 * 24 * 60, 15):
         moment = at + step * MINUTE
         assert schedule(short).active(moment) == schedule(long).active(moment)
 
 
-def test_without_anything_it_is_always_on_and_never_changes():
+def test_without_anything_it_is_always_on_and_never_changes() -> None:
     at = datetime(2026, 3, 29, tzinfo=UTC)
     assert schedule({}).active(at)
     assert schedule({}).next_change(at) is None
 
 
-def test_a_night_belongs_to_the_day_on_which_it_begins():
+def test_a_night_belongs_to_the_day_on_which_it_begins() -> None:
     night = schedule("fri 22:00-06:00")
     assert night.active(berlin("2026-11-28T05:59"))  # Saturday morning
     assert not night.active(berlin("2026-11-27T05:59"))  # Friday morning: Thursday's night
     assert not night.active(berlin("2026-11-28T06:00"))
 
 
-def test_a_date_left_out_takes_the_night_that_begins_then_and_leaves_the_one_before():
+def test_a_date_left_out_takes_the_night_that_begins_then_and_leaves_the_one_before() -> None:
     night = schedule({"hours": "22:00-06:00", "except": "2026-12-24"})
     assert night.active(berlin("2026-12-24T01:00"))
     assert not night.active(berlin("2026-12-24T23:00"))
@@ -152,7 +155,7 @@ def test_a_date_left_out_takes_the_night_that_begins_then_and_leaves_the_one_bef
     assert night.active(berlin("2026-12-25T23:00"))
 
 
-def test_the_schedules_own_zone_counts_and_not_that_of_the_time():
+def test_the_schedules_own_zone_counts_and_not_that_of_the_time() -> None:
     made = schedule({"hours": "09:00-17:00", "timezone": "Asia/Kolkata"})
     assert made.active(datetime(2026, 7, 1, 3, 30, tzinfo=UTC))  # 09:00 there
     assert not made.active(datetime(2026, 7, 1, 3, 29, tzinfo=UTC))
@@ -163,7 +166,7 @@ def test_the_schedules_own_zone_counts_and_not_that_of_the_time():
     ("night", "hours"),
     [("2026-03-28", 7), ("2026-10-24", 9), ("2026-11-24", 8)],
 )
-def test_a_night_over_a_change_of_summer_time_has_its_own_length(night, hours):
+def test_a_night_over_a_change_of_summer_time_has_its_own_length(night: str, hours: int) -> None:
     made = schedule("22:00-06:00")
     begin = made.next_change(berlin(f"{night}T12:00"))
     end = made.next_change(begin)
@@ -171,20 +174,20 @@ def test_a_night_over_a_change_of_summer_time_has_its_own_length(night, hours):
     assert end.astimezone(UTC) - begin.astimezone(UTC) == timedelta(hours=hours)
 
 
-def test_the_skipped_half_hour_never_comes_and_the_change_after_it_is_next_weeks():
+def test_the_skipped_half_hour_never_comes_and_the_change_after_it_is_next_weeks() -> None:
     made = schedule("sun 02:15-02:45")
     change = made.next_change(berlin("2026-03-29T00:00"))
     assert change == berlin("2026-04-05T02:15")
 
 
-def test_a_span_into_the_skipped_hour_ends_where_the_clock_jumps():
+def test_a_span_into_the_skipped_hour_ends_where_the_clock_jumps() -> None:
     made = schedule("sat 22:00-02:30")
     change = made.next_change(berlin("2026-03-28T23:00"))
     assert change == berlin("2026-03-29T03:00")
     assert change.astimezone(UTC) == datetime(2026, 3, 29, 1, tzinfo=UTC)
 
 
-def test_the_repeated_half_hour_comes_twice():
+def test_the_repeated_half_hour_comes_twice() -> None:
     made = schedule("sun 01:15-01:45")
     at = datetime(2026, 11, 1, tzinfo=NEW_YORK)
     changes = []
@@ -194,7 +197,7 @@ def test_the_repeated_half_hour_comes_twice():
     assert changes == ["05:15", "05:45", "06:15", "06:45"]
 
 
-def test_summer_time_of_half_an_hour_jumps_by_half_an_hour():
+def test_summer_time_of_half_an_hour_jumps_by_half_an_hour() -> None:
     # Lord Howe: on 2026-10-04 02:00 becomes 02:30.
     made = schedule({"hours": "02:10-02:40", "timezone": "Australia/Lord_Howe"})
     at = datetime(2026, 10, 4, tzinfo=ZoneInfo("Australia/Lord_Howe"))
@@ -211,14 +214,14 @@ def test_summer_time_of_half_an_hour_jumps_by_half_an_hour():
         ("2026-12-31", "2026-12-30", "2027-01-01"),
     ],
 )
-def test_the_odd_days_of_the_calendar_are_days(day, before, after):
+def test_the_odd_days_of_the_calendar_are_days(day: str, before: str, after: str) -> None:
     only = schedule({"hours": "12:00-13:00", "except": [before, after]})
     assert only.active(berlin(f"{day}T12:30"))
     assert not only.active(berlin(f"{before}T12:30"))
     assert not only.active(berlin(f"{after}T12:30"))
 
 
-def test_the_next_change_lies_after_any_number_of_days_left_out():
+def test_the_next_change_lies_after_any_number_of_days_left_out() -> None:
     closed = [(date(2026, 12, 1) + timedelta(days=step)).isoformat() for step in range(100)]
     made = schedule({"days": "mon", "hours": "08:00-09:00", "except": closed})
     assert made.next_change(berlin("2026-12-01T00:00")) == berlin("2027-03-15T08:00")
@@ -242,14 +245,14 @@ def test_the_next_change_lies_after_any_number_of_days_left_out():
         (7, "expected days and hours such as mon-fri 22:00-06:00"),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_what_was_expected(value, message):
+def test_what_cannot_be_read_is_refused_with_what_was_expected(value: Any, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         schedule(value)
     assert message in str(caught.value)
 
 
 @given(st.text() | st.text("mon-frisu0123456789:, "))
-def test_any_text_is_a_schedule_or_refused(text):
+def test_any_text_is_a_schedule_or_refused(text: str) -> None:
     try:
         made = schedule(text)
     except ValidationError:
@@ -257,7 +260,7 @@ def test_any_text_is_a_schedule_or_refused(text):
     assert isinstance(made.active(datetime(2026, 1, 1, tzinfo=UTC)), bool)
 
 
-def test_it_is_kept_as_written_and_comes_back_equal():
+def test_it_is_kept_as_written_and_comes_back_equal() -> None:
     made = schedule({"days": "mon-fri", "except": ["2026-12-24"], "timezone": "Europe/Berlin"})
     assert schedule(made.model_dump(mode="json", by_alias=True)) == made
     assert made.days == ("mon-fri",)

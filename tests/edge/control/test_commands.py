@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -29,24 +30,24 @@ ULID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"
 DESIRED = {"schema": "edge-prompts/1", "prompts": {"van": {"text": "a white van"}}}
 
 
-def command(topic, payload, *, retain=False):
+def command(topic: str, payload: Any, *, retain: bool = False) -> Any:
     data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     return command_of(TOPICS, Received(f"edge/box/{topic}", data, retain))
 
 
-def refusal(topic, payload):
+def refusal(topic: str, payload: dict[str, Any]) -> str:
     with pytest.raises(ConfigError) as caught:
         command(topic, payload)
     return str(caught.value)
 
 
-def test_desired_prompts_are_those_of_the_configuration():
+def test_desired_prompts_are_those_of_the_configuration() -> None:
     (said,) = [command("prompts/set", DESIRED).desired]
     assert said.prompts == {"van": PromptConfig(text="a white van")}
     assert said.base == "file"
 
 
-def test_an_empty_desired_state_means_the_file():
+def test_an_empty_desired_state_means_the_file() -> None:
     assert command("prompts/set", b"") == SetPrompts(None)
 
 
@@ -61,11 +62,11 @@ def test_an_empty_desired_state_means_the_file():
         ("text", b"a van | a lorry", ("a van", "a lorry")),
     ],
 )
-def test_single_settings(feature, payload, value):
+def test_single_settings(feature: str, payload: bytes, value: Any) -> None:
     assert command(f"prompt/van/{feature}/set", payload) == SetFeature("van", feature, value)
 
 
-def test_other_commands():
+def test_other_commands() -> None:
     assert command("prompt/van/test/set", b"anything") == TryRule("van")
     assert command("profile/set", b"night") == SetProfile("night")
     said = {"schema": "edge-feedback/1", "alert": ULID, "correct": False, "later": 1}
@@ -74,14 +75,14 @@ def test_other_commands():
     )
 
 
-def test_what_the_broker_kept_counts_only_where_it_says_how_things_shall_be():
+def test_what_the_broker_kept_counts_only_where_it_says_how_things_shall_be() -> None:
     assert command("prompts/set", DESIRED, retain=True) == command("prompts/set", DESIRED)
     assert command("profile/set", b"night", retain=True) == SetProfile("night")
     assert command("prompt/van/test/set", b"", retain=True) is None
     assert command("prompt/van/enabled/set", b"OFF", retain=True) is None
 
 
-def test_mistakes_are_told_in_the_words_of_the_configuration():
+def test_mistakes_are_told_in_the_words_of_the_configuration() -> None:
     wrong = DESIRED | {"prompts": {"van": {"txt": "a van", "on": {"for": 3, "of": 2}}}}
     assert refusal("prompts/set", wrong).splitlines() == [
         "prompts.van.on: expected for <= of, found for: 3 and of: 2",
@@ -116,12 +117,12 @@ def test_mistakes_are_told_in_the_words_of_the_configuration():
         ("somewhere/else", b"", "topic of a command"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_refused_in_words(topic, payload, words):
+def test_what_cannot_be_is_refused_in_words(topic: str, payload: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         command(topic, payload)
 
 
-def test_nothing_that_we_subscribe_to_is_something_that_we_publish():
+def test_nothing_that_we_subscribe_to_is_something_that_we_publish() -> None:
     """Every filter ends in ``set``, and no topic of ours does."""
     assert all(name.endswith("/set") for name in command_filters(TOPICS))
     assert not TOPICS.in_force("prompt", "van", "enabled").endswith("/set")
@@ -149,7 +150,9 @@ TOPIC = st.sampled_from(
 @example("prompts/set", b'{"schema":"edge-prompts/1","prompts":{"a":{"text":"\\ud800"}}}', False)
 @example("prompt/van/threshold/set", b"nan", False)
 @example("prompt/van/threshold/set", "٣".encode(), False)
-def test_whatever_is_said_is_a_command_or_a_refusal_that_can_be_sent(topic, payload, retain):
+def test_whatever_is_said_is_a_command_or_a_refusal_that_can_be_sent(
+    topic: str, payload: bytes, retain: bool
+) -> None:
     with contextlib.suppress(ConfigError):
         command(topic, payload, retain=retain)
     try:

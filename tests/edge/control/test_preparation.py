@@ -1,7 +1,9 @@
 """Rules are made ready off the loop; what cannot be done changes nothing that is in force."""
 
 import contextlib
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,22 +16,22 @@ CAT, DOG = {"cat": PromptConfig(text=("a cat",))}, {"dog": PromptConfig(text=("a
 
 
 @pytest.fixture
-def compiled():
+def compiled() -> list[Any]:
     return []
 
 
 @pytest.fixture
-def prepare(compiled):
+def prepare(compiled: list[Any]) -> Preparation:
     @contextlib.contextmanager
-    def open_compiler():
-        def compile_prompts(prompts, _background):
+    def open_compiler() -> Iterator[Callable[..., Any]]:
+        def compile_prompts(prompts: dict[str, PromptConfig], _background: None) -> Any:
             compiled.append(list(prompts))
             return SimpleNamespace(notes=())
 
         yield compile_prompts
 
     class Picky(NoSecondLook):
-        def prepare(self, prompts, bank):
+        def prepare(self, prompts: dict[str, PromptConfig], bank: Any) -> Callable[..., Any] | None:
             if "dog" in prompts:
                 raise ConfigError("no dogs")
             return super().prepare(prompts, bank)
@@ -37,7 +39,7 @@ def prepare(compiled):
     return Preparation(open_compiler, None, Picky())
 
 
-def test_rules_that_a_second_look_cannot_do_change_nothing(prepare):
+def test_rules_that_a_second_look_cannot_do_change_nothing(prepare: Preparation) -> None:
     before = prepare(CAT, None)
     with pytest.raises(ConfigError, match="no dogs"):
         prepare(DOG, None, before)
@@ -45,7 +47,9 @@ def test_rules_that_a_second_look_cannot_do_change_nothing(prepare):
     assert before.confirm("cat", None).confirmed
 
 
-def test_the_bank_of_the_same_sentences_is_taken_over(prepare, compiled):
+def test_the_bank_of_the_same_sentences_is_taken_over(
+    prepare: Preparation, compiled: list[Any]
+) -> None:
     before = prepare(CAT, None)
     later = {"cat": CAT["cat"].model_copy(update={"false_alarms_per_day": 3.0})}
     after = prepare(later, "away", before)

@@ -1,12 +1,14 @@
 """Commands become rules in force, or are refused and told; restarts and crashes lose nothing."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edge.alerts.messages import StartedAlert
-from edge.config.models import Config, SharpenedConfig
+from edge.config.models import Config, PromptConfig, SharpenedConfig
 from edge.control.commands import command_of
 from edge.control.desired.file import DesiredFile
 from edge.control.learning.teacher import Taught
@@ -15,13 +17,14 @@ from edge.delivery.message import Received
 from edge.delivery.payloads import LessonRef, OutcomeRef
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError
+from edge.rules.sharpen import Shots
 
 ULID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"
 DOG = {"schema": "edge-prompts/1", "prompts": {"dog": {"text": "a dog"}}}
 BAD = {"schema": "edge-prompts/1", "prompts": {"bad": {"text": "\N{SNOWMAN}"}}}
 
 
-def test_what_is_in_force_is_told_at_the_start(box):
+def test_what_is_in_force_is_told_at_the_start(box: Any) -> None:
     box.start()
     state = box.state()
     assert list(state["prompts"]) == ["cat", "van"]
@@ -35,7 +38,7 @@ def test_what_is_in_force_is_told_at_the_start(box):
     assert all(message.retain and message.qos == 1 for message in box.published)
 
 
-def test_a_desired_state_is_compiled_adopted_and_told(box):
+def test_a_desired_state_is_compiled_adopted_and_told(box: Any) -> None:
     before = box.start().state()
     assert box.say("prompts/set", DOG)["error"] is None
     (adopt,) = box.orders
@@ -47,7 +50,9 @@ def test_a_desired_state_is_compiled_adopted_and_told(box):
     assert box.last("prompt/dog/text/state") == b"a dog"
 
 
-def test_the_loop_is_asked_for_nothing_while_sentences_are_compiled(box, eventually):
+def test_the_loop_is_asked_for_nothing_while_sentences_are_compiled(
+    box: Any, eventually: Callable[..., Any]
+) -> None:
     box.start().may_compile.clear()
     box.send("prompts/set", DOG)
     pending = box.config.state_dir / "desired.json"
@@ -58,14 +63,14 @@ def test_the_loop_is_asked_for_nothing_while_sentences_are_compiled(box, eventua
     eventually(lambda: box.orders, "the order")
 
 
-def test_saying_it_again_compiles_and_orders_nothing(box):
+def test_saying_it_again_compiles_and_orders_nothing(box: Any) -> None:
     box.start().say("prompts/set", DOG)
     compiled, orders = len(box.compiled), len(box.orders)
     box.say("prompts/set", DOG, retain=True)
     assert (len(box.compiled), len(box.orders)) == (compiled, orders)
 
 
-def test_a_setting_that_no_sentence_depends_on_opens_no_text_graph(box):
+def test_a_setting_that_no_sentence_depends_on_opens_no_text_graph(box: Any) -> None:
     box.start()
     compiled = len(box.compiled)
     box.say("prompt/cat/enabled/set", b"OFF")
@@ -78,7 +83,7 @@ def test_a_setting_that_no_sentence_depends_on_opens_no_text_graph(box):
     assert len(box.compiled) == compiled + 1
 
 
-def test_what_examples_taught_a_rule_is_compiled(box):
+def test_what_examples_taught_a_rule_is_compiled(box: Any) -> None:
     box.start()
     compiled = len(box.compiled)
     weights = {"texts": [1], "templates": [1], "threshold": 0.1, "hysteresis": 0.0}
@@ -92,7 +97,7 @@ def test_what_examples_taught_a_rule_is_compiled(box):
 
 
 @pytest.mark.parametrize("topic", ["prompts/set", "prompt/cat/text/set"])
-def test_what_cannot_be_compiled_changes_nothing_and_is_told(box, topic):
+def test_what_cannot_be_compiled_changes_nothing_and_is_told(box: Any, topic: str) -> None:
     before = box.start().told()
     answer = box.say(topic, BAD if topic == "prompts/set" else "\N{SNOWMAN}".encode())
     assert "cannot be encoded" in answer["error"]
@@ -103,7 +108,7 @@ def test_what_cannot_be_compiled_changes_nothing_and_is_told(box, topic):
     assert box.state()["error"] is None
 
 
-def test_what_the_second_look_cannot_do_changes_nothing_either(box):
+def test_what_the_second_look_cannot_do_changes_nothing_either(box: Any) -> None:
     box.start().say("prompts/set", DOG)
     box.second_look_refuses = "zones need a detector"
     assert box.say("prompt/dog/enabled/set", b"OFF")["error"] == "zones need a detector"
@@ -112,7 +117,7 @@ def test_what_the_second_look_cannot_do_changes_nothing_either(box):
     assert box.start().state()["prompts"]["dog"]["enabled"] is True
 
 
-def test_a_restart_keeps_what_was_desired_and_set(box):
+def test_a_restart_keeps_what_was_desired_and_set(box: Any) -> None:
     box.start().say("prompts/set", DOG)
     box.say("prompt/dog/enabled/set", b"OFF")
     box.say("profile/set", b"night")
@@ -121,7 +126,9 @@ def test_a_restart_keeps_what_was_desired_and_set(box):
     assert box.last("profile/state") == b"night"
 
 
-def test_a_profile_is_adopted_without_compiling_and_empty_is_the_files(box, settings):
+def test_a_profile_is_adopted_without_compiling_and_empty_is_the_files(
+    box: Any, settings: dict[str, Any]
+) -> None:
     box.stop()
     box = type(box)(Config.model_validate(settings | {"profile": "home"})).start()
     assert (box.rules.profile, box.last("profile/state")) == ("home", b"home")
@@ -136,7 +143,9 @@ def test_a_profile_is_adopted_without_compiling_and_empty_is_the_files(box, sett
     box.stop()
 
 
-def test_a_crash_between_receipt_and_adoption_is_made_good_at_the_next_start(box, eventually):
+def test_a_crash_between_receipt_and_adoption_is_made_good_at_the_next_start(
+    box: Any, eventually: Callable[..., Any]
+) -> None:
     box.start()
     box.loop_stands = True
     box.send("prompts/set", DOG)
@@ -146,7 +155,9 @@ def test_a_crash_between_receipt_and_adoption_is_made_good_at_the_next_start(box
     assert "dog" in box.start().state()["prompts"]
 
 
-def test_a_pending_change_that_cannot_be_goes_back_to_what_was_in_force(box, eventually):
+def test_a_pending_change_that_cannot_be_goes_back_to_what_was_in_force(
+    box: Any, eventually: Callable[..., Any]
+) -> None:
     box.start().say("prompts/set", DOG)
     box.loop_stands = True
     box.send("prompt/dog/text/set", b"a small dog")
@@ -163,15 +174,17 @@ def test_a_pending_change_that_cannot_be_goes_back_to_what_was_in_force(box, eve
     assert file.load() == (accepted, None)
 
 
-def box_topics():
+def box_topics() -> Topics:
     return Topics("edge", "box")
 
 
-def received(topic, payload):
+def received(topic: str, payload: dict[str, Any]) -> Received:
     return Received(f"edge/box/{topic}", json.dumps(payload).encode())
 
 
-def test_a_desired_state_that_the_box_can_no_longer_do_does_not_keep_it_from_starting(box):
+def test_a_desired_state_that_the_box_can_no_longer_do_does_not_keep_it_from_starting(
+    box: Any,
+) -> None:
     box.start().say("prompts/set", DOG)
     state = box.start(refused="dog").state()
     assert list(state["prompts"]) == ["cat", "van"]
@@ -179,13 +192,13 @@ def test_a_desired_state_that_the_box_can_no_longer_do_does_not_keep_it_from_sta
     assert "dog" in box.start().state()["prompts"]  # it was not forgotten
 
 
-def test_a_mistake_in_the_file_still_ends_the_start(box):
+def test_a_mistake_in_the_file_still_ends_the_start(box: Any) -> None:
     with pytest.raises(ConfigError, match="cat is not possible here"):
         box.start(refused="cat")
     box.rollout = None
 
 
-def test_back_to_the_file(box):
+def test_back_to_the_file(box: Any) -> None:
     before = box.start().told()
     box.say("prompts/set", DOG)
     box.say("prompt/cat/enabled/set", b"OFF")
@@ -194,14 +207,14 @@ def test_back_to_the_file(box):
     assert box.last("prompt/dog/enabled/state") == b""  # the broker forgets it
 
 
-def test_a_rule_that_no_camera_watches_gets_a_note(box, settings):
+def test_a_rule_that_no_camera_watches_gets_a_note(box: Any, settings: dict[str, Any]) -> None:
     settings["cameras"].pop("yard")
     box.config = Config.model_validate(settings)
     box.start().say("prompts/set", DOG)
     assert [note for note in box.state()["notes"] if "'dog' is watched by no camera" in note]
 
 
-def test_a_profile_that_no_rule_names_gets_a_note(box):
+def test_a_profile_that_no_rule_names_gets_a_note(box: Any) -> None:
     box.start()
     away = {"dog": {"text": "a dog", "profiles": ["away"]}}
     box.say("prompts/set", DOG | {"prompts": away})
@@ -212,7 +225,7 @@ def test_a_profile_that_no_rule_names_gets_a_note(box):
     assert (box.orders[-1].rules.profile, box.last("profile/state")) == ("away", b"away")
 
 
-def test_a_test_alert_is_ordered_where_somebody_watches(box):
+def test_a_test_alert_is_ordered_where_somebody_watches(box: Any) -> None:
     box.start()
     assert box.say("prompt/van/test/set", b"")["error"] is None
     assert [order.rule for order in box.orders] == ["van"]
@@ -224,20 +237,20 @@ def test_a_test_alert_is_ordered_where_somebody_watches(box):
     assert "no camera watches prompt 'van' now" in box.say("prompt/van/test/set", b"")["error"]
 
 
-def a_false_alarm(box, alert=ULID, rule="cat"):
+def a_false_alarm(box: Any, alert: str = ULID, rule: str = "cat") -> dict[str, Any]:
     vector = np.array([1.0, 0.0], np.float32)
     sentences = box.rules.prompts[rule].text
     box.feedback.expect(StartedAlert(alert, "yard", rule, sentences, {"": 0.25}, vector))
     return box.say("feedback/set", {"schema": "edge-feedback/1", "alert": alert, "correct": False})
 
 
-def test_a_false_alarm_is_admitted_as_ordinary(box):
+def test_a_false_alarm_is_admitted_as_ordinary(box: Any) -> None:
     box.start()
     assert a_false_alarm(box)["error"] is None
     assert box.orders == [Admit("yard", "cat", {"": 0.25})]
 
 
-def test_what_is_said_twice_is_admitted_once(box):
+def test_what_is_said_twice_is_admitted_once(box: Any) -> None:
     box.start()
     a_false_alarm(box)
     said = {"schema": "edge-feedback/1", "alert": ULID, "correct": False}
@@ -245,7 +258,7 @@ def test_what_is_said_twice_is_admitted_once(box):
     assert len(box.orders) == 1
 
 
-def test_a_right_alert_orders_nothing_and_an_unknown_one_is_refused(box):
+def test_a_right_alert_orders_nothing_and_an_unknown_one_is_refused(box: Any) -> None:
     box.start()
     box.feedback.expect(StartedAlert(ULID, "yard", "cat", ("a cat",), {}, None))
     said = {"schema": "edge-feedback/1", "alert": ULID, "correct": True}
@@ -263,17 +276,17 @@ LESSON = LessonRef(
 class ATeacher:
     """Says what it is told to."""
 
-    def __init__(self, record):
+    def __init__(self, record: SharpenedConfig) -> None:
         self.record = record
         self.seen = []
 
-    def teach(self, name, prompt, shots):
+    def teach(self, name: str, prompt: PromptConfig, shots: Shots) -> Taught:
         assert prompt.sharpened is None
         self.seen.append((name, shots.wanted.tolist()))
         return Taught(self.record, LESSON)
 
 
-def test_what_alerts_teach_is_in_force_until_it_is_switched_off(box):
+def test_what_alerts_teach_is_in_force_until_it_is_switched_off(box: Any) -> None:
     taught = SharpenedConfig(threshold=0.3, hysteresis=0.1)
     box.teacher = ATeacher(taught)
     before = dict(box.start().rules.prompts)
@@ -298,7 +311,7 @@ def test_what_alerts_teach_is_in_force_until_it_is_switched_off(box):
     assert len(box.orders) == adopted
 
 
-def test_another_sentence_forgets_what_the_old_one_was_taught(box):
+def test_another_sentence_forgets_what_the_old_one_was_taught(box: Any) -> None:
     box.teacher = ATeacher(SharpenedConfig(threshold=0.3, hysteresis=0.1))
     box.start()
     a_false_alarm(box)
@@ -310,7 +323,7 @@ def test_another_sentence_forgets_what_the_old_one_was_taught(box):
     assert box.teacher.seen == [("cat", [False])]  # and not what was said of the old one
 
 
-def test_other_words_do_not_switch_it_on_again(box):
+def test_other_words_do_not_switch_it_on_again(box: Any) -> None:
     box.teacher = ATeacher(SharpenedConfig(threshold=0.3, hysteresis=0.1))
     box.start()
     box.say("prompt/cat/sharpened/set", b"OFF")
@@ -319,7 +332,7 @@ def test_other_words_do_not_switch_it_on_again(box):
     assert box.rules.prompts["cat"].sharpened is None
 
 
-def test_what_helps_no_more_is_taken_back(box):
+def test_what_helps_no_more_is_taken_back(box: Any) -> None:
     box.teacher = ATeacher(SharpenedConfig(threshold=0.3, hysteresis=0.1))
     before = dict(box.start().rules.prompts)
     a_false_alarm(box)
@@ -328,7 +341,7 @@ def test_what_helps_no_more_is_taken_back(box):
     assert box.rules.prompts == before
 
 
-def test_a_threshold_that_is_set_afterwards_is_the_one_in_force(box):
+def test_a_threshold_that_is_set_afterwards_is_the_one_in_force(box: Any) -> None:
     box.teacher = ATeacher(SharpenedConfig(threshold=0.3, hysteresis=0.1))
     box.start()
     a_false_alarm(box)
@@ -337,7 +350,9 @@ def test_a_threshold_that_is_set_afterwards_is_the_one_in_force(box):
     assert (rule.threshold, rule.sharpened) == (0.2, None)
 
 
-def test_a_rule_that_was_sharpened_by_hand_is_not_taught(box, settings):
+def test_a_rule_that_was_sharpened_by_hand_is_not_taught(
+    box: Any, settings: dict[str, Any]
+) -> None:
     by_hand = {"threshold": 0.15, "hysteresis": 0.05}
     settings["prompts"]["cat"]["sharpened"] = by_hand
     box.config = Config.model_validate(settings)
@@ -351,7 +366,9 @@ def test_a_rule_that_was_sharpened_by_hand_is_not_taught(box, settings):
 
 
 @pytest.mark.parametrize("changed", ["the sentences of the file", "the model"])
-def test_what_was_taught_for_something_else_rests_and_takes_nothing_with_it(box, settings, changed):
+def test_what_was_taught_for_something_else_rests_and_takes_nothing_with_it(
+    box: Any, settings: dict[str, Any], changed: str
+) -> None:
     weights = {"texts": [1.0], "templates": [1.0], "threshold": 0.3, "hysteresis": 0.1}
     box.teacher = ATeacher(SharpenedConfig.model_validate(weights))
     box.start().say("prompt/van/enabled/set", b"OFF")
@@ -368,7 +385,7 @@ def test_what_was_taught_for_something_else_rests_and_takes_nothing_with_it(box,
     assert state["prompts"]["van"]["enabled"] is False
 
 
-def test_an_answer_goes_where_it_is_wanted(box):
+def test_an_answer_goes_where_it_is_wanted(box: Any) -> None:
     box.start().say("prompt/cat/enabled/set", b"OFF", response="me/1", correlation=b"7")
     answer = box.answers()[-1]
     assert (answer.topic, answer.correlation, answer.retain) == ("me/1", b"7", False)
@@ -377,12 +394,12 @@ def test_an_answer_goes_where_it_is_wanted(box):
 
 
 @pytest.mark.parametrize("topic", ["edge/box/prompt/cat/text/set", "edge/other/prompts/set", "a/#"])
-def test_no_answer_is_turned_into_a_command_of_ours(box, topic):
+def test_no_answer_is_turned_into_a_command_of_ours(box: Any, topic: str) -> None:
     box.start().say("prompt/cat/enabled/set", b"OFF", response=topic)
     assert box.answers()[-1].topic == "edge/box/answer"
 
 
-def test_a_flood_of_commands_is_bounded(box, caplog):
+def test_a_flood_of_commands_is_bounded(box: Any, caplog: pytest.LogCaptureFixture) -> None:
     box.waiting = 3
     box.start()
     box.loop_stands = True
@@ -394,8 +411,8 @@ def test_a_flood_of_commands_is_bounded(box, caplog):
 
 
 def test_without_a_disk_rules_change_and_it_is_told_that_they_will_not_last(
-    box, monkeypatch, caplog
-):
+    box: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     box.start()
     monkeypatch.setattr("os.fsync", lambda _fd: (_ for _ in ()).throw(OSError("disk full")))
     assert box.say("prompts/set", DOG)["error"] is None

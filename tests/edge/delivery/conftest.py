@@ -6,6 +6,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,7 @@ class ScriptedBroker:
             with client, client.makefile("rb") as stream, contextlib.suppress(OSError):
                 self._talk(client, stream)
 
-    def _talk(self, client: socket.socket, stream) -> None:
+    def _talk(self, client: socket.socket, stream: Any) -> None:
         while head := stream.read(1):
             length, shift = 0, 0
             while True:
@@ -117,10 +118,10 @@ class ScriptedBroker:
 
 
 @pytest.fixture
-def scripted():
+def scripted() -> Iterator[Callable[..., Any]]:
     brokers = []
 
-    def make(answer, **words):
+    def make(answer: Callable[..., Any], **words: bytes | None) -> ScriptedBroker:
         brokers.append(ScriptedBroker(answer, **words))
         return brokers[-1]
 

@@ -1,5 +1,7 @@
 """What the command line hears of boxes, and says to them."""
 
+from typing import Any
+
 import pytest
 
 from edge.delivery.client import ask, subscribe
@@ -9,7 +11,9 @@ from edge.errors import PublishError
 pytestmark = pytest.mark.broker
 
 
-def test_a_listener_hears_what_matches_its_filters(broker, outbox, publish, message, eventually):
+def test_a_listener_hears_what_matches_its_filters(
+    broker: Any, outbox: Any, publish: Any, message: Any, eventually: Any
+) -> None:
     publisher = publish(broker.config())
     eventually(lambda: publisher.connected, "a connection")
     heard = subscribe(broker.config(), ["edge/+/+/alert", "edge/+/status"])
@@ -23,8 +27,13 @@ def test_a_listener_hears_what_matches_its_filters(broker, outbox, publish, mess
 
 
 def test_a_listener_goes_on_after_a_lost_connection(
-    make_broker, outbox, publish, message, eventually, caplog
-):
+    make_broker: Any,
+    outbox: Any,
+    publish: Any,
+    message: Any,
+    eventually: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     broker = make_broker().start()
     publisher = publish(broker.config())
     eventually(lambda: publisher.connected, "a connection")
@@ -37,16 +46,16 @@ def test_a_listener_goes_on_after_a_lost_connection(
     heard.close()
 
 
-def test_a_listener_ends_after_its_time(broker):
+def test_a_listener_ends_after_its_time(broker: Any) -> None:
     assert list(subscribe(broker.config(), ["edge/#"], timeout_s=0.2)) == []
 
 
-def test_no_broker_at_the_start_is_an_error(make_broker):
+def test_no_broker_at_the_start_is_an_error(make_broker: Any) -> None:
     with pytest.raises(PublishError, match="unreachable"):
         next(subscribe(make_broker().config(), ["edge/#"]))
 
 
-def test_a_box_that_does_not_answer_is_an_error(broker):
+def test_a_box_that_does_not_answer_is_an_error(broker: Any) -> None:
     topics = Topics("edge", "box")
     with pytest.raises(PublishError, match=r"no answer of box within 0\.2 s: is it on"):
         ask(broker.config(), topics, ("prompt", "cat", "test"), b"", timeout_s=0.2)

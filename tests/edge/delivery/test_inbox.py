@@ -1,33 +1,42 @@
 """Commands come in on the publisher's connection, and never cost an alert."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from paho.mqtt import publish as mqtt_publish
 
 from edge.delivery.inbox import Inbox
 from edge.delivery.message import Message
+from edge.delivery.outbox import Outbox
 
 pytestmark = pytest.mark.broker
 
 COMMAND = "edge/box/prompts/set"
 
 
-def acknowledge(_count, packet):
+def acknowledge(_count: int, packet: bytes) -> bytes:
     return b"\x40\x02" + packet
 
 
 @pytest.fixture
-def heard():
+def heard() -> list[Any]:
     return []
 
 
 @pytest.fixture
-def inbox(heard):
+def inbox(heard: list[Any]) -> Inbox:
     return Inbox([COMMAND], heard.append)
 
 
 def test_a_command_arrives_with_where_its_answer_is_wanted(
-    broker, inbox, heard, publish, tell, eventually
-):
+    broker: Any,
+    inbox: Inbox,
+    heard: list[Any],
+    publish: Callable[..., Any],
+    tell: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     publisher = publish(broker.config(), inbox=inbox)
     eventually(lambda: "edge/box/prompts/set (QoS 1)" in broker.log(), "the subscription")
     tell(broker.port, COMMAND, b"hello", ResponseTopic="me/here", CorrelationData=b"\x00\x07")
@@ -39,8 +48,13 @@ def test_a_command_arrives_with_where_its_answer_is_wanted(
 
 
 def test_over_mqtt_3_a_command_arrives_without_an_address(
-    broker, inbox, heard, publish, tell, eventually
-):
+    broker: Any,
+    inbox: Inbox,
+    heard: list[Any],
+    publish: Callable[..., Any],
+    tell: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     publish(broker.config(protocol="3.1.1"), inbox=inbox)
     eventually(lambda: "edge/box/prompts/set (QoS 1)" in broker.log(), "the subscription")
     tell(broker.port, COMMAND, b"hello", ResponseTopic="me/here")
@@ -48,7 +62,12 @@ def test_over_mqtt_3_a_command_arrives_without_an_address(
     assert heard[0].response is None
 
 
-def test_an_answer_gives_the_correlation_back(broker, listen, publish, eventually):
+def test_an_answer_gives_the_correlation_back(
+    broker: Any,
+    listen: Callable[..., Any],
+    publish: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     listener = listen(broker.port, "me/#")
     publisher = publish(broker.config())
     answers = [
@@ -62,8 +81,13 @@ def test_an_answer_gives_the_correlation_back(broker, listen, publish, eventuall
 
 
 def test_what_the_broker_kept_arrives_anew_at_each_connect(
-    broker, inbox, heard, publish, tell, eventually
-):
+    broker: Any,
+    inbox: Inbox,
+    heard: list[Any],
+    publish: Callable[..., Any],
+    tell: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     tell(broker.port, COMMAND, b"desired", retain=True)
     publish(broker.config(), inbox=inbox)
     eventually(lambda: [command.retain for command in heard] == [True], "the kept one")
@@ -73,8 +97,14 @@ def test_what_the_broker_kept_arrives_anew_at_each_connect(
 
 
 def test_a_forbidden_subscription_is_told_once_and_alerts_go_on(
-    scripted, inbox, outbox, publish, message, eventually, caplog
-):
+    scripted: Callable[..., Any],
+    inbox: Inbox,
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     broker = scripted(acknowledge, suback=b"\x87")
     publisher = publish(broker.config, inbox=inbox)
     outbox.put([message("alert", number) for number in range(20)])
@@ -85,8 +115,14 @@ def test_a_forbidden_subscription_is_told_once_and_alerts_go_on(
 
 
 def test_a_broker_that_hangs_up_over_the_subscription_gets_the_alerts_without(
-    scripted, inbox, outbox, publish, message, eventually, caplog
-):
+    scripted: Callable[..., Any],
+    inbox: Inbox,
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     broker = scripted(acknowledge, suback=None)
     publisher = publish(broker.config, inbox=inbox)
     outbox.put([message("alert", number) for number in range(20)])
@@ -96,15 +132,25 @@ def test_a_broker_that_hangs_up_over_the_subscription_gets_the_alerts_without(
     assert "broke 3 connections in a row over the subscription" in caplog.text
 
 
-def test_a_subscription_that_was_refused_is_asked_for_again(scripted, heard, publish, eventually):
+def test_a_subscription_that_was_refused_is_asked_for_again(
+    scripted: Callable[..., Any],
+    heard: Any,
+    publish: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     broker = scripted(acknowledge, suback=b"\x87")
     publish(broker.config, inbox=Inbox([COMMAND], heard.append, rest_s=0.05))
     eventually(lambda: broker.subscriptions >= 2, "another try")
 
 
 def test_what_is_retained_and_too_large_does_not_break_every_connection(
-    make_broker, publish, message, outbox, eventually, caplog
-):
+    make_broker: Callable[..., Any],
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    outbox: Outbox,
+    eventually: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     broker = make_broker("max_packet_size 5000").start()
     publisher = publish(broker.config())
     large = Message("edge/box/prompts/state", b"x" * 6000, "state", None, 1, True, "text/plain")

@@ -4,7 +4,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -21,11 +23,11 @@ from edge.errors import OutboxError
 MB = 1024 * 1024
 
 
-def bodies(outbox, limit=1000, **options):
+def bodies(outbox: Outbox, limit: int = 1000, **options: list[Any]) -> list[bytes]:
     return [queued.message.payload for queued in outbox.pending(limit, **options)]
 
 
-def test_what_was_put_comes_back_whole(outbox):
+def test_what_was_put_comes_back_whole(outbox: Outbox) -> None:
     sent = Message(
         "edge/box/yard/alert", b"\x00\xff{}", "alert", "yard", 1, False, "application/json",
         "edge-alert/1", 60,
@@ -34,20 +36,26 @@ def test_what_was_put_comes_back_whole(outbox):
     assert [queued.message for queued in outbox.pending(10)] == [sent]
 
 
-def test_alerts_go_before_snapshots_before_embeddings_each_oldest_first(outbox, message):
+def test_alerts_go_before_snapshots_before_embeddings_each_oldest_first(
+    outbox: Outbox, message: Callable[..., Any]
+) -> None:
     kinds = ["embedding", "snapshot", "alert", "embedding", "alert", "snapshot"]
     for number, kind in enumerate(kinds):
         outbox.put([message(kind, number)])
     assert bodies(outbox) == [b"2", b"4", b"1", b"5", b"0", b"3"]
 
 
-def test_messages_on_the_wire_and_lanes_on_hold_are_left_out(outbox, message):
+def test_messages_on_the_wire_and_lanes_on_hold_are_left_out(
+    outbox: Outbox, message: Callable[..., Any]
+) -> None:
     outbox.put([message("alert", n, camera="yard" if n % 2 else "gate") for n in range(6)])
     first = outbox.pending(1)[0]
     assert bodies(outbox, excluding=[first.seq], holding=["yard/alert"]) == [b"2", b"4"]
 
 
-def test_deleted_messages_are_gone_after_a_restart_and_the_others_are_not(tmp_path, message):
+def test_deleted_messages_are_gone_after_a_restart_and_the_others_are_not(
+    tmp_path: Path, message: Callable[..., Any]
+) -> None:
     path = tmp_path / "outbox.db"
     with contextlib.closing(Outbox(path, MB)) as box:
         box.put([message("alert", n) for n in range(5)])
@@ -56,7 +64,9 @@ def test_deleted_messages_are_gone_after_a_restart_and_the_others_are_not(tmp_pa
         assert bodies(box) == [b"2", b"3", b"4"]
 
 
-def test_a_number_is_not_used_twice_so_a_late_delete_hits_nothing_new(outbox, message):
+def test_a_number_is_not_used_twice_so_a_late_delete_hits_nothing_new(
+    outbox: Outbox, message: Callable[..., Any]
+) -> None:
     outbox.put([message("alert", 1)])
     (old,) = outbox.pending(1)
     outbox.delete([old.seq])
@@ -73,20 +83,24 @@ def test_a_number_is_not_used_twice_so_a_late_delete_hits_nothing_new(outbox, me
     ],
     ids=["kind", "qos"],
 )
-def test_a_message_that_nobody_would_acknowledge_is_refused(outbox, wrong):
+def test_a_message_that_nobody_would_acknowledge_is_refused(outbox: Outbox, wrong: Message) -> None:
     with pytest.raises(ValueError, match="expected messages of QoS 1"):
         outbox.put([wrong])
 
 
-def test_listeners_hear_of_a_message_once_it_is_committed(outbox, message):
+def test_listeners_hear_of_a_message_once_it_is_committed(
+    outbox: Outbox, message: Callable[..., Any]
+) -> None:
     seen = []
     outbox.listen(lambda: seen.append(outbox.counts().queued["alert"]))
     outbox.put([message("alert", 1), message("alert", 2)])
     assert seen == [2]
 
 
-def test_two_threads_may_put_and_delete_at_once(outbox, message):
-    def put():
+def test_two_threads_may_put_and_delete_at_once(
+    outbox: Outbox, message: Callable[..., Any]
+) -> None:
+    def put() -> None:
         for number in range(200):
             outbox.put([message("alert", number)])
 
@@ -101,11 +115,13 @@ def test_two_threads_may_put_and_delete_at_once(outbox, message):
     assert taken == [b"%d" % number for number in range(200)]
 
 
-def size_of(message):
+def size_of(message: Message) -> int:
     return len(pack(message))
 
 
-def test_a_full_outbox_drops_embeddings_then_snapshots_then_alerts_oldest_first(tmp_path, message):
+def test_a_full_outbox_drops_embeddings_then_snapshots_then_alerts_oldest_first(
+    tmp_path: Path, message: Callable[..., Any]
+) -> None:
     with contextlib.closing(Outbox(tmp_path / "outbox.db", 6 * 1100)) as box:
         for number, kind in enumerate([*KINDS, *KINDS]):
             box.put([message(kind, b"%d" % number + b"." * 900)])
@@ -125,7 +141,9 @@ def test_a_full_outbox_drops_embeddings_then_snapshots_then_alerts_oldest_first(
     assert dropped == [(0, 0, 1), (0, 0, 2), (0, 1, 2), (0, 2, 2), (1, 2, 2), (2, 2, 2)]
 
 
-def test_an_embedding_never_pushes_out_an_alert(tmp_path, message):
+def test_an_embedding_never_pushes_out_an_alert(
+    tmp_path: Path, message: Callable[..., Any]
+) -> None:
     alert = message("alert", b"a" * 500)
     with contextlib.closing(Outbox(tmp_path / "outbox.db", size_of(alert) * 3)) as box:
         box.put([alert] * 3)
@@ -135,14 +153,18 @@ def test_an_embedding_never_pushes_out_an_alert(tmp_path, message):
     assert (counts.dropped["alert"], counts.dropped["embedding"]) == (0, 1)
 
 
-def test_a_message_larger_than_the_outbox_costs_only_itself(tmp_path, message):
+def test_a_message_larger_than_the_outbox_costs_only_itself(
+    tmp_path: Path, message: Callable[..., Any]
+) -> None:
     with contextlib.closing(Outbox(tmp_path / "outbox.db", 10_000)) as box:
         box.put([message("alert", 1), message("snapshot", b"x" * 20_000), message("alert", 2)])
         assert bodies(box) == [b"1", b"2"]
         assert box.counts().dropped["snapshot"] == 1
 
 
-def test_drops_are_reported_and_counted_over_restarts(tmp_path, message, caplog):
+def test_drops_are_reported_and_counted_over_restarts(
+    tmp_path: Path, message: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "outbox.db"
     for _ in range(2):
         with contextlib.closing(Outbox(path, 1000)) as box:
@@ -152,7 +174,7 @@ def test_drops_are_reported_and_counted_over_restarts(tmp_path, message, caplog)
     assert "outbox drops messages: 1 of kind embedding" in caplog.text
 
 
-def test_a_second_process_is_refused(tmp_path, message):
+def test_a_second_process_is_refused(tmp_path: Path, message: Callable[..., Any]) -> None:
     path = tmp_path / "outbox.db"
     script = "import sys, pathlib; from edge.delivery.outbox import Outbox; Outbox(pathlib.Path(sys.argv[1]), 1)"
     with contextlib.closing(Outbox(path, MB)):
@@ -164,7 +186,9 @@ def test_a_second_process_is_refused(tmp_path, message):
     assert "another process uses it" in run.stderr
 
 
-def test_a_file_of_a_newer_version_is_refused_and_left_alone(tmp_path, message):
+def test_a_file_of_a_newer_version_is_refused_and_left_alone(
+    tmp_path: Path, message: Callable[..., Any]
+) -> None:
     path = tmp_path / "outbox.db"
     with contextlib.closing(Outbox(path, MB)) as box:
         box.put([message("alert", 1)])
@@ -179,7 +203,7 @@ def test_a_file_of_a_newer_version_is_refused_and_left_alone(tmp_path, message):
         assert bodies(box) == [b"1"]
 
 
-def test_a_directory_that_cannot_be_made_is_an_error_that_says_so(tmp_path):
+def test_a_directory_that_cannot_be_made_is_an_error_that_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutboxError, match="check that the disk has room"):
         Outbox(tmp_path / "file" / "outbox.db", MB)
@@ -188,7 +212,7 @@ def test_a_directory_that_cannot_be_made_is_an_error_that_says_so(tmp_path):
 class OutboxModel(RuleBasedStateMachine):
     """The outbox against a list: whatever the order of calls, restarts included."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.directory = tempfile.TemporaryDirectory()
         self.path = Path(self.directory.name) / "outbox.db"
@@ -199,7 +223,7 @@ class OutboxModel(RuleBasedStateMachine):
         self.number = 0
 
     @rule(kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=4), size=st.integers(0, 900))
-    def put(self, kinds, size):
+    def put(self, kinds: list[str], size: int) -> None:
         batch = []
         for kind in kinds:
             self.number += 1
@@ -215,26 +239,26 @@ class OutboxModel(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model)
     @rule(count=st.integers(1, 3))
-    def acknowledge(self, count):
+    def acknowledge(self, count: int) -> None:
         batch = self.box.pending(count)
         self.box.delete([queued.seq for queued in batch])
         for row in sorted(self.model)[:count]:
             self.model.remove(row)
 
     @rule()
-    def restart(self):
+    def restart(self) -> None:
         self.box.close()
         self.box = Outbox(self.path, self.limit)
 
     @invariant()
-    def agrees(self):
+    def agrees(self) -> None:
         found = [int(queued.message.payload[:6]) for queued in self.box.pending(1000)]
         assert found == [number for _, number, _ in sorted(self.model)]
         counts = self.box.counts()
         assert list(counts.dropped.values()) == self.dropped
         assert counts.bytes == sum(size for _, _, size in self.model)
 
-    def teardown(self):
+    def teardown(self) -> None:
         self.box.close()
         self.directory.cleanup()
 

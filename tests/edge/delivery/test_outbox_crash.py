@@ -13,8 +13,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,7 +71,14 @@ class Account:
     in_order: bool
 
 
-def crash_repeatedly(broker, listen, eventually, path: Path, kind: str, kills: int) -> Account:
+def crash_repeatedly(
+    broker: Any,
+    listen: Callable[..., Any],
+    eventually: Callable[..., Any],
+    path: Path,
+    kind: str,
+    kills: int,
+) -> Account:
     chance = random.Random(20_250_614)
     listener = listen(broker.port, "edge/+/+/alert")
     command = [sys.executable, __file__, str(broker.port), str(path)]
@@ -106,15 +115,15 @@ def crash_repeatedly(broker, listen, eventually, path: Path, kind: str, kills: i
 
 
 @pytest.fixture
-def patient_broker(make_broker):
+def patient_broker(make_broker: Callable[..., Any]) -> Any:
     return make_broker("max_queued_messages 0").start()
 
 
 @pytest.mark.broker
 @pytest.mark.slow
 def test_nothing_committed_is_lost_when_the_daemon_is_killed(
-    patient_broker, listen, eventually, tmp_path
-):
+    patient_broker: Any, listen: Callable[..., Any], eventually: Callable[..., Any], tmp_path: Path
+) -> None:
     path = tmp_path / "outbox.db"
     account = crash_repeatedly(patient_broker, listen, eventually, path, "real", KILLS)
     print(f"{KILLS} kills: {account.committed} committed, {len(account.lost)} lost, "
@@ -129,8 +138,8 @@ def test_nothing_committed_is_lost_when_the_daemon_is_killed(
 @pytest.mark.broker
 @pytest.mark.slow
 def test_the_harness_notices_an_outbox_that_deletes_before_the_acknowledgement(
-    patient_broker, listen, eventually, tmp_path
-):
+    patient_broker: Any, listen: Callable[..., Any], eventually: Callable[..., Any], tmp_path: Path
+) -> None:
     path = tmp_path / "outbox.db"
     account = crash_repeatedly(patient_broker, listen, eventually, path, "forgetful", KILLS)
     print(f"negative control: {account.committed} committed, {len(account.lost)} lost")

@@ -7,6 +7,9 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,17 +18,17 @@ from edge.delivery.outbox import Outbox
 MB = 1024 * 1024
 
 
-def filled(path, message, number=300):
+def filled(path: Path, message: Callable[..., Any], number: int = 300) -> Path:
     with contextlib.closing(Outbox(path, 8 * MB)) as box:
         box.put([message("alert", b"%04d" % n + b"." * 700) for n in range(number)])
     return path
 
 
-def numbers(outbox):
+def numbers(outbox: Outbox) -> list[int]:
     return [int(queued.message.payload[:4]) for queued in outbox.pending(10_000)]
 
 
-def works(outbox, message):
+def works(outbox: Outbox, message: Callable[..., Any]) -> bool:
     """It still does all that an outbox does."""
     outbox.put([message("alert", b"9999")])
     queued = outbox.pending(10_000)
@@ -34,7 +37,9 @@ def works(outbox, message):
     return outbox.counts().queued["alert"] == 0
 
 
-def test_a_file_that_is_no_database_is_set_aside(tmp_path, message, caplog):
+def test_a_file_that_is_no_database_is_set_aside(
+    tmp_path: Path, message: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "outbox.db"
     path.write_bytes(b"not a database at all" * 500)
     with contextlib.closing(Outbox(path, MB)) as box:
@@ -45,7 +50,9 @@ def test_a_file_that_is_no_database_is_set_aside(tmp_path, message, caplog):
     assert aside.name in caplog.text
 
 
-def test_another_programs_database_is_set_aside(tmp_path, message):
+def test_another_programs_database_is_set_aside(
+    tmp_path: Path, message: Callable[..., Any]
+) -> None:
     path = tmp_path / "outbox.db"
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("CREATE TABLE theirs (x)")
@@ -54,7 +61,9 @@ def test_another_programs_database_is_set_aside(tmp_path, message):
     assert len(list(tmp_path.glob("outbox-corrupt-*.db"))) == 1
 
 
-def test_a_broken_page_costs_only_the_messages_on_it(tmp_path, message, caplog):
+def test_a_broken_page_costs_only_the_messages_on_it(
+    tmp_path: Path, message: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
     path = filled(tmp_path / "outbox.db", message)
     damaged = bytearray(path.read_bytes())
     damaged[40 * 4096 : 41 * 4096] = random.Random(1).randbytes(4096)
@@ -69,7 +78,9 @@ def test_a_broken_page_costs_only_the_messages_on_it(tmp_path, message, caplog):
     assert f"{len(left)} messages moved to a new one" in caplog.text
 
 
-def test_a_flipped_bit_inside_a_message_is_noticed_and_counted(tmp_path, message):
+def test_a_flipped_bit_inside_a_message_is_noticed_and_counted(
+    tmp_path: Path, message: Callable[..., Any]
+) -> None:
     path = filled(tmp_path / "outbox.db", message, number=10)
     damaged = bytearray(path.read_bytes())
     at = damaged.index(b"0004" + b"." * 100)
@@ -80,7 +91,9 @@ def test_a_flipped_bit_inside_a_message_is_noticed_and_counted(tmp_path, message
         assert box.counts().dropped["alert"] == 1
 
 
-def test_damage_while_running_is_healed_and_numbers_stay_unique(tmp_path, message):
+def test_damage_while_running_is_healed_and_numbers_stay_unique(
+    tmp_path: Path, message: Callable[..., Any]
+) -> None:
     path = tmp_path / "outbox.db"
     with contextlib.closing(Outbox(path, 64 * MB)) as box:
         # More than SQLite's page cache holds, so that it must read the file again.
@@ -102,7 +115,7 @@ def test_damage_while_running_is_healed_and_numbers_stay_unique(tmp_path, messag
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_no_damage_prevents_a_start(tmp_path, message, seed):
+def test_no_damage_prevents_a_start(tmp_path: Path, message: Callable[..., Any], seed: int) -> None:
     chance = random.Random(seed)
     path = filled(tmp_path / "outbox.db", message, number=100)
     damaged = bytearray(path.read_bytes())
@@ -121,7 +134,7 @@ def test_no_damage_prevents_a_start(tmp_path, message, seed):
             assert works(box, message)
 
 
-def test_only_the_newest_damaged_file_is_kept(tmp_path):
+def test_only_the_newest_damaged_file_is_kept(tmp_path: Path) -> None:
     for _ in range(3):
         (tmp_path / "outbox.db").write_bytes(b"junk" * 1000)
         Outbox(tmp_path / "outbox.db", MB).close()
@@ -177,7 +190,7 @@ FILL_THE_DISK = """
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MB; needs the right to mount."""
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -191,7 +204,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", disk], check=True)
 
 
-def test_a_full_disk_drops_by_the_same_rule_and_lets_deletes_go_on(small_disk):
+def test_a_full_disk_drops_by_the_same_rule_and_lets_deletes_go_on(small_disk: Path) -> None:
     script = textwrap.dedent(FILL_THE_DISK)
     run = subprocess.run(
         [sys.executable, "-c", script, small_disk], capture_output=True, text=True, check=False

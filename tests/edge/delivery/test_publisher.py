@@ -11,6 +11,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from paho.mqtt import subscribe as mqtt_subscribe
 from edge.config.models import MqttConfig
 from edge.control.schemas import schemas
 from edge.delivery.embedding import Embedding, decode_embedding
+from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import (
     AlertPayload,
     StatePayload,
@@ -38,11 +42,11 @@ TOPICS = Topics("edge", "box")
 ULID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"
 
 
-def empty(outbox):
+def empty(outbox: Outbox) -> Callable[..., Any]:
     return lambda: not sum(outbox.counts().queued.values())
 
 
-def an_alert(kind="start"):
+def an_alert(kind: str = "start") -> AlertPayload:
     return AlertPayload(
         id=ULID, type=kind, device="box", camera="yard",
         prompt={"id": "intruder", "text": "a person climbing over a fence"},
@@ -52,14 +56,20 @@ def an_alert(kind="start"):
     )  # fmt: skip
 
 
-def a_state(word="running"):
+def a_state(word: str = "running") -> StatePayload:
     return StatePayload(
         device="box", camera="yard", at=time.time(), state=word, fps_in=25, fps_sampled=2,
         samples=3, dropped=0, corrupt=0, reconnects=0, scores={"intruder": 0.1},
     )  # fmt: skip
 
 
-def test_messages_on_the_wire_satisfy_their_contract(broker, listen, outbox, publish, eventually):
+def test_messages_on_the_wire_satisfy_their_contract(
+    broker: Any,
+    listen: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     listener = listen(broker.port)
     publisher = publish(broker.config())
     vector = [0.6, -0.8, 0.0]
@@ -98,8 +108,12 @@ def test_messages_on_the_wire_satisfy_their_contract(broker, listen, outbox, pub
 
 
 def test_delivered_messages_leave_the_outbox_and_are_reported_once(
-    broker, outbox, publish, message, eventually
-):
+    broker: Any,
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     delivered = []
     before = time.monotonic()
     publisher = publish(
@@ -155,8 +169,13 @@ class Wire:
 
 
 def test_nothing_is_lost_and_the_order_kept_over_a_wire_that_breaks(
-    broker, listen, outbox, publish, message, eventually
-):
+    broker: Any,
+    listen: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     listener = listen(broker.port, "edge/+/+/alert")
     with contextlib.closing(Wire(broker.port)) as wire:
         publisher = publish(broker.config(port=wire.port))
@@ -179,8 +198,13 @@ def test_nothing_is_lost_and_the_order_kept_over_a_wire_that_breaks(
 
 
 def test_a_broker_that_dies_again_and_again_gets_the_rest_in_order(
-    make_broker, listen, outbox, publish, message, eventually
-):
+    make_broker: Callable[..., Any],
+    listen: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     broker = make_broker("persistence false").start()
     listener = listen(broker.port)
     publisher = publish(broker.config())
@@ -207,8 +231,14 @@ def test_a_broker_that_dies_again_and_again_gets_the_rest_in_order(
 
 
 def test_a_broker_that_is_down_at_start_gets_everything_later(
-    make_broker, listen, outbox, publish, message, eventually, caplog
-):
+    make_broker: Callable[..., Any],
+    listen: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     broker = make_broker()
     publisher = publish(broker.config())
     outbox.put([message("alert", number) for number in range(20)])
@@ -224,8 +254,13 @@ def test_a_broker_that_is_down_at_start_gets_everything_later(
 
 
 def test_urgent_messages_overtake_a_backlog(
-    make_broker, listen, outbox, publish, message, eventually
-):
+    make_broker: Callable[..., Any],
+    listen: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     broker = make_broker()
     outbox.put([message("embedding", n) for n in range(1000)])
     outbox.put([message("snapshot", b"jpeg"), message("alert", b"now")])
@@ -238,8 +273,11 @@ def test_urgent_messages_overtake_a_backlog(
 
 
 def test_the_latest_state_is_retained_and_published_anew_on_a_broker_that_forgot(
-    make_broker, listen, publish, eventually
-):
+    make_broker: Callable[..., Any],
+    listen: Callable[..., Any],
+    publish: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     broker = make_broker("persistence false").start()
     publisher = publish(broker.config())
     publisher.publish_now(state_message(TOPICS, a_state("connecting")))
@@ -258,8 +296,12 @@ def test_the_latest_state_is_retained_and_published_anew_on_a_broker_that_forgot
 
 
 def test_messages_past_the_outbox_wait_in_memory_for_a_connection(
-    make_broker, listen, publish, message, eventually
-):
+    make_broker: Callable[..., Any],
+    listen: Callable[..., Any],
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     broker = make_broker()
     publisher = publish(broker.config())
     for number in range(3):
@@ -270,7 +312,9 @@ def test_messages_past_the_outbox_wait_in_memory_for_a_connection(
     assert listener.payloads("alert") == [b"0", b"1", b"2"]
 
 
-def test_memory_keeps_the_newest_and_counts_what_it_forgets(make_broker, publish, message):
+def test_memory_keeps_the_newest_and_counts_what_it_forgets(
+    make_broker: Callable[..., Any], publish: Callable[..., Any], message: Callable[..., Any]
+) -> None:
     publisher = publish(make_broker().config())
     for number in range(1005):
         publisher.publish_now(message("alert", number))
@@ -280,12 +324,19 @@ def test_memory_keeps_the_newest_and_counts_what_it_forgets(make_broker, publish
 
 
 def test_a_disk_in_trouble_neither_ends_the_publisher_nor_repeats_messages(
-    broker, listen, outbox, publish, message, eventually, monkeypatch, caplog
-):
+    broker: Any,
+    listen: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     listener = listen(broker.port, "edge/+/+/alert")
     delete, calls = outbox.delete, itertools.count()
 
-    def fails_twice(*arguments, **options):
+    def fails_twice(*arguments: list[int], **options: bool) -> None:
         if next(calls) < 2:
             raise OutboxError("outbox: disk I/O error")
         delete(*arguments, **options)
@@ -303,8 +354,13 @@ def test_a_disk_in_trouble_neither_ends_the_publisher_nor_repeats_messages(
 
 
 def test_stop_brings_out_the_rest_says_stopped_and_leaves_no_will(
-    broker, listen, outbox, publish, message, eventually
-):
+    broker: Any,
+    listen: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     listener = listen(broker.port)
     publisher = publish(broker.config())
     eventually(lambda: publisher.connected, "a connection")
@@ -317,7 +373,7 @@ def test_stop_brings_out_the_rest_says_stopped_and_leaves_no_will(
     assert listener.payloads("status") == [b"online", b"stopped"]
 
 
-def listen_retained(broker):
+def listen_retained(broker: Any) -> bytes:
     """The status as a client sees it that comes late."""
     kept = mqtt_subscribe.simple("edge/box/status", hostname="127.0.0.1", port=broker.port)
     assert kept.retain
@@ -325,8 +381,12 @@ def listen_retained(broker):
 
 
 def test_stop_without_a_broker_returns_at_once_and_keeps_everything(
-    make_broker, outbox, publish, message, eventually
-):
+    make_broker: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     publisher = publish(make_broker().config())
     outbox.put([message("alert", 1)])
     eventually(lambda: publisher.health().error, "a failed connection")
@@ -338,8 +398,11 @@ def test_stop_without_a_broker_returns_at_once_and_keeps_everything(
 
 
 def test_a_broker_that_accepts_and_says_nothing_does_not_delay_stop(
-    outbox, publish, eventually, message
-):
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    eventually: Callable[..., Any],
+    message: Callable[..., Any],
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         publisher = publish(
             MqttConfig(host="127.0.0.1", port=silent.getsockname()[1]),
@@ -366,7 +429,9 @@ threading.Event().wait()
 """
 
 
-def test_the_last_will_says_offline_when_the_daemon_is_killed(broker, listen, tmp_path, eventually):
+def test_the_last_will_says_offline_when_the_daemon_is_killed(
+    broker: Any, listen: Callable[..., Any], tmp_path: Path, eventually: Callable[..., Any]
+) -> None:
     listener = listen(broker.port)
     command = [sys.executable, "-c", WORKER, str(broker.port), str(tmp_path / "outbox.db")]
     with subprocess.Popen(command) as daemon:
@@ -378,8 +443,13 @@ def test_the_last_will_says_offline_when_the_daemon_is_killed(broker, listen, tm
 
 
 def test_ten_thousand_queued_alerts_drain(
-    make_broker, outbox, publish, message, eventually, record_property
-):
+    make_broker: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+    record_property: Callable[..., Any],
+) -> None:
     broker = make_broker("max_queued_messages 0")
     body = b"x" * 600
     outbox.put([message("alert", b"%d " % number + body) for number in range(10_000)])
@@ -393,5 +463,7 @@ def test_ten_thousand_queued_alerts_drain(
     assert publisher.health().delivered == {"alert": 10_000}
 
 
-def test_a_publisher_that_was_never_started_can_be_stopped(outbox, make_broker):
+def test_a_publisher_that_was_never_started_can_be_stopped(
+    outbox: Outbox, make_broker: Callable[..., Any]
+) -> None:
     Publisher(make_broker().config(), "box", outbox).stop()

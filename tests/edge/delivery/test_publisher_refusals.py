@@ -5,13 +5,17 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 from edge.config.models import MqttConfig
 from edge.delivery.connection import connect
+from edge.delivery.outbox import Outbox
 from edge.delivery.publisher import PublisherTimings
 from edge.delivery.refusals import Refused
 from edge.errors import PublishError
@@ -39,7 +43,7 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def old_broker():
+def old_broker() -> Iterator[int]:
     """A broker that speaks MQTT 3.1.1 only, on a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -51,7 +55,13 @@ def old_broker():
         process.kill()
 
 
-def test_an_old_broker_is_spoken_to_in_mqtt_3(old_broker, outbox, publish, message, eventually):
+def test_an_old_broker_is_spoken_to_in_mqtt_3(
+    old_broker: int,
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     # It falls silent over an MQTT 5 CONNECT with a last will.
     timings = PublisherTimings(connect_s=1.0)
     publisher = publish(MqttConfig(host="127.0.0.1", port=old_broker), timings=timings)
@@ -61,7 +71,7 @@ def test_an_old_broker_is_spoken_to_in_mqtt_3(old_broker, outbox, publish, messa
     assert publisher.health().delivered == {"alert": 50}
 
 
-def test_an_old_broker_is_an_error_where_mqtt_5_is_demanded(old_broker):
+def test_an_old_broker_is_an_error_where_mqtt_5_is_demanded(old_broker: int) -> None:
     config = MqttConfig(host="127.0.0.1", port=old_broker, protocol="5")
     refusal = pytest.raises(PublishError, match=r"Unsupported protocol version \(MQTT 5\)")
     with refusal, connect(config, "edge-box"):
@@ -69,7 +79,7 @@ def test_an_old_broker_is_an_error_where_mqtt_5_is_demanded(old_broker):
 
 
 @pytest.fixture
-def guarded(make_broker, tmp_path):
+def guarded(make_broker: Callable[..., Any], tmp_path: Path) -> Any:
     """A broker that wants a password and lets this box publish alerts only."""
     passwords, rights = tmp_path / "passwords", tmp_path / "rights"
     for flags, user in ((["-c"], "box"), ([], "listener")):
@@ -87,8 +97,12 @@ def guarded(make_broker, tmp_path):
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_a_wrong_password_is_one_error_and_never_in_the_log(
-    guarded, publish, eventually, caplog, protocol
-):
+    guarded: Any,
+    publish: Callable[..., Any],
+    eventually: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+    protocol: str,
+) -> None:
     caplog.set_level(logging.DEBUG)
     config = guarded.config(username="box", password="hunter22-wrong", protocol=protocol)
     publisher = publish(config)
@@ -100,7 +114,9 @@ def test_a_wrong_password_is_one_error_and_never_in_the_log(
     assert "hunter22-wrong" not in caplog.text + str(publisher.health())
 
 
-def test_refused_credentials_are_retried_slowly(guarded, publish, eventually):
+def test_refused_credentials_are_retried_slowly(
+    guarded: Any, publish: Callable[..., Any], eventually: Callable[..., Any]
+) -> None:
     publisher = publish(guarded.config(), retry=BROKER)
     eventually(lambda: publisher.health().error, "a refusal")
     assert "refuses the connection" in publisher.health().error
@@ -108,8 +124,14 @@ def test_refused_credentials_are_retried_slowly(guarded, publish, eventually):
 
 
 def test_a_forbidden_topic_waits_and_the_others_go_on(
-    guarded, listen, outbox, publish, message, eventually, caplog
-):
+    guarded: Any,
+    listen: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     listener = listen(guarded.port, username="listener", password=PASSWORD)
     publisher = publish(
         guarded.config(username="box", password=PASSWORD), timings=PublisherTimings(hold_s=1.0)
@@ -129,8 +151,14 @@ def test_a_forbidden_topic_waits_and_the_others_go_on(
 
 
 def test_a_message_above_the_declared_packet_size_costs_only_itself(
-    make_broker, listen, outbox, publish, message, eventually, caplog
-):
+    make_broker: Callable[..., Any],
+    listen: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     broker = make_broker("max_packet_size 5000").start()
     publisher = publish(broker.config())
     outbox.put([message("snapshot", b"x" * 6000), message("snapshot", b"small")])
@@ -142,8 +170,12 @@ def test_a_message_above_the_declared_packet_size_costs_only_itself(
 
 
 def test_a_message_above_an_undeclared_limit_costs_only_itself(
-    make_broker, outbox, publish, message, eventually
-):
+    make_broker: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     broker = make_broker("message_size_limit 5000").start()
     publisher = publish(broker.config())
     outbox.put([message("snapshot", b"x" * 6000), message("snapshot", b"small")])
@@ -153,8 +185,13 @@ def test_a_message_above_an_undeclared_limit_costs_only_itself(
 
 
 def test_a_message_that_breaks_mqtt_3_connections_is_found_out(
-    make_broker, outbox, publish, message, eventually, caplog
-):
+    make_broker: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """MQTT 3.1.1 has no way to say "too large" but hanging up."""
     broker = make_broker("max_packet_size 5000").start()
     publisher = publish(broker.config(protocol="3.1.1"))
@@ -165,13 +202,17 @@ def test_a_message_that_breaks_mqtt_3_connections_is_found_out(
     assert "closes the connection on it" in caplog.text
 
 
-def puback(packet, code):
+def puback(packet: bytes, code: int) -> bytes:
     return b"\x40\x03" + packet + bytes([code])
 
 
 def test_quota_exceeded_keeps_the_message_and_tries_again(
-    scripted, outbox, publish, message, eventually
-):
+    scripted: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     codes = {2: 0x97, 3: 0x97}  # the first packet is the status
     broker = scripted(lambda number, packet: puback(packet, codes.get(number, 0)))
     publisher = publish(broker.config, timings=PublisherTimings(hold_s=0.1))
@@ -184,8 +225,13 @@ def test_quota_exceeded_keeps_the_message_and_tries_again(
 
 @pytest.mark.parametrize("code", [0x90, 0x99])
 def test_what_can_never_be_welcome_is_dropped_and_counted(
-    scripted, outbox, publish, message, eventually, code
-):
+    scripted: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+    code: int,
+) -> None:
     broker = scripted(
         lambda number, packet: puback(packet, code if number == 2 else 0),
     )
@@ -198,7 +244,13 @@ def test_what_can_never_be_welcome_is_dropped_and_counted(
     assert outbox.counts().dropped["embedding"] == 1
 
 
-def test_no_subscribers_is_no_refusal(scripted, outbox, publish, message, eventually):
+def test_no_subscribers_is_no_refusal(
+    scripted: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     broker = scripted(lambda _number, packet: puback(packet, 0x10))
     publisher = publish(broker.config)
     outbox.put([message("alert", 1)])
@@ -207,8 +259,12 @@ def test_no_subscribers_is_no_refusal(scripted, outbox, publish, message, eventu
 
 
 def test_an_alert_is_never_given_up_however_often_the_connection_breaks(
-    scripted, outbox, publish, message, eventually
-):
+    scripted: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     broker = scripted(lambda number, packet: puback(packet, 0) if number % 2 else b"\x00\x00")
     publisher = publish(broker.config)
     outbox.put([message("alert", 1)])
@@ -218,8 +274,12 @@ def test_an_alert_is_never_given_up_however_often_the_connection_breaks(
 
 
 def test_the_window_is_no_wider_than_the_broker_allows(
-    scripted, outbox, publish, message, eventually
-):
+    scripted: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     """Receive maximum 3, and no acknowledgement ever after the status."""
     connack = b"\x03\x21\x00\x03"
     broker = scripted(
@@ -233,7 +293,9 @@ def test_the_window_is_no_wider_than_the_broker_allows(
     assert broker.topics.count(b"edge/box/yard/alert") == 3
 
 
-def test_two_clients_of_one_id_are_named_as_the_reason(scripted, publish, eventually):
+def test_two_clients_of_one_id_are_named_as_the_reason(
+    scripted: Callable[..., Any], publish: Callable[..., Any], eventually: Callable[..., Any]
+) -> None:
     broker = scripted(lambda _number, _packet: b"\xe0\x02\x8e\x00")  # DISCONNECT: taken over
     publisher = publish(broker.config)
     eventually(lambda: publisher.health().error, "being thrown out")
@@ -243,8 +305,13 @@ def test_two_clients_of_one_id_are_named_as_the_reason(scripted, publish, eventu
 
 @pytest.mark.parametrize("noise", [b"\xff" * 40, b"\x40\x00", b"\x90\x03\x00\x01\x00"])
 def test_a_broker_that_talks_nonsense_is_left_and_tried_again(
-    scripted, outbox, publish, message, eventually, noise
-):
+    scripted: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+    noise: bytes,
+) -> None:
     broker = scripted(lambda number, packet: noise if number == 1 else puback(packet, 0))
     publisher = publish(broker.config)
     outbox.put([message("alert", 1)])
@@ -253,8 +320,12 @@ def test_a_broker_that_talks_nonsense_is_left_and_tried_again(
 
 
 def test_a_broker_that_stops_acknowledging_is_left_and_tried_again(
-    scripted, outbox, publish, message, eventually
-):
+    scripted: Callable[..., Any],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     broker = scripted(lambda number, packet: b"" if number == 2 else puback(packet, 0))
     publisher = publish(broker.config, timings=PublisherTimings(patience_keepalives=0.01))
     outbox.put([message("alert", 1)])
@@ -263,7 +334,7 @@ def test_a_broker_that_stops_acknowledging_is_left_and_tried_again(
     assert broker.topics.count(b"edge/box/yard/alert") == 2
 
 
-def test_a_forbidden_subscription_is_refused(guarded):
+def test_a_forbidden_subscription_is_refused(guarded: Any) -> None:
     config = guarded.config(username="box", password=PASSWORD)
     with connect(config, "edge-listen") as connection:
         connection.subscribe(["edge/#"])  # mosquitto grants, and delivers nothing
@@ -278,21 +349,21 @@ class CountedBackoff(Backoff):
 
     failures: list[int] = field(default_factory=list)
 
-    def delay_s(self, failures, rng):
+    def delay_s(self, failures: Any, rng: Any) -> Any:
         self.failures.append(failures)
         return 0.01
 
 
 @pytest.fixture
-def counted():
+def counted() -> Any:
     """A back-off that notes the failures in a row, and the policy that goes by it."""
     backoff = CountedBackoff(first_s=1.0, cap_s=1.0, shortest_share=1.0)
     return backoff, RetryPolicy(unreachable=backoff, refused=backoff)
 
 
 def test_a_broker_that_lets_every_connect_time_out_is_tried_ever_less_often(
-    publish, eventually, counted
-):
+    publish: Any, eventually: Any, counted: Any
+) -> None:
     backoff, retry = counted
     timings = PublisherTimings(connect_s=0.2, sound_s=0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -305,9 +376,9 @@ def test_a_broker_that_lets_every_connect_time_out_is_tried_ever_less_often(
 
 @pytest.mark.parametrize(("sound_s", "failures"), [(0.05, [1, 1, 1]), (30.0, [1, 2, 3])])
 def test_only_a_connection_that_lasted_begins_the_count_anew(
-    scripted, publish, eventually, counted, sound_s, failures
-):
-    def hold_then_break(_number, _packet):
+    scripted: Any, publish: Any, eventually: Any, counted: Any, sound_s: Any, failures: Any
+) -> None:
+    def hold_then_break(_number: Any, _packet: Any) -> Any:
         time.sleep(0.1)
         return b"\xff" * 40
 

@@ -2,6 +2,9 @@
 
 import contextlib
 import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from edge.delivery.outbox import Outbox
 from edge.delivery.publisher import Publisher
@@ -12,14 +15,20 @@ class Interrupted(Outbox):
 
     then = None
 
-    def delete(self, seqs, *, dropped):
+    def delete(self, seqs: list[int], *, dropped: bool) -> None:
         super().delete(seqs, dropped=dropped)
         if self.then:
             then, self.then = self.then, None
             then()
 
 
-def test_a_message_put_just_before_the_stop_is_sent(broker, listen, message, tmp_path, eventually):
+def test_a_message_put_just_before_the_stop_is_sent(
+    broker: Any,
+    listen: Callable[..., Any],
+    message: Callable[..., Any],
+    tmp_path: Path,
+    eventually: Callable[..., Any],
+) -> None:
     listener = listen(broker.port)
     with contextlib.closing(Interrupted(tmp_path / "outbox.db", 2**20)) as outbox:
         publisher = Publisher(broker.config(), "box", outbox)

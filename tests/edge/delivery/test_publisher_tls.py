@@ -3,13 +3,16 @@
 import gc
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edge.config.models import MqttConfig
 from edge.delivery.connection import connect
+from edge.delivery.outbox import Outbox
 from edge.delivery.publisher import Publisher
 from edge.errors import ConfigError, PublishError
 
@@ -66,41 +69,51 @@ class Authority:
 
 
 @pytest.fixture(scope="module")
-def ours(tmp_path_factory):
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     return Authority(tmp_path_factory.mktemp("ours"), "ours").create()
 
 
 @pytest.fixture(scope="module")
-def theirs(tmp_path_factory):
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("theirs"), "theirs").create()
 
 
 @pytest.fixture(scope="module")
-def server(ours):
+def server(ours: Authority) -> tuple[Path, Path]:
     return ours.issue("broker")
 
 
 @pytest.fixture(scope="module")
-def client(ours):
+def client(ours: Authority) -> tuple[Path, Path]:
     return ours.issue("box")
 
 
-def secure(make_broker, ours, server, *options):
+def secure(
+    make_broker: Callable[..., Any], ours: Authority, server: tuple[Path, Path], *options: str
+) -> Any:
     certificate, key = server
     return make_broker(
         f"cafile {ours.certificate}", f"certfile {certificate}", f"keyfile {key}", *options
     ).start()
 
 
-def mutual(make_broker, ours, server):
+def mutual(make_broker: Callable[..., Any], ours: Authority, server: tuple[Path, Path]) -> Any:
     return secure(
         make_broker, ours, server, "require_certificate true", "use_identity_as_username true"
     )
 
 
-def test_alerts_travel_over_tls(make_broker, ours, server, outbox, publish, message, eventually):
+def test_alerts_travel_over_tls(
+    make_broker: Callable[..., Any],
+    ours: Authority,
+    server: tuple[Path, Path],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     broker = secure(make_broker, ours, server)
     publisher = publish(broker.config(tls={"ca": ours.certificate}))
     outbox.put([message("alert", b"x" * 5000) for _ in range(500)])
@@ -109,8 +122,15 @@ def test_alerts_travel_over_tls(make_broker, ours, server, outbox, publish, mess
 
 
 def test_a_client_certificate_opens_the_door(
-    make_broker, ours, server, client, outbox, publish, message, eventually
-):
+    make_broker: Callable[..., Any],
+    ours: Authority,
+    server: tuple[Path, Path],
+    client: tuple[Path, Path],
+    outbox: Outbox,
+    publish: Callable[..., Any],
+    message: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     broker = mutual(make_broker, ours, server)
     certificate, key = client
     tls = {"ca": ours.certificate, "cert": certificate, "key": key}
@@ -120,46 +140,58 @@ def test_a_client_certificate_opens_the_door(
     assert "u'box'" in broker.log()
 
 
-def refusal(config):
+def refusal(config: MqttConfig) -> str:
     with pytest.raises(PublishError) as caught, connect(config, "edge-box"):
         pass
     return str(caught.value)
 
 
 @pytest.mark.parametrize("protocol", ["auto", "5", "3.1.1"])
-def test_without_a_client_certificate_it_stays_shut(make_broker, ours, server, protocol):
+def test_without_a_client_certificate_it_stays_shut(
+    make_broker: Callable[..., Any], ours: Authority, server: tuple[Path, Path], protocol: str
+) -> None:
     broker = mutual(make_broker, ours, server)
     text = refusal(broker.config(tls={"ca": ours.certificate}, protocol=protocol))
     assert "it may want TLS, a client certificate" in text
     assert "peer did not return a certificate" in broker.log()
 
 
-def test_a_client_certificate_of_another_authority_is_refused(make_broker, ours, theirs, server):
+def test_a_client_certificate_of_another_authority_is_refused(
+    make_broker: Callable[..., Any], ours: Authority, theirs: Authority, server: tuple[Path, Path]
+) -> None:
     broker = mutual(make_broker, ours, server)
     certificate, key = theirs.issue("box")
     tls = {"ca": ours.certificate, "cert": certificate, "key": key}
     assert "hung up before its CONNACK" in refusal(broker.config(tls=tls))
 
 
-def test_a_broker_of_another_authority_is_not_trusted(make_broker, ours, theirs, server):
+def test_a_broker_of_another_authority_is_not_trusted(
+    make_broker: Callable[..., Any], ours: Authority, theirs: Authority, server: tuple[Path, Path]
+) -> None:
     broker = secure(make_broker, ours, server)
     text = refusal(broker.config(tls={"ca": theirs.certificate}))
     assert "its certificate is not trusted" in text
     assert "check mqtt.tls.ca" in text
 
 
-def test_a_certificate_for_another_host_is_not_trusted(make_broker, ours):
+def test_a_certificate_for_another_host_is_not_trusted(
+    make_broker: Callable[..., Any], ours: Authority
+) -> None:
     broker = secure(make_broker, ours, ours.issue("elsewhere", "192.0.2.1"))
     text = refusal(broker.config(tls={"ca": ours.certificate}))
     assert "IP address mismatch" in text
 
 
-def test_tls_to_a_plain_port_and_plain_to_a_tls_port_are_errors(make_broker, broker, ours, server):
+def test_tls_to_a_plain_port_and_plain_to_a_tls_port_are_errors(
+    make_broker: Callable[..., Any], broker: Any, ours: Authority, server: tuple[Path, Path]
+) -> None:
     assert "unreachable" in refusal(broker.config(tls={"ca": ours.certificate}))
     assert "it may want TLS" in refusal(secure(make_broker, ours, server).config())
 
 
-def test_unusable_tls_files_are_configuration_errors(broker, ours, client, outbox, tmp_path):
+def test_unusable_tls_files_are_configuration_errors(
+    broker: Any, ours: Authority, client: tuple[Path, Path], outbox: Outbox, tmp_path: Path
+) -> None:
     certificate, key = client
     junk = tmp_path / "junk.pem"
     junk.write_text("junk")

@@ -1,8 +1,10 @@
 """The measured choice: the fastest variant that answers right, and no other."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -14,6 +16,10 @@ from edge.errors import EngineUnavailable, ModelError
 from edge.model import choice as module
 from edge.model.bundle.read import Bundle
 from edge.model.choice import MeasuredVariant, choose, fastest
+from edge.model.engines.base import EngineSettings
+from edge.model.engines.onnxruntime import OnnxRuntimeEngine
+from edge.model.engines.openvino import OpenVinoEngine
+from edge.model.variants import Variant
 from edge.scoring.open import open_models
 from export.bundle.pack import write_bundle
 
@@ -76,7 +82,9 @@ def measured(precision: str, ms: float | None) -> MeasuredVariant:
         (10.0, None, "fp32"),
     ],
 )
-def test_the_fastest_is_taken_and_a_tie_goes_to_the_more_exact(fp32, int8, expected) -> None:
+def test_the_fastest_is_taken_and_a_tie_goes_to_the_more_exact(
+    fp32: float | None, int8: float | None, expected: str
+) -> None:
     best = fastest([measured("fp32", fp32), measured("int8", int8)])
     assert best is not None
     assert best.precision == expected
@@ -86,7 +94,9 @@ def test_nothing_is_taken_if_everything_failed() -> None:
     assert fastest([measured("fp32", None), measured("int8", None)]) is None
 
 
-def test_every_variant_that_the_runtimes_can_open_is_measured(bundle: Bundle, tmp_path) -> None:
+def test_every_variant_that_the_runtimes_can_open_is_measured(
+    bundle: Bundle, tmp_path: Path
+) -> None:
     found = choose(bundle, AUTO, tmp_path / "cache")
     tried = {(one.kind, one.precision) for one in found.measured}
     assert tried == {(k, p) for k in ("openvino", "onnxruntime") for p in ("fp32", "int8")}
@@ -96,7 +106,9 @@ def test_every_variant_that_the_runtimes_can_open_is_measured(bundle: Bundle, tm
         assert one.min_cosine == pytest.approx(1, abs=1e-4)
 
 
-def test_a_variant_that_answers_wrongly_is_not_taken_however_fast(tmp_path, caplog) -> None:
+def test_a_variant_that_answers_wrongly_is_not_taken_however_fast(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     bundle = with_blind(tmp_path / "bundle", "image.int8.onnx")
     found = choose(bundle, AUTO, tmp_path / "cache")
     assert found.variant.precision == "fp32"
@@ -106,13 +118,13 @@ def test_a_variant_that_answers_wrongly_is_not_taken_however_fast(tmp_path, capl
     assert "int8: not usable" in caplog.text
 
 
-def test_if_none_answers_right_the_reasons_are_told(tmp_path) -> None:
+def test_if_none_answers_right_the_reasons_are_told(tmp_path: Path) -> None:
     bundle = with_blind(tmp_path / "bundle", "image.int8.onnx", "image.fp32.onnx")
     with pytest.raises(ModelError, match=r"passes its self-test: .*fp32: ModelError: golden"):
         choose(bundle, AUTO, tmp_path / "cache")
 
 
-def test_a_damaged_file_is_no_reason_to_run_another_one(bundle: Bundle, tmp_path) -> None:
+def test_a_damaged_file_is_no_reason_to_run_another_one(bundle: Bundle, tmp_path: Path) -> None:
     path = bundle.path / "image.int8.onnx"
     content = bytearray(path.read_bytes())
     content[100] ^= 1
@@ -121,12 +133,14 @@ def test_a_damaged_file_is_no_reason_to_run_another_one(bundle: Bundle, tmp_path
         choose(bundle, AUTO, tmp_path / "cache")
 
 
-def test_a_device_that_no_runtime_has_is_unavailable(bundle: Bundle, tmp_path) -> None:
+def test_a_device_that_no_runtime_has_is_unavailable(bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(EngineUnavailable, match="expected device 'NPU7'"):
         choose(bundle, EngineConfig(device="NPU7"), tmp_path / "cache")
 
 
-def test_it_is_measured_once_and_again_when_asked(bundle, tmp_path, monkeypatch) -> None:
+def test_it_is_measured_once_and_again_when_asked(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     times = {"openvino_fp32": 4, "openvino_int8": 3, "onnxruntime_fp32": 2, "onnxruntime_int8": 1}
     asked = timed(monkeypatch, **times)
     first = choose(bundle, AUTO, tmp_path / "cache")
@@ -147,14 +161,14 @@ def test_it_is_measured_once_and_again_when_asked(bundle, tmp_path, monkeypatch)
     ids=["processor", "runtime"],
 )
 def test_another_processor_or_runtime_is_measured_anew(
-    bundle, tmp_path, monkeypatch, change
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[..., Any]
 ) -> None:
     choose(bundle, AUTO, tmp_path / "cache")
     change(monkeypatch)
     assert not choose(bundle, AUTO, tmp_path / "cache").remembered
 
 
-def test_what_is_configured_leaves_nothing_to_measure(bundle, tmp_path) -> None:
+def test_what_is_configured_leaves_nothing_to_measure(bundle: Bundle, tmp_path: Path) -> None:
     config = EngineConfig(kind="onnxruntime", precision="int8")
     found = choose(bundle, config, tmp_path / "cache")
     assert (str(found.variant), found.measured) == ("onnxruntime int8", ())
@@ -162,7 +176,9 @@ def test_what_is_configured_leaves_nothing_to_measure(bundle, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"schema_": "edge-choice/9"}', b"\xff"])
-def test_a_damaged_memory_is_measured_again_and_repaired(bundle, tmp_path, caplog, content) -> None:
+def test_a_damaged_memory_is_measured_again_and_repaired(
+    bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
     choose(bundle, AUTO, tmp_path / "cache")
     (kept,) = (tmp_path / "cache").iterdir()
     kept.write_bytes(content)
@@ -171,14 +187,19 @@ def test_a_damaged_memory_is_measured_again_and_repaired(bundle, tmp_path, caplo
     assert len(json.loads(kept.read_bytes())["measured"]) == 4
 
 
-def test_a_device_that_cannot_remember_runs_all_the_same(bundle, tmp_path, caplog) -> None:
+def test_a_device_that_cannot_remember_runs_all_the_same(
+    bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "cache").write_text("a file in the way")
     assert choose(bundle, AUTO, tmp_path / "cache").measured
     assert "cannot be kept" in caplog.text
 
 
 def test_a_choice_that_fails_later_is_told_and_another_one_runs(
-    bundle, tmp_path, monkeypatch, caplog
+    bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     cache = tmp_path / "cache"
     with monkeypatch.context() as patch:
@@ -187,7 +208,9 @@ def test_a_choice_that_fails_later_is_told_and_another_one_runs(
     # The runtime goes bad without changing its version: the graph is now blind there.
     opened = module.open_graph
 
-    def bad(bundle, role, variant, settings):
+    def bad(
+        bundle: Bundle, role: str, variant: Variant, settings: EngineSettings
+    ) -> OnnxRuntimeEngine | OpenVinoEngine:
         if (variant.kind, variant.precision) != ("openvino", "int8"):
             return opened(bundle, role, variant, settings)
         from edge.model.engines import open_engine  # noqa: PLC0415

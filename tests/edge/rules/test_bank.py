@@ -1,36 +1,42 @@
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edge.config.models import PromptConfig
-from edge.rules.bank import explain
+from edge.model.bundle.manifest import TextSpec
+from edge.rules.bank import PromptBank, explain
 from edge.rules.compiler import compile_bank
+from edge.rules.text import TextEncoder
 from edge.scoring.margins import margins
 
 
-def prompt(*text, negatives=()):
+def prompt(*text: str, negatives: Any = ()) -> PromptConfig:
     return PromptConfig(text=text, negatives=negatives)
 
 
 @pytest.fixture
-def compile_(encoder, spec):
-    def run(prompts, background=("empty yard", "empty street")):
+def compile_(encoder: TextEncoder, spec: TextSpec) -> Callable[..., Any]:
+    def run(
+        prompts: dict[str, PromptConfig], background: Any = ("empty yard", "empty street")
+    ) -> PromptBank:
         return compile_bank(prompts, background, encoder, spec, model_hash="model")
 
     return run
 
 
-def test_explain_lists_the_heaviest_axes_and_only_those_that_weigh_something():
+def test_explain_lists_the_heaviest_axes_and_only_those_that_weigh_something() -> None:
     row = np.array([0.1, 0.0, 0.8, -0.5, 0.3], np.float32)
     axes = ["person", "car", "dog", "cat", "tree"]
     assert [axis for axis, _ in explain(row, axes)] == ["dog", "tree", "person"]
     assert explain(row, axes, top=1) == [("dog", pytest.approx(0.8))]
 
 
-def test_a_bank_cannot_be_changed(compile_):
+def test_a_bank_cannot_be_changed(compile_: Callable[..., Any]) -> None:
     bank = compile_({"p": prompt("dog")})
     with pytest.raises(ValueError, match="read-only"):
         bank.rows[0, 0] = 1
@@ -40,7 +46,9 @@ def test_a_bank_cannot_be_changed(compile_):
         bank.rows = np.zeros((1, 16), np.float32)
 
 
-def test_while_banks_are_swapped_every_frame_is_scored_against_one_whole_bank(compile_):
+def test_while_banks_are_swapped_every_frame_is_scored_against_one_whole_bank(
+    compile_: Callable[..., Any],
+) -> None:
     banks = (
         compile_({"dog": prompt("dog")}),
         compile_({"car": prompt("car", "red car"), "cat": prompt("cat", negatives=["dog"])}),
@@ -52,7 +60,7 @@ def test_while_banks_are_swapped_every_frame_is_scored_against_one_whole_bank(co
     stop = threading.Event()
     wrong, seen = [], set()
 
-    def score():
+    def score() -> None:
         while not stop.is_set():
             bank = holder["bank"]
             seen.add(bank.names)
@@ -76,7 +84,7 @@ def test_while_banks_are_swapped_every_frame_is_scored_against_one_whole_bank(co
     assert len(seen) == 3
 
 
-def test_a_rule_has_a_prompt_for_each_of_its_clauses(compile_):
+def test_a_rule_has_a_prompt_for_each_of_its_clauses(compile_: Callable[..., Any]) -> None:
     bank = compile_({"p": prompt("a dog climbs then a cat climbs"), "p2": prompt("dog")})
     assert [compiled.name for compiled in bank.prompts_of("p")] == ["p#1", "p#2"]
     assert [compiled.name for compiled in bank.prompts_of("p2")] == ["p2"]

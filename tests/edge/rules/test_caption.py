@@ -34,11 +34,13 @@ def tokenizer(spec: TextSpec) -> Tokenizer:
         (" . ? ", []),
     ],
 )
-def test_a_caption_as_people_write_it_is_split_into_phrases(text, phrases):
+def test_a_caption_as_people_write_it_is_split_into_phrases(text: str, phrases: list[str]) -> None:
     assert split_phrases(text) == phrases
 
 
-def test_the_ids_are_those_of_the_whole_caption_in_one_piece(tokenizer, spec):
+def test_the_ids_are_those_of_the_whole_caption_in_one_piece(
+    tokenizer: Tokenizer, spec: TextSpec
+) -> None:
     reference = HfTokenizer.from_str(tiny_bert_tokenizer().decode())
     for phrases in (["a car"], ["a Red car", "the dog's cats"], ["bus, big", "roof-rack", "cats"]):
         caption = write_caption(phrases, tokenizer, spec)
@@ -48,7 +50,7 @@ def test_the_ids_are_those_of_the_whole_caption_in_one_piece(tokenizer, spec):
         assert (caption.input_ids[0][len(expected) :] == 0).all()
 
 
-def test_a_span_is_a_phrase_without_its_full_stop(tokenizer, spec):
+def test_a_span_is_a_phrase_without_its_full_stop(tokenizer: Tokenizer, spec: TextSpec) -> None:
     caption = write_caption(["a red car", "dogs"], tokenizer, spec)
     decode = HfTokenizer.from_str(tiny_bert_tokenizer().decode()).id_to_token
     words = [
@@ -58,7 +60,9 @@ def test_a_span_is_a_phrase_without_its_full_stop(tokenizer, spec):
     assert caption.phrases == ("a red car", "dogs")
 
 
-def test_tokens_see_their_own_phrase_only_and_count_from_its_beginning(tokenizer, spec):
+def test_tokens_see_their_own_phrase_only_and_count_from_its_beginning(
+    tokenizer: Tokenizer, spec: TextSpec
+) -> None:
     caption = write_caption(["a car", "dog"], tokenizer, spec)
     seen = caption.block_mask[0, :8, :8].astype(int).tolist()
     assert seen == [
@@ -75,7 +79,7 @@ def test_tokens_see_their_own_phrase_only_and_count_from_its_beginning(tokenizer
     assert caption.token_mask[0].sum() == 7
 
 
-def test_without_the_last_full_stop_the_words_of_a_phrase_would_not_see_each_other():
+def test_without_the_last_full_stop_the_words_of_a_phrase_would_not_see_each_other() -> None:
     first, stop, last, a, car = 101, 1012, 102, 5, 9
     repaired, _ = blocks(np.array([first, a, car, stop, last]), [first, stop, last])
     bare, positions = blocks(np.array([first, a, car, last]), [first, stop, last])
@@ -84,7 +88,7 @@ def test_without_the_last_full_stop_the_words_of_a_phrase_would_not_see_each_oth
     assert positions.tolist() == [0, 0, 0, 0]
 
 
-def test_shapes_and_dtypes_are_what_the_graphs_take(tokenizer, spec):
+def test_shapes_and_dtypes_are_what_the_graphs_take(tokenizer: Tokenizer, spec: TextSpec) -> None:
     caption = write_caption(["a car"], tokenizer, spec)
     found = [
         (array.dtype.name, array.shape)
@@ -100,7 +104,9 @@ def test_shapes_and_dtypes_are_what_the_graphs_take(tokenizer, spec):
     ]
 
 
-def test_a_full_stop_inside_a_phrase_does_not_cut_it_in_two(tokenizer, spec):
+def test_a_full_stop_inside_a_phrase_does_not_cut_it_in_two(
+    tokenizer: Tokenizer, spec: TextSpec
+) -> None:
     caption = write_caption(["a big. red car?", "dog"], tokenizer, spec)
     assert caption.text == "a big red car. dog."
     assert caption.phrases == ("a big. red car?", "dog")
@@ -108,18 +114,20 @@ def test_a_full_stop_inside_a_phrase_does_not_cut_it_in_two(tokenizer, spec):
     assert caption.block_mask[0, span, span].all()
 
 
-def test_words_that_look_like_special_tokens_stay_words(tokenizer, spec):
+def test_words_that_look_like_special_tokens_stay_words(
+    tokenizer: Tokenizer, spec: TextSpec
+) -> None:
     ids = write_caption(["[SEP] car"], tokenizer, spec).input_ids[0]
     assert (ids == 102).sum() == 1
 
 
 @pytest.mark.parametrize("phrases", [[], [""], ["a car", " "], ["..."]])
-def test_no_phrase_is_refused(tokenizer, spec, phrases):
+def test_no_phrase_is_refused(tokenizer: Tokenizer, spec: TextSpec, phrases: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"expected .*phrase, found"):
         write_caption(phrases, tokenizer, spec)
 
 
-def test_the_phrase_that_does_not_fit_is_named(tokenizer, spec):
+def test_the_phrase_that_does_not_fit_is_named(tokenizer: Tokenizer, spec: TextSpec) -> None:
     fits = ["a big car"] * 5 + ["a"]  # [CLS], 5 x 4, 2, [SEP]: 24
     assert write_caption(fits, tokenizer, spec).token_mask.all()
     with pytest.raises(ConfigError, match=r"at most 24 tokens.*phrase 'a bus', number 6 of 7"):
@@ -128,7 +136,7 @@ def test_the_phrase_that_does_not_fit_is_named(tokenizer, spec):
         write_caption([" ".join(["dog"] * 30)], tokenizer, spec)
 
 
-def test_a_tokenizer_without_a_full_stop_is_refused():
+def test_a_tokenizer_without_a_full_stop_is_refused() -> None:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "car"]
     spec = TextSpec(context_length=8, pad_id=0, templates=("{}",), background=("road",))
     plain = HfTokenizer.from_str(

@@ -1,20 +1,30 @@
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.config.models import PromptConfig
 from edge.errors import ConfigError
-from edge.rules.bank import explain
+from edge.model.bundle.manifest import TextSpec
+from edge.rules.bank import PromptBank, explain
 from edge.rules.compiler import compile_bank
+from edge.rules.text import TextEncoder
 from edge.scoring.margins import margins
 
 
-def prompt(*text, negatives=()):
+def prompt(*text: str, negatives: Any = ()) -> PromptConfig:
     return PromptConfig(text=text, negatives=negatives)
 
 
 @pytest.fixture
-def compile_(encoder, spec):
-    def run(prompts, background=("empty yard", "empty street"), **keywords):
+def compile_(encoder: TextEncoder, spec: TextSpec) -> Callable[..., Any]:
+    def run(
+        prompts: dict[str, PromptConfig],
+        background: Any = ("empty yard", "empty street"),
+        **keywords: str,
+    ) -> PromptBank | None:
         return compile_bank(
             prompts, background, encoder, spec, **{"model_hash": "model"} | keywords
         )
@@ -22,7 +32,9 @@ def compile_(encoder, spec):
     return run
 
 
-def naive_row(encoder, templates, sentence):
+def naive_row(
+    encoder: TextEncoder, templates: tuple[str, str, str], sentence: str
+) -> NDArray[np.float64]:
     """Mean over templates of unit vectors, made a unit vector again; double precision, one by one."""
     total = np.zeros(16)
     for template in templates:
@@ -32,7 +44,9 @@ def naive_row(encoder, templates, sentence):
     return mean / np.sqrt(sum(mean**2))
 
 
-def test_a_row_is_the_renormalised_mean_over_the_templates(compile_, encoder, spec):
+def test_a_row_is_the_renormalised_mean_over_the_templates(
+    compile_: Callable[..., Any], encoder: TextEncoder, spec: TextSpec
+) -> None:
     bank = compile_({"dog": prompt("dog", "red dog", negatives=["cat"]), "car": prompt("car")})
 
     expected = [naive_row(encoder, spec.templates, sentence) for sentence in bank.sentences]
@@ -42,22 +56,28 @@ def test_a_row_is_the_renormalised_mean_over_the_templates(compile_, encoder, sp
     assert np.abs(np.linalg.norm(bank.rows.astype(np.float64), axis=1) - 1).max() <= 1e-6
 
 
-def test_without_the_second_normalisation_rows_would_be_short(encoder, spec):
+def test_without_the_second_normalisation_rows_would_be_short(
+    encoder: TextEncoder, spec: TextSpec
+) -> None:
     """Negative control: the trap that the test above would catch."""
     rows = encoder.encode([t.format("dog") for t in spec.templates]).embeddings
     assert np.linalg.norm(rows.mean(axis=0)) < 0.95
 
 
-def test_a_full_stop_and_blanks_around_a_sentence_change_nothing(compile_):
+def test_a_full_stop_and_blanks_around_a_sentence_change_nothing(
+    compile_: Callable[..., Any],
+) -> None:
     plain, dressed = compile_({"p": prompt("dog")}), compile_({"p": prompt("  dog. ")})
     assert plain.rows.tolist() == dressed.rows.tolist()
 
 
-def test_braces_in_a_sentence_are_text(compile_):
+def test_braces_in_a_sentence_are_text(compile_: Callable[..., Any]) -> None:
     assert compile_({"p": prompt("dog {}")}).rows.shape == (3, 16)
 
 
-def test_background_that_means_the_same_as_a_prompt_does_not_count_for_it(compile_):
+def test_background_that_means_the_same_as_a_prompt_does_not_count_for_it(
+    compile_: Callable[..., Any],
+) -> None:
     bank = compile_({"empty": prompt("empty yard"), "dog": prompt("dog")})
 
     against = {p.name: [bank.sentences[row] for row in p.against] for p in bank.prompts}
@@ -67,18 +87,22 @@ def test_background_that_means_the_same_as_a_prompt_does_not_count_for_it(compil
     assert margins(bank, picture @ bank.rows.T).margin[0, 0] > 0.1
 
 
-def test_a_prompt_with_nothing_to_be_compared_against_is_refused(compile_):
+def test_a_prompt_with_nothing_to_be_compared_against_is_refused(
+    compile_: Callable[..., Any],
+) -> None:
     with pytest.raises(ConfigError, match="'empty' has nothing to be compared against"):
         compile_({"dog": prompt("dog"), "empty": prompt("empty yard")}, ["empty yard"])
     assert compile_({"p": prompt("dog", negatives=["cat"])}, []).prompts[0].against.tolist() == [1]
 
 
-def test_no_prompts_at_all_are_refused(compile_):
+def test_no_prompts_at_all_are_refused(compile_: Callable[..., Any]) -> None:
     with pytest.raises(ConfigError, match="at least one prompt"):
         compile_({})
 
 
-def test_an_overlong_sentence_names_its_prompt_and_both_numbers(compile_):
+def test_an_overlong_sentence_names_its_prompt_and_both_numbers(
+    compile_: Callable[..., Any],
+) -> None:
     with pytest.raises(
         ConfigError, match=r"prompt 'long': expected at most 12 tokens, found \d+ in 'a photo of"
     ):
@@ -88,19 +112,25 @@ def test_an_overlong_sentence_names_its_prompt_and_both_numbers(compile_):
 
 
 @pytest.mark.parametrize("blank", ["", " ", ".", " . "])
-def test_a_blank_sentence_names_its_prompt_though_the_templates_have_words(compile_, blank):
+def test_a_blank_sentence_names_its_prompt_though_the_templates_have_words(
+    compile_: Callable[..., Any], blank: str
+) -> None:
     with pytest.raises(ConfigError, match="prompt 'p': expected a sentence, found"):
         compile_({"p": PromptConfig.model_construct(text=(blank,), negatives=())})
 
 
-def test_a_negation_that_no_absence_covers_is_refused_with_advice(compile_):
+def test_a_negation_that_no_absence_covers_is_refused_with_advice(
+    compile_: Callable[..., Any],
+) -> None:
     with pytest.raises(
         ConfigError, match=r"prompt 'p': .*found 'without' in 'person without helmet'"
     ):
         compile_({"p": prompt("person without helmet")})
 
 
-def test_a_sentence_with_time_in_it_is_compiled_clause_by_clause(compile_):
+def test_a_sentence_with_time_in_it_is_compiled_clause_by_clause(
+    compile_: Callable[..., Any],
+) -> None:
     bank = compile_(
         {"p": prompt("a dog climbs then a cat climbs", negatives=["car"]), "q": prompt("dog")}
     )
@@ -117,11 +147,13 @@ def test_a_sentence_with_time_in_it_is_compiled_clause_by_clause(compile_):
         compile_({"p": prompt("a dog climbs then a cat climbs", "red car")})
 
 
-def test_ordinary_sentences_need_no_notes(compile_):
+def test_ordinary_sentences_need_no_notes(compile_: Callable[..., Any]) -> None:
     assert compile_({"p": prompt("a person climbs the fence", "a dog")}).notes == ()
 
 
-def test_a_negative_that_the_model_cannot_tell_from_the_text_is_noted(compile_):
+def test_a_negative_that_the_model_cannot_tell_from_the_text_is_noted(
+    compile_: Callable[..., Any],
+) -> None:
     bank = compile_({"p": prompt("red car", negatives=["the red car", "dog"])})
     (note,) = bank.notes
     assert str(note).startswith(
@@ -129,7 +161,9 @@ def test_a_negative_that_the_model_cannot_tell_from_the_text_is_noted(compile_):
     )
 
 
-def test_the_worst_text_decides_a_prompts_coverage_and_poor_coverage_is_noted(encoder_of, spec):
+def test_the_worst_text_decides_a_prompts_coverage_and_poor_coverage_is_noted(
+    encoder_of: Callable[..., Any], spec: TextSpec
+) -> None:
     encoder, spec = encoder_of(coverage=True), spec.model_copy(update={"coverage_warning": 0.6})
     axes = [f"axis{number}" for number in range(16)]
     prompts = {
@@ -139,7 +173,7 @@ def test_the_worst_text_decides_a_prompts_coverage_and_poor_coverage_is_noted(en
 
     bank = compile_bank(prompts, ["empty yard"], encoder, spec, model_hash="m", axes=axes)
 
-    def coverage(sentence):
+    def coverage(sentence: str) -> np.float32:
         filled = [template.format(sentence) for template in spec.templates]
         return encoder.encode(filled).coverage.mean()
 
@@ -153,7 +187,9 @@ def test_the_worst_text_decides_a_prompts_coverage_and_poor_coverage_is_noted(en
     )
 
 
-def test_the_hash_changes_with_every_sentence_and_with_the_model_and_with_nothing_else(compile_):
+def test_the_hash_changes_with_every_sentence_and_with_the_model_and_with_nothing_else(
+    compile_: Callable[..., Any],
+) -> None:
     base = {"a": prompt("dog", negatives=["cat"]), "b": prompt("car")}
     banks = [
         compile_(base),
@@ -177,11 +213,13 @@ SHARPENED = {
 }
 
 
-def sharpened(**changes):
+def sharpened(**changes: tuple[Any, ...]) -> PromptConfig | None:
     return PromptConfig(text=("dog", "cat"), negatives=("car",), sharpened=SHARPENED | changes)
 
 
-def test_a_sharpened_rules_sentences_become_one_row_by_their_weights(compile_, encoder, spec):
+def test_a_sharpened_rules_sentences_become_one_row_by_their_weights(
+    compile_: Callable[..., Any], encoder: TextEncoder, spec: TextSpec
+) -> None:
     bank = compile_({"pet": sharpened(), "tree": prompt("tree")})
     assert bank.sentences == ("dog", "tree", "car", "empty yard", "empty street")
     mean = np.zeros(16)
@@ -195,7 +233,7 @@ def test_a_sharpened_rules_sentences_become_one_row_by_their_weights(compile_, e
     assert (pet.texts, tree.texts) == (slice(0, 1), slice(1, 2))
 
 
-def test_taken_out_the_bank_is_byte_for_byte_as_before(compile_):
+def test_taken_out_the_bank_is_byte_for_byte_as_before(compile_: Callable[..., Any]) -> None:
     plain = prompt("dog", "cat", negatives=["car"])
     before = compile_({"pet": plain})
     with_it = compile_({"pet": sharpened()})
@@ -206,7 +244,7 @@ def test_taken_out_the_bank_is_byte_for_byte_as_before(compile_):
     assert after.rows.tobytes() == before.rows.tobytes()
 
 
-def test_a_threshold_alone_leaves_the_bank_as_it_is(compile_):
+def test_a_threshold_alone_leaves_the_bank_as_it_is(compile_: Callable[..., Any]) -> None:
     moved = PromptConfig(
         text=("dog", "cat"), negatives=("car",), sharpened={"threshold": 0.1, "hysteresis": 0}
     )
@@ -214,7 +252,9 @@ def test_a_threshold_alone_leaves_the_bank_as_it_is(compile_):
     assert compile_({"pet": moved}).hash == before.hash
 
 
-def test_weights_of_another_bundle_and_of_a_sentence_with_time_are_refused(compile_):
+def test_weights_of_another_bundle_and_of_a_sentence_with_time_are_refused(
+    compile_: Callable[..., Any],
+) -> None:
     with pytest.raises(ConfigError, match=r"each of the bundle's 3 templates, found 1: .* again"):
         compile_({"pet": sharpened(templates=(1,))})
     weights = {"texts": (1,), "templates": (1, 0, 0), "threshold": 0, "hysteresis": 0}
@@ -232,6 +272,6 @@ def test_weights_of_another_bundle_and_of_a_sentence_with_time_are_refused(compi
         ({"templates": ()}, "weights of texts and templates together"),
     ],
 )
-def test_weights_that_do_not_fit_are_refused(changes, said):
+def test_weights_that_do_not_fit_are_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         sharpened(**changes)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from edge.rules.blend import Rows, Weights, blend, margins
 from edge.rules.fit import SHRINK, fit_threshold, fit_weights
@@ -15,14 +16,14 @@ THRESHOLD = 0.02
 SEEDS = range(12)
 
 
-def unit(x):
+def unit(x: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.asarray(x / np.linalg.norm(x, axis=-1, keepdims=True), np.float32)
 
 
 class World:
     """A rule that knows its event; its first two templates say something that comes and goes."""
 
-    def __init__(self, seed, noisy=NOISY):
+    def __init__(self, seed: int, noisy: int = NOISY) -> None:
         self.rng = np.random.default_rng(seed)
         self.event, self.other, self.common, self.fashion = unit(self.rng.normal(size=(4, DIM)))
         sentences = [
@@ -34,10 +35,10 @@ class World:
             *(np.array(part, np.float32) for part in (sentences, negatives, background))
         )
 
-    def _row(self, direction):
+    def _row(self, direction: NDArray[np.float32]) -> NDArray[np.float32]:
         return unit(0.8 * direction + 0.5 * self.common + 0.04 * self.rng.normal(size=DIM))
 
-    def shots(self, events, wanted=4, others=8):
+    def shots(self, events: int, wanted: int = 4, others: int = 8) -> Shots:
         found = []
         for event in range(events):
             for index in range(wanted + others):
@@ -50,12 +51,14 @@ class World:
         return Shots(np.stack(embeddings), np.array(kinds), np.array(groups))
 
 
-def rightness(rows, shots, weights, threshold):
+def rightness(
+    rows: Rows, shots: Shots, weights: Weights | None, threshold: float | np.float64
+) -> np.float64:
     hits = margins(rows, shots.embeddings, weights) >= threshold
     return (hits[shots.wanted].mean() + (~hits[~shots.wanted]).mean()) / 2
 
 
-def test_templates_that_are_noise_lose_their_weight():
+def test_templates_that_are_noise_lose_their_weight() -> None:
     world = World(1)
     change = fit_weights(world.rows, world.shots(12), THRESHOLD)
     weights = change.weights.templates
@@ -67,7 +70,7 @@ def test_templates_that_are_noise_lose_their_weight():
     assert after > before + 0.02
 
 
-def test_two_events_do_not_overfit_and_without_shrinkage_they_do():
+def test_two_events_do_not_overfit_and_without_shrinkage_they_do() -> None:
     held, free, before = [], [], []
     for seed in SEEDS:
         world = World(seed, noisy=0)  # all templates are as good: there is nothing to find
@@ -81,8 +84,8 @@ def test_two_events_do_not_overfit_and_without_shrinkage_they_do():
     assert np.mean(free) < np.mean(held) - 0.005
 
 
-def test_more_events_are_trusted_more():
-    def distance(events):
+def test_more_events_are_trusted_more() -> None:
+    def distance(events: int) -> float:
         world = World(3)
         weights = fit_weights(world.rows, world.shots(events), THRESHOLD).weights.templates
         return float(np.abs(weights - 1 / TEMPLATES).sum())
@@ -90,7 +93,7 @@ def test_more_events_are_trusted_more():
     assert distance(2) < distance(30)
 
 
-def test_what_helps_is_proven_on_events_left_out():
+def test_what_helps_is_proven_on_events_left_out() -> None:
     world = World(5)
     lesson = sharpen(world.rows, world.shots(8), THRESHOLD)
     assert lesson.change is not None
@@ -98,7 +101,7 @@ def test_what_helps_is_proven_on_events_left_out():
     assert len(lesson.after.folds) == 8
 
 
-def test_what_does_not_help_is_refused():
+def test_what_does_not_help_is_refused() -> None:
     """The events are like everything else: whatever the fit finds is chance."""
     refused = 0
     for seed in SEEDS:
@@ -109,13 +112,13 @@ def test_what_does_not_help_is_refused():
     assert refused >= len(SEEDS) // 2
 
 
-def _best(rows, shots):
+def _best(rows: Rows, shots: Shots) -> np.float64:
     """The threshold that nothing beats on these very shots."""
     values = margins(rows, shots.embeddings)
     return max(values, key=lambda limit: rightness(rows, shots, None, limit))
 
 
-def test_a_rule_that_is_right_already_stays_as_it_is():
+def test_a_rule_that_is_right_already_stays_as_it_is() -> None:
     world = World(2, noisy=0)
     shots = world.shots(3)
     values = margins(world.rows, shots.embeddings)
@@ -124,7 +127,7 @@ def test_a_rule_that_is_right_already_stays_as_it_is():
     assert sharpen(world.rows, shots, between).change is None
 
 
-def test_a_wrong_threshold_alone_is_moved_and_the_sentences_stay():
+def test_a_wrong_threshold_alone_is_moved_and_the_sentences_stay() -> None:
     world = World(2, noisy=0)
     lesson = sharpen(world.rows, world.shots(4), 0.4)
     assert lesson.change.weights is None
@@ -133,14 +136,14 @@ def test_a_wrong_threshold_alone_is_moved_and_the_sentences_stay():
 
 
 @pytest.mark.parametrize("events", [0, 1])
-def test_one_event_is_too_few_to_prove_anything(events):
+def test_one_event_is_too_few_to_prove_anything(events: int) -> None:
     world = World(1)
     shots = world.shots(2)
     with pytest.raises(ValueError, match=f"two events with wanted samples, found {events}"):
         sharpen(world.rows, shots.select(shots.groups < events), THRESHOLD)
 
 
-def test_alerts_that_somebody_found_right_or_wrong_are_shots_too():
+def test_alerts_that_somebody_found_right_or_wrong_are_shots_too() -> None:
     """Each alert is a group of one kind."""
     world = World(2, noisy=0)
     shots = world.shots(6, wanted=1, others=1)
@@ -154,7 +157,7 @@ def test_alerts_that_somebody_found_right_or_wrong_are_shots_too():
         sharpen(world.rows, only_wrong, 0.4)
 
 
-def test_the_hysteresis_ends_half_way_back_to_ordinary_margins():
+def test_the_hysteresis_ends_half_way_back_to_ordinary_margins() -> None:
     world = World(2, noisy=0)
     shots = world.shots(4)
     change = sharpen(world.rows, shots, 0.4).change
@@ -162,7 +165,7 @@ def test_the_hysteresis_ends_half_way_back_to_ordinary_margins():
     assert change.hysteresis == pytest.approx((change.threshold - ordinary) / 2)
 
 
-def test_margins_are_those_of_a_naive_loop():
+def test_margins_are_those_of_a_naive_loop() -> None:
     world = World(4)
     shots = world.shots(3)
     weights = Weights(np.ones(1), np.arange(1, 8) / 28, np.ones(1))
@@ -178,7 +181,7 @@ def test_margins_are_those_of_a_naive_loop():
         assert found == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_threshold_is_where_the_loss_has_its_bottom():
+def test_the_threshold_is_where_the_loss_has_its_bottom() -> None:
     """Against a scan: symmetric classes have it in the middle."""
     world = World(1, noisy=0)
     shots = world.shots(6, wanted=6, others=6)
@@ -189,7 +192,7 @@ def test_the_threshold_is_where_the_loss_has_its_bottom():
 
 @settings(max_examples=15)
 @given(st.integers(0, 1000), st.integers(1, 6), st.sampled_from([0.0, 0.3, 3.0]))
-def test_weights_stay_convex_whatever_the_shots(seed, events, shrink):
+def test_weights_stay_convex_whatever_the_shots(seed: int, events: int, shrink: float) -> None:
     world = World(seed)
     change = fit_weights(world.rows, world.shots(events), THRESHOLD, shrink)
     for weights in (change.weights.texts, change.weights.templates, change.weights.negatives):
@@ -198,7 +201,7 @@ def test_weights_stay_convex_whatever_the_shots(seed, events, shrink):
     assert np.isfinite(change.threshold)
 
 
-def test_a_blend_has_length_one():
+def test_a_blend_has_length_one() -> None:
     world = World(1)
     row = blend(world.rows.texts, np.ones(1), np.full(TEMPLATES, 1 / TEMPLATES))
     assert np.linalg.norm(row) == pytest.approx(1, abs=1e-6)

@@ -1,18 +1,22 @@
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tokenizers
 
 from edge.errors import ConfigError, ModelError
+from edge.model.bundle.manifest import TextSpec
 from edge.model.bundle.read import open_bundle
 from edge.model.engines.base import TensorSpec
 from edge.rules.text import TextEncoder, Tokenizer, unit_rows
 
 
 def test_a_row_is_the_tokens_and_then_padding_up_to_the_context_length(
-    tokenizer_json, spec, token_ids
-):
+    tokenizer_json: bytes, spec: TextSpec, token_ids: dict[str, int]
+) -> None:
     rows = Tokenizer(tokenizer_json, spec).encode(["a dog", "the red car"])
 
     words = [[token_ids[word] for word in text.split()] for text in ("a dog", "the red car")]
@@ -22,8 +26,8 @@ def test_a_row_is_the_tokens_and_then_padding_up_to_the_context_length(
 
 
 def test_a_sentence_that_just_fits_is_taken_and_one_more_word_is_refused_not_cut(
-    tokenizer_json, spec
-):
+    tokenizer_json: bytes, spec: TextSpec
+) -> None:
     tokenizer = Tokenizer(tokenizer_json, spec)
 
     assert (tokenizer.encode(["dog " * 10]) > 0).all()
@@ -32,24 +36,26 @@ def test_a_sentence_that_just_fits_is_taken_and_one_more_word_is_refused_not_cut
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t"])
-def test_a_blank_text_is_refused(tokenizer_json, spec, text):
+def test_a_blank_text_is_refused(tokenizer_json: bytes, spec: TextSpec, text: str) -> None:
     with pytest.raises(ConfigError, match="expected a sentence"):
         Tokenizer(tokenizer_json, spec).encode([text])
 
 
-def test_half_a_surrogate_pair_is_refused_with_a_message_that_can_be_printed(tokenizer_json, spec):
+def test_half_a_surrogate_pair_is_refused_with_a_message_that_can_be_printed(
+    tokenizer_json: bytes, spec: TextSpec
+) -> None:
     with pytest.raises(ConfigError, match="Unicode") as caught:
         Tokenizer(tokenizer_json, spec).encode(["a \ud800 dog"])
     str(caught.value).encode()
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff\x00", b'{"version": "1.0"}'])
-def test_bytes_that_are_no_tokenizer_are_a_model_error(content, spec):
+def test_bytes_that_are_no_tokenizer_are_a_model_error(content: bytes, spec: TextSpec) -> None:
     with pytest.raises(ModelError, match=r"tokenizer\.json"):
         Tokenizer(content, spec)
 
 
-def test_embeddings_are_unit_rows_in_the_order_of_the_texts(encoder):
+def test_embeddings_are_unit_rows_in_the_order_of_the_texts(encoder: TextEncoder) -> None:
     both = encoder.encode(["a dog", "red car"]).embeddings
 
     assert both.dtype == np.float32
@@ -59,7 +65,9 @@ def test_embeddings_are_unit_rows_in_the_order_of_the_texts(encoder):
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 7])
-def test_a_graph_with_a_fixed_batch_gives_what_a_dynamic_one_gives(encoder_of, batch):
+def test_a_graph_with_a_fixed_batch_gives_what_a_dynamic_one_gives(
+    encoder_of: Callable[..., Any], batch: int
+) -> None:
     texts = ["a dog", "red car", "the fence", "empty street", "a cat"]
 
     fixed = encoder_of(batch, coverage=True).encode(texts)
@@ -69,7 +77,7 @@ def test_a_graph_with_a_fixed_batch_gives_what_a_dynamic_one_gives(encoder_of, b
     assert fixed.coverage.tolist() == dynamic.coverage.tolist()
 
 
-def test_a_graph_without_the_output_coverage_has_none(encoder):
+def test_a_graph_without_the_output_coverage_has_none(encoder: TextEncoder) -> None:
     assert encoder.encode(["a dog"]).coverage is None
 
 
@@ -84,8 +92,12 @@ def test_a_graph_without_the_output_coverage_has_none(encoder):
     ],
 )
 def test_a_graph_that_is_no_text_tower_is_a_model_error(
-    encoder_of, tokenizer_json, spec, inputs, outputs
-):
+    encoder_of: Callable[..., Any],
+    tokenizer_json: bytes,
+    spec: TextSpec,
+    inputs: list[Any],
+    outputs: list[str],
+) -> None:
     engine = encoder_of()._engine
     engine.inputs = tuple(TensorSpec(name, "int64", shape) for name, shape in inputs)
     engine.outputs = tuple(TensorSpec(name, "float32", (1, 16)) for name in outputs)
@@ -94,7 +106,7 @@ def test_a_graph_that_is_no_text_tower_is_a_model_error(
 
 
 @pytest.mark.parametrize("bad", [0.0, np.nan, np.inf])
-def test_a_vector_that_points_nowhere_is_a_model_error(bad):
+def test_a_vector_that_points_nowhere_is_a_model_error(bad: float) -> None:
     with pytest.raises(ModelError, match="direction"):
         unit_rows(np.array([[1.0, 0.0], [bad, 0.0]]))
 
@@ -115,7 +127,7 @@ SENTENCES = [
 
 
 @pytest.mark.bundle
-def test_token_ids_are_those_of_the_reference_tokenizer(concepts_bundle):
+def test_token_ids_are_those_of_the_reference_tokenizer(concepts_bundle: Path) -> None:
     """The reference is Hugging Face's own, which the device does without (ADR on tokenizers)."""
     bundle = open_bundle(concepts_bundle)
     reference = tokenizers.Tokenizer.from_buffer(bundle.tokenizer())
@@ -129,12 +141,14 @@ def test_token_ids_are_those_of_the_reference_tokenizer(concepts_bundle):
         assert row == ids + [spec.pad_id] * (spec.context_length - len(ids)), text
 
 
-def test_words_that_look_like_special_tokens_stay_words(tokenizer_json, spec):
+def test_words_that_look_like_special_tokens_stay_words(
+    tokenizer_json: bytes, spec: TextSpec
+) -> None:
     (row,) = Tokenizer(tokenizer_json, spec).encode(["a [SEP] dog"]).tolist()
     assert row.count(3) == 1
 
 
-def test_an_unknown_post_processor_is_refused(tokenizer_json, spec):
+def test_an_unknown_post_processor_is_refused(tokenizer_json: bytes, spec: TextSpec) -> None:
     document = json.loads(tokenizer_json) | {"post_processor": {"type": "Surprise"}}
     with pytest.raises(ModelError, match="Surprise"):
         Tokenizer(json.dumps(document).encode(), spec)
@@ -158,8 +172,11 @@ def test_an_unknown_post_processor_is_refused(tokenizer_json, spec):
     ],
 )
 def test_special_tokens_stand_where_each_kind_of_file_puts_them(
-    tokenizer_json, spec, post_processor, expected
-):
+    tokenizer_json: bytes,
+    spec: TextSpec,
+    post_processor: dict[str, Any] | None,
+    expected: tuple[list[int], list[int]],
+) -> None:
     document = json.loads(tokenizer_json) | {"post_processor": post_processor}
     first, last = expected
     (row,) = Tokenizer(json.dumps(document).encode(), spec).encode(["dog"]).tolist()

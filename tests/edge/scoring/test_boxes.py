@@ -1,9 +1,13 @@
 """Scripted answers of a detector into labelled boxes; slow and obvious code as the reference."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from edge.model.bundle.manifest import ImageSpec
 from edge.scoring.boxes import find_boxes, original_shares, overlaps, phrase_scores, suppress
@@ -20,7 +24,9 @@ def letterbox(height: int, width: int) -> ImageSpec:
     return SQUARE.model_copy(update={"height": height, "width": width, "resize": "letterbox"})
 
 
-def script(*rows: tuple[tuple[float, float, float, float], float, float]):
+def script(
+    *rows: tuple[tuple[float, float, float, float], float, float],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Logits and boxes of queries that say: box as left, top, right, bottom; P(car), P(person)."""
     boxes = np.array([row[0] for row in rows], np.float64)
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -36,7 +42,7 @@ def script(*rows: tuple[tuple[float, float, float, float], float, float]):
 LEFT, RIGHT = (0.1, 0.1, 0.4, 0.4), (0.6, 0.5, 0.9, 0.8)
 
 
-def test_two_coloured_squares_are_exactly_two_labelled_boxes():
+def test_two_coloured_squares_are_exactly_two_labelled_boxes() -> None:
     logits, boxes = script(
         (LEFT, 0.9, 0.1),
         ((0.11, 0.1, 0.4, 0.41), 0.6, 0.2),  # the first square again
@@ -52,44 +58,44 @@ def test_two_coloured_squares_are_exactly_two_labelled_boxes():
     assert len(find_boxes(logits, boxes, SPANS, 0.05, SQUARE, (200, 400))) == 3
 
 
-def test_the_best_box_comes_first_and_equal_ones_stay_in_order():
+def test_the_best_box_comes_first_and_equal_ones_stay_in_order() -> None:
     logits, boxes = script((LEFT, 0.5, 0.1), (RIGHT, 0.1, 0.7), ((0, 0.5, 0.3, 0.9), 0.5, 0.1))
     found = find_boxes(logits, boxes, SPANS, 0.35, SQUARE, (100, 100))
     assert found.classes.tolist() == [1, 0, 0]
     assert found.boxes[1:, 0] == pytest.approx([0.1, 0.0], abs=1e-6)
 
 
-def test_each_phrase_has_its_own_threshold():
+def test_each_phrase_has_its_own_threshold() -> None:
     logits, boxes = script((LEFT, 0.6, 0.1), (RIGHT, 0.1, 0.6))
     found = find_boxes(logits, boxes, SPANS, (0.5, 0.7), SQUARE, (100, 100))
     assert found.classes.tolist() == [0]
 
 
-def test_a_box_is_of_the_phrase_that_it_fits_best_even_if_that_one_wants_more():
+def test_a_box_is_of_the_phrase_that_it_fits_best_even_if_that_one_wants_more() -> None:
     logits, boxes = script((LEFT, 0.6, 0.5))
     assert len(find_boxes(logits, boxes, SPANS, (0.7, 0.4), SQUARE, (100, 100))) == 0
 
 
-def test_a_cat_and_a_dog_in_one_place_are_never_merged():
+def test_a_cat_and_a_dog_in_one_place_are_never_merged() -> None:
     logits, boxes = script((LEFT, 0.9, 0.1), (LEFT, 0.1, 0.85), (LEFT, 0.6, 0.1))
     found = find_boxes(logits, boxes, SPANS, 0.35, SQUARE, (100, 100))
     assert found.classes.tolist() == [0, 1]
 
 
-def test_no_box_is_an_answer():
+def test_no_box_is_an_answer() -> None:
     logits, boxes = script((LEFT, 0.1, 0.1))
     found = find_boxes(logits, boxes, SPANS, 0.35, SQUARE, (100, 100))
     assert (len(found), found.boxes.shape, found.pixels.shape) == (0, (0, 4), (0, 4))
 
 
-def test_a_phrase_scores_as_its_best_token_and_full_stops_do_not_count():
+def test_a_phrase_scores_as_its_best_token_and_full_stops_do_not_count() -> None:
     logits = np.array([[[9, -1, 2, 9, -80, 9, 9, 9]]], np.float32)
     with np.errstate(all="raise"):
         scores = phrase_scores(logits, SPANS)
     assert scores == pytest.approx(np.array([[1 / (1 + np.exp(-2)), 0]]), abs=1e-6)
 
 
-def test_a_box_on_the_bars_of_a_letterbox_is_nothing_and_one_over_them_is_cut():
+def test_a_box_on_the_bars_of_a_letterbox_is_nothing_and_one_over_them_is_cut() -> None:
     spec = letterbox(100, 100)  # a picture of 50 x 100 lies between bars of 25 rows
     on_bar, over, inside = (0.1, 0.0, 0.4, 0.2), (0.1, 0.1, 0.4, 0.5), (0.5, 0.25, 1.0, 0.75)
     logits, boxes = script((on_bar, 0.9, 0.1), (over, 0.8, 0.1), (inside, 0.7, 0.1))
@@ -99,7 +105,9 @@ def test_a_box_on_the_bars_of_a_letterbox_is_nothing_and_one_over_them_is_cut():
 
 
 @st.composite
-def placed(draw):
+def placed(
+    draw: Callable[..., Any],
+) -> tuple[tuple[int, int], tuple[int, int, int, int], tuple[int, int]]:
     """A picture's size, a box in it, and the size of the detector's input."""
     height, width = draw(st.integers(60, 400)), draw(st.integers(60, 400))
     top, left = draw(st.integers(0, height - 40)), draw(st.integers(0, width - 40))
@@ -114,7 +122,9 @@ def placed(draw):
 
 @settings(max_examples=60)
 @given(placed(), st.sampled_from(["letterbox", "stretch"]))
-def test_a_box_comes_back_to_where_preprocess_took_it_from(case, resize):
+def test_a_box_comes_back_to_where_preprocess_took_it_from(
+    case: tuple[tuple[int, int], tuple[int, int, int, int], tuple[int, int]], resize: str
+) -> None:
     (height, width), (left, top, right, bottom), (rows, columns) = case
     picture = np.zeros((height, width, 3), np.uint8)
     picture[top:bottom, left:right] = 255
@@ -133,7 +143,7 @@ def test_a_box_comes_back_to_where_preprocess_took_it_from(case, resize):
     assert (np.abs(found - [left, top, right, bottom]) <= tolerance).all()
 
 
-def naive_overlap(a, b):
+def naive_overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> np.float64:
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     both = width * height if width > 0 and height > 0 else 0
@@ -141,7 +151,7 @@ def naive_overlap(a, b):
     return both / (sum(areas) - both)
 
 
-def naive_suppress(boxes, classes):
+def naive_suppress(boxes: NDArray[np.float64], classes: NDArray[np.int64]) -> list[int]:
     kept = []
     for index, box in enumerate(boxes):
         rivals = [other for other in kept if classes[other] == classes[index]]
@@ -151,7 +161,7 @@ def naive_suppress(boxes, classes):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_suppression_is_that_of_the_slow_and_obvious_way(seed):
+def test_suppression_is_that_of_the_slow_and_obvious_way(seed: int) -> None:
     rng = np.random.default_rng(seed)
     centres = rng.choice([0.3, 0.32, 0.6, 0.65], (60, 2))
     sides = rng.choice([0.2, 0.22, 0.3], (60, 2))
@@ -162,6 +172,6 @@ def test_suppression_is_that_of_the_slow_and_obvious_way(seed):
     assert 3 < len(kept) < 60
 
 
-def test_boxes_without_area_overlap_nothing():
+def test_boxes_without_area_overlap_nothing() -> None:
     boxes = np.array([[0.1, 0.1, 0.1, 0.5], [0.2, 0.2, 0.4, 0.4]], np.float32)
     assert overlaps(boxes, boxes) == pytest.approx(np.array([[0, 0], [0, 1]]))

@@ -1,7 +1,11 @@
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.scoring.margins import best_sentence, margins
@@ -9,13 +13,13 @@ from edge.scoring.margins import best_sentence, margins
 DIM = 8
 
 
-def unit(rng, count):
+def unit(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
     rows = rng.normal(size=(count, DIM))
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
 @st.composite
-def banks(draw):
+def banks(draw: Callable[..., Any]) -> PromptBank:
     """A bank of any shape: 1 to 5 prompts, some without negatives, some without background."""
     count = draw(st.integers(1, 5))
     texts = draw(st.lists(st.integers(1, 4), min_size=count, max_size=count))
@@ -51,7 +55,9 @@ frames = st.builds(
 
 
 @given(banks(), frames)
-def test_scores_equal_a_loop_over_prompts_and_rows(bank, embeddings):
+def test_scores_equal_a_loop_over_prompts_and_rows(
+    bank: PromptBank, embeddings: NDArray[np.float32]
+) -> None:
     scores = margins(bank, embeddings @ bank.rows.T)
 
     assert scores.cosine.shape == scores.margin.shape == (len(embeddings), len(bank.prompts))
@@ -66,7 +72,9 @@ def test_scores_equal_a_loop_over_prompts_and_rows(bank, embeddings):
 
 
 @given(banks(), frames, st.floats(-1, 1, width=32))
-def test_an_offset_of_all_cosines_cancels_in_the_margin_and_only_there(bank, embeddings, offset):
+def test_an_offset_of_all_cosines_cancels_in_the_margin_and_only_there(
+    bank: PromptBank, embeddings: NDArray[np.float32], offset: float
+) -> None:
     cosines = embeddings @ bank.rows.T
 
     plain = margins(bank, cosines)
@@ -77,7 +85,9 @@ def test_an_offset_of_all_cosines_cancels_in_the_margin_and_only_there(bank, emb
 
 
 @given(banks(), frames, st.data())
-def test_no_prompt_is_influenced_by_another(bank, embeddings, data):
+def test_no_prompt_is_influenced_by_another(
+    bank: PromptBank, embeddings: NDArray[np.float32], data: Any
+) -> None:
     kept = data.draw(st.integers(0, len(bank.prompts) - 1))
     own = bank.prompts[kept]
     mine = {*range(own.texts.start, own.texts.stop), *own.against.tolist()}
@@ -91,7 +101,7 @@ def test_no_prompt_is_influenced_by_another(bank, embeddings, data):
     assert after.margin[:, kept] == pytest.approx(before.margin[:, kept], abs=2e-6)
 
 
-def test_the_best_sentence_is_the_one_whose_cosine_is_the_score():
+def test_the_best_sentence_is_the_one_whose_cosine_is_the_score() -> None:
     rows = unit(np.random.default_rng(3), 5)
     prompts = (
         CompiledPrompt("a", "a", slice(0, 1), slice(4, 4), np.array([4]), None),

@@ -55,7 +55,9 @@ spacings = st.lists(
 
 
 @given(frames=st.integers(2, 8), spacings=spacings)
-def test_a_window_holds_the_newest_samples_that_are_evenly_spaced_and_no_fewer(frames, spacings):
+def test_a_window_holds_the_newest_samples_that_are_evenly_spaced_and_no_fewer(
+    frames: int, spacings: list[float]
+) -> None:
     times = [0.0, *np.cumsum(spacings).tolist()]
     window = Window(frames)
     for count, at in enumerate(times, start=1):
@@ -67,18 +69,20 @@ def test_a_window_holds_the_newest_samples_that_are_evenly_spaced_and_no_fewer(f
 
 
 @given(frames=st.integers(2, 8), jitter=st.lists(st.floats(-0.125, 0.125), min_size=9, max_size=30))
-def test_jitter_that_the_sampler_lets_through_never_empties_a_window(frames, jitter):
+def test_jitter_that_the_sampler_lets_through_never_empties_a_window(
+    frames: int, jitter: list[float]
+) -> None:
     window = filled(frames, [0.5 * count + late for count, late in enumerate(jitter)])
     assert window.is_full
 
 
 @given(count=st.integers(4, 30))
-def test_the_clip_is_the_newest_frames_oldest_first(count):
+def test_the_clip_is_the_newest_frames_oldest_first(count: int) -> None:
     window = filled(4, [0.5 * number for number in range(count)])
     assert clip_of(window, 4)[:, 0, 0, 0].tolist() == list(range(count - 4, count))
 
 
-def test_after_a_reconnect_the_window_fills_anew():
+def test_after_a_reconnect_the_window_fills_anew() -> None:
     window = filled(4, [0.0, 0.5, 1.0, 1.5])
     assert window.is_full
     for at in (8.0, 8.5, 9.0):
@@ -89,22 +93,22 @@ def test_after_a_reconnect_the_window_fills_anew():
     assert window.is_full
 
 
-def test_a_gap_before_the_rhythm_is_known_is_found_once_it_is():
+def test_a_gap_before_the_rhythm_is_known_is_found_once_it_is() -> None:
     window = filled(4, [0.0, 60.0])
     assert times_of(window) == [0.0, 60.0]  # perhaps a sample a minute
     window.push(sample(60.5))
     assert times_of(window) == [60.0, 60.5]
 
 
-def test_one_sample_that_was_dropped_is_no_gap():
+def test_one_sample_that_was_dropped_is_no_gap() -> None:
     assert filled(4, [0.0, 0.5, 1.5, 2.0]).is_full
 
 
-def test_the_same_sample_twice_starts_over():
+def test_the_same_sample_twice_starts_over() -> None:
     assert times_of(filled(4, [0.0, 0.5, 1.0, 1.0])) == [1.0]
 
 
-def test_a_clip_is_a_copy_and_the_samples_are_not():
+def test_a_clip_is_a_copy_and_the_samples_are_not() -> None:
     window = Window(2)
     older, newer = sample(0.0, 1), sample(0.5, 2)
     window.push(older)
@@ -116,7 +120,7 @@ def test_a_clip_is_a_copy_and_the_samples_are_not():
     assert clip_of(window, 2)[:, 0, 0, 0].tolist() == [1, 3]
 
 
-def test_memory_stays_at_t_samples():
+def test_memory_stays_at_t_samples() -> None:
     window = Window(4)
     alive = []
     for count in range(1000):
@@ -136,7 +140,9 @@ def test_memory_stays_at_t_samples():
         (4, (5, *SHAPE), r"for a clip \[5, 3, 2, 2\], found 4"),
     ],
 )
-def test_a_clip_that_does_not_fit_is_refused_and_not_stretched(pushed, shape, message):
+def test_a_clip_that_does_not_fit_is_refused_and_not_stretched(
+    pushed: int, shape: tuple[int, int, int, int], message: str
+) -> None:
     window = filled(4, [0.5 * count for count in range(pushed)])
     with pytest.raises(ValueError, match=message):
         window.copy_to(np.empty(shape, np.int8))

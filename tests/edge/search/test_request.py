@@ -2,6 +2,9 @@
 
 import base64
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +22,7 @@ DIM = 16
 WANTED = {"schema": "edge-search/1", "text": "a van"}
 
 
-def compile_text(text):
+def compile_text(text: str) -> PromptBank | None:
     if text == "gibberish":
         raise ConfigError("prompt 'search': expected a sentence, found 'gibberish'")
     prompt = CompiledPrompt("search", "search", slice(0, 1), slice(1, 1), np.array([1]), None)
@@ -27,7 +30,7 @@ def compile_text(text):
 
 
 @pytest.fixture
-def ask(tmp_path, make_store):
+def ask(tmp_path: Path, make_store: Callable[..., Any]) -> Callable[..., Any]:
     """``ask(request)``: the answer about a yard that saw five vans within the last hour."""
     store = make_store(tmp_path)
     for van in range(5):
@@ -43,7 +46,7 @@ def ask(tmp_path, make_store):
     )
 
 
-def test_the_answer_has_the_moments_best_first(ask):
+def test_the_answer_has_the_moments_best_first(ask: Callable[..., Any]) -> None:
     answer = ask(WANTED)
     assert answer["schema"] == "edge-search/1"
     assert answer["error"] is None
@@ -57,12 +60,12 @@ def test_the_answer_has_the_moments_best_first(ask):
     assert best["picture"] is None
 
 
-def test_pictures_come_along_where_they_are_wanted(ask):
+def test_pictures_come_along_where_they_are_wanted(ask: Callable[..., Any]) -> None:
     best = ask(WANTED | {"pictures": True})["moments"][0]
     assert base64.b64decode(best["picture"]) == b"van 4"
 
 
-def test_a_cursor_leads_from_page_to_page_and_ends(ask):
+def test_a_cursor_leads_from_page_to_page_and_ends(ask: Callable[..., Any]) -> None:
     found, cursor, pages = [], None, 0
     while pages == 0 or cursor:
         answer = ask(WANTED | {"limit": 2, "cursor": cursor})
@@ -72,7 +75,7 @@ def test_a_cursor_leads_from_page_to_page_and_ends(ask):
     assert found == ask(WANTED)["moments"]
 
 
-def test_since_and_camera_restrict(ask):
+def test_since_and_camera_restrict(ask: Callable[..., Any]) -> None:
     assert len(ask(WANTED | {"since": "30m"})["moments"]) == 3
     assert len(ask(WANTED | {"since": 1300})["moments"]) == 2
     assert ask(WANTED | {"camera": "door"})["moments"] == []
@@ -94,7 +97,9 @@ def test_since_and_camera_restrict(ask):
         ({"cursor": "20@99999999999999.000"}, "cursor: "),
     ],
 )
-def test_a_wrong_request_is_answered_with_what_is_wrong(ask, change, said):
+def test_a_wrong_request_is_answered_with_what_is_wrong(
+    ask: Callable[..., Any], change: dict[str, Any], said: str
+) -> None:
     answer = ask(WANTED | change)
     assert said in answer["error"]
     assert answer["moments"] == []
@@ -104,12 +109,12 @@ def test_a_wrong_request_is_answered_with_what_is_wrong(ask, change, said):
     "payload",
     [b"", b"null", b"[]", b"{", b"\xff\xfe", b"{}" * 5000, b"[" * 4000, b" " * (MOST_REQUEST_BYTES + 1)],
 )  # fmt: skip
-def test_what_is_no_request_is_answered_too(ask, payload):
+def test_what_is_no_request_is_answered_too(ask: Callable[..., Any], payload: bytes) -> None:
     assert ask(payload)["error"]
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory):
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Answerer:
     return Answerer(Reader(tmp_path_factory.mktemp("none"), DIM), compile_text, lambda: NOW)
 
 
@@ -127,11 +132,11 @@ json_values = st.recursive(
         max_size=7,
     )
 )
-def test_no_field_can_break_it(desk, fields):
+def test_no_field_can_break_it(desk: Answerer, fields: dict[str, Any]) -> None:
     answer = json.loads(desk.answer(json.dumps(WANTED | fields).encode()))
     assert answer["schema"] == "edge-search/1"
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_can_break_it(desk, payload):
+def test_no_bytes_can_break_it(desk: Answerer, payload: bytes) -> None:
     assert json.loads(desk.answer(payload))["error"]

@@ -9,7 +9,7 @@ import pytest
 from edge.system.atomic_file import write_atomically
 
 
-def test_a_file_is_made_with_its_folder_and_replaced(tmp_path):
+def test_a_file_is_made_with_its_folder_and_replaced(tmp_path: Path) -> None:
     path = tmp_path / "state" / "rules.json"
     write_atomically(path, b"one")
     write_atomically(path, b"two")
@@ -19,12 +19,12 @@ def test_a_file_is_made_with_its_folder_and_replaced(tmp_path):
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_a_disk_in_trouble_leaves_the_old_content_and_nothing_beside_it(
-    tmp_path, monkeypatch, call
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
     path = tmp_path / "rules.json"
     write_atomically(path, b"one")
 
-    def full(*_):
+    def full(*_: Path | int) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -37,11 +37,11 @@ def test_a_disk_in_trouble_leaves_the_old_content_and_nothing_beside_it(
     assert [entry.name for entry in tmp_path.iterdir()] == ["rules.json"]
 
 
-def test_file_and_folder_are_synchronised(tmp_path, monkeypatch):
+def test_file_and_folder_are_synchronised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced = []
     fsync = os.fsync
 
-    def note(fd):
+    def note(fd: int) -> None:
         synced.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
         fsync(fd)
 
@@ -52,7 +52,9 @@ def test_file_and_folder_are_synchronised(tmp_path, monkeypatch):
     assert folder == str(tmp_path)
 
 
-def test_permissions_are_those_asked_for_whatever_the_umask_and_the_old_file_say(tmp_path):
+def test_permissions_are_those_asked_for_whatever_the_umask_and_the_old_file_say(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "rules.json"
     umask = os.umask(0o027)
     try:
@@ -66,12 +68,12 @@ def test_permissions_are_those_asked_for_whatever_the_umask_and_the_old_file_say
     assert path.read_bytes() == b"two parts"
 
 
-def test_two_writers_at_once_do_not_mix(tmp_path, monkeypatch):
+def test_two_writers_at_once_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "rules.json"
     with monkeypatch.context() as patch:
         fsync = os.fsync
 
-        def another_comes_first(fd):
+        def another_comes_first(fd: int) -> None:
             patch.setattr(os, "fsync", fsync)
             write_atomically(path, b"another")
             assert path.read_bytes() == b"another"

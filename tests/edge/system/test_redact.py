@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -24,31 +25,31 @@ from edge.system.redact import MASK, RedactFilter, redact, register_secret
         ("mail to me@example.org", "mail to me@example.org"),
     ],
 )  # fmt: skip
-def test_credentials_of_a_url_are_masked_and_the_rest_stays(text, masked):
+def test_credentials_of_a_url_are_masked_and_the_rest_stays(text: str, masked: str) -> None:
     assert redact(text) == masked
 
 
-def test_a_registered_secret_is_masked_anywhere():
+def test_a_registered_secret_is_masked_anywhere() -> None:
     text = "the broker refused hushhush; nothing else"
     assert redact(text) == text
     register_secret("hushhush")
     assert redact(text) == "the broker refused ***; nothing else"
 
 
-def test_one_or_two_characters_are_not_masked():
+def test_one_or_two_characters_are_not_masked() -> None:
     register_secret("a")
     register_secret("ab")
     assert redact("a cab") == "a cab"
 
 
-def test_a_secret_that_contains_another_is_masked_whole():
+def test_a_secret_that_contains_another_is_masked_whole() -> None:
     register_secret("hush")
     register_secret("hushhush")
     assert redact("hushhush hush") == f"{MASK} {MASK}"
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="*"), min_size=3, max_size=20))
-def test_a_secret_is_masked_in_every_way_that_urls_json_and_repr_write_it(secret):
+def test_a_secret_is_masked_in_every_way_that_urls_json_and_repr_write_it(secret: str) -> None:
     redact_module._secrets.clear()
     register_secret(secret)
     for written in (
@@ -64,12 +65,12 @@ def test_a_secret_is_masked_in_every_way_that_urls_json_and_repr_write_it(secret
 
 
 @pytest.fixture
-def logged():
+def logged() -> tuple[Any, list[Any]]:
     """A logger of its own with the filter at its handler; the formatted lines."""
     lines = []
 
     class Lines(logging.Handler):
-        def emit(self, record):
+        def emit(self, record: Any) -> None:
             lines.append(self.format(record))
 
     handler = Lines()
@@ -80,11 +81,11 @@ def logged():
     return logger, lines
 
 
-def fail(message):
+def fail(message: str) -> None:
     raise OSError(message)
 
 
-def test_the_filter_masks_arguments_exceptions_and_stacks(logged):
+def test_the_filter_masks_arguments_exceptions_and_stacks(logged: tuple[Any, list[Any]]) -> None:
     logger, lines = logged
     register_secret("hushhush")
     url = "rtsp://viewer:hush@192.0.2.1/x"
@@ -99,7 +100,9 @@ def test_the_filter_masks_arguments_exceptions_and_stacks(logged):
     assert "hush@" not in line
 
 
-def test_an_exception_that_another_handler_formatted_first_is_masked_too(logged):
+def test_an_exception_that_another_handler_formatted_first_is_masked_too(
+    logged: tuple[Any, list[Any]],
+) -> None:
     logger, lines = logged
     logger.handlers.insert(0, logging.StreamHandler(io.StringIO()))
     try:

@@ -1,6 +1,9 @@
 import os
 import secrets
 import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,7 +11,9 @@ from edge.system.systemd import notify, watchdog_interval
 
 
 @pytest.fixture(params=["path", "abstract"])
-def manager(request, tmp_path, monkeypatch):
+def manager(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
     """A socket in the place of systemd's."""
     shown = str(tmp_path / "notify") if request.param == "path" else f"@{secrets.token_hex(8)}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
@@ -18,14 +23,16 @@ def manager(request, tmp_path, monkeypatch):
         yield sock
 
 
-def test_the_manager_hears_each_state(manager):
+def test_the_manager_hears_each_state(manager: Any) -> None:
     assert notify("READY=1")
     assert notify("STATUS=3 cameras")
     assert [manager.recv(100), manager.recv(100)] == [b"READY=1", b"STATUS=3 cameras"]
 
 
 @pytest.mark.parametrize("address", [None, "", "relative/path", "/nowhere/notify"])
-def test_without_a_manager_nothing_happens(monkeypatch, address):
+def test_without_a_manager_nothing_happens(
+    monkeypatch: pytest.MonkeyPatch, address: str | None
+) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     if address is not None:
         monkeypatch.setenv("NOTIFY_SOCKET", address)
@@ -43,7 +50,12 @@ def test_without_a_manager_nothing_happens(monkeypatch, address):
         (None, None, None),
     ],
 )
-def test_the_watchdog_is_fed_twice_as_often_as_it_bites(monkeypatch, allowed, process, interval):
+def test_the_watchdog_is_fed_twice_as_often_as_it_bites(
+    monkeypatch: pytest.MonkeyPatch,
+    allowed: str | None,
+    process: int | None,
+    interval: float | None,
+) -> None:
     for name, value in (("WATCHDOG_USEC", allowed), ("WATCHDOG_PID", process)):
         monkeypatch.delenv(name, raising=False)
         if value is not None:

@@ -1,6 +1,8 @@
 """Workers are started, seen to fail, and stopped in order."""
 
 import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -10,41 +12,41 @@ from edge.system.workers import WorkerGroup, WorkerThread
 class Waiting:
     """A worker that waits until it is stopped, or fails when it is told to."""
 
-    def __init__(self, name, log):
+    def __init__(self, name: str, log: list[Any]) -> None:
         self.name, self.log = name, log
         self.ends = threading.Event()
         self.breaks = False
         self.thread = WorkerThread(name, self._run)
 
     @property
-    def failed(self):
+    def failed(self) -> bool:
         return self.thread.failed
 
-    def start(self):
+    def start(self) -> None:
         self.thread.start()
 
-    def stop(self, timeout_s):
+    def stop(self, timeout_s: float) -> None:
         self.ends.set()
         if self.thread.join(timeout_s) and self.name not in self.log:
             self.log.append(self.name)
 
-    def fail(self):
+    def fail(self) -> None:
         self.breaks = True
         self.ends.set()
 
-    def _run(self):
+    def _run(self) -> None:
         self.ends.wait(10)
         if self.breaks:
             raise RuntimeError("a bug")
 
 
 @pytest.fixture
-def log():
+def log() -> list[Any]:
     return []
 
 
 @pytest.fixture
-def group(log):
+def group(log: list[str]) -> Iterator[tuple[WorkerGroup, dict[str, Waiting]]]:
     group = WorkerGroup()
     workers = {name: Waiting(name, log) for name in ("camera", "publisher", "desk")}
     for name, worker in workers.items():
@@ -53,7 +55,11 @@ def group(log):
     group.stop(list(workers), 10)
 
 
-def test_a_worker_that_fails_is_seen_and_logged_once_with_its_traceback(group, eventually, caplog):
+def test_a_worker_that_fails_is_seen_and_logged_once_with_its_traceback(
+    group: tuple[WorkerGroup, dict[str, Waiting]],
+    eventually: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     group, workers = group
     assert group.progressing
     workers["camera"].fail()
@@ -63,14 +69,18 @@ def test_a_worker_that_fails_is_seen_and_logged_once_with_its_traceback(group, e
     assert caplog.text.count("worker camera has failed; it is essential") == 1
 
 
-def test_a_worker_that_is_not_essential_does_not_stop_the_progress(group, eventually):
+def test_a_worker_that_is_not_essential_does_not_stop_the_progress(
+    group: tuple[WorkerGroup, dict[str, Waiting]], eventually: Callable[..., Any]
+) -> None:
     group, workers = group
     workers["desk"].fail()
     eventually(lambda: group.failed() == ["desk"], "the failure to be seen")
     assert group.progressing
 
 
-def test_workers_stop_in_the_order_that_is_asked_for(group, log):
+def test_workers_stop_in_the_order_that_is_asked_for(
+    group: tuple[WorkerGroup, dict[str, Waiting]], log: list[Any]
+) -> None:
     group, _ = group
     group.stop(["camera"], 10)
     group.stop(["publisher", "desk"], 10)

@@ -2,32 +2,37 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from av.error import ConnectionRefusedError as Refused
 from av.error import FFmpegError, InvalidDataError
+from numpy.typing import NDArray
 
 from edge.testing import Faults, TestCamera
+from edge.testing.clip import Clip
 from edge.testing.synthetic import write_clip
 
 FAST = {"rtsp_transport": "tcp", "analyzeduration": "0", "probesize": "32"}
 
 
 @pytest.fixture
-def camera(clips):
+def camera(clips: dict[str, Clip]) -> Iterator[TestCamera]:
     with TestCamera({"street": clips["h264"]}) as camera:
         yield camera
 
 
-def watch(camera, **options):
+def watch(camera: TestCamera, **options: str) -> Any:
     return av.open(camera.url("street"), options=FAST | options, timeout=10)
 
 
-def test_a_stall_shows_as_silence_until_the_client_gives_up(camera):
+def test_a_stall_shows_as_silence_until_the_client_gives_up(camera: TestCamera) -> None:
     with watch(camera, timeout="300000") as container:
         packets = container.demux(video=0)
         next(packets)
@@ -37,7 +42,7 @@ def test_a_stall_shows_as_silence_until_the_client_gives_up(camera):
         assert camera.clients == 1
 
 
-def test_after_a_stall_nothing_is_missing(camera):
+def test_after_a_stall_nothing_is_missing(camera: TestCamera) -> None:
     with watch(camera) as container:
         shown = container.decode(video=0)
         next(shown)
@@ -48,7 +53,9 @@ def test_after_a_stall_nothing_is_missing(camera):
     assert [later - earlier for earlier, later in pairwise(times)] == [2250] * 17
 
 
-def test_requests_are_answered_during_a_stall_but_not_by_a_black_hole(camera, connect):
+def test_requests_are_answered_during_a_stall_but_not_by_a_black_hole(
+    camera: TestCamera, connect: Callable[..., Any]
+) -> None:
     url = camera.url("street")
     client = connect(url)
     client.play(url)
@@ -64,7 +71,7 @@ def test_requests_are_answered_during_a_stall_but_not_by_a_black_hole(camera, co
     assert client.request("GET_PARAMETER", url)[1]["CSeq"] != "9"
 
 
-def test_a_drop_ends_the_stream_without_an_exception(camera):
+def test_a_drop_ends_the_stream_without_an_exception(camera: TestCamera) -> None:
     with watch(camera) as container:
         packets = container.demux(video=0)
         next(packets)
@@ -74,7 +81,7 @@ def test_a_drop_ends_the_stream_without_an_exception(camera):
         next(container.decode(video=0))
 
 
-def test_a_refusing_camera_closes_at_once_and_old_clients_stay(camera):
+def test_a_refusing_camera_closes_at_once_and_old_clients_stay(camera: TestCamera) -> None:
     with watch(camera) as container:
         shown = container.decode(video=0)
         next(shown)
@@ -87,7 +94,9 @@ def test_a_refusing_camera_closes_at_once_and_old_clients_stay(camera):
         next(container.decode(video=0))
 
 
-def test_without_power_connections_are_refused_and_with_it_the_same_url_works(camera):
+def test_without_power_connections_are_refused_and_with_it_the_same_url_works(
+    camera: TestCamera,
+) -> None:
     url = camera.url("street")
     for _ in range(3):
         with watch(camera) as container:
@@ -106,7 +115,7 @@ def test_without_power_connections_are_refused_and_with_it_the_same_url_works(ca
 
 
 @pytest.fixture(scope="module")
-def grainy(tmp_path_factory):
+def grainy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Forty pictures, 80 a second, of several packets each in H.264."""
     folder = tmp_path_factory.mktemp("grainy")
     return {
@@ -115,7 +124,7 @@ def grainy(tmp_path_factory):
     }
 
 
-def decode(camera, packets=40):
+def decode(camera: TestCamera, packets: int = 40) -> Any:
     """How many frames and corrupt frames so many packets gave; any decoder error is raised."""
     seen = Counter()
     with watch(camera) as container:
@@ -127,7 +136,9 @@ def decode(camera, packets=40):
 
 
 @pytest.mark.parametrize("fault", ["loss", "corruption"])
-def test_damaged_h264_shows_as_corrupt_frames_and_no_error(grainy, fault):
+def test_damaged_h264_shows_as_corrupt_frames_and_no_error(
+    grainy: dict[str, Path], fault: str
+) -> None:
     with TestCamera({"street": grainy["h264"]}) as camera:
         assert decode(camera) == {"frames": 40, "corrupt": 0}
         setattr(camera.faults, fault, 0.15)
@@ -135,8 +146,8 @@ def test_damaged_h264_shows_as_corrupt_frames_and_no_error(grainy, fault):
     assert 0 < seen["corrupt"] < seen["frames"]
 
 
-def test_damaged_h265_shows_wrong_pictures_that_nobody_flags(grainy):
-    def pictures(camera):
+def test_damaged_h265_shows_wrong_pictures_that_nobody_flags(grainy: dict[str, Path]) -> None:
+    def pictures(camera: TestCamera) -> list[NDArray[np.uint8]]:
         with watch(camera) as container:
             frames = list(islice(container.decode(video=0), 40))
             assert not any(frame.is_corrupt for frame in frames)
@@ -150,7 +161,7 @@ def test_damaged_h265_shows_wrong_pictures_that_nobody_flags(grainy):
     assert not np.array_equal(clean, damaged)
 
 
-def test_lost_h265_shows_as_missing_frames(grainy):
+def test_lost_h265_shows_as_missing_frames(grainy: dict[str, Path]) -> None:
     with TestCamera({"street": grainy["hevc"]}) as camera:
         camera.faults.loss = 0.15
         seen = decode(camera)
@@ -166,7 +177,9 @@ RTP_RANGE_S = 2**32 / 90_000
     # FFmpeg takes times more than a minute before the first one for a wrapped counter.
     [(20_000.0, 20_000.0), (-30.0, -30.0), (-20_000.0, RTP_RANGE_S - 20_000.0)],
 )
-def test_a_time_jump_comes_through_once_for_every_client(camera, jump_s, seen_s):
+def test_a_time_jump_comes_through_once_for_every_client(
+    camera: TestCamera, jump_s: float, seen_s: float
+) -> None:
     with watch(camera) as one, watch(camera) as two:
         streams = [container.demux(video=0) for container in (one, two)]
         for packets in streams:
@@ -187,7 +200,9 @@ def test_a_time_jump_comes_through_once_for_every_client(camera, jump_s, seen_s)
 
 
 @pytest.mark.parametrize("name", ["h264", "hevc"])
-def test_without_keyframes_there_are_packets_but_never_a_picture(clips, name):
+def test_without_keyframes_there_are_packets_but_never_a_picture(
+    clips: dict[str, Clip], name: str
+) -> None:
     with TestCamera({"street": clips[name]}) as camera:
         assert decode(camera, packets=12)["frames"] > 0
         camera.faults.no_keyframe = True
@@ -197,14 +212,14 @@ def test_without_keyframes_there_are_packets_but_never_a_picture(clips, name):
 PACKETS = [bytes([number]) * 100 for number in range(250)] * 8
 
 
-def test_the_same_seed_damages_the_same_packets():
+def test_the_same_seed_damages_the_same_packets() -> None:
     faults = Faults(loss=0.1, corruption=0.1)
     once, again, other = (faults.damage(PACKETS, Random(seed)) for seed in (1, 1, 2))
     assert once == again
     assert once != other
 
 
-def test_loss_and_corruption_hit_as_often_as_they_say_and_spare_the_headers():
+def test_loss_and_corruption_hit_as_often_as_they_say_and_spare_the_headers() -> None:
     arriving = Faults(loss=0.2).damage(PACKETS, Random(0))
     assert len(arriving) / len(PACKETS) == pytest.approx(0.8, abs=0.04)
     arriving = Faults(corruption=0.2).damage(PACKETS, Random(0))
@@ -215,6 +230,6 @@ def test_loss_and_corruption_hit_as_often_as_they_say_and_spare_the_headers():
     assert Faults().damage(PACKETS, Random(0)) == PACKETS
 
 
-def test_a_misspelt_fault_is_an_error():
+def test_a_misspelt_fault_is_an_error() -> None:
     with pytest.raises(AttributeError):
         Faults().stal = True

@@ -1,12 +1,16 @@
 """The camera seen by a real client: PyAV, that is FFmpeg, as the runtime uses it."""
 
 import time
+from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from av.error import HTTPNotFoundError, HTTPUnauthorizedError
+from numpy.typing import NDArray
 
 from edge.testing import Clip, TestCamera
 from edge.testing.synthetic import write_clip
@@ -14,7 +18,7 @@ from edge.testing.synthetic import write_clip
 FAST = {"rtsp_transport": "tcp", "analyzeduration": "0", "probesize": "32"}
 
 
-def frames(url, count, **options):
+def frames(url: str, count: int, **options: Any) -> list[tuple[float, Any]] | None:
     """The first frames that a client shows, as (monotonic arrival, frame)."""
     with av.open(url, options=FAST | options, timeout=10) as container:
         shown = []
@@ -26,7 +30,7 @@ def frames(url, count, **options):
 
 
 @pytest.mark.parametrize("name", ["h264", "h264-bframes", "hevc", "hevc-bframes"])
-def test_every_frame_of_every_pass_is_shown_in_order(clips, name):
+def test_every_frame_of_every_pass_is_shown_in_order(clips: dict[str, Clip], name: str) -> None:
     clip = clips[name]
     with TestCamera({"street": clip}) as camera:
         shown = frames(camera.url("street"), 2 * len(clip.units) + 3)
@@ -37,7 +41,7 @@ def test_every_frame_of_every_pass_is_shown_in_order(clips, name):
     assert [later - earlier for earlier, later in pairwise(times)] == [2250] * (len(times) - 1)
 
 
-def test_packets_stay_in_decoding_order_over_the_wrap(clips):
+def test_packets_stay_in_decoding_order_over_the_wrap(clips: dict[str, Clip]) -> None:
     clip = clips["h264-bframes"]
     with (
         TestCamera({"street": clip}) as camera,
@@ -49,7 +53,7 @@ def test_packets_stay_in_decoding_order_over_the_wrap(clips):
 
 
 @pytest.mark.parametrize("auth", ["basic", "digest"])
-def test_the_password_opens_and_a_wrong_one_does_not(clips, auth):
+def test_the_password_opens_and_a_wrong_one_does_not(clips: dict[str, Clip], auth: str) -> None:
     secrets = {"user": "vi@wer", "password": "p:ä s/s"}
     with TestCamera({"street": clips["h264"]}, auth=auth, **secrets) as camera:
         assert len(frames(camera.url("street"), 2)) == 2
@@ -61,7 +65,7 @@ def test_the_password_opens_and_a_wrong_one_does_not(clips, auth):
             frames(camera.url("street") + "s", 1)
 
 
-def test_clients_and_clips_are_served_at_once(clips):
+def test_clients_and_clips_are_served_at_once(clips: dict[str, Clip]) -> None:
     names = ("street", "Hof/süd 1", "street")
     with TestCamera({"street": clips["h264"], "Hof/süd 1": clips["hevc"]}) as camera:
         opened = [av.open(camera.url(name), options=FAST, timeout=10) for name in names]
@@ -74,7 +78,9 @@ def test_clients_and_clips_are_served_at_once(clips):
     assert {(frame.width, frame.height) for frame in shown} == {(160, 120)}
 
 
-def test_the_end_of_a_clip_that_is_not_looped_is_the_end_of_the_stream(clips):
+def test_the_end_of_a_clip_that_is_not_looped_is_the_end_of_the_stream(
+    clips: dict[str, Clip],
+) -> None:
     clip = clips["hevc"]
     with (
         TestCamera({"street": clip}, loop=False) as camera,
@@ -83,8 +89,8 @@ def test_the_end_of_a_clip_that_is_not_looped_is_the_end_of_the_stream(clips):
         assert len(list(container.decode(video=0))) == len(clip.units)
 
 
-def test_loops_map_an_arrival_to_the_time_in_the_clip(tmp_path):
-    def brightness_is_time(time_s):
+def test_loops_map_an_arrival_to_the_time_in_the_clip(tmp_path: Path) -> None:
+    def brightness_is_time(time_s: float) -> NDArray[np.uint8]:
         return np.full((64, 64, 3), 40 + round(160 * time_s), dtype=np.uint8)
 
     path = write_clip(
@@ -106,7 +112,9 @@ def test_loops_map_an_arrival_to_the_time_in_the_clip(tmp_path):
         assert arrival >= begins[number] + in_pass / 10
 
 
-def test_loops_belong_to_the_newest_client(clips, until):
+def test_loops_belong_to_the_newest_client(
+    clips: dict[str, Clip], until: Callable[..., Any]
+) -> None:
     with TestCamera({"street": clips["h264"]}) as camera:
         frames(camera.url("street"), 12)
         first = camera.loops("street")
@@ -115,7 +123,7 @@ def test_loops_belong_to_the_newest_client(clips, until):
         assert camera.loops("street")[0][1] > first[-1][1]
 
 
-def test_real_footage_plays(footage):
+def test_real_footage_plays(footage: Path) -> None:
     clip = Clip.read(footage / "person-bicycle-car.mp4")
     assert clip.duration_s == pytest.approx(len(clip.units) / 12)
     with TestCamera({"street": clip}) as camera:

@@ -3,6 +3,8 @@
 import struct
 import threading
 from base64 import b64encode
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,12 +16,14 @@ TCP = "RTP/AVP/TCP;unicast;interleaved=0-1"
 
 
 @pytest.fixture(scope="module")
-def camera(clips):
+def camera(clips: dict[str, Clip]) -> Iterator[TestCamera]:
     with TestCamera({"street": clips["h264"], "lobby/door": clips["hevc"]}) as camera:
         yield camera
 
 
-def test_describe_names_the_codec_and_its_parameter_sets(camera, clips, connect):
+def test_describe_names_the_codec_and_its_parameter_sets(
+    camera: TestCamera, clips: dict[str, Clip], connect: Callable[..., Any]
+) -> None:
     url = camera.url("lobby/door")
     status, headers, sdp = connect(url).request("DESCRIBE", url, Accept="application/sdp")
     assert (status, headers["Content-Type"]) == (200, "application/sdp")
@@ -49,7 +53,13 @@ def test_describe_names_the_codec_and_its_parameter_sets(camera, clips, connect)
         ("RECORD street", {}, 501),
     ],
 )
-def test_a_lone_request_gets_its_status(camera, connect, request_line, headers, expected):
+def test_a_lone_request_gets_its_status(
+    camera: TestCamera,
+    connect: Callable[..., Any],
+    request_line: str,
+    headers: dict[str, str],
+    expected: int,
+) -> None:
     method, path = request_line.split()
     url = camera.url("street").replace("street", path)
     client = connect(url)
@@ -63,7 +73,9 @@ def test_a_lone_request_gets_its_status(camera, connect, request_line, headers, 
     assert client.response()[0] == expected
 
 
-def test_a_session_can_be_set_up_played_kept_alive_and_torn_down(camera, connect, until):
+def test_a_session_can_be_set_up_played_kept_alive_and_torn_down(
+    camera: TestCamera, connect: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     url = camera.url("street")
     client = connect(url)
     client.play(url)
@@ -87,7 +99,9 @@ def test_a_session_can_be_set_up_played_kept_alive_and_torn_down(camera, connect
 
 
 @pytest.mark.parametrize("auth", ["basic", "digest"])
-def test_a_stranger_is_asked_for_a_password_before_anything_else(clips, connect, auth):
+def test_a_stranger_is_asked_for_a_password_before_anything_else(
+    clips: dict[str, Clip], connect: Callable[..., Any], auth: str
+) -> None:
     with TestCamera({"street": clips["h264"]}, user="u", password="p", auth=auth) as camera:
         url = f"rtsp://127.0.0.1:{camera.port}/nowhere"
         client = connect(url)
@@ -100,7 +114,9 @@ def test_a_stranger_is_asked_for_a_password_before_anything_else(clips, connect,
 
 
 @pytest.mark.parametrize("name", ["h264", "h264-bframes", "hevc", "hevc-bframes"])
-def test_the_packets_are_the_clip_pass_after_pass_in_continuous_time(clips, connect, name):
+def test_the_packets_are_the_clip_pass_after_pass_in_continuous_time(
+    clips: dict[str, Clip], connect: Callable[..., Any], name: str
+) -> None:
     clip = clips[name]
     with TestCamera({"street": clip}) as camera:
         client = connect(camera.url("street"))
@@ -122,7 +138,9 @@ def test_the_packets_are_the_clip_pass_after_pass_in_continuous_time(clips, conn
     assert ntp / 2**32 - 2_208_988_800 == pytest.approx(camera.loops("street")[0][0], abs=1e-3)
 
 
-def _receive_units(client, count, *, rtp, rtcp):
+def _receive_units(
+    client: Any, count: int, *, rtp: int, rtcp: int
+) -> tuple[list[bytes], list[tuple[int, Any]]]:
     """Sender reports and (RTP time, NAL units) of the next access units."""
     reports, units, payloads, expected_sequence = [], [], [], None
     hevc_or_h264_fragment = {28: "h264", 49: "hevc"}
@@ -142,7 +160,7 @@ def _receive_units(client, count, *, rtp, rtcp):
     return reports, units
 
 
-def _join(payloads, kinds):
+def _join(payloads: list[bytes], kinds: dict[int, str]) -> tuple[Any, ...]:
     """Undo the fragmentation of one access unit (its codec told by the fragment type)."""
     nals = []
     for payload in payloads:
@@ -162,7 +180,9 @@ def _join(payloads, kinds):
     return tuple(nals)
 
 
-def test_a_malformed_request_is_answered_with_400_and_the_end(camera, connect):
+def test_a_malformed_request_is_answered_with_400_and_the_end(
+    camera: TestCamera, connect: Callable[..., Any]
+) -> None:
     client = connect(camera.url("street"))
     # So much behind it that the camera cannot have read it all before it answers.
     client.send(b"GET / HTTP/1.1\r\n\r\n" + b"trailing rubbish" * 20_000)
@@ -174,13 +194,17 @@ def test_a_malformed_request_is_answered_with_400_and_the_end(camera, connect):
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(garbage=st.binary(max_size=300))
-def test_garbage_costs_only_its_own_connection(camera, connect, garbage):
+def test_garbage_costs_only_its_own_connection(
+    camera: TestCamera, connect: Callable[..., Any], garbage: bytes
+) -> None:
     url = camera.url("street")
     connect(url).send(garbage)
     assert connect(url).request("DESCRIBE", url)[0] == 200
 
 
-def test_without_loop_the_connection_ends_after_the_last_frame(clips, connect):
+def test_without_loop_the_connection_ends_after_the_last_frame(
+    clips: dict[str, Clip], connect: Callable[..., Any]
+) -> None:
     with TestCamera({"street": clips["h264"]}, loop=False) as camera:
         client = connect(camera.url("street"))
         client.play(camera.url("street"))
@@ -189,7 +213,9 @@ def test_without_loop_the_connection_ends_after_the_last_frame(clips, connect):
         assert client.at_end()
 
 
-def test_a_client_that_does_not_read_holds_up_nobody(clips, connect, until):
+def test_a_client_that_does_not_read_holds_up_nobody(
+    clips: dict[str, Clip], connect: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     flood = AccessUnit(0.0, 0.0, keyframe=True, nals=(b"\x65" + bytes(50_000_000),))
     big = Clip("h264", (flood,), clips["h264"].parameter_sets, duration_s=60.0)
     with TestCamera({"big": big, "street": clips["h264"]}) as camera:
@@ -200,7 +226,9 @@ def test_a_client_that_does_not_read_holds_up_nobody(clips, connect, until):
         client.interleaved()
 
 
-def test_clients_that_never_leave_do_not_hold_up_the_end(clips, connect, until):
+def test_clients_that_never_leave_do_not_hold_up_the_end(
+    clips: dict[str, Clip], connect: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     before = set(threading.enumerate())
     with TestCamera({"street": clips["h264"]}) as camera:
         url = camera.url("street")
@@ -216,13 +244,13 @@ def test_clients_that_never_leave_do_not_hold_up_the_end(clips, connect, until):
         connect(url)
 
 
-def test_credentials_come_in_pairs_and_kinds(clips):
+def test_credentials_come_in_pairs_and_kinds(clips: dict[str, Clip]) -> None:
     with pytest.raises(ValueError, match="user and password together"):
         TestCamera(clips, user="u")
     with pytest.raises(ValueError, match="'basic' or 'digest', found 'ntlm'"):
         TestCamera(clips, user="u", password="p", auth="ntlm")
 
 
-def test_an_unknown_clip_has_no_url(camera):
+def test_an_unknown_clip_has_no_url(camera: TestCamera) -> None:
     with pytest.raises(KeyError, match="lobby/door"):
         camera.url("nowhere")

@@ -1,5 +1,7 @@
 """Reading clips, and the files that cannot be served."""
 
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ from edge.testing.synthetic import write_clip
 @pytest.mark.parametrize(("codec", "sets"), [("h264", 2), ("hevc", 3)])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
 @pytest.mark.parametrize("bframes", [0, 2])
-def test_every_container_gives_the_same_access_units(tmp_path, codec, sets, suffix, bframes):
+def test_every_container_gives_the_same_access_units(
+    tmp_path: Path, codec: str, sets: int, suffix: str, bframes: int
+) -> None:
     path = write_clip(
         tmp_path / f"a{suffix}", codec=codec, width=64, height=64, bframes=bframes, seconds=1
     )
@@ -42,11 +46,13 @@ NALS = st.lists(
 
 
 @given(NALS, st.sampled_from([b"\0\0\1", b"\0\0\0\1", b"\0\0\0\0\0\1"]))
-def test_annex_b_is_split_at_start_codes_of_any_length(nals, start_code):
+def test_annex_b_is_split_at_start_codes_of_any_length(
+    nals: list[bytes], start_code: bytes
+) -> None:
     assert split_annex_b(b"".join(start_code + nal for nal in nals)) == tuple(nals)
 
 
-def test_a_file_that_is_no_video_is_refused_by_name(tmp_path):
+def test_a_file_that_is_no_video_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "note.mp4").write_text("not a video")
     with pytest.raises(SourceError, match=r"note\.mp4: expected a readable video"):
         Clip.read(tmp_path / "note.mp4")
@@ -54,7 +60,7 @@ def test_a_file_that_is_no_video_is_refused_by_name(tmp_path):
         Clip.read(tmp_path / "missing.mp4")
 
 
-def test_another_codec_is_refused_with_the_remedy(tmp_path):
+def test_another_codec_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "old.avi"
     with av.open(path, "w") as container:
         stream = container.add_stream("mpeg4", rate=10)
@@ -66,7 +72,7 @@ def test_another_codec_is_refused_with_the_remedy(tmp_path):
         Clip.read(path)
 
 
-def test_sound_alone_is_refused(tmp_path):
+def test_sound_alone_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "sound.mp4"
     with av.open(path, "w") as container:
         stream = container.add_stream("aac", rate=8000, layout="mono")
@@ -80,13 +86,13 @@ def test_sound_alone_is_refused(tmp_path):
         Clip.read(path)
 
 
-def test_a_bare_stream_without_times_is_refused_with_the_remedy(tmp_path):
+def test_a_bare_stream_without_times_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "bare.h264", width=64, height=64, seconds=1)
     with pytest.raises(SourceError, match="expected a timestamp on every packet"):
         Clip.read(path)
 
 
-def test_a_synthetic_clip_is_the_same_every_time_and_moves(tmp_path):
+def test_a_synthetic_clip_is_the_same_every_time_and_moves(tmp_path: Path) -> None:
     one, two = (
         write_clip(tmp_path / name, width=64, height=64, gop=5, seconds=1)
         for name in ("one.mp4", "two.mp4")

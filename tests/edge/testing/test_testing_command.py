@@ -4,7 +4,10 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -13,14 +16,14 @@ from edge.testing.synthetic import write_clip
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory):
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(
         tmp_path_factory.mktemp("clips") / "street.mp4", width=64, height=64, seconds=1
     )
 
 
 @contextmanager
-def command(*arguments, stdin=subprocess.PIPE):
+def command(*arguments: Path | str, stdin: int = subprocess.PIPE) -> Iterator[Any]:
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "edge.testing", *map(str, arguments)],
         stdin=stdin,
@@ -34,7 +37,7 @@ def command(*arguments, stdin=subprocess.PIPE):
             process.kill()
 
 
-def test_with_the_flag_it_serves_until_its_input_ends(clip):
+def test_with_the_flag_it_serves_until_its_input_ends(clip: Path) -> None:
     arguments = ("--until-stdin-closes", clip, f"door={clip}", "--user", "u", "--password", "p")
     with command(*arguments) as process:
         lines = [json.loads(process.stdout.readline()) for _ in range(2)]
@@ -49,7 +52,7 @@ def test_with_the_flag_it_serves_until_its_input_ends(clip):
         assert process.stderr.read() == ""
 
 
-def test_without_input_it_serves_until_a_signal(clip):
+def test_without_input_it_serves_until_a_signal(clip: Path) -> None:
     with command(clip, stdin=subprocess.DEVNULL) as process:
         url = json.loads(process.stdout.readline())["url"]
         with pytest.raises(subprocess.TimeoutExpired):
@@ -64,7 +67,7 @@ def test_without_input_it_serves_until_a_signal(clip):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_on_signals_in_silence(clip, number):
+def test_it_ends_on_signals_in_silence(clip: Path, number: Any) -> None:
     with command(clip) as process:
         process.stdout.readline()
         process.send_signal(number)
@@ -81,7 +84,7 @@ def test_it_ends_on_signals_in_silence(clip, number):
         (["street.mp4", "--user", "u"], 2, "--user and --password together"),
     ],
 )
-def test_a_bad_command_line_is_explained(arguments, code, message):
+def test_a_bad_command_line_is_explained(arguments: list[str], code: int, message: str) -> None:
     with command(*arguments) as process:
         assert process.wait(timeout=20) == code
         assert message in process.stderr.read()

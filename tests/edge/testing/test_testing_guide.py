@@ -6,7 +6,7 @@ from pathlib import Path
 GUIDE = Path(__file__).resolve().parents[3] / "docs" / "testing.md"
 
 
-def test_the_example_of_the_guide_works(tmp_path):
+def test_the_example_of_the_guide_works(tmp_path: Path) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     names = {}
     exec(example, names)

@@ -4,6 +4,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -15,13 +18,22 @@ from edge.testing import TestCamera
 from edge.testing.synthetic import write_clip
 from edge.video.camera import ThreadCamera
 from edge.video.preprocess import Preprocessor
+from edge.video.sample import Sample
 
 
 @pytest.fixture
-def watch(request, image_spec):
+def watch(request: pytest.FixtureRequest, image_spec: Callable[..., Any]) -> Callable[..., Any]:
     """Start a worker on a URL; it is stopped at the end of the test."""
 
-    def start(url, *, snapshots=None, wake=lambda: None, fps=10.0, timeout=0.5, **more):
+    def start(
+        url: Path | str,
+        *,
+        snapshots: SnapshotsConfig | None = None,
+        wake: Callable[..., Any] = lambda: None,
+        fps: float = 10.0,
+        timeout: float = 0.5,
+        **more: bool,
+    ) -> ThreadCamera:
         config = CameraConfig(url=str(url), timeout=timeout, sample={"fps": fps}, **more)
         worker = ThreadCamera("yard", config, image_spec(), snapshots or SnapshotsConfig(), wake)
         request.addfinalizer(lambda: worker.stop(5.0))
@@ -31,10 +43,10 @@ def watch(request, image_spec):
     return start
 
 
-def take_next(worker, until):
+def take_next(worker: ThreadCamera, until: Callable[..., Any]) -> Sample:
     taken = []
 
-    def look():
+    def look() -> bool:
         sample = worker.take()
         if sample is not None:
             taken.append(sample)
@@ -44,7 +56,9 @@ def take_next(worker, until):
     return taken[0]
 
 
-def test_samples_come_numbered_stamped_and_announced(camera, watch, until):
+def test_samples_come_numbered_stamped_and_announced(
+    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     woken = threading.Event()
     worker = watch(camera.url("yard"), wake=woken.set)
     samples = []
@@ -65,7 +79,9 @@ def test_samples_come_numbered_stamped_and_announced(camera, watch, until):
     assert health.last_arrival == pytest.approx(time.time(), abs=2)
 
 
-def test_rates_are_those_of_the_camera_and_of_the_sampler(camera, watch, until):
+def test_rates_are_those_of_the_camera_and_of_the_sampler(
+    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     worker = watch(camera.url("yard"), fps=5.0)
     until("two seconds of samples", lambda: worker.health().samples >= 11)
     health = worker.health()
@@ -73,7 +89,9 @@ def test_rates_are_those_of_the_camera_and_of_the_sampler(camera, watch, until):
     assert health.fps_sampled == pytest.approx(5, rel=0.25)
 
 
-def test_the_newest_sample_wins_and_the_others_are_counted(camera, watch, until):
+def test_the_newest_sample_wins_and_the_others_are_counted(
+    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     worker = watch(camera.url("yard"))
     until("six samples", lambda: worker.health().samples >= 6)
     sample = worker.take()
@@ -83,7 +101,9 @@ def test_the_newest_sample_wins_and_the_others_are_counted(camera, watch, until)
     assert worker.take() is None or health.samples > sample.sequence + 1
 
 
-def test_a_snapshot_shows_the_frame_of_its_sample(clip, watch, until, image_spec):
+def test_a_snapshot_shows_the_frame_of_its_sample(
+    clip: Path, watch: Callable[..., Any], until: Callable[..., Any], image_spec: Callable[..., Any]
+) -> None:
     worker = watch(clip)
     sample = take_next(worker, until)
     picture = Image.open(io.BytesIO(worker.snapshot(sample.sequence)))
@@ -97,16 +117,23 @@ def test_a_snapshot_shows_the_frame_of_its_sample(clip, watch, until, image_spec
     assert worker.snapshot(sample.sequence) is None  # and let go for the next
 
 
-def frame_of(picture):
+def frame_of(picture: Any) -> Any:
     return av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
 
 
-def test_no_snapshot_where_none_is_wanted(camera, watch, until):
+def test_no_snapshot_where_none_is_wanted(
+    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     worker = watch(camera.url("yard"), snapshots=SnapshotsConfig(publish=False))
     assert worker.snapshot(take_next(worker, until).sequence) is None
 
 
-def test_a_camera_that_hangs_up_is_called_again(camera, watch, until, caplog):
+def test_a_camera_that_hangs_up_is_called_again(
+    camera: TestCamera,
+    watch: Callable[..., Any],
+    until: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.INFO, "edge")
     worker = watch(camera.url("yard"))
     before = take_next(worker, until)
@@ -121,7 +148,9 @@ def test_a_camera_that_hangs_up_is_called_again(camera, watch, until, caplog):
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "INFO"]
 
 
-def test_a_camera_that_freezes_is_called_stalled_then_called_again(camera, watch, until):
+def test_a_camera_that_freezes_is_called_stalled_then_called_again(
+    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     worker = watch(camera.url("yard"), timeout=1.0)
     take_next(worker, until)
     camera.faults.stall = True
@@ -132,7 +161,9 @@ def test_a_camera_that_freezes_is_called_stalled_then_called_again(camera, watch
     until("back", lambda: worker.health().state == "streaming")
 
 
-def test_a_camera_that_was_off_is_found_when_it_comes_on(camera, watch, until):
+def test_a_camera_that_was_off_is_found_when_it_comes_on(
+    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     camera.power_off()
     worker = watch(camera.url("yard"))
     until("the failure", lambda: worker.health().state == "retrying")
@@ -142,7 +173,9 @@ def test_a_camera_that_was_off_is_found_when_it_comes_on(camera, watch, until):
     assert worker.health().reconnects == 0  # it had not been there before
 
 
-def test_a_stream_without_a_keyframe_is_given_up_with_advice(camera, watch, until):
+def test_a_stream_without_a_keyframe_is_given_up_with_advice(
+    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     camera.faults.no_keyframe = True
     worker = watch(camera.url("yard"))
     until("the failure", lambda: worker.health().state == "retrying")
@@ -154,7 +187,9 @@ def test_a_stream_without_a_keyframe_is_given_up_with_advice(camera, watch, unti
     take_next(worker, until)
 
 
-def test_sampling_more_rarely_than_the_watchdog_waits_is_no_failure(tmp_path, watch, until):
+def test_sampling_more_rarely_than_the_watchdog_waits_is_no_failure(
+    tmp_path: Path, watch: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     path = tmp_path / "clip.mp4"
     write_clip(path, codec="hevc", fps=20, seconds=5, gop=4, width=64, height=64)
     with TestCamera({"yard": path}) as camera:
@@ -163,7 +198,9 @@ def test_sampling_more_rarely_than_the_watchdog_waits_is_no_failure(tmp_path, wa
         assert worker.health().reconnects == 0
 
 
-def test_a_wrong_password_waits_long_and_is_shown_without_the_password(camera, watch, until):
+def test_a_wrong_password_waits_long_and_is_shown_without_the_password(
+    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     worker = watch(camera.url("yard", password="other-s3cr3t"))
     until("the refusal", lambda: worker.health().state == "refused")
     assert "(401)" in worker.health().error
@@ -172,14 +209,18 @@ def test_a_wrong_password_waits_long_and_is_shown_without_the_password(camera, w
     assert worker.health().state == "refused"
 
 
-def test_damaged_frames_are_counted_and_left_out(camera, watch, until):
+def test_damaged_frames_are_counted_and_left_out(
+    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     camera.faults.corruption = 0.05
     worker = watch(camera.url("yard"))
     until("damage", lambda: worker.health().corrupt > 0)
     take_next(worker, until)
 
 
-def test_one_bad_camera_does_not_disturb_another(camera, watch, until, clip):
+def test_one_bad_camera_does_not_disturb_another(
+    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any], clip: Path
+) -> None:
     good = watch(camera.url("yard"))
     with TestCamera({"yard": clip}) as other:
         bad = watch(other.url("yard"))
@@ -191,7 +232,9 @@ def test_one_bad_camera_does_not_disturb_another(camera, watch, until, clip):
     assert good.health().reconnects == 0
 
 
-def test_a_file_is_played_at_its_pace_and_ends(clip, watch, until):
+def test_a_file_is_played_at_its_pace_and_ends(
+    clip: Path, watch: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     began = time.monotonic()
     woken = threading.Event()
     worker = watch(clip, wake=woken.set)
@@ -201,14 +244,18 @@ def test_a_file_is_played_at_its_pace_and_ends(clip, watch, until):
     assert woken.is_set()
 
 
-def test_a_looped_file_goes_on(tmp_path, watch, until):
+def test_a_looped_file_goes_on(
+    tmp_path: Path, watch: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     path = write_clip(tmp_path / "short.mp4", fps=10, seconds=0.5, gop=5)
     worker = watch(path, loop=True)
     until("more than the file has", lambda: worker.health().samples >= 12)
     assert worker.health().state == "streaming"
 
 
-def test_a_file_that_is_no_video_is_retried_as_it_may_be_replaced(tmp_path, watch, until, clip):
+def test_a_file_that_is_no_video_is_retried_as_it_may_be_replaced(
+    tmp_path: Path, watch: Callable[..., Any], until: Callable[..., Any], clip: Path
+) -> None:
     path = tmp_path / "clip.mp4"
     path.write_text("not yet")
     worker = watch(path)
@@ -219,15 +266,19 @@ def test_a_file_that_is_no_video_is_retried_as_it_may_be_replaced(tmp_path, watc
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_worker_that_dies_of_a_bug_does_not_look_alive(clip, watch, until):
-    def wake():
+def test_a_worker_that_dies_of_a_bug_does_not_look_alive(
+    clip: Path, watch: Callable[..., Any], until: Callable[..., Any]
+) -> None:
+    def wake() -> None:
         raise RuntimeError("a bug in the caller")
 
     worker = watch(clip, wake=wake)
     until("failed", lambda: worker.health().state == "failed")
 
 
-def test_stopping_takes_less_than_a_second_while_frames_come(camera, watch, until):
+def test_stopping_takes_less_than_a_second_while_frames_come(
+    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     worker = watch(camera.url("yard"), timeout=5.0)
     take_next(worker, until)
     assert worker.stop(1.0)
@@ -235,13 +286,17 @@ def test_stopping_takes_less_than_a_second_while_frames_come(camera, watch, unti
     until("the camera is let go", lambda: camera.clients == 0)
 
 
-def test_stopping_does_not_wait_for_the_next_attempt(camera, watch, until):
+def test_stopping_does_not_wait_for_the_next_attempt(
+    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     worker = watch(camera.url("yard", password="wrong-pass"))
     until("the refusal", lambda: worker.health().state == "refused")
     assert worker.stop(1.0)
 
 
-def test_stopping_a_silent_camera_gives_up_waiting_and_says_so(camera, watch, until):
+def test_stopping_a_silent_camera_gives_up_waiting_and_says_so(
+    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     worker = watch(camera.url("yard"), timeout=4.0)
     take_next(worker, until)
     camera.faults.blackhole = True
@@ -253,7 +308,7 @@ def test_stopping_a_silent_camera_gives_up_waiting_and_says_so(camera, watch, un
     assert worker.stop(5.0)  # within half the timeout it ends by itself
 
 
-def test_a_process_can_end_while_its_cameras_hang(camera):
+def test_a_process_can_end_while_its_cameras_hang(camera: TestCamera) -> None:
     program = """
 import sys, time
 from edge.video.camera import ThreadCamera
@@ -283,7 +338,9 @@ print([worker.health().state for worker in workers])
 
 
 @pytest.mark.footage
-def test_real_footage_is_sampled_without_loss(footage, watch, until):
+def test_real_footage_is_sampled_without_loss(
+    footage: Path, watch: Callable[..., Any], until: Callable[..., Any]
+) -> None:
     with TestCamera({"street": footage / "bottle-detection.mp4"}) as camera:
         worker = watch(camera.url("street"), fps=5.0, timeout=2.0)
         until("two seconds of samples", lambda: worker.health().samples >= 10)

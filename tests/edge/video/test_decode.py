@@ -1,5 +1,8 @@
 import dataclasses
+from collections.abc import Callable
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -7,17 +10,17 @@ import pytest
 
 from edge.errors import SourceError
 from edge.testing.synthetic import write_clip
-from edge.video.decode import MAX_PIXELS, Decoder, kept_frames
+from edge.video.decode import MAX_PIXELS, Decoder, Frame, kept_frames
 from edge.video.sample import Arrival
 from edge.video.sampler import Sampler
 from edge.video.sources import Packet, open_source
 
 
 @pytest.fixture
-def opened(request):
+def opened(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """Open a clip: (packets, a decoder of its stream)."""
 
-    def open_(path) -> tuple[list[Packet], Decoder]:
+    def open_(path: Path) -> tuple[list[Packet], Decoder]:
         source = open_source(str(path))
         request.addfinalizer(source.close)
         return list(source.packets()), Decoder(source.stream)
@@ -35,15 +38,15 @@ def damaged(packet: Packet, rng: np.random.Generator, *, header: bool = False) -
     return dataclasses.replace(packet, data=data)
 
 
-def decode_all(packets, decoder):
+def decode_all(packets: list[Packet], decoder: Decoder) -> list[Frame]:
     return [frame for packet in packets for frame in decoder.decode(packet)] + decoder.flush()
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 @pytest.mark.parametrize("bframes", [0, 2])
 def test_a_frame_keeps_the_arrival_of_its_own_packet_through_reordering(
-    opened, tmp_path, codec, bframes
-):
+    opened: Callable[..., Any], tmp_path: Path, codec: str, bframes: int
+) -> None:
     path = write_clip(tmp_path / "clip.mp4", codec=codec, bframes=bframes, fps=10, seconds=2)
     packets, decoder = opened(path)
     frames = decode_all(packets, decoder)
@@ -54,7 +57,9 @@ def test_a_frame_keeps_the_arrival_of_its_own_packet_through_reordering(
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
-def test_a_keyframe_decoded_alone_comes_at_once(opened, tmp_path, codec):
+def test_a_keyframe_decoded_alone_comes_at_once(
+    opened: Callable[..., Any], tmp_path: Path, codec: str
+) -> None:
     path = write_clip(tmp_path / "clip.mp4", codec=codec, bframes=2, fps=10, seconds=3, gop=10)
     packets, decoder = opened(path)
     keyframes = [packet for packet in packets if packet.is_keyframe]
@@ -67,7 +72,9 @@ def test_a_keyframe_decoded_alone_comes_at_once(opened, tmp_path, codec):
     assert decoder.decode(packets[0]) == []
 
 
-def test_keyframes_alone_look_as_in_a_complete_decode(opened, bframes_clip):
+def test_keyframes_alone_look_as_in_a_complete_decode(
+    opened: Callable[..., Any], bframes_clip: Path
+) -> None:
     packets, decoder = opened(bframes_clip)
     complete = {frame.arrival.pts_s: frame.picture for frame in decode_all(packets, decoder)}
     packets, decoder = opened(bframes_clip)
@@ -78,7 +85,9 @@ def test_keyframes_alone_look_as_in_a_complete_decode(opened, bframes_clip):
             assert np.array_equal(frame.picture.to_ndarray(), expected)
 
 
-def test_decoding_can_change_from_keyframes_to_everything_and_back(opened, bframes_clip):
+def test_decoding_can_change_from_keyframes_to_everything_and_back(
+    opened: Callable[..., Any], bframes_clip: Path
+) -> None:
     packets, decoder = opened(bframes_clip)
     first, second = (index for index, packet in enumerate(packets) if packet.is_keyframe)
     alone = decoder.decode_alone(packets[first])
@@ -90,7 +99,9 @@ def test_decoding_can_change_from_keyframes_to_everything_and_back(opened, bfram
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
-def test_garbage_is_counted_and_the_next_keyframe_heals(opened, tmp_path, codec):
+def test_garbage_is_counted_and_the_next_keyframe_heals(
+    opened: Callable[..., Any], tmp_path: Path, codec: str
+) -> None:
     path = write_clip(tmp_path / "clip.mp4", codec=codec, fps=10, seconds=3, gop=10)
     packets, decoder = opened(path)
     rng = np.random.default_rng(1)
@@ -102,7 +113,7 @@ def test_garbage_is_counted_and_the_next_keyframe_heals(opened, tmp_path, codec)
     assert healed == pytest.approx([2.0 + index / 10 for index in range(10)])
 
 
-def test_damaged_pictures_are_left_out_and_counted(opened, clip):
+def test_damaged_pictures_are_left_out_and_counted(opened: Callable[..., Any], clip: Path) -> None:
     packets, decoder = opened(clip)
     rng = np.random.default_rng(2)
     packets[10] = damaged(packets[10], rng)
@@ -112,7 +123,7 @@ def test_damaged_pictures_are_left_out_and_counted(opened, clip):
     assert len(frames) >= 30
 
 
-def test_random_bytes_never_raise(opened, clip):
+def test_random_bytes_never_raise(opened: Callable[..., Any], clip: Path) -> None:
     packets, decoder = opened(clip)
     rng = np.random.default_rng(3)
     for index, packet in zip(range(300), packets * 10, strict=False):
@@ -120,7 +131,9 @@ def test_random_bytes_never_raise(opened, clip):
     assert decoder.corrupt > 0
 
 
-def test_a_change_of_resolution_in_the_stream_is_followed(opened, tmp_path):
+def test_a_change_of_resolution_in_the_stream_is_followed(
+    opened: Callable[..., Any], tmp_path: Path
+) -> None:
     small = write_clip(tmp_path / "small.h264", fps=10, seconds=1, width=320, height=240)
     large = write_clip(tmp_path / "large.h264", fps=10, seconds=1, width=640, height=360)
     both = tmp_path / "both.h264"
@@ -130,7 +143,9 @@ def test_a_change_of_resolution_in_the_stream_is_followed(opened, tmp_path):
     assert sizes == [(320, 240)] * 10 + [(640, 360)] * 10
 
 
-def test_pictures_too_large_are_refused_before_their_memory_is_taken(opened, tmp_path):
+def test_pictures_too_large_are_refused_before_their_memory_is_taken(
+    opened: Callable[..., Any], tmp_path: Path
+) -> None:
     side = 3600
     assert side * side > MAX_PIXELS
     path = write_clip(tmp_path / "bomb.mp4", fps=1, seconds=1, width=side, height=side)
@@ -138,7 +153,9 @@ def test_pictures_too_large_are_refused_before_their_memory_is_taken(opened, tmp
         opened(path)
 
 
-def test_a_stream_that_turns_too_large_gives_no_frame(opened, tmp_path):
+def test_a_stream_that_turns_too_large_gives_no_frame(
+    opened: Callable[..., Any], tmp_path: Path
+) -> None:
     small = write_clip(tmp_path / "small.h264", fps=10, seconds=1)
     bomb = write_clip(tmp_path / "bomb.h264", fps=1, seconds=1, width=3600, height=3600)
     both = tmp_path / "both.h264"
@@ -149,7 +166,7 @@ def test_a_stream_that_turns_too_large_gives_no_frame(opened, tmp_path):
     assert decoder.corrupt > 0
 
 
-def test_decoding_takes_one_thread(opened, clip):
+def test_decoding_takes_one_thread(opened: Callable[..., Any], clip: Path) -> None:
     packets, decoder = opened(clip)
     decode_all(packets, decoder)
     context = packets[0].data.stream.codec_context
@@ -161,19 +178,19 @@ class Watched(Decoder):
 
     decoded = 0
 
-    def decode(self, packet):
+    def decode(self, packet: Packet) -> list[Frame]:
         self.decoded += 1
         return super().decode(packet)
 
 
-def keep(path, fps):
+def keep(path: Path, fps: float) -> tuple[list[Frame], int]:
     with open_source(str(path)) as source:
         decoder = Watched(source.stream)
         frames = list(kept_frames(source.packets(), decoder, Sampler(fps)))
     return frames, decoder.decoded
 
 
-def test_sampling_slower_than_keyframes_come_decodes_little_else(tmp_path):
+def test_sampling_slower_than_keyframes_come_decodes_little_else(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", fps=10, seconds=30, gop=5, width=64, height=64)
     frames, decoded = keep(path, fps=1.0)
     assert len(frames) == 30
@@ -182,18 +199,20 @@ def test_sampling_slower_than_keyframes_come_decodes_little_else(tmp_path):
     assert times == pytest.approx([float(second) for second in range(30)])
 
 
-def test_sampling_faster_than_keyframes_come_decodes_everything(clip):
+def test_sampling_faster_than_keyframes_come_decodes_everything(clip: Path) -> None:
     frames, decoded = keep(clip, fps=5.0)
     assert (len(frames), decoded) == (20, 40)
 
 
-def test_reordered_frames_are_sampled_on_the_grid(bframes_clip):
+def test_reordered_frames_are_sampled_on_the_grid(bframes_clip: Path) -> None:
     frames, _ = keep(bframes_clip, fps=5.0)
     times = [frame.arrival.pts_s for frame in frames]
     assert times[:9] == pytest.approx([index / 5 for index in range(9)])
 
 
-def test_packets_without_any_frame_are_an_error_that_says_why(opened, clip):
+def test_packets_without_any_frame_are_an_error_that_says_why(
+    opened: Callable[..., Any], clip: Path
+) -> None:
     packets, decoder = opened(clip)
     rest = [packet for packet in packets if not packet.is_keyframe]
     with pytest.raises(SourceError, match=r"no decodable frame \(no keyframe came\)"):
@@ -206,7 +225,7 @@ def test_packets_without_any_frame_are_an_error_that_says_why(opened, clip):
         list(kept_frames(broken, decoder, Sampler(2)))
 
 
-def test_false_keyframes_lead_to_a_complete_decode(opened, clip):
+def test_false_keyframes_lead_to_a_complete_decode(opened: Callable[..., Any], clip: Path) -> None:
     """With gradual intra refresh a packet is marked as a keyframe that cannot stand alone."""
     packets, decoder = opened(clip)
     clock = count()

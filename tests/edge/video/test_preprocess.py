@@ -1,21 +1,27 @@
 """Parity with the reference (Pillow: bicubic with antialias, as model processors use it)."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from edge.errors import SourceError
+from edge.model.bundle.manifest import ImageSpec
 from edge.video.preprocess import Preprocessor, pixels_of_rgb
 
 
-def u8(pixels):
+def u8(pixels: NDArray[np.int8]) -> NDArray[np.uint8]:
     return pixels.view(np.uint8) ^ np.uint8(0x80)
 
 
-def natural(height, width, seed=0):
+def natural(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     """A picture with the 1/f spectrum of natural scenes, edges and some fine lines."""
     rng = np.random.default_rng(seed)
     fy, fx = np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None, :]
@@ -29,7 +35,7 @@ def natural(height, width, seed=0):
     return planes.clip(0, 255).astype(np.uint8).transpose(1, 2, 0).copy()
 
 
-def reference(rgb, spec):
+def reference(rgb: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.int64]:
     """uint8 [3, H, W] by Pillow."""
     height, width, _ = rgb.shape
     if spec.resize == "stretch":
@@ -47,7 +53,9 @@ def reference(rgb, spec):
 
 @pytest.mark.parametrize("resize", ["stretch", "shortest_edge"])
 @pytest.mark.parametrize("size", [(1080, 1920), (360, 640), (1280, 720), (375, 501)])
-def test_a_still_picture_comes_out_as_the_reference_makes_it(image_spec, resize, size):
+def test_a_still_picture_comes_out_as_the_reference_makes_it(
+    image_spec: Callable[..., Any], resize: str, size: tuple[int, int]
+) -> None:
     spec, rgb = image_spec(resize=resize), natural(*size)
     difference = u8(pixels_of_rgb(rgb, spec)) - reference(rgb, spec)
     # Measured: 0.38 to 0.48, no bias. Pillow's cubic has a = -0.5, swscale's a = -0.6.
@@ -55,7 +63,7 @@ def test_a_still_picture_comes_out_as_the_reference_makes_it(image_spec, resize,
     assert abs(difference.mean()) < 0.1
 
 
-def test_another_filter_or_crop_would_be_seen(image_spec):
+def test_another_filter_or_crop_would_be_seen(image_spec: Callable[..., Any]) -> None:
     rgb = natural(1080, 1920)
     right = reference(rgb, image_spec())
     for wrong in (
@@ -71,7 +79,9 @@ def test_another_filter_or_crop_would_be_seen(image_spec):
 @pytest.mark.parametrize(
     "clip", ["retail02_h264_1080p25_gop50.mp4", "bottle-detection.mp4", "car-detection.mp4"]
 )
-def test_a_video_frame_comes_out_as_converted_in_floating_point(footage, image_spec, clip):
+def test_a_video_frame_comes_out_as_converted_in_floating_point(
+    footage: Path, image_spec: Callable[..., Any], clip: str
+) -> None:
     with av.open(str(footage / clip)) as container:
         frame = next(container.decode(video=0))
     spec = image_spec(resize="stretch")
@@ -86,7 +96,7 @@ def test_a_video_frame_comes_out_as_converted_in_floating_point(footage, image_s
     assert abs(difference.mean()) < 0.2
 
 
-def rgb_in_floating_point(frame):
+def rgb_in_floating_point(frame: Any) -> NDArray[np.float32]:
     """float32 [3, H, W] of a yuv420p frame of limited range; untagged: by its height."""
     y, u, v = (
         np.frombuffer(memoryview(plane), np.uint8)
@@ -105,7 +115,7 @@ def rgb_in_floating_point(frame):
     return np.stack([r, g, b]).clip(0, 255).astype(np.float32)
 
 
-def test_xor_with_0x80_is_the_shift_by_128_for_every_value(image_spec):
+def test_xor_with_0x80_is_the_shift_by_128_for_every_value(image_spec: Callable[..., Any]) -> None:
     ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
     rgb = np.stack([ramp, ramp[::-1], ramp.T], axis=-1).copy()
     pixels = pixels_of_rgb(rgb, image_spec(height=16, width=16))
@@ -114,7 +124,9 @@ def test_xor_with_0x80_is_the_shift_by_128_for_every_value(image_spec):
 
 
 @pytest.mark.parametrize("size", [(16, 33), (33, 16), (48, 16)])
-def test_the_crop_is_the_centre_with_the_odd_pixel_left_at_the_end(image_spec, size):
+def test_the_crop_is_the_centre_with_the_odd_pixel_left_at_the_end(
+    image_spec: Callable[..., Any], size: tuple[int, int]
+) -> None:
     rgb = natural(*size)
     pixels = pixels_of_rgb(rgb, image_spec(height=16, width=16))
     top, left = (size[0] - 16) // 2, (size[1] - 16) // 2
@@ -130,14 +142,16 @@ def test_the_crop_is_the_centre_with_the_odd_pixel_left_at_the_end(image_spec, s
     columns=st.integers(16, 300),
     resize=st.sampled_from(["stretch", "shortest_edge"]),
 )
-def test_any_picture_fills_any_input(image_spec, height, width, rows, columns, resize):
+def test_any_picture_fills_any_input(
+    image_spec: Callable[..., Any], height: int, width: int, rows: int, columns: int, resize: str
+) -> None:
     rgb = np.full((height, width, 3), 77, np.uint8)
     pixels = pixels_of_rgb(rgb, image_spec(height=rows, width=columns, resize=resize))
     assert pixels.shape == (3, rows, columns)
     assert np.abs(u8(pixels).astype(int) - 77).max() <= 1
 
 
-def test_a_picture_that_cannot_be_scaled_is_a_clear_error(image_spec):
+def test_a_picture_that_cannot_be_scaled_is_a_clear_error(image_spec: Callable[..., Any]) -> None:
     sliver = np.zeros((4096, 1, 3), np.uint8)
     with pytest.raises(SourceError, match="1x4096 rgb24 cannot be converted"):
         pixels_of_rgb(sliver, image_spec(height=8, width=224, resize="stretch"))
@@ -150,7 +164,9 @@ AVCOL_SPC = {BT601: 5, BT709: 1}
 
 @pytest.mark.parametrize("matrix", [BT601, BT709])
 @pytest.mark.parametrize("height", [480, 1080])
-def test_the_streams_own_yuv_matrix_is_used(image_spec, matrix, height):
+def test_the_streams_own_yuv_matrix_is_used(
+    image_spec: Callable[..., Any], matrix: tuple[float, float], height: int
+) -> None:
     frame = solid("yuv420p", height, yuv_of(COLOUR, matrix))
     frame.colorspace = AVCOL_SPC[matrix]
     assert_colour(Preprocessor(image_spec())(frame), COLOUR)
@@ -159,22 +175,26 @@ def test_the_streams_own_yuv_matrix_is_used(image_spec, matrix, height):
 @pytest.mark.parametrize(("height", "matrix"), [(480, BT601), (576, BT601), (720, BT709)])
 @pytest.mark.parametrize("untold", [2, 3, 14])  # unspecified, reserved, one swscale cannot do
 def test_a_stream_that_does_not_tell_its_matrix_gets_the_one_of_its_size(
-    image_spec, height, matrix, untold
-):
+    image_spec: Callable[..., Any], height: int, matrix: tuple[float, float], untold: int
+) -> None:
     frame = solid("yuv420p", height, yuv_of(COLOUR, matrix))
     frame.colorspace = untold
     assert_colour(Preprocessor(image_spec())(frame), COLOUR)
 
 
 @pytest.mark.parametrize(("format_", "tag"), [("yuvj420p", 0), ("yuvj420p", 2), ("yuv420p", 2)])
-def test_full_range_video_is_not_stretched(image_spec, format_, tag):
+def test_full_range_video_is_not_stretched(
+    image_spec: Callable[..., Any], format_: str, tag: int
+) -> None:
     frame = solid(format_, 480, yuv_of(COLOUR, BT601, full_range=True))
     frame.colorspace, frame.color_range = AVCOL_SPC[BT601], tag
     assert_colour(Preprocessor(image_spec())(frame), COLOUR)
 
 
 @pytest.mark.parametrize("format_", ["yuv420p", "yuv422p", "yuv444p", "nv12", "yuvj420p", "gray"])
-def test_the_pixel_formats_of_cameras_are_read(image_spec, format_):
+def test_the_pixel_formats_of_cameras_are_read(
+    image_spec: Callable[..., Any], format_: str
+) -> None:
     rgb = natural(360, 640)
     frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=format_)
     expected = rgb if format_ != "gray" else np.repeat(rgb.mean(-1, keepdims=True), 3, -1)
@@ -184,7 +204,7 @@ def test_the_pixel_formats_of_cameras_are_read(image_spec, format_):
     assert abs(difference.mean()) < 8
 
 
-def test_one_preprocessor_follows_a_change_of_size(image_spec):
+def test_one_preprocessor_follows_a_change_of_size(image_spec: Callable[..., Any]) -> None:
     preprocess = Preprocessor(image_spec())
     for size in [(360, 640), (1080, 1920), (360, 640), (480, 480)]:
         rgb = natural(*size)
@@ -192,7 +212,9 @@ def test_one_preprocessor_follows_a_change_of_size(image_spec):
         assert np.array_equal(pixels, pixels_of_rgb(rgb, image_spec()))
 
 
-def yuv_of(rgb, matrix, *, full_range=False):
+def yuv_of(
+    rgb: tuple[int, int, int], matrix: tuple[float, float], *, full_range: bool = False
+) -> tuple[int, int, int]:
     (r, g, b), (red, blue) = rgb, matrix
     y = red * r + (1 - red - blue) * g + blue * b
     u, v = (b - y) / 2 / (1 - blue), (r - y) / 2 / (1 - red)
@@ -201,13 +223,13 @@ def yuv_of(rgb, matrix, *, full_range=False):
     return round(y), round(128 + u), round(128 + v)
 
 
-def solid(format_, height, yuv):
+def solid(format_: str, height: int, yuv: tuple[int, int, int]) -> Any:
     frame = av.VideoFrame(height * 16 // 9 // 2 * 2, height, format_)
     for plane, value in zip(frame.planes, yuv, strict=True):
         plane.update(bytes([value]) * plane.buffer_size)
     return frame
 
 
-def assert_colour(pixels, rgb):
+def assert_colour(pixels: NDArray[np.int8], rgb: tuple[int, int, int]) -> None:
     found = u8(pixels).reshape(3, -1).astype(int)
     assert np.abs(found - np.array(rgb)[:, None]).max() <= 3, found[:, 0]  # steps of 8-bit chroma

@@ -18,7 +18,7 @@ def every(seconds: float, count: int, start: float = 0.0) -> list[float]:
     return [start + seconds * index for index in range(count)]
 
 
-def test_the_mean_rate_is_exact_where_waiting_for_the_period_to_elapse_loses_a_sixth():
+def test_the_mean_rate_is_exact_where_waiting_for_the_period_to_elapse_loses_a_sixth() -> None:
     arrivals = every(1 / 25, 25 * 60)
 
     naive, last = 0, float("-inf")
@@ -31,14 +31,18 @@ def test_the_mean_rate_is_exact_where_waiting_for_the_period_to_elapse_loses_a_s
 
 
 @given(fps=RATES, gaps=st.lists(st.floats(0, 1), min_size=1, max_size=300))
-def test_any_jitter_keeps_the_rate_within_one_sample_when_frames_are_dense(fps, gaps):
+def test_any_jitter_keeps_the_rate_within_one_sample_when_frames_are_dense(
+    fps: float, gaps: list[float]
+) -> None:
     arrivals = list(accumulate([gap * 0.5 / fps for gap in gaps], initial=100.0))
     wanted = (arrivals[-1] - arrivals[0]) * fps
     assert abs(len(kept(Sampler(fps), arrivals)) - wanted) <= 1 + SLACK_S * fps
 
 
 @given(fps=RATES, gaps=st.lists(st.floats(0, 10), max_size=300))
-def test_no_arrivals_whatever_give_more_than_the_rate_or_two_frames_close_together(fps, gaps):
+def test_no_arrivals_whatever_give_more_than_the_rate_or_two_frames_close_together(
+    fps: float, gaps: list[float]
+) -> None:
     arrivals = list(accumulate([gap / fps for gap in gaps], initial=5.0))
     times = kept(Sampler(fps), arrivals)
     assert len(times) <= (arrivals[-1] - arrivals[0]) * fps + 1 + SLACK_S * fps
@@ -47,18 +51,18 @@ def test_no_arrivals_whatever_give_more_than_the_rate_or_two_frames_close_togeth
 
 
 @given(fps=RATES, gaps=st.lists(st.floats(1, 5), max_size=100))
-def test_a_camera_slower_than_the_rate_gives_all_it_has(fps, gaps):
+def test_a_camera_slower_than_the_rate_gives_all_it_has(fps: float, gaps: list[float]) -> None:
     arrivals = list(accumulate([gap / fps for gap in gaps], initial=0.0))
     assert kept(Sampler(fps), arrivals) == arrivals
 
 
-def test_a_camera_at_the_very_rate_survives_jitter():
+def test_a_camera_at_the_very_rate_survives_jitter() -> None:
     jitter = [0.0, 0.03, -0.05, 0.04, -0.02, 0.01] * 50
     arrivals = [index / 5 + late for index, late in enumerate(jitter)]
     assert len(kept(Sampler(5), arrivals)) >= len(arrivals) - 1
 
 
-def test_a_burst_after_a_gap_does_not_make_up_for_it():
+def test_a_burst_after_a_gap_does_not_make_up_for_it() -> None:
     arrivals = [*every(0.1, 10), *every(0.001, 50, start=5.0)]
     assert len([t for t in kept(Sampler(2), arrivals) if t >= 5.0]) == 1
 
@@ -75,7 +79,7 @@ def uses(sampler: Sampler, gop_s: float, gops: int, fps: int = 10, start: float 
     return seen
 
 
-def test_dense_keyframes_are_decoded_alone_and_nothing_else_is():
+def test_dense_keyframes_are_decoded_alone_and_nothing_else_is() -> None:
     sampler = Sampler(0.5)
     uses(sampler, gop_s=1.0, gops=5)
     later = uses(sampler, gop_s=1.0, gops=20, start=5.0)
@@ -84,13 +88,13 @@ def test_dense_keyframes_are_decoded_alone_and_nothing_else_is():
     assert later.count(Use.ALONE) == 10
 
 
-def test_rare_keyframes_mean_decoding_everything():
+def test_rare_keyframes_mean_decoding_everything() -> None:
     sampler = Sampler(2)
     assert set(uses(sampler, gop_s=2.0, gops=10)) == {Use.CHAIN}
     assert not sampler.keyframes_only
 
 
-def test_keyframes_at_the_very_period_are_enough_though_they_jitter():
+def test_keyframes_at_the_very_period_are_enough_though_they_jitter() -> None:
     sampler = Sampler(0.5)
     jitter = [0.0, 0.02, -0.01, 0.01, -0.02, 0.0, 0.015, -0.015] * 5
     arrivals = [2.0 * index + late for index, late in enumerate(jitter)]
@@ -103,14 +107,14 @@ def test_keyframes_at_the_very_period_are_enough_though_they_jitter():
     assert len(taken) >= len(arrivals) - 1
 
 
-def test_nothing_is_decoded_before_the_first_keyframe():
+def test_nothing_is_decoded_before_the_first_keyframe() -> None:
     sampler = Sampler(2)
     assert [sampler.use(t, is_keyframe=False) for t in every(0.1, 5)] == [Use.SKIP] * 5
     assert sampler.use(0.5, is_keyframe=True) is Use.CHAIN
     assert sampler.use(0.6, is_keyframe=False) is Use.CHAIN
 
 
-def test_when_keyframes_become_rare_the_chain_starts_again_at_a_keyframe():
+def test_when_keyframes_become_rare_the_chain_starts_again_at_a_keyframe() -> None:
     sampler = Sampler(1)
     uses(sampler, gop_s=0.5, gops=10)
     assert sampler.keyframes_only
@@ -121,7 +125,7 @@ def test_when_keyframes_become_rare_the_chain_starts_again_at_a_keyframe():
     assert sampler.use(9.1, is_keyframe=False) is Use.CHAIN
 
 
-def test_a_keyframe_that_failed_once_costs_a_while_of_complete_decoding():
+def test_a_keyframe_that_failed_once_costs_a_while_of_complete_decoding() -> None:
     sampler = Sampler(1)
     uses(sampler, gop_s=0.5, gops=10)
     sampler.keyframe_failed()
@@ -130,7 +134,7 @@ def test_a_keyframe_that_failed_once_costs_a_while_of_complete_decoding():
     assert sampler.keyframes_only
 
 
-def test_keyframes_that_keep_failing_are_not_relied_on():
+def test_keyframes_that_keep_failing_are_not_relied_on() -> None:
     sampler = Sampler(1)
     uses(sampler, gop_s=0.5, gops=10)
     for _ in range(3):
@@ -139,13 +143,13 @@ def test_keyframes_that_keep_failing_are_not_relied_on():
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e-9, -1e-9, 1e6])
-def test_rounding_does_not_choose_between_neighbours(offset):
+def test_rounding_does_not_choose_between_neighbours(offset: float) -> None:
     arrivals = [offset + index / 12 for index in range(120)]
     assert [round((t - offset) * 12) for t in kept(Sampler(2), arrivals)] == list(range(0, 120, 6))
 
 
 @pytest.mark.parametrize("phase", [0.0, 0.25, 0.9])
-def test_a_phase_moves_the_grid_and_keeps_its_rate(phase):
+def test_a_phase_moves_the_grid_and_keeps_its_rate(phase: float) -> None:
     arrivals = [n / 25 for n in range(1000)]
     times = kept(Sampler(2, phase), arrivals)
     assert times[0] == pytest.approx(phase * 0.5, abs=1 / 25)
@@ -153,7 +157,7 @@ def test_a_phase_moves_the_grid_and_keeps_its_rate(phase):
     assert min(later - sooner for sooner, later in pairwise(times)) >= 0.25
 
 
-def test_cameras_with_different_phases_are_never_sampled_together():
+def test_cameras_with_different_phases_are_never_sampled_together() -> None:
     arrivals = [n / 25 for n in range(1000)]
     first, second = (set(kept(Sampler(2, phase), arrivals)) for phase in (0.0, 0.618034))
     assert not first & second

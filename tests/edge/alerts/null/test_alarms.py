@@ -2,12 +2,14 @@
 
 import contextlib
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from edge.alerts.events import EventMachine, Rule
 from edge.alerts.null import AlarmTail
@@ -18,14 +20,16 @@ RULE = Rule(threshold=0.0, hysteresis=0.05, on_for=2, on_of=3, off_after_s=2.0)
 FPS = 2.0
 
 
-def learned(margins, rule=RULE, **always):
+def learned(margins: Any, rule: Rule = RULE, **always: bool | float) -> AlarmTail:
     tail = AlarmTail(rule)
     for position, margin in enumerate(margins):
         tail.observe(float(margin), position / FPS, **({"alerting": False} | always))
     return tail
 
 
-def starts(margins, threshold, hysteresis, rule=RULE):
+def starts(
+    margins: NDArray[np.float64], threshold: float, hysteresis: float, rule: Rule = RULE
+) -> int:
     """How often the event machine starts at that threshold."""
     changed = Rule(
         threshold=threshold, hysteresis=hysteresis, on_for=rule.on_for, on_of=rule.on_of,
@@ -43,16 +47,16 @@ def starts(margins, threshold, hysteresis, rule=RULE):
 
 
 @pytest.fixture(scope="module")
-def day():
+def day() -> NDArray[np.float64]:
     return np.random.default_rng(5).normal(-0.1, 0.02, 172_800)
 
 
 @pytest.fixture(scope="module")
-def tail(day):
+def tail(day: NDArray[np.float64]) -> AlarmTail:
     return learned(day)
 
 
-def test_as_many_alarms_come_as_were_asked_for(tail):
+def test_as_many_alarms_come_as_were_asked_for(tail: AlarmTail) -> None:
     estimate = tail.estimate(20.0)
     assert estimate.low < 20 < estimate.high < 20 * 2
     assert estimate.watched_days == pytest.approx(1, abs=0.01)
@@ -70,36 +74,40 @@ def test_as_many_alarms_come_as_were_asked_for(tail):
         {"off_after_s": 10.0, "cooldown_s": 60.0},
     ],
 )
-def test_slow_alerts_are_learned_as_quick_ones(tail, day, changes):
+def test_slow_alerts_are_learned_as_quick_ones(
+    tail: AlarmTail, day: NDArray[np.float64], changes: dict[str, float]
+) -> None:
     """Clusters at the base level come every minute: slow ones would hide or swallow each other."""
     quick, slow = tail.estimate(5.0), learned(day, replace(RULE, **changes)).estimate(5.0)
     assert quick.low < tail.rate(tail.baseline + slow.level) < quick.high
 
 
-def test_the_quantile_of_single_samples_gives_another_number(tail, day):
+def test_the_quantile_of_single_samples_gives_another_number(
+    tail: AlarmTail, day: NDArray[np.float64]
+) -> None:
     """The negative control: 20 of a day's samples above a threshold are not 20 alarms."""
     naive = float(np.sort(day)[-20])
     fresh = np.random.default_rng(6).normal(-0.1, 0.02, 2 * 172_800)
     assert starts(fresh, naive, 0.01) < 10
 
 
-def test_rarer_alarms_need_a_higher_threshold_and_are_less_certain(tail):
+def test_rarer_alarms_need_a_higher_threshold_and_are_less_certain(tail: AlarmTail) -> None:
     often, seldom = tail.estimate(10.0), tail.estimate(0.5)
     assert often.level < seldom.level
     assert often.high / often.low < seldom.high / seldom.low
 
 
-def test_the_rate_of_the_threshold_is_what_was_asked_for(tail):
+def test_the_rate_of_the_threshold_is_what_was_asked_for(tail: AlarmTail) -> None:
     estimate = tail.estimate(3.0)
     assert tail.rate(tail.baseline + estimate.level) == pytest.approx(3.0)
     assert tail.rate(tail.baseline + estimate.level + 0.01) < 3.0
 
 
-def test_after_a_few_minutes_nothing_is_claimed():
+def test_after_a_few_minutes_nothing_is_claimed() -> None:
     assert learned(np.random.default_rng(0).normal(size=1500)).estimate(1.0) is None
 
 
-def test_what_it_learned_survives_a_restart(tail, day):
+def test_what_it_learned_survives_a_restart(tail: AlarmTail, day: NDArray[np.float64]) -> None:
     again = AlarmTail.from_bytes(RULE, tail.to_bytes())
     assert again.estimate(1.0) == tail.estimate(1.0)
     assert len(tail.to_bytes()) < 32_000
@@ -113,7 +121,7 @@ def test_what_it_learned_survives_a_restart(tail, day):
 
 @given(st.data())
 @settings(max_examples=60)
-def test_damaged_bytes_are_refused_in_words(tail, data):
+def test_damaged_bytes_are_refused_in_words(tail: AlarmTail, data: Any) -> None:
     good = tail.to_bytes()
     if data.draw(st.booleans()):
         bad = good[: data.draw(st.integers(0, len(good) - 1))]
@@ -134,14 +142,16 @@ def test_damaged_bytes_are_refused_in_words(tail, data):
         (b"{'descr'", 0, b"("),  # a bracket of an array's header that is never closed
     ],
 )
-def test_a_damaged_header_is_refused_in_words(tail, found, ahead, changed):
+def test_a_damaged_header_is_refused_in_words(
+    tail: Any, found: Any, ahead: Any, changed: Any
+) -> None:
     good = tail.to_bytes()
     place = good.index(found) + ahead
     with pytest.raises(ValueError, match="expected what a null distribution learned"):
         AlarmTail.from_bytes(RULE, good[:place] + changed + good[place + 1 :])
 
 
-def test_gaps_are_not_watched():
+def test_gaps_are_not_watched() -> None:
     tail = AlarmTail(RULE)
     rng = np.random.default_rng(1)
     at = 0.0
@@ -151,7 +161,7 @@ def test_gaps_are_not_watched():
     assert tail._watched_s == pytest.approx(4000 * 0.99 * 0.5)
 
 
-def test_frames_of_alerts_teach_nothing(day):
+def test_frames_of_alerts_teach_nothing(day: NDArray[np.float64]) -> None:
     events = day[:40_000].copy()
     busy = np.zeros(len(events), bool)
     for begin in range(1000, 40_000, 2000):
@@ -167,7 +177,7 @@ def test_frames_of_alerts_teach_nothing(day):
     assert silent is None or silent.level > 2 * plain.level
 
 
-def test_what_is_always_so_is_the_scene_and_is_learned():
+def test_what_is_always_so_is_the_scene_and_is_learned() -> None:
     """A threshold far below everything, as a prior may be, must not stop the learning."""
     margins = np.random.default_rng(2).normal(0.3, 0.02, 60_000)
     tail = learned(margins, alerting=True, threshold=0.0)
@@ -180,7 +190,9 @@ def test_what_is_always_so_is_the_scene_and_is_learned():
     st.sampled_from([(1, 1), (2, 3), (3, 3)]),
 )
 @settings(max_examples=20)
-def test_a_cluster_is_what_the_event_machine_calls_an_alert(margins, persistence):
+def test_a_cluster_is_what_the_event_machine_calls_an_alert(
+    margins: NDArray[np.float64], persistence: tuple[int, int]
+) -> None:
     """Also with few different values, as INT8 gives."""
     rule = Rule(threshold=0.0, on_for=persistence[0], on_of=persistence[1], off_after_s=1.0)
     tail = AlarmTail(rule)
@@ -207,19 +219,19 @@ def test_a_cluster_is_what_the_event_machine_calls_an_alert(margins, persistence
 
 
 @pytest.mark.parametrize("margin", [float("nan"), float("inf"), -float("inf")])
-def test_a_margin_that_is_no_number_is_refused(margin):
+def test_a_margin_that_is_no_number_is_refused(margin: float) -> None:
     with pytest.raises(ValueError, match="expected a finite margin"):
         AlarmTail(RULE).observe(margin, 0.0, alerting=False)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, 1e30])
-def test_a_camera_that_shows_one_thing_for_ever_gives_no_threshold(value):
+def test_a_camera_that_shows_one_thing_for_ever_gives_no_threshold(value: float) -> None:
     tail = learned([value] * 6000)
     assert tail.estimate(1.0) is None
     assert tail.rate(value + 1) is None
 
 
-def test_alerts_that_were_none_raise_the_threshold(tail):
+def test_alerts_that_were_none_raise_the_threshold(tail: AlarmTail) -> None:
     """What thumbs down does: twenty peaks far up, that had been left out as alerts."""
     taught = AlarmTail.from_bytes(RULE, tail.to_bytes())
     before = taught.estimate(1.0)

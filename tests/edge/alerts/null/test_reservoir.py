@@ -1,5 +1,7 @@
 """A bounded memory of a stream."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from edge.alerts.null.reservoir import SIZE, Reservoir
 
 
 @pytest.mark.parametrize("length", [1, 500, SIZE, 5000, 200_000])
-def test_quantiles_are_those_of_what_it_spans(length):
+def test_quantiles_are_those_of_what_it_spans(length: int) -> None:
     values = np.random.default_rng(0).normal(size=length)
     reservoir = Reservoir(16)
     for value in values:
@@ -21,7 +23,7 @@ def test_quantiles_are_those_of_what_it_spans(length):
         assert below == pytest.approx(share, abs=uncertain + 1 / length)
 
 
-def test_what_is_long_ago_is_forgotten():
+def test_what_is_long_ago_is_forgotten() -> None:
     reservoir = Reservoir(4)
     for value in [5.0] * 50_000 + [0.0] * (4 * SIZE):
         reservoir.add(value)
@@ -29,7 +31,7 @@ def test_what_is_long_ago_is_forgotten():
 
 
 @given(st.integers(0, 20_000))
-def test_it_goes_on_from_its_state_as_if_nothing_had_been(length):
+def test_it_goes_on_from_its_state_as_if_nothing_had_been(length: int) -> None:
     values = np.random.default_rng(length).normal(size=length + 3000)
     whole, half = Reservoir(8), Reservoir(8)
     for value in values[:length]:
@@ -46,6 +48,6 @@ def test_it_goes_on_from_its_state_as_if_nothing_had_been(length):
     "state",
     [[], [3, 0, 0, 0], [1, 2, 0, 0, 1.0], [1, 1, 0, 0, np.nan], [1, 0, -1, 0], [64, 0, 0, 0]],
 )
-def test_a_state_that_cannot_be_is_refused(state):
+def test_a_state_that_cannot_be_is_refused(state: list[Any]) -> None:
     with pytest.raises(ValueError, match="expected"):
         Reservoir(8).restore(np.array(state, np.float32))

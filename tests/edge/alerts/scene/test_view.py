@@ -1,11 +1,14 @@
 """A moved camera by real frames: what must be noticed, what must not, and how often it is told."""
 
+from collections.abc import Callable
 from itertools import cycle, islice
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from benchmarks.studies.altered import (
     black,
@@ -24,7 +27,13 @@ CAR, SHOP = ("car-detection.mp4", 24), ("retail02_h264_640x360_15.mp4", 30)
 LONG = 90  # seconds: what lasts for a minute is told within
 
 
-def watch(view, pictures, start=0.0, seconds=LONG, every=1.0):
+def watch(
+    view: View,
+    pictures: list[NDArray[np.int8]],
+    start: float = 0.0,
+    seconds: int = LONG,
+    every: float = 1.0,
+) -> list[Any]:
     """Feed pictures over and over; what was told, with when."""
     looks = islice(cycle(pictures), int(seconds / every))
     told = ((start + count * every, pixels) for count, pixels in enumerate(looks))
@@ -32,10 +41,10 @@ def watch(view, pictures, start=0.0, seconds=LONG, every=1.0):
 
 
 @pytest.fixture(scope="session")
-def scene(clip):
+def scene(clip: Callable[..., Any]) -> Callable[..., Any]:
     """What a camera sees, and the whole picture that it is cut out of."""
 
-    def load(which):
+    def load(which: tuple[str, int]) -> tuple[list[NDArray[np.int8]], list[NDArray[np.int8]]]:
         whole = clip(*which)
         return [reframed()(pixels) for pixels in whole], whole
 
@@ -43,11 +52,11 @@ def scene(clip):
     return kept.__getitem__
 
 
-def kinds(told):
+def kinds(told: list[Any]) -> list[str]:
     return [moved.kind for _, moved in told]
 
 
-def moving(seed, count=8):
+def moving(seed: int, count: int = 8) -> list[NDArray[np.int8]]:
     """A scene without a clip: rectangles anywhere, and noise."""
     rng = np.random.default_rng(seed)
     still = np.full((3, 144, 256), 128)
@@ -72,7 +81,9 @@ def moving(seed, count=8):
     ],
     ids=str,
 )
-def test_a_moved_camera_is_told_once_and_then_learned(scene, which, move):
+def test_a_moved_camera_is_told_once_and_then_learned(
+    scene: Callable[..., Any], which: tuple[str, int], move: dict[str, Any]
+) -> None:
     before, whole = scene(which)
     after = [reframed(**move)(pixels) for pixels in whole]
     view = View()
@@ -93,7 +104,9 @@ def test_a_moved_camera_is_told_once_and_then_learned(scene, which, move):
     [darker(0.5), darker(0.25), darker(1.5), infrared, rainy(0), shadowed],
     ids=["half", "quarter", "bright", "infrared", "rain", "shadow"],
 )
-def test_other_light_and_weather_are_no_other_view(scene, which, alter):
+def test_other_light_and_weather_are_no_other_view(
+    scene: Callable[..., Any], which: tuple[str, int], alter: Callable[..., Any]
+) -> None:
     before, _ = scene(which)
     view = View()
     watch(view, before, seconds=40)
@@ -103,7 +116,9 @@ def test_other_light_and_weather_are_no_other_view(scene, which, alter):
 
 @pytest.mark.footage
 @pytest.mark.parametrize("which", [CAR, SHOP])
-def test_a_worse_encoding_is_no_other_view(scene, which):
+def test_a_worse_encoding_is_no_other_view(
+    scene: Callable[..., Any], which: tuple[str, int]
+) -> None:
     before, _ = scene(which)
     view = View()
     watch(view, before, seconds=40)
@@ -114,14 +129,18 @@ def test_a_worse_encoding_is_no_other_view(scene, which):
 @pytest.mark.parametrize(
     ("name", "every"), [("car-detection.mp4", 6), ("people-door.mp4", 1), ("worker-zone.mp4", 2)]
 )
-def test_people_and_cars_that_pass_are_no_other_view(clip, name, every):
+def test_people_and_cars_that_pass_are_no_other_view(
+    clip: Callable[..., Any], name: str, every: int
+) -> None:
     assert watch(View(), clip(name, every), seconds=200) == []
 
 
 @pytest.mark.footage
 @pytest.mark.parametrize("which", [CAR, SHOP])
 @pytest.mark.parametrize("alter", [black(), blurred], ids=["black", "blurred"])
-def test_a_covered_lens_is_told_once_and_the_view_is_kept(scene, which, alter):
+def test_a_covered_lens_is_told_once_and_the_view_is_kept(
+    scene: Callable[..., Any], which: tuple[str, int], alter: Callable[..., Any]
+) -> None:
     before, whole = scene(which)
     view = View()
     watch(view, before, seconds=40)
@@ -133,7 +152,7 @@ def test_a_covered_lens_is_told_once_and_the_view_is_kept(scene, which, alter):
     assert kinds(watch(view, moved, start=2000)) == ["moved"]
 
 
-def test_what_does_not_last_is_not_told():
+def test_what_does_not_last_is_not_told() -> None:
     here, there = moving(1), moving(2)
     view = View()
     watch(view, here, seconds=40)
@@ -143,7 +162,7 @@ def test_what_does_not_last_is_not_told():
     assert kinds(watch(view, there, start=600)) == ["moved"]
 
 
-def test_a_camera_that_is_turned_and_turned_back_is_told_twice():
+def test_a_camera_that_is_turned_and_turned_back_is_told_twice() -> None:
     here, there = moving(1), moving(2)
     view = View()
     watch(view, here, seconds=40)
@@ -152,7 +171,7 @@ def test_a_camera_that_is_turned_and_turned_back_is_told_twice():
 
 
 @pytest.mark.parametrize("after", [1, 2], ids=["the same", "another"])
-def test_after_a_covered_lens_only_another_view_is_told(after):
+def test_after_a_covered_lens_only_another_view_is_told(after: int) -> None:
     view = View()
     watch(view, moving(1))
     assert kinds(watch(view, [black()(pixels) for pixels in moving(1, 30)], start=100)) == [
@@ -162,14 +181,14 @@ def test_after_a_covered_lens_only_another_view_is_told(after):
     assert watch(view, moving(after), start=300) == []
 
 
-def test_a_lens_that_is_handled_is_told_whatever_is_before_it():
+def test_a_lens_that_is_handled_is_told_whatever_is_before_it() -> None:
     view = View()
     watch(view, moving(1))
     hands = [*moving(2, 15), *(black()(pixels) for pixels in moving(1, 15))]
     assert len(watch(view, hands, start=100, seconds=90)) == 1
 
 
-def test_few_looks_tell_nothing_however_long_they_last():
+def test_few_looks_tell_nothing_however_long_they_last() -> None:
     here, there = moving(1), moving(2)
     view = View()
     watch(view, here, seconds=600, every=10)
@@ -177,7 +196,7 @@ def test_few_looks_tell_nothing_however_long_they_last():
     assert kinds(watch(view, there, start=790, seconds=100, every=10)) == ["moved"]
 
 
-def test_more_samples_are_no_more_looks():
+def test_more_samples_are_no_more_looks() -> None:
     slow, fast = View(), View()
     watch(slow, moving(3), seconds=30)
     watch(fast, moving(3), seconds=30, every=0.1)
@@ -185,7 +204,7 @@ def test_more_samples_are_no_more_looks():
     assert kinds(watch(slow, moving(4), start=30)) == ["moved"]
 
 
-def test_a_dark_room_is_learned_once_there_is_light():
+def test_a_dark_room_is_learned_once_there_is_light() -> None:
     view = View()
     dark = [black(1)(pixels) for pixels in moving(5, 30)]
     assert watch(view, dark, seconds=200) == []
@@ -193,14 +212,14 @@ def test_a_dark_room_is_learned_once_there_is_light():
     assert kinds(watch(view, moving(6), start=300)) == ["moved"]
 
 
-def test_an_even_wall_tells_nothing():
+def test_an_even_wall_tells_nothing() -> None:
     wall = signed(np.full((3, 288, 512), 140, np.uint8))
     view = View()
     assert watch(view, [wall]) == []
     assert view.similarity == 1
 
 
-def test_a_camera_moved_while_the_box_was_off_is_noticed():
+def test_a_camera_moved_while_the_box_was_off_is_noticed() -> None:
     before = View()
     watch(before, moving(7))
     same, other = (View.from_bytes(before.to_bytes()) for _ in range(2))
@@ -209,7 +228,7 @@ def test_a_camera_moved_while_the_box_was_off_is_noticed():
     assert kinds(watch(other, moving(8))) == ["moved"]
 
 
-def test_bytes_come_back_as_they_went():
+def test_bytes_come_back_as_they_went() -> None:
     view = View()
     watch(view, moving(9), seconds=30)
     data = view.to_bytes()
@@ -223,13 +242,13 @@ SAME_LENGTH = st.integers(0, 2**32).map(lambda seed: np.random.default_rng(seed)
 
 
 @given(st.binary(max_size=100) | SAME_LENGTH | SAME_LENGTH.map(lambda data: VIEW[:12] + data[12:]))
-def test_other_bytes_are_refused(data):
+def test_other_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="expected a view"):
         View.from_bytes(data)
 
 
 @given(st.integers(0, len(VIEW) - 1), st.integers(1, 255))
-def test_each_damaged_byte_is_refused(where, how):
+def test_each_damaged_byte_is_refused(where: int, how: int) -> None:
     damaged = bytearray(VIEW)
     damaged[where] ^= how
     with pytest.raises(ValueError, match="expected a view"):
@@ -238,7 +257,7 @@ def test_each_damaged_byte_is_refused(where, how):
         View.from_bytes(VIEW[:where])
 
 
-def test_similarity_is_that_of_each_block_looked_for_everywhere():
+def test_similarity_is_that_of_each_block_looked_for_everywhere() -> None:
     """Against loops over blocks and moves, written from the description."""
     rng = np.random.default_rng(0)
     usual = rng.normal(0, 1, (36, 64)).astype(np.float32)
@@ -272,7 +291,7 @@ def test_similarity_is_that_of_each_block_looked_for_everywhere():
 
 
 @pytest.mark.parametrize(("height", "width"), [(288, 512), (640, 360), (224, 224), (2, 2), (1, 1)])
-def test_any_size_can_be_looked_at(height, width):
+def test_any_size_can_be_looked_at(height: int, width: int) -> None:
     rng = np.random.default_rng(0)
     pixels = rng.integers(-128, 128, (3, height, width)).astype(np.int8)
     assert watch(View(), [pixels]) == []

@@ -4,7 +4,10 @@ Of the car parked in person-bicycle-car.mp4. Cars from straight above (car-detec
 46 of the 110 labelled frames, ten a second: too few to follow one.
 """
 
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -24,7 +27,7 @@ EMPTY = ("car-detection.mp4", 9.5, 13.5)
 
 
 @pytest.fixture(scope="module")
-def boxes(concepts_bundle, footage):
+def boxes(concepts_bundle: Path, footage: Path) -> Iterator[Callable[..., Any]]:
     """Boxes of "a car" in a part of a clip: for each frame in order, best first."""
     bundle = open_bundle(concepts_bundle)
     with (
@@ -37,7 +40,7 @@ def boxes(concepts_bundle, footage):
         find = detector.prepare(bank, {})
         preprocess = Preprocessor(bundle.manifest.image)
 
-        def look(clip, start, stop, count):
+        def look(clip: str, start: float, stop: float, count: int) -> list[Any]:
             found = []
             with av.open(str(footage / clip)) as container:
                 wanted = list(np.linspace(start, stop, count))
@@ -53,12 +56,12 @@ def boxes(concepts_bundle, footage):
         yield look
 
 
-def test_the_box_of_a_car_stays_with_it_from_frame_to_frame(boxes):
+def test_the_box_of_a_car_stays_with_it_from_frame_to_frame(boxes: Callable[..., Any]) -> None:
     found = boxes(*PARKED, count=12)
     assert all(found)
     best = [np.array([of[0].box]) for of in found]
     assert np.median([overlaps(a, b)[0, 0] for a, b in pairwise(best)]) > 0.5
 
 
-def test_an_empty_road_has_no_car(boxes):
+def test_an_empty_road_has_no_car(boxes: Callable[..., Any]) -> None:
     assert boxes(*EMPTY, count=8) == [()] * 8

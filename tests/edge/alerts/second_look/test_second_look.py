@@ -1,16 +1,18 @@
 """Who is asked before an alert starts, how often, and what a no does."""
 
 from contextlib import nullcontext
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.alerts.second_look import Box
 from edge.alerts.second_look.crops import CropScorer, cut_out
 from edge.alerts.second_look.detectors import CaptionDetector, RegionsDetector
 from edge.alerts.second_look.second import SecondLooks
-from edge.config.models import Config
+from edge.config.models import Config, PromptConfig
 from edge.errors import ConfigError, InferenceError
 from edge.model.bundle.manifest import ImageSpec
 from edge.rules.bank import CompiledPrompt, PromptBank
@@ -25,7 +27,7 @@ LEFT = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
 ROWS = np.eye(3, dtype=np.float32)  # a car, a person, nothing
 
 
-def bank_of(*names):
+def bank_of(*names: str) -> PromptBank:
     prompts = tuple(
         CompiledPrompt(name, name, slice(row, row + 1), slice(2, 2), np.array([2]), None)
         for row, name in enumerate(names)
@@ -36,7 +38,11 @@ def bank_of(*names):
 BANK = bank_of("car", "person")
 
 
-def config(car=None, cameras=None, **sections):
+def config(
+    car: dict[str, Any] | None = None,
+    cameras: dict[str, dict[str, Any]] | None = None,
+    **sections: dict[str, Any],
+) -> Config:
     prompts = {"car": {"text": "a car"} | (car or {}), "person": {"text": "a person"}}
     settings = {
         "device": {"id": "box"},
@@ -52,35 +58,35 @@ def config(car=None, cameras=None, **sections):
 class ScriptedRegions:
     """A regions graph that sees a car at the left, a person at the right, and a shadow."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.calls = 0
         self.regions = np.array([[0.9, 0, 0], [0, 0.6, 0], [0.1, 0, 0]], np.float32)
         # centre x, centre y, width, height
         self.places = np.array([[0.2, 0.5, 0.2, 0.4], [0.8, 0.5, 0.1, 0.6], [0.5, 0.5, 0.1, 0.1]])
 
-    def run(self, _tensors):
+    def run(self, _tensors: dict[str, NDArray[np.int8]]) -> dict[str, NDArray[np.float32]]:
         self.calls += 1
         return {"regions": self.regions[None], "boxes": self.places[None].astype(np.float32)}
 
 
-def sample(sequence=0, at=0.0):
+def sample(sequence: int = 0, at: float = 0.0) -> Sample:
     pixels = np.zeros((3, SPEC.height, SPEC.width), np.int8)
     return Sample("yard", sequence, Arrival(at, at, None), pixels, (400, 800))
 
 
 @pytest.fixture
-def graph():
+def graph() -> ScriptedRegions:
     return ScriptedRegions()
 
 
-def looks(graph, settings=None, **parts):
+def looks(graph: ScriptedRegions | None, settings: Config | None = None, **parts: Any) -> Any:
     settings = settings or config()
     detector = None if graph is None else RegionsDetector(graph, SPEC, threshold=0.3)
     made = SecondLooks(settings, 0.1, detector=detector, frame_of=lambda _c, _s: None, **parts)
     return made.prepare(settings.prompts, BANK)
 
 
-def test_an_alert_gets_the_boxes_of_its_own_sentence(graph):
+def test_an_alert_gets_the_boxes_of_its_own_sentence(graph: ScriptedRegions) -> None:
     look = looks(graph)
     (box,) = look("car", sample()).boxes
     assert box == Box("a car", pytest.approx(0.9), pytest.approx((0.1, 0.3, 0.3, 0.7)))
@@ -88,7 +94,9 @@ def test_an_alert_gets_the_boxes_of_its_own_sentence(graph):
     assert (box.phrase, box.score) == ("a person", pytest.approx(0.6))
 
 
-def test_alerts_of_one_sample_share_one_look_and_others_wait_for_the_cooldown(graph):
+def test_alerts_of_one_sample_share_one_look_and_others_wait_for_the_cooldown(
+    graph: ScriptedRegions,
+) -> None:
     look = looks(graph)
     look("car", sample(0, 0.0))
     look("person", sample(0, 0.0))
@@ -102,26 +110,28 @@ def test_alerts_of_one_sample_share_one_look_and_others_wait_for_the_cooldown(gr
 
 
 @pytest.mark.parametrize(("place", "confirmed"), [(0.2, True), (0.8, False)])
-def test_a_zone_is_where_it_must_stand(graph, place, confirmed):
+def test_a_zone_is_where_it_must_stand(
+    graph: ScriptedRegions, place: float, confirmed: bool
+) -> None:
     graph.places[0, 0] = place
     finding = looks(graph, config(car={"zones": "left"}))("car", sample())
     assert finding.confirmed is confirmed
     assert bool(finding.boxes) is confirmed
 
 
-def test_a_rule_with_a_zone_is_never_confirmed_unseen(graph):
+def test_a_rule_with_a_zone_is_never_confirmed_unseen(graph: ScriptedRegions) -> None:
     look = looks(graph, config(car={"zones": ["left"]}))
     look("person", sample(0, 0.0))
     assert not look("car", sample(1, 1.0)).confirmed
     assert look("car", sample(2, 6.0)).confirmed
 
 
-def test_without_a_detector_alerts_go_out_without_boxes():
+def test_without_a_detector_alerts_go_out_without_boxes() -> None:
     finding = looks(None)("car", sample())
     assert (finding.confirmed, finding.boxes) == (True, None)
 
 
-def test_boxes_can_be_switched_off(graph):
+def test_boxes_can_be_switched_off(graph: ScriptedRegions) -> None:
     finding = looks(graph, config(detector={"boxes": False}))("car", sample())
     assert (finding.confirmed, finding.boxes, graph.calls) == (True, None, 0)
 
@@ -134,12 +144,14 @@ def test_boxes_can_be_switched_off(graph):
         ({"kind": "clip"}, "expected clip.bundle for kind: clip, found none"),
     ],
 )
-def test_what_there_is_nothing_for_is_refused_at_the_start(car, message):
+def test_what_there_is_nothing_for_is_refused_at_the_start(
+    car: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         looks(None, config(car=car))
 
 
-def test_a_camera_without_any_zone_of_its_rule_is_refused(graph):
+def test_a_camera_without_any_zone_of_its_rule_is_refused(graph: ScriptedRegions) -> None:
     cameras = {
         "yard": {"url": "file:x.mp4", "zones": {"left": LEFT}},
         "road": {"url": "file:y.mp4", "zones": {"gate": LEFT}},
@@ -148,13 +160,17 @@ def test_a_camera_without_any_zone_of_its_rule_is_refused(graph):
         looks(graph, config(car={"zones": "gate"}, cameras=cameras))
 
 
-def test_a_zone_that_no_camera_has_is_refused_beside_one_that_it_has(graph):
+def test_a_zone_that_no_camera_has_is_refused_beside_one_that_it_has(
+    graph: ScriptedRegions,
+) -> None:
     with pytest.raises(ConfigError, match=r"expected zones of a camera, found letf; .* have left"):
         looks(graph, config(car={"zones": ["left", "letf"]}))
 
 
 @pytest.mark.parametrize(("car", "confirmed"), [({}, True), ({"zones": "left"}, False)])
-def test_a_detector_that_fails_costs_the_boxes_and_not_the_alert(graph, car, confirmed):
+def test_a_detector_that_fails_costs_the_boxes_and_not_the_alert(
+    graph: ScriptedRegions, car: dict[str, str], confirmed: bool
+) -> None:
     whole, graph.regions = graph.regions, np.full_like(graph.regions, np.nan)
     look = looks(graph, config(car=car))
     finding = look("car", sample(0, 0.0))
@@ -166,8 +182,8 @@ def test_a_detector_that_fails_costs_the_boxes_and_not_the_alert(graph, car, con
     assert look("car", sample(2, 5.0)).boxes
 
 
-def test_a_frame_that_is_gone_is_not_taken_for_an_empty_zone():
-    def never(*_):
+def test_a_frame_that_is_gone_is_not_taken_for_an_empty_zone() -> None:
+    def never(*_: Any) -> None:
         raise AssertionError("asked without a picture")
 
     detector = CaptionDetector(never, nullcontext, None, (SPEC, None), 0.3, lambda _c, _s: None)
@@ -178,12 +194,12 @@ def test_a_frame_that_is_gone_is_not_taken_for_an_empty_zone():
 class MeanColour:
     """An image graph: red is a car, green a person, blue nothing."""
 
-    def run(self, tensors):
+    def run(self, tensors: dict[str, NDArray[np.int8]]) -> dict[str, NDArray[np.float32]]:
         colours = tensors["pixels"].astype(np.float32).mean(axis=(2, 3)) + 128.001
         return {"embedding": colours / np.linalg.norm(colours, axis=1, keepdims=True)}
 
 
-def frame(left, right):
+def frame(left: tuple[int, int, int], right: tuple[int, int, int]) -> Any:
     pixels = np.zeros((400, 800, 3), np.uint8)
     pixels[:, :400], pixels[:, 400:] = left, right
     return av.VideoFrame.from_ndarray(pixels, format="rgb24")
@@ -193,7 +209,9 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
 @pytest.mark.parametrize(("left", "confirmed"), [(RED, True), (BLUE, False)])
-def test_a_crop_must_fit_by_itself(graph, left, confirmed):
+def test_a_crop_must_fit_by_itself(
+    graph: ScriptedRegions, left: tuple[int, int, int], confirmed: bool
+) -> None:
     crops = CropScorer(FrameScorer(MeanColour()), Preprocessor(SPEC))
     settings = config(car={"crop": True})
     look = SecondLooks(
@@ -204,7 +222,7 @@ def test_a_crop_must_fit_by_itself(graph, left, confirmed):
     assert look("car", sample()).confirmed is confirmed
 
 
-def test_the_crop_of_everything_is_the_picture_itself():
+def test_the_crop_of_everything_is_the_picture_itself() -> None:
     whole = frame(RED, BLUE)
     assert cut_out(whole, (0.0, 0.0, 1.0, 1.0)) is whole
     crops = CropScorer(FrameScorer(MeanColour()), Preprocessor(SPEC))
@@ -215,13 +233,13 @@ def test_the_crop_of_everything_is_the_picture_itself():
 
 
 @pytest.mark.parametrize("box", [(0.5, 0.5, 0.5, 0.5), (0.999, 0.999, 1.0, 1.0), (0, 0, 1e-9, 1)])
-def test_a_box_of_nothing_is_still_a_picture(box):
+def test_a_box_of_nothing_is_still_a_picture(box: tuple[Any, ...]) -> None:
     cut = cut_out(frame(RED, BLUE), box)
     assert cut.width >= 1
     assert cut.height >= 1
 
 
-def test_a_crop_shows_what_is_in_the_box():
+def test_a_crop_shows_what_is_in_the_box() -> None:
     cut = cut_out(frame(RED, BLUE), (0.6, 0.2, 0.9, 0.8), margin=0.0).to_ndarray(format="rgb24")
     assert cut.shape == (240, 240, 3)
     assert (cut == BLUE).all()
@@ -232,24 +250,24 @@ class ScriptedClip:
 
     frames = 8
 
-    def __init__(self, *margins):
+    def __init__(self, *margins: float | None) -> None:
         self.margins = list(margins)
         self.seen = []
 
     threshold = 0.1
 
-    def prepare(self, prompts):
+    def prepare(self, prompts: dict[str, PromptConfig]) -> Any:
         self.prompts = prompts
         return self
 
-    def see(self, sample):
+    def see(self, sample: Sample) -> None:
         self.seen.append(sample.sequence)
 
-    def __call__(self, _rule, _sample):
+    def __call__(self, _rule: str, _sample: Sample) -> float | None:
         return self.margins.pop(0)
 
 
-def test_a_clip_model_confirms_or_vetoes_what_the_frames_say(graph):
+def test_a_clip_model_confirms_or_vetoes_what_the_frames_say(graph: ScriptedRegions) -> None:
     clip = ScriptedClip(None, 0.05, 0.3)
     look = looks(graph, config(car={"kind": "clip"}), clip=clip)
     assert list(clip.prompts) == ["car"]
@@ -262,9 +280,9 @@ def test_a_clip_model_confirms_or_vetoes_what_the_frames_say(graph):
     assert look("person", sample(9, 90.0)).confirmed  # its rule has nothing to do with it
 
 
-def test_a_clip_model_that_fails_confirms_nothing(graph):
+def test_a_clip_model_that_fails_confirms_nothing(graph: ScriptedRegions) -> None:
     class Broken(ScriptedClip):
-        def __call__(self, _rule, _sample):
+        def __call__(self, _rule: str, _sample: Sample) -> None:
             raise InferenceError("no memory")
 
     look = looks(graph, config(car={"kind": "clip"}), clip=Broken())
@@ -273,13 +291,15 @@ def test_a_clip_model_that_fails_confirms_nothing(graph):
     assert look("person", sample()).confirmed
 
 
-def test_every_sample_is_shown_to_the_clip_model(graph):
+def test_every_sample_is_shown_to_the_clip_model(graph: ScriptedRegions) -> None:
     clip = ScriptedClip()
     SecondLooks(config(), 0.1, clip=clip, frame_of=lambda _c, _s: None).see(sample(3))
     assert clip.seen == [3]
 
 
-def test_by_regions_one_looks_again_after_a_second_and_by_a_detector_after_five(graph):
+def test_by_regions_one_looks_again_after_a_second_and_by_a_detector_after_five(
+    graph: ScriptedRegions,
+) -> None:
     look = looks(graph, config(detector={}))
     look("car", sample(0, 0.0))
     assert look("car", sample(1, 0.9)).boxes is None

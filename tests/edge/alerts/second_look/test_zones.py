@@ -1,6 +1,7 @@
 """What stands in a zone."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -23,7 +24,7 @@ HORSESHOE = (
 )
 
 
-def box(left, top, right, bottom):
+def box(left: float, top: float, right: float, bottom: float) -> Box:
     return Box("a person", 0.9, (left, top, right, bottom))
 
 
@@ -40,23 +41,25 @@ def box(left, top, right, bottom):
         ((0.5, 0.8), HORSESHOE, True),
     ],
 )
-def test_points_and_polygons(point, polygon, inside):
+def test_points_and_polygons(
+    point: tuple[float, float], polygon: tuple[Any, ...], inside: bool
+) -> None:
     assert is_inside(point, polygon) is inside
 
 
-def test_what_counts_is_where_it_stands_and_not_where_its_head_is():
+def test_what_counts_is_where_it_stands_and_not_where_its_head_is() -> None:
     assert foot(box(0.4, 0.1, 0.6, 0.5)) == (0.5, 0.5)
     head_only, feet_only = box(0.4, 0.3, 0.6, 0.95), box(0.4, 0.0, 0.6, 0.3)
     assert standing_in([head_only, feet_only], [SQUARE]) == (feet_only,)
 
 
-def test_one_of_several_zones_is_enough():
+def test_one_of_several_zones_is_enough() -> None:
     left = ((0.0, 0.0), (0.1, 0.0), (0.1, 1.0), (0.0, 1.0))
     assert standing_in([box(0.4, 0.1, 0.6, 0.5)], [left, SQUARE])
     assert standing_in([box(0.4, 0.1, 0.6, 0.5)], [left]) == ()
 
 
-def winding(point, polygon):
+def winding(point: tuple[float, float], polygon: list[tuple[float, float]]) -> int:
     """How often the polygon goes around the point: 0 is outside (another definition)."""
     total = 0.0
     for a, b in zip(polygon, (*polygon[1:], polygon[0]), strict=True):
@@ -71,7 +74,9 @@ shares = st.floats(0, 1)
 
 
 @given(st.tuples(shares, shares), st.lists(shares, min_size=3, max_size=8, unique=True))
-def test_it_agrees_with_the_winding_number_of_star_shaped_polygons(point, radii):
+def test_it_agrees_with_the_winding_number_of_star_shaped_polygons(
+    point: tuple[float, float], radii: list[float]
+) -> None:
     angles = [2 * math.pi * k / len(radii) for k in range(len(radii))]
     polygon = [
         (0.5 + (0.1 + 0.4 * r) * math.cos(a), 0.5 + (0.1 + 0.4 * r) * math.sin(a))

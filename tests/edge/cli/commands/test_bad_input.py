@@ -12,9 +12,11 @@ import venv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
+from command import Outcome
 from onnx import numpy_helper
 from tiny_bundle import tiny_facts, tiny_files
 
@@ -65,7 +67,13 @@ class Workplace:
 
 
 @pytest.fixture
-def workplace(tmp_path, bundle, camera, make_broker, monkeypatch) -> Iterator[Workplace]:
+def workplace(
+    tmp_path: Path,
+    bundle: Path,
+    camera: TestCamera,
+    make_broker: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Workplace]:
     shutil.copytree(bundle, tmp_path / "bundle")
     (tmp_path / "edge.yaml").write_text(SOUND)
     return Workplace(tmp_path, camera, make_broker, monkeypatch)
@@ -116,7 +124,13 @@ CONFIGURATION = [
 
 @pytest.mark.parametrize("command", ["check", "run"])
 @pytest.mark.parametrize(("spoil", "words"), CONFIGURATION)
-def test_a_wrong_configuration_is_refused_with_its_line(edge, workplace, command, spoil, words):
+def test_a_wrong_configuration_is_refused_with_its_line(
+    edge: Callable[..., Any],
+    workplace: Workplace,
+    command: str,
+    spoil: Callable[..., Any],
+    words: list[str],
+) -> None:
     spoil(workplace)
     outcome = edge(command, workplace.config)
     assert_told(outcome, 2, words)
@@ -191,17 +205,23 @@ MODEL = [
 
 
 @pytest.mark.parametrize(("spoil", "words"), MODEL)
-def test_a_model_that_cannot_be_trusted_is_refused(edge, workplace, spoil, words):
+def test_a_model_that_cannot_be_trusted_is_refused(
+    edge: Callable[..., Any], workplace: Workplace, spoil: Callable[..., Any], words: list[str]
+) -> None:
     spoil(workplace)
     outcome = edge("check", workplace.config, "--no-cameras", "--no-broker")
     assert_told(outcome, 3, words)
 
 
-def test_the_control_a_sound_workplace_passes(edge, workplace):
+def test_the_control_a_sound_workplace_passes(
+    edge: Callable[..., Any], workplace: Workplace
+) -> None:
     assert edge("check", workplace.config, "--no-cameras", "--no-broker").code == 0
 
 
-def test_a_prompt_over_the_token_limit_is_refused_not_cut(edge, workplace):
+def test_a_prompt_over_the_token_limit_is_refused_not_cut(
+    edge: Callable[..., Any], workplace: Workplace
+) -> None:
     workplace.change("text: red", "text: red red red red red red red")
     words = ["expected at most 6 tokens, found 7", "shorten the text"]
     assert_told(edge("check", workplace.config, "--no-cameras", "--no-broker"), 2, words)
@@ -209,7 +229,9 @@ def test_a_prompt_over_the_token_limit_is_refused_not_cut(edge, workplace):
 
 
 @pytest.mark.parametrize("prompt", ["", "  "])
-def test_score_wants_a_sentence(edge, bundle, red_picture, prompt):
+def test_score_wants_a_sentence(
+    edge: Callable[..., Any], bundle: Path, red_picture: Path, prompt: str
+) -> None:
     outcome = edge("score", red_picture, prompt, "--bundle", bundle)
     assert_told(outcome, 2, ["expected a sentence"])
 
@@ -217,7 +239,9 @@ def test_score_wants_a_sentence(edge, bundle, red_picture, prompt):
 # Cameras and files
 
 
-def test_a_wrong_camera_password_is_told_and_not_shown(edge, workplace, camera):
+def test_a_wrong_camera_password_is_told_and_not_shown(
+    edge: Callable[..., Any], workplace: Workplace, camera: TestCamera
+) -> None:
     url = camera.url("yard", password="wrong-" + CANARY)
     workplace.change(CAMERA, url)
     words = ["viewer:***@127.0.0.1", "refused the user name or password (401)"]
@@ -226,19 +250,23 @@ def test_a_wrong_camera_password_is_told_and_not_shown(edge, workplace, camera):
     assert_told(edge("score", url, "red", "--bundle", workplace.bundle), 4, words)
 
 
-def test_a_wrong_camera_path_is_told(edge, workplace, camera):
+def test_a_wrong_camera_path_is_told(
+    edge: Callable[..., Any], workplace: Workplace, camera: TestCamera
+) -> None:
     url = camera.url("yard").replace("/yard", "/garden")
     outcome = edge("score", url, "red", "--bundle", workplace.bundle)
     assert_told(outcome, 4, ["has no such stream (404)"])
 
 
-def test_score_of_an_unknown_scheme_is_told(edge):
+def test_score_of_an_unknown_scheme_is_told(edge: Callable[..., Any]) -> None:
     outcome = edge("score", f"http://viewer:{CANARY}@192.0.2.1/", "red")
     assert_told(outcome, 2, ["http://viewer:***@", "expected one of rtsp, rtsps, file"])
 
 
 @pytest.mark.parametrize("content", [b"", b"a shopping list\n" * 100, bytes(range(256)) * 16])
-def test_a_file_that_is_no_video_is_told(edge, workplace, content):
+def test_a_file_that_is_no_video_is_told(
+    edge: Callable[..., Any], workplace: Workplace, content: bytes
+) -> None:
     path = workplace.folder / "holiday.mp4"
     path.write_bytes(content)
     words = ["holiday.mp4 is not a video or picture"]
@@ -250,7 +278,7 @@ def test_a_file_that_is_no_video_is_told(edge, workplace, content):
 # The broker
 
 
-def test_a_broker_that_is_down_is_told(edge, workplace):
+def test_a_broker_that_is_down_is_told(edge: Callable[..., Any], workplace: Workplace) -> None:
     port = free_port()
     workplace.change("port: 1,", f"port: {port},")
     outcome = edge("check", workplace.config, "--no-cameras")
@@ -259,7 +287,9 @@ def test_a_broker_that_is_down_is_told(edge, workplace):
 
 @pytest.mark.broker
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-def test_a_broker_that_refuses_the_credentials_is_told(edge, workplace, protocol):
+def test_a_broker_that_refuses_the_credentials_is_told(
+    edge: Callable[..., Any], workplace: Workplace, protocol: str
+) -> None:
     broker = workplace.make_broker("allow_anonymous false").start()
     workplace.change("port: 1,", f"port: {broker.port}, protocol: {protocol},")
     outcome = edge("check", workplace.config, "--no-cameras")
@@ -278,7 +308,14 @@ def test_a_broker_that_refuses_the_credentials_is_told(edge, workplace, protocol
         (None, ["score", CAMERA, "red"], 4, "viewer:***@127.0.0.1:1/yard failed"),
     ],
 )
-def test_a_process_ends_with_a_message(edge_process, workplace, spoil, arguments, code, words):
+def test_a_process_ends_with_a_message(
+    edge_process: Callable[..., Any],
+    workplace: Workplace,
+    spoil: Callable[..., Any] | None,
+    arguments: list[str],
+    code: int,
+    words: str,
+) -> None:
     if spoil is not None:
         spoil(workplace)
     workplace.monkeypatch.chdir(workplace.folder)
@@ -287,7 +324,7 @@ def test_a_process_ends_with_a_message(edge_process, workplace, spoil, arguments
 
 
 @pytest.fixture(scope="module")
-def bare_python(tmp_path_factory) -> Path:
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another environment with all that is installed here, but no engine and no matplotlib."""
     folder = tmp_path_factory.mktemp("bare") / "venv"
     venv.create(folder, symlinks=True, with_pip=False)
@@ -307,19 +344,27 @@ def bare_python(tmp_path_factory) -> Path:
         ("onnxruntime", ["expected the package onnxruntime"]),
     ],
 )
-def test_an_engine_that_is_not_installed_is_told(edge_process, workplace, bare_python, kind, words):
+def test_an_engine_that_is_not_installed_is_told(
+    edge_process: Callable[..., Any],
+    workplace: Workplace,
+    bare_python: Path,
+    kind: str,
+    words: list[str],
+) -> None:
     workplace.change("device: {id: box}", f"device: {{id: box}}\nengine: {{kind: {kind}}}")
     arguments = ("check", workplace.config, "--no-cameras", "--no-broker")
     assert_told(edge_process(*arguments, python=bare_python), 3, [*words, "pip install"])
 
 
-def test_a_plot_without_matplotlib_is_told(edge_process, bare_python, tmp_path):
+def test_a_plot_without_matplotlib_is_told(
+    edge_process: Callable[..., Any], bare_python: Path, tmp_path: Path
+) -> None:
     arguments = ("score", "clip.mp4", "red", "--plot", tmp_path / "scores.png")
     outcome = edge_process(*arguments, python=bare_python)
     assert_told(outcome, 2, ["pip install 'camera-edge-runtime[demo]'"])
 
 
-def assert_told(outcome, code: int, words: list[str]) -> None:
+def assert_told(outcome: Outcome, code: int, words: list[str]) -> None:
     told = outcome.out + outcome.err
     assert outcome.code == code, told
     assert [word for word in words if word not in told] == [], told

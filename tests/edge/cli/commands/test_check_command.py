@@ -2,15 +2,19 @@
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from command import Outcome
 
 from benchmarks.measuring.broker import free_port
 from edge.cli.checks.cameras import check_cameras
 from edge.cli.checks.disk import check_disk
 from edge.config.models import CameraConfig
+from edge.testing.camera import TestCamera
 from edge.testing.synthetic import write_clip
 from edge.video.probe import VideoProperties, advice, look_at
 
@@ -18,7 +22,7 @@ PROMPTS = "prompts: {red: {text: red}}"
 
 
 @pytest.fixture
-def config(tmp_path: Path, bundle: Path):
+def config(tmp_path: Path, bundle: Path) -> Callable[..., Any]:
     """Writes a configuration; keywords replace lines of it."""
 
     def write(cameras: str, port: int = 1, prompts: str = PROMPTS, **lines: str) -> Path:
@@ -37,19 +41,25 @@ def config(tmp_path: Path, bundle: Path):
     return write
 
 
-def verdicts(outcome) -> dict[str, str]:
+def verdicts(outcome: Outcome) -> dict[str, str]:
     document = json.loads(outcome.out)
     assert document["exit_code"] == outcome.code
     return {finding["check"]: finding["verdict"] for finding in document["checks"]}
 
 
-def found(outcome, check: str) -> dict:
+def found(outcome: Outcome, check: str) -> dict:
     [finding] = [f for f in json.loads(outcome.out)["checks"] if f["check"] == check]
     return finding
 
 
 @pytest.mark.broker
-def test_a_sound_set_up_is_ok_throughout(edge, config, camera, broker, tmp_path):
+def test_a_sound_set_up_is_ok_throughout(
+    edge: Callable[..., Any],
+    config: Callable[..., Any],
+    camera: TestCamera,
+    broker: Any,
+    tmp_path: Path,
+) -> None:
     cameras = f'{{yard: {{url: "{camera.url("yard")}"}}}}'
     outcome = edge("check", config(cameras, broker.port), "--json")
     assert outcome.code == 0
@@ -75,7 +85,9 @@ def test_a_sound_set_up_is_ok_throughout(edge, config, camera, broker, tmp_path)
     assert not (tmp_path / "state").exists()  # a check changes nothing
 
 
-def test_tuning_is_kept_for_the_daemon_and_shown_by_the_next_check(edge, config, clip, tmp_path):
+def test_tuning_is_kept_for_the_daemon_and_shown_by_the_next_check(
+    edge: Callable[..., Any], config: Callable[..., Any], clip: Path, tmp_path: Path
+) -> None:
     path = config(f"{{yard: {{url: {clip}}}}}", free_port())
     asked = ("check", path, "--no-broker", "--no-cameras", "--json")
     tuned = found(edge(*asked, "--tune"), "engine")["found"]
@@ -87,13 +99,17 @@ def test_tuning_is_kept_for_the_daemon_and_shown_by_the_next_check(edge, config,
 
 
 @pytest.mark.broker
-def test_the_daemons_session_is_left_alone(edge, config, broker, clip):
+def test_the_daemons_session_is_left_alone(
+    edge: Callable[..., Any], config: Callable[..., Any], broker: Any, clip: Path
+) -> None:
     edge("check", config(f"{{yard: {{url: {clip}}}}}", broker.port))
     assert "as edge-check-" in broker.log()
     assert "as edge-box" not in broker.log()
 
 
-def test_every_failure_is_shown_and_the_first_kind_is_the_exit_code(edge, config, clip, tmp_path):
+def test_every_failure_is_shown_and_the_first_kind_is_the_exit_code(
+    edge: Callable[..., Any], config: Callable[..., Any], clip: Path, tmp_path: Path
+) -> None:
     cameras = f"{{gone: {{url: {tmp_path}/gone.mp4}}, yard: {{url: {clip}}}}}"
     state_dir = f"{clip}/state"  # below a file
     path = config(cameras, free_port(), state_dir=state_dir)
@@ -105,7 +121,9 @@ def test_every_failure_is_shown_and_the_first_kind_is_the_exit_code(edge, config
     assert edge("check", path, "--no-cameras", "--no-broker").code == 6
 
 
-def test_every_bad_prompt_is_shown(edge, config, clip):
+def test_every_bad_prompt_is_shown(
+    edge: Callable[..., Any], config: Callable[..., Any], clip: Path
+) -> None:
     prompts = (
         "prompts: {a: {text: red red red red red red red}, b: {text: something}, c: {text: blue}}"
     )
@@ -115,7 +133,9 @@ def test_every_bad_prompt_is_shown(edge, config, clip):
     assert of_prompts == {"prompt a": "FAIL", "prompt b": "FAIL", "prompt c": "ok"}
 
 
-def test_warnings_say_what_to_do_and_do_not_fail(edge, config, clip):
+def test_warnings_say_what_to_do_and_do_not_fail(
+    edge: Callable[..., Any], config: Callable[..., Any], clip: Path
+) -> None:
     cameras = f"{{yard: {{url: {clip}, prompts: [red]}}}}"
     prompts = "prompts: {red: {text: red, negatives: [red]}, blue: {text: blue}}"
     outcome = edge("check", config(cameras, prompts=prompts), "--no-broker")
@@ -129,7 +149,9 @@ def test_warnings_say_what_to_do_and_do_not_fail(edge, config, clip):
     assert "→ the model hardly tells its negative 'red' from its text" in outcome.out
 
 
-def test_a_sentence_with_time_in_it_is_told_as_it_was_understood(edge, config, clip):
+def test_a_sentence_with_time_in_it_is_told_as_it_was_understood(
+    edge: Callable[..., Any], config: Callable[..., Any], clip: Path
+) -> None:
     cameras = f"{{yard: {{url: {clip}}}}}"
     prompts = "prompts: {order: {text: red then blue within 5 s}, none: {text: no red}}"
     outcome = edge("check", config(cameras, prompts=prompts), "--no-broker")
@@ -137,7 +159,9 @@ def test_a_sentence_with_time_in_it_is_told_as_it_was_understood(edge, config, c
     assert "all: 'red' not seen for 10 s" in outcome.out
 
 
-def test_what_a_rule_needs_to_be_on_is_told(edge, config, clip):
+def test_what_a_rule_needs_to_be_on_is_told(
+    edge: Callable[..., Any], config: Callable[..., Any], clip: Path
+) -> None:
     cameras = f"{{yard: {{url: {clip}}}}}"
     prompts = "prompts: {red: {text: red, when: night, schedule: sat-sun}, blue: {text: blue}}"
     outcome = edge("check", config(cameras, prompts=prompts), "--no-broker", "--json")
@@ -145,7 +169,9 @@ def test_what_a_rule_needs_to_be_on_is_told(edge, config, clip):
     assert "when blue" not in verdicts(outcome)
 
 
-def test_a_negation_that_cannot_be_absence_fails_with_advice(edge, config, clip):
+def test_a_negation_that_cannot_be_absence_fails_with_advice(
+    edge: Callable[..., Any], config: Callable[..., Any], clip: Path
+) -> None:
     cameras = f"{{yard: {{url: {clip}}}}}"
     prompts = "prompts: {red: {text: a car without red}}"
     outcome = edge("check", config(cameras, prompts=prompts), "--no-broker")
@@ -153,21 +179,27 @@ def test_a_negation_that_cannot_be_absence_fails_with_advice(edge, config, clip)
     assert "'a car' with negatives: 'a car with red'" in outcome.out
 
 
-def test_without_a_configuration_bundle_and_engine_are_checked(edge, bundle, monkeypatch):
+def test_without_a_configuration_bundle_and_engine_are_checked(
+    edge: Callable[..., Any], bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     outcome = edge("check", "--bundle", bundle, "--json")
     assert verdicts(outcome) == {"bundle": "ok", "engine": "ok", "text model": "ok"}
     monkeypatch.setenv("EDGE_BUNDLE", str(bundle))
     assert verdicts(edge("check", "--json")) == verdicts(outcome)
 
 
-def test_an_option_replaces_the_configured_bundle(edge, config, clip, bundle):
+def test_an_option_replaces_the_configured_bundle(
+    edge: Callable[..., Any], config: Callable[..., Any], clip: Path, bundle: Path
+) -> None:
     path = config(f"{{yard: {{url: {clip}}}}}", bundle="absent")
     options = ("--no-cameras", "--no-broker")
     assert edge("check", path, *options).code == 3
     assert edge("check", path, "--bundle", bundle, *options).code == 0
 
 
-def test_too_many_pictures_for_the_engine_are_a_warning(edge, config, clip):
+def test_too_many_pictures_for_the_engine_are_a_warning(
+    edge: Callable[..., Any], config: Callable[..., Any], clip: Path
+) -> None:
     cameras = ", ".join(f"c{n}: {{url: {clip}, sample: {{fps: 60}}}}" for n in range(3000))
     outcome = edge("check", config(f"{{{cameras}}}"), "--no-cameras", "--no-broker")
     assert outcome.code == 0
@@ -178,7 +210,7 @@ def camera_config(url: object = "rtsp://192.0.2.10/stream2", **settings: object)
     return CameraConfig.model_validate({"url": str(url), **settings})
 
 
-def test_cameras_are_looked_at_side_by_side():
+def test_cameras_are_looked_at_side_by_side() -> None:
     together = threading.Barrier(3)
 
     def look(_camera: CameraConfig) -> VideoProperties:
@@ -189,7 +221,7 @@ def test_cameras_are_looked_at_side_by_side():
     assert [(f.check, f.verdict) for f in findings] == [(f"camera {name}", "ok") for name in "abc"]
 
 
-def test_a_camera_that_never_answers_is_given_up():
+def test_a_camera_that_never_answers_is_given_up() -> None:
     release = threading.Event()
 
     def look(camera: CameraConfig) -> VideoProperties:
@@ -218,19 +250,19 @@ GOOD = VideoProperties("h264", 640, 360, 15.0, 2.0, looked_s=2.1, first_frame_s=
         ({"codec": "hevc"}, {"transport": "udp"}, "damage that UDP leaves in H.265"),
     ],
 )
-def test_advice_about_a_camera(seen, settings, words):
+def test_advice_about_a_camera(seen: dict[str, Any], settings: dict[str, Any], words: str) -> None:
     [remark] = advice(replace(GOOD, **seen), camera_config(**settings))
     assert words in remark
     assert advice(replace(GOOD, **seen), camera_config("recording.mp4", **settings)) == ()
 
 
 @pytest.mark.parametrize("seen", [{}, {"codec": "hevc"}, {"width": 1280}, {"fps": 1.99}])
-def test_no_advice_where_all_is_well(seen):
+def test_no_advice_where_all_is_well(seen: dict[str, Any]) -> None:
     assert advice(replace(GOOD, **seen), camera_config()) == ()
 
 
 @pytest.mark.parametrize("bframes", [0, 2])
-def test_rate_and_keyframes_are_measured(tmp_path, bframes):
+def test_rate_and_keyframes_are_measured(tmp_path: Path, bframes: int) -> None:
     path = write_clip(
         tmp_path / "clip.mp4", width=64, height=48, fps=20, seconds=4, gop=30, bframes=bframes
     )
@@ -241,11 +273,11 @@ def test_rate_and_keyframes_are_measured(tmp_path, bframes):
     assert look.looked_s < 2  # up to the second keyframe
 
 
-def test_a_single_picture_can_be_a_camera(red_picture):
+def test_a_single_picture_can_be_a_camera(red_picture: Path) -> None:
     assert str(look_at(camera_config(red_picture))) == "png, 64x48, one picture"
 
 
-def test_a_disk_with_less_room_than_the_outbox_may_take_is_a_warning(tmp_path):
+def test_a_disk_with_less_room_than_the_outbox_may_take_is_a_warning(tmp_path: Path) -> None:
     assert check_disk(tmp_path / "not" / "yet", 1).verdict == "ok"
     full = check_disk(tmp_path, 10**18)
     assert full.verdict == "warn"

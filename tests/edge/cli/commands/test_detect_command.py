@@ -2,10 +2,15 @@
 
 import json
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from command import Outcome
+from numpy.typing import NDArray
 from tiny_detector import tiny_detector_bundle
 
 from edge.testing.synthetic import write_clip
@@ -21,7 +26,7 @@ def scene() -> np.ndarray:
     return picture
 
 
-def write_png(path, picture):
+def write_png(path: Path, picture: NDArray[np.uint8]) -> Path:
     with av.open(path, "w", format="image2") as container:
         stream = container.add_stream("png", rate=1)
         stream.height, stream.width = picture.shape[:2]
@@ -30,30 +35,30 @@ def write_png(path, picture):
     return path
 
 
-def read(path) -> np.ndarray:
+def read(path: Path) -> np.ndarray:
     with av.open(path) as container:
         return next(container.decode(video=0)).to_ndarray(format="rgb24")
 
 
 @pytest.fixture(scope="module")
-def detector(tmp_path_factory):
+def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_detector_bundle(tmp_path_factory.mktemp("detector") / "tiny").path
 
 
 @pytest.fixture(scope="module")
-def squares(tmp_path_factory):
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_png(tmp_path_factory.mktemp("pictures") / "squares.png", scene())
 
 
-def boxes(outcome) -> dict:
+def boxes(outcome: Outcome) -> dict:
     assert outcome.code == 0, outcome.err
     return json.loads(outcome.out)
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_two_squares_are_two_labelled_boxes_in_the_pixels_of_the_picture(
-    edge, detector, squares, engine
-):
+    edge: Callable[..., Any], detector: Path, squares: Path, engine: str
+) -> None:
     pytest.importorskip(engine)
     options = ("--bundle", detector, "--json", "--engine", engine)
     found = boxes(edge("detect", squares, "a red square. green. blue", *options))
@@ -69,8 +74,8 @@ def test_two_squares_are_two_labelled_boxes_in_the_pixels_of_the_picture(
 
 
 def test_a_picture_of_another_shape_is_letterboxed_and_its_boxes_find_back(
-    edge, detector, tmp_path
-):
+    edge: Callable[..., Any], detector: Path, tmp_path: Path
+) -> None:
     wide = np.full((64, 192, 3), 128, np.uint8)  # lies between bars of 8 rows
     wide[32:64, 64:96] = COLOURS["blue"]
     path = write_png(tmp_path / "wide.png", wide)
@@ -78,13 +83,17 @@ def test_a_picture_of_another_shape_is_letterboxed_and_its_boxes_find_back(
     assert [box["pixels"] for box in found["boxes"]] == [pytest.approx([64, 32, 96, 64], abs=0.01)]
 
 
-def test_phrases_may_come_in_one_argument_or_in_several(edge, detector, squares):
+def test_phrases_may_come_in_one_argument_or_in_several(
+    edge: Callable[..., Any], detector: Path, squares: Path
+) -> None:
     one = edge("detect", squares, "red. green.", "--bundle", detector, "--json")
     two = edge("detect", squares, "red", "green. red", "--bundle", detector, "--json")
     assert boxes(one) == boxes(two)
 
 
-def test_a_table_has_a_row_for_each_box(edge, detector, squares):
+def test_a_table_has_a_row_for_each_box(
+    edge: Callable[..., Any], detector: Path, squares: Path
+) -> None:
     outcome = edge("detect", squares, "red. green.", "--bundle", detector)
     assert outcome.code == 0
     assert "squares.png: 2 boxes, tiny-detector fp32 on" in outcome.out
@@ -93,19 +102,23 @@ def test_a_table_has_a_row_for_each_box(edge, detector, squares):
     assert ["32", "16", "48", "32"] in [row[2:] for row in rows]
 
 
-def test_no_box_is_an_answer(edge, detector, squares):
+def test_no_box_is_an_answer(edge: Callable[..., Any], detector: Path, squares: Path) -> None:
     outcome = edge("detect", squares, "blue", "--bundle", detector)
     assert (outcome.code, "0 boxes" in outcome.out) == (0, True)
     assert boxes(edge("detect", squares, "blue", "--bundle", detector, "--json"))["boxes"] == []
 
 
-def test_the_threshold_can_be_chosen(edge, detector, squares):
+def test_the_threshold_can_be_chosen(
+    edge: Callable[..., Any], detector: Path, squares: Path
+) -> None:
     options = ("--bundle", detector, "--json")
     assert len(boxes(edge("detect", squares, "red", *options, "--threshold", 0.999))["boxes"]) == 0
     assert len(boxes(edge("detect", squares, "red", *options, "--threshold", 0))["boxes"]) == 24
 
 
-def test_of_a_clip_the_first_frame_is_looked_at(edge, detector, tmp_path):
+def test_of_a_clip_the_first_frame_is_looked_at(
+    edge: Callable[..., Any], detector: Path, tmp_path: Path
+) -> None:
     def draw(time_s: float) -> np.ndarray:
         return scene() if time_s < 0.5 else np.full((64, 96, 3), 128, np.uint8)
 
@@ -114,7 +127,9 @@ def test_of_a_clip_the_first_frame_is_looked_at(edge, detector, tmp_path):
     assert {box["phrase"] for box in found["boxes"]} == {"red", "green"}
 
 
-def test_boxes_are_drawn_into_a_copy_of_the_same_size(edge, detector, squares, tmp_path):
+def test_boxes_are_drawn_into_a_copy_of_the_same_size(
+    edge: Callable[..., Any], detector: Path, squares: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("matplotlib")
     out = tmp_path / "out.png"
     assert edge("detect", squares, "red. $green_", "--bundle", detector, "--out", out).code == 0
@@ -129,19 +144,25 @@ def test_boxes_are_drawn_into_a_copy_of_the_same_size(edge, detector, squares, t
 
 
 @pytest.mark.parametrize("text", ["", " . ", "?"])
-def test_no_phrase_is_a_wrong_argument(edge, detector, squares, text):
+def test_no_phrase_is_a_wrong_argument(
+    edge: Callable[..., Any], detector: Path, squares: Path, text: str
+) -> None:
     outcome = edge("detect", squares, text, "--bundle", detector)
     assert (outcome.code, "expected a phrase, found none" in outcome.err) == (2, True)
 
 
-def test_too_many_phrases_name_the_first_that_does_not_fit(edge, detector, squares):
+def test_too_many_phrases_name_the_first_that_does_not_fit(
+    edge: Callable[..., Any], detector: Path, squares: Path
+) -> None:
     phrases = [f"a {colour} square" for colour in ("red", "green", "blue", "red red")]
     outcome = edge("detect", squares, *phrases, "--bundle", detector)
     assert outcome.code == 2
     assert "no room for the phrase 'a red red square', number 4 of 4" in outcome.err
 
 
-def test_a_model_without_boxes_is_named_with_the_way_out(edge, bundle, squares):
+def test_a_model_without_boxes_is_named_with_the_way_out(
+    edge: Callable[..., Any], bundle: Path, squares: Path
+) -> None:
     outcome = edge("detect", squares, "red", "--bundle", bundle)
     assert outcome.code == 3
     assert (
@@ -150,7 +171,9 @@ def test_a_model_without_boxes_is_named_with_the_way_out(edge, bundle, squares):
     )
 
 
-def test_a_picture_that_is_none_is_a_message(edge, detector, tmp_path):
+def test_a_picture_that_is_none_is_a_message(
+    edge: Callable[..., Any], detector: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "broken.png"
     path.write_bytes(b"no picture")
     outcome = edge("detect", path, "red", "--bundle", detector)
@@ -158,14 +181,16 @@ def test_a_picture_that_is_none_is_a_message(edge, detector, tmp_path):
     assert "no decodable frame" in outcome.err
 
 
-def test_where_the_copy_cannot_go_is_said_before_the_work(edge, detector, squares, tmp_path):
+def test_where_the_copy_cannot_go_is_said_before_the_work(
+    edge: Callable[..., Any], detector: Path, squares: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("matplotlib")
     out = tmp_path / "none" / "out.png"
     outcome = edge("detect", squares, "red", "--bundle", detector, "--out", out)
     assert (outcome.code, "expected an existing folder" in outcome.err) == (2, True)
 
 
-def test_the_help_has_an_example(edge):
+def test_the_help_has_an_example(edge: Callable[..., Any]) -> None:
     outcome = edge("detect", "--help")
     assert outcome.code == 0
     assert 'edge detect yard.jpg "a car. a person."' in " ".join(

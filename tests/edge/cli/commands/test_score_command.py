@@ -2,11 +2,14 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from command import Outcome
 from tiny_window import tiny_window_bundle
 
 from edge.cli.plot import plot_scores
@@ -15,7 +18,7 @@ from edge.testing import TestCamera
 from edge.testing.synthetic import write_clip
 
 
-def samples(outcome) -> list[dict]:
+def samples(outcome: Outcome) -> list[dict]:
     assert outcome.code == 0, outcome.err
     document = json.loads(outcome.out)
     assert list(document) == ["samples"]
@@ -23,7 +26,9 @@ def samples(outcome) -> list[dict]:
     return document["samples"]
 
 
-def test_json_has_the_margin_of_every_prompt_over_the_time_of_the_clip(edge, bundle, clip):
+def test_json_has_the_margin_of_every_prompt_over_the_time_of_the_clip(
+    edge: Callable[..., Any], bundle: Path, clip: Path
+) -> None:
     found = samples(edge("score", clip, "red", "blue", "--bundle", bundle, "--json"))
     assert [sample["t"] for sample in found] == pytest.approx([0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5])
     winners = [max(sample["scores"], key=sample["scores"].get) for sample in found]
@@ -33,7 +38,9 @@ def test_json_has_the_margin_of_every_prompt_over_the_time_of_the_clip(edge, bun
     assert all(sample["scores"]["red"] < 0.1 for sample in found[4:])
 
 
-def test_the_time_is_that_of_the_clip_where_the_recording_starts_late(edge, bundle, tmp_path):
+def test_the_time_is_that_of_the_clip_where_the_recording_starts_late(
+    edge: Callable[..., Any], bundle: Path, tmp_path: Path
+) -> None:
     path = write_clip(tmp_path / "late.ts", width=64, height=48, fps=10, seconds=2, bframes=2)
     with av.open(path) as container:
         assert container.streams.video[0].start_time * container.streams.video[0].time_base > 0
@@ -43,8 +50,8 @@ def test_the_time_is_that_of_the_clip_where_the_recording_starts_late(edge, bund
 
 
 def test_a_model_of_several_frames_scores_a_clip_and_says_why_it_cannot_score_a_picture(
-    edge, clip, red_picture, tmp_path
-):
+    edge: Callable[..., Any], clip: Path, red_picture: Path, tmp_path: Path
+) -> None:
     bundle = tiny_window_bundle(tmp_path / "window").path
     found = samples(edge("score", clip, "red", "blue", "--bundle", bundle, "--json"))
     assert 0 < len(found) < 8
@@ -53,13 +60,17 @@ def test_a_model_of_several_frames_scores_a_clip_and_says_why_it_cannot_score_a_
     assert "takes together, found fewer; give a longer clip" in outcome.err
 
 
-def test_fps_and_duration_choose_what_is_looked_at(edge, bundle, clip):
+def test_fps_and_duration_choose_what_is_looked_at(
+    edge: Callable[..., Any], bundle: Path, clip: Path
+) -> None:
     arguments = ("score", clip, "red", "--bundle", bundle, "--json", "--fps", 5, "--duration", 1)
     found = samples(edge(*arguments))
     assert [sample["t"] for sample in found] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
 
 
-def test_a_negative_and_a_background_take_from_the_margin(edge, bundle, red_picture):
+def test_a_negative_and_a_background_take_from_the_margin(
+    edge: Callable[..., Any], bundle: Path, red_picture: Path
+) -> None:
     def margin(*options: str) -> float:
         [sample] = samples(
             edge("score", red_picture, "red", "--bundle", bundle, "--json", *options)
@@ -70,7 +81,9 @@ def test_a_negative_and_a_background_take_from_the_margin(edge, bundle, red_pict
     assert margin("--background", "red green") < margin("--background", "green blue")
 
 
-def test_a_clip_is_a_summary_and_a_row_per_time(edge, bundle, clip):
+def test_a_clip_is_a_summary_and_a_row_per_time(
+    edge: Callable[..., Any], bundle: Path, clip: Path
+) -> None:
     outcome = edge("score", clip, "red", "blue", "--bundle", bundle)
     assert outcome.code == 0
     # Which precision is the faster one of a graph this small is chance.
@@ -83,7 +96,9 @@ def test_a_clip_is_a_summary_and_a_row_per_time(edge, bundle, clip):
     assert float(rows[0][1]) > 0 > float(rows[0][2])
 
 
-def test_a_long_clip_is_shown_in_a_screenful(edge, bundle, clip):
+def test_a_long_clip_is_shown_in_a_screenful(
+    edge: Callable[..., Any], bundle: Path, clip: Path
+) -> None:
     outcome = edge("score", clip, "red", "--bundle", bundle, "--fps", 60)
     assert "40 frames" in outcome.out
     long = write_clip(clip.parent / "long.mp4", width=64, height=48, fps=10, seconds=10)
@@ -93,7 +108,9 @@ def test_a_long_clip_is_shown_in_a_screenful(edge, bundle, clip):
     assert len([line for line in outcome.out.splitlines() if re.match(r"\s*0:", line)]) == 34
 
 
-def test_a_picture_shows_what_each_prompt_was_understood_as(edge, bundle, red_picture):
+def test_a_picture_shows_what_each_prompt_was_understood_as(
+    edge: Callable[..., Any], bundle: Path, red_picture: Path
+) -> None:
     outcome = edge("score", red_picture, "red", "blue", "--bundle", bundle)
     assert outcome.code == 0
     assert "one frame" in outcome.out
@@ -104,7 +121,9 @@ def test_a_picture_shows_what_each_prompt_was_understood_as(edge, bundle, red_pi
     assert concept == "red"
 
 
-def test_a_camera_is_looked_at_for_a_while(edge, bundle, camera: TestCamera):
+def test_a_camera_is_looked_at_for_a_while(
+    edge: Callable[..., Any], bundle: Path, camera: TestCamera
+) -> None:
     url = camera.url("yard")
     found = samples(edge("score", url, "red", "--bundle", bundle, "--json", "--duration", 1))
     assert found[0]["t"] == 0
@@ -112,7 +131,9 @@ def test_a_camera_is_looked_at_for_a_while(edge, bundle, camera: TestCamera):
     assert found[-1]["t"] <= 1.0
 
 
-def test_notes_go_to_stderr_and_json_alone_to_stdout(edge, bundle, red_picture):
+def test_notes_go_to_stderr_and_json_alone_to_stdout(
+    edge: Callable[..., Any], bundle: Path, red_picture: Path
+) -> None:
     arguments = ("score", red_picture, "no red", "--bundle", bundle)
     outcome = edge(*arguments, "--json")
     assert len(samples(outcome)) == 1
@@ -125,7 +146,9 @@ def test_notes_go_to_stderr_and_json_alone_to_stdout(edge, bundle, red_picture):
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
-def test_engine_and_precision_can_be_chosen(edge, bundle, red_picture, engine):
+def test_engine_and_precision_can_be_chosen(
+    edge: Callable[..., Any], bundle: Path, red_picture: Path, engine: str
+) -> None:
     pytest.importorskip(engine)
     options = ("--engine", engine, "--precision", "fp32")
     outcome = edge("score", red_picture, "red", "--bundle", bundle, *options)
@@ -137,7 +160,9 @@ def picture(path: Path) -> np.ndarray:
         return next(container.decode(video=0)).to_ndarray(format="rgb24")
 
 
-def test_a_plot_has_a_line_for_each_prompt_and_the_threshold(edge, bundle, clip, tmp_path):
+def test_a_plot_has_a_line_for_each_prompt_and_the_threshold(
+    edge: Callable[..., Any], bundle: Path, clip: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("matplotlib")
     one, two = tmp_path / "one.png", tmp_path / "two.png"
     assert edge("score", clip, "red", "--bundle", bundle, "--plot", one).code == 0
@@ -151,7 +176,7 @@ def test_a_plot_has_a_line_for_each_prompt_and_the_threshold(edge, bundle, clip,
     assert [drawn(two, colour) for colour in (blue, orange)] == [True, True]
 
 
-def test_the_threshold_is_a_dashed_line_at_its_height(tmp_path):
+def test_the_threshold_is_a_dashed_line_at_its_height(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
 
     def height(threshold: float) -> int:
@@ -170,17 +195,19 @@ def test_the_threshold_is_a_dashed_line_at_its_height(tmp_path):
     ("name", "words"),
     [("scores.doc", "expected a picture such as scores.png"), ("absent/scores.png", "no ")],
 )
-def test_a_plot_that_cannot_be_written_is_said_before_the_work(edge, tmp_path, name, words):
+def test_a_plot_that_cannot_be_written_is_said_before_the_work(
+    edge: Callable[..., Any], tmp_path: Path, name: str, words: str
+) -> None:
     outcome = edge("score", "no-such-clip.mp4", "red", "--plot", tmp_path / name)
     assert outcome.code == 2
     assert words in outcome.err
 
 
-def test_help_has_an_example(edge):
+def test_help_has_an_example(edge: Callable[..., Any]) -> None:
     assert 'edge score clip.mp4 "a car on the road"' in edge("score", "--help").out
 
 
-def test_bars_rise_with_the_margin_and_keep_the_highest_of_their_part():
+def test_bars_rise_with_the_margin_and_keep_the_highest_of_their_part() -> None:
     values = np.array([0, 1, 2, 3, 4, 5, 6, 7], np.float32)
     assert sparkline(values, 10, 0, 7).plain == "▁▂▃▄▅▆▇█"
     spike = np.zeros(1000, np.float32)
@@ -193,5 +220,5 @@ def test_bars_rise_with_the_margin_and_keep_the_highest_of_their_part():
 @pytest.mark.parametrize(
     ("t", "shown"), [(0, "0:00.0"), (59.96, "1:00.0"), (83.42, "1:23.4"), (3723.5, "1:02:03.5")]
 )
-def test_times_are_read_like_those_of_a_player(t, shown):
+def test_times_are_read_like_those_of_a_player(t: float, shown: str) -> None:
     assert clock(t) == shown

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,7 +81,9 @@ SPOILT = [
 
 @pytest.mark.timeout(30)  # a daemon that starts would not end
 @pytest.mark.parametrize(("spoil", "code", "words"), SPOILT)
-def test_what_is_not_rightly_signed_does_not_start(edge, folder, spoil, code, words):
+def test_what_is_not_rightly_signed_does_not_start(
+    edge: Callable[..., Any], folder: Path, spoil: Callable[..., Any], code: int, words: str
+) -> None:
     assert check(edge, folder)[0] == 0  # the control
     spoil(folder)
     ended, found = check(edge, folder)
@@ -91,14 +94,16 @@ def test_what_is_not_rightly_signed_does_not_start(edge, folder, spoil, code, wo
 
 
 @pytest.mark.parametrize("spoil", [one_letter, other_key, stripped])
-def test_without_configured_keys_the_same_bundle_will_do(edge, folder, spoil):
+def test_without_configured_keys_the_same_bundle_will_do(
+    edge: Callable[..., Any], folder: Path, spoil: Callable[..., Any]
+) -> None:
     spoil(folder)
     config = folder / "edge.yaml"
     config.write_text(SOUND.replace("bundle_keys: site.key.pub\n", ""))
     assert check(edge, folder)[0] == 0
 
 
-def test_check_says_who_signed(edge, folder):
+def test_check_says_who_signed(edge: Callable[..., Any], folder: Path) -> None:
     [key] = read_keys([folder / "site.key.pub"])
     assert check(edge, folder)[1].endswith(f", signed by {key.id} ({folder}/site.key.pub)")
     outcome = edge("check", "--bundle", folder / "bundle")
@@ -107,7 +112,9 @@ def test_check_says_who_signed(edge, folder):
     assert ", not signed" in edge("check", "--bundle", folder / "bundle").out
 
 
-def test_keys_hold_for_a_bundle_named_on_the_command_line(edge, folder, bundle):
+def test_keys_hold_for_a_bundle_named_on_the_command_line(
+    edge: Callable[..., Any], folder: Path, bundle: Path
+) -> None:
     outcome = edge("check", folder / "edge.yaml", *OPTIONS, "--bundle", bundle)
     assert outcome.code == 3
     assert "found none" in outcome.out

@@ -1,13 +1,16 @@
 """The broker that the demo brings: what the daemon needs of one, it has."""
 
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge.cli.demo import broker as module
 from edge.cli.demo.broker import LocalBroker
 from edge.config.models import MqttConfig
-from edge.delivery.connection import connect
+from edge.delivery.connection import Received, connect
 from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import status_message
@@ -19,7 +22,7 @@ TOPICS = Topics("edge", "box")
 
 
 @pytest.fixture
-def local_broker():
+def local_broker() -> Iterator[MqttConfig]:
     with LocalBroker() as broker:
         yield MqttConfig(host="127.0.0.1", port=broker.port, protocol="3.1.1")
 
@@ -29,7 +32,9 @@ def alert(number: int) -> Message:
     return Message(topic, b"%d" % number, "alert", "yard", 1, False, "application/json")
 
 
-def test_a_retained_message_waits_for_its_subscriber(local_broker, eventually):
+def test_a_retained_message_waits_for_its_subscriber(
+    local_broker: MqttConfig, eventually: Callable[..., Any]
+) -> None:
     with connect(local_broker, "publisher") as publisher:
         publisher.publish(status_message(TOPICS, "online"))
         acknowledged = []
@@ -50,7 +55,9 @@ def test_a_retained_message_waits_for_its_subscriber(local_broker, eventually):
     ]
 
 
-def test_alerts_pictures_and_the_goodbye_arrive_in_order(local_broker, tmp_path, eventually):
+def test_alerts_pictures_and_the_goodbye_arrive_in_order(
+    local_broker: MqttConfig, tmp_path: Path, eventually: Callable[..., Any]
+) -> None:
     picture = b"\xff" * 500_000
     snapshot = Message(TOPICS.snapshot("yard", "x"), picture, "snapshot", "yard", 1, False, "-")
     with (
@@ -76,17 +83,19 @@ def test_alerts_pictures_and_the_goodbye_arrive_in_order(local_broker, tmp_path,
     assert received[-1].topic == TOPICS.status()
 
 
-def heard_alerts(received) -> list[int]:
+def heard_alerts(received: list[Received]) -> list[int]:
     return [int(m.payload) for m in received if m.topic == TOPICS.alert("yard")]
 
 
-def test_two_brokers_side_by_side_have_ports_of_their_own():
+def test_two_brokers_side_by_side_have_ports_of_their_own() -> None:
     with LocalBroker() as one, LocalBroker() as other:
         assert one.port != other.port
         assert min(one.port, other.port) > 0
 
 
-def test_without_the_extra_the_user_is_told_what_to_install(monkeypatch):
+def test_without_the_extra_the_user_is_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "find_spec", lambda _name: None)
     with pytest.raises(ConfigError, match=r"amqtt.*pip install 'camera-edge-runtime\[demo\]'"):
         LocalBroker()

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,11 +19,11 @@ WRONG = "n0t-the-p4ss"
 
 
 @pytest.fixture
-def demo(bundle, tmp_path):
+def demo(bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Start ``edge demo``; ends what a failed test leaves."""
     started = []
 
-    def start(*arguments, **environment):
+    def start(*arguments: Path | int | str, **environment: str) -> Any:
         own = ["demo", "--bundle", bundle, "--out", tmp_path / "demo", *arguments]
         process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "edge", *map(str, own)],
@@ -39,16 +41,18 @@ def demo(bundle, tmp_path):
         process.communicate()
 
 
-def said(process) -> tuple[int, str, str]:
+def said(process: Any) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=90)
     return process.returncode, out, err
 
 
-def transcript(out) -> list[dict]:
+def transcript(out: Path) -> list[dict]:
     return [json.loads(line) for line in (out / "transcript.jsonl").read_text().splitlines()]
 
 
-def test_a_prompt_that_is_seen_alerts_and_one_that_is_not_stays_quiet(demo, clip, tmp_path):
+def test_a_prompt_that_is_seen_alerts_and_one_that_is_not_stays_quiet(
+    demo: Callable[..., Any], clip: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "demo"
     code, printed, err = said(
         demo("--video", clip, "--prompt", "red", "--prompt", "green", "--seconds", 4, "--json")
@@ -75,7 +79,9 @@ def test_a_prompt_that_is_seen_alerts_and_one_that_is_not_stays_quiet(demo, clip
     assert told[0]["margin"] == pytest.approx(largest, abs=0.02)
 
 
-def test_people_read_each_alert_the_files_and_what_to_try_next(demo, clip, tmp_path):
+def test_people_read_each_alert_the_files_and_what_to_try_next(
+    demo: Callable[..., Any], clip: Path, tmp_path: Path
+) -> None:
     code, printed, err = said(demo("--video", clip, "--prompt", "red", "--seconds", 3))
     assert code == 0, err
     assert "start  'red'  margin +" in printed
@@ -87,7 +93,7 @@ def test_people_read_each_alert_the_files_and_what_to_try_next(demo, clip, tmp_p
     assert "\x1b" not in printed
 
 
-def test_without_an_alert_it_fails_and_says_why(demo, clip):
+def test_without_an_alert_it_fails_and_says_why(demo: Callable[..., Any], clip: Path) -> None:
     code, printed, err = said(demo("--video", clip, "--prompt", "green", "--seconds", 2, "--json"))
     assert code == 1
     assert json.loads(printed)["alerts"] == []
@@ -96,7 +102,9 @@ def test_without_an_alert_it_fails_and_says_why(demo, clip):
     assert "watching street" in err  # the daemon's log
 
 
-def test_a_daemon_that_ends_early_is_the_reason(demo, clip, tmp_path):
+def test_a_daemon_that_ends_early_is_the_reason(
+    demo: Callable[..., Any], clip: Path, tmp_path: Path
+) -> None:
     (tmp_path / "demo").mkdir()
     process = demo("--video", clip, "--prompt", "red", "--seconds", 60)
     log = tmp_path / "demo" / "daemon.log"
@@ -112,7 +120,9 @@ def test_a_daemon_that_ends_early_is_the_reason(demo, clip, tmp_path):
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupting_ends_everything_with_the_summary(demo, clip, tmp_path, signal_number):
+def test_interrupting_ends_everything_with_the_summary(
+    demo: Callable[..., Any], clip: Path, tmp_path: Path, signal_number: Any
+) -> None:
     process = demo("--video", clip, "--prompt", "red", "--seconds", 600)
     pid = int(process.stdout.readline().rsplit("pid ", 1)[1])
     assert "start" in process.stdout.readline()
@@ -125,7 +135,9 @@ def test_interrupting_ends_everything_with_the_summary(demo, clip, tmp_path, sig
         os.kill(pid, 0)
 
 
-def test_the_password_of_a_camera_is_in_no_file_and_no_output(demo, clip, tmp_path):
+def test_the_password_of_a_camera_is_in_no_file_and_no_output(
+    demo: Callable[..., Any], clip: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "demo"
     with TestCamera({"yard": clip}, user="viewer", password=PASSWORD) as camera:
         url = camera.url("yard")
@@ -160,7 +172,9 @@ def test_the_password_of_a_camera_is_in_no_file_and_no_output(demo, clip, tmp_pa
         (["--bundle", "nowhere"], 3, "nowhere"),
     ],
 )
-def test_a_wrong_argument_is_a_message_and_an_exit_code(demo, clip, arguments, code, words):
+def test_a_wrong_argument_is_a_message_and_an_exit_code(
+    demo: Callable[..., Any], clip: Path, arguments: list[str], code: int, words: str
+) -> None:
     own = [] if "--url" in arguments or "--video" in arguments else ["--video", clip]
     found, printed, err = said(demo(*arguments, *own))
     assert (found, printed) == (code, "")
@@ -168,7 +182,9 @@ def test_a_wrong_argument_is_a_message_and_an_exit_code(demo, clip, arguments, c
     assert "Traceback" not in err
 
 
-def test_without_the_clip_the_user_is_told_how_to_fetch_it(demo, tmp_path):
+def test_without_the_clip_the_user_is_told_how_to_fetch_it(
+    demo: Callable[..., Any], tmp_path: Path
+) -> None:
     code, _, err = said(demo(XDG_DATA_HOME=str(tmp_path)))
     assert code == 2
     assert "edge-export footage" in err

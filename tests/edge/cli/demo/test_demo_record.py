@@ -1,6 +1,8 @@
 """What the demo keeps of the messages, whoever sent them."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from edge.cli.demo.record import Record
 from edge.delivery.embedding import Embedding, encode_embedding
 from edge.delivery.message import Received
 from edge.delivery.payloads import AlertPayload, ModelRef, PromptRef, utc
+from edge.rules.bank import PromptBank
 
 ALERT_ID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"
 
@@ -42,23 +45,23 @@ def embedding(vector: list[float], at: float) -> bytes:
 
 
 @pytest.fixture
-def out(tmp_path):
+def out(tmp_path: Path) -> Path:
     (tmp_path / "snapshots").mkdir()
     return tmp_path
 
 
 @pytest.fixture
-def record(out, bank):
+def record(out: Path, bank: PromptBank) -> Iterator[Record]:
     with Record(out, "edge/demo", bank) as record:
         yield record
 
 
-def lines(out, record) -> list[dict]:
+def lines(out: Path, record: Record) -> list[dict]:
     record.__exit__(None, None, None)
     return [json.loads(line) for line in (out / "transcript.jsonl").read_text().splitlines()]
 
 
-def test_an_alert_and_its_picture_become_a_file(record, out):
+def test_an_alert_and_its_picture_become_a_file(record: Record, out: Path) -> None:
     assert record.take(message("street/alert", alert())).type == "start"
     assert record.take(message(f"street/snapshot/{ALERT_ID}", b"jpeg")) is None
     assert record.take(message("street/alert", alert("end", at=103))).type == "end"
@@ -68,7 +71,7 @@ def test_an_alert_and_its_picture_become_a_file(record, out):
     assert seen.snapshot.read_bytes() == b"jpeg"
 
 
-def test_embeddings_are_scored_with_the_subscribers_own_prompts(record):
+def test_embeddings_are_scored_with_the_subscribers_own_prompts(record: Record) -> None:
     record.take(message("street/embedding", embedding([1, 0, 0, 0.1], at=50)))
     record.take(message("street/embedding", embedding([0, 0, 1, 0.1], at=50.5)))
     assert record.times == pytest.approx([0, 0.5])
@@ -76,7 +79,7 @@ def test_embeddings_are_scored_with_the_subscribers_own_prompts(record):
     assert record.margins["blue"][1] > 0.1 > record.margins["blue"][0]
 
 
-def test_the_transcript_has_every_message_in_order(record, out):
+def test_the_transcript_has_every_message_in_order(record: Record, out: Path) -> None:
     record.take(message("status", b"online"))
     record.take(message("street/alert", alert()))
     record.take(message("street/embedding", embedding([1, 0, 0, 0], at=50)))
@@ -97,13 +100,17 @@ def test_the_transcript_has_every_message_in_order(record, out):
         ("a/b/c/d", b"?"),
     ],
 )
-def test_a_message_that_means_nothing_is_noted_and_passed_over(record, out, ending, payload):
+def test_a_message_that_means_nothing_is_noted_and_passed_over(
+    record: Record, out: Path, ending: str, payload: bytes
+) -> None:
     assert record.take(message(ending, payload)) is None
     assert record.kinds == {"unknown": 1}
     assert lines(out, record)[0]["payload"].startswith("not understood")
 
 
-def test_no_message_can_write_outside_the_folder_or_a_picture_without_an_alert(record, out):
+def test_no_message_can_write_outside_the_folder_or_a_picture_without_an_alert(
+    record: Record, out: Path
+) -> None:
     record.take(message("street/snapshot/..%2f..%2fx", b"jpeg"))
     record.take(message(f"street/snapshot/{ALERT_ID}", b"jpeg"))
     assert list((out / "snapshots").iterdir()) == []
@@ -112,6 +119,6 @@ def test_no_message_can_write_outside_the_folder_or_a_picture_without_an_alert(r
     assert [path.name for path in (out / "snapshots").iterdir()] == ["01-x.jpg"]
 
 
-def test_a_password_in_a_message_does_not_reach_the_transcript(record, out):
+def test_a_password_in_a_message_does_not_reach_the_transcript(record: Record, out: Path) -> None:
     record.take(message("status", b"rtsp://bob:c4nary-p4ss@192.0.2.1/x is dead"))
     assert lines(out, record)[0]["payload"] == "rtsp://bob:***@192.0.2.1/x is dead"

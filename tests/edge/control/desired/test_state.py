@@ -2,6 +2,8 @@
 
 import json
 import logging
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,23 +22,25 @@ FILE = {
 NOTHING = Desired()
 
 
-def prompts(base="file", **rules):
+def prompts(base: str = "file", **rules: dict[str, str]) -> SetPrompts:
     return SetPrompts(
         DesiredPrompts.model_validate({"schema": "edge-prompts/1", "prompts": rules, "base": base})
     )
 
 
-def after(*commands, desired=NOTHING):
+def after(
+    *commands: SetFeature | SetProfile | SetPrompts, desired: Desired = NOTHING
+) -> Desired | None:
     for command in commands:
         desired = desired.after(command, FILE)
     return desired
 
 
-def test_without_any_command_the_rules_are_those_of_the_file():
+def test_without_any_command_the_rules_are_those_of_the_file() -> None:
     assert Desired().effective(FILE) == FILE
 
 
-def test_a_desired_state_stands_beside_the_file_or_in_its_place():
+def test_a_desired_state_stands_beside_the_file_or_in_its_place() -> None:
     dog = {"text": "a dog"}
     beside = after(prompts(dog=dog, van={"text": "a lorry"})).effective(FILE)
     assert list(beside) == ["cat", "van", "dog"]
@@ -45,13 +49,13 @@ def test_a_desired_state_stands_beside_the_file_or_in_its_place():
     assert alone == {"dog": PromptConfig(text="a dog")}
 
 
-def test_saying_the_same_again_changes_nothing_not_even_single_settings():
+def test_saying_the_same_again_changes_nothing_not_even_single_settings() -> None:
     said = prompts(dog={"text": "a dog"})
     desired = after(said, SetFeature("dog", "enabled", value=False))
     assert after(said, desired=desired) is desired
 
 
-def test_a_new_desired_state_ends_single_settings_of_the_rules_it_names():
+def test_a_new_desired_state_ends_single_settings_of_the_rules_it_names() -> None:
     first, second = prompts(dog={"text": "a dog"}), prompts(dog={"text": "a small dog"})
     off = [SetFeature(rule, "enabled", value=False) for rule in ("dog", "cat")]
     effective = after(first, *off, second).effective(FILE)
@@ -59,7 +63,7 @@ def test_a_new_desired_state_ends_single_settings_of_the_rules_it_names():
     assert not effective["cat"].enabled
 
 
-def test_back_to_the_file_takes_everything_back_but_the_profile():
+def test_back_to_the_file_takes_everything_back_but_the_profile() -> None:
     desired = after(
         prompts(dog={"text": "a dog"}), SetFeature("cat", "enabled", value=False),
         SetProfile("night"), SetPrompts(None),
@@ -67,17 +71,17 @@ def test_back_to_the_file_takes_everything_back_but_the_profile():
     assert desired == Desired(profile="night")
 
 
-def test_a_single_setting_leaves_the_rest_of_the_rule_as_it_is():
+def test_a_single_setting_leaves_the_rest_of_the_rule_as_it_is() -> None:
     changed = after(SetFeature("cat", "text", ("a tomcat", "a kitten"))).effective(FILE)["cat"]
     assert changed == FILE["cat"].model_copy(update={"text": ("a tomcat", "a kitten")})
 
 
-def test_false_alarms_and_threshold_exclude_each_other_and_the_last_word_counts():
+def test_false_alarms_and_threshold_exclude_each_other_and_the_last_word_counts() -> None:
     asked = SetFeature("van", "false_alarms_per_day", 3.0)
     fixed = SetFeature("van", "threshold", 0.4)
     auto = SetFeature("van", "threshold", "auto")
 
-    def van(*commands):
+    def van(*commands: SetFeature) -> tuple[Any, ...]:
         rule = after(*commands).effective(FILE)["van"]
         return rule.threshold, rule.false_alarms_per_day
 
@@ -99,7 +103,9 @@ def test_false_alarms_and_threshold_exclude_each_other_and_the_last_word_counts(
         (SetProfile("a/b"), "profile: expected 1 to 64 letters"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_refused_and_nothing_changes(command, words):
+def test_what_cannot_be_is_refused_and_nothing_changes(
+    command: SetFeature | SetProfile, words: str
+) -> None:
     desired = after(SetFeature("cat", "enabled", value=False))
     with pytest.raises(ConfigError, match=words):
         after(command, desired=desired)
@@ -116,11 +122,13 @@ def test_what_cannot_be_is_refused_and_nothing_changes(command, words):
     ),
     st.sampled_from(list(FILE)),
 )
-def test_any_settings_that_are_right_alone_are_right_together(settings, rule):
+def test_any_settings_that_are_right_alone_are_right_together(
+    settings: RuleSettings, rule: str
+) -> None:
     Desired(settings={rule: settings}).effective(FILE)
 
 
-def test_a_restart_finds_what_is_in_force_and_what_was_being_tried(tmp_path):
+def test_a_restart_finds_what_is_in_force_and_what_was_being_tried(tmp_path: Path) -> None:
     file = DesiredFile(tmp_path / "state" / "desired.json")
     assert file.load() == (Desired(), None)
     accepted = after(prompts(dog={"text": "a dog", "off_after": "10s"}), SetProfile("night"))
@@ -132,7 +140,9 @@ def test_a_restart_finds_what_is_in_force_and_what_was_being_tried(tmp_path):
     assert file.load() == (pending, None)
 
 
-def test_a_failed_write_leaves_the_file_as_it_was(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = DesiredFile(tmp_path / "desired.json")
     file.save(after(SetProfile("night")))
     monkeypatch.setattr("os.fsync", lambda _fd: (_ for _ in ()).throw(OSError("disk full")))
@@ -142,7 +152,9 @@ def test_a_failed_write_leaves_the_file_as_it_was(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", json.dumps({"accepted": {}}).encode()])
-def test_a_damaged_file_costs_what_was_desired_and_no_start(tmp_path, content, caplog):
+def test_a_damaged_file_costs_what_was_desired_and_no_start(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "desired.json"
     path.write_bytes(content)
     caplog.set_level(logging.ERROR)

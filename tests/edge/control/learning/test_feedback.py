@@ -1,7 +1,11 @@
 """What was said of alerts, on disk; and what a rule learns from it."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tiny_bundle import tiny_bundle
 
 from edge.alerts.messages import StartedAlert
@@ -12,21 +16,23 @@ from edge.control.learning.teacher import FeedbackTeacher
 from edge.errors import ConfigError
 from edge.rules.shots import Shots
 from edge.scoring.margins import margins
-from edge.scoring.open import open_models
+from edge.scoring.open import Models, open_models
 
 ULIDS = [f"01JX7ZK4Q8V5R2M9T6B3N0C1D{letter}" for letter in "0123456789"]
 
 
-def told(number, rule="cat", embedding=(1.0, 0.0)):
+def told(
+    number: int, rule: str = "cat", embedding: tuple[float, float] | None = (1.0, 0.0)
+) -> StartedAlert:
     vector = None if embedding is None else np.array(embedding, np.float32)
     return StartedAlert(ULIDS[number], "yard", rule, (f"a {rule}",), {"": 0.1 * number}, vector)
 
 
-def said(number, *, correct):
+def said(number: int, *, correct: bool) -> Feedback:
     return Feedback(schema="edge-feedback/1", alert=ULIDS[number], correct=correct)
 
 
-def test_it_is_remembered_across_restarts_with_whose_alert_it_was(tmp_path):
+def test_it_is_remembered_across_restarts_with_whose_alert_it_was(tmp_path: Path) -> None:
     path = tmp_path / "state" / "feedback.db"
     FeedbackFile(path, "m").expect(told(3))
     again = FeedbackFile(path, "m")
@@ -38,7 +44,9 @@ def test_it_is_remembered_across_restarts_with_whose_alert_it_was(tmp_path):
     assert again.add(said(4, correct=True)) is None
 
 
-def test_shots_are_the_alerts_of_one_rule_and_model_that_something_was_said_of(tmp_path):
+def test_shots_are_the_alerts_of_one_rule_and_model_that_something_was_said_of(
+    tmp_path: Path,
+) -> None:
     file = FeedbackFile(tmp_path / "feedback.db", "m")
     assert file.shots("cat", ("a cat",)) is None
     for number in range(4):
@@ -57,7 +65,7 @@ def test_shots_are_the_alerts_of_one_rule_and_model_that_something_was_said_of(t
     assert FeedbackFile(tmp_path / "feedback.db", "another model").shots("cat", ("a cat",)) is None
 
 
-def test_a_damaged_file_is_set_aside(tmp_path, caplog):
+def test_a_damaged_file_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "feedback.db"
     path.write_bytes(b"no database" * 500)
     file = FeedbackFile(path, "m")
@@ -68,7 +76,7 @@ def test_a_damaged_file_is_set_aside(tmp_path, caplog):
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
     bundle = tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
     with open_models(bundle, EngineConfig()) as models:
         yield models
@@ -78,25 +86,25 @@ PROMPT = PromptConfig(text=("red",), negatives=("blue",))
 LOW = PROMPT.model_copy(update={"threshold": -2.0})  # everything alerts
 
 
-def shots_of(models, wanted):
+def shots_of(models: Models, wanted: list[bool]) -> Shots:
     rng = np.random.default_rng(0)
     embeddings = rng.normal(size=(len(wanted), models.bundle.manifest.dim)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     return Shots(embeddings, np.array(wanted), np.arange(len(wanted)))
 
 
-def margins_of(models, prompt, shots):
+def margins_of(models: Models, prompt: PromptConfig, shots: Shots) -> NDArray[np.float32]:
     with models.scoring.open_compiler() as compile_prompts:
         bank = compile_prompts({"cat": prompt})
     return margins(bank, shots.embeddings @ bank.rows.T).margin[:, 0]
 
 
 @pytest.mark.parametrize("wanted", [[False], [True, True], [False, False, True], [True, False]])
-def test_too_few_alerts_teach_nothing(models, wanted):
+def test_too_few_alerts_teach_nothing(models: Models, wanted: list[bool]) -> None:
     assert FeedbackTeacher(models, None).teach("cat", LOW, shots_of(models, wanted)) is None
 
 
-def test_of_false_alarms_alone_the_threshold_goes_just_above_them(models):
+def test_of_false_alarms_alone_the_threshold_goes_just_above_them(models: Models) -> None:
     shots = shots_of(models, [False, False, False])
     taught = FeedbackTeacher(models, None).teach("cat", LOW, shots)
     highest = margins_of(models, LOW, shots).max()
@@ -105,14 +113,14 @@ def test_of_false_alarms_alone_the_threshold_goes_just_above_them(models):
     assert (taught.lesson.before.wrong, taught.lesson.after.wrong) == (3, 0)
 
 
-def test_false_alarms_that_no_longer_reach_the_threshold_teach_nothing(models):
+def test_false_alarms_that_no_longer_reach_the_threshold_teach_nothing(models: Models) -> None:
     high = PROMPT.model_copy(update={"threshold": 2.0})
     taught = FeedbackTeacher(models, None).teach("cat", high, shots_of(models, [False, False]))
     assert taught.record is None
     assert taught.lesson.before.wrong == 0
 
 
-def test_right_and_wrong_alerts_that_a_threshold_tells_apart_do_so_left_out(models):
+def test_right_and_wrong_alerts_that_a_threshold_tells_apart_do_so_left_out(models: Models) -> None:
     shots = shots_of(models, [False] * 12)
     values = margins_of(models, LOW, shots)
     apart = Shots(shots.embeddings, values > np.median(values), shots.groups)
@@ -126,7 +134,7 @@ def test_right_and_wrong_alerts_that_a_threshold_tells_apart_do_so_left_out(mode
     assert (hits == apart.wanted).mean() > 0.9
 
 
-def test_a_rule_that_is_pooled_is_not_taught_by_single_samples(models):
+def test_a_rule_that_is_pooled_is_not_taught_by_single_samples(models: Models) -> None:
     pooled = LOW.model_copy(update={"pool": PoolConfig(kind="mean")})
     with pytest.raises(ConfigError, match="found a pool of 12"):
         FeedbackTeacher(models, None).teach("cat", pooled, shots_of(models, [False, False]))

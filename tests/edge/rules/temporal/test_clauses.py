@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -62,7 +63,7 @@ WORDS = [
 ]
 
 
-def tree(expression):
+def tree(expression: Any) -> Any:
     match expression:
         case Seen(text):
             return text
@@ -74,7 +75,7 @@ def tree(expression):
             return {type(expression).__name__.lower(): tree(what), "seconds": seconds}
 
 
-def leaves(node):
+def leaves(node: Any) -> list[str]:
     if isinstance(node, str):
         return [node]
     inner = (
@@ -86,7 +87,7 @@ def leaves(node):
 
 
 @pytest.mark.parametrize("row", GOLDEN, ids=lambda row: row["text"])
-def test_a_sentence_is_understood_as_written_down(row):
+def test_a_sentence_is_understood_as_written_down(row: dict[str, Any]) -> None:
     if "refused" in row:
         with pytest.raises(ConfigError, match=f"found .{row['refused']}. in"):
             parse(row["text"])
@@ -96,7 +97,7 @@ def test_a_sentence_is_understood_as_written_down(row):
         assert list(clauses(expression)) == leaves(row["tree"])
 
 
-def test_the_golden_file_has_every_form():
+def test_the_golden_file_has_every_form() -> None:
     told = json.dumps(GOLDEN)
     assert len(GOLDEN) >= 40
     for form in ("then", "while", "lasting", "gone", "absent", "refused"):
@@ -112,30 +113,32 @@ def test_the_golden_file_has_every_form():
         f"a person waits for {'9' * 400} h",
     ],
 )
-def test_a_time_that_cannot_be_kept_is_refused(text):
+def test_a_time_that_cannot_be_kept_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="above 0 s and of 24 h at most"):
         parse(text)
 
 
-def test_an_order_has_one_time():
+def test_an_order_has_one_time() -> None:
     with pytest.raises(ConfigError, match="expected one time for all steps, found 2"):
         parse("a dog then a cat within 5 s then a cow within 9 s")
 
 
 @pytest.mark.parametrize("piece", ["a then ", "after a b, ", "while a, "])
-def test_a_sentence_without_end_is_refused_and_one_that_is_just_not_too_long_is_not(piece):
+def test_a_sentence_without_end_is_refused_and_one_that_is_just_not_too_long_is_not(
+    piece: str,
+) -> None:
     with pytest.raises(ConfigError, match="at most 1000 characters, found"):
         parse(piece * 5000 + "a dog")
     assert clauses(parse((piece * 200)[:990] + "a dog"))
 
 
-def test_writing_it_in_capitals_or_with_a_full_stop_changes_nothing():
+def test_writing_it_in_capitals_or_with_a_full_stop_changes_nothing() -> None:
     plain = tree(parse("a car stops then a person gets out within 30 s"))
     assert tree(parse("a car stops  THEN a person gets out Within 30 S.")) == plain
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join) | st.text(max_size=60))
-def test_any_text_is_parsed_or_refused_and_no_clause_is_blank(text):
+def test_any_text_is_parsed_or_refused_and_no_clause_is_blank(text: str) -> None:
     try:
         expression = parse(text)
     except ConfigError:
@@ -146,7 +149,7 @@ def test_any_text_is_parsed_or_refused_and_no_clause_is_blank(text):
 
 
 @given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=14).map(" ".join))
-def test_a_clause_is_a_clause(text):
+def test_a_clause_is_a_clause(text: str) -> None:
     """What was taken apart cannot be taken apart again, or it would mean something else."""
     try:
         parts = clauses(parse(text))
@@ -171,5 +174,5 @@ def test_a_clause_is_a_clause(text):
         ("no dog", "'dog' not seen for 10 s"),
     ],
 )
-def test_the_meaning_is_told_in_words(text, words):
+def test_the_meaning_is_told_in_words(text: str, words: str) -> None:
     assert meaning(parse(text)) == words

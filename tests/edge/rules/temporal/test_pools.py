@@ -1,33 +1,43 @@
 """The last samples taken together: what the papers' formulas say, written down naively."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from edge.rules.temporal.pools import Words, aosm, attend, pool_of, weighted
 
 D = 64
 
 
-def units(rng, *shape):
+def units(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
     rows = rng.normal(size=(*shape, D))
     return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def words_of(rng, sentences, length, real=None):
+def words_of(
+    rng: np.random.Generator, sentences: int, length: int, real: int | None = None
+) -> Words:
     mask = np.ones((sentences, length), bool)
     if real is not None:
         mask[:, real:] = False
     return Words(units(rng, sentences, length), mask)
 
 
-def naive_attention(values, tau):
+def naive_attention(values: Any, tau: float) -> np.float32:
     exps = [np.exp((value - max(values)) / tau) for value in values]
     return sum(e * value for e, value in zip(exps, values, strict=True)) / sum(exps)
 
 
-def naive_aosm(sentence, words, frames, tau=0.01):
+def naive_aosm(
+    sentence: NDArray[np.float32],
+    words: NDArray[np.float32],
+    frames: NDArray[np.float32],
+    tau: float = 0.01,
+) -> np.float32:
     """One sentence [D] with its real words [L, D], and frames [N, D]: methods in plain loops."""
     mean = frames.mean(axis=0)
     clip = mean / np.linalg.norm(mean)
@@ -43,7 +53,7 @@ def naive_aosm(sentence, words, frames, tau=0.01):
     return np.mean(grains)
 
 
-def test_aosm_is_the_formula():
+def test_aosm_is_the_formula() -> None:
     rng = np.random.default_rng(0)
     sentences, frames, words = units(rng, 3), units(rng, 7), words_of(rng, 3, 5)
     told = aosm(frames @ sentences.T, frames, words, np.moveaxis(words.states @ frames.T, 2, 0))
@@ -54,7 +64,7 @@ def test_aosm_is_the_formula():
     assert told == pytest.approx(expected, abs=1e-5)
 
 
-def test_padded_words_say_nothing():
+def test_padded_words_say_nothing() -> None:
     rng = np.random.default_rng(1)
     sentences, frames = units(rng, 2), units(rng, 6)
     bare = words_of(rng, 2, 4)
@@ -76,20 +86,20 @@ def test_padded_words_say_nothing():
 
 
 @given(st.integers(1, 12), st.floats(1e-3, 10), st.integers(0, 2**32 - 1))
-def test_attention_lies_between_the_mean_and_the_largest(count, tau, seed):
+def test_attention_lies_between_the_mean_and_the_largest(count: int, tau: float, seed: int) -> None:
     values = np.random.default_rng(seed).uniform(-1, 1, (count, 3)).astype(np.float32)
     told = attend(values, tau)
     assert (told >= values.mean(axis=0) - 1e-5).all()
     assert (told <= values.max(axis=0) + 1e-5).all()
 
 
-def test_attention_is_the_mean_when_warm_and_the_largest_when_cold():
+def test_attention_is_the_mean_when_warm_and_the_largest_when_cold() -> None:
     values = np.array([[0.1], [0.2], [0.5]], np.float32)
     assert attend(values, 1e4)[0] == pytest.approx(0.8 / 3, abs=1e-4)
     assert attend(values, 1e-3)[0] == pytest.approx(0.5, abs=1e-6)
 
 
-def test_the_order_of_frames_makes_no_difference():
+def test_the_order_of_frames_makes_no_difference() -> None:
     rng = np.random.default_rng(2)
     sentences, frames, words = units(rng, 2), units(rng, 9), words_of(rng, 2, 4)
     order = rng.permutation(9)
@@ -101,11 +111,11 @@ def test_the_order_of_frames_makes_no_difference():
 
 
 @pytest.mark.parametrize("kind", ["mean", "aosm", "glscl", "aosm with words"])
-def test_after_ten_thousand_pushes_it_is_what_the_last_frames_give(kind):
+def test_after_ten_thousand_pushes_it_is_what_the_last_frames_give(kind: str) -> None:
     rng = np.random.default_rng(3)
     sentences = units(rng, 4)
     words = words_of(rng, 4, 6, real=5) if kind == "aosm with words" else None
-    pool = pool_of(kind.split()[0], 12, words)
+    pool = pool_of(kind.split(maxsplit=1)[0], 12, words)
     frames = units(rng, 10_000)
     for frame in frames:
         told = pool.push(sentences @ frame, frame)
@@ -122,7 +132,7 @@ def test_after_ten_thousand_pushes_it_is_what_the_last_frames_give(kind):
     assert told == pytest.approx(expected, abs=1e-6)
 
 
-def test_glscl_is_the_mean_when_nothing_weighs():
+def test_glscl_is_the_mean_when_nothing_weighs() -> None:
     rng = np.random.default_rng(4)
     sentences, frames = units(rng, 3), units(rng, 8)
     warm = weighted(frames @ sentences.T, frames, 1e-6)
@@ -130,7 +140,7 @@ def test_glscl_is_the_mean_when_nothing_weighs():
     assert warm == pytest.approx(sentences @ mean / np.linalg.norm(mean), abs=1e-4)
 
 
-def test_an_error_of_one_percent_in_the_scale_changes_no_ranking():
+def test_an_error_of_one_percent_in_the_scale_changes_no_ranking() -> None:
     """As quantization brings: GLSCL's weights hang on the length of features."""
     rng = np.random.default_rng(5)
     sentences, frames = units(rng, 12), units(rng, 12)
@@ -140,7 +150,7 @@ def test_an_error_of_one_percent_in_the_scale_changes_no_ranking():
         assert weighted(of_frames, frames, error * 100 / 3).argmax() == right.argmax()
 
 
-def test_one_frame_in_twelve_is_enough_for_aosm_and_not_for_the_mean():
+def test_one_frame_in_twelve_is_enough_for_aosm_and_not_for_the_mean() -> None:
     """Recall of a planted frame where both are wrong equally often."""
     rng = np.random.default_rng(6)
     sentence = units(rng, 1)[0]
@@ -163,7 +173,7 @@ def test_one_frame_in_twelve_is_enough_for_aosm_and_not_for_the_mean():
     assert recall["mean"] < 0.5
 
 
-def test_a_model_without_embeddings_is_pooled_by_its_cosines():
+def test_a_model_without_embeddings_is_pooled_by_its_cosines() -> None:
     pool = pool_of("mean", 3)
     for value in (0.0, 0.3, 0.6):
         told = pool.push(np.array([value], np.float32), None)

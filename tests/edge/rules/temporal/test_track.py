@@ -1,9 +1,13 @@
 """Margins of clauses into one margin: order, duration, absence, against naive definitions."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from edge.rules.temporal.clauses import Absent, Gone, Lasting, Seen, Then, While, clauses, parse
 from edge.rules.temporal.track import UNKNOWN, Tracker
@@ -12,14 +16,16 @@ A, B, C = Seen("a"), Seen("b"), Seen("c")
 GAP_S = 10.0
 
 
-def run(expression, series, times=None):
+def run(expression: Any, series: Any, times: Any = None) -> list[Any]:
     tracker = Tracker(expression, GAP_S)
     rows = np.atleast_2d(np.asarray(series, float))
     times = np.arange(rows.shape[1]) / 2 if times is None else times
     return [tracker.step(list(row), at) for row, at in zip(rows.T, times, strict=True)]
 
 
-def planted(length, *stretches, noise=0.0, seed=0):
+def planted(
+    length: int, *stretches: tuple[int, int], noise: float = 0.0, seed: int = 0
+) -> NDArray[np.float64]:
     """-0.1, and 0.1 within the stretches of samples."""
     margins = np.full(length, -0.1)
     for start, stop in stretches:
@@ -28,26 +34,26 @@ def planted(length, *stretches, noise=0.0, seed=0):
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.03])
-def test_a_then_b_fires_and_b_then_a_does_not(noise):
+def test_a_then_b_fires_and_b_then_a_does_not(noise: float) -> None:
     first, second = planted(80, (10, 20), noise=noise), planted(80, (30, 40), noise=noise, seed=1)
     expression = Then((A, B), within_s=15)
     assert max(run(expression, [first, second])) > 0
     assert max(run(expression, [second, first])) < 0
 
 
-def test_order_holds_where_the_two_overlap():
+def test_order_holds_where_the_two_overlap() -> None:
     expression = Then((A, B), within_s=15)
     early, late = planted(80, (10, 40)), planted(80, (25, 55))
     assert max(run(expression, [early, late])) > 0
     assert max(run(expression, [late, early])) < 0
 
 
-def test_what_begins_together_is_no_order():
+def test_what_begins_together_is_no_order() -> None:
     both = planted(80, (10, 40))
     assert max(run(Then((A, B), within_s=15), [both, both])) < 0
 
 
-def test_too_late_is_too_late():
+def test_too_late_is_too_late() -> None:
     first, second = planted(120, (10, 12)), planted(120, (60, 70))
     assert max(run(Then((A, B), within_s=30), [first, second])) > 0
     assert max(run(Then((A, B), within_s=20), [first, second])) < 0
@@ -56,13 +62,13 @@ def test_too_late_is_too_late():
 @pytest.mark.parametrize(
     "order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)]
 )
-def test_three_steps_come_in_their_order_only(order):
+def test_three_steps_come_in_their_order_only(order: tuple[int, int, int]) -> None:
     steps = [planted(120, (10, 14)), planted(120, (30, 34)), planted(120, (50, 54))]
     shown = [steps[place] for place in order]
     assert (max(run(Then((A, B, C), within_s=20), shown)) > 0) == (order == (0, 1, 2))
 
 
-def test_loitering_is_told_after_its_time_and_forgives_a_missed_frame():
+def test_loitering_is_told_after_its_time_and_forgives_a_missed_frame() -> None:
     margins = planted(120, (20, 100))
     margins[[40, 55, 70]] = -0.1
     told = run(Lasting(A, 20), margins)
@@ -72,7 +78,7 @@ def test_loitering_is_told_after_its_time_and_forgives_a_missed_frame():
     assert max(run(Lasting(A, 20), planted(120, (20, 50)))) < 0  # it stays for 15 s
 
 
-def test_absence_is_told_of_what_was_there_and_of_what_was_not():
+def test_absence_is_told_of_what_was_there_and_of_what_was_not() -> None:
     there_then_not, never = planted(120, (10, 40)), planted(120)
     gone = run(Gone(A, 10), there_then_not)
     assert max(gone[:40]) < 0
@@ -82,13 +88,13 @@ def test_absence_is_told_of_what_was_there_and_of_what_was_not():
     assert run(Absent(A, 10), there_then_not)[35] < 0
 
 
-def test_while_is_both_at_once():
+def test_while_is_both_at_once() -> None:
     first, second = planted(60, (10, 30)), planted(60, (20, 40))
     told = np.array(run(While((A, B)), [first, second]))
     assert (np.flatnonzero(told > 0) == np.arange(20, 30)).all()
 
 
-def test_a_gap_begins_anew():
+def test_a_gap_begins_anew() -> None:
     first, second = planted(80, (10, 20)), planted(80, (30, 40))
     times = np.arange(80) / 2
     times[25:] += GAP_S + 1
@@ -99,10 +105,12 @@ def test_a_gap_begins_anew():
 times_of = st.lists(st.floats(0.05, 3.0), min_size=1, max_size=60).map(np.cumsum)
 
 
-def naive(expression, rows, times, place):  # noqa: C901  one case for each form
+def naive(  # noqa: C901
+    expression: Any, rows: NDArray[np.float64], times: list[float], place: int
+) -> float | np.float64:
     """By the definitions, looking at all samples each time."""
 
-    def value(node, index, at):
+    def value(node: Any, index: list[int], at: int) -> float | np.float64:
         count = len(clauses(node))
         own = index[:count]
         match node:
@@ -123,13 +131,17 @@ def naive(expression, rows, times, place):  # noqa: C901  one case for each form
                 chain = value(steps[0], own, at)
                 return order(steps, own, at, within_s, chain)
 
-    def of_parts(parts, own, at):
+    def of_parts(
+        parts: tuple[Seen, Lasting], own: list[int], at: int
+    ) -> Iterator[float | np.float64]:
         place = 0
         for part in parts:
             yield value(part, own[place:], at)
             place += len(clauses(part))
 
-    def order(steps, own, at, within_s, _chain):
+    def order(
+        steps: tuple[Any, ...], own: list[int], at: int, within_s: float, _chain: np.float64
+    ) -> float | np.float64:
         chains = [[value(steps[0], own, k) for k in range(at + 1)]]
         place = len(clauses(steps[0]))
         for step in steps[1:]:
@@ -153,11 +165,11 @@ def naive(expression, rows, times, place):  # noqa: C901  one case for each form
             )
         return chains[-1][at]
 
-    def unseen(values, at):
+    def unseen(values: list[Any], at: int) -> float | np.float64:
         lately = [values[k] for k in range(at + 1) if times[k] >= times[at] - 2.0]
         return UNKNOWN if UNKNOWN in lately else -max(lately)
 
-    def low(values, seconds, at):
+    def low(values: list[np.float64], seconds: float, at: int) -> float | np.float64:
         if times[at] - times[0] < seconds:
             return UNKNOWN
         # One at or before the beginning of the span, and all within.
@@ -183,7 +195,9 @@ def naive(expression, rows, times, place):  # noqa: C901  one case for each form
     ),
     st.integers(0, 2**32 - 1),
 )
-def test_what_is_kept_from_sample_to_sample_is_what_the_definition_says(times, expression, seed):
+def test_what_is_kept_from_sample_to_sample_is_what_the_definition_says(
+    times: NDArray[np.float64], expression: Any, seed: int
+) -> None:
     rows = np.random.default_rng(seed).normal(0, 0.1, (len(clauses(expression)), len(times)))
     times = times.tolist()
     told = run(expression, rows, times)
@@ -193,20 +207,20 @@ def test_what_is_kept_from_sample_to_sample_is_what_the_definition_says(times, e
 
 
 @pytest.mark.parametrize("start", [4, 100])
-def test_a_step_that_cannot_be_told_yet_has_not_been_unseen(start):
+def test_a_step_that_cannot_be_told_yet_has_not_been_unseen(start: int) -> None:
     """Or whatever is seen right after a start or a reconnect would be followed by an absence."""
     never = planted(200)
     seen = planted(200, (start, start + 4))
     assert max(run(Then((A, Absent(B, 10.0)), within_s=30), [seen, never])) < 0
 
 
-def test_a_step_may_be_an_absence_of_what_was_there():
+def test_a_step_may_be_an_absence_of_what_was_there() -> None:
     first, second = planted(200, (90, 104)), planted(200, (60, 100))
     expression = Then((A, Absent(B, 10.0)), within_s=60)
     assert max(run(expression, [first, second])) > 0
 
 
-def test_its_memory_is_bounded():
+def test_its_memory_is_bounded() -> None:
     tracker = Tracker(parse("a dog then no cat for 20 s within 30 s"), GAP_S)
     rng = np.random.default_rng(0)
     for position in range(20_000):
@@ -216,6 +230,6 @@ def test_its_memory_is_bounded():
     assert len(node._steps[1]._span._values) <= 42
 
 
-def test_a_wrong_number_of_margins_is_a_mistake():
+def test_a_wrong_number_of_margins_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="expected 2 margins, found 1"):
         Tracker(Then((A, B), 5), GAP_S).step([0.0], 0.0)

@@ -1,14 +1,18 @@
 """The scorer of class P, on a tiny detector that finds squares by their colours."""
 
 import dataclasses
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
 import tiny_detector as tiny
+from numpy.typing import NDArray
 
 from edge.errors import ConfigError, InferenceError
 from edge.model.engines import EngineSettings, open_engine
+from edge.model.engines.onnxruntime import OnnxRuntimeEngine
 from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.rules.text import Tokenizer
 from edge.scoring.scorers.detect import DetectScorer
@@ -21,12 +25,12 @@ ALL = slice(0, 0)
 class Opened:
     """A text graph that counts how often it was opened and lent."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.times = 0
         self.open = False
 
     @contextmanager
-    def __call__(self):
+    def __call__(self) -> Iterator[OnnxRuntimeEngine]:
         engine = open_engine(
             "onnxruntime", tiny.tiny_detector_text().SerializeToString(), EngineSettings()
         )
@@ -37,12 +41,12 @@ class Opened:
 
 
 @pytest.fixture
-def text():
+def text() -> Opened:
     return Opened()
 
 
 @pytest.fixture
-def scorer(text):
+def scorer(text: Opened) -> DetectScorer:
     engine = open_engine(
         "onnxruntime", tiny.tiny_detector_model().SerializeToString(), EngineSettings()
     )
@@ -50,12 +54,12 @@ def scorer(text):
     return DetectScorer(engine, text, Tokenizer(tiny.tiny_detector_tokenizer(), spec), spec)
 
 
-def bank(*sentences):
+def bank(*sentences: str) -> PromptBank:
     prompt = CompiledPrompt("any", "any", slice(0, len(sentences)), ALL, np.array([0]), None)
     return PromptBank((prompt,), sentences, np.zeros((len(sentences), 0), np.float32), (), "")
 
 
-def sample(*colours):
+def sample(*colours: tuple[int, int, int]) -> Sample:
     """A grey picture with a square of each colour in a cell of its own."""
     picture = np.full((tiny.HEIGHT, tiny.WIDTH, 3), 128, np.uint8)
     for index, colour in enumerate(colours):
@@ -64,7 +68,7 @@ def sample(*colours):
     return Sample("yard", 0, Arrival(0, 0, None), np.ascontiguousarray(pixels))
 
 
-def test_each_sentence_scores_as_its_best_box(scorer):
+def test_each_sentence_scores_as_its_best_box(scorer: DetectScorer) -> None:
     asked = bank("a red square", "green", "blue")
     scored = scorer.score([sample(RED, GREEN), sample(GREEN), sample()], asked)
     found = np.stack([answer.cosines for answer in scored]) > 0.5
@@ -73,12 +77,14 @@ def test_each_sentence_scores_as_its_best_box(scorer):
     assert all(answer.cosines.dtype == np.float32 for answer in scored)
 
 
-def test_a_sentence_of_two_prompts_scores_the_same_for_both(scorer):
+def test_a_sentence_of_two_prompts_scores_the_same_for_both(scorer: DetectScorer) -> None:
     (answer,) = scorer.score([sample(RED)], bank("red", "green", "red"))
     assert answer.cosines[0] == answer.cosines[2] > 0.9 > answer.cosines[1]
 
 
-def test_the_text_graph_runs_when_sentences_change_and_is_given_back(scorer, text):
+def test_the_text_graph_runs_when_sentences_change_and_is_given_back(
+    scorer: DetectScorer, text: Opened
+) -> None:
     for _ in range(3):
         scorer.score([sample(RED)], bank("red", "green"))
     assert text.times == 1
@@ -89,13 +95,15 @@ def test_the_text_graph_runs_when_sentences_change_and_is_given_back(scorer, tex
     assert text.times == 2
 
 
-def test_sentences_that_do_not_fit_are_told_before_the_text_graph_is_opened(scorer, text):
+def test_sentences_that_do_not_fit_are_told_before_the_text_graph_is_opened(
+    scorer: DetectScorer, text: Opened
+) -> None:
     with pytest.raises(ConfigError, match="no room for the phrase"):
         scorer.prepare([f"a red square {color}" for color in ("red", "green", "blue", "a")])
     assert text.times == 0
 
 
-def test_what_was_asked_before_stays_asked_after_a_refusal(scorer):
+def test_what_was_asked_before_stays_asked_after_a_refusal(scorer: DetectScorer) -> None:
     asked = bank("red")
     before = scorer.score([sample(RED)], asked)[0].cosines
     with pytest.raises(ConfigError, match="expected a phrase"):
@@ -103,9 +111,9 @@ def test_what_was_asked_before_stays_asked_after_a_refusal(scorer):
     assert scorer.score([sample(RED)], asked)[0].cosines == before
 
 
-def test_numbers_that_are_none_are_a_failure(scorer):
+def test_numbers_that_are_none_are_a_failure(scorer: DetectScorer) -> None:
     class Broken:
-        def run(self, tensors):
+        def run(self, tensors: dict[str, Any]) -> dict[str, NDArray[np.float32]]:
             return {"logits": np.full((1, 2, 16), np.nan, np.float32)} | {
                 "boxes": np.zeros((1, 2, 4), np.float32)
             }

@@ -2,24 +2,30 @@
 
 import errno
 import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.search.index import format as layout
 from edge.search.index.codes import encode
-from edge.search.index.format import BATCH, cosines, rows_end, vectors
+from edge.search.index.format import BATCH, Entry, cosines, rows_end, vectors
 from edge.search.index.segment import measure, open_segment, remove_segment
 
 DIM = 16
 
 
 @pytest.fixture
-def written(entries, make_writer):
+def written(entries: Callable[..., Any], make_writer: Callable[..., Any]) -> Callable[..., Any]:
     return lambda folder, count: _written(folder, entries, count, make_writer)
 
 
-def _written(folder, entries, count, make_writer):
+def _written(
+    folder: Path, entries: Callable[..., Any], count: int, make_writer: Callable[..., Any]
+) -> list[Entry]:
     writer = make_writer(folder)
     for start in range(0, count, BATCH):
         writer.append(entries(count)[start : start + BATCH])
@@ -27,7 +33,7 @@ def _written(folder, entries, count, make_writer):
     return entries(count)
 
 
-def assert_holds(folder, entries):
+def assert_holds(folder: Path, entries: list[Entry]) -> None:
     segment = open_segment(folder, DIM)
     assert segment.extent.count == len(entries)
     assert list(segment.rows(slice(None))["at"]) == [entry.at for entry in entries]
@@ -35,11 +41,11 @@ def assert_holds(folder, entries):
     assert np.allclose(vectors(segment.rows(slice(None))), expected, atol=1 / 127)
 
 
-def test_what_was_written_is_read(tmp_path, written):
+def test_what_was_written_is_read(tmp_path: Path, written: Callable[..., Any]) -> None:
     assert_holds(tmp_path / "s", written(tmp_path / "s", 40))
 
 
-def test_cosines_are_those_of_the_vectors(tmp_path, written):
+def test_cosines_are_those_of_the_vectors(tmp_path: Path, written: Callable[..., Any]) -> None:
     kept = written(tmp_path / "s", 40)
     sentences = np.eye(DIM, dtype=np.float32)[:3]
     found = cosines(open_segment(tmp_path / "s", DIM).rows(slice(10, 20)), sentences)
@@ -47,7 +53,9 @@ def test_cosines_are_those_of_the_vectors(tmp_path, written):
     assert np.allclose(found, expected, atol=1 / 127)
 
 
-def test_a_file_cut_at_any_byte_keeps_what_is_whole_and_goes_on(tmp_path, written, make_writer):
+def test_a_file_cut_at_any_byte_keeps_what_is_whole_and_goes_on(
+    tmp_path: Path, written: Callable[..., Any], make_writer: Callable[..., Any]
+) -> None:
     kept = written(tmp_path / "s", 6)
     whole = (tmp_path / "s" / "rows").read_bytes()
     for size in range(rows_end(DIM, 3), len(whole) + 1):
@@ -63,7 +71,9 @@ def test_a_file_cut_at_any_byte_keeps_what_is_whole_and_goes_on(tmp_path, writte
 
 
 @pytest.mark.parametrize("size", range(rows_end(DIM, 0) + 1))
-def test_a_file_cut_in_its_header_begins_anew(tmp_path, size, written, make_writer):
+def test_a_file_cut_in_its_header_begins_anew(
+    tmp_path: Path, size: int, written: Callable[..., Any], make_writer: Callable[..., Any]
+) -> None:
     kept = written(tmp_path / "s", 2)
     os.truncate(tmp_path / "s" / "rows", size)
     assert open_segment(tmp_path / "s", DIM) is None
@@ -73,7 +83,9 @@ def test_a_file_cut_in_its_header_begins_anew(tmp_path, size, written, make_writ
     assert_holds(tmp_path / "s", kept)
 
 
-def test_a_row_of_nothing_ends_the_segment_as_a_lost_page_does(tmp_path, written):
+def test_a_row_of_nothing_ends_the_segment_as_a_lost_page_does(
+    tmp_path: Path, written: Callable[..., Any]
+) -> None:
     kept = written(tmp_path / "s", 10)
     with (tmp_path / "s" / "rows").open("r+b") as file:
         file.seek(rows_end(DIM, 7))
@@ -81,7 +93,12 @@ def test_a_row_of_nothing_ends_the_segment_as_a_lost_page_does(tmp_path, written
     assert_holds(tmp_path / "s", kept[:7])
 
 
-def test_a_full_disk_leaves_whole_rows_and_says_so(tmp_path, entries, monkeypatch, make_writer):
+def test_a_full_disk_leaves_whole_rows_and_says_so(
+    tmp_path: Path,
+    entries: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    make_writer: Callable[..., Any],
+) -> None:
     kept = entries(20)
     writer = make_writer(tmp_path / "s")
     writer.append(kept[:10])
@@ -96,19 +113,19 @@ def test_a_full_disk_leaves_whole_rows_and_says_so(tmp_path, entries, monkeypatc
 class _Filling:
     """A file on a disk that has room for half a row."""
 
-    def __init__(self, file, write):
+    def __init__(self, file: Any, write: Callable[..., Any]) -> None:
         self._file, self._write = file, write
 
-    def write(self, data):
+    def write(self, data: bytes) -> int:
         return self._write(data[:18])
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         return getattr(self._file, name)
 
 
 def test_rows_of_other_dimensions_are_refused_by_a_writer_and_not_read(
-    tmp_path, written, make_writer
-):
+    tmp_path: Path, written: Callable[..., Any], make_writer: Callable[..., Any]
+) -> None:
     written(tmp_path / "s", 3)
     with pytest.raises(OSError, match="expected rows of 8 dimensions"):
         make_writer(tmp_path / "s", 8)
@@ -117,15 +134,20 @@ def test_rows_of_other_dimensions_are_refused_by_a_writer_and_not_read(
 
 @pytest.mark.parametrize("bad", [np.full(DIM, np.nan, np.float32), np.zeros(3, np.float32)])
 def test_a_vector_that_is_none_is_refused_and_nothing_is_written(
-    tmp_path, entries, bad, make_writer
-):
+    tmp_path: Path,
+    entries: Callable[..., Any],
+    bad: NDArray[np.float32],
+    make_writer: Callable[..., Any],
+) -> None:
     writer = make_writer(tmp_path / "s")
     with pytest.raises(ValueError, match="expected"):
         writer.append([*entries(2), layout.Entry(0.0, 0, bad)])
     assert open_segment(tmp_path / "s", DIM) is None
 
 
-def test_codes_are_of_the_vectors_and_tell_the_extent(tmp_path, written, make_writer):
+def test_codes_are_of_the_vectors_and_tell_the_extent(
+    tmp_path: Path, written: Callable[..., Any], make_writer: Callable[..., Any]
+) -> None:
     kept = written(tmp_path / "s", 100)
     writer = make_writer(tmp_path / "s")
     writer.seal()
@@ -138,7 +160,9 @@ def test_codes_are_of_the_vectors_and_tell_the_extent(tmp_path, written, make_wr
     assert measure(tmp_path / "s")[0] == sum(f.stat().st_size for f in (tmp_path / "s").iterdir())
 
 
-def test_codes_that_are_not_whole_are_made_again(tmp_path, written, make_writer):
+def test_codes_that_are_not_whole_are_made_again(
+    tmp_path: Path, written: Callable[..., Any], make_writer: Callable[..., Any]
+) -> None:
     written(tmp_path / "s", 100)
     writer = make_writer(tmp_path / "s")
     writer.seal()
@@ -150,7 +174,9 @@ def test_codes_that_are_not_whole_are_made_again(tmp_path, written, make_writer)
         assert (tmp_path / "s" / "codes").read_bytes()[40:] == whole[40:]
 
 
-def test_the_nearest_picture_within_a_time_is_found(tmp_path, make_writer):
+def test_the_nearest_picture_within_a_time_is_found(
+    tmp_path: Path, make_writer: Callable[..., Any]
+) -> None:
     writer = make_writer(tmp_path / "s")
     for at in (100.0, 110.5, 120.0):
         writer.keep_picture(at, b"jpeg at %d" % at)
@@ -161,7 +187,9 @@ def test_the_nearest_picture_within_a_time_is_found(tmp_path, make_writer):
     assert segment.picture(121, 130, 125) is None
 
 
-def test_a_removed_segment_is_gone_and_half_a_one_is_known(tmp_path, written):
+def test_a_removed_segment_is_gone_and_half_a_one_is_known(
+    tmp_path: Path, written: Callable[..., Any]
+) -> None:
     written(tmp_path / "s", 3)
     reader = open_segment(tmp_path / "s", DIM)
     (tmp_path / "s" / "rows").unlink()

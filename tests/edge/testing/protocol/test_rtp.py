@@ -1,6 +1,7 @@
 """RTP as bytes, against a naive depacketiser written from the RFCs alone."""
 
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -50,7 +51,9 @@ def nal_units(codec: str, max_size: int) -> st.SearchStrategy[bytes]:
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 @given(data=st.data(), limit=st.integers(8, 64))
-def test_any_nal_unit_survives_packetisation_at_any_limit(codec, data, limit):
+def test_any_nal_unit_survives_packetisation_at_any_limit(
+    codec: str, data: Any, limit: int
+) -> None:
     nal = data.draw(nal_units(codec, max_size=400))
     payloads = packetise(codec, nal, limit)
     assert depacketise(codec, payloads) == [nal]
@@ -59,7 +62,7 @@ def test_any_nal_unit_survives_packetisation_at_any_limit(codec, data, limit):
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 @pytest.mark.parametrize("size", [MAX_PAYLOAD - 1, MAX_PAYLOAD, MAX_PAYLOAD + 1, 100_000])
-def test_sizes_around_the_limit_and_far_above_survive(codec, size):
+def test_sizes_around_the_limit_and_far_above_survive(codec: str, size: int) -> None:
     nal = (b"\x65\x88" if codec == "h264" else b"\x26\x01") + bytes(size - 2)
     payloads = packetise(codec, nal)
     assert depacketise(codec, payloads) == [nal]
@@ -67,7 +70,7 @@ def test_sizes_around_the_limit_and_far_above_survive(codec, size):
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
-def test_a_fragment_never_starts_and_ends_at_once(codec):
+def test_a_fragment_never_starts_and_ends_at_once(codec: str) -> None:
     flags_at = 1 if codec == "h264" else 2
     payloads = packetise(codec, b"\x26\x01" + bytes(100), limit=101)
     assert [payload[flags_at] & 0xC0 for payload in payloads] == [0x80, 0x40]
@@ -80,7 +83,7 @@ def headers(packets: list[bytes]) -> list[tuple[int, int, int, int]]:
     return [(second >> 7, sequence, time, ssrc) for _, second, sequence, time, ssrc in fields]
 
 
-def test_packets_of_one_access_unit_share_its_time_and_only_the_last_is_marked():
+def test_packets_of_one_access_unit_share_its_time_and_only_the_last_is_marked() -> None:
     stream = RtpStream("h264", ssrc=7, sequence=65_534, origin=2**32 - CLOCK_HZ)
     packets = stream.packets([b"\x67abc", b"\x65" + bytes(2 * MAX_PAYLOAD)], time_s=1.5)
     assert headers(packets) == [
@@ -91,7 +94,7 @@ def test_packets_of_one_access_unit_share_its_time_and_only_the_last_is_marked()
     ]
 
 
-def test_a_sender_report_ties_stream_time_to_wall_time_and_counts():
+def test_a_sender_report_ties_stream_time_to_wall_time_and_counts() -> None:
     stream = RtpStream("h264", ssrc=7, sequence=0, origin=1000)
     stream.packets([b"\x41abcd", b"\x41efg"], time_s=0)
     compound = stream.sender_report(wall_s=0.5, time_s=2.0)
@@ -107,5 +110,5 @@ def test_a_sender_report_ties_stream_time_to_wall_time_and_counts():
     assert compound[36:].rstrip(b"\0") == b"\x01\x0cedge.testing"
 
 
-def test_interleaved_framing_names_channel_and_length():
+def test_interleaved_framing_names_channel_and_length() -> None:
     assert interleaved(3, b"x" * 300) == b"$\x03\x01\x2c" + b"x" * 300

@@ -2,11 +2,13 @@
 
 import struct
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.testing.clip import Clip
 from edge.testing.protocol.auth import authentication
 from edge.testing.protocol.dialogue import Dialogue
 from edge.testing.protocol.rtsp import MAX_BODY, MAX_HEAD, BadRequest, RequestParser, RtspRequest
@@ -54,14 +56,18 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 
 
 @given(st.lists(REQUESTS | RTCP, max_size=4), st.lists(st.integers(0, 10_000), max_size=6))
-def test_requests_are_found_among_rtcp_however_the_stream_is_cut(messages, places):
+def test_requests_are_found_among_rtcp_however_the_stream_is_cut(
+    messages: list[Any], places: list[int]
+) -> None:
     stream = b"".join(wire(each) if isinstance(each, RtspRequest) else each for each in messages)
     expected = [each for each in messages if isinstance(each, RtspRequest)]
     assert parse(cut(stream, places)) == (expected, False)
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=4))
-def test_garbage_is_refused_or_waited_for_but_never_crashes(garbage, places):
+def test_garbage_is_refused_or_waited_for_but_never_crashes(
+    garbage: bytes, places: list[int]
+) -> None:
     parse(cut(garbage, places))
     parse([b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n" + garbage + b"\r\n\r\n"])
 
@@ -85,7 +91,7 @@ GOOD = b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n"
     ],
     ids=lambda bad: repr(bad[:60]),
 )
-def test_a_malformed_request_is_refused_after_the_good_ones_before_it(bad):
+def test_a_malformed_request_is_refused_after_the_good_ones_before_it(bad: bytes) -> None:
     assert parse([GOOD]) == ([RtspRequest("OPTIONS", "*", {"cseq": "1"})], False)
     assert parse([GOOD + bad]) == ([RtspRequest("OPTIONS", "*", {"cseq": "1"})], True)
 
@@ -119,7 +125,9 @@ LIKELY = st.sampled_from(
         max_size=6,
     )
 )
-def test_no_sequence_of_requests_confuses_the_dialogue(clips, auth, requests):
+def test_no_sequence_of_requests_confuses_the_dialogue(
+    clips: dict[str, Clip], auth: str | None, requests: list[RtspRequest]
+) -> None:
     user, password = ("u", "p") if auth else (None, None)
     dialogue = Dialogue(clips, authentication(auth or "digest", user, password), "127.0.0.1")
     for request in requests:

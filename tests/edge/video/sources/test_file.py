@@ -11,17 +11,20 @@ from PIL import Image
 
 from edge.errors import SourceError
 from edge.testing.synthetic import write_clip
-from edge.video.decode import Decoder, kept_frames
+from edge.video.decode import Decoder, Frame, kept_frames
+from edge.video.packet import Packet
 from edge.video.sampler import Sampler
 from edge.video.sources import SourceSettings, open_source
 
 
-def packets_of(url, settings=None, count=None):
+def packets_of(
+    url: Path | str, settings: SourceSettings | None = None, count: int | None = None
+) -> list[Packet] | None:
     with open_source(str(url), settings) as source:
         return list(islice(source.packets(), count))
 
 
-def frames_of(url, fps=5.0):
+def frames_of(url: Path, fps: float = 5.0) -> list[Frame]:
     with open_source(str(url)) as source:
         return list(kept_frames(source.packets(), Decoder(source.stream), Sampler(fps)))
 
@@ -29,17 +32,19 @@ def frames_of(url, fps=5.0):
 @pytest.mark.parametrize(
     "form", ["{path}", "file:{path}", "file://{path}", "file://localhost{path}"]
 )
-def test_a_file_is_named_by_its_path_or_a_file_url(clip, form):
+def test_a_file_is_named_by_its_path_or_a_file_url(clip: Path, form: str) -> None:
     assert len(packets_of(form.format(path=clip))) == 40
 
 
 @pytest.mark.parametrize("container", ["mkv", "ts", "avi", "mov", "flv"])
-def test_the_containers_of_recorders_are_read(tmp_path, container):
+def test_the_containers_of_recorders_are_read(tmp_path: Path, container: str) -> None:
     path = write_clip(tmp_path / f"clip.{container}", fps=10, seconds=1)
     assert len(frames_of(path, fps=10.0)) == 10
 
 
-def test_a_percent_sign_in_a_url_is_an_escape_and_in_a_path_is_itself(clip, tmp_path):
+def test_a_percent_sign_in_a_url_is_an_escape_and_in_a_path_is_itself(
+    clip: Path, tmp_path: Path
+) -> None:
     plain, odd = tmp_path / "a b.mp4", tmp_path / "a%20b.mp4"
     plain.write_bytes(clip.read_bytes())
     assert len(packets_of(f"file://{tmp_path}/a%20b.mp4")) == 40
@@ -47,7 +52,7 @@ def test_a_percent_sign_in_a_url_is_an_escape_and_in_a_path_is_itself(clip, tmp_
         packets_of(odd)
 
 
-def test_a_recording_read_fast_has_the_arrivals_of_a_live_play(clip):
+def test_a_recording_read_fast_has_the_arrivals_of_a_live_play(clip: Path) -> None:
     before = time.monotonic()
     packets = packets_of(clip)
     assert time.monotonic() - before < 2.0  # of four seconds
@@ -60,7 +65,7 @@ def test_a_recording_read_fast_has_the_arrivals_of_a_live_play(clip):
     assert [index for index, packet in enumerate(packets) if packet.is_keyframe] == [0, 10, 20, 30]
 
 
-def test_a_recording_played_like_a_camera_takes_its_time(clip):
+def test_a_recording_played_like_a_camera_takes_its_time(clip: Path) -> None:
     began = time.monotonic()
     packets = packets_of(clip, SourceSettings(realtime=True), count=11)
     arrivals = [packet.arrival.monotonic for packet in packets]
@@ -69,7 +74,7 @@ def test_a_recording_played_like_a_camera_takes_its_time(clip):
     assert abs(packets[-1].arrival.wall - time.time()) < 5
 
 
-def test_a_loop_goes_on_in_time(clip):
+def test_a_loop_goes_on_in_time(clip: Path) -> None:
     packets = packets_of(clip, SourceSettings(loop=True), count=100)
     steps = [
         (b.arrival.monotonic - a.arrival.monotonic, b.arrival.pts_s - a.arrival.pts_s)
@@ -78,7 +83,7 @@ def test_a_loop_goes_on_in_time(clip):
     assert all(step == pytest.approx((0.1, 0.1)) for step in steps)
 
 
-def test_a_looped_recording_decodes_without_damage(bframes_clip):
+def test_a_looped_recording_decodes_without_damage(bframes_clip: Path) -> None:
     with open_source(str(bframes_clip), SourceSettings(loop=True)) as source:
         decoder = Decoder(source.stream)
         frames = list(islice(kept_frames(source.packets(), decoder, Sampler(5)), 40))
@@ -87,11 +92,11 @@ def test_a_looped_recording_decodes_without_damage(bframes_clip):
     assert (times[-1] - times[0]) / 39 == pytest.approx(0.2, abs=0.02)
 
 
-def test_stopping_ends_a_recording_in_the_middle_of_a_wait(tmp_path):
+def test_stopping_ends_a_recording_in_the_middle_of_a_wait(tmp_path: Path) -> None:
     slow = write_clip(tmp_path / "slow.mp4", fps=1, seconds=60, gop=1, width=64, height=64)
     stop, ended = threading.Event(), threading.Event()
 
-    def play():
+    def play() -> None:
         with open_source(str(slow), SourceSettings(realtime=True), stop) as source:
             for _ in source.packets():
                 pass
@@ -103,7 +108,7 @@ def test_stopping_ends_a_recording_in_the_middle_of_a_wait(tmp_path):
     assert ended.wait(2.0)
 
 
-def test_frames_without_presentation_time_are_spaced_by_the_frame_rate(tmp_path):
+def test_frames_without_presentation_time_are_spaced_by_the_frame_rate(tmp_path: Path) -> None:
     raw = write_clip(tmp_path / "raw.h264", fps=10, seconds=2)
     packets = packets_of(raw)
     assert {packet.arrival.pts_s for packet in packets} == {None}
@@ -111,14 +116,16 @@ def test_frames_without_presentation_time_are_spaced_by_the_frame_rate(tmp_path)
     assert all(step == pytest.approx(1 / 25) for step in steps)  # FFmpeg's guess for raw streams
 
 
-def test_a_format_without_an_index_cannot_loop_and_says_so(tmp_path):
+def test_a_format_without_an_index_cannot_loop_and_says_so(tmp_path: Path) -> None:
     raw = write_clip(tmp_path / "raw.h264", fps=10, seconds=1)
     with pytest.raises(SourceError, match=r"cannot be played again: convert it to \.mp4"):
         packets_of(raw, SourceSettings(loop=True), count=100)
 
 
 @pytest.mark.parametrize("jump_s", [-1.0, 20_000.0])
-def test_a_recording_whose_clock_jumps_goes_on_at_its_pace(clip, tmp_path, jump_s):
+def test_a_recording_whose_clock_jumps_goes_on_at_its_pace(
+    clip: Path, tmp_path: Path, jump_s: float
+) -> None:
     jumping = with_jump(clip, tmp_path / "jump.ts", at=20, jump_s=jump_s)
     packets = packets_of(jumping)
     stamps = [packet.arrival.pts_s for packet in packets]
@@ -147,7 +154,7 @@ def with_jump(clip: Path, target: Path, at: int, jump_s: float) -> Path:
     return target
 
 
-def test_a_picture_is_a_video_of_one_frame(tmp_path):
+def test_a_picture_is_a_video_of_one_frame(tmp_path: Path) -> None:
     for name in ("photo.jpg", "photo%03d.png"):
         path = tmp_path / name
         Image.new("RGB", (321, 123), (10, 200, 30)).save(path)
@@ -156,7 +163,7 @@ def test_a_picture_is_a_video_of_one_frame(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "notes.mp4", "notes"])
-def test_a_file_that_is_no_video_is_a_clear_error(tmp_path, name):
+def test_a_file_that_is_no_video_is_a_clear_error(tmp_path: Path, name: str) -> None:
     for content in (b"not a video\n" * 100, b"\0" * 5000, b""):
         path = tmp_path / name
         path.write_bytes(content)
@@ -164,7 +171,7 @@ def test_a_file_that_is_no_video_is_a_clear_error(tmp_path, name):
             open_source(str(path))
 
 
-def test_a_missing_file_a_directory_and_a_remote_file_are_clear_errors(tmp_path):
+def test_a_missing_file_a_directory_and_a_remote_file_are_clear_errors(tmp_path: Path) -> None:
     for path in (tmp_path / "none.mp4", tmp_path):
         with pytest.raises(SourceError, match="is not a file; expected a video or a picture"):
             open_source(str(path))
@@ -172,7 +179,7 @@ def test_a_missing_file_a_directory_and_a_remote_file_are_clear_errors(tmp_path)
         open_source("file://server/clip.mp4")
 
 
-def test_a_file_with_sound_only_is_a_clear_error(tmp_path):
+def test_a_file_with_sound_only_is_a_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as out:
         stream = out.add_stream("aac", rate=8000)
@@ -183,7 +190,7 @@ def test_a_file_with_sound_only_is_a_clear_error(tmp_path):
         open_source(str(path))
 
 
-def test_a_playlist_posing_as_a_video_does_not_reach_the_network(tmp_path):
+def test_a_playlist_posing_as_a_video_does_not_reach_the_network(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(1.0)
         port = server.getsockname()[1]
@@ -198,7 +205,7 @@ def test_a_playlist_posing_as_a_video_does_not_reach_the_network(tmp_path):
             server.accept()
 
 
-def test_a_truncated_recording_gives_what_is_left_of_it(clip, tmp_path):
+def test_a_truncated_recording_gives_what_is_left_of_it(clip: Path, tmp_path: Path) -> None:
     raw = write_clip(tmp_path / "raw.ts", fps=10, seconds=4, gop=10)
     half = tmp_path / "half.ts"
     half.write_bytes(raw.read_bytes()[: raw.stat().st_size // 2])

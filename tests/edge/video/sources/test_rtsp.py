@@ -3,8 +3,10 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from edge.errors import SourceError, SourceRefused
 from edge.testing import TestCamera
 from edge.testing.synthetic import write_clip
 from edge.video.decode import Decoder, kept_frames
+from edge.video.packet import Packet
 from edge.video.sampler import Sampler
 from edge.video.sources import SourceSettings, open_source
 
@@ -20,7 +23,14 @@ OTHER_PASSWORD = "other-s3cr3t"
 QUICK = SourceSettings(timeout_s=1.0)
 
 
-def watch(url, count, settings=QUICK, *, then=None, into=None):
+def watch(
+    url: str,
+    count: int,
+    settings: SourceSettings = QUICK,
+    *,
+    then: Callable[..., Any] | None = None,
+    into: list[Any] | None = None,
+) -> list[Packet] | None:
     """Take ``count`` packets, do ``then``, and go on until the source ends."""
     packets = [] if into is None else into
     with open_source(url, settings) as source:
@@ -33,11 +43,13 @@ def watch(url, count, settings=QUICK, *, then=None, into=None):
     return packets
 
 
-def failure_after(url, then, settings=QUICK):
+def failure_after(
+    url: str, then: Callable[..., Any], settings: SourceSettings = QUICK
+) -> tuple[SourceError, float]:
     """What happens to a stream after ``then``, and how many seconds later."""
     began = []
 
-    def do():
+    def do() -> None:
         then()
         began.append(time.monotonic())
 
@@ -48,7 +60,9 @@ def failure_after(url, then, settings=QUICK):
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 @pytest.mark.parametrize("auth", ["basic", "digest"])
-def test_a_camera_gives_frames_stamped_as_they_come_in(tmp_path, codec, auth):
+def test_a_camera_gives_frames_stamped_as_they_come_in(
+    tmp_path: Path, codec: str, auth: str
+) -> None:
     path = write_clip(tmp_path / "clip.mp4", codec=codec, fps=10, seconds=2)
     with TestCamera({"yard": path}, user="viewer", password=PASSWORD, auth=auth) as camera:
         before = (time.time(), time.monotonic())
@@ -66,7 +80,7 @@ def test_a_camera_gives_frames_stamped_as_they_come_in(tmp_path, codec, auth):
     assert arrivals[0] - began < 0.5
 
 
-def test_the_first_frame_comes_at_once(camera):
+def test_the_first_frame_comes_at_once(camera: TestCamera) -> None:
     began = time.monotonic()
     with open_source(camera.url("yard"), QUICK) as source:
         frames = kept_frames(source.packets(), Decoder(source.stream), Sampler(2))
@@ -74,14 +88,16 @@ def test_the_first_frame_comes_at_once(camera):
     assert time.monotonic() - began < 1.0  # probing as FFmpeg does by itself takes a second
 
 
-def test_packets_without_presentation_time_are_taken(camera):
+def test_packets_without_presentation_time_are_taken(camera: TestCamera) -> None:
     packets = watch(camera.url("yard"), 5)
     assert packets[0].arrival.pts_s is None  # RTSP: no time before the first sender report
     assert all(packet.arrival.pts_s is not None for packet in packets[2:])
 
 
 @pytest.mark.parametrize("jump_s", [20_000.0, -20_000.0])
-def test_a_jump_of_the_cameras_clock_moves_neither_arrival_nor_rate(camera, jump_s):
+def test_a_jump_of_the_cameras_clock_moves_neither_arrival_nor_rate(
+    camera: TestCamera, jump_s: float
+) -> None:
     with open_source(camera.url("yard"), QUICK) as source:
         decoder, frames = Decoder(source.stream), []
         for frame in kept_frames(source.packets(), decoder, Sampler(10)):
@@ -98,21 +114,25 @@ def test_a_jump_of_the_cameras_clock_moves_neither_arrival_nor_rate(camera, jump
     assert decoder.corrupt == 0
 
 
-def test_the_end_of_a_live_stream_is_an_error_though_ffmpeg_reports_none(camera):
+def test_the_end_of_a_live_stream_is_an_error_though_ffmpeg_reports_none(
+    camera: TestCamera,
+) -> None:
     error, seconds = failure_after(camera.url("yard"), camera.drop)
     assert str(error).endswith("/yard ended the stream")
     assert seconds < 1.0
 
 
 @pytest.mark.parametrize("fault", ["stall", "blackhole"])
-def test_silence_is_reported_after_the_timeout_not_twice_of_it(camera, fault):
+def test_silence_is_reported_after_the_timeout_not_twice_of_it(
+    camera: TestCamera, fault: str
+) -> None:
     error, seconds = failure_after(camera.url("yard"), lambda: setattr(camera.faults, fault, True))
     assert str(error).endswith("/yard sent nothing for 1 s")
     assert 0.8 <= seconds < 1.9  # FFmpeg by itself: 2
 
 
-def test_a_pause_shorter_than_the_timeout_is_survived(camera):
-    def pause():
+def test_a_pause_shorter_than_the_timeout_is_survived(camera: TestCamera) -> None:
+    def pause() -> None:
         camera.faults.stall = True
         threading.Timer(0.75, setattr, (camera.faults, "stall", False)).start()
 
@@ -123,7 +143,7 @@ def test_a_pause_shorter_than_the_timeout_is_survived(camera):
     assert max(gaps) > 0.5
 
 
-def watch_until(url, total, count, then):
+def watch_until(url: str, total: int, count: int, then: Callable[..., Any]) -> list[Packet]:
     packets = []
     with open_source(url, QUICK) as source:
         for packet in source.packets():
@@ -135,10 +155,10 @@ def watch_until(url, total, count, then):
     return packets
 
 
-def test_the_frame_let_go_by_a_timeout_is_not_taken_for_an_arrival(camera):
+def test_the_frame_let_go_by_a_timeout_is_not_taken_for_an_arrival(camera: TestCamera) -> None:
     stalled = []
 
-    def stall():
+    def stall() -> None:
         camera.faults.stall = True
         stalled.append(time.monotonic())
 
@@ -148,7 +168,7 @@ def test_the_frame_let_go_by_a_timeout_is_not_taken_for_an_arrival(camera):
     assert packets[-1].arrival.monotonic < stalled[0] + 0.4
 
 
-def test_a_camera_that_accepts_and_never_streams_is_given_up(camera):
+def test_a_camera_that_accepts_and_never_streams_is_given_up(camera: TestCamera) -> None:
     camera.faults.stall = True
     began = time.monotonic()
     with pytest.raises(SourceError, match="sent nothing for 1 s"):
@@ -163,32 +183,34 @@ def test_a_camera_that_accepts_and_never_streams_is_given_up(camera):
         ("refuse", "does not answer as an RTSP camera"),
     ],
 )
-def test_a_camera_that_does_not_speak_is_a_clear_error(camera, fault, message):
+def test_a_camera_that_does_not_speak_is_a_clear_error(
+    camera: TestCamera, fault: str, message: str
+) -> None:
     setattr(camera.faults, fault, True)
     with pytest.raises(SourceError, match=message) as caught:
         open_source(camera.url("yard"), QUICK)
     assert not isinstance(caught.value, SourceRefused)
 
 
-def test_a_camera_that_is_off_is_a_clear_error(camera):
+def test_a_camera_that_is_off_is_a_clear_error(camera: TestCamera) -> None:
     camera.power_off()
     with pytest.raises(SourceError, match="Connection refused"):
         open_source(camera.url("yard"), QUICK)
 
 
-def test_a_wrong_password_and_a_wrong_path_are_refusals(camera):
+def test_a_wrong_password_and_a_wrong_path_are_refusals(camera: TestCamera) -> None:
     with pytest.raises(SourceRefused, match=r"refused the user name or password \(401\)"):
         open_source(camera.url("yard", password="wrong-pass"), QUICK)
     with pytest.raises(SourceRefused, match=r"has no such stream \(404\)"):
         open_source(camera.url("yard") + "-not", QUICK)
 
 
-def test_a_transport_the_camera_does_not_offer_is_named(camera):
+def test_a_transport_the_camera_does_not_offer_is_named(camera: TestCamera) -> None:
     with pytest.raises(SourceError, match="does not send over udp: try transport: tcp"):
         open_source(camera.url("yard"), SourceSettings(transport="udp", timeout_s=1.0))
 
 
-def test_no_error_shows_the_password_not_even_in_its_traceback(camera):
+def test_no_error_shows_the_password_not_even_in_its_traceback(camera: TestCamera) -> None:
     errors = []
     for prepare in (
         lambda: setattr(camera.faults, "refuse", True),
@@ -209,7 +231,7 @@ def test_no_error_shows_the_password_not_even_in_its_traceback(camera):
         assert error.__cause__ is None or "s3cr3t" not in repr(error.__cause__)
 
 
-def test_ffmpeg_prints_no_password(camera):
+def test_ffmpeg_prints_no_password(camera: TestCamera) -> None:
     program = (
         "import sys; from edge.video.sources import open_source\n"
         "try: open_source(sys.argv[1])\n"
@@ -223,7 +245,7 @@ def test_ffmpeg_prints_no_password(camera):
     assert "s3cr3t" not in run.stdout + run.stderr
 
 
-def test_stopping_ends_a_stream_with_its_next_packet(camera):
+def test_stopping_ends_a_stream_with_its_next_packet(camera: TestCamera) -> None:
     stop = threading.Event()
     with open_source(camera.url("yard"), QUICK, stop) as source:
         packets = source.packets()
@@ -234,7 +256,7 @@ def test_stopping_ends_a_stream_with_its_next_packet(camera):
     assert time.monotonic() - began < 1.0
 
 
-def test_stopping_ends_a_silent_stream_within_half_the_timeout(camera):
+def test_stopping_ends_a_silent_stream_within_half_the_timeout(camera: TestCamera) -> None:
     stop = threading.Event()
     with open_source(camera.url("yard"), SourceSettings(timeout_s=2.0), stop) as source:
         packets = source.packets()
@@ -248,7 +270,9 @@ def test_stopping_ends_a_silent_stream_within_half_the_timeout(camera):
 
 
 @pytest.mark.parametrize(("loss", "corruption"), [(0.02, 0.0), (0.0, 0.02)])
-def test_loss_and_corruption_leave_a_stream_of_sound_frames(camera, loss, corruption):
+def test_loss_and_corruption_leave_a_stream_of_sound_frames(
+    camera: TestCamera, loss: float, corruption: float
+) -> None:
     camera.faults.loss, camera.faults.corruption = loss, corruption
     with open_source(camera.url("yard"), QUICK) as source:
         decoder = Decoder(source.stream)
@@ -258,8 +282,8 @@ def test_loss_and_corruption_leave_a_stream_of_sound_frames(camera, loss, corrup
     assert decoder.corrupt > 0
 
 
-def test_opening_and_closing_leaves_no_thread_and_no_descriptor(camera):
-    def once():
+def test_opening_and_closing_leaves_no_thread_and_no_descriptor(camera: TestCamera) -> None:
+    def once() -> None:
         with open_source(camera.url("yard"), QUICK) as source:
             next(source.packets())
 
@@ -271,7 +295,7 @@ def test_opening_and_closing_leaves_no_thread_and_no_descriptor(camera):
     assert open_descriptors(camera) <= descriptors
 
 
-def open_descriptors(camera):
+def open_descriptors(camera: TestCamera) -> int:
     deadline = time.monotonic() + 5
     while camera.clients and time.monotonic() < deadline:
         time.sleep(0.01)
