@@ -45,23 +45,23 @@ def parse(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("words", [w for w in typed() if w[0] in COMMANDS], ids=" ".join)
-def test_commands_can_be_typed(words):
+def test_commands_can_be_typed(words: list[str]) -> None:
     parse(words)
 
 
-def test_the_parser_would_notice_a_wrong_option_and_a_wrong_command():
+def test_the_parser_would_notice_a_wrong_option_and_a_wrong_command() -> None:
     with pytest.raises(Exception, match="--nonsense"):
         parse(["edge", "demo", "--nonsense"])
     with pytest.raises(Exception, match="nonsense"):
         parse(["edge", "nonsense"])
 
 
-def test_every_command_line_is_a_known_one():
+def test_every_command_line_is_a_known_one() -> None:
     others = {words[0] for words in typed()} - set(COMMANDS)
     assert others == {"make", "pip"}
 
 
-def test_what_is_to_be_made_can_be_made():
+def test_what_is_to_be_made_can_be_made() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     pages = "".join((ROOT / page).read_text() for page in PAGES)
     named = {words[1] for words in typed() if words[0] == "make"}
@@ -70,7 +70,7 @@ def test_what_is_to_be_made_can_be_made():
     assert named - targets == set()
 
 
-def test_what_python_is_to_run_is_a_module():
+def test_what_python_is_to_run_is_a_module() -> None:
     paths = [
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
@@ -93,7 +93,7 @@ def runnable(name: str) -> bool:
     return find_spec(f"{name}.__main__") is not None
 
 
-def test_the_configuration_can_be_loaded(tmp_path):
+def test_the_configuration_can_be_loaded(tmp_path: Path) -> None:
     (text,) = blocks("yaml")
     path = tmp_path / "edge.yaml"
     path.write_text(text)
@@ -101,7 +101,7 @@ def test_the_configuration_can_be_loaded(tmp_path):
     assert config.cameras["yard"].url.get_secret_value().startswith("rtsp://viewer:y-secret@")
 
 
-def test_the_message_is_one_of_ours():
+def test_the_message_is_one_of_ours() -> None:
     (text,) = blocks("json")
     assert AlertPayload.model_validate_json(text).prompt.text == "a taxi"
 
@@ -109,7 +109,7 @@ def test_the_message_is_one_of_ours():
 @pytest.mark.parametrize(
     "page", [*PAGES, *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
 )
-def test_links_lead_somewhere(page):
+def test_links_lead_somewhere(page: str) -> None:
     path = ROOT / page
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text())
     local = [target for target in targets if "://" not in target]

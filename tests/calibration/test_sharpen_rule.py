@@ -2,6 +2,9 @@
 
 import json
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -35,7 +38,7 @@ cameras: {yard: {url: "rtsp://192.0.2.1/"}}
 
 
 @pytest.fixture
-def config(tmp_path, bundle):
+def config(tmp_path: Path, bundle: Path) -> Path:
     path = tmp_path / "edge.yaml"
     path.write_text(CONFIG.replace("BUNDLE", str(bundle)))
     return path
@@ -43,7 +46,7 @@ def config(tmp_path, bundle):
 
 @pytest.mark.parametrize("name", ["fire", "grass"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_a_record_goes_in_and_out_and_nothing_else_changes(name, end):
+def test_a_record_goes_in_and_out_and_nothing_else_changes(name: str, end: str) -> None:
     text = CONFIG.replace("\n", end)
     with_it = put(text, name, RECORD)
     assert yaml.safe_load(with_it)["prompts"][name]["sharpened"] == {
@@ -67,13 +70,13 @@ def test_a_record_goes_in_and_out_and_nothing_else_changes(name, end):
         "x: &a {y: 1}\nz: *a\nprompts:\n  c:\n    <<: *a\n    text: >-\n      b\n      d\n",
     ],
 )
-def test_every_other_byte_stays_however_the_file_is_written(text):
+def test_every_other_byte_stays_however_the_file_is_written(text: Any) -> None:
     with_it = put(text, "c", RECORD)
     assert with_it.count("sharpened") == 1
     assert take(with_it, "c") == text
 
 
-def test_a_second_record_takes_the_place_of_the_first():
+def test_a_second_record_takes_the_place_of_the_first() -> None:
     once = put(CONFIG, "fire", RECORD)
     twice = put(once, "fire", WEIGHED)
     assert twice.count("sharpened") == 1
@@ -81,7 +84,7 @@ def test_a_second_record_takes_the_place_of_the_first():
     assert take(twice, "fire") == CONFIG
 
 
-def test_nothing_to_take_out_changes_nothing():
+def test_nothing_to_take_out_changes_nothing() -> None:
     assert take(CONFIG, "fire") == CONFIG
 
 
@@ -93,13 +96,13 @@ def test_nothing_to_take_out_changes_nothing():
         "prompts:\n  c:\n    ? [text]\n    : b\n",
     ],
 )
-def test_what_cannot_be_edited_safely_is_left_to_its_owner(text):
+def test_what_cannot_be_edited_safely_is_left_to_its_owner(text: str) -> None:
     with pytest.raises(ConfigError, match="by hand"):
         put(text, "c", RECORD)
 
 
 @pytest.mark.parametrize("text", ["[1", "prompts: {}", "prompts: {c: 3}", "3", ""])
-def test_a_rule_that_is_not_there_is_named(text):
+def test_a_rule_that_is_not_there_is_named(text: str) -> None:
     with pytest.raises(ConfigError, match=r"expected a prompt 'c'|not YAML"):
         put(text, "c", RECORD)
 
@@ -114,15 +117,17 @@ def test_a_rule_that_is_not_there_is_named(text):
         ("prompts: {c: {text: b}}\n\x07", "line 2: .* control character"),
     ],
 )
-def test_a_file_that_the_daemon_would_refuse_is_named_by_line_and_never_quoted(text, line):
+def test_a_file_that_the_daemon_would_refuse_is_named_by_line_and_never_quoted(
+    text: Any, line: Any
+) -> None:
     with pytest.raises(ConfigError, match=f"not YAML: {line}") as caught:
         put(text, "c", RECORD)
     assert "hush" not in str(caught.value)
 
 
 def test_examples_weigh_the_sentences_and_the_record_is_what_the_daemon_loads(
-    calibrate, clips, config
-):
+    calibrate: Callable[..., Any], clips: Path, config: Path
+) -> None:
     """Of the synonyms blue and red the clip's events are red; the threshold is absurd."""
     arguments = ("prompt", clips / "yard.mp4", *EVENTS, "--config", config, "--name", "fire")
     told = json.loads(calibrate(*arguments, "--json").out)
@@ -147,7 +152,9 @@ def test_examples_weigh_the_sentences_and_the_record_is_what_the_daemon_loads(
     assert config.read_text() == text
 
 
-def test_examples_that_do_not_help_change_nothing_and_end_with_one(calibrate, clips, config):
+def test_examples_that_do_not_help_change_nothing_and_end_with_one(
+    calibrate: Callable[..., Any], clips: Path, config: Path
+) -> None:
     text = config.read_text()
     arguments = ("prompt", clips / "yard.mp4", *EVENTS, "--config", config, "--name", "grass")
     outcome = calibrate(*arguments, "--apply")
@@ -156,7 +163,9 @@ def test_examples_that_do_not_help_change_nothing_and_end_with_one(calibrate, cl
     assert config.read_text() == text
 
 
-def test_without_a_configuration_the_record_is_printed(calibrate, clips, bundle, tmp_path):
+def test_without_a_configuration_the_record_is_printed(
+    calibrate: Callable[..., Any], clips: Path, bundle: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "report.html"
     arguments = ("--text", "blue", "--text", "red", "--negative", "green", "--bundle", bundle)
     outcome = calibrate("prompt", clips / "yard.mp4", *EVENTS, *arguments, "--out", out)
@@ -181,14 +190,18 @@ def test_without_a_configuration_the_record_is_printed(calibrate, clips, bundle,
         (("--undo",), "need --config and --name"),
     ],
 )
-def test_a_mistake_is_said(calibrate, clips, bundle, arguments, said):
+def test_a_mistake_is_said(
+    calibrate: Callable[..., Any], clips: Path, bundle: Path, arguments: tuple[Any, ...], said: str
+) -> None:
     words = [clips / word if word == "yard.mp4" else word for word in arguments]
     outcome = calibrate("prompt", *words, "--bundle", bundle)
     assert outcome.code == 2
     assert re.search(said, outcome.err), outcome.err
 
 
-def test_a_rule_that_is_not_in_the_configuration_is_named(calibrate, clips, config):
+def test_a_rule_that_is_not_in_the_configuration_is_named(
+    calibrate: Callable[..., Any], clips: Path, config: Path
+) -> None:
     outcome = calibrate(
         "prompt", clips / "yard.mp4", *EVENTS, "--config", config, "--name", "water"
     )

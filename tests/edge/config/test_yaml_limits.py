@@ -1,6 +1,8 @@
 """Which YAML a configuration may hold: what each form means, and which forms are refused."""
 
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,10 +12,10 @@ from edge.errors import ConfigError
 
 
 @pytest.fixture
-def read(tmp_path):
+def read(tmp_path: Path) -> Any:
     """Reads a text or bytes as ``edge.yaml`` into a document."""
 
-    def run(content):
+    def run(content: Any) -> Any:
         path = tmp_path / "edge.yaml"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return read_document(path, {})
@@ -79,14 +81,16 @@ def read(tmp_path):
         ("! 12", 12),
     ],
 )
-def test_a_word_means_what_yaml_1_2_says_and_every_other_word_is_text(read, written, meant):
+def test_a_word_means_what_yaml_1_2_says_and_every_other_word_is_text(
+    read: Any, written: Any, meant: Any
+) -> None:
     document = read(f"key: {written}\n")
     found = document.values["key"]
     assert (document.problems, found, type(found)) == ([], meant, type(meant))
 
 
 @pytest.mark.parametrize("key", ["on", "no", "007", "1.50", "true", "~", "2026-11-30", "0x1F"])
-def test_a_key_is_text_exactly_as_it_is_written(read, key):
+def test_a_key_is_text_exactly_as_it_is_written(read: Any, key: Any) -> None:
     assert read(f"{key}: a\n").values == {key: "a"}
     assert read(f"'{key}': a\n").values == {key: "a"}
 
@@ -94,7 +98,9 @@ def test_a_key_is_text_exactly_as_it_is_written(read, key):
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("start", ["", "\ufeff", "---\n", "%YAML 1.2\n---\n", "%YAML 1.1\n---\n"])
 @pytest.mark.parametrize("end", ["", "\n", "\n...\n", "\n# comment\n"])
-def test_line_ends_marks_and_directives_change_neither_values_nor_lines(read, line_end, start, end):
+def test_line_ends_marks_and_directives_change_neither_values_nor_lines(
+    read: Any, line_end: Any, start: Any, end: Any
+) -> None:
     text = f"{start}# comment\na:\n  - on\n  - 0o17\n\nb: {{c: 'd'}}  # e{end}"
     document = read(text.replace("\n", line_end))
     above = start.count("\n")
@@ -109,11 +115,13 @@ def test_line_ends_marks_and_directives_change_neither_values_nor_lines(read, li
     }
 
 
-def test_nothing_but_comments_is_no_document(read):
+def test_nothing_but_comments_is_no_document(read: Any) -> None:
     assert read("# a\n\n# b\n").values is None
 
 
-def test_an_alias_gives_the_value_and_a_merge_gives_the_keys_that_are_not_written(read):
+def test_an_alias_gives_the_value_and_a_merge_gives_the_keys_that_are_not_written(
+    read: Any,
+) -> None:
     document = read("a: &x {b: 1, c: 2}\nd: *x\ne:\n  <<: [*x, {c: 3, f: 4}]\n  b: 5\n")
     assert document.values["d"] == {"b": 1, "c": 2}
     assert document.values["e"] == {"b": 5, "c": 2, "f": 4}
@@ -121,7 +129,7 @@ def test_an_alias_gives_the_value_and_a_merge_gives_the_keys_that_are_not_writte
     assert document.lines["e", "b"] == 5
 
 
-def test_every_duplicate_key_is_reported_with_both_lines(read):
+def test_every_duplicate_key_is_reported_with_both_lines(read: Any) -> None:
     document = read("a: 1\nb: {c: 1, c: 2}\na: 3\n'a': 4\n")
     assert document.values == {"a": 1, "b": {"c": 1}}
     assert sorted(document.problems) == [
@@ -142,7 +150,9 @@ def test_every_duplicate_key_is_reported_with_both_lines(read):
         ("!<tag:example,2026:x> y", "'tag:example,2026:x'"),
     ],
 )
-def test_a_tag_other_than_secret_is_refused_or_has_no_effect(read, value, found):
+def test_a_tag_other_than_secret_is_refused_or_has_no_effect(
+    read: Any, value: Any, found: Any
+) -> None:
     document = read(f"a: b\nkey: {value}\n")
     if found is None:
         assert document.values["key"] == ["id"]
@@ -153,14 +163,14 @@ def test_a_tag_other_than_secret_is_refused_or_has_no_effect(read, value, found)
 
 
 @pytest.mark.parametrize("value", ["!!int x", "!!float x", "9" * 5000, "!!bool 'on'"])
-def test_a_number_that_python_cannot_read_is_a_problem_with_its_line(read, value):
+def test_a_number_that_python_cannot_read_is_a_problem_with_its_line(read: Any, value: Any) -> None:
     ((line, text),) = read(f"a: b\nkey: {value}\n").problems
     assert line == 2
     assert text.startswith("key: ")
 
 
 @pytest.mark.parametrize("key", ["[a]", "{a: b}", "? [a]\n", "? {a: b}\n"])
-def test_a_collection_as_key_is_a_problem_with_its_line(read, key):
+def test_a_collection_as_key_is_a_problem_with_its_line(read: Any, key: Any) -> None:
     assert read(f"a: b\n{key}: c\n").problems == [(2, "expected a word as key, found a collection")]
 
 
@@ -187,8 +197,8 @@ def test_a_collection_as_key_is_a_problem_with_its_line(read, key):
     ],
 )  # fmt: skip
 def test_what_is_not_one_small_document_of_text_is_refused_with_its_line(
-    read, tmp_path, content, message
-):
+    read: Any, tmp_path: Path, content: Any, message: Any
+) -> None:
     with pytest.raises(ConfigError) as caught:
         read(content)
     assert str(caught.value) == f"{tmp_path}/{message}"
@@ -203,19 +213,21 @@ def test_what_is_not_one_small_document_of_text_is_refused_with_its_line(
         "? " * 100_000 + "a\n",
     ],
 )
-def test_a_deep_file_is_refused_at_the_limit_and_not_by_the_interpreter(read, content):
+def test_a_deep_file_is_refused_at_the_limit_and_not_by_the_interpreter(
+    read: Any, content: Any
+) -> None:
     with pytest.raises(ConfigError, match=r"edge\.yaml:1:\d+: not valid YAML: nested too deeply"):
         read(content)
 
 
-def test_the_deepest_file_that_is_read(read):
+def test_the_deepest_file_that_is_read(read: Any) -> None:
     document = read("[" * 20 + "]" * 20)
     assert document.values is not None
     with pytest.raises(ConfigError, match="nested too deeply"):
         read("[" * 22 + "]" * 22)
 
 
-def test_aliases_that_multiply_are_refused_soon(read):
+def test_aliases_that_multiply_are_refused_soon(read: Any) -> None:
     lines = ["a0: &a0 {k0: v, k1: v, k2: v}"]
     lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 50)}]}}" for n in range(1, 12)]
     before = time.process_time()
@@ -232,7 +244,7 @@ def test_aliases_that_multiply_are_refused_soon(read):
         {"on": {"for": 1}, "007": [], "x" * 2000: {}},
     ],
 )  # fmt: skip
-def test_values_that_are_written_are_read_back(read, values):
+def test_values_that_are_written_are_read_back(read: Any, values: Any) -> None:
     text = yaml_text(values)
     document = read(text)
     written = {"a": [*values["a"][:-1], "${A}"]} if "$${A}" in str(values) else values

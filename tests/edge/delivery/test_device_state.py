@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -26,7 +28,7 @@ HEALTH = PublisherHealth(
 )
 
 
-def state_of(outbox, health=HEALTH):
+def state_of(outbox: Any, health: Any = HEALTH) -> Any:
     message = device_state_message(
         Topics("edge", "box"), device_state("box", 1_700_000_000.0, outbox, health)
     )
@@ -35,14 +37,16 @@ def state_of(outbox, health=HEALTH):
     return message, state
 
 
-def test_it_is_a_retained_message_of_the_device(outbox):
+def test_it_is_a_retained_message_of_the_device(outbox: Any) -> None:
     message, state = state_of(outbox)
     assert (message.topic, message.retain, message.camera) == ("edge/box/state", True, None)
     assert message.schema == state["schema"] == "edge-device-state/1"
     assert (state["device"], state["at"]) == ("box", "2023-11-14T22:13:20.000Z")
 
 
-def test_it_counts_what_waits_and_what_was_dropped_for_want_of_room(tmp_path, message):
+def test_it_counts_what_waits_and_what_was_dropped_for_want_of_room(
+    tmp_path: Path, message: Any
+) -> None:
     with contextlib.closing(Outbox(tmp_path / "outbox.db", 1000)) as outbox:
         outbox.put([message("alert", b"x" * 300) for _ in range(4)])
         _, state = state_of(outbox, NOTHING_REFUSED)
@@ -54,15 +58,17 @@ def test_it_counts_what_waits_and_what_was_dropped_for_want_of_room(tmp_path, me
         assert state_of(outbox)[1]["outbox"]["dropped"]["alert"] == 2  # over a restart
 
 
-def test_it_counts_what_the_broker_refused_and_what_memory_lost(outbox):
+def test_it_counts_what_the_broker_refused_and_what_memory_lost(outbox: Any) -> None:
     _, state = state_of(outbox)
     none = dict.fromkeys(("alert", "snapshot", "embedding", "status", "state", "answer"), 0)
     assert state["refused"] == none | {"snapshot": 2}
     assert state["forgotten"] == none | {"alert": 1}
 
 
-def test_without_a_disk_the_rest_is_still_reported(outbox, monkeypatch):
-    def fail():
+def test_without_a_disk_the_rest_is_still_reported(
+    outbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
         raise OutboxError("outbox: disk I/O error")
 
     monkeypatch.setattr(outbox, "counts", fail)
@@ -71,13 +77,15 @@ def test_without_a_disk_the_rest_is_still_reported(outbox, monkeypatch):
     assert state["forgotten"]["alert"] == 1
 
 
-def test_a_state_without_its_device_is_refused_by_the_schema():
+def test_a_state_without_its_device_is_refused_by_the_schema() -> None:
     validator = Draft202012Validator(json.loads(schemas()["device-state.json"]))
     assert not validator.is_valid({"schema": "edge-device-state/1"})
 
 
 @pytest.mark.broker
-def test_a_loss_from_memory_is_in_the_publishers_health(make_broker, publish, message, outbox):
+def test_a_loss_from_memory_is_in_the_publishers_health(
+    make_broker: Any, publish: Any, message: Any, outbox: Any
+) -> None:
     publisher = publish(make_broker().config())
     for number in range(1002):
         publisher.publish_now(message("alert", number))

@@ -2,6 +2,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import cbor2
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from jsonschema import Draft202012Validator
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from ulid import ULID
 
@@ -34,7 +36,7 @@ finite_vectors = arrays(
 )
 
 
-def an_alert(**changes):
+def an_alert(**changes: datetime | float | str) -> AlertPayload | None:
     fields = {
         "id": str(ULID()),
         "type": "start",
@@ -51,7 +53,7 @@ def an_alert(**changes):
     return AlertPayload.model_validate(fields | changes)
 
 
-def a_state(**changes):
+def a_state(**changes: float | str) -> StatePayload:
     fields = {
         "device": "nvr-01",
         "camera": "yard",
@@ -68,7 +70,7 @@ def a_state(**changes):
     return StatePayload.model_validate(fields | changes)
 
 
-def an_embedding(vector, **changes):
+def an_embedding(vector: Any, **changes: float | None) -> Embedding:
     fields = {
         "device": "nvr-01",
         "camera": "yard",
@@ -82,7 +84,7 @@ def an_embedding(vector, **changes):
     return Embedding(**(fields | changes))
 
 
-def validator(name):
+def validator(name: str) -> Any:
     return Draft202012Validator(
         json.loads((DOCS / "schemas" / name).read_text()),
         format_checker=Draft202012Validator.FORMAT_CHECKER,
@@ -90,7 +92,7 @@ def validator(name):
 
 
 @pytest.mark.parametrize("name", ["alert.json", "state.json", "device-state.json"])
-def test_the_committed_schema_is_that_of_the_model(name):
+def test_the_committed_schema_is_that_of_the_model(name: str) -> None:
     assert (DOCS / "schemas" / name).read_text() == schemas()[name]
 
 
@@ -99,36 +101,36 @@ def test_the_committed_schema_is_that_of_the_model(name):
     [("alert.json", an_alert()), ("alert.json", an_alert(type="end", ended_at=5.0)),
      ("state.json", a_state()), ("state.json", a_state(lag_s=0.2, error="stalled"))],
 )  # fmt: skip
-def test_payloads_satisfy_their_schema(name, payload):
+def test_payloads_satisfy_their_schema(name: str, payload: AlertPayload | StatePayload) -> None:
     validator(name).validate(json.loads(payload.to_json()))
 
 
-def test_schema_refuses_a_payload_without_its_id():
+def test_schema_refuses_a_payload_without_its_id() -> None:
     fields = json.loads(an_alert().to_json())
     del fields["id"]
     assert not validator("alert.json").is_valid(fields)
 
 
-def example_of(schema):
+def example_of(schema: Any) -> Any:
     """The example in the document whose payload has this schema."""
     examples = re.findall(r"```json\n(.*?)```", (DOCS / "mqtt.md").read_text(), re.DOTALL)
     (example,) = (read for read in map(json.loads, examples) if read.get("schema") == schema)
     return example
 
 
-def test_the_example_in_the_document_is_valid():
+def test_the_example_in_the_document_is_valid() -> None:
     example = example_of("edge-alert/1")
     validator("alert.json").validate(example)
     assert json.loads(an_alert().to_json()).keys() == example.keys()
 
 
-def test_the_example_of_the_devices_state_is_valid():
+def test_the_example_of_the_devices_state_is_valid() -> None:
     example = example_of("edge-device-state/1")
     validator("device-state.json").validate(example)
     assert example.keys() == set(DeviceStatePayload.model_json_schema()["properties"])
 
 
-def test_times_are_utc_with_milliseconds():
+def test_times_are_utc_with_milliseconds() -> None:
     summer = timezone(timedelta(hours=2))
     alert = an_alert(started_at=datetime(2025, 6, 14, 11, 31, 7, 250_900, summer), at=0.0)
     fields = json.loads(alert.to_json())
@@ -136,12 +138,12 @@ def test_times_are_utc_with_milliseconds():
     assert fields["at"] == "1970-01-01T00:00:00.000Z"
 
 
-def test_an_alert_reads_back_as_it_was():
+def test_an_alert_reads_back_as_it_was() -> None:
     alert = an_alert(started_at=datetime(2025, 6, 14, tzinfo=UTC))
     assert AlertPayload.model_validate_json(alert.to_json()) == alert
 
 
-def test_a_reader_ignores_keys_of_a_newer_writer():
+def test_a_reader_ignores_keys_of_a_newer_writer() -> None:
     fields = json.loads(an_alert().to_json()) | {"probability": 0.98}
     assert AlertPayload.model_validate(fields).camera == "yard"
 
@@ -151,18 +153,18 @@ def test_a_reader_ignores_keys_of_a_newer_writer():
     [{"id": "not-a-ulid"}, {"score": float("nan")}, {"margin": float("inf")}, {"type": "begin"},
      {"at": datetime(2025, 6, 14)}],  # noqa: DTZ001  the point: no time zone
 )  # fmt: skip
-def test_an_alert_that_would_mislead_is_refused(wrong):
+def test_an_alert_that_would_mislead_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         an_alert(**wrong)
 
 
-def test_a_camera_password_in_a_fault_is_masked():
+def test_a_camera_password_in_a_fault_is_masked() -> None:
     payload = a_state(error="cannot open rtsp://viewer:hunter22@192.0.2.10/stream").to_json()
     assert b"hunter22" not in payload
     assert b"rtsp://viewer:***@192.0.2.10/stream" in payload
 
 
-def test_messages_go_to_the_documented_topics():
+def test_messages_go_to_the_documented_topics() -> None:
     embedding = embedding_message(TOPICS, an_embedding([1.0]))
     assert status_message(TOPICS, "online").topic == "edge/nvr-01/status"
     assert alert_message(TOPICS, an_alert()).topic == "edge/nvr-01/yard/alert"
@@ -173,7 +175,7 @@ def test_messages_go_to_the_documented_topics():
 
 
 @given(finite_vectors)
-def test_quantised_values_are_off_by_at_most_half_a_step(vector):
+def test_quantised_values_are_off_by_at_most_half_a_step(vector: NDArray[np.float32]) -> None:
     levels, scale = quantise(vector)
     error = np.abs(levels.astype(np.float64) * scale - vector.astype(np.float64))
     # The scale itself is rounded to float32: half a unit in its last place, 127 times.
@@ -183,7 +185,9 @@ def test_quantised_values_are_off_by_at_most_half_a_step(vector):
 
 
 @given(finite_vectors, st.none() | st.floats(-1e9, 1e9), st.integers(0, 2**40))
-def test_an_embedding_reads_back_within_its_error_bound(vector, pts, sequence):
+def test_an_embedding_reads_back_within_its_error_bound(
+    vector: NDArray[np.float32], pts: float | None, sequence: int
+) -> None:
     embedding = an_embedding(vector, pts=pts, sequence=sequence)
     back = decode_embedding(encode_embedding(embedding))
     levels, scale = quantise(vector)
@@ -192,14 +196,14 @@ def test_an_embedding_reads_back_within_its_error_bound(vector, pts, sequence):
     assert (back.pts, back.sequence, back.at) == (pts, sequence, embedding.at)
 
 
-def test_a_unit_vector_keeps_its_direction():
+def test_a_unit_vector_keeps_its_direction() -> None:
     vector = np.random.default_rng(0).normal(size=512).astype(np.float32)
     vector /= np.linalg.norm(vector)
     back = decode_embedding(encode_embedding(an_embedding(vector))).vector
     assert vector @ back / np.linalg.norm(back) > 0.9999
 
 
-def test_an_embedding_is_standard_cbor():
+def test_an_embedding_is_standard_cbor() -> None:
     fields = cbor2.loads(encode_embedding(an_embedding([1.0, -0.5, 0.0])))
     assert fields["vector"] == cbor2.CBORTag(72, bytes([127, 256 - 64, 0]))
     assert fields["at"] == datetime.fromtimestamp(1_700_000_000.125, UTC)
@@ -207,20 +211,20 @@ def test_an_embedding_is_standard_cbor():
     assert fields["scale"] == np.float32(1) / np.float32(127)
 
 
-def test_the_cddl_names_the_keys_on_the_wire():
+def test_the_cddl_names_the_keys_on_the_wire() -> None:
     cddl = (DOCS / "schemas" / "embedding.cddl").read_text()
     named = re.findall(r"^  (\w+):", cddl, re.MULTILINE)
     assert sorted(named) == sorted(cbor2.loads(encode_embedding(an_embedding([1.0]))))
 
 
 @pytest.mark.parametrize("vector", [[], [[1.0]], [float("nan")], [float("inf"), 1.0]])
-def test_a_vector_that_cannot_be_quantised_is_refused(vector):
+def test_a_vector_that_cannot_be_quantised_is_refused(vector: list[Any]) -> None:
     with pytest.raises(ValueError, match="expected a finite vector"):
         quantise(np.array(vector, np.float32))
 
 
 @given(st.binary(max_size=200))
-def test_noise_is_no_embedding(noise):
+def test_noise_is_no_embedding(noise: bytes) -> None:
     with pytest.raises(ValueError, match="expected"):
         decode_embedding(noise)
 
@@ -233,7 +237,7 @@ json_like = st.recursive(
 
 
 @given(st.data())
-def test_an_embedding_with_a_wrong_field_is_refused_or_harmless(data):
+def test_an_embedding_with_a_wrong_field_is_refused_or_harmless(data: Any) -> None:
     fields = cbor2.loads(encode_embedding(an_embedding([1.0, 2.0])))
     fields[data.draw(st.sampled_from(sorted(fields)))] = data.draw(json_like)
     try:

@@ -1,32 +1,34 @@
 """What waits in memory for a connection: what is replaced, sent again, and lost."""
 
+from typing import Any
+
 import pytest
 
 from edge.delivery.message import Message
 from edge.delivery.unsent import Unsent
 
 
-def retained(topic, body):
+def retained(topic: Any, body: Any) -> Any:
     return Message(topic, body, "state", None, 0, True, "text/plain")
 
 
 @pytest.fixture
-def unsent():
+def unsent() -> Any:
     return Unsent(most=3)
 
 
-def taken(unsent):
+def taken(unsent: Any) -> Any:
     return [message.payload for message in iter(unsent.take, None)]
 
 
-def test_the_latest_retained_message_of_a_topic_is_sent(unsent):
+def test_the_latest_retained_message_of_a_topic_is_sent(unsent: Any) -> None:
     for topic, body in (("a", b"1"), ("b", b"2"), ("a", b"3")):
         unsent.put(retained(topic, body))
     assert taken(unsent) == [b"2", b"3"]
     assert taken(unsent) == []
 
 
-def test_retained_messages_are_sent_again_before_what_waits(unsent, message):
+def test_retained_messages_are_sent_again_before_what_waits(unsent: Any, message: Any) -> None:
     unsent.put(retained("a", b"1"))
     assert taken(unsent) == [b"1"]
     unsent.put(message("alert", 7))
@@ -34,7 +36,7 @@ def test_retained_messages_are_sent_again_before_what_waits(unsent, message):
     assert taken(unsent) == [b"1", b"7"]
 
 
-def test_the_newest_stay_and_the_loss_is_counted_by_kind(unsent, message):
+def test_the_newest_stay_and_the_loss_is_counted_by_kind(unsent: Any, message: Any) -> None:
     unsent.put(retained("a", b"kept"))
     for kind, number in (("snapshot", 0), ("alert", 1), ("alert", 2), ("alert", 3), ("alert", 4)):
         unsent.put(message(kind, number))
@@ -42,7 +44,9 @@ def test_the_newest_stay_and_the_loss_is_counted_by_kind(unsent, message):
     assert taken(unsent) == [b"kept", b"2", b"3", b"4"]
 
 
-def test_what_a_lost_connection_gives_back_comes_first_and_is_the_first_to_go(unsent, message):
+def test_what_a_lost_connection_gives_back_comes_first_and_is_the_first_to_go(
+    unsent: Any, message: Any
+) -> None:
     for number in (3, 4):
         unsent.put(message("alert", number))
     unsent.give_back([message("alert", 1), retained("a", b"sent anyway"), message("alert", 2)])

@@ -1,9 +1,12 @@
 """Small indexes of made-up cameras."""
 
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.search.index.format import Entry
 from edge.search.index.segment import SegmentWriter
@@ -13,15 +16,15 @@ NOW = 1_750_000_000.0
 DIM = 16
 
 
-def unit(vectors):
+def unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
     return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
 
 
 @pytest.fixture
-def entries():
+def entries() -> Callable[..., Any]:
     """``entries(n)``: n embeddings of a camera, one a second, of a scene that hardly changes."""
 
-    def make(count, dim=16, start=NOW, seed=0):
+    def make(count: int, dim: int = 16, start: float = NOW, seed: int = 0) -> list[Entry]:
         rng = np.random.default_rng(seed)
         scene = rng.normal(size=dim)
         vectors = unit(scene + 0.2 * rng.normal(size=(count, dim)))
@@ -31,20 +34,20 @@ def entries():
 
 
 @pytest.fixture
-def opened():
+def opened() -> Iterator[Callable[..., Any]]:
     """``opened(thing)``: closed at the end of the test."""
     with ExitStack() as stack:
         yield lambda thing: stack.enter_context(closing(thing))
 
 
 @pytest.fixture
-def make_writer(opened):
+def make_writer(opened: Callable[..., Any]) -> Callable[..., Any]:
     """Writers of segments of ``DIM`` dimensions, by folder."""
     return lambda folder, dim=DIM: opened(SegmentWriter(folder, dim))
 
 
 @pytest.fixture
-def make_store(opened):
+def make_store(opened: Callable[..., Any]) -> Callable[..., Any]:
     """Stores with room for all, by root; their segments are full at 64 rows."""
     plenty = Limits(max_age_s=1e9, max_bytes=10**9)
     return lambda root, limits=plenty, model="m": opened(

@@ -1,36 +1,40 @@
 """Search through real files: planted events are found, at their time, best first."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.errors import ConfigError
 from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.search.index import scan
 from edge.search.index.format import Entry
-from edge.search.index.store import Reader
-from edge.search.query import Query, search
+from edge.search.index.store import Found, Reader, Store
+from edge.search.query import Page, Query, search
 
 NOW = 1_750_000_000.0
 DIM = 16
 ALL = Query(0.0, 1e12)
 
 
-def unit(vectors):
+def unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
     return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
 
 
 @pytest.fixture
-def bank():
+def bank() -> PromptBank:
     """The sentence is axis 0, the background axis 1."""
     prompt = CompiledPrompt("search", "search", slice(0, 1), slice(1, 1), np.array([1]), None)
     return PromptBank((prompt,), ("it", "nothing"), np.eye(2, DIM, dtype=np.float32), (), "")
 
 
-def day(count, events, seed=0):
+def day(count: int, events: list[tuple[int, int, float]], seed: int = 0) -> list[Entry]:
     """A camera for ``count`` seconds: mostly background, and events (start, stop, strength)."""
     rng = np.random.default_rng(seed)
     vectors = 0.1 * rng.normal(size=(count, DIM))
@@ -45,10 +49,10 @@ DOOR = replace(ALL, camera="door", limit=1)
 
 
 @pytest.fixture
-def index(tmp_path, make_store):
+def index(tmp_path: Path, make_store: Callable[..., Any]) -> Callable[..., Any]:
     """``index(camera=entries, ...)``: a reader of an index with these."""
 
-    def make(**cameras):
+    def make(**cameras: list[Entry]) -> tuple[Reader, Store]:
         store = make_store(tmp_path)
         for camera, entries in cameras.items():
             for start in range(0, len(entries), 16):
@@ -58,14 +62,16 @@ def index(tmp_path, make_store):
     return make
 
 
-def seconds(page):
+def seconds(page: Page) -> list[tuple[str, float, float]]:
     return [(hit.camera, hit.moment.start - NOW, hit.moment.end - NOW) for hit in page.hits]
 
 
 EVENTS = {"yard": [(100, 110, 2.5), (700, 730, 4.0)], "door": [(400, 403, 3.2)]}
 
 
-def test_planted_events_are_found_best_first_at_their_time(index, bank):
+def test_planted_events_are_found_best_first_at_their_time(
+    index: Callable[..., Any], bank: PromptBank
+) -> None:
     reader, _ = index(**{name: day(1000, events) for name, events in EVENTS.items()})
     page = search(reader, bank, ALL)
     found = [(camera, start, end) for camera, start, end in seconds(page)[:3]]
@@ -77,7 +83,9 @@ def test_planted_events_are_found_best_first_at_their_time(index, bank):
     assert all(hit.moment.score < 0.2 for hit in page.hits[3:])
 
 
-def test_the_two_stages_find_what_reading_everything_finds(index, bank, monkeypatch):
+def test_the_two_stages_find_what_reading_everything_finds(
+    index: Callable[..., Any], bank: PromptBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reader, _ = index(yard=day(3000, [(s, s + 12, 1 + s / 1000) for s in range(50, 2900, 190)]))
     everything = search(reader, bank, replace(ALL, limit=10))
     few = lambda: search(reader, bank, replace(ALL, limit=10), most_blocks=20)  # noqa: E731  of 94
@@ -87,20 +95,24 @@ def test_the_two_stages_find_what_reading_everything_finds(index, bank, monkeypa
     assert seconds(few()) != seconds(everything)
 
 
-def test_a_moment_that_is_longer_than_its_blocks_is_followed_to_its_ends(index, bank):
+def test_a_moment_that_is_longer_than_its_blocks_is_followed_to_its_ends(
+    index: Callable[..., Any], bank: PromptBank
+) -> None:
     reader, _ = index(yard=day(2000, [(500, 1400, 3.0)]))
     (first, *_) = seconds(search(reader, bank, ALL, most_blocks=1))
     assert first == ("yard", pytest.approx(500, abs=1), pytest.approx(1400, abs=1))
 
 
-def test_no_sample_is_in_two_moments(index, bank):
+def test_no_sample_is_in_two_moments(index: Callable[..., Any], bank: PromptBank) -> None:
     reader, _ = index(yard=day(2000, [(s, s + 20, 1 + s / 500) for s in range(10, 1990, 60)]))
     found = sorted(seconds(search(reader, bank, replace(ALL, limit=100))))
     assert len(found) > 10
     assert all(a[2] <= b[1] for a, b in pairwise(found))
 
 
-def test_camera_and_times_restrict_what_is_found(index, bank):
+def test_camera_and_times_restrict_what_is_found(
+    index: Callable[..., Any], bank: PromptBank
+) -> None:
     reader, _ = index(**{name: day(1000, events) for name, events in EVENTS.items()})
     door = search(reader, bank, replace(ALL, camera="door"))
     assert {hit.camera for hit in door.hits} == {"door"}
@@ -111,7 +123,9 @@ def test_camera_and_times_restrict_what_is_found(index, bank):
     assert search(reader, bank, Query(NOW + 5000, NOW + 6000)).hits == ()
 
 
-def test_pages_follow_each_other_without_overlap(index, bank):
+def test_pages_follow_each_other_without_overlap(
+    index: Callable[..., Any], bank: PromptBank
+) -> None:
     reader, _ = index(yard=day(2000, [(s, s + 20, 1 + s / 500) for s in range(10, 1990, 60)]))
     whole = search(reader, bank, replace(ALL, limit=20))
     pages = [search(reader, bank, replace(ALL, limit=8, offset=at)) for at in (0, 8, 16)]
@@ -120,19 +134,25 @@ def test_pages_follow_each_other_without_overlap(index, bank):
     assert not search(reader, bank, replace(ALL, limit=100, offset=1000)).more
 
 
-def test_what_is_still_being_filled_is_found_too(index, bank):
+def test_what_is_still_being_filled_is_found_too(
+    index: Callable[..., Any], bank: PromptBank
+) -> None:
     reader, _ = index(yard=day(40, [(20, 30, 3.0)]))  # a segment has 64 rows
     assert seconds(search(reader, bank, ALL))[0][1:] == (pytest.approx(20, abs=1), pytest.approx(30, abs=1))  # fmt: skip
 
 
-def test_a_camera_that_is_looked_at_once_a_minute_has_moments_too(index, bank):
+def test_a_camera_that_is_looked_at_once_a_minute_has_moments_too(
+    index: Callable[..., Any], bank: PromptBank
+) -> None:
     entries = day(60, [(30, 34, 3.0)])
     reader, _ = index(yard=[replace(entry, at=NOW + 60 * i) for i, entry in enumerate(entries)])
     first, *_ = seconds(search(reader, bank, ALL))
     assert first == ("yard", pytest.approx(1800, abs=60), pytest.approx(2040, abs=60))
 
 
-def test_the_picture_nearest_to_the_peak_comes_along(index, bank, tmp_path):
+def test_the_picture_nearest_to_the_peak_comes_along(
+    index: Callable[..., Any], bank: PromptBank, tmp_path: Path
+) -> None:
     reader, store = index(yard=day(60, [(20, 30, 3.0)]))
     for at in (5, 22, 26, 50):
         store.keep_picture("yard", NOW + at, b"%d" % at)
@@ -142,23 +162,27 @@ def test_the_picture_nearest_to_the_peak_comes_along(index, bank, tmp_path):
     assert [hit.picture for hit in search(index(door=EVENING)[0], bank, DOOR).hits] == [None]
 
 
-def test_nothing_fits_where_the_background_always_fits_better(index, bank):
+def test_nothing_fits_where_the_background_always_fits_better(
+    index: Callable[..., Any], bank: PromptBank
+) -> None:
     reader, _ = index(yard=day(500, []))
     opposite = PromptBank(bank.prompts, bank.sentences, np.vstack([-np.eye(2, DIM)[1:], np.eye(2, DIM)[1:]]).astype(np.float32), (), "")  # fmt: skip
     assert search(reader, opposite, ALL).hits == ()
 
 
-def test_an_empty_index_has_an_empty_page(tmp_path, bank):
+def test_an_empty_index_has_an_empty_page(tmp_path: Path, bank: PromptBank) -> None:
     page = search(Reader(tmp_path / "none", DIM), bank, ALL)
     assert (page.hits, page.more, page.samples) == ((), False, 0)
 
 
-def test_a_segment_that_expires_during_the_search_is_left_out(index, bank):
+def test_a_segment_that_expires_during_the_search_is_left_out(
+    index: Callable[..., Any], bank: PromptBank
+) -> None:
     reader, store = index(**{name: day(1000, events) for name, events in EVENTS.items()})
     segments = reader.segments
     calls = []
 
-    def expiring(*asked):
+    def expiring(*asked: float | None) -> list[Found]:
         found = segments(*asked)
         if not calls:
             store.expire(1e13)
@@ -170,7 +194,7 @@ def test_a_segment_that_expires_during_the_search_is_left_out(index, bank):
     assert len(calls) == 2
 
 
-def test_a_sentence_with_time_in_it_is_refused(index, bank):
+def test_a_sentence_with_time_in_it_is_refused(index: Callable[..., Any], bank: PromptBank) -> None:
     two = PromptBank(bank.prompts * 2, bank.sentences, bank.rows, (), "")
     with pytest.raises(ConfigError, match="search for each part by itself"):
         search(index(yard=day(10, []))[0], two, ALL)

@@ -1,5 +1,10 @@
 """The index as a whole: limits, restarts, models that do not mix."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 
 from edge.search.index import store as module
@@ -9,14 +14,16 @@ NOW = 1_750_000_000.0
 DIM = 16
 
 
-def times_of(root, camera=None, model="m", since=0.0, until=1e12):
+def times_of(
+    root: Path, camera: str | None = None, model: str = "m", since: float = 0.0, until: float = 1e12
+) -> list[np.float64]:
     found = Reader(root / model, DIM).segments(camera, since, until)
     return [at for one in found for at in one.segment.rows(slice(None))["at"]]
 
 
 def test_all_that_was_kept_is_found_in_order_across_segments_and_restarts(
-    tmp_path, entries, make_store
-):
+    tmp_path: Path, entries: Callable[..., Any], make_store: Callable[..., Any]
+) -> None:
     kept = entries(200)
     for start in range(0, 200, 20):
         store = make_store(tmp_path)
@@ -28,7 +35,9 @@ def test_all_that_was_kept_is_found_in_order_across_segments_and_restarts(
     assert codes == [True, True, False]
 
 
-def test_cameras_and_times_choose_segments(tmp_path, entries, make_store):
+def test_cameras_and_times_choose_segments(
+    tmp_path: Path, entries: Callable[..., Any], make_store: Callable[..., Any]
+) -> None:
     store = make_store(tmp_path)
     for camera, start in (("yard", NOW), ("door", NOW + 500)):
         for at in range(0, 200, 20):
@@ -41,8 +50,8 @@ def test_cameras_and_times_choose_segments(tmp_path, entries, make_store):
 
 
 def test_embeddings_of_another_model_are_not_found_but_age_with_the_rest(
-    tmp_path, entries, make_store
-):
+    tmp_path: Path, entries: Callable[..., Any], make_store: Callable[..., Any]
+) -> None:
     old = make_store(tmp_path, model="old")
     old.append("yard", entries(30))
     old.close()
@@ -55,7 +64,9 @@ def test_embeddings_of_another_model_are_not_found_but_age_with_the_rest(
     assert new.expired == 2
 
 
-def test_the_oldest_segments_go_first_when_there_is_too_much(tmp_path, entries, make_store):
+def test_the_oldest_segments_go_first_when_there_is_too_much(
+    tmp_path: Path, entries: Callable[..., Any], make_store: Callable[..., Any]
+) -> None:
     kept = entries(400)
     store = make_store(tmp_path)
     for start in range(0, 400, 20):
@@ -70,7 +81,9 @@ def test_the_oldest_segments_go_first_when_there_is_too_much(tmp_path, entries, 
     assert store.size == sum(f.stat().st_size for f in tmp_path.rglob("*") if f.is_file())
 
 
-def test_what_is_too_old_goes_and_the_camera_goes_on(tmp_path, entries, make_store):
+def test_what_is_too_old_goes_and_the_camera_goes_on(
+    tmp_path: Path, entries: Callable[..., Any], make_store: Callable[..., Any]
+) -> None:
     store = make_store(tmp_path, Limits(max_age_s=3600, max_bytes=10**9))
     store.append("yard", entries(20))
     store.expire(NOW + 3000)
@@ -81,7 +94,9 @@ def test_what_is_too_old_goes_and_the_camera_goes_on(tmp_path, entries, make_sto
     assert len(times_of(tmp_path)) == 20
 
 
-def test_pictures_count_and_go_with_their_segment(tmp_path, entries, make_store):
+def test_pictures_count_and_go_with_their_segment(
+    tmp_path: Path, entries: Callable[..., Any], make_store: Callable[..., Any]
+) -> None:
     store = make_store(tmp_path, Limits(1e9, 100_000))
     store.append("yard", entries(1))
     before = store.size
@@ -91,7 +106,9 @@ def test_pictures_count_and_go_with_their_segment(tmp_path, entries, make_store)
     assert list(tmp_path.rglob("*.jpg")) == []
 
 
-def test_what_an_interrupted_removal_left_goes_at_the_next_start(tmp_path, entries, make_store):
+def test_what_an_interrupted_removal_left_goes_at_the_next_start(
+    tmp_path: Path, entries: Callable[..., Any], make_store: Callable[..., Any]
+) -> None:
     store = make_store(tmp_path)
     store.append("yard", entries(3))
     store.keep_picture("yard", NOW, b"jpeg")
@@ -101,7 +118,9 @@ def test_what_an_interrupted_removal_left_goes_at_the_next_start(tmp_path, entri
     assert list(tmp_path.rglob("*.jpg")) == []
 
 
-def test_a_crash_between_the_last_row_and_the_codes_costs_neither(tmp_path, entries, make_store):
+def test_a_crash_between_the_last_row_and_the_codes_costs_neither(
+    tmp_path: Path, entries: Callable[..., Any], make_store: Callable[..., Any]
+) -> None:
     store = make_store(tmp_path)
     store.append("yard", entries(64))
     store.close()  # full, and no codes yet
@@ -112,8 +131,8 @@ def test_a_crash_between_the_last_row_and_the_codes_costs_neither(tmp_path, entr
 
 
 def test_a_reader_keeps_full_segments_open_and_sees_what_is_new_and_gone(
-    tmp_path, entries, make_store
-):
+    tmp_path: Path, entries: Callable[..., Any], make_store: Callable[..., Any]
+) -> None:
     store, reader = make_store(tmp_path), Reader(tmp_path / "m", DIM)
     store.append("yard", entries(64))
     store.append("yard", entries(10, start=NOW + 64))
@@ -127,5 +146,5 @@ def test_a_reader_keeps_full_segments_open_and_sees_what_is_new_and_gone(
 
 
 @pytest.mark.parametrize("name", ["m", "other"])
-def test_an_index_that_is_not_there_is_empty(tmp_path, name):
+def test_an_index_that_is_not_there_is_empty(tmp_path: Path, name: str) -> None:
     assert times_of(tmp_path, model=name) == []

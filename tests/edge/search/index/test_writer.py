@@ -2,9 +2,13 @@
 
 import errno
 import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edge.search.index.format import Entry
 from edge.search.index.store import Limits, Reader, Store
 from edge.search.index.writer import IndexWriter, WriterLimits
 
@@ -12,11 +16,11 @@ DIM = 16
 
 
 @pytest.fixture
-def run():
+def run() -> Iterator[Callable[..., Any]]:
     """``run(open_store)``: a writer that flushes at once, ended with the test."""
     writers = []
 
-    def start(open_store, **bounds):
+    def start(open_store: Callable[..., Any], **bounds: Any) -> IndexWriter:
         limits = WriterLimits(flush_s=0.01, retry_s=0.05, **bounds)
         writers.append(IndexWriter(open_store, limits=limits))
         writers[-1].start()
@@ -27,18 +31,23 @@ def run():
         writer.stop(5)
 
 
-def count(root):
+def count(root: Path) -> int:
     return sum(one.segment.extent.count for one in Reader(root / "m", DIM).segments(None, 0, 1e12))
 
 
 PLENTY = Limits(1e12, 10**9)
 
 
-def opener(root, limits=PLENTY):
+def opener(root: Path, limits: Limits = PLENTY) -> Callable[..., Any]:
     return lambda: Store(root, "m", DIM, limits)
 
 
-def test_what_is_added_is_on_disk_soon_and_at_the_end(tmp_path, entries, run, eventually):
+def test_what_is_added_is_on_disk_soon_and_at_the_end(
+    tmp_path: Path,
+    entries: Callable[..., Any],
+    run: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     writer = run(opener(tmp_path))
     first, last, *_ = entries(2)
     writer.add("yard", first)
@@ -53,7 +62,12 @@ def test_what_is_added_is_on_disk_soon_and_at_the_end(tmp_path, entries, run, ev
     assert health.size == sum(f.stat().st_size for f in tmp_path.rglob("*") if f.is_file())
 
 
-def test_limits_are_kept_while_it_runs(tmp_path, entries, run, eventually):
+def test_limits_are_kept_while_it_runs(
+    tmp_path: Path,
+    entries: Callable[..., Any],
+    run: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     writer = run(opener(tmp_path, Limits(max_age_s=60, max_bytes=10**9)))
     writer.add("yard", entries(1, start=1000.0)[0])
     eventually(lambda: writer.health().expired == 1, "an old segment is removed")
@@ -65,15 +79,19 @@ class Full(Store):
 
     room = threading.Event()
 
-    def append(self, camera, entries):
+    def append(self, camera: str, entries: list[Entry]) -> None:
         if not self.room.is_set():
             raise OSError(errno.ENOSPC, "No space left on device")
         super().append(camera, entries)
 
 
 def test_a_full_disk_is_told_once_and_writing_goes_on_when_there_is_room(
-    tmp_path, entries, run, eventually, caplog
-):
+    tmp_path: Path,
+    entries: Callable[..., Any],
+    run: Callable[..., Any],
+    eventually: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     Full.room.clear()
     writer = run(lambda: Full(tmp_path, "m", DIM, PLENTY))
     writer.add("yard", entries(1)[0])
@@ -88,7 +106,12 @@ def test_a_full_disk_is_told_once_and_writing_goes_on_when_there_is_room(
     eventually(lambda: writer.health().error is None, "and the error is over")
 
 
-def test_an_index_that_cannot_be_opened_stops_nothing(tmp_path, entries, run, eventually):
+def test_an_index_that_cannot_be_opened_stops_nothing(
+    tmp_path: Path,
+    entries: Callable[..., Any],
+    run: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     (tmp_path / "file").write_text("no folder")
     writer = run(opener(tmp_path / "file"))
     writer.add("yard", entries(1)[0])
@@ -96,10 +119,12 @@ def test_an_index_that_cannot_be_opened_stops_nothing(tmp_path, entries, run, ev
     assert "index: " in writer.health().error
 
 
-def test_a_disk_that_hangs_makes_nobody_wait_and_costs_bounded_memory(tmp_path, entries, run):
+def test_a_disk_that_hangs_makes_nobody_wait_and_costs_bounded_memory(
+    tmp_path: Path, entries: Callable[..., Any], run: Callable[..., Any]
+) -> None:
     hung, release = threading.Event(), threading.Event()
 
-    def open_store():
+    def open_store() -> Store:
         hung.set()
         release.wait(10)
         return Store(tmp_path, "m", DIM, PLENTY)
