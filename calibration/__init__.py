@@ -1,1 +1,6 @@
-"""Calibrates rules and networks: evaluation, sharpened rules, and frames for INT8 ranges."""
+"""Calibration: labelled clips go in; reports, sharpened rules and frames for INT8 come out.
+
+``replay`` runs rules over clips, ``judge`` compares alerts with labels, ``report`` and ``tables``
+show the result. ``sharpen`` weighs sentences by examples, ``edit`` writes the weights into a
+configuration.
+"""

@@ -30,7 +30,8 @@ from calibration.rules import config_of
 from calibration.sharpen import events_of, shots_of
 from calibration.tables import verdict_table
 from edge.config.load import load_config
-from edge.config.models import Config, EngineConfig, PromptConfig, SharpenedConfig
+from edge.config.models import Config, EngineConfig
+from edge.config.prompt import PromptConfig, SharpenedConfig
 from edge.control.learning.teacher import record_of, rows_of
 from edge.errors import ConfigError
 from edge.rules.sharpen import Lesson, Proof, sharpen

@@ -9,8 +9,8 @@ from typing import Final
 
 import yaml
 
-from edge.config.models import SharpenedConfig
 from edge.config.nodes import parse
+from edge.config.prompt import SharpenedConfig
 from edge.errors import ConfigError
 
 _KEY: Final = "sharpened"

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from calibration.labels import Label
-from edge.config.models import Config, PromptConfig
+from edge.config.models import Config
+from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError
 
 CAMERA: Final = "clip"

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from benchmarks.studies.altered import Alteration, Pixels, darker, infrared, noisy, samples
 from edge.alerts.scene.light import Light
-from edge.config.models import EngineConfig, PromptConfig
+from edge.config.models import EngineConfig
+from edge.config.prompt import PromptConfig
 from edge.model.bundle.read import open_bundle
 from edge.scoring.margins import margins
 from edge.scoring.open import Models, open_models

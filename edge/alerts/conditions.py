@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from edge.alerts.scene.light import Word
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.config.schedule import Schedule
 
 # Number of changes that are examined where several schedules take turns: more than a week of them.

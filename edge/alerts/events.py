@@ -17,7 +17,7 @@ from typing import Literal
 
 from ulid import ULID
 
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.model.bundle.manifest import Decision
 from edge.video.sample import Arrival
 

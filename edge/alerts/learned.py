@@ -19,7 +19,7 @@ from edge.alerts.null import AlarmTail
 from edge.alerts.scene.scene import Scene
 from edge.alerts.scene.view import View
 from edge.alerts.threshold import EVERYWHERE, Calibration
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.delivery.payloads import ModelRef
 from edge.rules.plan import plan
 from edge.system.kept_file import KeptFile

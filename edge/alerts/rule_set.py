@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge.alerts.second_look import Confirm, confirm_all
-from edge.config.models import CameraConfig, PromptConfig
+from edge.config.models import CameraConfig
+from edge.config.prompt import PromptConfig
 from edge.rules.bank import PromptBank
 
 

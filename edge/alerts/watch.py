@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge.alerts.events import EventMachine, Rule, Transition
 from edge.alerts.second_look import Finding
 from edge.alerts.threshold import Calibration, CalibrationReport
-from edge.config.models import PoolConfig
+from edge.config.prompt import PoolConfig
 from edge.rules.bank import PromptBank
 from edge.rules.plan import RulePlan
 from edge.rules.temporal.pools import Pool, pool_of

@@ -1,4 +1,4 @@
-"""Defines the types of the values in a configuration, and what each type accepts.
+"""Defines the base of all records of a configuration, and the types of their values.
 
 Durations are seconds in code; the file may also give them as ``500ms``, ``10s``, ``5m``, ``1h``.
 """
@@ -7,7 +7,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+)
 
 from edge.config.urls import resolve_url
 
@@ -15,7 +23,16 @@ _DURATION = r"^([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)?$"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
+class Section(BaseModel):
+    """Base of all sections: frozen, and keys that the section does not have are refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+
 def seconds(value: Any) -> Any:
+    """Turn a duration such as ``500ms`` or ``5m`` into seconds; leave a number as it is."""
     if isinstance(value, str):
         match = re.fullmatch(_DURATION, value)
         if not match:
@@ -26,7 +43,8 @@ def seconds(value: Any) -> Any:
     return value
 
 
-def _one_or_more(value: Any) -> Any:
+def one_or_more(value: Any) -> Any:
+    """Turn a single text into a list of one; leave everything else as it is."""
     return [value] if isinstance(value, str) else value
 
 
@@ -54,6 +72,7 @@ def _plain_topic(topic: str) -> str:
 
 
 def sum_to_one(weights: tuple[float, ...]) -> tuple[float, ...]:
+    """Check that weights, if there are any, add up to 1 within 0.001."""
     if weights and abs(sum(weights) - 1) > 1e-3:
         raise ValueError(f"expected weights that add up to 1, found a sum of {sum(weights):g}")
     return weights
@@ -69,6 +88,7 @@ def _against_folder(value: Path, info: ValidationInfo) -> Path:
 
 
 def camera_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    """Check a camera's URL, and make a relative path in it absolute."""
     return SecretStr(resolve_url(value.get_secret_value(), _folder(info)))
 
 
@@ -83,13 +103,13 @@ Seconds = Annotated[
 Text = Annotated[str, AfterValidator(_not_blank)]
 Texts = Annotated[
     tuple[Text, ...],
-    BeforeValidator(_one_or_more, json_schema_input_type=str | tuple[str, ...]),
+    BeforeValidator(one_or_more, json_schema_input_type=str | tuple[str, ...]),
 ]
 # A name becomes an MQTT topic level, so it contains no '/', '+', '#' or blank.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Names = Annotated[
     tuple[Name, ...],
-    BeforeValidator(_one_or_more, json_schema_input_type=Name | tuple[Name, ...]),
+    BeforeValidator(one_or_more, json_schema_input_type=Name | tuple[Name, ...]),
 ]
 Share = Annotated[float, Field(ge=0, le=1)]
 Polygon = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3)]
@@ -100,5 +120,5 @@ Topic = Annotated[str, AfterValidator(_plain_topic)]
 LocalPath = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(_against_folder)]
 LocalPaths = Annotated[
     tuple[LocalPath, ...],
-    BeforeValidator(_one_or_more, json_schema_input_type=LocalPath | tuple[LocalPath, ...]),
+    BeforeValidator(one_or_more, json_schema_input_type=LocalPath | tuple[LocalPath, ...]),
 ]

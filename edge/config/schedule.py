@@ -31,6 +31,8 @@ from pydantic import (
     model_validator,
 )
 
+from edge.config.fields import one_or_more
+
 # In the order of datetime.weekday.
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY: Final = "|".join(_WEEKDAYS)
@@ -89,10 +91,6 @@ def _written(parse: Any) -> AfterValidator:
     return AfterValidator(lambda text: (parse(text), text)[1])
 
 
-def _one_or_more(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 _Days = Annotated[str, _written(_weekdays), WithJsonSchema({"type": "string", "pattern": _DAYS})]
 _Hours = Annotated[str, _written(_span), WithJsonSchema({"type": "string", "pattern": _HOURS})]
 _Date = Annotated[str, _written(_date), WithJsonSchema({"type": "string", "pattern": _DATE})]
@@ -115,15 +113,15 @@ class Schedule(BaseModel):
 
     days: Annotated[
         tuple[_Days, ...],
-        BeforeValidator(_one_or_more, json_schema_input_type=_Days | tuple[_Days, ...]),
+        BeforeValidator(one_or_more, json_schema_input_type=_Days | tuple[_Days, ...]),
     ] = Field(default=("mon-sun",), min_length=1)
     hours: Annotated[
         tuple[_Hours, ...],
-        BeforeValidator(_one_or_more, json_schema_input_type=_Hours | tuple[_Hours, ...]),
+        BeforeValidator(one_or_more, json_schema_input_type=_Hours | tuple[_Hours, ...]),
     ] = Field(default=("00:00-24:00",), min_length=1)
     except_: Annotated[
         tuple[_Date, ...],
-        BeforeValidator(_one_or_more, json_schema_input_type=_Date | tuple[_Date, ...]),
+        BeforeValidator(one_or_more, json_schema_input_type=_Date | tuple[_Date, ...]),
     ] = Field(default=(), alias="except")
     timezone: Timezone | None = None
 

@@ -46,7 +46,7 @@ def resolve_url(url: str, folder: Path) -> str:
 
 
 def passwords(url: str) -> set[str]:
-    """Parts of ``url`` that must never be shown, also where the URL is not valid."""
+    """Return the parts of ``url`` that must never be shown, even if the URL is not valid."""
     with suppress(ValueError):
         if password := urlsplit(url).password:
             return {password}

@@ -23,7 +23,7 @@ from ulid import ULID
 from edge.config.document import suggestion, unicode_text
 from edge.config.fields import Name
 from edge.config.load import checked
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.delivery.message import Received
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError

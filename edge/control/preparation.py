@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 from edge.alerts.rule_set import RuleSet
 from edge.alerts.second_look import SecondLook
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.rules.bank import PromptBank
 from edge.rules.compiler import Compiler
 

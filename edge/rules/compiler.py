@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError
 from edge.model.bundle.manifest import TextSpec
 from edge.model.bundle.read import Bundle

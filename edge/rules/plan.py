@@ -7,7 +7,7 @@ clause, and each camera has a tracker that makes one margin of theirs (``edge.ru
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError
 from edge.rules.temporal.clauses import Expr, Seen, clauses, parse
 

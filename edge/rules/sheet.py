@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError
 from edge.model.bundle.manifest import TextSpec
 from edge.rules.blend import blend

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.model.bundle.manifest import Role
 from edge.model.bundle.read import Bundle
 from edge.model.engines import Engine

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from edge.config.models import Config, PromptConfig
+from edge.config.models import Config
+from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError
 from edge.model.bundle.read import Bundle
 from edge.rules.bank import PromptBank

@@ -10,7 +10,7 @@ import yaml
 
 from calibration.commands import app
 from calibration.labels import read_labels
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "evaluate.md").read_text()
 

@@ -11,7 +11,7 @@ import yaml
 
 from calibration.edit import put, take
 from edge.config.load import load_config
-from edge.config.models import SharpenedConfig
+from edge.config.prompt import SharpenedConfig
 from edge.errors import ConfigError
 
 RECORD = SharpenedConfig(threshold=0.1, hysteresis=0.05)

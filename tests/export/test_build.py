@@ -7,7 +7,8 @@ import pytest
 from exported import EXPORTED, PICTURES, Exports
 from rich.progress import Progress
 
-from edge.config.models import EngineConfig, PromptConfig
+from edge.config.models import EngineConfig
+from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError, EdgeError, ModelError
 from edge.model.bundle.read import open_bundle
 from edge.scoring.open import open_models

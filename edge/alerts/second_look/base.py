@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.rules.bank import PromptBank
 from edge.video.sample import Sample
 

@@ -7,7 +7,7 @@ runs only when a rule of ``kind: clip`` would alert.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.errors import ModelError
 from edge.model.bundle.manifest import Manifest
 from edge.rules.bank import PromptBank

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from edge.config.models import Config, PromptConfig
+from edge.config.models import Config
+from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError
 
 

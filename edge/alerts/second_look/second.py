@@ -23,7 +23,8 @@ from edge.alerts.second_look.detectors import (
 )
 from edge.alerts.second_look.means import Means, check_means, needs_boxes
 from edge.alerts.second_look.zones import Polygon, standing_in
-from edge.config.models import Config, PromptConfig
+from edge.config.models import Config
+from edge.config.prompt import PromptConfig
 from edge.errors import InferenceError
 from edge.rules.bank import PromptBank
 from edge.video.sample import Sample

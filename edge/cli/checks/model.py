@@ -8,7 +8,8 @@ from typing import Final
 
 from edge.cli.checks.result import CheckResult, failure
 from edge.cli.tables import concepts
-from edge.config.models import EngineConfig, PromptConfig
+from edge.config.models import EngineConfig
+from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError, EdgeError, ModelError
 from edge.model.bundle.read import Bundle, open_bundle
 from edge.model.bundle.signature import read_keys, told

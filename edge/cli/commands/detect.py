@@ -14,7 +14,8 @@ from rich.console import Console
 from edge.alerts.second_look.detectors import REGION_THRESHOLD
 from edge.cli.plot import check_plot, draw_boxes
 from edge.cli.tables import boxes_table
-from edge.config.models import EngineConfig, PromptConfig
+from edge.config.models import EngineConfig
+from edge.config.prompt import PromptConfig
 from edge.config.urls import passwords
 from edge.errors import ConfigError, ModelError
 from edge.model.bundle.read import Bundle, open_bundle

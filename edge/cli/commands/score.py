@@ -13,7 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from edge.cli.plot import check_plot, plot_scores
 from edge.cli.score_video import ScoredFrame, length_s, margins_by_prompt, score_frames
 from edge.cli.tables import picture_table, summary_table, time_table
-from edge.config.models import EngineConfig, PromptConfig
+from edge.config.models import EngineConfig
+from edge.config.prompt import PromptConfig
 from edge.config.urls import passwords
 from edge.errors import ConfigError, SourceError
 from edge.model.bundle.read import open_bundle

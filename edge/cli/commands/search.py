@@ -14,7 +14,8 @@ from rich.text import Text
 
 from edge.config.fields import Seconds
 from edge.config.load import load_config
-from edge.config.models import EngineConfig, PromptConfig
+from edge.config.models import EngineConfig
+from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError
 from edge.model.bundle.read import Bundle, open_bundle
 from edge.model.bundle.signature import read_keys

@@ -6,7 +6,8 @@ from typing import Final
 
 from edge.alerts.rule_set import RuleSet
 from edge.config.document import suggestion
-from edge.config.models import Config, PromptConfig
+from edge.config.models import Config
+from edge.config.prompt import PromptConfig
 from edge.control.announce import homeassistant
 from edge.control.announce.messages import profile_message, prompts_message, setting_messages
 from edge.control.announce.retained import Retained

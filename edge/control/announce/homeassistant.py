@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from edge import __version__
-from edge.config.models import HomeAssistantConfig, PromptConfig
+from edge.config.models import HomeAssistantConfig
+from edge.config.prompt import PromptConfig
 from edge.control.announce.messages import settings_of
 from edge.delivery.message import Message
 from edge.delivery.topics import Topics

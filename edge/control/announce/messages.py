@@ -6,7 +6,7 @@ of us can show it and set it.
 
 from collections.abc import Mapping
 
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.control.commands import BETWEEN_SENTENCES
 from edge.delivery.message import Message
 from edge.delivery.payloads import PROMPTS_STATE_SCHEMA, PromptsStatePayload

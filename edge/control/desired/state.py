@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edge.config.fields import Name
 from edge.config.load import checked
-from edge.config.models import PromptConfig, SharpenedConfig
+from edge.config.prompt import PromptConfig, SharpenedConfig
 from edge.control.commands import (
     Command,
     DesiredPrompts,

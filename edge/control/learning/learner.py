@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from edge.alerts.messages import StartedAlert
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.control.commands import Feedback
 from edge.control.desired.state import Desired, TaughtSettings
 from edge.control.learning.feedback import FeedbackFile

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config.models import PromptConfig, SharpenedConfig
+from edge.config.prompt import PromptConfig, SharpenedConfig
 from edge.delivery.payloads import LessonRef, OutcomeRef
 from edge.errors import ConfigError
 from edge.rules.bank import PromptBank

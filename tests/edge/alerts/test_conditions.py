@@ -19,7 +19,8 @@ from edge.alerts.conditions import Conditions, alike, conditions_of, is_on
 from edge.alerts.learned import CalibrationFile, Calibrations
 from edge.alerts.pipeline import Pipeline
 from edge.alerts.rule_set import RuleSet
-from edge.config.models import Config, PromptConfig
+from edge.config.models import Config
+from edge.config.prompt import PromptConfig
 from edge.delivery.payloads import AlertMessage, ModelRef
 from edge.model.bundle.manifest import Decision
 from edge.rules.bank import CompiledPrompt, PromptBank

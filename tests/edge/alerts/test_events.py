@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ulid import ULID
 
 from edge.alerts.events import EventMachine, Rule, Transition, new_ulid
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.model.bundle.manifest import Decision
 from edge.video.sample import Arrival
 

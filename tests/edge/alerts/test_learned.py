@@ -11,7 +11,7 @@ import pytest
 from edge.alerts.events import Rule
 from edge.alerts.learned import CalibrationFile, Calibrations
 from edge.alerts.threshold import Calibration
-from edge.config.models import PromptConfig, SharpenedConfig
+from edge.config.prompt import PromptConfig, SharpenedConfig
 from edge.delivery.payloads import ModelRef
 
 MODEL = ModelRef(id="m", hash="h", precision="int8")

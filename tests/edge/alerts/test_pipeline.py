@@ -14,7 +14,8 @@ from edge.alerts.rule_set import RuleSet
 from edge.alerts.second_look import Box, Finding, confirm_all
 from edge.alerts.second_look.detectors import RegionsDetector
 from edge.alerts.second_look.second import SecondLooks
-from edge.config.models import Config, OnConfig, PromptConfig
+from edge.config.models import Config
+from edge.config.prompt import OnConfig, PromptConfig
 from edge.delivery.embedding import decode_embedding
 from edge.delivery.payloads import AlertPayload, ModelRef
 from edge.errors import InferenceError

@@ -6,7 +6,7 @@ import pytest
 from edge.alerts.events import Rule
 from edge.alerts.threshold import Calibration
 from edge.alerts.watch import Happening, Watch, WatchedRule
-from edge.config.models import PoolConfig, PromptConfig
+from edge.config.prompt import PoolConfig, PromptConfig
 from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.rules.plan import plan
 from edge.scoring.scorers.base import Scored

@@ -10,7 +10,8 @@ import yaml
 from pydantic import BaseModel
 
 from edge.config.fields import seconds
-from edge.config.models import CameraConfig, Config, PromptConfig
+from edge.config.models import CameraConfig, Config
+from edge.config.prompt import PromptConfig
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "config.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```yaml\n(.+?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.control.commands import (
     MAX_BYTES,
     MAX_RULES,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edge.alerts.second_look import NoSecondLook
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.control.preparation import Preparation
 from edge.errors import ConfigError
 

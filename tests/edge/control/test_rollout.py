@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from edge.alerts.messages import StartedAlert
-from edge.config.models import Config, PromptConfig, SharpenedConfig
+from edge.config.models import Config
+from edge.config.prompt import PromptConfig, SharpenedConfig
 from edge.control.commands import command_of
 from edge.control.desired.file import DesiredFile
 from edge.control.learning.teacher import Taught

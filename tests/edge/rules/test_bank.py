@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.model.bundle.manifest import TextSpec
 from edge.rules.bank import PromptBank, explain
 from edge.rules.compiler import compile_bank

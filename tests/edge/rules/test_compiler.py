@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError
 from edge.model.bundle.manifest import TextSpec
 from edge.rules.bank import PromptBank, explain

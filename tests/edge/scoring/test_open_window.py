@@ -22,7 +22,8 @@ from tiny_window import (
 
 from edge.alerts.pipeline import Pipeline
 from edge.alerts.rule_set import RuleSet
-from edge.config.models import Config, EngineConfig, PromptConfig
+from edge.config.models import Config, EngineConfig
+from edge.config.prompt import PromptConfig
 from edge.delivery.payloads import ModelRef
 from edge.errors import ModelError
 from edge.model.bundle.read import Bundle

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from edge.config.models import EngineConfig, PromptConfig
+from edge.config.models import EngineConfig
+from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError
 from edge.model.bundle.read import open_bundle
 from edge.rules.bank import explain

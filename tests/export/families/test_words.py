@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from edge.config.models import EngineConfig, PoolConfig, PromptConfig
+from edge.config.models import EngineConfig
+from edge.config.prompt import PoolConfig, PromptConfig
 from edge.rules.temporal.pools import pool_of
 from edge.scoring.open import open_models
 

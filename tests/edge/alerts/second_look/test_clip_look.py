@@ -7,7 +7,8 @@ import pytest
 from exported import Exports
 
 from edge.alerts.second_look.clip import ClipLook, ClipMargin
-from edge.config.models import EngineConfig, PromptConfig
+from edge.config.models import EngineConfig
+from edge.config.prompt import PromptConfig
 from edge.errors import ModelError
 from edge.scoring.margins import margins
 from edge.scoring.open import Models, open_models

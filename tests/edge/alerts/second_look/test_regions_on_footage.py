@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from edge.alerts.second_look.detectors import RegionsDetector
-from edge.config.models import EngineConfig, PromptConfig
+from edge.config.models import EngineConfig
+from edge.config.prompt import PromptConfig
 from edge.model.bundle.read import open_bundle
 from edge.scoring.boxes import overlaps
 from edge.scoring.open import open_models

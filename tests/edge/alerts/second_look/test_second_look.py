@@ -12,7 +12,8 @@ from edge.alerts.second_look import Box
 from edge.alerts.second_look.crops import CropScorer, cut_out
 from edge.alerts.second_look.detectors import CaptionDetector, RegionsDetector
 from edge.alerts.second_look.second import SecondLooks
-from edge.config.models import Config, PromptConfig
+from edge.config.models import Config
+from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError, InferenceError
 from edge.model.bundle.manifest import ImageSpec
 from edge.rules.bank import CompiledPrompt, PromptBank

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from tiny_bundle import tiny_bundle
 
-from edge.config.models import EngineConfig, PromptConfig
+from edge.config.models import EngineConfig
+from edge.config.prompt import PromptConfig
 from edge.model.bundle.read import open_bundle
 from edge.rules.bank import PromptBank
 from edge.scoring.open import open_models

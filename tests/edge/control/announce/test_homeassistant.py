@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from edge.config.models import Config, HomeAssistantConfig, PromptConfig
+from edge.config.models import Config, HomeAssistantConfig
+from edge.config.prompt import PromptConfig
 from edge.control.announce.homeassistant import components_of, discovery_message, discovery_topic
 from edge.control.mailbox import listeners
 from edge.delivery.message import Message, Received

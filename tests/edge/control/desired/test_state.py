@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.config.models import PromptConfig
+from edge.config.prompt import PromptConfig
 from edge.control.commands import DesiredPrompts, SetFeature, SetProfile, SetPrompts
 from edge.control.desired.file import DesiredFile
 from edge.control.desired.state import Desired, RuleSettings

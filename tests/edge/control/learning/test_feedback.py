@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from tiny_bundle import tiny_bundle
 
 from edge.alerts.messages import StartedAlert
-from edge.config.models import EngineConfig, PoolConfig, PromptConfig
+from edge.config.models import EngineConfig
+from edge.config.prompt import PoolConfig, PromptConfig
 from edge.control.commands import Feedback
 from edge.control.learning.feedback import FeedbackFile
 from edge.control.learning.teacher import FeedbackTeacher
