@@ -26,7 +26,7 @@ from rich.progress import Progress
 from benchmarks.measuring.broker import find_mosquitto, free_port
 from edge.config.models import MqttConfig
 from edge.system import paths
-from export.default_bundle import build
+from export.default_bundle import build, recipe
 from export.packages.fetch import default_cache
 
 # No test asks the hub for anything; read when its client is first imported.
@@ -225,7 +225,7 @@ def tell() -> Callable[..., None]:
 def concepts_bundle() -> Path:
     """The real default bundle, built where the tools look for it unless it is current there."""
     out = paths.default_bundle()
-    if not build.is_current(out):
+    if not recipe.is_current(out):
         with Progress(disable=True) as progress:
             build.build(out, default_cache(), progress)
     return out

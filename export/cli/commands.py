@@ -48,8 +48,9 @@ def default(
         from export.default_bundle import (  # noqa: PLC0415  an extra, which --help does without
             build as default_bundle,
         )
+        from export.default_bundle.recipe import is_current  # noqa: PLC0415  the same extra
     target = out or paths.default_bundle()
-    if not force and default_bundle.is_current(target):
+    if not force and is_current(target):
         _report(open_bundle(target), built=False, as_json=as_json)
         return
     with progress_bars() as progress:

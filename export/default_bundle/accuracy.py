@@ -1,4 +1,7 @@
-"""What the variants of this bundle lost; beside what every card says, what becomes of concepts."""
+"""Measures what the variants of the default bundle lost, for its accuracy card.
+
+It adds three columns to the card: how well a variant agrees on the concept axes alone.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +19,7 @@ from export.proof.card import Card, CardVariant, these_conditions
 from export.proof.gates import GATES, judge
 from export.proof.verify import compare
 
-# What the camera of a house, a yard or a street is asked for.
+# What people ask of the camera of a house, a yard or a street.
 PROMPTS = (
     "a person",
     "a person riding a bicycle",
@@ -31,7 +34,8 @@ PROMPTS = (
     "a traffic light",
     "smoke",
 )
-# The sentences were embedded before, in batches; the golden test runs the graph itself.
+# The sentences were embedded earlier, in batches, so the graph's steadiness is not measured here;
+# the golden test runs the graph itself.
 _TEXT = replace(GATES["text", "fp16"], max_repeat=None, max_neighbours=None, max_batch=None)
 _INPUTS = {
     "frames": "of the street clip, those between the frames that INT8 was calibrated on",
@@ -60,12 +64,13 @@ def measure(
     """Measure all variants.
 
     Args:
-        facts: Which model.
+        facts: Facts of the model.
         images: Image graphs by precision.
-        pixels: int8 [M,3,H,W].
-        reference: Their embeddings by the float original, float32 [M,D].
-        prompts: To choose among.
-        sentences: Embeddings float32 [K,D] of the text graph in the bundle and of its original.
+        pixels: Frames to measure on, int8 [M,3,H,W].
+        reference: Embeddings of ``pixels`` by the float original, float32 [M,D].
+        prompts: Prompts that a frame chooses among.
+        sentences: Embeddings of the same sentences, float32 [K,D] each: by the text graph in the
+            bundle, and by its original.
     """
     conditions = these_conditions("numpy", "onnx", "onnxruntime")
     runtime = f"onnxruntime {conditions.versions['onnxruntime']} on CPU"
@@ -93,7 +98,7 @@ def open_image(model: onnx.ModelProto) -> Engine:
 
 
 def image_embeddings(model: onnx.ModelProto, pixels: NDArray[np.int8]) -> NDArray[np.float32]:
-    """Return float32 [M,D] of an image graph, one picture at a time."""
+    """Return an image graph's embeddings, float32 [M,D]; it runs on one picture at a time."""
     engine = open_image(model)
     try:
         return ask(engine, {"pixels": pixels}, ("embedding",))[0]["embedding"]
@@ -108,7 +113,7 @@ def image_variant(
     reference: NDArray[np.float32],
     prompts: Prompts,
 ) -> CardVariant:
-    """Measure an image graph on frames int8 [M,3,H,W] of known embeddings float32 [M,D]."""
+    """Measure an image graph on frames, int8 [M,3,H,W], of known embeddings, float32 [M,D]."""
     engine = open_image(model)
     try:
         found, steadiness = ask(engine, {"pixels": pixels}, ("embedding",))
@@ -131,7 +136,7 @@ def image_variant(
 def text_variant(
     runtime: str, found: NDArray[np.float32], reference: NDArray[np.float32]
 ) -> CardVariant:
-    """Compare embeddings float32 [K,D] of sentences, weights stored as fp16 and fp32."""
+    """Compare embeddings of sentences, float32 [K,D], by weights stored as fp16 and as fp32."""
     measured = compare({"embedding": found}, {"embedding": reference})
     return CardVariant(
         "text.fp16.onnx",
@@ -148,9 +153,9 @@ def text_variant(
 def concept_columns(
     found: NDArray[np.float32], reference: NDArray[np.float32]
 ) -> Mapping[str, float]:
-    """Compare embeddings float32 [M,D] on the 1080 concept axes alone.
+    """Compare embeddings, float32 [M,D], on the 1080 concept axes alone.
 
-    Those that make a vector unit long hide what becomes of small evidence.
+    The other axes make a vector unit long, and so hide how small evidence changes.
     """
     found, reference = found[:, :CONCEPT_AXES], reference[:, :CONCEPT_AXES]
     cosines = row_cosines(found, reference)

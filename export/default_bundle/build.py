@@ -1,10 +1,9 @@
-"""Builds the bundle: fetch, assemble, quantize, measure, pack."""
+"""Builds the default bundle: fetches packages, assembles graphs, quantizes, measures and packs."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -16,65 +15,26 @@ from rich.progress import Progress, TaskID
 from safetensors.numpy import load as load_safetensors
 from tokenizers import Tokenizer
 
-from calibration import frames as pixel_frames
 from calibration.frames import calibration_set, frames_of
 from edge.errors import ModelError
 from edge.model.bundle.golden import Golden, GoldenSet
-from edge.model.bundle.manifest import (
-    Decision,
-    EmbeddingSpec,
-    ImageSpec,
-    ModelFacts,
-    ModelInfo,
-    Origin,
-    TextSpec,
-)
-from edge.model.bundle.read import Bundle, open_bundle
-from edge.video import preprocess
+from edge.model.bundle.read import Bundle
 from export.bundle.pack import Artefact, golden_npz, workplace, write_bundle
-from export.default_bundle import accuracy, centernet, efficientnet, minilm, packages, towers
-from export.default_bundle.concepts import DIM, Concepts, load_concepts
+from export.default_bundle import accuracy, centernet, packages, recipe, towers
+from export.default_bundle.concepts import Concepts, load_concepts
 from export.default_bundle.quantize import quantize_classifier
 from export.default_bundle.torch_file import read_state_dict
-from export.packages.fetch import Package, fetch
+from export.packages.fetch import fetch
 from export.proof.agreement import Prompts
 from export.proof.card import Card
 from export.proof.card_files import card_files
 
-NAME = "concepts"
-_PACKAGES = (
-    packages.EFFICIENTNET_LITE0,
-    packages.MINILM,
-    packages.HUMAN,
-    packages.TIMM,
-    packages.SCIKIT_VIDEO,
-    packages.SCIKIT_IMAGE,
-)
-_IMAGE = ImageSpec(
-    height=towers.SIZE[0],
-    width=towers.SIZE[1],
-    resize="letterbox",
-    interpolation="bicubic",
-    mean=(efficientnet.MEAN,) * 3,
-    std=(efficientnet.STD,) * 3,
-)
-_TEXT = TextSpec(
-    context_length=64,
-    pad_id=minilm.PAD_ID,
-    # MiniLM compares sentences, so a prompt goes in as it is: "a photo of" only adds a direction
-    # that all prompts share.
-    templates=("{}",),
-    background=("an empty scene with nothing in it",),
-    coverage_warning=0.5,
-)
-# A little more evidence than the floor, which is where the margin is zero (space.py).
-_DECISION = Decision(threshold=0.02, hysteresis=0.05)
-# What a device may lose on the golden frames. INT8: the worst of 162 frames of other footage lost
-# 0.02.
+# Lowest cosine that a device may measure on the golden rows. INT8: the worst of 162 frames of other
+# footage lost 0.02.
 _MIN_COSINE = {"fp32": 0.999, "int8": 0.96, "text": 0.999, "regions": 0.999}
 
 _GOLDEN_FRAMES = 8
-_GOLDEN_REGIONS = 3  # of these frames: a hundred vectors each
+_GOLDEN_REGIONS = 3  # so many of the golden frames: each has a hundred vectors
 _GOLDEN_PROMPTS = (
     "a person climbs the fence",
     "a car in a parking lot",
@@ -85,7 +45,18 @@ _GOLDEN_PROMPTS = (
 
 @dataclass(frozen=True, slots=True)
 class _Sources:
-    """The weights and words as they came."""
+    """Weights, words and frames as the packages hold them.
+
+    Attributes:
+        classifier: State dict of EfficientNet-Lite0.
+        detector: Graph and weights of CenterNet.
+        text: Tensors of MiniLM.
+        tokenizer_json: Tokenizer of MiniLM.
+        concepts: Axes and anchors.
+        street: Frames of the street clip, int8 [M,3,H,W], in the order of the clip.
+        photographs: Photographs as int8 pixels, [P,3,H,W].
+        licences: Licence texts by their name in the bundle.
+    """
 
     classifier: towers.Weights
     detector: centernet.GraphModel
@@ -99,6 +70,8 @@ class _Sources:
 
 @dataclass(frozen=True, slots=True)
 class _Graphs:
+    """Graphs of the bundle, finished."""
+
     image: onnx.ModelProto
     image_int8: onnx.ModelProto
     regions: onnx.ModelProto
@@ -106,7 +79,7 @@ class _Graphs:
 
 
 class _Steps:
-    """One progress line for the whole build, saying what it is at."""
+    """One progress line for the whole build; it names the step that runs."""
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
@@ -119,48 +92,26 @@ class _Steps:
         self._progress.advance(self._task)
 
 
-def revision() -> str:
-    """Return the recipe's hash: the pins, code and words that decide what the bundle is."""
-    digest = hashlib.sha256()
-    for package in _PACKAGES:
-        digest.update(json.dumps(asdict(package), sort_keys=True).encode())
-    own = sorted((p for p in files(__package__).iterdir() if p.is_file()), key=lambda p: p.name)
-    pixels = [Path(pixel_frames.__file__), Path(preprocess.__file__)]
-    for source in [*own, *pixels]:
-        digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def is_current(out: Path) -> bool:
-    """Whether ``out`` already holds the bundle of this recipe, undamaged."""
-    try:
-        bundle = open_bundle(out)
-        bundle.verify()
-    except ModelError:
-        return False
-    return bundle.manifest.model.revision == revision()
-
-
 def build(out: Path, cache: Path, progress: Progress, *, offline: bool = False) -> Bundle:
     """Build the default bundle.
 
     Args:
-        out: Directory of the bundle; one that is there is replaced.
-        cache: Where fetched packages stay.
-        progress: Shows what is going on.
-        offline: Touch no network.
+        out: Directory of the bundle; an older bundle there is replaced.
+        cache: Folder of fetched packages.
+        progress: Display of the steps.
+        offline: Whether to use the cache only, without the network.
 
     Raises:
-        FetchError: A package could not be had.
-        ModelError: A file is not what it should be, a variant lost too much, or ``out`` cannot be
-            written.
+        FetchError: A package is not in the cache and could not be fetched.
+        ModelError: A file is damaged or of another form than expected, a variant lost too much, or
+            ``out`` cannot be written.
     """
     with workplace(out):
-        pass  # refused now rather than after the work
+        pass  # a bad ``out`` is refused before the work
     steps = _Steps(progress, total=6)
     with steps.step("fetch packages"):
         members: dict[str, Path] = {}
-        for package in _PACKAGES:
+        for package in recipe.PACKAGES:
             members |= fetch(package, cache, offline=offline, progress=progress)
     with steps.step("read weights and frames"):
         sources = _read(members)
@@ -183,7 +134,7 @@ def build(out: Path, cache: Path, progress: Progress, *, offline: bool = False) 
     with steps.step("measure and pack"):
         held_out = sources.street[1::2]
         reference = accuracy.image_embeddings(image, held_out)
-        facts = _facts()
+        facts = recipe.facts()
         original = partial(towers.embed_texts, text_original, tokenizer)
         card = accuracy.measure(
             facts,
@@ -193,8 +144,8 @@ def build(out: Path, cache: Path, progress: Progress, *, offline: bool = False) 
             Prompts(
                 accuracy.PROMPTS,
                 original(accuracy.PROMPTS),
-                original(_TEXT.background),
-                _DECISION.threshold,
+                original(recipe.TEXT.background),
+                recipe.DECISION.threshold,
             ),
             (towers.embed_texts(text, tokenizer, texts), original(texts)),
         )
@@ -204,7 +155,7 @@ def build(out: Path, cache: Path, progress: Progress, *, offline: bool = False) 
         golden: Golden = {
             "image": GoldenSet({"pixels": held_out[spread]}, {"embedding": reference[spread]}),
             "text": GoldenSet(
-                {"input_ids": towers.pad(ids, _TEXT.context_length)},
+                {"input_ids": towers.pad(ids, recipe.TEXT.context_length)},
                 {"embedding": original(_GOLDEN_PROMPTS)},
             ),
             "regions": towers.find_regions(regions, held_out[spread[:_GOLDEN_REGIONS]]),
@@ -220,7 +171,7 @@ def _read(members: dict[str, Path]) -> _Sources:
 
     (clip,) = (path for member, path in members.items() if member.endswith("bikes.mp4"))
     photographs = [
-        frames_of(path, _IMAGE, fps=1)
+        frames_of(path, recipe.IMAGE, fps=1)
         for member, path in sorted(members.items())
         if member.startswith("skimage/data/")
     ]
@@ -232,51 +183,22 @@ def _read(members: dict[str, Path]) -> _Sources:
         concepts=load_concepts(
             read("imagenet_synsets.txt").decode(), read("imagenet_synset_to_lemma.txt").decode()
         ),
-        street=frames_of(clip, _IMAGE, fps=10),
+        street=frames_of(clip, recipe.IMAGE, fps=10),
         photographs=np.concatenate(photographs),
         licences={name: read(member) for name, member in packages.LICENCES.items()},
     )
 
 
 def _gate(card: Card) -> None:
-    """Refuse to build: each of these variants belongs to the bundle."""
+    """Refuse a variant that failed its gate: the bundle needs every one of them.
+
+    Raises:
+        ModelError: A variant lost too much.
+    """
     for name, reasons in card.left_out.items():
         raise ModelError(
             f"{name} lost too much: {'; '.join(reasons)}; another version of onnxruntime may differ"
         )
-
-
-def _facts() -> ModelFacts:
-    return ModelFacts(
-        name=NAME,
-        model=ModelInfo(
-            family="concepts",
-            id="efficientnet-lite0+centernet-mobilenetv3+minilm-l6-v2",
-            revision=revision(),
-            licence=(
-                "Apache-2.0 (EfficientNet-Lite0, MiniLM), WordNet (class names), detector: MIT "
-                "package, licence of its origin not stated"
-            ),
-            origins=tuple(_origin(package) for package in _PACKAGES),
-        ),
-        frame_class="F",
-        frames=1,
-        embedding=EmbeddingSpec(dim=DIM, logit_scale=1.0),
-        image=_IMAGE,
-        text=_TEXT,
-        decision=_DECISION,
-    )
-
-
-def _origin(package: Package) -> Origin:
-    return Origin(
-        package=package.name,
-        version=package.version,
-        registry=package.registry,
-        sha256=package.sha256,
-        licence=package.licence,
-        files=tuple(package.members),
-    )
 
 
 def _artefacts(

@@ -1,10 +1,10 @@
-"""MobileNetV3-CenterNet (80 COCO classes) from its TensorFlow.js files to ONNX, without TensorFlow.
+"""Converts MobileNetV3-CenterNet (80 COCO classes) from TensorFlow.js files to ONNX nodes.
 
-The graph model is a JSON list of TensorFlow nodes and one binary of weights, stored as float16. It
-takes RGB 0..255 in NHWC; a heat map per class comes out at a quarter of the resolution. Only the
-operations that this network uses are known; another one is refused by name. SAME padding of the
-first convolution writes pixel 0, which is int8 -128: an explicit Pad does it, so int8 pixels are
-exact here too.
+It needs no TensorFlow. The graph model is a JSON list of TensorFlow nodes and one binary of
+weights, stored as float16. It takes RGB 0..255 in NHWC and gives one heat map per class at a
+quarter of the resolution. The converter knows only the operations that this network uses and
+refuses any other by name. SAME padding of the first convolution writes pixel 0, which is -128 as
+int8: an explicit Pad writes it, so int8 pixels are exact here too.
 """
 
 import base64
@@ -39,7 +39,7 @@ def read_graph_model(topology: bytes, weights: bytes) -> GraphModel:
     """Parse ``centernet.json`` and ``centernet.bin``.
 
     Raises:
-        ModelError: They are something else, or do not belong together.
+        ModelError: The files are of another form, or do not belong together.
     """
     constants: dict[str, NDArray[Any]] = {}
     offset = 0
@@ -64,7 +64,7 @@ def heat_map(graph: Graph, source: GraphModel, pixels: str, size: Extent) -> str
     """Add the network up to its class heat map to ``graph``.
 
     Args:
-        graph: Where to.
+        graph: Graph that gets the nodes.
         source: The network.
         pixels: Value name, int8 [N,3,H,W].
         size: H and W, multiples of 32.
@@ -76,18 +76,19 @@ def heat_map(graph: Graph, source: GraphModel, pixels: str, size: Extent) -> str
 
 
 def heat_and_edges(graph: Graph, source: GraphModel, pixels: str, size: Extent) -> tuple[str, str]:
-    """Add the network up to both of its maps, as ``heat_map``.
+    """Add the network up to its heat map and its map of distances; arguments as ``heat_map``.
 
     Returns:
-        Value names of the heat map, and of the distances from each place to the left, top, right
-        and bottom of the box around it, float [N,4,H/4,W/4], in pixels.
+        Two value names. The heat map: as ``heat_map`` gives it. The distances: float
+        [N,4,H/4,W/4], in pixels, from each place to the left, top, right and bottom edge of the box
+        around it.
     """
     converter = _Converter(graph, source, pixels, size)
     return converter.value(HEAT), converter.value(EDGES)
 
 
 class _Converter:
-    """Walks back from an output and adds each TensorFlow node once."""
+    """Walks from an output back to the input, and adds each TensorFlow node once."""
 
     def __init__(self, graph: Graph, source: GraphModel, pixels: str, size: Extent) -> None:
         self._graph, self._source = graph, source
@@ -96,7 +97,7 @@ class _Converter:
         self._extent: dict[str, Extent] = {}
 
     def value(self, name: str) -> str:
-        """The ONNX value of a TensorFlow node, added first if need be."""
+        """Return the ONNX value of a TensorFlow node; add the node first where it is missing."""
         if name not in self._done:
             node = self._source.nodes[name]
             handler = _HANDLERS.get(node["op"])
@@ -107,7 +108,7 @@ class _Converter:
         return self._done[name]
 
     def _scalar(self, name: str) -> str:
-        """A constant operand: per channel [C] becomes [C,1,1]."""
+        """Return a constant operand; one value per channel, [C], becomes [C,1,1]."""
         if name not in self._done:
             array = self._source.constants[name]
             shaped = array.reshape(-1, 1, 1) if array.ndim == 1 and array.size > 1 else array
@@ -133,7 +134,7 @@ class _Converter:
         extent = self._extent[value]
         pads = same_pads(extent, kernel.shape[0], stride)
         if entry:
-            # u8 = int8 + 128; the border is pixel 0.
+            # The bias takes the 128 of u8 = int8 + 128. The border is pixel 0.
             bias = weight.sum((1, 2, 3)) * 128.0 + (0.0 if bias is None else bias)
             value = self._pad_pixels(value, pads)
             pads = (0, 0, 0, 0)
@@ -186,8 +187,9 @@ class _Converter:
         return self._keep(self._graph.node("Concat", name, values, axis=1), values)
 
     def upsample(self, name: str, _node: dict[str, Any], inputs: list[str]) -> str:
-        # The graph has the target sizes for 512 x 512 as constants; they double. TensorFlow's
-        # half_pixel_centers=False, align_corners=False is ONNX's "asymmetric".
+        # The graph holds target sizes for 512 x 512 as constants. Each doubles its input, so a
+        # scale of 2 replaces them. ONNX says "asymmetric" for TensorFlow's half_pixel_centers=False
+        # and align_corners=False.
         value = self.value(inputs[0])
         scales = self._graph.constant(f"{name}.scales", np.array([1, 1, 2, 2], np.float32))
         out = self._graph.node(
@@ -199,7 +201,7 @@ class _Converter:
         return out
 
     def _keep(self, out: str, operands: list[str]) -> str:
-        """The extent of an elementwise result: that of its largest operand (1 broadcasts)."""
+        """Note the extent of an elementwise result: its largest operand's, as 1 broadcasts."""
         self._extent[out] = max(self._extent.get(o, (1, 1)) for o in operands)
         return out
 

