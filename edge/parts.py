@@ -26,7 +26,7 @@ from edge.delivery.payloads import ModelRef
 from edge.delivery.publisher import Publisher
 from edge.delivery.topics import Topics
 from edge.model.bundle.read import open_bundle
-from edge.model.bundle.signature import read_keys, told
+from edge.model.bundle.signature import read_keys, signature_in_words
 from edge.scoring.open import CHOICES, Models, open_models
 from edge.search.desk import WAITING, SearchDesk
 from edge.search.index.recorder import PICTURE_WIDTH
@@ -95,7 +95,7 @@ def open_parts(
     """
     topics = Topics(config.mqtt.topic_prefix, config.device.id)
     bundle = open_bundle(config.bundle, read_keys(config.bundle_keys))
-    logger.info("bundle %s, %s", bundle.hash[:12], told(bundle.signed))
+    logger.info("bundle %s, %s", bundle.hash[:12], signature_in_words(bundle.signed))
     models = stack.enter_context(open_models(bundle, config.engine, config.state_dir / CHOICES))
     outbox = stack.enter_context(
         closing(Outbox(config.state_dir / OUTBOX, config.outbox.max_bytes))

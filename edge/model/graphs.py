@@ -30,7 +30,7 @@ def open_graph(bundle: Bundle, role: Role, variant: Variant, settings: EngineSet
         engine = open_engine(variant.kind, model, settings, bundle.weights(entry))
     try:
         _check_tensors(entry.file, "input", expected.inputs, engine.inputs)
-        # Further outputs are allowed: a text graph may also tell its coverage.
+        # Further outputs are allowed: a text graph may also give its coverage.
         wanted = {spec.name for spec in expected.outputs}
         found = tuple(spec for spec in engine.outputs if spec.name in wanted)
         _check_tensors(entry.file, "output", expected.outputs, found)

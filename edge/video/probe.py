@@ -131,8 +131,8 @@ def advice(look: VideoProperties, camera: CameraConfig) -> tuple[str, ...]:
 
 def _seen_enough(packets: list[Packet], *, decoded: bool) -> bool:
     keyframes = sum(packet.is_keyframe for packet in packets)
-    told = decoded and keyframes > 1 and len(packets) >= _ENOUGH_PACKETS
-    return told or _looked_s(packets) >= LONGEST_LOOK_S
+    enough = decoded and keyframes > 1 and len(packets) >= _ENOUGH_PACKETS
+    return enough or _looked_s(packets) >= LONGEST_LOOK_S
 
 
 def _looked_s(packets: list[Packet]) -> float:

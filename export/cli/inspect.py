@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge.model.bundle.read import Bundle, open_bundle
-from edge.model.bundle.signature import told
+from edge.model.bundle.signature import signature_in_words
 from export.bundle.describe import Difference, Row, compare, facts, flat
 from export.cli.tables import megabytes, plain_table, safe_text, wide_console
 
@@ -102,7 +102,7 @@ def _about(bundle: Bundle, document: Mapping[str, Any]) -> Table:
         "decision": f"threshold {decision.threshold:g}, hysteresis {decision.hysteresis:g}",
         "size": megabytes(sum(file.size for file in manifest.files)),
         "hash": bundle.hash,
-        "signature": told(bundle.signed),
+        "signature": signature_in_words(bundle.signed),
     }
     table = Table.grid(padding=(0, 2, 0, 0))
     for name, value in rows.items():

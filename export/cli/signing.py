@@ -12,7 +12,7 @@ from rich.console import Console
 
 from edge.errors import ConfigError
 from edge.model.bundle.read import Bundle, open_bundle
-from edge.model.bundle.signature import missing_library, read_keys, told
+from edge.model.bundle.signature import missing_library, read_keys, signature_in_words
 
 app = typer.Typer()
 _err = Console(stderr=True)
@@ -66,7 +66,7 @@ def sign(
         facts = {"path": str(signed.path), "hash": signed.hash, "signed": by}
         typer.echo(json.dumps(facts))
         return
-    typer.echo(f"{signed.path}: {told(signed.signed)}, hash {signed.hash[:12]}")
+    typer.echo(f"{signed.path}: {signature_in_words(signed.signed)}, hash {signed.hash[:12]}")
 
 
 @app.command()
@@ -104,7 +104,7 @@ def verify(
         return
     typer.echo(
         f"{opened.path}: {manifest.name}, {len(manifest.files)} files ({size / 1e6:.1f} MB) as "
-        f"the manifest says, hash {opened.hash[:12]}, {told(by)}"
+        f"the manifest says, hash {opened.hash[:12]}, {signature_in_words(by)}"
     )
 
 

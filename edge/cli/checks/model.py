@@ -12,7 +12,7 @@ from edge.config.models import EngineConfig
 from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError, EdgeError, ModelError
 from edge.model.bundle.read import Bundle, open_bundle
-from edge.model.bundle.signature import read_keys, told
+from edge.model.bundle.signature import read_keys, signature_in_words
 from edge.model.choice import Choice
 from edge.rules.bank import PromptBank
 from edge.rules.plan import RulePlan, plan
@@ -56,7 +56,9 @@ def check_model(
         return
     manifest = bundle.manifest
     sound = f"{manifest.name} in {bundle.path}, {len(manifest.files)} files as its manifest says"
-    yield CheckResult("bundle", f"{sound}, hash {bundle.hash[:12]}, {told(bundle.signed)}")
+    yield CheckResult(
+        "bundle", f"{sound}, hash {bundle.hash[:12]}, {signature_in_words(bundle.signed)}"
+    )
     try:
         models = open_models(bundle, engine, cache, tune=tune, keep=tune or cache is None)
     except EdgeError as exc:

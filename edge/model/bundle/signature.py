@@ -168,7 +168,7 @@ def check_signature(
     )
 
 
-def told(signed: Signed | None) -> str:
+def signature_in_words(signed: Signed | None) -> str:
     """The state of a bundle's signature in words, for people."""
     if signed is None:
         return "not signed"

@@ -141,10 +141,10 @@ def _add_profile(builder: Any, network: Any, config: Any) -> None:
 def _refusal(parser: Any) -> str:
     """``found node "x" (Op): why; what to do`` for the first nodes that could not be read."""
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
-    return "found " + (" | ".join(map(_told, errors[:_SHOWN])) or "no reason given")
+    return "found " + (" | ".join(map(_in_words, errors[:_SHOWN])) or "no reason given")
 
 
-def _told(error: Any) -> str:
+def _in_words(error: Any) -> str:
     # Without a driver each problem is followed by one about the driver.
     lines = [line for line in error.desc().splitlines() if "cudaError" not in line]
     why = f"{error.code().name} in {error.func()}: {' '.join(lines).strip()}"

@@ -181,7 +181,7 @@ def read_codes(path: Path, dim: int) -> tuple[Extent, int, Codes] | None:
     return Extent(count, first, last), total, Codes(centre, lengths, words.reshape(WORDS, count))
 
 
-def size_told(path: Path) -> int | None:
+def recorded_size(path: Path) -> int | None:
     """Return the bytes of all files of a segment, as its codes record them; None without codes."""
     try:
         with path.open("rb") as file:

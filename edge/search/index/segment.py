@@ -29,8 +29,8 @@ from edge.search.index.format import (
     begin_rows,
     map_rows,
     read_codes,
+    recorded_size,
     rows_end,
-    size_told,
     sound_extent,
     to_rows,
     vectors,
@@ -190,8 +190,8 @@ def measure(folder: Path) -> tuple[int, float] | None:
         written = (folder / _ROWS).stat().st_mtime
     except FileNotFoundError:
         return None
-    told = size_told(folder / _CODES)  # saves listing many thousand pictures
-    return (_files_size(folder) if told is None else told), written
+    recorded = recorded_size(folder / _CODES)  # saves listing many thousand pictures
+    return (_files_size(folder) if recorded is None else recorded), written
 
 
 def remove_segment(folder: Path) -> None:

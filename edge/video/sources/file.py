@@ -91,9 +91,9 @@ class _MediaClock:
         pts_s = seconds(packet.pts, packet.time_base)
         step_s = self._interval_s
         if dts_s is not None and self._last_dts_s is not None:
-            told_s = dts_s - self._last_dts_s
-            if 0 <= told_s <= _LONGEST_GAP_S:
-                step_s = told_s
+            stated_s = dts_s - self._last_dts_s
+            if 0 <= stated_s <= _LONGEST_GAP_S:
+                step_s = stated_s
         self._last_dts_s = dts_s
         self._now_s += step_s
         return self._now_s, None if pts_s is None else self._round_s + pts_s

@@ -96,7 +96,7 @@ def test_what_the_broker_kept_arrives_anew_at_each_connect(
     eventually(lambda: len(heard) == 2, "the kept one again")
 
 
-def test_a_forbidden_subscription_is_told_once_and_alerts_go_on(
+def test_a_forbidden_subscription_is_reported_once_and_alerts_go_on(
     scripted: Callable[..., Any],
     inbox: Inbox,
     outbox: Outbox,

@@ -118,7 +118,7 @@ def test_a_variant_that_answers_wrongly_is_not_taken_however_fast(
     assert "int8: not usable" in caplog.text
 
 
-def test_if_none_answers_right_the_reasons_are_told(tmp_path: Path) -> None:
+def test_if_none_answers_right_the_reasons_are_given(tmp_path: Path) -> None:
     bundle = with_blind(tmp_path / "bundle", "image.int8.onnx", "image.fp32.onnx")
     with pytest.raises(ModelError, match=r"passes its self-test: .*fp32: ModelError: golden"):
         choose(bundle, AUTO, tmp_path / "cache")
@@ -195,7 +195,7 @@ def test_a_device_that_cannot_remember_runs_all_the_same(
     assert "cannot be kept" in caplog.text
 
 
-def test_a_choice_that_fails_later_is_told_and_another_one_runs(
+def test_a_choice_that_fails_later_is_reported_and_another_one_runs(
     bundle: Bundle,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -10,7 +10,7 @@ from edge.system.workers import WorkerGroup, WorkerThread
 
 
 class Waiting:
-    """A worker that waits until it is stopped, or fails when it is told to."""
+    """A worker that waits until it is stopped, or fails where the test asks for it."""
 
     def __init__(self, name: str, log: list[Any]) -> None:
         self.name, self.log = name, log

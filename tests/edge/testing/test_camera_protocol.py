@@ -161,7 +161,7 @@ def _receive_units(
 
 
 def _join(payloads: list[bytes], kinds: dict[int, str]) -> tuple[Any, ...]:
-    """Undo the fragmentation of one access unit (its codec told by the fragment type)."""
+    """Undo the fragmentation of one access unit (the fragment type names its codec)."""
     nals = []
     for payload in payloads:
         if kinds.get(payload[0] & 0x1F) == "h264":

@@ -53,7 +53,7 @@ def until() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def image_spec() -> Callable[..., ImageSpec]:
-    """Build a spec; 224 x 224, bicubic, shortest edge unless told."""
+    """Build a spec; 224 x 224, bicubic, shortest edge unless the test says otherwise."""
 
     def build(**facts: object) -> ImageSpec:
         defaults = {

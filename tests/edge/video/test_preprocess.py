@@ -173,12 +173,12 @@ def test_the_streams_own_yuv_matrix_is_used(
 
 
 @pytest.mark.parametrize(("height", "matrix"), [(480, BT601), (576, BT601), (720, BT709)])
-@pytest.mark.parametrize("untold", [2, 3, 14])  # unspecified, reserved, one swscale cannot do
-def test_a_stream_that_does_not_tell_its_matrix_gets_the_one_of_its_size(
-    image_spec: Callable[..., Any], height: int, matrix: tuple[float, float], untold: int
+@pytest.mark.parametrize("unusable", [2, 3, 14])  # unspecified, reserved, one swscale cannot do
+def test_a_stream_that_does_not_state_its_matrix_gets_the_one_of_its_size(
+    image_spec: Callable[..., Any], height: int, matrix: tuple[float, float], unusable: int
 ) -> None:
     frame = solid("yuv420p", height, yuv_of(COLOUR, matrix))
-    frame.colorspace = untold
+    frame.colorspace = unusable
     assert_colour(Preprocessor(image_spec())(frame), COLOUR)
 
 

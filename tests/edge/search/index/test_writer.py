@@ -75,7 +75,7 @@ def test_limits_are_kept_while_it_runs(
 
 
 class Full(Store):
-    """On a disk that is full until it is told."""
+    """On a disk that is full until the test makes room."""
 
     room = threading.Event()
 
@@ -85,7 +85,7 @@ class Full(Store):
         super().append(camera, entries)
 
 
-def test_a_full_disk_is_told_once_and_writing_goes_on_when_there_is_room(
+def test_a_full_disk_is_reported_once_and_writing_goes_on_when_there_is_room(
     tmp_path: Path,
     entries: Callable[..., Any],
     run: Callable[..., Any],
@@ -95,7 +95,7 @@ def test_a_full_disk_is_told_once_and_writing_goes_on_when_there_is_room(
     Full.room.clear()
     writer = run(lambda: Full(tmp_path, "m", DIM, PLENTY))
     writer.add("yard", entries(1)[0])
-    eventually(lambda: writer.health().error, "the failure is told")
+    eventually(lambda: writer.health().error, "the failure is reported")
     writer.add("yard", entries(1)[0])
     eventually(lambda: writer.health().dropped == 2, "the second failure is counted")
     assert "No space left" in writer.health().error
