@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.config.fields import Name, Seconds, Text
-from edge.delivery.payloads import Instant, utc
+from edge.delivery.payloads import Count, Instant, Payload, utc
 from edge.errors import ConfigError, EdgeError
 from edge.rules.bank import PromptBank
 from edge.search.index.store import Reader
@@ -34,9 +34,10 @@ class SearchRequest(BaseModel):
     """Request for a search.
 
     Attributes:
+        schema_: ``edge-search/1``.
         text: Sentence to search for.
-        since: How far back to search, in seconds or as a duration.
-        camera: Camera to search; None for all.
+        since: How far back to search: seconds, or a duration such as ``24h``.
+        camera: Camera to search; default all.
         limit: Maximum moments on a page.
         cursor: Cursor from the previous page.
         pictures: Whether the answer contains pictures.
@@ -54,8 +55,17 @@ class SearchRequest(BaseModel):
     pictures: bool = False
 
 
-class MomentPayload(BaseModel):
-    """One moment: from when to when, when it was best and how good; a JPEG in base64, if wanted."""
+class MomentPayload(Payload):
+    """One moment: a stretch of time of one camera that fits the text.
+
+    Attributes:
+        camera: Camera that saw it.
+        start: Begin of the moment.
+        end: End of the moment.
+        peak: Time of the sample with the highest smoothed margin.
+        score: Highest smoothed margin.
+        picture: Nearest picture that was kept, a JPEG in base64; null if none was kept or wanted.
+    """
 
     camera: str
     start: Instant
@@ -65,20 +75,24 @@ class MomentPayload(BaseModel):
     picture: str | None
 
 
-class SearchAnswer(BaseModel):
-    """Moments, best first; ``cursor`` asks for more, where there are; ``error`` says why none."""
+class SearchAnswer(Payload):
+    """Answer to a search: one page of moments.
 
-    model_config = ConfigDict(serialize_by_alias=True)
+    Attributes:
+        schema_: ``edge-search/1``.
+        moments: Moments, best first.
+        samples: Number of samples searched.
+        took_s: Duration of the search in seconds.
+        cursor: Cursor for the next page; null on the last page.
+        error: Reason why the search failed; null if it did not.
+    """
 
     schema_: Literal["edge-search/1"] = Field(default=SEARCH_SCHEMA, alias="schema")
     moments: tuple[MomentPayload, ...] = ()
-    samples: int = 0
+    samples: Count = 0
     took_s: float = 0.0
     cursor: str | None = None
     error: str | None = None
-
-    def to_json(self) -> bytes:
-        return self.model_dump_json().encode()
 
 
 class Answerer:

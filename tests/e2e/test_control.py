@@ -5,7 +5,7 @@ import json
 import pytest
 from jsonschema import Draft202012Validator
 
-from edge.control.schemas import schemas
+from edge.cli.schemas import schemas
 from edge.delivery.embedding import decode_embedding
 from edge.testing import TestCamera
 from edge.testing.synthetic import write_clip

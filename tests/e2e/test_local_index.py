@@ -6,11 +6,13 @@ import sys
 import threading
 
 import pytest
+from jsonschema import Draft202012Validator
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from edge.cli.schemas import schemas
 from edge.model.bundle.read import open_bundle
 from edge.search.index.store import Reader
 from edge.testing import TestCamera
@@ -88,6 +90,7 @@ def test_what_cameras_see_is_kept_and_searched_on_the_box_and_over_mqtt(
         eventually(lambda: answers, "an answer over MQTT", 30)
         told = json.loads(answers[0].payload)
         assert answers[0].properties.CorrelationData == b"42"
+        Draft202012Validator(json.loads(schemas()["search-answer.json"])).validate(told)
         assert told["error"] is None
         assert told["samples"] >= 5
         client.publish("edge/box/search", b"nonsense", qos=1)

@@ -5,16 +5,16 @@ import jsonschema
 import pytest
 import yaml
 
+from edge.cli.schemas import schemas
 from edge.config.models import Config
 from edge.config.schema import config_schema, expected_at
-from edge.control.schemas import schemas
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "schemas" / "config.schema.json"
 
 
 def test_the_committed_schema_is_in_step() -> None:
     assert COMMITTED.read_text() == schemas()["config.schema.json"], (
-        "run: python -m edge.control.schemas docs/schemas"
+        "run: python -m edge.cli.schemas docs/schemas"
     )
 
 

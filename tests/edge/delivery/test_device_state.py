@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from edge.control.schemas import schemas
+from edge.cli.schemas import schemas
 from edge.delivery.device_state import device_state, device_state_message
 from edge.delivery.outbox import Outbox
 from edge.delivery.publisher import PublisherHealth

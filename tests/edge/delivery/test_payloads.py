@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from ulid import ULID
 
-from edge.control.schemas import schemas
+from edge.cli.schemas import schemas
 from edge.delivery.device_state import DeviceStatePayload
 from edge.delivery.embedding import Embedding, decode_embedding, encode_embedding, quantise
 from edge.delivery.payloads import (

@@ -20,8 +20,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from paho.mqtt import subscribe as mqtt_subscribe
 
+from edge.cli.schemas import schemas
 from edge.config.models import MqttConfig
-from edge.control.schemas import schemas
 from edge.delivery.embedding import Embedding, decode_embedding
 from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import (

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
+from edge.cli.schemas import schemas
 from edge.errors import ConfigError
 from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.search.index.format import Entry
@@ -20,6 +22,13 @@ from edge.search.request import MOST_REQUEST_BYTES, Answerer
 NOW = 1_750_000_000.0
 DIM = 16
 WANTED = {"schema": "edge-search/1", "text": "a van"}
+COMMITTED = Path(__file__).parents[3] / "docs" / "schemas"
+
+
+def validator(name: str) -> Any:
+    return Draft202012Validator(
+        json.loads(schemas()[name]), format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
 
 
 def compile_text(text: str) -> PromptBank | None:
@@ -41,9 +50,40 @@ def ask(tmp_path: Path, make_store: Callable[..., Any]) -> Callable[..., Any]:
         store.append("yard", [Entry(start + i, i, row) for i, row in enumerate(vectors)])
         store.keep_picture("yard", start + 15, b"van %d" % van)
     desk = Answerer(Reader(tmp_path / "m", DIM), compile_text, lambda: NOW)
-    return lambda request: json.loads(
-        desk.answer(request if isinstance(request, bytes) else json.dumps(request).encode())
-    )
+    fits = validator("search-answer.json")
+
+    def run(request: Any) -> Any:
+        payload = request if isinstance(request, bytes) else json.dumps(request).encode()
+        answer = json.loads(desk.answer(payload))
+        fits.validate(answer)
+        return answer
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["search.json", "search-answer.json"])
+def test_the_committed_schema_is_that_of_the_records(name: str) -> None:
+    assert (COMMITTED / name).read_text() == schemas()[name]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"since": "30m"},
+        {"since": 1300},
+        {"camera": "door"},
+        {"camera": None, "cursor": None},
+        {"limit": 2, "cursor": "2@1750000000.000"},
+        {"pictures": True},
+        {"a key of a newer client": 1},
+    ],
+)
+def test_a_request_that_is_answered_fits_the_schema(
+    ask: Callable[..., Any], change: dict[str, Any]
+) -> None:
+    validator("search.json").validate(WANTED | change)
+    assert ask(WANTED | change)["error"] is None
 
 
 def test_the_answer_has_the_moments_best_first(ask: Callable[..., Any]) -> None:
@@ -101,6 +141,9 @@ def test_a_wrong_request_is_answered_with_what_is_wrong(
     ask: Callable[..., Any], change: dict[str, Any], said: str
 ) -> None:
     answer = ask(WANTED | change)
+    sentences_the_schema_cannot_judge = {"gibberish", " "}
+    if change.get("text") not in sentences_the_schema_cannot_judge:
+        assert not validator("search.json").is_valid(WANTED | change)
     assert said in answer["error"]
     assert answer["moments"] == []
 

@@ -1,4 +1,4 @@
-"""Writes the JSON Schemas of payloads and file: ``python -m edge.control.schemas docs/schemas``."""
+"""Writes the JSON Schemas of payloads and file: ``python -m edge.cli.schemas docs/schemas``."""
 
 import json
 import sys
@@ -11,6 +11,7 @@ from edge.config.schema import config_schema
 from edge.control.commands import DesiredPrompts, Feedback
 from edge.delivery.device_state import DeviceStatePayload
 from edge.delivery.payloads import AlertPayload, AnswerPayload, PromptsStatePayload, StatePayload
+from edge.search.request import SearchAnswer, SearchRequest
 
 _PUBLISHED: dict[str, type[BaseModel]] = {
     "alert.json": AlertPayload,
@@ -18,8 +19,13 @@ _PUBLISHED: dict[str, type[BaseModel]] = {
     "device-state.json": DeviceStatePayload,
     "prompts-state.json": PromptsStatePayload,
     "answer.json": AnswerPayload,
+    "search-answer.json": SearchAnswer,
 }
-_RECEIVED: dict[str, type[BaseModel]] = {"prompts.json": DesiredPrompts, "feedback.json": Feedback}
+_RECEIVED: dict[str, type[BaseModel]] = {
+    "prompts.json": DesiredPrompts,
+    "feedback.json": Feedback,
+    "search.json": SearchRequest,
+}
 
 
 def schemas() -> dict[str, str]:
