@@ -1,5 +1,7 @@
 """A seeded vision tower as exporters write it, pictures for it, and how to spoil it for INT8."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -17,15 +19,15 @@ class Tower:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def constant(self, value) -> str:
+    def constant(self, value: Any) -> str:
         name = f"constant{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def random(self, *shape: int, mean=0.0, std=0.2) -> str:
+    def random(self, *shape: int, mean: float = 0.0, std: float = 0.2) -> str:
         return self.constant(self.rng.normal(mean, std, shape).astype(np.float32))
 
-    def add(self, op: str, *inputs: str, **attributes) -> str:
+    def add(self, op: str, *inputs: str, **attributes: Any) -> str:
         output = f"{op}{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
         return output

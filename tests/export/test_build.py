@@ -1,6 +1,8 @@
 """A checkpoint of every family through all steps and targets, and into the device's own reader."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ MAIN = {"xclip_ms": "video", "grounding_dino": "detector"}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", EXPORTED)
-def test_every_variant_of_every_family_is_packed_or_named(exports, family) -> None:
+def test_every_variant_of_every_family_is_packed_or_named(exports: Any, family: Any) -> None:
     result = exports.build(family)
     manifest = result.bundle.manifest
     main = MAIN.get(family, "image")
@@ -39,7 +41,7 @@ def test_every_variant_of_every_family_is_packed_or_named(exports, family) -> No
 
 
 @pytest.mark.slow
-def test_int8_passes_and_tensorrt_runs_all_of_it_in_int8(exports) -> None:
+def test_int8_passes_and_tensorrt_runs_all_of_it_in_int8(exports: Any) -> None:
     result = exports.build("clip")
     assert result.bundle.entry("image", "int8").min_cosine == 0.95
     (note,) = [note for note in result.notes if note.startswith("image.int8")]
@@ -49,7 +51,7 @@ def test_int8_passes_and_tensorrt_runs_all_of_it_in_int8(exports) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", EXPORTED)
-def test_the_device_opens_it_compiles_prompts_and_scores(exports, family) -> None:
+def test_the_device_opens_it_compiles_prompts_and_scores(exports: Any, family: Any) -> None:
     bundle = exports.build(family).bundle
     prompts = {
         "car": PromptConfig(text=("a car",), negatives=("a dog",)),
@@ -86,7 +88,7 @@ def test_the_device_opens_it_compiles_prompts_and_scores(exports, family) -> Non
 
 @pytest.mark.slow
 def test_a_second_build_goes_on_from_what_is_kept_and_gives_the_same_graphs(
-    exports, tmp_path, monkeypatch
+    exports: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = exports.build("clip").bundle
 
@@ -116,7 +118,7 @@ def attempt(request: BuildRequest, exports: Exports) -> Built:
         return build(request, progress, exports.steps())
 
 
-def test_a_failure_names_its_step_and_leaves_nothing(exports, tmp_path) -> None:
+def test_a_failure_names_its_step_and_leaves_nothing(exports: Any, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     request = BuildRequest(
         str(exports.checkpoint("clip")), tmp_path / "out", calibration=tmp_path / "none"
@@ -126,7 +128,7 @@ def test_a_failure_names_its_step_and_leaves_nothing(exports, tmp_path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["none"]
 
 
-def test_one_picture_is_no_calibration_set(exports, tmp_path) -> None:
+def test_one_picture_is_no_calibration_set(exports: Any, tmp_path: Path) -> None:
     request = BuildRequest(
         str(exports.checkpoint("clip")),
         tmp_path / "out",
@@ -136,13 +138,13 @@ def test_one_picture_is_no_calibration_set(exports, tmp_path) -> None:
         attempt(request, exports)
 
 
-def test_only_a_detector_takes_a_size(exports, tmp_path) -> None:
+def test_only_a_detector_takes_a_size(exports: Any, tmp_path: Path) -> None:
     request = BuildRequest(str(exports.checkpoint("clip")), tmp_path / "out", size=(64, 64))
     with pytest.raises(ConfigError, match="expected a size for a detector"):
         attempt(request, exports)
 
 
-def test_a_bare_xclip_is_refused_with_both_meanings(exports, tmp_path) -> None:
+def test_a_bare_xclip_is_refused_with_both_meanings(exports: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Ma et al") as caught:
         attempt(BuildRequest("xclip", tmp_path / "out"), exports)
     assert "xclip-ms-" in str(caught.value)
@@ -153,7 +155,7 @@ def run(*arguments: object) -> None:
     commands.app([str(argument) for argument in arguments], standalone_mode=False)
 
 
-def test_list_names_every_checkpoint_with_its_licence(capsys) -> None:
+def test_list_names_every_checkpoint_with_its_licence(capsys: pytest.CaptureFixture[str]) -> None:
     run("list", "--json")
     rows = json.loads(capsys.readouterr().out)
     assert {"clip-vit-b-32", "grounding-dino-tiny"} <= {row["name"] for row in rows}
@@ -161,7 +163,9 @@ def test_list_names_every_checkpoint_with_its_licence(capsys) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_builds_and_signs(exports, tmp_path, capsys) -> None:
+def test_the_command_builds_and_signs(
+    exports: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     key = tmp_path / "site.key"
     run("keygen", key)
     capsys.readouterr()
@@ -185,7 +189,9 @@ def test_the_command_builds_and_signs(exports, tmp_path, capsys) -> None:
         (("--key", "nowhere.key"), "expected the file of a private key"),
     ],
 )
-def test_a_wrong_option_is_told_before_the_work(tmp_path, arguments, message) -> None:
+def test_a_wrong_option_is_told_before_the_work(
+    tmp_path: Path, arguments: Any, message: Any
+) -> None:
     with pytest.raises(EdgeError, match=message):
         run("build", "clip-vit-b-32", "--out", tmp_path / "out", *arguments)
     assert not (tmp_path / "out").exists()

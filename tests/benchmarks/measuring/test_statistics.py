@@ -1,6 +1,7 @@
 """Quantiles and paired ratios against plain arithmetic."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -67,7 +68,7 @@ def test_the_median_of_each_round_is_its_own() -> None:
     "call",
     [lambda: quantiles([], [50]), lambda: spread([]), lambda: paired_ratio([], [])],
 )
-def test_nothing_has_no_statistics(call) -> None:
+def test_nothing_has_no_statistics(call: Any) -> None:
     with pytest.raises(ValueError, match="expected at least one"):
         call()
 

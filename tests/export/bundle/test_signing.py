@@ -3,8 +3,9 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -126,7 +127,7 @@ def openssh_key() -> bytes:
     ],
     ids=["RSA", "OpenSSH", "empty", "public", "damaged"],
 )
-def test_what_is_no_private_key(tmp_path: Path, make, found: str) -> None:
+def test_what_is_no_private_key(tmp_path: Path, make: Callable[..., Any], found: str) -> None:
     path = tmp_path / "site.key"
     path.write_bytes(make())
     with pytest.raises(ConfigError, match=rf"site\.key: .*{found}"):

@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,7 +78,9 @@ def damage_escape(home: Path) -> None:
         lambda home: (home / "index.json").write_bytes(b"\xff"),
     ],
 )
-def test_a_damaged_entry_is_made_again(steps: StepCache, damage, caplog) -> None:
+def test_a_damaged_entry_is_made_again(
+    steps: StepCache, damage: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
     step = Step()
     cached(steps, KEY, step)
     damage(steps.folder / KEY)
@@ -124,7 +128,7 @@ def test_a_kill_in_the_middle_leaves_nothing_that_counts(steps: StepCache) -> No
 
 
 def test_a_full_disk_costs_only_the_resuming(
-    steps: StepCache, monkeypatch: pytest.MonkeyPatch, caplog
+    steps: StepCache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -138,7 +142,9 @@ def test_a_full_disk_costs_only_the_resuming(
     assert load(steps, KEY) is None
 
 
-def test_a_cache_that_is_no_folder_costs_only_the_resuming(tmp_path: Path, caplog) -> None:
+def test_a_cache_that_is_no_folder_costs_only_the_resuming(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "file").write_text("mine")
     assert cached(StepCache(tmp_path / "file"), KEY, Step()) == FILES
     assert "the build goes on" in caplog.text
@@ -165,7 +171,9 @@ def test_beyond_the_limit_the_steps_used_longest_ago_go_first(tmp_path: Path) ->
     assert (tmp_path / "notes.txt").exists()
 
 
-def test_what_exceeds_the_limit_alone_pushes_nothing_out(tmp_path: Path, caplog) -> None:
+def test_what_exceeds_the_limit_alone_pushes_nothing_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     steps = StepCache(tmp_path, limit=3000)
     small = aged(steps, "small", 5)
     assert cached(steps, KEY, Step({"model.onnx": b"x" * 4000}))["model.onnx"] == b"x" * 4000

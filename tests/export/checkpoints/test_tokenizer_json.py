@@ -2,7 +2,9 @@
 
 import json
 import random
+from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 from open_clip import SimpleTokenizer
@@ -42,7 +44,7 @@ ODD = [
 ]  # fmt: skip
 
 
-def sentences(count, seed):
+def sentences(count: int, seed: int) -> Iterator[str]:
     """Words of the corpus, joined every way that people and typing errors join them."""
     rng = random.Random(seed)
     words = [*" ".join(CORPUS).split(), "can't", "3pm", "42", "CCTV", "x-ray"]
@@ -58,20 +60,20 @@ CLIP = clip_tokenizer()
 
 
 @cache
-def opened(tokenizer_json):
+def opened(tokenizer_json: bytes) -> Tokenizer:
     spec = TextSpec(context_length=400, pad_id=0, templates=("{}",), background=("x",))
     return Tokenizer(tokenizer_json, spec)
 
 
-def on_device(tokenizer_json, text):
+def on_device(tokenizer_json: bytes, text: str) -> list[int]:
     return opened(tokenizer_json)._ids(text)
 
 
-def device_ids(tokenizer_json, texts=TEXTS):
+def device_ids(tokenizer_json: bytes, texts: list[str] = TEXTS) -> dict[str, list[int]]:
     return {text: on_device(tokenizer_json, text) for text in texts}
 
 
-def trained_bert(*, lowercase):
+def trained_bert(*, lowercase: bool) -> dict[str, int]:
     tokenizer = HfTokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -82,7 +84,7 @@ def trained_bert(*, lowercase):
     return tokenizer.get_vocab()
 
 
-def trained_gemma():
+def trained_gemma() -> tuple[dict[str, int], list[tuple[str, str]]]:
     tokenizer = HfTokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Replace(" ", "▁")
     tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
@@ -95,7 +97,7 @@ def trained_gemma():
     return model["vocab"], [tuple(pair) for pair in model["merges"]]
 
 
-def test_clips_ids_on_the_device_are_those_of_transformers():
+def test_clips_ids_on_the_device_are_those_of_transformers() -> None:
     document = json.loads(CLIP)["model"]
     reference = CLIPTokenizer(
         vocab=document["vocab"], merges=[tuple(m) for m in document["merges"]]
@@ -104,7 +106,7 @@ def test_clips_ids_on_the_device_are_those_of_transformers():
     assert device_ids(CLIP) == {t: reference(t)["input_ids"] for t in TEXTS}
 
 
-def test_clips_ids_on_the_device_are_those_of_open_clip():
+def test_clips_ids_on_the_device_are_those_of_open_clip() -> None:
     reference = SimpleTokenizer()
     # Ligatures and full-width letters are taken apart by ftfy, which open_clip calls first.
     texts = [text for text in TEXTS if "ﬁ" not in text]
@@ -112,20 +114,20 @@ def test_clips_ids_on_the_device_are_those_of_open_clip():
     assert device_ids(CLIP, texts) == expected
 
 
-def test_html_is_text_on_the_device_and_markup_for_open_clip():
+def test_html_is_text_on_the_device_and_markup_for_open_clip() -> None:
     """The limit that the module names: whoever writes &amp; in a prompt gets what is written."""
     assert on_device(CLIP, "a &amp; b") != on_device(CLIP, "a & b")
     assert SimpleTokenizer().encode("a &amp; b") == SimpleTokenizer().encode("a & b")
 
 
-def test_words_like_special_tokens_stay_words():
+def test_words_like_special_tokens_stay_words() -> None:
     ids = on_device(CLIP, "<|endoftext|> inside")
     assert ids.count(49407) == 1
     assert ids[-1] == 49407
 
 
 @pytest.mark.parametrize("lowercase", [True, False], ids=["chinese", "multilingual cased"])
-def test_berts_ids_on_the_device_are_those_of_transformers(lowercase):
+def test_berts_ids_on_the_device_are_those_of_transformers(lowercase: bool) -> None:
     vocabulary = trained_bert(lowercase=lowercase)
     reference = BertTokenizerFast(vocab=vocabulary, do_lower_case=lowercase)
     document = reference.backend_tokenizer.to_str().encode()
@@ -136,7 +138,7 @@ def test_berts_ids_on_the_device_are_those_of_transformers(lowercase):
     assert (capitals[0] == capitals[1]) == lowercase
 
 
-def test_siglip_2s_ids_on_the_device_are_those_of_transformers():
+def test_siglip_2s_ids_on_the_device_are_those_of_transformers() -> None:
     vocabulary, merges = trained_gemma()
     reference = Siglip2Tokenizer(
         vocab=vocabulary, merges=merges, add_bos_token=False, add_eos_token=True
@@ -154,7 +156,7 @@ def test_siglip_2s_ids_on_the_device_are_those_of_transformers():
     assert json.loads(lowercased(document)) == json.loads(document)
 
 
-def test_stand_ins_keep_the_special_ids_and_tell_sentences_apart():
+def test_stand_ins_keep_the_special_ids_and_tell_sentences_apart() -> None:
     bert = bert_stand_in(30522)
     assert on_device(bert, ".?") == [101, 1012, 1029, 102]
     assert on_device(bert, "a dog") != on_device(bert, "a cat")
@@ -165,7 +167,7 @@ def test_stand_ins_keep_the_special_ids_and_tell_sentences_apart():
 
 
 @pytest.mark.parametrize("kind", ["vocab.txt", "vocab.json and merges.txt", "tokenizer.json"])
-def test_every_layout_of_a_tokenizer_becomes_one_file(tmp_path, kind):
+def test_every_layout_of_a_tokenizer_becomes_one_file(tmp_path: Path, kind: str) -> None:
     if kind == "vocab.txt":
         expected = bert_tokenizer(ids := trained_bert(lowercase=True), lowercase=True)
         (tmp_path / kind).write_text("\n".join(sorted(ids, key=ids.get)), encoding="utf-8")
@@ -184,14 +186,14 @@ def test_every_layout_of_a_tokenizer_becomes_one_file(tmp_path, kind):
     assert device_ids(hf_tokenizer(tmp_path)) == device_ids(expected)
 
 
-def test_a_missing_tokenizer_is_named_and_not_made_up(tmp_path):
+def test_a_missing_tokenizer_is_named_and_not_made_up(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "CLIPTokenizer"}')
     (tmp_path / "vocab.json").write_text("{}")  # without its merges
     with pytest.raises(ModelError, match=r"expected a tokenizer \(one of tokenizer.json"):
         hf_tokenizer(tmp_path)
 
 
-def test_a_broken_tokenizer_is_refused(tmp_path):
+def test_a_broken_tokenizer_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text('{"model": 1}')
     with pytest.raises(ModelError, match="expected a tokenizer that transformers can read"):
         hf_tokenizer(tmp_path)

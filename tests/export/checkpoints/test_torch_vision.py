@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from exported import Exports
 
 CODE = """
 import sys
@@ -36,14 +37,16 @@ def opened(source: Path, environment: dict[str, str]) -> subprocess.CompletedPro
 
 
 @pytest.mark.slow
-def test_it_does_not_stop_what_needs_no_torchvision(exports, misfit) -> None:
+def test_it_does_not_stop_what_needs_no_torchvision(
+    exports: Exports, misfit: dict[str, str]
+) -> None:
     done = opened(exports.checkpoint("clip"), misfit)
     assert done.stdout.strip() == "CLIPModel", done.stderr
     assert "torchvision does not fit torch and is left out" in done.stderr
 
 
 @pytest.mark.slow
-def test_what_needs_it_says_so(exports, misfit) -> None:
+def test_what_needs_it_says_so(exports: Exports, misfit: dict[str, str]) -> None:
     done = opened(exports.checkpoint("open_clip"), misfit)
     assert done.returncode == 1
     assert "ConfigError: expected the package open_clip" in done.stderr

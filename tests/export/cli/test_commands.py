@@ -99,7 +99,7 @@ def test_footage_is_the_pinned_clip(concepts_bundle: Path, tmp_path: Path) -> No
     assert "expected to write the clip there" in refused.stderr
 
 
-def test_without_the_extra_it_says_what_to_install():
+def test_without_the_extra_it_says_what_to_install() -> None:
     """A device has none of these packages; a finder that refuses one stands in for its absence."""
     program = """
 import sys

@@ -3,6 +3,9 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +22,15 @@ from export.distill.studies import demo, full_size
 
 
 @pytest.fixture
-def edge_export(capsys, monkeypatch):
+def edge_export(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Any]]:
     with in_process("edge-export", main, capsys, monkeypatch) as run:
         yield run
 
 
 @pytest.fixture
-def bundle(tmp_path):
+def bundle(tmp_path: Path) -> Path:
     return tiny_bundle(tmp_path / "tiny").path
 
 
@@ -44,7 +49,13 @@ def bundle(tmp_path):
         (("--student", "resnet5000"), "expected a student that timm knows, found 'resnet5000'"),
     ],
 )
-def test_a_wrong_option_is_told_before_the_work(edge_export, bundle, tmp_path, options, message):
+def test_a_wrong_option_is_told_before_the_work(
+    edge_export: Callable[..., Any],
+    bundle: Path,
+    tmp_path: Path,
+    options: tuple[str, str],
+    message: str,
+) -> None:
     data = tmp_path / "data"
     data.mkdir()
     outcome = edge_export("distill", bundle, "--data", data, "--out", tmp_path / "out", *options)
@@ -54,7 +65,9 @@ def test_a_wrong_option_is_told_before_the_work(edge_export, bundle, tmp_path, o
     assert not (tmp_path / "out").exists()
 
 
-def test_an_empty_folder_of_pictures_is_told(edge_export, bundle, tmp_path):
+def test_an_empty_folder_of_pictures_is_told(
+    edge_export: Callable[..., Any], bundle: Path, tmp_path: Path
+) -> None:
     (tmp_path / "data").mkdir()
     words = ("--data", tmp_path / "data", "--student", "test_efficientnet", "--size", "32x32")
     outcome = edge_export("distill", bundle, "--out", tmp_path / "out", *words)
@@ -62,14 +75,18 @@ def test_an_empty_folder_of_pictures_is_told(edge_export, bundle, tmp_path):
     assert "an empty folder" in outcome.err
 
 
-def test_a_teacher_that_is_no_bundle_is_told(edge_export, tmp_path):
+def test_a_teacher_that_is_no_bundle_is_told(
+    edge_export: Callable[..., Any], tmp_path: Path
+) -> None:
     outcome = edge_export("distill", tmp_path, "--data", tmp_path, "--out", tmp_path / "out")
     assert outcome.code == 3
     assert "expected a bundle with manifest.json" in outcome.err
 
 
 @pytest.mark.parametrize("package", ["accelerate", "torch"])
-def test_a_missing_package_of_the_extra_is_named(bundle, tmp_path, package):
+def test_a_missing_package_of_the_extra_is_named(
+    bundle: Path, tmp_path: Path, package: str
+) -> None:
     code = f"import sys; sys.modules[{package!r}] = None; from export.cli.main import main; main()"
     words = ("distill", bundle, "--data", tmp_path, "--out", tmp_path / "out")
     done = subprocess.run(
@@ -80,11 +97,13 @@ def test_a_missing_package_of_the_extra_is_named(bundle, tmp_path, package):
     assert "camera-edge-runtime[distill]" in done.stderr
 
 
-def test_weights_of_losses_are_read():
+def test_weights_of_losses_are_read() -> None:
     assert parsed_weights(["mimicry=2", "alignment=0"]) == {"mimicry": 2.0, "alignment": 0.0}
 
 
-def test_the_demos_weights_compute_what_they_did_under_the_other_names_and_the_other_picture():
+def test_the_demos_weights_compute_what_they_did_under_the_other_names_and_the_other_picture() -> (
+    None
+):
     network = create("efficientnet-lite", 1, (32, 32)).backbone.eval()
     generator = torch.Generator().manual_seed(0)
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
@@ -116,7 +135,7 @@ def test_the_demos_weights_compute_what_they_did_under_the_other_names_and_the_o
         demo.timm_weights({"a": np.zeros((1, 2)), **dict(list(theirs.items())[1:])}, shapes)
 
 
-def test_a_killed_run_that_says_why_ends_the_full_size_run(tmp_path):
+def test_a_killed_run_that_says_why_ends_the_full_size_run(tmp_path: Path) -> None:
     (tmp_path / "last").mkdir()
     (tmp_path / "last" / "progress.json").write_text(json.dumps({"standing": {"done": True}}))
     assert full_size._done(tmp_path)

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+from exported import Exports
+from numpy.typing import NDArray
 
 from export.compare.full_size import contest, measure, table
 from export.proof.reference import Exam
 
 
 @pytest.mark.slow
-def test_every_way_to_run_a_model_is_checked_and_timed(exports) -> None:
+def test_every_way_to_run_a_model_is_checked_and_timed(exports: Exports) -> None:
     costs = measure(str(exports.checkpoint("clip")), None, (8, 4), 2, 0.01)
     assert set(costs.timings) == {
         "torch fp32",
@@ -26,10 +28,10 @@ def test_a_wrong_answer_has_no_time() -> None:
     answers = np.eye(4, dtype=np.float32)
     exam = Exam({"pixels": np.arange(4, dtype=np.int8)[:, None]}, {"embedding": answers})
 
-    def right(row):
+    def right(row: dict[str, NDArray[np.int8]]) -> dict[str, NDArray[np.float32]]:
         return {"embedding": answers[row["pixels"][:, 0]]}
 
-    def wrong(row):
+    def wrong(row: dict[str, NDArray[np.int8]]) -> dict[str, NDArray[np.float32]]:
         return {"embedding": answers[3 - row["pixels"][:, 0]]}
 
     found = contest({"right": lambda: right, "wrong": lambda: wrong}, exam, 2, 0.001)

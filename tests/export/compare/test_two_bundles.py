@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -130,7 +131,7 @@ def edge_export(
 # Agreement
 
 
-def test_a_bundle_agrees_with_itself(beside, teacher: Bundle) -> None:
+def test_a_bundle_agrees_with_itself(beside: Callable[..., Any], teacher: Bundle) -> None:
     agreed = beside(teacher).agreed
     assert agreed.reference == "openvino fp32"
     assert set(agreed.rows) == {"A openvino int8", "B openvino fp32", "B openvino int8"}
@@ -143,7 +144,9 @@ def test_a_bundle_agrees_with_itself(beside, teacher: Bundle) -> None:
         assert row.measured.alerts.value == 1
 
 
-def test_the_more_a_student_is_spoilt_the_less_it_agrees(beside, tmp_path: Path) -> None:
+def test_the_more_a_student_is_spoilt_the_less_it_agrees(
+    beside: Callable[..., Any], tmp_path: Path
+) -> None:
     rows = []
     for amount in (0.0, 0.1, 1.0, 5.0):
         bundle = other_bundle(tmp_path / f"{amount}", partial(noisy, amount=amount))
@@ -155,7 +158,9 @@ def test_the_more_a_student_is_spoilt_the_less_it_agrees(beside, tmp_path: Path)
     assert rows[-1].measured.finds_itself.value < rows[0].measured.finds_itself.value
 
 
-def test_what_is_taken_for_something_else_is_another_first_choice(beside, tmp_path: Path) -> None:
+def test_what_is_taken_for_something_else_is_another_first_choice(
+    beside: Callable[..., Any], tmp_path: Path
+) -> None:
     """Of reds, greens and blues only the reds are still told alike."""
     row = beside(other_bundle(tmp_path / "b", swapped)).agreed.rows["B openvino fp32"]
     share = row.measured.same_prompt.share
@@ -186,7 +191,7 @@ def test_a_large_common_part_hides_strangers_unless_it_is_taken_off(
 
 
 def test_each_bundle_sees_pictures_through_its_own_preprocessing(
-    beside, teacher: Bundle, tmp_path: Path
+    beside: Callable[..., Any], teacher: Bundle, tmp_path: Path
 ) -> None:
     """A constant mean of any picture: the filter and the size change nothing but rounding."""
     facts = tiny_facts()
@@ -212,7 +217,7 @@ def test_of_a_clip_the_chosen_frames_are_shown(teacher: Bundle, tmp_path: Path) 
 # Costs
 
 
-def test_costs_are_counted_and_timed_in_rounds(beside, tmp_path: Path) -> None:
+def test_costs_are_counted_and_timed_in_rounds(beside: Callable[..., Any], tmp_path: Path) -> None:
     found = beside(other_bundle(tmp_path / "b", partial(noisy, amount=0.1)))
     names = {f"{kind} {p}" for kind in ("openvino", "onnxruntime") for p in ("fp32", "int8")}
     assert set(found.ratios) == names
@@ -247,7 +252,7 @@ def test_every_way_has_a_turn_in_each_round_in_an_order_drawn_anew() -> None:
 
 
 def test_a_variant_that_fails_its_self_test_has_no_time_and_is_named(
-    beside, tmp_path: Path
+    beside: Callable[..., Any], tmp_path: Path
 ) -> None:
     files = tiny_files()
     int8 = files["image.int8.onnx"]
@@ -262,7 +267,9 @@ def test_a_variant_that_fails_its_self_test_has_no_time_and_is_named(
     ]
 
 
-def test_a_bundle_of_which_nothing_works_is_refused(beside, tmp_path: Path) -> None:
+def test_a_bundle_of_which_nothing_works_is_refused(
+    beside: Callable[..., Any], tmp_path: Path
+) -> None:
     files = tiny_files()
     for name in ("image.fp32.onnx", "image.int8.onnx"):
         files[name] = replace(files[name], data=changed(files[name].data, swapped))
@@ -270,7 +277,9 @@ def test_a_bundle_of_which_nothing_works_is_refused(beside, tmp_path: Path) -> N
         beside(write_bundle(tmp_path / "b", tiny_facts(), files))
 
 
-def test_embeddings_of_another_size_are_compared_by_cost_alone(beside, tmp_path: Path) -> None:
+def test_embeddings_of_another_size_are_compared_by_cost_alone(
+    beside: Callable[..., Any], tmp_path: Path
+) -> None:
     found = beside(other_bundle(tmp_path / "b", wider, text=wider, dim=5))
     assert found.agreed is None
     (note,) = found.notes
@@ -279,7 +288,9 @@ def test_embeddings_of_another_size_are_compared_by_cost_alone(beside, tmp_path:
     assert document(found)["agreement"] is None
 
 
-def test_other_words_for_the_same_picture_are_told(beside, tmp_path: Path) -> None:
+def test_other_words_for_the_same_picture_are_told(
+    beside: Callable[..., Any], tmp_path: Path
+) -> None:
     def shifted(weights: dict[str, np.ndarray]) -> None:
         weights["offset"][3] = 0.02
 

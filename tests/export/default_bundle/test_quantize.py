@@ -2,13 +2,16 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
 from calibration.frames import frames_of
-from edge.model.bundle.read import open_bundle
+from edge.model.bundle.read import Bundle, open_bundle
 from export.default_bundle import accuracy, packages
 from export.default_bundle.concepts import CONCEPT_AXES
 from export.proof.agreement import row_cosines
@@ -20,19 +23,19 @@ FLOAT_LAYERS = ("stem", "block0.", "block1.", "head", "logits")
 
 
 @pytest.fixture(scope="module")
-def bundle(concepts_bundle):
+def bundle(concepts_bundle: Path) -> Bundle:
     return open_bundle(concepts_bundle)
 
 
 @pytest.fixture(scope="module")
-def graphs(bundle):
+def graphs(bundle: Bundle) -> dict[str, onnx.GraphProto]:
     return {
         precision: onnx.load_model_from_string(bundle.read("image", precision)).graph
         for precision in ("fp32", "int8")
     }
 
 
-def inputs_that_are_quantized(graph, prefix: str) -> dict[str, list[bool]]:
+def inputs_that_are_quantized(graph: onnx.GraphProto, prefix: str) -> dict[str, list[bool]]:
     """For each convolution below ``prefix``: is the picture quantized, are the weights?"""
     makers = {output: node.op_type for node in graph.node for output in node.output}
     return {
@@ -44,7 +47,7 @@ def inputs_that_are_quantized(graph, prefix: str) -> dict[str, list[bool]]:
     }
 
 
-def test_the_detector_is_untouched(graphs) -> None:
+def test_the_detector_is_untouched(graphs: dict[str, onnx.GraphProto]) -> None:
     def nodes(precision: str) -> Counter:
         return Counter(
             (node.op_type, node.name, *node.output)
@@ -67,7 +70,9 @@ def test_the_detector_is_untouched(graphs) -> None:
         assert np.array_equal(weights["int8"][name], array), name
 
 
-def test_the_middle_of_the_classifier_is_int8_and_its_ends_are_float(graphs) -> None:
+def test_the_middle_of_the_classifier_is_int8_and_its_ends_are_float(
+    graphs: dict[str, onnx.GraphProto],
+) -> None:
     found = inputs_that_are_quantized(graphs["int8"], "classifier.")
     ends = {name for name in found if name.startswith(FLOAT_LAYERS)}
     assert len(ends) == 7
@@ -78,7 +83,9 @@ def test_the_middle_of_the_classifier_is_int8_and_its_ends_are_float(graphs) -> 
     assert not any(any(q) for q in inputs_that_are_quantized(graphs["fp32"], "").values())
 
 
-def test_weights_are_signed_per_channel_and_activations_unsigned(graphs) -> None:
+def test_weights_are_signed_per_channel_and_activations_unsigned(
+    graphs: dict[str, onnx.GraphProto],
+) -> None:
     constants = {tensor.name: tensor for tensor in graphs["int8"].initializer}
     for node in graphs["int8"].node:
         if node.op_type not in Q_DQ or node.input[0].endswith("bias_quantized"):
@@ -90,7 +97,9 @@ def test_weights_are_signed_per_channel_and_activations_unsigned(graphs) -> None
         assert (np.prod(zero_point.dims, dtype=int) > 1) == is_weight, node.name
 
 
-def test_no_pair_of_products_overflows_the_16_bits_of_a_cpu_without_vnni(graphs) -> None:
+def test_no_pair_of_products_overflows_the_16_bits_of_a_cpu_without_vnni(
+    graphs: dict[str, onnx.GraphProto],
+) -> None:
     """VPMADDUBSW adds two products of an unsigned and a signed byte into a saturating int16."""
     constants = {tensor.name: tensor for tensor in graphs["int8"].initializer}
     dequantized = {
@@ -113,12 +122,12 @@ def test_no_pair_of_products_overflows_the_16_bits_of_a_cpu_without_vnni(graphs)
     assert max(largest) >= 127, "and the range that is left is used"
 
 
-def test_int8_is_smaller_by_three_quarters_of_what_it_quantized(bundle) -> None:
+def test_int8_is_smaller_by_three_quarters_of_what_it_quantized(bundle: Bundle) -> None:
     sizes = {p: bundle.entry("image", p).size for p in ("fp32", "int8")}
     assert sizes["int8"] < 0.7 * sizes["fp32"]
 
 
-def photographs(bundle, member) -> np.ndarray:
+def photographs(bundle: Bundle, member: Callable[..., Any]) -> np.ndarray:
     names = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
     spec = bundle.manifest.image
     return np.concatenate(
@@ -126,7 +135,7 @@ def photographs(bundle, member) -> np.ndarray:
     )
 
 
-def test_the_loss_in_the_bundle_is_the_one_measured_again(bundle) -> None:
+def test_the_loss_in_the_bundle_is_the_one_measured_again(bundle: Bundle) -> None:
     """On the golden frames, a part of those that the figures are of."""
     golden = bundle.golden()["image"]
     found = accuracy.image_embeddings(
@@ -139,7 +148,7 @@ def test_the_loss_in_the_bundle_is_the_one_measured_again(bundle) -> None:
     assert stated["min_cosine"] >= bundle.entry("image", "int8").min_cosine
 
 
-def test_int8_sees_the_same_on_photographs(bundle, member) -> None:
+def test_int8_sees_the_same_on_photographs(bundle: Bundle, member: Callable[..., Any]) -> None:
     """Calibration has seen them, so this is about blunders."""
     pixels = photographs(bundle, member)
     rows = {

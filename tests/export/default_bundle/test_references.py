@@ -5,7 +5,9 @@ none of the three is needed here.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.bundle
 GOLDEN = Path(__file__).parents[2] / "golden"
 
 
-def reference(name: str):
+def reference(name: str) -> dict[str, Any]:
     return json.loads((GOLDEN / f"{name}.json").read_text())
 
 
@@ -34,11 +36,11 @@ def pixels(height: int, width: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def image(concepts_bundle):
+def image(concepts_bundle: Path) -> onnx.ModelProto:
     return onnx.load_model_from_string(open_bundle(concepts_bundle).read("image", "fp32"))
 
 
-def assert_heat(found: np.ndarray, expected) -> None:
+def assert_heat(found: np.ndarray, expected: dict[str, Any]) -> None:
     """``found`` [80,h,w] against TensorFlow.js: best of each class, and single points."""
     rows, columns = expected["shape"][1:3]
     assert found.shape == (80, rows, columns)
@@ -48,27 +50,33 @@ def assert_heat(found: np.ndarray, expected) -> None:
     assert np.ptp(expected["peaks"]) > 0.1, "the picture tells classes apart"
 
 
-def test_the_classifier_answers_as_torch_does(image, run) -> None:
+def test_the_classifier_answers_as_torch_does(
+    image: onnx.ModelProto, run: Callable[..., Any]
+) -> None:
     expected = reference("efficientnet_lite0")
     *_, logits = run(image, {"pixels": pixels(288, 512)}, inner=("classifier.logits",))
     assert np.abs(logits[0, ::10] - expected["every_tenth"]).max() < 1e-4
     assert logits[0].argmax() == expected["argmax"]
 
 
-def test_one_pixel_beside_is_another_answer(image, run) -> None:
+def test_one_pixel_beside_is_another_answer(
+    image: onnx.ModelProto, run: Callable[..., Any]
+) -> None:
     expected = reference("efficientnet_lite0")
     shifted = np.roll(pixels(288, 512), 1, axis=3)
     *_, logits = run(image, {"pixels": shifted}, inner=("classifier.logits",))
     assert np.abs(logits[0, ::10] - expected["every_tenth"]).max() > 0.1
 
 
-def test_the_detector_answers_as_tensorflow_does(image, run) -> None:
+def test_the_detector_answers_as_tensorflow_does(
+    image: onnx.ModelProto, run: Callable[..., Any]
+) -> None:
     *_, heat = run(image, {"pixels": pixels(288, 512)}, inner=("detector.tower_0.keypoints",))
     assert_heat(heat[0], reference("centernet")["sizes"]["288x512"])
 
 
 def test_the_detector_answers_as_tensorflow_does_at_the_size_it_was_published_for(
-    run, member
+    run: Callable[..., Any], member: Callable[..., Any]
 ) -> None:
     graph, size = Graph(), (512, 512)
     source = centernet.read_graph_model(
@@ -84,7 +92,7 @@ def test_the_detector_answers_as_tensorflow_does_at_the_size_it_was_published_fo
 
 
 @pytest.fixture(scope="module")
-def sentences(member):
+def sentences(member: Callable[..., Any]) -> tuple[dict[str, Any], list[list[int]]]:
     expected = reference("minilm")
     tokenizer = Tokenizer.from_str(member(packages.MINILM, "tokenizer.json").read_text())
     tokenizer.no_truncation()
@@ -93,13 +101,20 @@ def sentences(member):
     return expected, ids
 
 
-def test_sentences_have_the_token_ids_of_transformers(sentences) -> None:
+def test_sentences_have_the_token_ids_of_transformers(
+    sentences: tuple[dict[str, Any], list[list[int]]],
+) -> None:
     expected, ids = sentences
     assert ids == expected["input_ids"]
 
 
 @pytest.mark.parametrize("length", [19, 64])
-def test_the_text_tower_answers_as_transformers_does(run, member, sentences, length: int) -> None:
+def test_the_text_tower_answers_as_transformers_does(
+    run: Callable[..., Any],
+    member: Callable[..., Any],
+    sentences: tuple[dict[str, Any], list[list[int]]],
+    length: int,
+) -> None:
     expected, ids = sentences
     model = towers.sentence_graph(load_file(member(packages.MINILM, "model.safetensors")))
     [found] = run(model, {"input_ids": towers.pad(ids, length)})
@@ -107,7 +122,11 @@ def test_the_text_tower_answers_as_transformers_does(run, member, sentences, len
     assert np.abs(found @ found.T - expected["cosines"]).max() < 1e-5
 
 
-def test_the_text_tower_in_float16_points_the_same_way(run, concepts_bundle, sentences) -> None:
+def test_the_text_tower_in_float16_points_the_same_way(
+    run: Callable[..., Any],
+    concepts_bundle: Path,
+    sentences: tuple[dict[str, Any], list[list[int]]],
+) -> None:
     expected, ids = sentences
     model = onnx.load_model_from_string(open_bundle(concepts_bundle).read("text", "fp16"))
     *_, found = run(model, {"input_ids": towers.pad(ids, 64)}, inner=("tower.sentence",))
@@ -116,7 +135,9 @@ def test_the_text_tower_in_float16_points_the_same_way(run, concepts_bundle, sen
     assert ((eighth * found[:, ::8]).sum(1) / lengths).min() > 0.99999
 
 
-def test_boxes_are_those_that_tensorflow_would_decode(member, run) -> None:
+def test_boxes_are_those_that_tensorflow_would_decode(
+    member: Callable[..., Any], run: Callable[..., Any]
+) -> None:
     """CenterNet's own decoding, written down naively: peaks of the heat, edges read off there."""
     source = centernet.read_graph_model(
         member(packages.HUMAN, "centernet.json").read_bytes(),

@@ -1,13 +1,17 @@
 """What prompts mean to the bundle: which axis they lead to, and how far they are covered."""
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
 from edge.config.models import EngineConfig
 from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError
-from edge.model.bundle.read import open_bundle
-from edge.rules.bank import explain
+from edge.model.bundle.read import Bundle, open_bundle
+from edge.rules.bank import PromptBank, explain
 from edge.rules.compiler import compile_bank
 from edge.rules.text import TextEncoder, Tokenizer
 from edge.scoring.open import open_models
@@ -62,12 +66,12 @@ EMPTY = ("an empty road", "an empty room", "nobody at the door", "an empty parki
 
 
 @pytest.fixture(scope="module")
-def bundle(concepts_bundle):
+def bundle(concepts_bundle: Path) -> Bundle:
     return open_bundle(concepts_bundle)
 
 
 @pytest.fixture(scope="module")
-def encoder(bundle):
+def encoder(bundle: Bundle) -> Iterator[TextEncoder]:
     spec = bundle.manifest.text
     with (
         open_models(bundle, EngineConfig(kind="onnxruntime")) as models,
@@ -77,8 +81,8 @@ def encoder(bundle):
 
 
 @pytest.fixture(scope="module")
-def compiled(bundle, encoder):
-    def compiled(**texts: str):
+def compiled(bundle: Bundle, encoder: TextEncoder) -> Callable[..., Any]:
+    def compiled(**texts: str) -> PromptBank | None:
         prompts = {name: PromptConfig(text=text) for name, text in texts.items()}
         spec, axes = bundle.manifest.text, bundle.axes()
         return compile_bank(prompts, spec.background, encoder, spec, model_hash="x", axes=axes)
@@ -87,7 +91,9 @@ def compiled(bundle, encoder):
 
 
 @pytest.mark.parametrize(("prompt", "axis"), COVERED.items(), ids=COVERED)
-def test_a_prompt_leads_to_what_it_names(bundle, encoder, prompt: str, axis: str) -> None:
+def test_a_prompt_leads_to_what_it_names(
+    bundle: Bundle, encoder: TextEncoder, prompt: str, axis: str
+) -> None:
     encoding = encoder.encode([prompt])
     [(first, weight), *_] = explain(encoding.embeddings[0], bundle.axes())
     if first == "unexpressed":
@@ -96,38 +102,44 @@ def test_a_prompt_leads_to_what_it_names(bundle, encoder, prompt: str, axis: str
     assert weight > 0.4
 
 
-def test_a_prompt_of_what_it_knows_is_not_warned_about(bundle, encoder) -> None:
+def test_a_prompt_of_what_it_knows_is_not_warned_about(
+    bundle: Bundle, encoder: TextEncoder
+) -> None:
     coverage = encoder.encode(list(COVERED)).coverage
     warned = coverage < bundle.manifest.text.coverage_warning
     assert [prompt for prompt, low in zip(COVERED, warned, strict=True) if low] == []
 
 
 @pytest.mark.parametrize("prompt", UNCOVERED)
-def test_what_no_axis_shows_is_reported_and_claims_little(bundle, encoder, prompt: str) -> None:
+def test_what_no_axis_shows_is_reported_and_claims_little(
+    bundle: Bundle, encoder: TextEncoder, prompt: str
+) -> None:
     encoding = encoder.encode([prompt])
     assert encoding.coverage[0] < bundle.manifest.text.coverage_warning
     assert np.linalg.norm(encoding.embeddings[0, :UNEXPRESSED]) < 0.5
 
 
 @pytest.mark.parametrize("prompt", EMPTY)
-def test_emptiness_means_nothing(bundle, encoder, prompt: str) -> None:
+def test_emptiness_means_nothing(bundle: Bundle, encoder: TextEncoder, prompt: str) -> None:
     encoding = encoder.encode([prompt])
     assert encoding.embeddings[0].argmax() == NOTHING
     assert encoding.coverage[0] > bundle.manifest.text.coverage_warning
 
 
-def test_a_poorly_covered_prompt_is_compiled_with_a_note(compiled) -> None:
+def test_a_poorly_covered_prompt_is_compiled_with_a_note(compiled: Callable[..., Any]) -> None:
     bank = compiled(fumes="smoke", car="a car")
     [note] = bank.notes
     assert str(note).startswith("prompt 'fumes': poorly covered (0.")
 
 
-def test_emptiness_has_only_itself_as_background(compiled) -> None:
+def test_emptiness_has_only_itself_as_background(compiled: Callable[..., Any]) -> None:
     with pytest.raises(ConfigError, match="'empty' has nothing to be compared against"):
         compiled(empty="an empty road")
 
 
-def test_what_it_cannot_do_a_gun_in_the_hand_is_just_a_person(bundle, encoder) -> None:
+def test_what_it_cannot_do_a_gun_in_the_hand_is_just_a_person(
+    bundle: Bundle, encoder: TextEncoder
+) -> None:
     """Said in the README; should it ever work, say that instead."""
     armed, unarmed = encoder.encode(["a person holding a gun", "a person"]).embeddings
     assert armed @ unarmed > 0.99

@@ -1,5 +1,8 @@
 """The heads of both towers against the same formulas in plain NumPy, and what the formulas promise."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -59,7 +62,7 @@ CENTRE = VECTORS[:6].mean(0)
 
 
 @pytest.fixture(scope="module")
-def image():
+def image() -> Callable[..., Any]:
     graph = Graph()
     embedding = space.image_embedding(graph, "heat", "logits", CONCEPTS)
     model = graph.model(
@@ -77,7 +80,7 @@ def image():
 
 
 @pytest.fixture(scope="module")
-def text():
+def text() -> Callable[..., Any]:
     graph = Graph()
     embedding, coverage = space.text_embedding(graph, "sentence", CONCEPTS, VECTORS)
     model = graph.model(
@@ -120,7 +123,9 @@ def expected_text(sentences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(-3, 1), st.floats(-2, 2))
-def test_an_image_is_what_the_formulas_say_and_of_unit_length(image, seed, heat, logits) -> None:
+def test_an_image_is_what_the_formulas_say_and_of_unit_length(
+    image: Callable[..., Any], seed: int, heat: float, logits: float
+) -> None:
     """``heat`` and ``logits`` set how much is seen: from nothing to much more than everything."""
     random = np.random.default_rng(seed)
     maps = random.uniform(0, 1, (2, COCO_AXES, 2, 3)) ** (10**-heat)
@@ -142,7 +147,7 @@ def seen(heat: dict[int, float], logits: dict[int, float]) -> tuple[np.ndarray, 
     return maps, classes
 
 
-def test_either_witness_is_enough(image) -> None:
+def test_either_witness_is_enough(image: Callable[..., Any]) -> None:
     detector = image(*seen({DOG: 0.8}, {}))[0]
     classifier = image(*seen({}, {PUG: 9}))[0]
     neither = image(*seen({}, {}))[0]
@@ -152,12 +157,14 @@ def test_either_witness_is_enough(image) -> None:
     assert neither[:CONCEPT_AXES].max() < 0.01
 
 
-def test_heat_below_the_floor_is_no_evidence(image) -> None:
+def test_heat_below_the_floor_is_no_evidence(image: Callable[..., Any]) -> None:
     assert image(*seen({DOG: HEAT_FLOOR}, {})).tolist() == image(*seen({DOG: 0.0}, {})).tolist()
 
 
 @pytest.mark.parametrize("others", [{}, {PERSON: 1.0}, {PERSON: 1.0, CAR: 0.9, 3: 0.9, 7: 0.8}])
-def test_absent_things_stay_below_the_background_however_much_else_is_seen(image, others) -> None:
+def test_absent_things_stay_below_the_background_however_much_else_is_seen(
+    image: Callable[..., Any], others: dict[int, float]
+) -> None:
     """With something strong in the picture the floor must not give way to the noise beside it."""
     noise, sight = HEAT_FLOOR + 0.9 * FLOOR * 0.7, HEAT_FLOOR + 0.9 * FLOOR * 1.3
     below = image(*seen({DOG: noise} | others, {}))[0]
@@ -165,7 +172,9 @@ def test_absent_things_stay_below_the_background_however_much_else_is_seen(image
     assert below[DOG] - below[NOTHING] < 0 < above[DOG] - above[NOTHING]
 
 
-def test_a_full_picture_leaves_nothing_unexplained_and_an_empty_one_nearly_all(image) -> None:
+def test_a_full_picture_leaves_nothing_unexplained_and_an_empty_one_nearly_all(
+    image: Callable[..., Any],
+) -> None:
     full = image(*seen({PERSON: 1.0, CAR: 1.0}, {}))[0]
     empty = image(*seen({}, {}))[0]
     assert full[UNEXPLAINED] == pytest.approx(0, abs=1e-3)
@@ -173,7 +182,9 @@ def test_a_full_picture_leaves_nothing_unexplained_and_an_empty_one_nearly_all(i
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 4))
-def test_a_sentence_is_what_the_formulas_say_and_of_unit_length(text, seed, distance) -> None:
+def test_a_sentence_is_what_the_formulas_say_and_of_unit_length(
+    text: Callable[..., Any], seed: int, distance: float
+) -> None:
     away = unit(np.random.default_rng(seed).normal(size=VECTORS.shape))
     sentences = unit(VECTORS + distance * away).astype(np.float32)
     embedding, coverage = text(sentences)
@@ -184,7 +195,7 @@ def test_a_sentence_is_what_the_formulas_say_and_of_unit_length(text, seed, dist
     assert (embedding[:, UNEXPLAINED] == 0).all()
 
 
-def test_an_anchor_leads_to_its_axis(text) -> None:
+def test_an_anchor_leads_to_its_axis(text: Callable[..., Any]) -> None:
     embedding, coverage = text(VECTORS)
     axes = [anchor.axis for anchor in ANCHORS]
     assert embedding.argmax(1).tolist() == axes
@@ -193,7 +204,9 @@ def test_an_anchor_leads_to_its_axis(text) -> None:
     assert coverage[6:].tolist() == [0, 0]
 
 
-def test_a_sentence_between_two_concepts_means_both_and_no_step_lies_between(text) -> None:
+def test_a_sentence_between_two_concepts_means_both_and_no_step_lies_between(
+    text: Callable[..., Any],
+) -> None:
     share = np.linspace(0, 1, 201)[:, None]
     way = CENTRE + unit((1 - share) * unit(VECTORS[0] - CENTRE) + share * unit(VECTORS[2] - CENTRE))
     embedding, _ = text(way)
@@ -202,7 +215,7 @@ def test_a_sentence_between_two_concepts_means_both_and_no_step_lies_between(tex
     assert np.abs(np.diff(embedding, axis=0)).max() < 0.15, "soft, never a hard choice"
 
 
-def test_the_less_is_covered_the_less_is_claimed(text) -> None:
+def test_the_less_is_covered_the_less_is_claimed(text: Callable[..., Any]) -> None:
     away = unit(RNG.normal(size=WIDTH))
     cosines = np.linspace(1, 0.2, 41)
     person = unit(VECTORS[0] - CENTRE)
@@ -217,7 +230,7 @@ def test_the_less_is_covered_the_less_is_claimed(text) -> None:
     assert np.abs(uncovered[:, :UNEXPRESSED]).max() == 0
 
 
-def test_a_gap_nearer_than_any_concept_takes_the_coverage_away(text) -> None:
+def test_a_gap_nearer_than_any_concept_takes_the_coverage_away(text: Callable[..., Any]) -> None:
     person, smoke = unit(VECTORS[0] - CENTRE), unit(VECTORS[6] - CENTRE)
     nearer_person, nearer_smoke = (unit(person + share * smoke) for share in (0.8, 1.25))
     embedding, coverage = text(CENTRE + np.stack([nearer_person, nearer_smoke]))
@@ -226,7 +239,9 @@ def test_a_gap_nearer_than_any_concept_takes_the_coverage_away(text) -> None:
     assert embedding[1, PERSON] < embedding[0, PERSON]
 
 
-def test_a_margin_of_zero_is_evidence_of_the_floor(image, text) -> None:
+def test_a_margin_of_zero_is_evidence_of_the_floor(
+    image: Callable[..., Any], text: Callable[..., Any]
+) -> None:
     [dog], [nothing] = text(VECTORS[3:4])[0], text(VECTORS[5:6])[0]
     for level in (0.5, 0.9, 1.1, 2.0):
         picture = image(*seen({DOG: HEAT_FLOOR + (1 - HEAT_FLOOR) * level * FLOOR}, {}))[0]
@@ -234,7 +249,7 @@ def test_a_margin_of_zero_is_evidence_of_the_floor(image, text) -> None:
         assert margin == pytest.approx((level - 1) * FLOOR, abs=0.01)
 
 
-def test_a_prompt_that_no_concept_expresses_is_not_the_background(text) -> None:
+def test_a_prompt_that_no_concept_expresses_is_not_the_background(text: Callable[..., Any]) -> None:
     """Else it had nothing to be compared against."""
     [smoke], [nothing] = text(VECTORS[6:7])[0], text(VECTORS[5:6])[0]
     assert smoke @ nothing < 0.1

@@ -4,6 +4,7 @@ import pickle
 import struct
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,7 +163,9 @@ def test_a_file_cut_off_anywhere_is_refused() -> None:
         (True, (6,), (1,)),
     ],
 )
-def test_a_tensor_beyond_its_storage_is_refused(offset, shape, stride) -> None:
+def test_a_tensor_beyond_its_storage_is_refused(
+    offset: bool | float | None, shape: Any, stride: Any
+) -> None:
     with pytest.raises(ModelError):
         read_state_dict(file(state(x=tensor(storage("0"), offset, shape, stride)), {"0": SIX}))
 

@@ -2,10 +2,13 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from classroom import Classroom
+from exported import Exports
 from PIL import Image
 from rich.progress import Progress
 from typer.testing import CliRunner
@@ -13,16 +16,18 @@ from typer.testing import CliRunner
 from edge.cli.main import app
 from edge.config.models import EngineConfig
 from edge.errors import ConfigError, ModelError
-from edge.model.bundle.read import open_bundle
+from edge.model.bundle.manifest import ImageSpec
+from edge.model.bundle.read import Bundle, open_bundle
 from edge.scoring.open import open_models
 from export.bundle.targets import TARGETS
 from export.distill import pipeline, result
-from export.distill.pipeline import distill
-from export.distill.result import Candidate, build_result, see
+from export.distill.pipeline import Distillation, Distilled, distill
+from export.distill.result import Candidate, MeasuredPictures, build_result, see
+from export.distill.students import Student
 
 
 def test_the_bundle_is_whole_and_proves_itself_as_on_a_device(
-    distilled, request_, tmp_path
+    distilled: Distilled, request_: Distillation, tmp_path: Path
 ) -> None:
     found = open_bundle(request_.out)
     found.verify()
@@ -33,7 +38,7 @@ def test_the_bundle_is_whole_and_proves_itself_as_on_a_device(
             assert models.precision == precision
 
 
-def test_it_says_who_taught_it(distilled, bundle) -> None:
+def test_it_says_who_taught_it(distilled: Distilled, bundle: Bundle) -> None:
     model = distilled.result.bundle.manifest.model
     assert model.teacher.hash == bundle.hash
     assert model.teacher.id == bundle.manifest.model.id
@@ -43,7 +48,7 @@ def test_it_says_who_taught_it(distilled, bundle) -> None:
     assert bundle.manifest.model.teacher is None
 
 
-def test_sentences_are_the_teachers_own_files(distilled, bundle) -> None:
+def test_sentences_are_the_teachers_own_files(distilled: Distilled, bundle: Bundle) -> None:
     found = distilled.result.bundle
     theirs = {file.file: file for file in bundle.manifest.files}
     kept = [file for file in found.manifest.files if file.role in {"text", "tokenizer"}]
@@ -57,7 +62,9 @@ def test_sentences_are_the_teachers_own_files(distilled, bundle) -> None:
     assert found.manifest.embedding == bundle.manifest.embedding
 
 
-def test_prompts_are_scored_with_it_as_with_any_bundle(request_, distilled, exports) -> None:
+def test_prompts_are_scored_with_it_as_with_any_bundle(
+    request_: Distillation, distilled: Distilled, exports: Exports
+) -> None:
     picture = exports.pictures() / "003.png"
     words = ["score", str(picture), "a car", "a dog", "--bundle", str(request_.out)]
     done = CliRunner().invoke(app, [*words, "--engine", "onnxruntime", "--json"])
@@ -66,7 +73,9 @@ def test_prompts_are_scored_with_it_as_with_any_bundle(request_, distilled, expo
     assert set(sample["scores"]) == {"a car", "a dog"}
 
 
-def test_the_card_has_teacher_and_students_side_by_side(distilled, request_) -> None:
+def test_the_card_has_teacher_and_students_side_by_side(
+    distilled: Distilled, request_: Distillation
+) -> None:
     document = json.loads((request_.out / "accuracy.json").read_text())
     names = [row["name"] for row in document["distilled"]]
     assert names == [
@@ -84,7 +93,9 @@ def test_the_card_has_teacher_and_students_side_by_side(distilled, request_) -> 
     assert all(name in text for name in names)
 
 
-def test_numbers_of_the_card_are_those_of_the_packed_graphs(distilled, request_) -> None:
+def test_numbers_of_the_card_are_those_of_the_packed_graphs(
+    distilled: Distilled, request_: Distillation
+) -> None:
     """Asked anew, by nothing but the bundle and the pictures themselves."""
     found = distilled.result.bundle
     packed = {one.name.split(",")[0]: one for one in distilled.result.pupils if one.packed}
@@ -97,7 +108,9 @@ def test_numbers_of_the_card_are_those_of_the_packed_graphs(distilled, request_)
     assert packed["student fp32"].megabytes > 2 * packed["student int8"].megabytes
 
 
-def test_the_quantization_aware_phase_began_where_training_ended_and_improved(distilled) -> None:
+def test_the_quantization_aware_phase_began_where_training_ended_and_improved(
+    distilled: Distilled,
+) -> None:
     before, after = distilled.phases["float"], distilled.phases["qat"]
     assert before.done
     assert after.done
@@ -107,7 +120,7 @@ def test_the_quantization_aware_phase_began_where_training_ended_and_improved(di
 
 
 def test_the_same_again_takes_no_step_and_gives_the_same_bundle(
-    distilled, request_, tmp_path, monkeypatch
+    distilled: Distilled, request_: Distillation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_args: object) -> None:
         raise AssertionError("a step was taken")
@@ -119,7 +132,7 @@ def test_the_same_again_takes_no_step_and_gives_the_same_bundle(
 
 
 @pytest.fixture
-def measured(room):
+def measured(room: Classroom) -> tuple[ImageSpec, MeasuredPictures, Student, Student]:
     """Two students, one of them turned away from the teacher, and what they are measured on."""
     good, bad = room.student(seed=1).eval(), room.student(seed=1).eval()
     spec = room.spec(good)
@@ -134,7 +147,11 @@ def measured(room):
 
 @pytest.mark.parametrize("first", ["good", "bad"])
 def test_the_candidate_whose_int8_is_nearer_to_the_teacher_is_packed(
-    bundle, measured, first, tmp_path, monkeypatch
+    bundle: Bundle,
+    measured: tuple[ImageSpec, MeasuredPictures, Student, Student],
+    first: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(result, "card_files", lambda _card: {})  # drawn in another test
     spec, seen, good, bad = measured
@@ -150,7 +167,9 @@ def test_the_candidate_whose_int8_is_nearer_to_the_teacher_is_packed(
     assert cosines["student int8, good"] > 0.5 > cosines["student int8, bad"]
 
 
-def test_pictures_that_are_measured_are_spread_over_all_there_are(room, monkeypatch) -> None:
+def test_pictures_that_are_measured_are_spread_over_all_there_are(
+    room: Classroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(result, "_CALIBRATION", 5)
     monkeypatch.setattr(result, "_HELD_OUT", 4)
     seen = see(room.training_set, room.spec(room.student()))
@@ -165,7 +184,9 @@ def test_pictures_that_are_measured_are_spread_over_all_there_are(room, monkeypa
 
 
 @pytest.mark.parametrize("size", [(32, 64), (64, 32), (32, 40)])
-def test_pictures_of_another_shape_than_the_teachers_are_refused(request_, size, tmp_path) -> None:
+def test_pictures_of_another_shape_than_the_teachers_are_refused(
+    request_: Distillation, size: tuple[int, int], tmp_path: Path
+) -> None:
     request = replace(request_, size=size, out=tmp_path / "out", work=tmp_path / "work")
     with pytest.raises(
         ConfigError, match=rf"--size: expected the shape .* 32x32, found {size[0]}x{size[1]}"
@@ -173,14 +194,18 @@ def test_pictures_of_another_shape_than_the_teachers_are_refused(request_, size,
         distill(request, Progress(disable=True))
 
 
-def test_a_student_may_look_at_larger_pictures_than_its_teacher(request_, bundle) -> None:
+def test_a_student_may_look_at_larger_pictures_than_its_teacher(
+    request_: Distillation, bundle: Bundle
+) -> None:
     student, spec = pipeline._student(replace(request_, size=(64, 64)), bundle)
     assert (spec.height, spec.width) == (64, 64)
     assert spec.resize == bundle.manifest.image.resize
     assert student(torch.zeros(1, 3, 64, 64))[0].shape == (1, 24)
 
 
-def test_a_place_that_holds_something_else_is_refused_before_the_work(request_, tmp_path) -> None:
+def test_a_place_that_holds_something_else_is_refused_before_the_work(
+    request_: Distillation, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     out.mkdir()
     Image.new("RGB", (4, 4)).save(out / "holiday.png")

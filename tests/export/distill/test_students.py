@@ -1,11 +1,15 @@
 """Students: networks of timm with a head into the teacher's space."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from classroom import Classroom
 from safetensors.torch import save_file
 
 from edge.errors import ConfigError, ModelError
+from edge.model.bundle.read import Bundle
 from export.distill import students
 from export.distill.recipe import LossWeights
 from export.distill.students import STUDENTS, create, image_spec
@@ -14,7 +18,7 @@ from export.distill.training.trainee import held_out, joint_loss
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_efficientnet", "test_convnext"])
-def test_a_student_gives_unit_vectors_and_its_last_stages(name) -> None:
+def test_a_student_gives_unit_vectors_and_its_last_stages(name: str) -> None:
     student = create(name, 24, (32, 48)).eval()
     pixels = torch.randn(3, 3, 32, 48)
     with torch.no_grad():
@@ -42,7 +46,7 @@ def test_the_seed_decides_the_weights_and_leaves_other_random_numbers_alone() ->
 
 
 @pytest.mark.parametrize("name", STUDENTS)
-def test_every_named_student_is_a_network_of_timm(name) -> None:
+def test_every_named_student_is_a_network_of_timm(name: str) -> None:
     assert students._timm().is_model(students.full_name(name))
 
 
@@ -55,19 +59,21 @@ def test_every_named_student_is_a_network_of_timm(name) -> None:
         ("", "mobilevit-v2, mobilenet-v4"),
     ],
 )
-def test_an_unknown_student_is_refused_with_near_names(name, near) -> None:
+def test_an_unknown_student_is_refused_with_near_names(name: str, near: str) -> None:
     with pytest.raises(ConfigError, match=rf"found '{name}'; some that it knows: .*{near}"):
         create(name, 24, (32, 32))
 
 
 @pytest.mark.parametrize(("name", "size"), [("test_vit", (33, 47)), ("test_convnext", (2, 2))])
-def test_pictures_that_a_network_cannot_take_are_refused_at_once(name, size) -> None:
+def test_pictures_that_a_network_cannot_take_are_refused_at_once(
+    name: str, size: tuple[int, int]
+) -> None:
     expected = rf"expected timm to create it for pictures of {size[0]}x{size[1]}, .*choose another"
     with pytest.raises(ConfigError, match=expected):
         create(name, 24, size)
 
 
-def test_weights_of_a_file_are_taken_with_any_classifier_left_aside(tmp_path) -> None:
+def test_weights_of_a_file_are_taken_with_any_classifier_left_aside(tmp_path: Path) -> None:
     given = create("test_vit", 24, (32, 32), seed=5)
     tensors = {name: t.contiguous() for name, t in given.backbone.state_dict().items()}
     save_file(tensors | {"head.weight": torch.zeros(1000, 64)}, tmp_path / "w.safetensors")
@@ -77,7 +83,7 @@ def test_weights_of_a_file_are_taken_with_any_classifier_left_aside(tmp_path) ->
     assert not torch.equal(found.head.weight, given.head.weight)
 
 
-def test_weights_of_another_network_are_refused(tmp_path) -> None:
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     tensors = create("test_efficientnet", 24, (32, 32)).backbone.state_dict()
     save_file(tensors, path)
@@ -88,7 +94,7 @@ def test_weights_of_another_network_are_refused(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"no weights at all", None])
-def test_a_file_that_is_no_weights_is_refused(tmp_path, data) -> None:
+def test_a_file_that_is_no_weights_is_refused(tmp_path: Path, data: bytes | None) -> None:
     path = tmp_path / "w.safetensors"
     if data is not None:
         path.write_bytes(data)
@@ -96,7 +102,7 @@ def test_a_file_that_is_no_weights_is_refused(tmp_path, data) -> None:
         create("test_vit", 24, (32, 32), weights=path)
 
 
-def test_the_digest_of_weights_is_of_their_bytes(tmp_path) -> None:
+def test_the_digest_of_weights_is_of_their_bytes(tmp_path: Path) -> None:
     path = tmp_path / "w"
     path.write_bytes(b"abc")
     assert students.digest(path).startswith("ba7816bf")
@@ -104,7 +110,7 @@ def test_the_digest_of_weights_is_of_their_bytes(tmp_path) -> None:
         students.digest(tmp_path / "none")
 
 
-def test_pictures_are_cut_as_the_teachers_and_normalised_as_timm_says(bundle) -> None:
+def test_pictures_are_cut_as_the_teachers_and_normalised_as_timm_says(bundle: Bundle) -> None:
     teacher = bundle.manifest.image
     found = image_spec(create("vit-tiny", 24, (64, 64)), (64, 64), teacher)
     assert (found.resize, found.interpolation) == (teacher.resize, teacher.interpolation)
@@ -113,7 +119,7 @@ def test_pictures_are_cut_as_the_teachers_and_normalised_as_timm_says(bundle) ->
     assert found.std == pytest.approx((127.5,) * 3)
 
 
-def test_pixels_reach_the_network_as_the_device_sends_them(room) -> None:
+def test_pixels_reach_the_network_as_the_device_sends_them(room: Classroom) -> None:
     trainee = room.trainee()
     spec = room.spec(trainee.student)
     pixels = torch.tensor([-128, 0, 127], dtype=torch.int8).reshape(1, 1, 1, 3).expand(1, 3, 1, 3)
@@ -123,7 +129,7 @@ def test_pixels_reach_the_network_as_the_device_sends_them(room) -> None:
         assert found[0, channel, 0].numpy() == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_trainee_without_alignment_costs_nothing_by_itself(room) -> None:
+def test_a_trainee_without_alignment_costs_nothing_by_itself(room: Classroom) -> None:
     trainee = room.trainee().eval()
     pixels = torch.zeros(2, 3, 32, 32, dtype=torch.int8)
     maps = [torch.randn(2, 32, 4, 4).half() for _ in room.shapes]

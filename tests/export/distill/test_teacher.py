@@ -1,13 +1,20 @@
 """The teacher's image graph with some of its layers made visible."""
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
+from classroom import Classroom
+from numpy.typing import NDArray
 from tiny_detector import tiny_detector_bundle
 from tiny_window import tiny_window_bundle
 
 from edge.errors import ConfigError
 from edge.model.bundle.manifest import ImageSpec
+from edge.model.bundle.read import Bundle
 from edge.model.engines import EngineSettings, open_engine
 from export.distill import teacher
 from export.distill.align import MapShape
@@ -37,14 +44,14 @@ def spec(height: int, width: int) -> ImageSpec:
 
 
 @pytest.fixture
-def taught(bundle):
+def taught(bundle: Bundle) -> Iterator[Teacher]:
     opened = Teacher(bundle)
     yield opened
     opened.close()
 
 
 def test_with_its_layers_visible_it_still_answers_bit_for_bit_as_the_bundle(
-    bundle, taught, pixels
+    bundle: Bundle, taught: Teacher, pixels: NDArray[np.int8]
 ) -> None:
     found = taught.ask(pixels)
     assert len(found.maps) == 4
@@ -53,7 +60,7 @@ def test_with_its_layers_visible_it_still_answers_bit_for_bit_as_the_bundle(
 
 
 def test_a_transformer_hands_over_each_blocks_two_sums_without_the_class_token(
-    bundle, taught, pixels
+    bundle: Bundle, taught: Teacher, pixels: NDArray[np.int8]
 ) -> None:
     assert taught.shapes == (MapShape(32, 4, 4),) * 4  # two blocks; 8 of 32 pixels in a patch
     model = onnx.load_model_from_string(bundle.read("image", "fp32"))
@@ -68,7 +75,7 @@ def test_a_transformer_hands_over_each_blocks_two_sums_without_the_class_token(
                 assert np.array_equal(found[:, :, row, column], token.astype(np.float16))
 
 
-def test_of_many_layers_some_are_taken_evenly_with_the_last(bundle) -> None:
+def test_of_many_layers_some_are_taken_evenly_with_the_last(bundle: Bundle) -> None:
     opened = Teacher(bundle, 2)
     everything = [
         name for name, _ in residuals(onnx.load_from_string(bundle.read("image", "fp32")))
@@ -81,7 +88,9 @@ def test_of_many_layers_some_are_taken_evenly_with_the_last(bundle) -> None:
     assert evenly(range(5), 0) == []
 
 
-def test_a_convolutional_network_hands_over_its_residual_sums_and_no_biases(room) -> None:
+def test_a_convolutional_network_hands_over_its_residual_sums_and_no_biases(
+    room: Classroom,
+) -> None:
     student = room.student("test_resnet")
     graph = graph_of(student.eval(), room.spec(student))
     found = residuals(graph)
@@ -130,13 +139,15 @@ def test_sums_with_a_constant_are_no_layers() -> None:
         (14, 32, 32, (1, 14)),  # no grid at all
     ],
 )
-def test_tokens_are_laid_out_in_the_shape_of_the_picture(tokens, height, width, expected) -> None:
+def test_tokens_are_laid_out_in_the_shape_of_the_picture(
+    tokens: int, height: int, width: int, expected: tuple[int, int]
+) -> None:
     grid = teacher._grid((1, tokens, 6), spec(height, width))
     assert (grid.channels, grid.rows, grid.columns) == (6, *expected)
 
 
 @pytest.mark.parametrize("extra", [0, 1])
-def test_each_place_of_a_map_holds_what_was_at_that_place(extra) -> None:
+def test_each_place_of_a_map_holds_what_was_at_that_place(extra: int) -> None:
     """Values that say where they are: 100 * row + column; the class token would be seen."""
     rows, columns = 4, 8
     places = np.add.outer(100 * np.arange(rows), np.arange(columns)).astype(np.float32)
@@ -150,7 +161,9 @@ def test_each_place_of_a_map_holds_what_was_at_that_place(extra) -> None:
     assert np.array_equal(halved[0, 0], places.reshape(2, 2, 4, 2).mean(axis=(1, 3)))
 
 
-def test_a_large_grid_is_kept_as_seven_by_seven(bundle, monkeypatch) -> None:
+def test_a_large_grid_is_kept_as_seven_by_seven(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(teacher, "GRID", 2)
     opened = Teacher(bundle, 1)
     assert opened.shapes == (MapShape(32, 2, 2),)
@@ -160,7 +173,7 @@ def test_a_large_grid_is_kept_as_seven_by_seven(bundle, monkeypatch) -> None:
     assert teacher.GRID == 7
 
 
-def test_sentences_are_the_vectors_of_its_own_text_graph(taught) -> None:
+def test_sentences_are_the_vectors_of_its_own_text_graph(taught: Teacher) -> None:
     texts = [f"a person number {index}" for index in range(70)]  # more than are encoded together
     found = taught.sentences(texts)
     assert found.shape == (70, 24)
@@ -169,6 +182,8 @@ def test_sentences_are_the_vectors_of_its_own_text_graph(taught) -> None:
 
 
 @pytest.mark.parametrize("make", [tiny_window_bundle, tiny_detector_bundle])
-def test_a_bundle_that_does_not_look_at_single_frames_cannot_teach(make, tmp_path) -> None:
+def test_a_bundle_that_does_not_look_at_single_frames_cannot_teach(
+    make: Callable[..., Any], tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match="expected a teacher that looks at one frame at a time"):
         Teacher(make(tmp_path / "bundle"))

@@ -1,6 +1,8 @@
 """CLIP-like families: the graphs answer as the original's own public functions do."""
 
 import collections
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -8,13 +10,14 @@ import open_clip
 import pytest
 import tiny_checkpoints as testing
 import torch
+from numpy.typing import NDArray
 from torch.nn.functional import normalize
 from transformers import AutoTokenizer
 
 from edge.errors import ModelError
 from edge.model.engines import EngineSettings, open_engine
 from edge.rules.text import TextEncoder, Tokenizer
-from export.checkpoints.checkpoint import open_checkpoint
+from export.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from export.families import assemble
 from export.families.towers import embedding_of
 from export.graph.to_onnx import to_onnx
@@ -25,11 +28,13 @@ SENTENCES = ["a person", "two red cars", "a dog!", "x"]
 TOLERANCE = 1e-4
 
 
-def pictures(rows=5, seed=0):
+def pictures(rows: int = 5, seed: int = 0) -> torch.Tensor:
     return torch.randn(rows, 3, testing.SIDE, testing.SIDE, generator=torch.manual_seed(seed))
 
 
-def run(graph, engine, tensors):
+def run(
+    graph: onnx.ModelProto, engine: str, tensors: dict[str, Any]
+) -> dict[str, NDArray[np.float32]]:
     opened = open_engine(engine, graph.SerializeToString(), EngineSettings())
     try:
         return opened.run(tensors)
@@ -37,7 +42,7 @@ def run(graph, engine, tensors):
         opened.close()
 
 
-def original_images(checkpoint, pixels):
+def original_images(checkpoint: Checkpoint, pixels: torch.Tensor) -> NDArray[np.float32]:
     with torch.no_grad():
         if checkpoint.family == "open_clip":
             return checkpoint.model.encode_image(pixels, normalize=True).numpy()
@@ -45,7 +50,7 @@ def original_images(checkpoint, pixels):
         return normalize(embedding_of(features), dim=-1).numpy()
 
 
-def original_texts(checkpoint, sentences, **how):
+def original_texts(checkpoint: Checkpoint, sentences: list[str], **how: Any) -> NDArray[np.float32]:
     """Through the library's own tokenizer, padding and pooling, not ours."""
     with torch.no_grad():
         if checkpoint.family == "open_clip":
@@ -73,7 +78,7 @@ def original_texts(checkpoint, sentences, **how):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_image_graph_answers_as_the_original(exported, family, engine):
+def test_the_image_graph_answers_as_the_original(exported: Any, family: str, engine: str) -> None:
     model = exported(family)
     pixels = pictures()
     found = run(model.graphs["image"], engine, {"pixel_values": pixels.numpy()})["embedding"]
@@ -89,7 +94,7 @@ def test_the_image_graph_answers_as_the_original(exported, family, engine):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_text_graph_answers_as_the_original(exported, family, engine):
+def test_the_text_graph_answers_as_the_original(exported: Any, family: str, engine: str) -> None:
     model = exported(family)
     ids = model.tokenizer.encode(SENTENCES)
     found = run(model.graphs["text"], engine, {"input_ids": ids})["embedding"]
@@ -102,7 +107,7 @@ def test_the_text_graph_answers_as_the_original(exported, family, engine):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_devices_own_text_encoder_answers_as_the_original(exported, family):
+def test_the_devices_own_text_encoder_answers_as_the_original(exported: Any, family: str) -> None:
     model = exported(family)
     graph = model.graphs["text"].SerializeToString()
     engine = open_engine("onnxruntime", graph, EngineSettings())
@@ -117,7 +122,9 @@ def test_the_devices_own_text_encoder_answers_as_the_original(exported, family):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("role", ["image", "text"])
-def test_a_row_does_not_depend_on_its_neighbours(exported, family, role, engine):
+def test_a_row_does_not_depend_on_its_neighbours(
+    exported: Any, family: str, role: str, engine: str
+) -> None:
     model = exported(family)
     if role == "image":
         tensors = {"pixel_values": pictures(4).numpy()}
@@ -133,7 +140,9 @@ def test_a_row_does_not_depend_on_its_neighbours(exported, family, role, engine)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_words_are_unit_rows_up_to_the_padding_and_one_of_them_is_the_sentence(exported, family):
+def test_words_are_unit_rows_up_to_the_padding_and_one_of_them_is_the_sentence(
+    exported: Any, family: str
+) -> None:
     model = exported(family)
     ids = model.tokenizer.encode(SENTENCES)
     answer = run(model.graphs["text"], "onnxruntime", {"input_ids": ids})
@@ -150,7 +159,7 @@ def test_words_are_unit_rows_up_to_the_padding_and_one_of_them_is_the_sentence(e
         assert np.allclose(words[row, pooled], answer["embedding"][row], atol=1e-6)
 
 
-def test_words_are_what_the_original_makes_of_each_token(exported):
+def test_words_are_what_the_original_makes_of_each_token(exported: Any) -> None:
     model = exported("clip")
     ids = model.tokenizer.encode(SENTENCES)
     with torch.no_grad():
@@ -162,7 +171,7 @@ def test_words_are_what_the_original_makes_of_each_token(exported):
     assert np.abs(found[0, :tokens] - expected[0, :tokens]).max() <= TOLERANCE
 
 
-def test_chinese_clip_pools_the_first_token_and_not_berts_pooler(exported):
+def test_chinese_clip_pools_the_first_token_and_not_berts_pooler(exported: Any) -> None:
     model = exported("chinese_clip").checkpoint.model
     ids = torch.from_numpy(exported("chinese_clip").tokenizer.encode(["a dog"]))
     with torch.no_grad():
@@ -174,7 +183,9 @@ def test_chinese_clip_pools_the_first_token_and_not_berts_pooler(exported):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_graphs_hold_standard_operators_named_as_the_part_names_them(exported, family):
+def test_graphs_hold_standard_operators_named_as_the_part_names_them(
+    exported: Any, family: str
+) -> None:
     for role, graph in exported(family).graphs.items():
         part = exported(family).part(role)
         assert [value.name for value in graph.graph.input] == list(part.inputs)
@@ -189,7 +200,7 @@ def test_graphs_hold_standard_operators_named_as_the_part_names_them(exported, f
         assert len(set(names)) == len(names)
 
 
-def test_a_graph_holds_its_own_tower_and_not_the_other(exported):
+def test_a_graph_holds_its_own_tower_and_not_the_other(exported: Any) -> None:
     weights = {
         role: sum(np.prod(tensor.dims) for tensor in graph.graph.initializer)
         for role, graph in exported("clip").graphs.items()
@@ -205,7 +216,7 @@ def test_a_graph_holds_its_own_tower_and_not_the_other(exported):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_batch_is_all_that_reshapes_leave_open(exported, family):
+def test_the_batch_is_all_that_reshapes_leave_open(exported: Any, family: str) -> None:
     for graph in exported(family).graphs.values():
         constants = {tensor.name for tensor in graph.graph.initializer}
         constants |= {n.output[0] for n in graph.graph.node if n.op_type == "Constant"}
@@ -216,12 +227,12 @@ def test_the_batch_is_all_that_reshapes_leave_open(exported, family):
         assert kinds["Shape"] <= 10, "a shape is computed in every layer again"
 
 
-def test_two_exports_are_the_same_bytes(exported):
+def test_two_exports_are_the_same_bytes(exported: Any) -> None:
     again = to_onnx(exported("clip").part("text"), 18)
     assert again.SerializeToString() == exported("clip").graphs["text"].SerializeToString()
 
 
-def test_outputs_of_transformers_4_and_5_are_the_same_embedding(exported):
+def test_outputs_of_transformers_4_and_5_are_the_same_embedding(exported: Any) -> None:
     """transformers 4 returns the tensor, 5 an output that holds it."""
     model = exported("clip").checkpoint.model
     features = model.get_image_features(pixel_values=pictures())
@@ -236,7 +247,7 @@ def test_outputs_of_transformers_4_and_5_are_the_same_embedding(exported):
         assert torch.allclose(embedding_of(output), projected, atol=1e-6)
 
 
-def test_a_model_of_transformers_4_gives_the_same_graph(exported, tmp_path):
+def test_a_model_of_transformers_4_gives_the_same_graph(exported: Any, tmp_path: Path) -> None:
     checkpoint = open_checkpoint(str(testing.tiny_clip(tmp_path / "clip")))
     model, new_style = checkpoint.model, checkpoint.model.get_image_features
     model.get_image_features = lambda **inputs: embedding_of(new_style(**inputs))
@@ -251,7 +262,7 @@ def test_a_model_of_transformers_4_gives_the_same_graph(exported, tmp_path):
     assert np.allclose(*answers, atol=1e-6)
 
 
-def test_mobileclips_text_tower_sees_its_padding(tmp_path):
+def test_mobileclips_text_tower_sees_its_padding(tmp_path: Path) -> None:
     """It looks both ways and open_clip fills up with zeros: the device must as well."""
     directory = testing.tiny_open_clip(tmp_path / "mobile", no_causal_mask=True)
     checkpoint = open_checkpoint(str(directory))
@@ -267,7 +278,7 @@ def test_mobileclips_text_tower_sees_its_padding(tmp_path):
     assert np.abs(wrong - found).max() > 10 * TOLERANCE
 
 
-def test_facts_say_how_the_family_reads_pictures_and_sentences(exported):
+def test_facts_say_how_the_family_reads_pictures_and_sentences(exported: Any) -> None:
     facts = {family: exported(family).assembly.facts for family in FAMILIES}
     assert facts["clip"].image.resize == "shortest_edge"
     assert facts["siglip2"].image.resize == "stretch"
@@ -283,14 +294,14 @@ def test_facts_say_how_the_family_reads_pictures_and_sentences(exported):
         assert found.text.context_length == testing.CONTEXT
 
 
-def test_a_text_model_without_a_pooler_is_refused(exported, tmp_path):
+def test_a_text_model_without_a_pooler_is_refused(exported: Any, tmp_path: Path) -> None:
     checkpoint = open_checkpoint(str(testing.tiny_dual_encoder(tmp_path / "dual")))
     checkpoint.model.text_model.pooler = None
     with pytest.raises(ModelError, match="expected a text model with a pooler"):
         assemble(checkpoint)
 
 
-def test_a_tokenizer_of_a_larger_model_is_refused(clip_directory, exported):
+def test_a_tokenizer_of_a_larger_model_is_refused(clip_directory: Path, exported: Any) -> None:
     checkpoint = exported("clip").checkpoint
     other = type(checkpoint)(
         **{name: getattr(checkpoint, name) for name in checkpoint.__slots__}
@@ -300,11 +311,11 @@ def test_a_tokenizer_of_a_larger_model_is_refused(clip_directory, exported):
         assemble(other)
 
 
-def test_what_cannot_be_exported_names_the_graph(exported):
+def test_what_cannot_be_exported_names_the_graph(exported: Any) -> None:
     part = exported("clip").part("image")
 
     class Sorted(torch.nn.Module):
-        def forward(self, pixels):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             return torch.linalg.svd(pixels)[1]
 
     broken = type(part)(
@@ -314,7 +325,7 @@ def test_what_cannot_be_exported_names_the_graph(exported):
         to_onnx(broken)
 
 
-def test_the_graph_of_a_moved_bundle_still_loads(exported, tmp_path):
+def test_the_graph_of_a_moved_bundle_still_loads(exported: Any, tmp_path: Path) -> None:
     path = tmp_path / "text.onnx"
     path.write_bytes(exported("chinese_clip").graphs["text"].SerializeToString())
     onnx.checker.check_model(str(path), full_check=True)

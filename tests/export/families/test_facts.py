@@ -1,5 +1,7 @@
 """Preprocessor files: what a bundle can express is read right, the rest is refused."""
 
+from typing import Any
+
 import pytest
 
 from edge.errors import ModelError
@@ -25,7 +27,7 @@ OPEN = {"size": [32, 32], "mean": MEAN, "std": STD, "interpolation": "bicubic"}
         ({"size": 32, "do_center_crop": False}, "stretch"),
     ],
 )
-def test_sizes_are_read_in_every_spelling(given, resize):
+def test_sizes_are_read_in_every_spelling(given: dict[str, Any], resize: str) -> None:
     spec = hf_image_spec(PLAIN | given, 32)
     assert (spec.height, spec.width, spec.resize) == (32, 32, resize)
     assert spec.mean == (127.5, 63.75, 191.25)
@@ -33,12 +35,12 @@ def test_sizes_are_read_in_every_spelling(given, resize):
 
 
 @pytest.mark.parametrize(("number", "name"), [(2, "bilinear"), (3, "bicubic"), (4, "area")])
-def test_pillows_filters_have_names(number, name):
+def test_pillows_filters_have_names(number: int, name: str) -> None:
     size = {"size": {"height": 32, "width": 32}}
     assert hf_image_spec(PLAIN | size | {"resample": number}, 32).interpolation == name
 
 
-def test_pictures_that_are_not_normalised_keep_their_range():
+def test_pictures_that_are_not_normalised_keep_their_range() -> None:
     spec = hf_image_spec(PLAIN | {"size": {"height": 8, "width": 8}, "do_normalize": False}, 8)
     assert (spec.mean, spec.std) == ((0, 0, 0), (255, 255, 255))
 
@@ -54,12 +56,12 @@ def test_pictures_that_are_not_normalised_keep_their_range():
         ({"size": {"longest_edge": 32}, "do_center_crop": False}, "a height of 32.* found None"),
     ],
 )
-def test_what_a_bundle_cannot_express_is_refused(given, message):
+def test_what_a_bundle_cannot_express_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         hf_image_spec(PLAIN | given, 32)
 
 
-def test_open_clips_words_mean_the_same():
+def test_open_clips_words_mean_the_same() -> None:
     spec = open_clip_image_spec(OPEN | {"resize_mode": "shortest"}, 32, 32)
     assert (spec.resize, spec.interpolation) == ("shortest_edge", "bicubic")
     assert spec.mean == (127.5, 63.75, 191.25)
@@ -74,6 +76,8 @@ def test_open_clips_words_mean_the_same():
         ({"interpolation": "random"}, "found 'random'; a device has no such filter"),
     ],
 )
-def test_what_open_clip_can_and_a_bundle_cannot_is_refused(given, message):
+def test_what_open_clip_can_and_a_bundle_cannot_is_refused(
+    given: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ModelError, match=message):
         open_clip_image_spec(OPEN | given, 32, 32)

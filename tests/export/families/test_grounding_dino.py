@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -9,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from tiny_grounding_dino import tiny_bert_tokenizer, tiny_grounding_dino
 from tokenizers import Tokenizer as HfTokenizer
@@ -18,13 +22,15 @@ from transformers.models.grounding_dino.modeling_grounding_dino import (
 )
 
 from edge.errors import ConfigError, ModelError
+from edge.model.bundle.manifest import ModelFacts
 from edge.model.engines import EngineSettings, open_engine
-from edge.rules.caption import blocks, write_caption
+from edge.rules.caption import Caption, blocks, write_caption
 from edge.rules.text import Tokenizer
-from edge.scoring.boxes import find_boxes
+from edge.scoring.boxes import Detections, find_boxes
 from edge.scoring.grounding import answer, ask
-from export.checkpoints.checkpoint import open_checkpoint
+from export.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from export.families import grounding_dino
+from export.families.base import Assembly
 from export.families.grounding_dino_graphs import FLOOR
 from export.graph.pixels import fold_pixels
 from export.graph.reshape import simplify
@@ -60,43 +66,45 @@ WORDS = [
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory):
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_grounding_dino(tmp_path_factory.mktemp("gdino"))
 
 
 @pytest.fixture(scope="module")
-def original(directory):
+def original(directory: Path) -> Any:
     """The reference: loaded and run by transformers alone, with the attention it chooses."""
     return GroundingDinoForObjectDetection.from_pretrained(directory).eval()
 
 
 @pytest.fixture(scope="module")
-def checkpoint(directory):
+def checkpoint(directory: Path) -> Checkpoint:
     return open_checkpoint(str(directory))
 
 
 @pytest.fixture(scope="module")
-def assembly(checkpoint):
+def assembly(checkpoint: Checkpoint) -> Assembly:
     return grounding_dino.assemble(checkpoint, height=HEIGHT, width=WIDTH, length=LENGTH)
 
 
 @pytest.fixture(scope="module")
-def graphs(assembly):
+def graphs(assembly: Assembly) -> dict[str, onnx.ModelProto]:
     return {part.role: to_onnx(part, assembly.opset) for part in assembly.parts}
 
 
 @pytest.fixture(scope="module")
-def captions(assembly):
+def captions(assembly: Assembly) -> list[Caption]:
     spec = assembly.facts.text
     tokenizer = Tokenizer(assembly.tokenizer, spec)
     return [write_caption(phrases, tokenizer, spec) for phrases in PHRASES]
 
 
-def picture(seed):
+def picture(seed: int) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(size=(1, 3, HEIGHT, WIDTH)).astype(np.float32)
 
 
-def reference(original, caption, pixels):
+def reference(
+    original: Any, caption: Caption, pixels: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Logits [Q, n] and boxes [Q, 4] of the original, which reads the caption's n tokens."""
     ids = torch.from_numpy(caption.input_ids[:, caption.token_mask[0]])
     with torch.no_grad():
@@ -104,7 +112,9 @@ def reference(original, caption, pixels):
     return output.logits[0, :, : ids.shape[1]].numpy(), output.pred_boxes[0].numpy()
 
 
-def distance(caption, found, expected):
+def distance(
+    caption: Caption, found: Any, expected: tuple[NDArray[np.float32], NDArray[np.float32]]
+) -> tuple[np.float32, np.float32]:
     """The largest difference of logits, and of boxes, between queries matched to each other.
 
     Queries are the places that fit best: near ties may change places.
@@ -120,7 +130,9 @@ def distance(caption, found, expected):
     )
 
 
-def test_the_split_modules_are_the_original(assembly, original, captions):
+def test_the_split_modules_are_the_original(
+    assembly: Assembly, original: Any, captions: list[Caption]
+) -> None:
     text, detector = (part.module for part in assembly.parts)
     for seed, caption in enumerate(captions):
         pixels = picture(seed)
@@ -139,7 +151,9 @@ def test_the_split_modules_are_the_original(assembly, original, captions):
 
 
 @pytest.mark.parametrize("kind", ["onnxruntime", "openvino"])
-def test_the_graphs_are_the_original_on_both_runtimes(kind, graphs, original, captions):
+def test_the_graphs_are_the_original_on_both_runtimes(
+    kind: str, graphs: dict[str, onnx.ModelProto], original: Any, captions: list[Caption]
+) -> None:
     text, detector = (
         open_engine(kind, graphs[role].SerializeToString(), EngineSettings())
         for role in ("text", "detector")
@@ -159,12 +173,12 @@ def test_the_graphs_are_the_original_on_both_runtimes(kind, graphs, original, ca
 
 
 @pytest.fixture(scope="module")
-def folded(graphs, assembly):
+def folded(graphs: dict[str, onnx.ModelProto], assembly: Assembly) -> onnx.ModelProto:
     image = assembly.facts.image
     return simplify(fold_pixels(graphs["detector"], "pixels", image.mean, image.std))
 
 
-def int8_picture(seed, facts):
+def int8_picture(seed: int, facts: ModelFacts) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """A picture as the device's pixels, and normalised as the original wants it."""
     pixels = np.random.default_rng(seed).integers(-128, 128, (3, HEIGHT, WIDTH), np.int8)
     mean, std = (np.array(values)[:, None, None] for values in (facts.image.mean, facts.image.std))
@@ -173,8 +187,13 @@ def int8_picture(seed, facts):
 
 @pytest.mark.parametrize("kind", ["onnxruntime", "openvino"])
 def test_the_devices_pixels_give_what_normalised_ones_give_the_original(
-    kind, graphs, folded, original, captions, assembly
-):
+    kind: str,
+    graphs: dict[str, onnx.ModelProto],
+    folded: onnx.ModelProto,
+    original: Any,
+    captions: list[Caption],
+    assembly: Assembly,
+) -> None:
     text, detector = (
         open_engine(kind, graph.SerializeToString(), EngineSettings())
         for graph in (graphs["text"], folded)
@@ -188,8 +207,11 @@ def test_the_devices_pixels_give_what_normalised_ones_give_the_original(
 
 
 def test_the_int8_detector_keeps_the_rules_and_finds_much_of_what_the_float_one_finds(
-    graphs, folded, captions, assembly
-):
+    graphs: dict[str, onnx.ModelProto],
+    folded: onnx.ModelProto,
+    captions: list[Caption],
+    assembly: Assembly,
+) -> None:
     """Weights are random, so boxes hang on near ties: trained ones must reach 95 %."""
     caption = captions[0]
     question = ask(
@@ -202,7 +224,7 @@ def test_the_int8_detector_keeps_the_rules_and_finds_much_of_what_the_float_one_
     int8 = quantize_static(folded, samples, kept)
     assert qdq_violations(int8) == []
 
-    def found(model, picture, threshold):
+    def found(model: onnx.ModelProto, picture: NDArray[np.int8], threshold: float) -> Detections:
         engine = open_engine("onnxruntime", model.SerializeToString(), EngineSettings())
         size = (HEIGHT, WIDTH)
         outputs = answer(engine, question, picture)
@@ -217,7 +239,9 @@ def test_the_int8_detector_keeps_the_rules_and_finds_much_of_what_the_float_one_
     assert others < again / 2
 
 
-def test_nothing_is_double_precision_and_everything_is_a_standard_operator(graphs):
+def test_nothing_is_double_precision_and_everything_is_a_standard_operator(
+    graphs: dict[str, onnx.ModelProto],
+) -> None:
     for graph in graphs.values():
         inferred = onnx.shape_inference.infer_shapes(graph, strict_mode=True)
         types = {value.type.tensor_type.elem_type for value in inferred.graph.value_info}
@@ -226,8 +250,8 @@ def test_nothing_is_double_precision_and_everything_is_a_standard_operator(graph
     assert sum(node.op_type == "GridSample" for node in graphs["detector"].graph.node) == 16
 
 
-def test_the_signature_is_that_of_the_bundle_format(graphs):
-    def shapes(values):
+def test_the_signature_is_that_of_the_bundle_format(graphs: dict[str, onnx.ModelProto]) -> None:
+    def shapes(values: Any) -> dict[str, list[int]]:
         return {
             value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
             for value in values
@@ -249,8 +273,10 @@ def test_the_signature_is_that_of_the_bundle_format(graphs):
     assert shapes(detector.output) == {"logits": [1, 30, LENGTH], "boxes": [1, 30, 4]}
 
 
-def test_the_detector_has_no_weights_of_bert(graphs, checkpoint):
-    def size(graph):
+def test_the_detector_has_no_weights_of_bert(
+    graphs: dict[str, onnx.ModelProto], checkpoint: Checkpoint
+) -> None:
+    def size(graph: onnx.ModelProto) -> np.int64:
         return sum(np.prod(tensor.dims) for tensor in graph.graph.initializer)
 
     inner = checkpoint.model.model
@@ -262,7 +288,9 @@ def test_the_detector_has_no_weights_of_bert(graphs, checkpoint):
     assert size(graphs["detector"]) < everything - bert + 2 * places * (32 + 4 + 8)
 
 
-def test_two_phrases_do_not_change_each_others_features(graphs, captions, assembly):
+def test_two_phrases_do_not_change_each_others_features(
+    graphs: dict[str, onnx.ModelProto], captions: list[Caption], assembly: Assembly
+) -> None:
     spec = assembly.facts.text
     tokenizer = Tokenizer(assembly.tokenizer, spec)
     text = open_engine("onnxruntime", graphs["text"].SerializeToString(), EngineSettings())
@@ -274,7 +302,7 @@ def test_two_phrases_do_not_change_each_others_features(graphs, captions, assemb
     assert np.abs(one - alone.features[0, 5]).max() > 0.1
 
 
-def test_the_facts_say_how_pictures_become_pixels(assembly):
+def test_the_facts_say_how_pictures_become_pixels(assembly: Assembly) -> None:
     facts = assembly.facts
     assert (facts.frame_class, facts.embedding) == ("P", None)
     image = facts.image
@@ -286,7 +314,7 @@ def test_the_facts_say_how_pictures_become_pixels(assembly):
     assert [part.pixels for part in assembly.parts] == [None, "pixels"]
 
 
-def random_captions(count):
+def random_captions(count: int) -> Iterator[NDArray[np.int64]]:
     """Captions of a few phrases, as token ids by the reference tokenizer, filled up or not."""
     rng = np.random.default_rng(11)
     tokenizer = HfTokenizer.from_str(tiny_bert_tokenizer().decode())
@@ -299,7 +327,7 @@ def random_captions(count):
         yield np.array(ids + [0] * rng.integers(0, 8), np.int64)
 
 
-def test_masks_and_positions_equal_the_originals_on_500_captions():
+def test_masks_and_positions_equal_the_originals_on_500_captions() -> None:
     for ids in random_captions(500):
         mask, positions = original_masks(torch.from_numpy(ids)[None], torch.tensor(SPECIAL))
         found = blocks(ids, SPECIAL)
@@ -309,14 +337,14 @@ def test_masks_and_positions_equal_the_originals_on_500_captions():
 
 @settings(max_examples=300)
 @given(st.lists(st.sampled_from([0, 5, 7, *SPECIAL]), min_size=1, max_size=20))
-def test_masks_and_positions_equal_the_originals_on_any_ids(ids):
+def test_masks_and_positions_equal_the_originals_on_any_ids(ids: list[int]) -> None:
     mask, positions = original_masks(torch.tensor([ids]), torch.tensor(SPECIAL))
     found = blocks(np.array(ids), SPECIAL)
     assert (found[0] == mask[0].numpy()).all()
     assert (found[1] == positions[0].numpy()).all()
 
 
-def test_a_written_caption_has_the_masks_of_the_original(captions):
+def test_a_written_caption_has_the_masks_of_the_original(captions: list[Caption]) -> None:
     for caption in captions:
         ids = torch.from_numpy(caption.input_ids)
         mask, positions = original_masks(ids, torch.tensor(SPECIAL))
@@ -324,7 +352,7 @@ def test_a_written_caption_has_the_masks_of_the_original(captions):
         assert (caption.position_ids == positions.numpy()).all()
 
 
-def test_what_stays_float_when_quantized(graphs):
+def test_what_stays_float_when_quantized(graphs: dict[str, onnx.ModelProto]) -> None:
     nodes = graphs["detector"].graph.node
     layers = {node.name for node in nodes if node.op_type in {"MatMul", "Gemm", "Conv"}}
     kept = grounding_dino.keep_float(layers)
@@ -351,12 +379,14 @@ def test_what_stays_float_when_quantized(graphs):
         ({"length": 65}, "4 to 64 tokens, found 65"),
     ],
 )
-def test_sizes_that_the_model_cannot_have_are_refused(checkpoint, sizes, found):
+def test_sizes_that_the_model_cannot_have_are_refused(
+    checkpoint: Checkpoint, sizes: dict[str, int], found: str
+) -> None:
     with pytest.raises(ConfigError, match=found):
         grounding_dino.assemble(checkpoint, **sizes)
 
 
-def test_another_architecture_and_another_vocabulary_are_refused(checkpoint):
+def test_another_architecture_and_another_vocabulary_are_refused(checkpoint: Checkpoint) -> None:
     other = dataclasses.replace(checkpoint, config=None)
     with pytest.raises(ModelError, match="expected a GroundingDinoForObjectDetection"):
         grounding_dino.assemble(other)

@@ -1,27 +1,31 @@
 """Word states of an exported CLIP, in a bank where a rule pools by AOSM."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+from exported import Exports
 
 from edge.config.models import EngineConfig
 from edge.config.prompt import PoolConfig, PromptConfig
+from edge.rules.bank import PromptBank
 from edge.rules.temporal.pools import pool_of
-from edge.scoring.open import open_models
+from edge.scoring.open import Models, open_models
 
 
 @pytest.fixture(scope="module")
-def models(exports):
+def models(exports: Exports) -> Iterator[Models]:
     with open_models(exports.build("clip").bundle, EngineConfig(kind="onnxruntime")) as models:
         yield models
 
 
-def bank_of(models, pool):
+def bank_of(models: Models, pool: PoolConfig | None) -> PromptBank:
     prompt = PromptConfig(text=("a dog", "a red car on the road"), negatives=("a cat",), pool=pool)
     with models.scoring.open_compiler() as compile_prompts:
         return compile_prompts({"dog": prompt}, None)
 
 
-def test_a_bank_has_words_only_where_a_rule_uses_them(models):
+def test_a_bank_has_words_only_where_a_rule_uses_them(models: Models) -> None:
     assert bank_of(models, None).words is None
     assert bank_of(models, PoolConfig(kind="mean")).words is None
     bank = bank_of(models, PoolConfig(kind="aosm"))
@@ -34,7 +38,7 @@ def test_a_bank_has_words_only_where_a_rule_uses_them(models):
     assert mask.any(axis=0).all()  # and no room is wasted
 
 
-def test_words_change_what_aosm_says(models):
+def test_words_change_what_aosm_says(models: Models) -> None:
     bank = bank_of(models, PoolConfig(kind="aosm"))
     rng = np.random.default_rng(0)
     frames = rng.normal(size=(4, bank.rows.shape[1])).astype(np.float32)

@@ -1,8 +1,11 @@
 """The kept graph of a part: every line of code that can change it is part of its key."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from exported import Exports
 
 from export.cache import key
 from export.cache.key import sources
@@ -16,17 +19,17 @@ ROOT = Path(key.__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def checkpoint(exports) -> Checkpoint:
+def checkpoint(exports: Exports) -> Checkpoint:
     return open_checkpoint(str(exports.checkpoint("clip")))
 
 
 @pytest.fixture(scope="module")
-def assembly(checkpoint) -> Assembly:
+def assembly(checkpoint: Checkpoint) -> Assembly:
     return assemble(checkpoint)
 
 
 @pytest.fixture
-def change(monkeypatch: pytest.MonkeyPatch):
+def change(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Add one byte to a file of the project, as long as the test runs."""
     whole = Path.read_bytes
     changed: set[Path] = set()
@@ -59,7 +62,7 @@ def change(monkeypatch: pytest.MonkeyPatch):
     ],
 )
 def test_one_byte_of_what_makes_the_graph_makes_another_key(
-    checkpoint, assembly, change, name, counts
+    checkpoint: Checkpoint, assembly: Assembly, change: Callable[..., Any], name: str, counts: bool
 ) -> None:
     part = assembly.parts[0]
     before = graph_key(part, assembly, checkpoint)
@@ -68,7 +71,9 @@ def test_one_byte_of_what_makes_the_graph_makes_another_key(
     assert (graph_key(part, assembly, checkpoint) != before) is counts
 
 
-def test_a_graph_of_other_code_is_made_anew(checkpoint, assembly, change, tmp_path) -> None:
+def test_a_graph_of_other_code_is_made_anew(
+    checkpoint: Checkpoint, assembly: Assembly, change: Callable[..., Any], tmp_path: Path
+) -> None:
     part, steps = assembly.parts[0], StepCache(tmp_path)
     graph = export_graph(part, assembly, checkpoint, steps)
     assert export_graph(part, assembly, checkpoint, steps) == graph
@@ -79,7 +84,7 @@ def test_a_graph_of_other_code_is_made_anew(checkpoint, assembly, change, tmp_pa
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_finds_its_code(family) -> None:
+def test_every_family_finds_its_code(family: str) -> None:
     module = FAMILIES[family].partition(":")[0]
     found = sources([module])
     assert {module, "export.families.base", "export.checkpoints.checkpoint"} <= found.keys()

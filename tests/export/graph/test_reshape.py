@@ -1,5 +1,7 @@
 """Normalization folded away, axes, constants: compared with the float graph on the same pictures."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -20,7 +22,13 @@ BIAS = RNG.normal(size=5).astype(np.float32)
 EXACT = 1e-5
 
 
-def model_of(nodes, shape, constants, inner=None, kind=TensorProto.FLOAT) -> onnx.ModelProto:
+def model_of(
+    nodes: list[onnx.NodeProto],
+    shape: Any,
+    constants: dict[str, Any],
+    inner: None = None,
+    kind: int = TensorProto.FLOAT,
+) -> onnx.ModelProto:
     """``picture`` to the last node's output; constants by name."""
     graph = helper.make_graph(
         nodes,
@@ -36,14 +44,14 @@ def model_of(nodes, shape, constants, inner=None, kind=TensorProto.FLOAT) -> onn
     return onnx.shape_inference.infer_shapes(model)
 
 
-def conv_model(*, bias=True, **attributes) -> onnx.ModelProto:
+def conv_model(*, bias: bool = True, **attributes: Any) -> onnx.ModelProto:
     inputs = ["picture", "weight", *(["bias"] if bias else [])]
     conv = helper.make_node("Conv", inputs, ["found"], name="stem", **attributes)
     constants = {"weight": WEIGHT} | ({"bias": BIAS} if bias else {})
     return model_of([conv], ["N", 3, SIDE, SIDE], constants)
 
 
-def video_model(*first, **attributes) -> onnx.ModelProto:
+def video_model(*first: onnx.NodeProto, **attributes: list[int]) -> onnx.ModelProto:
     """[N,T,3,H,W] to frames, to one convolution, as X-CLIP's video tower does it."""
     nodes = [
         *first,
@@ -88,7 +96,9 @@ def difference(model: onnx.ModelProto, folded: onnx.ModelProto, u8: np.ndarray) 
     ],
     ids=str,
 )
-def test_a_folded_convolution_gives_what_the_normalized_picture_gave(attributes, bias) -> None:
+def test_a_folded_convolution_gives_what_the_normalized_picture_gave(
+    attributes: dict[str, Any], bias: bool
+) -> None:
     model = conv_model(bias=bias, **attributes)
     folded = fold_pixels(model, "picture", MEAN, STD)
     [pixels] = folded.graph.input
@@ -114,7 +124,7 @@ def test_a_border_of_grey_is_not_a_border_of_the_mean_colour() -> None:
 
 
 @pytest.mark.parametrize("attributes", [{}, {"pads": [1, 1, 1, 1]}], ids=["unpadded", "padded"])
-def test_a_video_is_folded_behind_its_reshape(attributes) -> None:
+def test_a_video_is_folded_behind_its_reshape(attributes: dict[str, list[int]]) -> None:
     model = video_model(**attributes)
     folded = fold_pixels(model, "picture", MEAN, STD)
     assert difference(model, folded, pictures(2, 4, 3, SIDE, SIDE)).max() < EXACT
@@ -154,7 +164,9 @@ def test_a_weight_that_others_share_stays_theirs() -> None:
     assert model.SerializeToString() == before
 
 
-def one_node(op: str, shape=("N", 3, SIDE, SIDE), **attributes) -> onnx.ModelProto:
+def one_node(
+    op: str, shape: tuple[Any, ...] = ("N", 3, SIDE, SIDE), **attributes: Any
+) -> onnx.ModelProto:
     return model_of([helper.make_node(op, ["picture"], ["found"], name="first", **attributes)], shape, {})  # fmt: skip
 
 
@@ -204,7 +216,7 @@ def grouped() -> onnx.ModelProto:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_cannot_be_folded_is_refused_by_name(model, message) -> None:
+def test_what_cannot_be_folded_is_refused_by_name(model: onnx.ModelProto, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         fold_pixels(model, "picture", MEAN, STD)
 
@@ -283,7 +295,9 @@ def test_a_newer_opset_computes_the_same() -> None:
         to_opset(model, 999)
 
 
-def test_a_graph_beyond_protobufs_limit_is_refused_before_it_is_written(monkeypatch) -> None:
+def test_a_graph_beyond_protobufs_limit_is_refused_before_it_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert to_bytes(conv_model())
     monkeypatch.setattr(reshape, "_MAX_BYTES", 4 * WEIGHT.size)
     with pytest.raises(ModelError, match=r"below 2 GiB, found .* smaller checkpoint"):

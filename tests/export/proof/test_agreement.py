@@ -41,12 +41,12 @@ matrices = hnp.arrays(
         (1, 29, 0.0061, 0.1718),
     ],
 )
-def test_the_interval_is_the_published_one(count, total, low, high) -> None:
+def test_the_interval_is_the_published_one(count: int, total: int, low: float, high: float) -> None:
     assert Share(count, total).interval == pytest.approx((low, high), abs=5e-5)
 
 
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_the_interval_holds_the_share_and_mirrors(pair) -> None:
+def test_the_interval_holds_the_share_and_mirrors(pair: tuple[int, int]) -> None:
     count, total = pair
     low, high = Share(count, total).interval
     assert 0 <= low <= count / total <= high <= 1

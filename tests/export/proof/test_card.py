@@ -282,12 +282,14 @@ def oranges(png: bytes) -> int:
     return int((np.abs(pixels(png) - (0xD5, 0x5E, 0x00)).sum(axis=2) < 12).sum())
 
 
-def test_the_picture_is_the_same_bytes_whatever_a_user_has_set(files) -> None:
+def test_the_picture_is_the_same_bytes_whatever_a_user_has_set(files: dict[str, Artefact]) -> None:
     with mpl.rc_context({"font.size": 20, "axes.facecolor": "#000000"}):
         assert accuracy_png(CARD) == files["accuracy.png"].data
 
 
-def test_each_variant_is_drawn_and_a_card_without_prompts_has_one_panel(files) -> None:
+def test_each_variant_is_drawn_and_a_card_without_prompts_has_one_panel(
+    files: dict[str, Artefact],
+) -> None:
     both = files["accuracy.png"].data
     assert pixels(both).shape == (560, 1280, 3)
     assert oranges(both) > 500
@@ -298,7 +300,7 @@ def test_each_variant_is_drawn_and_a_card_without_prompts_has_one_panel(files) -
 
 
 def test_without_matplotlib_there_is_a_card_and_a_word_about_the_picture(
-    files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    files: dict[str, Artefact], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert list(files) == ["accuracy.json", "accuracy.png", "accuracy.md"]
     assert "](accuracy.png)" in files["accuracy.md"].data.decode()
@@ -317,7 +319,9 @@ def test_asking_for_the_picture_without_matplotlib_says_what_to_install(
         accuracy_png(CARD)
 
 
-def test_a_bundle_holds_the_card_and_its_picture(files, tmp_path: Path) -> None:
+def test_a_bundle_holds_the_card_and_its_picture(
+    files: dict[str, Artefact], tmp_path: Path
+) -> None:
     bundle = write_bundle(tmp_path / "bundle", tiny_facts(), tiny_files() | files)
     document = json.loads(bundle.read("accuracy"))
     assert list(document["variants"]) == ["image.fp32.onnx", "image.int8.onnx"]

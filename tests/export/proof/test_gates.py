@@ -107,7 +107,9 @@ def test_the_worst_output_decides_and_is_named() -> None:
 
 
 @pytest.mark.parametrize(("role", "precision"), GATES)
-def test_the_float_original_passes_every_gate_and_a_constant_graph_none(role, precision) -> None:
+def test_the_float_original_passes_every_gate_and_a_constant_graph_none(
+    role: str, precision: str
+) -> None:
     gate = GATES[role, precision]
     assert judge(GOOD, gate).passed
     rng = np.random.default_rng(1)
@@ -155,7 +157,7 @@ def test_a_share_is_said_with_its_interval() -> None:
 )
 @pytest.mark.parametrize("name", ["min_same_prompt", "min_retrieval", "min_matched"])
 def test_a_share_fails_once_its_interval_lies_below_the_limit(
-    name, count, total, limit, passed, decided
+    name: str, count: int, total: int, limit: float, passed: bool, decided: bool
 ) -> None:
     share = Share(count, total)
     measured = {

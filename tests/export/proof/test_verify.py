@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
+from numpy.typing import NDArray
 from tiny_bundle import tiny_golden, tiny_image_model
 
 from edge.errors import InferenceError, ModelError
@@ -37,7 +38,9 @@ class Fake:
     name = runtime = "fake 1.0"
     device = "CPU"
 
-    def __init__(self, compute: Compute, batch: int | None = None, outputs=("embedding",)) -> None:
+    def __init__(
+        self, compute: Compute, batch: int | None = None, outputs: tuple[str] = ("embedding",)
+    ) -> None:
         self.compute = compute
         self.inputs = (TensorSpec("pixels", "int8", (batch, 1)),)
         self.outputs = tuple(TensorSpec(name, "float32", (None, DIM)) for name in outputs)
@@ -283,7 +286,9 @@ def test_answers_that_are_not_finite_are_refused_in_words(bad: float) -> None:
         ({"embedding": CONE[[0] * 9]}, {"embedding": CONE[[0] * 9]}, "tell a constant graph"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(found, references, message: str) -> None:
+def test_what_cannot_be_compared_is_refused(
+    found: dict[str, NDArray[np.float32]], references: dict[str, NDArray[np.float32]], message: str
+) -> None:
     with pytest.raises(ModelError, match=message):
         compare(found, references)
 

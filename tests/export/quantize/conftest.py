@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from numpy.typing import NDArray
 from tiny_tower import MEAN, STD, Tower, blobs
 
 from edge.model.engines.openvino import core
@@ -22,7 +23,7 @@ def exported() -> onnx.ModelProto:
 
 
 @pytest.fixture(scope="session")
-def vit(exported) -> onnx.ModelProto:
+def vit(exported: onnx.ModelProto) -> onnx.ModelProto:
     """The same over int8 ``pixels``, simplified: what the quantizer is given."""
     return simplify(fold_pixels(exported, "picture", MEAN, STD))
 
@@ -34,12 +35,12 @@ def frames() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def samples(frames) -> list[dict[str, np.ndarray]]:
+def samples(frames: NDArray[np.int8]) -> list[dict[str, np.ndarray]]:
     return [{PIXELS: frame[None]} for frame in frames[:48]]
 
 
 @pytest.fixture(scope="session")
-def held_out(frames) -> np.ndarray:
+def held_out(frames: NDArray[np.int8]) -> np.ndarray:
     return frames[48:]
 
 

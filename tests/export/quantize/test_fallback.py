@@ -1,8 +1,12 @@
 """Blocks in float: exactly those that need it, in an order that does not change."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tiny_tower import spoilt
 
@@ -14,10 +18,14 @@ GATE = 0.998
 
 
 @pytest.fixture(scope="module")
-def gate_of(run, worst, held_out):
+def gate_of(
+    run: Callable[..., Any], worst: Callable[..., Any], held_out: NDArray[np.int8]
+) -> Callable[..., Any]:
     """A judge against the float graph, and the graphs that it was asked about."""
 
-    def gate_of(model: onnx.ModelProto, limit: float = GATE):
+    def gate_of(
+        model: onnx.ModelProto, limit: float = GATE
+    ) -> tuple[Callable[..., Any], list[Any]]:
         expected = run(model, held_out)
         calls = []
 
@@ -31,7 +39,7 @@ def gate_of(run, worst, held_out):
     return gate_of
 
 
-def test_blocks_lie_between_normalizations(vit) -> None:
+def test_blocks_lie_between_normalizations(vit: onnx.ModelProto) -> None:
     blocks = blocks_of(vit)
     # The patches; in each of 3 layers attention (q, k, v, two products, out) and feed-forward; the
     # projection.
@@ -56,7 +64,9 @@ def test_a_graph_without_normalizations_has_one_block_for_each_layer() -> None:
     assert blocks_of(helper.make_model(graph)) == [("linear0",), ("linear1",), ("linear2",)]
 
 
-def test_a_graph_that_passes_is_asked_once_and_stays_whole(vit, samples, gate_of) -> None:
+def test_a_graph_that_passes_is_asked_once_and_stays_whole(
+    vit: onnx.ModelProto, samples: list[dict[str, NDArray[np.int8]]], gate_of: Callable[..., Any]
+) -> None:
     gate, calls = gate_of(vit)
     found = quantize_to_gate(vit, samples, gate)
     assert (found.passed, found.in_float, len(calls)) == (True, (), 1)
@@ -67,7 +77,11 @@ def test_a_graph_that_passes_is_asked_once_and_stays_whole(vit, samples, gate_of
 # LayerNormalization 4 is the one before the feed-forward of layer 1, 5 before attention of layer 2.
 @pytest.mark.parametrize(("normalization", "block"), [(4, 4), (5, 5)])
 def test_the_block_that_spoils_the_graph_goes_back_to_float_and_no_other(
-    vit, samples, gate_of, normalization, block
+    vit: onnx.ModelProto,
+    samples: list[dict[str, NDArray[np.int8]]],
+    gate_of: Callable[..., Any],
+    normalization: int,
+    block: int,
 ) -> None:
     model = spoilt(vit, normalization)
     gate, calls = gate_of(model)
@@ -85,7 +99,9 @@ def test_the_block_that_spoils_the_graph_goes_back_to_float_and_no_other(
             assert not left & set(node.input)
 
 
-def test_what_cannot_be_reached_ends_with_the_budget_and_says_so(vit, samples, gate_of) -> None:
+def test_what_cannot_be_reached_ends_with_the_budget_and_says_so(
+    vit: onnx.ModelProto, samples: list[dict[str, NDArray[np.int8]]], gate_of: Callable[..., Any]
+) -> None:
     gate, calls = gate_of(vit, 1.1)
     found = quantize_to_gate(vit, samples, gate, max_in_float=0.25)
     assert (found.passed, len(found.in_float), found.blocks) == (False, 2, 8)
@@ -96,7 +112,9 @@ def test_what_cannot_be_reached_ends_with_the_budget_and_says_so(vit, samples, g
     assert again.model.SerializeToString() == found.model.SerializeToString()
 
 
-def test_a_good_cosine_alone_does_not_end_it(vit, samples, gate_of) -> None:
+def test_a_good_cosine_alone_does_not_end_it(
+    vit: onnx.ModelProto, samples: list[dict[str, NDArray[np.int8]]], gate_of: Callable[..., Any]
+) -> None:
     """The worst cosine is fine from the start; another check passes with two blocks in float."""
     gate, calls = gate_of(vit)
 

@@ -1,11 +1,14 @@
 """FP16 and dynamic INT8: smaller, close, and safe where these types are not."""
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from export.quantize.dynamic import quantize_dynamic
@@ -17,11 +20,16 @@ HALF = TensorProto.FLOAT16
 RNG = np.random.default_rng(4)
 
 
-def types(values) -> list[tuple[str, int]]:
+def types(values: Any) -> list[tuple[str, int]]:
     return [(value.name, value.type.tensor_type.elem_type) for value in values]
 
 
-def test_fp16_keeps_inputs_outputs_and_the_answer(vit, held_out, run, worst) -> None:
+def test_fp16_keeps_inputs_outputs_and_the_answer(
+    vit: onnx.ModelProto,
+    held_out: NDArray[np.int8],
+    run: Callable[..., Any],
+    worst: Callable[..., Any],
+) -> None:
     half = to_fp16(vit)
     assert types(half.graph.input) == types(vit.graph.input)
     assert types(half.graph.output) == types(vit.graph.output)
@@ -30,7 +38,11 @@ def test_fp16_keeps_inputs_outputs_and_the_answer(vit, held_out, run, worst) -> 
 
 
 def test_an_int8_graph_becomes_fp16_around_its_int8_layers(
-    vit, samples, held_out, run, worst
+    vit: onnx.ModelProto,
+    samples: list[dict[str, NDArray[np.int8]]],
+    held_out: NDArray[np.int8],
+    run: Callable[..., Any],
+    worst: Callable[..., Any],
 ) -> None:
     int8 = quantize_static(vit, samples)
     half = to_fp16(int8)
@@ -71,7 +83,7 @@ def attention_like() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
-def test_minus_infinity_and_large_rows_survive_float16(run) -> None:
+def test_minus_infinity_and_large_rows_survive_float16(run: Callable[..., Any]) -> None:
     model, value = attention_like(), RNG.normal(size=(4, 4)).astype(np.float32)
     half = to_fp16(model)
     found = run(half, value)
@@ -113,7 +125,7 @@ def text() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
-def test_dynamic_int8_holds_the_linear_layers_and_nothing_else(text) -> None:
+def test_dynamic_int8_holds_the_linear_layers_and_nothing_else(text: onnx.ModelProto) -> None:
     dynamic = quantize_dynamic(text)
     kinds = Counter(node.op_type for node in dynamic.graph.node)
     assert (kinds["MatMulInteger"], kinds["MatMul"], kinds["Gemm"]) == (2, 0, 0)
@@ -125,7 +137,9 @@ def test_dynamic_int8_holds_the_linear_layers_and_nothing_else(text) -> None:
     assert not dynamic.metadata_props
 
 
-def test_dynamic_int8_is_right_where_bytes_saturate(text, run, run_openvino) -> None:
+def test_dynamic_int8_is_right_where_bytes_saturate(
+    text: onnx.ModelProto, run: Callable[..., Any], run_openvino: Callable[..., Any]
+) -> None:
     """Weights and activations as large as they can be; signed weights fail this on AVX2."""
     ids = RNG.integers(0, 50, (8, 6))
     expected, dynamic = run(text, ids), quantize_dynamic(text)
@@ -133,7 +147,7 @@ def test_dynamic_int8_is_right_where_bytes_saturate(text, run, run_openvino) -> 
         assert np.abs(found / expected - 1).max() < 0.01
 
 
-def test_the_graph_that_was_given_stays_as_it_was(text) -> None:
+def test_the_graph_that_was_given_stays_as_it_was(text: onnx.ModelProto) -> None:
     before = text.SerializeToString()
     quantize_dynamic(text)
     to_fp16(text)

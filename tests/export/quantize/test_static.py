@@ -2,13 +2,15 @@
 
 import weakref
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime.quantization
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
@@ -25,7 +27,7 @@ LINEAR = ["Conv", "MatMul", "Gemm"]
 
 
 @pytest.fixture(scope="module")
-def int8(vit, samples) -> onnx.ModelProto:
+def int8(vit: onnx.ModelProto, samples: list[dict[str, NDArray[np.int8]]]) -> onnx.ModelProto:
     return quantize_static(vit, samples)
 
 
@@ -65,7 +67,12 @@ def has_vnni() -> bool:
     return not flags.exists() or "vnni" in flags.read_text()
 
 
-def test_the_tower_over_int8_pixels_is_the_tower(exported, vit, held_out, run) -> None:
+def test_the_tower_over_int8_pixels_is_the_tower(
+    exported: onnx.ModelProto,
+    vit: onnx.ModelProto,
+    held_out: NDArray[np.int8],
+    run: Callable[..., Any],
+) -> None:
     u8 = (held_out.view(np.uint8) ^ 0x80).astype(np.float64)
     mean, std = np.array([122.77, 116.75, 104.09]), np.array([68.5, 66.63, 70.32])
     picture = ((u8 - mean[:, None, None]) / std[:, None, None]).astype(np.float32)
@@ -73,7 +80,11 @@ def test_the_tower_over_int8_pixels_is_the_tower(exported, vit, held_out, run) -
 
 
 def test_int8_stays_close_to_float_on_frames_it_was_not_calibrated_on(
-    vit, int8, held_out, run, worst
+    vit: onnx.ModelProto,
+    int8: onnx.ModelProto,
+    held_out: NDArray[np.int8],
+    run: Callable[..., Any],
+    worst: Callable[..., Any],
 ) -> None:
     expected = run(vit, held_out)
     assert worst(run(int8, held_out), expected) > 0.999
@@ -81,7 +92,7 @@ def test_int8_stays_close_to_float_on_frames_it_was_not_calibrated_on(
     assert worst(np.roll(expected, 1, axis=0), expected) < 0.98
 
 
-def test_every_linear_layer_reads_int8_and_nothing_else_does(int8) -> None:
+def test_every_linear_layer_reads_int8_and_nothing_else_does(int8: onnx.ModelProto) -> None:
     made = makers(int8)
     for node in int8.graph.node:
         dequantized = [
@@ -94,11 +105,11 @@ def test_every_linear_layer_reads_int8_and_nothing_else_does(int8) -> None:
     assert sum(node.op_type in LINEAR for node in int8.graph.node) == 1 + 3 * (6 + 2) + 1
 
 
-def test_the_graph_keeps_the_rules_of_tensorrt(int8) -> None:
+def test_the_graph_keeps_the_rules_of_tensorrt(int8: onnx.ModelProto) -> None:
     assert qdq_violations(int8) == []
 
 
-def test_pixels_enter_as_they_are(int8) -> None:
+def test_pixels_enter_as_they_are(int8: onnx.ModelProto) -> None:
     readers = [node for node in int8.graph.node if "pixels" in node.input]
     [entry] = [node for node in readers if node.op_type != "Shape"]  # that one asks for N
     assert entry.op_type == "DequantizeLinear"
@@ -107,7 +118,9 @@ def test_pixels_enter_as_they_are(int8) -> None:
     assert "Cast" not in {node.op_type for node in int8.graph.node}
 
 
-def test_weights_leave_room_for_their_neighbours_and_biases_stay_float(vit, int8) -> None:
+def test_weights_leave_room_for_their_neighbours_and_biases_stay_float(
+    vit: onnx.ModelProto, int8: onnx.ModelProto
+) -> None:
     stored = constants(int8)
     dequantized = {
         node.input[0]: node.attribute[0].i
@@ -134,7 +147,11 @@ def test_weights_leave_room_for_their_neighbours_and_biases_stay_float(vit, int8
 
 
 def test_the_numbers_are_those_of_onnxruntimes_own_quantizer(
-    exported, held_out, run, tmp_path, monkeypatch
+    exported: onnx.ModelProto,
+    held_out: NDArray[np.int8],
+    run: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Float picture in, so that both start from the same graph; weights of 7 bits, as it has."""
     monkeypatch.setattr(qdq, "channel_ranges", lambda rows: plain_ranges(rows) * 127 / 64)
@@ -144,7 +161,7 @@ def test_the_numbers_are_those_of_onnxruntimes_own_quantizer(
     class Reader(CalibrationDataReader):
         left = iter(calibration)
 
-        def get_next(self):
+        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
             return next(self.left, None)
 
     # Without the products of attention: it cannot give their second factor 7 bits.
@@ -183,7 +200,7 @@ def test_the_numbers_are_those_of_onnxruntimes_own_quantizer(
     assert count[0] == count[1]
 
 
-def plain_ranges(rows):
+def plain_ranges(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """The largest weight of each channel [O, I, ...], and no room for neighbours."""
     return np.abs(rows).reshape(len(rows), -1).max(axis=1)
 
@@ -198,7 +215,11 @@ def loud() -> tuple[onnx.ModelProto, np.ndarray, np.ndarray]:
 
 
 @pytest.fixture
-def loud_error(loud, run, run_openvino):
+def loud_error(
+    loud: tuple[onnx.ModelProto, NDArray[np.float32], NDArray[np.float32]],
+    run: Callable[..., Any],
+    run_openvino: Callable[..., Any],
+) -> dict[str, np.float32]:
     """The largest relative error of each optimized runtime on the loud layer."""
     model, value, expected = loud
     quantized = quantize_static(model, [{"x": value}])
@@ -209,12 +230,14 @@ def loud_error(loud, run, run_openvino):
     }
 
 
-def test_int8_is_right_on_every_cpu(loud_error) -> None:
+def test_int8_is_right_on_every_cpu(loud_error: dict[str, np.float32]) -> None:
     assert max(loud_error.values()) < 0.01, loud_error
 
 
 @pytest.mark.skipif(has_vnni(), reason="this CPU multiplies bytes without saturation")
-def test_plain_ranges_are_wrong_on_a_cpu_without_vnni(monkeypatch, request) -> None:
+def test_plain_ranges_are_wrong_on_a_cpu_without_vnni(
+    monkeypatch: pytest.MonkeyPatch, request: Any
+) -> None:
     monkeypatch.setattr(qdq, "channel_ranges", plain_ranges)
     error = request.getfixturevalue("loud_error")
     assert error["exact"] < 0.01
@@ -222,14 +245,20 @@ def test_plain_ranges_are_wrong_on_a_cpu_without_vnni(monkeypatch, request) -> N
 
 
 def test_both_runtimes_agree_with_exact_arithmetic(
-    int8, held_out, run, run_openvino, worst
+    int8: onnx.ModelProto,
+    held_out: NDArray[np.int8],
+    run: Callable[..., Any],
+    run_openvino: Callable[..., Any],
+    worst: Callable[..., Any],
 ) -> None:
     expected = run(int8, held_out)
     assert worst(run(int8, held_out, exact=False), expected) > 0.9999
     assert worst(run_openvino(int8, held_out), expected) > 0.999
 
 
-def test_a_layer_that_is_kept_is_untouched(vit, samples) -> None:
+def test_a_layer_that_is_kept_is_untouched(
+    vit: onnx.ModelProto, samples: list[dict[str, NDArray[np.int8]]]
+) -> None:
     names = [layer.node.name for layer in layers(vit)]
     conv = next(name for name in names if "Conv" in name)
     kept = quantize_static(vit, samples, keep_float=[conv, names[-1]])
@@ -243,12 +272,19 @@ def test_a_layer_that_is_kept_is_untouched(vit, samples) -> None:
         insert_qdq(vit, {}, ["nonsense"])
 
 
-def test_all_layers_kept_is_the_float_graph(vit, samples, held_out, run) -> None:
+def test_all_layers_kept_is_the_float_graph(
+    vit: onnx.ModelProto,
+    samples: list[dict[str, NDArray[np.int8]]],
+    held_out: NDArray[np.int8],
+    run: Callable[..., Any],
+) -> None:
     kept = quantize_static(vit, samples, [layer.node.name for layer in layers(vit)])
     np.testing.assert_array_equal(run(kept, held_out), run(vit, held_out))
 
 
-def test_the_same_samples_give_the_same_file(vit, int8, samples) -> None:
+def test_the_same_samples_give_the_same_file(
+    vit: onnx.ModelProto, int8: onnx.ModelProto, samples: list[dict[str, NDArray[np.int8]]]
+) -> None:
     assert quantize_static(vit, samples).SerializeToString() == int8.SerializeToString()
 
 
@@ -264,13 +300,13 @@ def test_a_dead_channel_and_a_dead_input_have_a_scale_that_float16_can_hold() ->
 class Lazy(Sequence):
     """Samples that are made when asked for, and how many of them were alive at once."""
 
-    def __init__(self, frames) -> None:
+    def __init__(self, frames: NDArray[np.int8]) -> None:
         self.frames, self.alive, self.most = frames, 0, 0
 
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> dict[str, Any] | None:
         class Frame(np.ndarray):
             pass
 
@@ -284,7 +320,7 @@ class Lazy(Sequence):
         self.alive -= 1
 
 
-def test_one_sample_is_in_memory_at_a_time(vit, frames) -> None:
+def test_one_sample_is_in_memory_at_a_time(vit: onnx.ModelProto, frames: NDArray[np.int8]) -> None:
     lazy = Lazy(frames)
     assert measure_ranges(vit, lazy) == measure_ranges(vit, [{"pixels": f[None]} for f in frames])
     assert lazy.most <= 2

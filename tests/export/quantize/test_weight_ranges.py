@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
 
 from export.quantize.weight_ranges import channel_ranges
 
@@ -27,7 +28,7 @@ def worst_pair(quantized: np.ndarray) -> int:
 
 
 @given(WEIGHTS)
-def test_no_two_neighbours_overflow_and_no_weight_is_cut(weight) -> None:
+def test_no_two_neighbours_overflow_and_no_weight_is_cut(weight: NDArray[np.float32]) -> None:
     ranges = channel_ranges(weight)
     assert (np.abs(weight).reshape(len(weight), -1).max(axis=1) <= ranges).all()
     scale = np.maximum(ranges, 1e-12)[:, None, None] / 127
@@ -49,5 +50,7 @@ def test_the_largest_weight_alone_would_overflow() -> None:
         ([[0.5, 0.25, 1.0]], 1.0),  # the last one has no neighbour
     ],
 )
-def test_only_neighbours_of_one_sign_widen_a_range(weight, expected) -> None:
+def test_only_neighbours_of_one_sign_widen_a_range(
+    weight: list[list[float]], expected: float
+) -> None:
     assert channel_ranges(np.array(weight, np.float32)[..., None]).tolist() == [expected]

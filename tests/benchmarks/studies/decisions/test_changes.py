@@ -19,7 +19,7 @@ TIMES = np.arange(0, 10 * PASSES, 0.5)
 EVENT = np.where((TIMES % 10 >= 4) & (TIMES % 10 <= 6), 0.3, -0.1)
 
 
-def test_what_moves_is_counted_by_sample_and_by_event():
+def test_what_moves_is_counted_by_sample_and_by_event() -> None:
     before = decide(RULE, EVENT, TIMES, TRACE)
     same = summed([(before, before)])
     assert (same.agreeing, same.lost, same.gained) == (same.samples, 0, 0)
@@ -32,7 +32,7 @@ def test_what_moves_is_counted_by_sample_and_by_event():
     assert (back.lost, back.gained) == (0, 1)
 
 
-def test_an_alert_out_of_nothing_is_false():
+def test_an_alert_out_of_nothing_is_false() -> None:
     noisy = EVENT.copy()
     noisy[1] = 0.2
     now = decide(RULE, noisy, TIMES, TRACE)

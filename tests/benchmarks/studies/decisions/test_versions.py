@@ -1,5 +1,8 @@
 """A clip that is encoded anew."""
 
+from pathlib import Path
+from typing import Any
+
 import av
 import numpy as np
 import pytest
@@ -8,10 +11,10 @@ from benchmarks.studies.decisions.versions import reencoded
 from edge.testing.synthetic import write_clip
 
 
-def test_a_clip_encoded_again_has_the_same_pictures_at_the_same_times(tmp_path):
+def test_a_clip_encoded_again_has_the_same_pictures_at_the_same_times(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.mp4", width=64, height=48, fps=10, seconds=2, bframes=2)
 
-    def frames(path):
+    def frames(path: Any) -> Any:
         with av.open(str(path)) as container:
             return [(f.time, f.to_ndarray(format="rgb24").astype(int)) for f in
                     container.decode(video=0)]  # fmt: skip

@@ -2,18 +2,23 @@
 
 import errno
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from classroom import Classroom
 from safetensors import safe_open
 
 from edge.errors import ModelError
+from edge.model.bundle.read import Bundle
 from export.distill.align import MapShape
 from export.distill.data import answers, augment
-from export.distill.data.answers import answer, block_path, varied
+from export.distill.data.answers import AnswerCache, answer, block_path, varied
+from export.distill.data.picture_set import PictureSet
 from export.distill.data.training_set import _Seen
 from export.distill.teacher import Answers
 
@@ -32,7 +37,7 @@ class Fake:
     seen: list[np.ndarray] = field(default_factory=list)
 
     @property
-    def bundle(self):
+    def bundle(self) -> Any:
         return SimpleNamespace(hash=self.name)
 
     def ask(self, pixels: np.ndarray) -> Answers:
@@ -49,14 +54,20 @@ class Fake:
 
 
 @pytest.fixture(autouse=True)
-def _small_blocks(monkeypatch) -> None:
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "_BLOCK", 4)
     monkeypatch.setattr(answers, "_BATCH", 3)
 
 
 @pytest.fixture
-def ask(bundle, pictures, tmp_path):
-    def start(fake=None, members=MEMBERS, numbers=range(3), seed=0, folder=tmp_path):
+def ask(bundle: Bundle, pictures: PictureSet, tmp_path: Path) -> Callable[..., Any]:
+    def start(
+        fake: Fake | None = None,
+        members: Any = MEMBERS,
+        numbers: Any = range(3),
+        seed: int = 0,
+        folder: Path = tmp_path,
+    ) -> tuple[Fake, AnswerCache] | None:
         fake = fake or Fake(bundle.manifest.image)
         return fake, answer(fake, pictures, members, numbers, seed, folder)
 
@@ -71,7 +82,9 @@ def files(folder: Path) -> dict[Path, tuple[int, bytes]]:
     }
 
 
-def test_each_variation_of_each_picture_is_asked_once_and_found_again(ask, pictures) -> None:
+def test_each_variation_of_each_picture_is_asked_once_and_found_again(
+    ask: Callable[..., Any], pictures: PictureSet
+) -> None:
     fake, cache = ask()
     assert fake.rows == 3 * len(MEMBERS)
     seen = np.concatenate(fake.seen)
@@ -92,14 +105,14 @@ def test_each_variation_of_each_picture_is_asked_once_and_found_again(ask, pictu
     assert np.array_equal(second[35, 2].embedding, cache[35, 2].embedding)
 
 
-def test_more_variations_ask_for_these_alone(ask) -> None:
+def test_more_variations_ask_for_these_alone(ask: Callable[..., Any]) -> None:
     ask(numbers=range(1, 2))
     more, _ = ask(numbers=range(3))
     assert more.rows == 2 * len(MEMBERS)
 
 
 def test_a_run_that_was_broken_off_goes_on_behind_the_last_whole_block(
-    ask, bundle, tmp_path
+    ask: Callable[..., Any], bundle: Bundle, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         ask(Fake(bundle.manifest.image, breaks_at=6))  # within the second block
@@ -127,7 +140,7 @@ def test_a_run_that_was_broken_off_goes_on_behind_the_last_whole_block(
     ],
 )
 def test_another_teacher_seed_or_choice_of_pictures_shares_no_answers(
-    ask, bundle, change, tmp_path
+    ask: Callable[..., Any], bundle: Bundle, change: dict[str, Any], tmp_path: Path
 ) -> None:
     _, cache = ask(numbers=range(1))
     before = files(tmp_path)
@@ -140,7 +153,7 @@ def test_another_teacher_seed_or_choice_of_pictures_shares_no_answers(
 
 
 def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_only_whole_blocks(
-    ask, monkeypatch, tmp_path
+    ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write = Path.write_bytes
     written = []
@@ -164,14 +177,18 @@ def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_only_whole_blocks(
             assert len(file.get_slice("embedding")[:]) > 0
 
 
-def test_a_folder_that_cannot_be_written_is_an_error_with_another_remedy(ask, tmp_path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error_with_another_remedy(
+    ask: Callable[..., Any], tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(ModelError, match="check the folder or choose another --work"):
         ask(folder=tmp_path / "file")
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone"])
-def test_a_damaged_block_is_an_error_that_names_the_file(ask, damage) -> None:
+def test_a_damaged_block_is_an_error_that_names_the_file(
+    ask: Callable[..., Any], damage: str
+) -> None:
     _, cache = ask()
     path = block_path(cache.folder, 1, 0)
     if damage == "cut":
@@ -185,13 +202,15 @@ def test_a_damaged_block_is_an_error_that_names_the_file(ask, damage) -> None:
         _ = cache[3, 1]
 
 
-def test_answers_can_be_sent_to_another_process(ask) -> None:
+def test_answers_can_be_sent_to_another_process(ask: Callable[..., Any]) -> None:
     _, cache = ask()
     expected = cache[15, 2].embedding
     assert np.array_equal(pickle.loads(pickle.dumps(cache))[15, 2].embedding, expected)
 
 
-def test_student_and_teacher_see_the_same_variation(ask, room, pictures, monkeypatch) -> None:
+def test_student_and_teacher_see_the_same_variation(
+    ask: Callable[..., Any], room: Classroom, pictures: PictureSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A student with the teacher's own input gets, byte for byte, what the teacher was asked."""
     monkeypatch.undo()  # what the room has was written in blocks of the usual size
     training_set = room.training_set

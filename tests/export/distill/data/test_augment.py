@@ -56,14 +56,14 @@ def test_drawing_neither_reads_nor_moves_the_global_generator() -> None:
 
 
 @given(SEEDS, KEYS)
-def test_variation_0_is_the_picture_itself(seed, key) -> None:
+def test_variation_0_is_the_picture_itself(seed: int, key: str) -> None:
     picture = noise(5, 7)
     assert draw(seed, key, 0) == IDENTITY
     assert np.array_equal(apply(picture, draw(seed, key, 0)), picture)
 
 
 @given(SEEDS, KEYS, VIEWS)
-def test_a_variation_keeps_within_its_bounds(seed, key, number) -> None:
+def test_a_variation_keeps_within_its_bounds(seed: int, key: str, number: int) -> None:
     drawn = draw(seed, key, number)
     top, left, height, width = drawn.crop
     assert 0 <= top <= top + height <= 1 + 1e-12
@@ -100,7 +100,7 @@ def test_seed_key_and_number_each_make_another_variation_and_all_ranges_are_used
 
 @given(st.integers(1, 40), st.integers(1, 40), SEEDS, VIEWS)
 def test_a_crop_has_the_drawn_share_of_any_picture_and_at_least_a_pixel(
-    height, width, seed, number
+    height: int, width: int, seed: int, number: int
 ) -> None:
     drawn = draw(seed, "a", number)
     cropped = apply(noise(height, width), drawn)
@@ -129,7 +129,9 @@ def test_crop_and_flip_take_the_pixels_that_they_say() -> None:
         ({"gain": 0.7, "contrast": 1.2, "saturation": 1.4}, (200, 100, 40), (168, 51, 0)),
     ],
 )
-def test_colours_change_as_computed_by_hand(change, colour, expected) -> None:
+def test_colours_change_as_computed_by_hand(
+    change: dict[str, float], colour: tuple[int, int, int], expected: tuple[int, int, int]
+) -> None:
     same = {"crop": IDENTITY.crop, "flip": False, "gain": 1, "contrast": 1, "saturation": 1}
     picture = np.full((2, 3, 3), colour, np.uint8)
     coloured = apply(picture, Augmentation(**same | change))
@@ -139,7 +141,7 @@ def test_colours_change_as_computed_by_hand(change, colour, expected) -> None:
 
 @given(SEEDS, VIEWS, st.integers(100, 300), st.integers(100, 300))
 def test_teacher_and_student_see_the_same_crop_whatever_their_sizes(
-    seed, number, height, width
+    seed: int, number: int, height: int, width: int
 ) -> None:
     """Where the red quadrant ends is the same share of either's input."""
     picture = np.zeros((height, width, 3), np.uint8)
@@ -154,7 +156,7 @@ def test_teacher_and_student_see_the_same_crop_whatever_their_sizes(
 
 
 @pytest.mark.parametrize("resize", ["stretch", "shortest_edge", "letterbox"])
-def test_pixels_are_those_of_the_device(resize) -> None:
+def test_pixels_are_those_of_the_device(resize: str) -> None:
     picture = noise(48, 80)
     flipped = picture[:, ::-1]  # not contiguous, as a variation is
     found = pixels(flipped, Preprocessor(spec(32, resize)))

@@ -1,5 +1,7 @@
 """Collages: what is on them, and on which side of the line between training and held-out they are."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,7 +12,7 @@ from export.distill.data.training_set import divide
 GREY, RED = (90, 90, 90), (250, 0, 0)
 
 
-def square(colour, side=20) -> Image.Image:
+def square(colour: tuple[int, int, int], side: int = 20) -> Image.Image:
     """In the middle of nothing."""
     picture = Image.new("RGBA", (2 * side, 2 * side))
     picture.paste((*colour, 255), (side // 2, side // 2, side // 2 + side, side // 2 + side))
@@ -18,7 +20,7 @@ def square(colour, side=20) -> Image.Image:
 
 
 @pytest.fixture
-def folders(tmp_path):
+def folders(tmp_path: Path) -> tuple[Path, Path]:
     for name in ("cut-outs", "photographs"):
         (tmp_path / name / "of").mkdir(parents=True)
     for number in range(30):
@@ -47,7 +49,9 @@ def test_the_first_is_on_top() -> None:
         assert np.all(found == RED, axis=2).sum() > 100
 
 
-def test_nothing_held_out_is_on_a_collage_and_all_are_trained_on(folders, tmp_path) -> None:
+def test_nothing_held_out_is_on_a_collage_and_all_are_trained_on(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     stamps = [f"of/{number}.png" for number in range(30)]
     inside = {stamps[index] for index in divide(stamps, 0.3)[0]}
@@ -57,7 +61,7 @@ def test_nothing_held_out_is_on_a_collage_and_all_are_trained_on(folders, tmp_pa
     assert len(names) == len(divide(names, 0.3)[0]) == 2 * len(inside) < 60
 
 
-def test_the_same_seed_makes_the_same_collages(folders, tmp_path) -> None:
+def test_the_same_seed_makes_the_same_collages(folders: tuple[Path, Path], tmp_path: Path) -> None:
     for name, seed in (("one", 0), ("again", 0), ("other", 1)):
         make_collages(*folders, tmp_path / name, each=1, held_out=0.3, seed=seed)
     (first, again, other) = (
@@ -68,7 +72,9 @@ def test_the_same_seed_makes_the_same_collages(folders, tmp_path) -> None:
     assert first != other
 
 
-def test_pictures_without_opacity_and_broken_ones_are_no_objects(folders, tmp_path) -> None:
+def test_pictures_without_opacity_and_broken_ones_are_no_objects(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
     cut_outs, photographs = folders
     for path in (cut_outs / "of").iterdir():
         Image.new("RGB", (8, 8), RED).save(path)

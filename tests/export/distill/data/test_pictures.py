@@ -6,7 +6,9 @@ import json
 import os
 import pickle
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +32,7 @@ def scene(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def file_bytes(picture: np.ndarray, kind: str = "PNG", **options) -> bytes:
+def file_bytes(picture: np.ndarray, kind: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, kind, **options)
     return buffer.getvalue()
@@ -58,13 +60,15 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
+def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "given"
     folder.mkdir()
     return folder
 
 
-def test_a_mix_of_everything_becomes_one_set_in_the_order_of_keys(folder, tmp_path) -> None:
+def test_a_mix_of_everything_becomes_one_set_in_the_order_of_keys(
+    folder: Path, tmp_path: Path
+) -> None:
     cat = write_picture(folder / "street" / "cat.png", 1)
     (folder / "street" / "cat.txt").write_text("  a cat in a street \nnot this\n")
     write_picture(folder / "dog.png", 2)
@@ -100,7 +104,7 @@ def test_a_mix_of_everything_becomes_one_set_in_the_order_of_keys(folder, tmp_pa
 
 
 def test_the_same_sources_give_the_same_digest_and_other_captions_or_pictures_another(
-    folder, tmp_path
+    folder: Path, tmp_path: Path
 ) -> None:
     write_picture(folder / "a.png")
     first = prepare([folder], tmp_path / "one")
@@ -117,7 +121,7 @@ def test_the_same_sources_give_the_same_digest_and_other_captions_or_pictures_an
 
 
 def test_a_set_that_is_there_is_used_again_until_a_file_or_an_option_changes(
-    folder, tmp_path
+    folder: Path, tmp_path: Path
 ) -> None:
     write_picture(folder / "a.png")
     out = tmp_path / "set"
@@ -138,7 +142,7 @@ def test_a_set_that_is_there_is_used_again_until_a_file_or_an_option_changes(
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-def test_pictures_are_scaled_down_and_never_up(folder, tmp_path) -> None:
+def test_pictures_are_scaled_down_and_never_up(folder: Path, tmp_path: Path) -> None:
     write_picture(folder / "small.png", width=30, height=20)
     wide = write_picture(folder / "wide.png", width=400, height=101)
     write_picture(folder / "line.png", width=1, height=300)
@@ -162,7 +166,9 @@ def test_pictures_are_scaled_down_and_never_up(folder, tmp_path) -> None:
         ("BMP", "RGB", {}), ("BMP", "L", {}), ("BMP", "P", {}), ("BMP", "1", {}),
     ],
 )  # fmt: skip
-def test_every_kind_of_picture_comes_out_as_pillow_reads_it(kind, mode, options) -> None:
+def test_every_kind_of_picture_comes_out_as_pillow_reads_it(
+    kind: str, mode: str, options: dict[str, Any]
+) -> None:
     buffer = io.BytesIO()
     Image.fromarray(scene()).convert(mode).save(buffer, kind, **options)
     found = rgb_of(read_still(buffer.getvalue()), 512)
@@ -170,7 +176,9 @@ def test_every_kind_of_picture_comes_out_as_pillow_reads_it(kind, mode, options)
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from(["RGBA", "LA", "PA"]), st.data())
-def test_what_is_transparent_stands_before_grey(height, width, mode, data) -> None:
+def test_what_is_transparent_stands_before_grey(
+    height: int, width: int, mode: str, data: Any
+) -> None:
     seed = data.draw(st.integers(0, 1000))
     rng = np.random.default_rng(seed)
     alpha = Image.fromarray(rng.integers(0, 256, (height, width), dtype=np.uint8))
@@ -196,7 +204,7 @@ def test_a_cut_out_does_not_bleed_the_colour_of_what_nobody_sees() -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_a_photograph_stands_upright(kind, orientation) -> None:
+def test_a_photograph_stands_upright(kind: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = file_bytes(scene(), kind, exif=exif)
@@ -207,7 +215,7 @@ def test_a_photograph_stands_upright(kind, orientation) -> None:
 
 
 @given(st.integers(16, 70), st.integers(16, 70), st.integers(0, 1000))
-def test_what_a_set_keeps_is_close_to_what_it_was(height, width, seed) -> None:
+def test_what_a_set_keeps_is_close_to_what_it_was(height: int, width: int, seed: int) -> None:
     picture = scene(height, width, seed)
     found = rgb_of(read_still(encode(picture)), 512)
     assert found.shape == picture.shape
@@ -215,21 +223,21 @@ def test_what_a_set_keeps_is_close_to_what_it_was(height, width, seed) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_what_a_set_keeps_has_the_same_colours(seed) -> None:
+def test_what_a_set_keeps_has_the_same_colours(seed: int) -> None:
     picture = scene(200, 300, seed)
     bias = rgb_of(read_still(encode(picture)), 512).mean((0, 1)) - picture.mean((0, 1))
     assert np.abs(bias).max() < 0.25  # swscale's way to YUV is off by 0.5 to 0.9
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (1, 512), (17, 15)])
-def test_the_smallest_pictures_are_kept_as_well(size) -> None:
+def test_the_smallest_pictures_are_kept_as_well(size: tuple[int, int]) -> None:
     picture = scene(*size)
     found = rgb_of(read_still(encode(picture)), 512)
     assert found.shape == picture.shape
     assert difference(found, picture) < 5
 
 
-def test_frames_of_a_video_are_few_different_and_named_by_their_time(tmp_path) -> None:
+def test_frames_of_a_video_are_few_different_and_named_by_their_time(tmp_path: Path) -> None:
     """Three scenes of four seconds: however many frames are looked at, three are worth keeping."""
     scenes = [scene(seed=seed) for seed in range(3)]
     clip = write_clip(
@@ -242,14 +250,14 @@ def test_frames_of_a_video_are_few_different_and_named_by_their_time(tmp_path) -
     assert len(prepare([clip], tmp_path / "two", fps=5, per_video=2)) == 2
 
 
-def test_near_duplicates_go_however_long_the_video_is(tmp_path) -> None:
+def test_near_duplicates_go_however_long_the_video_is(tmp_path: Path) -> None:
     clip = write_clip(
         tmp_path / "clip.mp4", fps=10, seconds=30, width=64, height=48, pattern=lambda _: scene()
     )
     assert prepare([clip], tmp_path / "set", fps=10, per_video=4).keys == ("clip.mp4@0.000",)
 
 
-def test_a_video_that_is_cut_off_gives_the_frames_before(tmp_path) -> None:
+def test_a_video_that_is_cut_off_gives_the_frames_before(tmp_path: Path) -> None:
     data = write_clip(tmp_path / "whole.mkv", seconds=8).read_bytes()
     (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 2])
     pictures = prepare([tmp_path / "cut.mkv"], tmp_path / "set", max_skipped=1)
@@ -264,7 +272,9 @@ def hundred(folder: Path) -> None:
         (folder / f"{index:03}.png").write_bytes(data)
 
 
-def test_what_is_broken_is_named_and_the_rest_is_there(folder, tmp_path, caplog) -> None:
+def test_what_is_broken_is_named_and_the_rest_is_there(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     hundred(folder)
     (folder / "cut.png").write_bytes(file_bytes(scene())[:200])
     (folder / "cut.jpg").write_bytes(file_bytes(scene(200, 300), "JPEG")[:1500])
@@ -281,7 +291,7 @@ def test_what_is_broken_is_named_and_the_rest_is_there(folder, tmp_path, caplog)
     assert dict(open_pictures(tmp_path / "set").skipped) == dict(pictures.skipped)
 
 
-def test_a_shard_that_is_cut_off_gives_what_came_before(folder, tmp_path) -> None:
+def test_a_shard_that_is_cut_off_gives_what_came_before(folder: Path, tmp_path: Path) -> None:
     members = {f"{index:03}.png": file_bytes(scene(seed=index)) for index in range(20)}
     data = write_tar(tmp_path / "whole.tar", members).read_bytes()
     (folder / "cut.tar").write_bytes(data[: len(data) // 2])
@@ -301,7 +311,9 @@ def test_a_shard_that_is_cut_off_gives_what_came_before(folder, tmp_path) -> Non
         ({"x.png": file_bytes(scene()), "x.json": b"[" * 10**5}, "expected JSON with a caption"),
     ],
 )
-def test_a_sample_of_a_shard_that_will_not_do_is_named(members, why, folder, tmp_path) -> None:
+def test_a_sample_of_a_shard_that_will_not_do_is_named(
+    members: dict[str, bytes], why: str, folder: Path, tmp_path: Path
+) -> None:
     good = {f"{index}.png": file_bytes(scene()) for index in range(20)}
     write_tar(folder / "shard.tar", good | members)
     pictures = prepare([folder], tmp_path / "set")
@@ -311,7 +323,7 @@ def test_a_sample_of_a_shard_that_will_not_do_is_named(members, why, folder, tmp
 
 
 @pytest.mark.parametrize("data", [b"", b"no tar", b"\x1f\x8b\x08 no gzip" * 90, b"\0" * 4000])
-def test_a_shard_that_is_none_is_named_or_empty(data, folder, tmp_path) -> None:
+def test_a_shard_that_is_none_is_named_or_empty(data: bytes, folder: Path, tmp_path: Path) -> None:
     hundred(folder)
     (folder / "bad.tar").write_bytes(data)
     pictures = prepare([folder], tmp_path / "set")
@@ -319,7 +331,9 @@ def test_a_shard_that_is_none_is_named_or_empty(data, folder, tmp_path) -> None:
     assert set(pictures.skipped) <= {"bad.tar"}
 
 
-def test_a_member_twice_is_told_and_a_key_twice_is_made_unique(folder, tmp_path) -> None:
+def test_a_member_twice_is_told_and_a_key_twice_is_made_unique(
+    folder: Path, tmp_path: Path
+) -> None:
     data = file_bytes(scene())
     path = folder / "shard.tar"
     with tarfile.open(path, "w") as archive:
@@ -332,7 +346,9 @@ def test_a_member_twice_is_told_and_a_key_twice_is_made_unique(folder, tmp_path)
     assert "duplicate file name" in pictures.skipped["shard.tar"]
 
 
-def test_files_of_two_folders_with_one_name_are_both_there_in_the_order_given(tmp_path) -> None:
+def test_files_of_two_folders_with_one_name_are_both_there_in_the_order_given(
+    tmp_path: Path,
+) -> None:
     write_picture(tmp_path / "one" / "a.png", 1)
     write_picture(tmp_path / "two" / "a.png", 2)
     write_picture(tmp_path / "two" / "b.png", 3)
@@ -347,7 +363,9 @@ def test_files_of_two_folders_with_one_name_are_both_there_in_the_order_given(tm
     assert again.digest == pictures.digest
 
 
-def test_too_much_that_is_broken_is_refused_with_the_first_and_the_count(folder, tmp_path) -> None:
+def test_too_much_that_is_broken_is_refused_with_the_first_and_the_count(
+    folder: Path, tmp_path: Path
+) -> None:
     write_picture(folder / "good.png")
     for name in ("bad1.png", "bad2.png"):
         (folder / name).write_bytes(b"no picture")
@@ -357,7 +375,7 @@ def test_too_much_that_is_broken_is_refused_with_the_first_and_the_count(folder,
     assert len(prepare([folder], tmp_path / "set", max_skipped=0.67)) == 1
 
 
-def test_nothing_to_read_is_refused(folder, tmp_path) -> None:
+def test_nothing_to_read_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"pictures or videos for distillation in .*empty folder"):
         prepare([folder], tmp_path / "set")
     with pytest.raises(ConfigError, match=r"gone does not exist; expected a folder"):
@@ -374,21 +392,23 @@ def test_nothing_to_read_is_refused(folder, tmp_path) -> None:
     "option", [{"side": 0}, {"side": 10**5}, {"fps": 0}, {"fps": float("nan")}, {"per_video": 0},
                {"max_skipped": 1.1}, {"max_skipped": float("nan")}],
 )  # fmt: skip
-def test_a_wrong_option_is_refused_by_name(option, folder, tmp_path) -> None:
+def test_a_wrong_option_is_refused_by_name(
+    option: dict[str, Any], folder: Path, tmp_path: Path
+) -> None:
     write_picture(folder / "a.png")
     with pytest.raises(ConfigError, match=rf"expected {next(iter(option))} .*, found "):
         prepare([folder], tmp_path / "set", **option)
 
 
 @pytest.mark.parametrize("out", ["given", "given/set", "."])
-def test_a_set_among_its_own_pictures_is_refused(out, folder, tmp_path) -> None:
+def test_a_set_among_its_own_pictures_is_refused(out: str, folder: Path, tmp_path: Path) -> None:
     write_picture(folder / "a.png")
     with pytest.raises(ConfigError, match="apart from the pictures"):
         prepare([folder], tmp_path / out)
     assert (folder / "a.png").is_file()
 
 
-def test_a_folder_of_something_else_is_not_replaced(folder, tmp_path) -> None:
+def test_a_folder_of_something_else_is_not_replaced(folder: Path, tmp_path: Path) -> None:
     write_picture(folder / "a.png")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.doc").touch()
@@ -399,7 +419,7 @@ def test_a_folder_of_something_else_is_not_replaced(folder, tmp_path) -> None:
 
 @pytest.mark.parametrize("files_before", [0, 1])
 def test_a_full_disk_leaves_no_half_set_and_the_old_one_as_it_was(
-    files_before, folder, tmp_path, monkeypatch
+    files_before: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_picture(folder / "a.png")
     out = tmp_path / "set"
@@ -419,7 +439,7 @@ def test_a_full_disk_leaves_no_half_set_and_the_old_one_as_it_was(
 
 
 def test_large_sets_have_several_files_and_every_picture_is_found(
-    folder, tmp_path, monkeypatch
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(picture_set, "_SHARD_BYTES", 5000)
     originals = [write_picture(folder / f"{index:02}.png", index) for index in range(12)]
@@ -435,7 +455,7 @@ def test_large_sets_have_several_files_and_every_picture_is_found(
         pictures[12]
 
 
-def test_a_set_goes_to_another_process(folder, tmp_path) -> None:
+def test_a_set_goes_to_another_process(folder: Path, tmp_path: Path) -> None:
     write_picture(folder / "a.png")
     pictures = prepare([folder], tmp_path / "set")
     before = pictures[0].rgb
@@ -460,7 +480,9 @@ def damage_index(out: Path, **changes: object) -> None:
         (lambda out: next(out.glob("*.safetensors")).write_bytes(b"x"), "with 1 bytes instead"),
     ],
 )
-def test_a_damaged_set_is_refused_and_made_again(damage, found, folder, tmp_path) -> None:
+def test_a_damaged_set_is_refused_and_made_again(
+    damage: Callable[..., Any], found: str, folder: Path, tmp_path: Path
+) -> None:
     write_picture(folder / "a.png")
     out = tmp_path / "set"
     digest = prepare([folder], out).digest
@@ -471,7 +493,7 @@ def test_a_damaged_set_is_refused_and_made_again(damage, found, folder, tmp_path
         assert prepare([folder], out).digest == digest
 
 
-def test_damage_within_a_file_is_told_with_the_picture(folder, tmp_path) -> None:
+def test_damage_within_a_file_is_told_with_the_picture(folder: Path, tmp_path: Path) -> None:
     write_picture(folder / "a.png")
     prepare([folder], tmp_path / "set")
     shard = next((tmp_path / "set").glob("*.safetensors"))
@@ -482,7 +504,7 @@ def test_damage_within_a_file_is_told_with_the_picture(folder, tmp_path) -> None
             open_pictures(tmp_path / "set")[0]
 
 
-def test_names_that_are_no_unicode_are_kept_readable(folder, tmp_path) -> None:
+def test_names_that_are_no_unicode_are_kept_readable(folder: Path, tmp_path: Path) -> None:
     data = file_bytes(scene())
     Path(os.fsdecode(bytes(folder) + b"/b\xff.png")).write_bytes(data)
     Path(os.fsdecode(bytes(folder) + b"/c\xfe.mp4")).write_text("no picture")
@@ -493,7 +515,7 @@ def test_names_that_are_no_unicode_are_kept_readable(folder, tmp_path) -> None:
     assert list(pictures.skipped) == ["c\\udcfe.mp4"]
 
 
-def test_progress_counts_the_files(folder, tmp_path) -> None:
+def test_progress_counts_the_files(folder: Path, tmp_path: Path) -> None:
     for index in range(3):
         write_picture(folder / f"{index}.png")
     progress = Progress(disable=True)
@@ -513,7 +535,7 @@ HOSTILE = st.one_of(
 @given(st.dictionaries(st.text("ab.#@é", min_size=1, max_size=6), HOSTILE, max_size=4), HOSTILE)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_is_in_the_files_it_is_a_picture_or_it_is_named(
-    tmp_path_factory, members, data
+    tmp_path_factory: pytest.TempPathFactory, members: dict[str, bytes], data: bytes
 ) -> None:
     folder = tmp_path_factory.mktemp("hostile")
     write_picture(folder / "given" / "good.png")
@@ -535,7 +557,9 @@ def test_whatever_is_in_the_files_it_is_a_picture_or_it_is_named(
 @given(
     st.integers(0, 30), st.integers(1, 8), st.integers(-1, 40), st.floats(0, 2), st.integers(0, 99)
 )
-def test_vectors_are_spread_out_as_the_definition_says(rows, dim, count, least, seed) -> None:
+def test_vectors_are_spread_out_as_the_definition_says(
+    rows: int, dim: int, count: int, least: float, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(rows, dim)).astype(np.float32)
     vectors[rows // 2 :] = vectors[: rows - rows // 2]  # duplicates

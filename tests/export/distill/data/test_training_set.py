@@ -2,7 +2,9 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ KEYS = st.lists(
 SHARES = st.floats(0.01, 0.9)
 
 
-def sides(keys, share) -> dict[str, bool]:
+def sides(keys: Any, share: Any) -> dict[str, bool]:
     """Whether each picture is held out."""
     inside, outside = divide(keys, share)
     assert sorted(inside + outside) == list(range(len(keys)))
@@ -31,7 +33,7 @@ def sides(keys, share) -> dict[str, bool]:
 
 
 @given(KEYS, SHARES)
-def test_all_frames_of_a_clip_are_on_one_side(keys, share) -> None:
+def test_all_frames_of_a_clip_are_on_one_side(keys: Any, share: Any) -> None:
     found: dict[str, set[bool]] = {}
     for key, held_out in sides(keys, share).items():
         found.setdefault(key.partition("@")[0], set()).add(held_out)
@@ -39,13 +41,13 @@ def test_all_frames_of_a_clip_are_on_one_side(keys, share) -> None:
 
 
 @given(KEYS, KEYS, SHARES)
-def test_added_pictures_move_no_others(keys, added, share) -> None:
+def test_added_pictures_move_no_others(keys: Any, added: Any, share: Any) -> None:
     before, after = sides(keys, share), sides(added + keys, share)
     assert before.items() <= after.items()
 
 
 @given(st.integers(0, 10**9), SHARES)
-def test_about_the_wanted_share_of_the_sources_is_held_out(start, share) -> None:
+def test_about_the_wanted_share_of_the_sources_is_held_out(start: Any, share: Any) -> None:
     count = 2000
     _, outside = divide([f"cam/{start + i}.jpg" for i in range(count)], share)
     spread = (share * (1 - share) / count) ** 0.5
@@ -65,7 +67,9 @@ TRAINING_SETS = st.builds(
 
 
 @given(TRAINING_SETS, st.integers(0, 100), st.integers(1, 60))
-def test_an_epoch_takes_each_picture_once_in_whole_batches(training_set, epoch, batch) -> None:
+def test_an_epoch_takes_each_picture_once_in_whole_batches(
+    training_set: Any, epoch: Any, batch: Any
+) -> None:
     steps = order(training_set, epoch, batch)
     assert all(len(step) == batch for step in steps)
     taken = [picture for step in steps for picture, _ in step]
@@ -77,7 +81,7 @@ def test_an_epoch_takes_each_picture_once_in_whole_batches(training_set, epoch, 
 
 
 @given(st.integers(0, 2**63), st.integers(0, 50))
-def test_epochs_and_seeds_have_an_order_of_their_own(seed, epoch) -> None:
+def test_epochs_and_seeds_have_an_order_of_their_own(seed: Any, epoch: Any) -> None:
     training_set = SimpleNamespace(train=tuple(range(100)), seed=seed, variations=3)
     other = SimpleNamespace(train=training_set.train, seed=seed + 1, variations=3)
     (step,) = order(training_set, epoch, 100)
@@ -90,7 +94,7 @@ def test_epochs_and_seeds_have_an_order_of_their_own(seed, epoch) -> None:
     assert counts.tolist() == [25] * 4  # all variations alike
 
 
-def test_a_batch_has_what_the_teacher_said_of_just_these_variations(room) -> None:
+def test_a_batch_has_what_the_teacher_said_of_just_these_variations(room: Any) -> None:
     training_set, spec = room.training_set, room.spec(room.student())
     asked = [(training_set.train[5], 0), (training_set.train[2], 1), (training_set.train[2], 2)]
     (batch,) = batches(training_set, spec, [asked])
@@ -105,7 +109,7 @@ def test_a_batch_has_what_the_teacher_said_of_just_these_variations(room) -> Non
     assert not torch.equal(batch.embedding[1], batch.embedding[2])
 
 
-def test_processes_beside_this_one_prepare_the_same_batches(room) -> None:
+def test_processes_beside_this_one_prepare_the_same_batches(room: Any) -> None:
     training_set, spec = room.training_set, room.spec(room.student())
     steps = order(training_set, 0, 8)[:3]
     alone, helped = (list(batches(training_set, spec, steps, workers)) for workers in (0, 2))
@@ -115,7 +119,7 @@ def test_processes_beside_this_one_prepare_the_same_batches(room) -> None:
         assert all(map(torch.equal, one.maps, other.maps))
 
 
-def test_preparing_batches_draws_no_random_numbers_of_the_training(room) -> None:
+def test_preparing_batches_draws_no_random_numbers_of_the_training(room: Any) -> None:
     """Else a training that goes on within an epoch, and prepares anew, would draw others."""
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -123,7 +127,7 @@ def test_preparing_batches_draws_no_random_numbers_of_the_training(room) -> None
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_parts_of_a_batch_are_the_batch(room) -> None:
+def test_parts_of_a_batch_are_the_batch(room: Any) -> None:
     (batch,) = batches(
         room.training_set, room.spec(room.student()), order(room.training_set, 0, 10)[:1]
     )
@@ -141,15 +145,17 @@ def test_parts_of_a_batch_are_the_batch(room) -> None:
 
 
 @pytest.fixture
-def gather(bundle, tmp_path):
-    def training_set(folder, recipe=RECIPE):
+def gather(bundle: Any, tmp_path: Path) -> Any:
+    def training_set(folder: Any, recipe: Any = RECIPE) -> Any:
         prepared = prepare([folder], tmp_path / "prepared")
         return prepare_room(bundle, prepared, tmp_path / "answers", recipe).training_set
 
     return training_set
 
 
-def test_what_looks_alike_to_the_teacher_is_trained_on_once(exports, gather, tmp_path) -> None:
+def test_what_looks_alike_to_the_teacher_is_trained_on_once(
+    exports: Any, gather: Any, tmp_path: Path
+) -> None:
     folder = tmp_path / "doubled"
     folder.mkdir()
     for path in sorted(exports.pictures().iterdir())[:60]:
@@ -163,7 +169,9 @@ def test_what_looks_alike_to_the_teacher_is_trained_on_once(exports, gather, tmp
     assert list(found.held_out) == outside
 
 
-def test_too_few_pictures_are_an_error_that_counts_them(exports, gather, tmp_path) -> None:
+def test_too_few_pictures_are_an_error_that_counts_them(
+    exports: Any, gather: Any, tmp_path: Path
+) -> None:
     folder = tmp_path / "few"
     folder.mkdir()
     for path in sorted(exports.pictures().iterdir())[:20]:
@@ -173,7 +181,9 @@ def test_too_few_pictures_are_an_error_that_counts_them(exports, gather, tmp_pat
 
 
 @pytest.mark.parametrize("held_out", [True, False])
-def test_one_picture_alone_is_too_few_on_either_side(exports, gather, held_out, tmp_path) -> None:
+def test_one_picture_alone_is_too_few_on_either_side(
+    exports: Any, gather: Any, held_out: Any, tmp_path: Path
+) -> None:
     folder = tmp_path / "alone"
     folder.mkdir()
     for index in range(100):
@@ -186,7 +196,7 @@ def test_one_picture_alone_is_too_few_on_either_side(exports, gather, held_out, 
         gather(folder)
 
 
-def test_pictures_that_are_all_alike_are_too_few(exports, gather, tmp_path) -> None:
+def test_pictures_that_are_all_alike_are_too_few(exports: Any, gather: Any, tmp_path: Path) -> None:
     folder = tmp_path / "alike"
     folder.mkdir()
     path = exports.pictures() / "000.png"
@@ -198,7 +208,7 @@ def test_pictures_that_are_all_alike_are_too_few(exports, gather, tmp_path) -> N
 
 @pytest.mark.parametrize("complete", [True, False])
 def test_captions_teach_only_where_every_picture_has_one(
-    exports, gather, complete, tmp_path
+    exports: Any, gather: Any, complete: Any, tmp_path: Path
 ) -> None:
     folder = tmp_path / "told"
     folder.mkdir()
@@ -218,7 +228,7 @@ def test_captions_teach_only_where_every_picture_has_one(
     assert silent.captions is None
 
 
-def found_spec(training_set):
+def found_spec(training_set: Any) -> Any:
     from edge.model.bundle.manifest import ImageSpec  # noqa: PLC0415
 
     return ImageSpec(
@@ -234,13 +244,13 @@ def found_spec(training_set):
         ("patience", 0), ("held_out", 0), ("held_out", 0.95), ("min_distance", -0.1),
     ],
 )  # fmt: skip
-def test_a_recipe_out_of_bounds_is_refused_by_name(name, value) -> None:
+def test_a_recipe_out_of_bounds_is_refused_by_name(name: Any, value: Any) -> None:
     with pytest.raises(ConfigError, match=rf"^{name}: expected a number from .* found {value}"):
         Recipe(**{name: value})
 
 
 @given(st.permutations(["teacher", "student", "size"]))
-def test_a_fingerprint_depends_on_what_is_said_and_not_on_its_order(names) -> None:
+def test_a_fingerprint_depends_on_what_is_said_and_not_on_its_order(names: Any) -> None:
     facts = {"teacher": "t", "student": "s", "size": [1, 2]}
     assert fingerprint(RECIPE, {n: facts[n] for n in names}) == fingerprint(RECIPE, facts)
 

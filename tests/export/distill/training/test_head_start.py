@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from classroom import Classroom
 from rich.progress import Progress
 from safetensors.torch import save_file
 
 from export.distill import pipeline
+from export.distill.pipeline import Distillation
 from export.distill.training.head_start import begin_head, ridge
 from export.distill.training.train import evaluate
 
@@ -50,7 +53,7 @@ def test_fewer_pictures_than_features_have_an_answer() -> None:
     assert bool(weight.isfinite().all())
 
 
-def test_the_student_knows_something_before_the_first_step(room, tmp_path) -> None:
+def test_the_student_knows_something_before_the_first_step(room: Classroom, tmp_path: Path) -> None:
     trainee = room.trainee()
     school = room.school(tmp_path)
     before = evaluate(trainee, school)
@@ -69,7 +72,12 @@ def test_the_student_knows_something_before_the_first_step(room, tmp_path) -> No
 
 @pytest.mark.parametrize(("given", "first"), [(True, "the head"), (False, "a step")])
 def test_a_head_begins_so_where_the_backbone_begins_with_weights(
-    given, first, room, request_, tmp_path, monkeypatch
+    given: bool,
+    first: str,
+    room: Classroom,
+    request_: Distillation,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Features of a random network say nothing."""
 

@@ -5,15 +5,20 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import classroom
 import numpy as np
 import pytest
+from exported import Exports
 from safetensors.torch import load_file
 
 from benchmarks.measuring.broker import free_port
-from export.distill.pipeline import Distilled
+from edge.model.bundle.read import Bundle
+from export.distill.data.picture_set import PictureSet
+from export.distill.pipeline import Distillation, Distilled
 
 ROOT = Path(__file__).parents[4]
 # One thread each: two cores, and sums that do not depend on how many there are.
@@ -38,7 +43,7 @@ def launched(processes: int) -> list[str]:
 
 @pytest.mark.slow
 def test_two_processes_take_the_same_steps_as_one_with_the_same_batch(
-    bundle, pictures, tmp_path
+    bundle: Bundle, pictures: PictureSet, tmp_path: Path
 ) -> None:
     """Half of the batch, as each process would take without the other, takes others."""
 
@@ -67,7 +72,12 @@ def test_two_processes_take_the_same_steps_as_one_with_the_same_batch(
 
 @pytest.mark.slow
 def test_a_killed_distillation_goes_on_to_the_same_students(
-    bundle, exports, request_, distilled: Distilled, tmp_path, eventually
+    bundle: Bundle,
+    exports: Exports,
+    request_: Distillation,
+    distilled: Distilled,
+    tmp_path: Path,
+    eventually: Callable[..., Any],
 ) -> None:
     words = ["whole", bundle.path, exports.pictures(), tmp_path]
     command = [sys.executable, classroom.__file__, *words]

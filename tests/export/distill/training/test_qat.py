@@ -1,17 +1,22 @@
 """The quantization-aware phase rounds exactly as the INT8 graph that is written afterwards."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 import torch
+from classroom import Classroom
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from edge.errors import ModelError
 from export.distill import pupils
 from export.distill.result import graph_of
+from export.distill.students import Student
 from export.distill.training.qat import (
     ActivationQuantizer,
     WeightQuantizer,
@@ -51,7 +56,7 @@ def noise(seed: int, count: int) -> np.ndarray:
 class Rounded:
     """A student with quantizers in it, and its exported graph."""
 
-    def __init__(self, room, name: str) -> None:
+    def __init__(self, room: Classroom, name: str) -> None:
         self.student = room.student(name).eval()
         self.spec = room.spec(self.student)
         self.trainee = Trainee(self.student, None, self.spec, 0)
@@ -76,7 +81,7 @@ class Rounded:
         return insert_qdq(self.graph, ranges)
 
 
-def settle(student, pixels: torch.Tensor) -> None:
+def settle(student: Student, pixels: torch.Tensor) -> None:
     """Give normalizations over batches means other than 0 and 1, as training does."""
     student.train()
     with torch.no_grad():
@@ -86,7 +91,7 @@ def settle(student, pixels: torch.Tensor) -> None:
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
-def rounded(request, room) -> Rounded:
+def rounded(request: pytest.FixtureRequest, room: Classroom) -> Rounded:
     return Rounded(room, request.param)
 
 
@@ -94,7 +99,7 @@ def ask(model: onnx.ModelProto, pixels: np.ndarray) -> np.ndarray:
     return pupils.embeddings(to_bytes(model), pixels)
 
 
-def test_what_is_trained_is_what_the_int8_graph_computes(rounded) -> None:
+def test_what_is_trained_is_what_the_int8_graph_computes(rounded: Rounded) -> None:
     """With ranges that were learned: other ones than those of the pictures."""
     before = [q.range for q in rounded.quantizers]
     generator = np.random.default_rng(3)
@@ -118,7 +123,7 @@ def test_what_is_trained_is_what_the_int8_graph_computes(rounded) -> None:
     assert 1 - ignoring.mean() > 1e-3
 
 
-def test_it_begins_with_the_ranges_that_post_training_measures(rounded) -> None:
+def test_it_begins_with_the_ranges_that_post_training_measures(rounded: Rounded) -> None:
     samples = [{"pixels": row[None]} for row in rounded.calibration]
     measured = measure_ranges(rounded.graph, samples)
     learned = ranges_of(rounded.sites, rounded.graph)
@@ -128,14 +133,14 @@ def test_it_begins_with_the_ranges_that_post_training_measures(rounded) -> None:
         assert learned[value] == pytest.approx(measured[value], rel=0.05)  # weights are rounded
 
 
-def test_each_layer_of_the_graph_has_a_site_and_tensorrt_would_take_it(rounded) -> None:
+def test_each_layer_of_the_graph_has_a_site_and_tensorrt_would_take_it(rounded: Rounded) -> None:
     assert len(rounded.sites) == len(layers(rounded.graph))
     require_qdq_rules(rounded.int8(ranges_of(rounded.sites, rounded.graph)))
     assert None in rounded.sites[0].inputs  # the pictures are bytes already
     assert all(None not in site.inputs for site in rounded.sites[1:])
 
 
-def test_embedding_without_stages_is_not_rounded(rounded) -> None:
+def test_embedding_without_stages_is_not_rounded(rounded: Rounded) -> None:
     pixels = rounded.trainee.normalised(torch.from_numpy(noise(1, 8)))
     with torch.no_grad():
         embedded = rounded.student.embed(pixels).numpy()
@@ -144,7 +149,7 @@ def test_embedding_without_stages_is_not_rounded(rounded) -> None:
     assert ask(rounded.graph, noise(1, 8)) == pytest.approx(rounded.plain, abs=1e-4)
 
 
-def test_weights_and_ranges_get_gradients(rounded) -> None:
+def test_weights_and_ranges_get_gradients(rounded: Rounded) -> None:
     rounded.student.zero_grad()
     pixels = rounded.trainee.normalised(torch.from_numpy(noise(2, 4)))
     rounded.student(pixels)[0][:, 0].sum().backward()
@@ -157,13 +162,13 @@ def test_weights_and_ranges_get_gradients(rounded) -> None:
     rounded.student.zero_grad()
 
 
-def test_a_graph_of_another_network_is_refused(rounded, room) -> None:
+def test_a_graph_of_another_network_is_refused(rounded: Rounded, room: Classroom) -> None:
     other = room.student("test_vit2").eval()
     with pytest.raises(ModelError, match=r"expected the \d+ layers of the traced student"):
         ranges_of(rounded.sites, graph_of(other, room.spec(other)))
 
 
-def test_quantizers_are_kept_with_the_student(rounded, tmp_path) -> None:
+def test_quantizers_are_kept_with_the_student(rounded: Rounded, tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, "any")
     checkpoints.keep_best(rounded.student)
     before = [q.range for q in rounded.quantizers]
@@ -175,13 +180,13 @@ def test_quantizers_are_kept_with_the_student(rounded, tmp_path) -> None:
     assert min(before) > 0
 
 
-def test_a_value_that_two_layers_read_has_one_quantizer(room) -> None:
+def test_a_value_that_two_layers_read_has_one_quantizer(room: Classroom) -> None:
     rounded = Rounded(room, "resnet18")
     inputs = [q for site in rounded.sites for q in site.inputs if q is not None]
     assert len(set(map(id, inputs))) < len(inputs)  # a block and its shortcut
 
 
-def test_the_second_factor_of_a_product_has_seven_bits(room) -> None:
+def test_the_second_factor_of_a_product_has_seven_bits(room: Classroom) -> None:
     rounded = Rounded(room, "test_vit")
     products = [site for site in rounded.sites if not site.weight]
     assert len(products) == 2 * len(rounded.student.backbone.blocks)
@@ -190,7 +195,9 @@ def test_the_second_factor_of_a_product_has_seven_bits(room) -> None:
         assert [q.largest.requires_grad for q in site.inputs] == [True, False]
 
 
-def test_a_training_through_rounding_learns_ranges_and_freezes_norms(room, tmp_path) -> None:
+def test_a_training_through_rounding_learns_ranges_and_freezes_norms(
+    room: Classroom, tmp_path: Path
+) -> None:
     rounded = Rounded(room, "test_efficientnet")
     norms = [m for m in rounded.student.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     means = [norm.running_mean.clone() for norm in norms]
@@ -209,13 +216,13 @@ WEIGHTS = arrays.arrays(
 
 
 @given(WEIGHTS)
-def test_weights_have_the_ranges_of_the_quantizer_of_graphs(weight) -> None:
+def test_weights_have_the_ranges_of_the_quantizer_of_graphs(weight: NDArray[np.float32]) -> None:
     found = channel_ranges(torch.from_numpy(weight)).numpy()
     assert found == pytest.approx(reference_ranges(weight), rel=1e-6)
 
 
 @given(WEIGHTS, st.booleans())
-def test_a_weight_is_rounded_as_in_the_graph(weight, plain) -> None:
+def test_a_weight_is_rounded_as_in_the_graph(weight: NDArray[np.float32], plain: bool) -> None:
     """The numbers of ``insert_qdq`` itself, of a graph with one layer; ties may go either way."""
     rows, columns, places = weight.shape
     helper = onnx.helper
@@ -246,7 +253,9 @@ def test_a_weight_is_rounded_as_in_the_graph(weight, plain) -> None:
 
 
 @given(st.floats(0.01, 100), st.sampled_from([127, 64]))
-def test_an_activation_is_rounded_and_clipped_where_a_byte_ends(largest, levels) -> None:
+def test_an_activation_is_rounded_and_clipped_where_a_byte_ends(
+    largest: float, levels: int
+) -> None:
     quantizer = ActivationQuantizer(levels)
     quantizer.largest.data.fill_(largest)
     step = largest / levels

@@ -3,8 +3,10 @@
 import json
 import math
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,12 +64,17 @@ MAKE = {
 
 
 @pytest.fixture
-def learn(room, tmp_path, monkeypatch):
+def learn(room: Classroom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Train the named network; ``stop`` breaks it off within that step."""
     monkeypatch.setattr(module, "_SAVE_EVERY", 2)
 
     def start(
-        folder="work", make="a transformer", phase=PHASE, stop=None, trainee=None, **facts
+        folder: str = "work",
+        make: str = "a transformer",
+        phase: Phase = PHASE,
+        stop: int | None = None,
+        trainee: Trainee | None = None,
+        **facts: Recipe | str,
     ) -> Learned:
         losses = []
 
@@ -89,7 +96,9 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("make", MAKE)
-def test_a_training_that_was_broken_off_goes_on_bit_for_bit(learn, make) -> None:
+def test_a_training_that_was_broken_off_goes_on_bit_for_bit(
+    learn: Callable[..., Any], make: str
+) -> None:
     whole = learn("whole", make)
     for stop in (3, 5, 8):  # behind a state within an epoch, likewise, behind an epoch's end
         with pytest.raises(Broken):
@@ -105,14 +114,14 @@ def test_a_training_that_was_broken_off_goes_on_bit_for_bit(learn, make) -> None
     assert same(last, others)
 
 
-def test_dropout_would_show_numbers_that_are_drawn_anew(learn) -> None:
+def test_dropout_would_show_numbers_that_are_drawn_anew(learn: Callable[..., Any]) -> None:
     """Of the test above: with another seed the student with dropout becomes another."""
     one = learn("one", "one with dropout")
     other = learn("other", "one with dropout", recipe=replace(RECIPE, seed=1))
     assert not same(one.tensors, other.tensors)
 
 
-def test_a_training_that_is_over_gives_its_best_without_a_step(learn) -> None:
+def test_a_training_that_is_over_gives_its_best_without_a_step(learn: Callable[..., Any]) -> None:
     whole = learn()
     again = learn(phase=PHASE)
     assert again.losses == []
@@ -121,7 +130,7 @@ def test_a_training_that_is_over_gives_its_best_without_a_step(learn) -> None:
     assert same(again.tensors, whole.tensors)  # of the alignment too: the next phase starts with it
 
 
-def test_losses_fall_and_every_epoch_is_judged(learn) -> None:
+def test_losses_fall_and_every_epoch_is_judged(learn: Callable[..., Any]) -> None:
     found = learn(phase=Phase("float", 8, 5e-3))
     assert len(found.losses) == 8 * PER_EPOCH
     assert np.mean(found.losses[-3:]) < 0.8 * np.mean(found.losses[:3])
@@ -129,7 +138,7 @@ def test_losses_fall_and_every_epoch_is_judged(learn) -> None:
     assert found.standing.best == min(record["loss"] for record in found.standing.history)
 
 
-def test_the_state_of_another_training_is_refused(learn) -> None:
+def test_the_state_of_another_training_is_refused(learn: Callable[..., Any]) -> None:
     learn()
     with pytest.raises(
         ConfigError, match=r"expected the state of this training, .* another --work"
@@ -141,7 +150,9 @@ def test_the_state_of_another_training_is_refused(learn) -> None:
     "name", ["model.safetensors", "optimizer.bin", "random_states_0.pkl", "custom_checkpoint_0.pkl"]
 )
 @pytest.mark.parametrize("how", ["cut", "zeroed", "gone"])
-def test_a_damaged_state_is_an_error_that_names_the_file(finished, name, how) -> None:
+def test_a_damaged_state_is_an_error_that_names_the_file(
+    finished: tuple[Callable[..., Any], Path], name: str, how: str
+) -> None:
     learn, folder = finished
     path = folder / "last" / name
     data = path.read_bytes()
@@ -157,7 +168,9 @@ def test_a_damaged_state_is_an_error_that_names_the_file(finished, name, how) ->
 
 
 @pytest.fixture(scope="module")
-def finished(room, tmp_path_factory):
+def finished(
+    room: Classroom, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Callable[..., Any], Path]:
     """One finished training, for whoever only damages it."""
     work = tmp_path_factory.mktemp("finished")
 
@@ -171,7 +184,7 @@ def finished(room, tmp_path_factory):
 @pytest.mark.parametrize(
     "note", ["", "[]", "{}", '{"fingerprint": "one-float", "standing": {"day": 1}}']
 )
-def test_a_damaged_note_is_an_error(finished, note) -> None:
+def test_a_damaged_note_is_an_error(finished: tuple[Callable[..., Any], Path], note: str) -> None:
     learn, folder = finished
     path = folder / "last" / "progress.json"
     text = path.read_text()
@@ -183,7 +196,7 @@ def test_a_damaged_note_is_an_error(finished, note) -> None:
         path.write_text(text)
 
 
-def test_a_damaged_best_student_is_an_error(finished) -> None:
+def test_a_damaged_best_student_is_an_error(finished: tuple[Callable[..., Any], Path]) -> None:
     learn, folder = finished
     path = folder / "best.safetensors"
     data = path.read_bytes()
@@ -196,7 +209,7 @@ def test_a_damaged_best_student_is_an_error(finished) -> None:
 
 
 def test_a_run_that_was_killed_between_two_renames_goes_on_with_the_old_state(
-    finished, tmp_path
+    finished: tuple[Callable[..., Any], Path], tmp_path: Path
 ) -> None:
     _, folder = finished
     copy = tmp_path / "float"
@@ -210,14 +223,16 @@ def test_a_run_that_was_killed_between_two_renames_goes_on_with_the_old_state(
     assert sorted(path.name for path in copy.iterdir()) == ["best.safetensors", "last"]
 
 
-def test_a_disk_that_refuses_keeps_the_state_before(finished, tmp_path, monkeypatch) -> None:
+def test_a_disk_that_refuses_keeps_the_state_before(
+    finished: tuple[Callable[..., Any], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, folder = finished
     copy = tmp_path / "float"
     shutil.copytree(folder, copy)
     checkpoints, accelerator = Checkpoints(copy, "one-float"), Accelerator()
     before = checkpoints.standing()
 
-    def full(*_args, **_kwargs) -> None:
+    def full(*_args: Any, **_kwargs: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Accelerator, "save_state", full)
@@ -231,7 +246,7 @@ def test_a_disk_that_refuses_keeps_the_state_before(finished, tmp_path, monkeypa
     assert checkpoints.best.read_bytes() == best
 
 
-def test_what_several_names_share_is_kept_under_each(tmp_path) -> None:
+def test_what_several_names_share_is_kept_under_each(tmp_path: Path) -> None:
     class Both(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -244,7 +259,7 @@ def test_what_several_names_share_is_kept_under_each(tmp_path) -> None:
     assert torch.equal(found.other.weight, kept.one.weight)
 
 
-def poisoned(monkeypatch, poison: set[tuple[int, int]]) -> None:
+def poisoned(monkeypatch: pytest.MonkeyPatch, poison: set[tuple[int, int]]) -> None:
     get = AnswerCache.__getitem__
 
     def told(self: AnswerCache, asked: tuple[int, int]) -> Answers:
@@ -255,7 +270,7 @@ def poisoned(monkeypatch, poison: set[tuple[int, int]]) -> None:
 
 
 def test_a_loss_that_is_no_number_ends_it_and_the_last_good_state_goes_on(
-    learn, room, monkeypatch
+    learn: Callable[..., Any], room: Classroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = learn("whole")
     fourth, fifth = order(room.training_set, 1, RECIPE.batch)[:2]
@@ -274,7 +289,9 @@ def test_a_loss_that_is_no_number_ends_it_and_the_last_good_state_goes_on(
     assert same(found.tensors, whole.tensors)
 
 
-def test_weights_that_are_no_numbers_are_not_kept_as_a_state(learn, room) -> None:
+def test_weights_that_are_no_numbers_are_not_kept_as_a_state(
+    learn: Callable[..., Any], room: Classroom
+) -> None:
     """A gradient can overflow where its loss does not."""
     trainee = room.trainee()
     calls = iter(range(10**6))
@@ -287,13 +304,17 @@ def test_weights_that_are_no_numbers_are_not_kept_as_a_state(learn, room) -> Non
         learn(stop=PER_EPOCH + 1)  # the state before it is that of the first epoch
 
 
-def test_held_out_pictures_that_give_no_number_end_it(learn, room, monkeypatch) -> None:
+def test_held_out_pictures_that_give_no_number_end_it(
+    learn: Callable[..., Any], room: Classroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
     poisoned(monkeypatch, {(room.training_set.held_out[0], 0)})
     with pytest.raises(ModelError, match="expected a finite held-out loss, found nan"):
         learn()
 
 
-def test_it_ends_when_nothing_improves_and_the_best_is_taken(learn, monkeypatch) -> None:
+def test_it_ends_when_nothing_improves_and_the_best_is_taken(
+    learn: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     told = iter([3.0, 2.0, 2.5, 2.0, 1.0])
     seen = []
 
@@ -310,7 +331,9 @@ def test_it_ends_when_nothing_improves_and_the_best_is_taken(learn, monkeypatch)
     assert not same(seen[1], seen[3])
 
 
-def test_a_student_that_training_only_spoils_is_taken_as_it_began(learn, room, monkeypatch) -> None:
+def test_a_student_that_training_only_spoils_is_taken_as_it_began(
+    learn: Callable[..., Any], room: Classroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told = iter([1.0, 2.0, 2.0, 2.0])
     monkeypatch.setattr(module, "evaluate", lambda *_: HeldOut(next(told), 0, 0, 0, 0))
     trainee = room.trainee()
@@ -320,7 +343,9 @@ def test_a_student_that_training_only_spoils_is_taken_as_it_began(learn, room, m
     assert same(found.tensors, began)
 
 
-def test_frozen_normalizations_keep_their_means_and_others_do_not(learn) -> None:
+def test_frozen_normalizations_keep_their_means_and_others_do_not(
+    learn: Callable[..., Any],
+) -> None:
     for frozen in (True, False):
         trainee = learn(
             f"{frozen}", "one with batch norm", phase=Phase("qat", 1, 1e-3, frozen_norms=frozen)
@@ -330,7 +355,9 @@ def test_frozen_normalizations_keep_their_means_and_others_do_not(learn) -> None
         assert fresh == frozen
 
 
-def test_evaluation_is_of_the_pictures_themselves_and_leaves_no_trace(room, tmp_path) -> None:
+def test_evaluation_is_of_the_pictures_themselves_and_leaves_no_trace(
+    room: Classroom, tmp_path: Path
+) -> None:
     student = dropping(room).train()
     trainee = room.trainee(student).train()
     school = room.school(tmp_path)
@@ -347,7 +374,7 @@ def test_evaluation_is_of_the_pictures_themselves_and_leaves_no_trace(room, tmp_
     assert judged.worst == pytest.approx(cosines.min(), abs=1e-5)
 
 
-def test_curves_are_written_for_tensorboard(room, tmp_path) -> None:
+def test_curves_are_written_for_tensorboard(room: Classroom, tmp_path: Path) -> None:
     accelerator = Accelerator(log_with="tensorboard", project_dir=str(tmp_path))
     accelerator.init_trackers("curves")
     train(
@@ -374,14 +401,14 @@ def test_the_learning_rate_rises_in_a_line_and_falls_as_a_cosine() -> None:
 
 
 @given(st.integers(1, 1000), st.floats(0, 1))
-def test_the_learning_rate_is_a_share_of_its_highest(steps, warmup) -> None:
+def test_the_learning_rate_is_a_share_of_its_highest(steps: int, warmup: float) -> None:
     found = [curve(steps, warmup)(step) for step in range(steps)]
     assert all(0 <= rate <= 1 for rate in found)
     assert max(found) == 1
     assert found[0] > 0
 
 
-def test_only_matrices_decay(room) -> None:
+def test_only_matrices_decay(room: Classroom) -> None:
     trainee = room.trainee()
     decaying, others = groups(trainee, 0.05)
     assert (decaying["weight_decay"], others["weight_decay"]) == (0.05, 0)
@@ -408,19 +435,21 @@ def test_only_matrices_decay(room) -> None:
         (64, 16, 48, 2, 16),
     ],
 )
-def test_a_batch_is_shared_among_processes(batch, chunk, pictures, processes, share) -> None:
+def test_a_batch_is_shared_among_processes(
+    batch: int, chunk: int, pictures: int, processes: int, share: int
+) -> None:
     assert share_of(Recipe(batch=batch, chunk=chunk), pictures, processes) == share
 
 
 @pytest.mark.parametrize(
     ("batch", "chunk", "processes"), [(64, 48, 1), (65, 8, 2), (64, 24, 2), (2, 1, 3)]
 )
-def test_a_batch_that_cannot_be_shared_is_refused(batch, chunk, processes) -> None:
+def test_a_batch_that_cannot_be_shared_is_refused(batch: int, chunk: int, processes: int) -> None:
     with pytest.raises(ConfigError, match=rf"found {batch}; choose another --batch or --chunk"):
         share_of(Recipe(batch=batch, chunk=chunk), 1000, processes)
 
 
-def test_the_note_says_how_far_it_is(learn, tmp_path) -> None:
+def test_the_note_says_how_far_it_is(learn: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(Broken):
         learn(stop=6)  # the second epoch's last
     note = json.loads((tmp_path / "work" / "float" / "last" / "progress.json").read_text())

@@ -1,6 +1,7 @@
 """A batch in parts gives the gradient of the whole batch; accumulation would not."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -64,7 +65,7 @@ def whole(network: Network) -> tuple[Tensor, float]:
 
 @pytest.mark.parametrize("count", CHUNKS)
 def test_a_batch_in_parts_gives_the_gradient_and_the_losses_of_the_whole(
-    count, accelerator
+    count: int, accelerator: Any
 ) -> None:
     expected, loss = whole(Network())
     network = Network()
@@ -76,7 +77,7 @@ def test_a_batch_in_parts_gives_the_gradient_and_the_losses_of_the_whole(
 
 
 @pytest.mark.parametrize("count", [2, 4])
-def test_plain_accumulation_of_the_same_losses_gives_another_gradient(count) -> None:
+def test_plain_accumulation_of_the_same_losses_gives_another_gradient(count: int) -> None:
     expected, _ = whole(Network())
     network = Network()
     for part, teacher in zip(BATCH.chunk(count), TEACHER.chunk(count), strict=True):
@@ -85,7 +86,7 @@ def test_plain_accumulation_of_the_same_losses_gives_another_gradient(count) -> 
     assert (gradients(network) - expected).norm() > 1e-3 * expected.norm()
 
 
-def test_plain_accumulation_of_a_loss_of_single_pictures_gives_the_same(accelerator) -> None:
+def test_plain_accumulation_of_a_loss_of_single_pictures_gives_the_same(accelerator: Any) -> None:
     # So it is the comparison between pictures that the accumulation above loses.
     accumulated, network = Network(), Network()
     for part, teacher in zip(BATCH.chunk(4), TEACHER.chunk(4), strict=True):
@@ -100,7 +101,9 @@ def test_plain_accumulation_of_a_loss_of_single_pictures_gives_the_same(accelera
 
 
 @pytest.mark.parametrize("count", CHUNKS)
-def test_random_numbers_are_alike_in_both_passes_and_drawn_once(count, accelerator) -> None:
+def test_random_numbers_are_alike_in_both_passes_and_drawn_once(
+    count: int, accelerator: Any
+) -> None:
     reference, network = Network(dropout=0.5), Network(dropout=0.5)
     torch.manual_seed(7)
     answers = [reference(part) for part in BATCH.chunk(count)]
@@ -125,7 +128,9 @@ def test_dropout_of_two_passes_without_the_same_numbers_would_give_another_gradi
 
 @pytest.mark.parametrize("count", CHUNKS)
 @pytest.mark.parametrize("momentum", [0.1, None], ids=["recent", "all"])
-def test_running_means_count_each_part_once(count, momentum, accelerator) -> None:
+def test_running_means_count_each_part_once(
+    count: int, momentum: float | None, accelerator: Any
+) -> None:
     once, network = Network(norm=True), Network(norm=True)
     for one in (once, network):
         one.body[1].momentum = momentum
@@ -137,7 +142,7 @@ def test_running_means_count_each_part_once(count, momentum, accelerator) -> Non
         assert torch.allclose(value, expected[name]), name
 
 
-def test_a_frozen_norm_stays_as_it_is(accelerator) -> None:
+def test_a_frozen_norm_stays_as_it_is(accelerator: Any) -> None:
     network = Network(norm=True)
     network.body[1].eval()
     before = copy.deepcopy(network.body[1].state_dict())
@@ -146,7 +151,7 @@ def test_a_frozen_norm_stays_as_it_is(accelerator) -> None:
         assert torch.equal(network.body[1].state_dict()[name], before[name]), name
 
 
-def test_a_rehearsal_that_breaks_off_leaves_the_norms_as_they_were(accelerator) -> None:
+def test_a_rehearsal_that_breaks_off_leaves_the_norms_as_they_were(accelerator: Any) -> None:
     network = Network(norm=True)
 
     def broken(part: Tensor) -> tuple[Tensor, Tensor]:
@@ -160,7 +165,7 @@ def test_a_rehearsal_that_breaks_off_leaves_the_norms_as_they_were(accelerator) 
         assert torch.equal(value, before[name]), name
 
 
-def test_a_second_batch_adds_to_the_gradient(accelerator) -> None:
+def test_a_second_batch_adds_to_the_gradient(accelerator: Any) -> None:
     network = Network()
     backward(network, network, BATCH.chunk(2), compared, accelerator)
     once = gradients(network).clone()
