@@ -30,12 +30,12 @@ def assembly(checkpoint: Checkpoint) -> Assembly:
 
 @pytest.fixture
 def change(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Add one byte to a file of the project, as long as the test runs."""
+    """Add one statement to a file of the project, as long as the test runs."""
     whole = Path.read_bytes
     changed: set[Path] = set()
 
     def read_bytes(path: Path) -> bytes:
-        return whole(path) + (b"#" if path in changed else b"")
+        return whole(path) + (b"\n0\n" if path in changed else b"")
 
     def change(name: str) -> None:
         assert (ROOT / name).is_file()
@@ -61,7 +61,7 @@ def change(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         ("export/quantize/fallback.py", False),
     ],
 )
-def test_one_byte_of_what_makes_the_graph_makes_another_key(
+def test_one_statement_of_what_makes_the_graph_makes_another_key(
     checkpoint: Checkpoint, assembly: Assembly, change: Callable[..., Any], name: str, counts: bool
 ) -> None:
     part = assembly.parts[0]
