@@ -29,13 +29,14 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Finished:
-    code: int
+    code: str | int
     out: str
     err: str
 
     @property
     def report(self) -> dict[str, Any]:
-        return json.loads(self.out)
+        document: dict[str, Any] = json.loads(self.out)
+        return document
 
 
 @pytest.fixture

@@ -60,6 +60,8 @@ def test_every_variant_is_timed_at_every_batch_size(bundle: Bundle) -> None:
         assert result.status == ("floor" if result.variant == FLOOR else "ok")
         assert result.calls == SETTINGS.rounds * SETTINGS.iterations
         assert result.device == "CPU"
+        assert result.ms is not None
+        assert result.rounds_ms is not None
         assert list(result.ms) == ["p50", "p90", "p99"]
         assert 0 < result.ms["p50"] <= result.ms["p90"] <= result.ms["p99"]
         assert result.rounds_ms.low <= result.rounds_ms.median <= result.rounds_ms.high
@@ -96,6 +98,7 @@ def test_a_variant_with_wrong_answers_has_no_time(wrong: Bundle) -> None:
     }
     for result in results.variants:
         if result.status == "failed":
+            assert result.reason is not None
             assert "expected a cosine of at least" in result.reason
             assert (result.ms, result.rounds_ms, result.core_ms) == (None, None, None)
     pairs = {(pair.above, pair.below) for pair in results.ratios}

@@ -34,6 +34,7 @@ def test_every_stage_of_a_file_is_timed_in_the_order_of_the_data(
     results = measure(bundle, settings, None, tmp_path, lambda: ticks.append(None))
     assert [stage.stage for stage in results.stages] == STAGES
     for stage in results.stages:
+        assert stage.ms is not None
         assert 0 < stage.ms["p50"] <= stage.ms["p95"] <= stage.ms["p99"]
         assert stage.core_ms > 0
     assert results.core_ms == pytest.approx(sum(stage.core_ms for stage in results.stages))

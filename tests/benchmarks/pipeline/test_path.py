@@ -18,7 +18,11 @@ def test_the_whole_path_and_the_engine_take_turns() -> None:
     calls: list[str] = []
 
     def record(name: str) -> Callable[[], np.ndarray]:
-        return lambda: calls.append(name) or unit(1, 2)
+        def call() -> np.ndarray:
+            calls.append(name)
+            return unit(1, 2)
+
+        return call
 
     pairs = [Pair(record("path"), record("engine"))]
     result = compare(pairs, rounds=2, warmup=1, iterations=3, progress=lambda: None)
