@@ -1,7 +1,7 @@
-"""Adds one key to a configuration file or removes it, and keeps every other byte. Pure.
+"""Adds the key ``sharpened`` to a rule in a configuration file or removes it. Pure.
 
-The file belongs to its user, who chose its comments and its order. So it is not written anew: only
-one line changes.
+Every other byte stays: the file belongs to its user, who chose its comments and its order. So the
+text is edited in place and not written anew (docs/adr/0020-yaml.md).
 """
 
 import json
@@ -17,10 +17,10 @@ _KEY: Final = "sharpened"
 
 
 def sharpened_line(record: SharpenedConfig) -> str:
-    """Return the record as a line of the file."""
+    """Return the record as one line of YAML."""
     facts = record.model_dump(exclude_defaults=True, mode="json")
-    told = ", ".join(f"{key}: {json.dumps(value)}" for key, value in facts.items())
-    return f"{_KEY}: {{{told}}}"
+    pairs = ", ".join(f"{key}: {json.dumps(value)}" for key, value in facts.items())
+    return f"{_KEY}: {{{pairs}}}"
 
 
 def put(text: str, name: str, record: SharpenedConfig) -> str:
@@ -69,6 +69,7 @@ def take(text: str, name: str) -> str:
 
 
 def _rule(text: str, name: str) -> yaml.MappingNode:
+    """Return the node of the rule, with the positions of its keys in ``text``."""
     try:
         node = parse(text)
     except ConfigError as exc:
@@ -94,7 +95,7 @@ def _check(longer: str, shorter: str, name: str) -> None:
 
 
 def _tree(text: str) -> dict[str, dict[str, dict[str, object]]]:
-    """Return values by key; a value with its own tag stays as text."""
+    """Return the values by key, each as its tag and its text."""
     tree = _plain(parse(text))
     if not isinstance(tree, dict):
         raise TypeError("no mapping")

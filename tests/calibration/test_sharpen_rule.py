@@ -144,8 +144,9 @@ def test_examples_weigh_the_sentences_and_the_record_is_what_the_daemon_loads(
     outcome = calibrate(*arguments, "--apply")
     assert outcome.code == 0, outcome.err
     assert f"{red:.2f}  red" in outcome.out
-    loaded = load_config(config, {}).prompts["fire"]
-    assert loaded.sharpened.texts == pytest.approx((blue, red))
+    loaded = load_config(config, {}).prompts["fire"].sharpened
+    assert loaded is not None
+    assert loaded.texts == pytest.approx((blue, red))
     assert list(config.parent.iterdir()) == [config]
 
     assert calibrate("prompt", "--config", config, "--name", "fire", "--undo").code == 0

@@ -19,14 +19,14 @@ ROWS = dict(re.findall(r"^\| `([a-zA-Z_.]+)` \| (.*?) \|", DOCUMENT, re.MULTILIN
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=["smallest", "larger"])
-def test_the_examples_load(load: Callable[..., Any], tmp_path: Path, example: str) -> None:
+def test_the_examples_load(load: Callable[..., Config], tmp_path: Path, example: str) -> None:
     secrets = tmp_path / "secrets.yaml"
     secrets.write_text("broker_password: hushhush\n")
     secrets.chmod(0o600)
     assert isinstance(load(example, YARD_PASSWORD="pw-yard"), Config)
 
 
-def test_the_larger_example_means_what_it_says(load: Callable[..., Any], tmp_path: Path) -> None:
+def test_the_larger_example_means_what_it_says(load: Callable[..., Config], tmp_path: Path) -> None:
     (tmp_path / "secrets.yaml").write_text("broker_password: hushhush\n")
     (tmp_path / "secrets.yaml").chmod(0o600)
     config = load(EXAMPLES[1], YARD_PASSWORD="pw-yard")
@@ -34,10 +34,11 @@ def test_the_larger_example_means_what_it_says(load: Callable[..., Any], tmp_pat
     assert gate.url.get_secret_value() == "rtsp://viewer:guest@192.0.2.11/stream2"
     assert (gate.sample.fps, gate.prompts) == (2, ("intruder", "van"))
     assert config.prompts["intruder"].cooldown == 60
+    assert config.mqtt.tls is not None
     assert config.mqtt.tls.ca == tmp_path / "ca.pem"
 
 
-def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, object]]:
+def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, bool, object]]:
     """Dotted key as in the tables, with its default; sections that have tables are walked into."""
     for name, field in model.model_fields.items():
         key = f"{prefix}{field.alias or name}"

@@ -2,7 +2,6 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -32,7 +31,7 @@ def added(line: str, text: str = GOOD) -> str:
     return f"{text}{line}\n"
 
 
-def test_a_small_file_gets_the_defaults(load: Callable[..., Any]) -> None:
+def test_a_small_file_gets_the_defaults(load: Callable[..., Config]) -> None:
     config = load(GOOD)
     assert isinstance(config, Config)
     assert config.mqtt.port == 1883
@@ -42,7 +41,7 @@ def test_a_small_file_gets_the_defaults(load: Callable[..., Any]) -> None:
 
 
 def test_relative_paths_are_taken_from_the_files_folder_and_absolute_ones_are_kept(
-    load: Callable[..., Any], tmp_path: Path
+    load: Callable[..., Config], tmp_path: Path
 ) -> None:
     config = load(
         changed(
@@ -73,7 +72,7 @@ def test_relative_paths_are_taken_from_the_files_folder_and_absolute_ones_are_ke
     ],
 )
 def test_a_cameras_url_may_be_a_file_beside_the_configuration(
-    load: Callable[..., Any], tmp_path: Path, written: str, meant: str
+    load: Callable[..., Config], tmp_path: Path, written: str, meant: str
 ) -> None:
     config = load(changed("rtsp://192.0.2.10/stream2", f'"{written}"'))
     url = config.cameras["yard"].url.get_secret_value()
@@ -81,7 +80,9 @@ def test_a_cameras_url_may_be_a_file_beside_the_configuration(
 
 
 @pytest.mark.parametrize("written", ["keys/site.pub", "[keys/site.pub]"])
-def test_one_key_needs_no_brackets(load: Callable[..., Any], tmp_path: Path, written: str) -> None:
+def test_one_key_needs_no_brackets(
+    load: Callable[..., Config], tmp_path: Path, written: str
+) -> None:
     assert load(GOOD).bundle_keys == ()
     assert load(f"{GOOD}bundle_keys: {written}\n").bundle_keys == (tmp_path / "keys/site.pub",)
 
@@ -96,7 +97,7 @@ def test_one_key_needs_no_brackets(load: Callable[..., Any], tmp_path: Path, wri
     ],
 )
 def test_keys_that_are_asked_for_and_not_named_are_not_taken_for_none(
-    problems: Callable[..., Any], written: str, found: str
+    problems: Callable[..., list[str]], written: str, found: str
 ) -> None:
     [line] = problems(f"{GOOD}bundle_keys: {written}\n")
     assert f"bundle_keys: {found}" in line.replace("[0]", "")
@@ -114,7 +115,7 @@ def test_a_file_named_without_a_folder_has_the_working_folder(
     ("text", "seconds"), [("500ms", 0.5), ("10s", 10), ("1.5m", 90), ("2 h", 7200), ("7", 7)]
 )
 def test_durations_have_units_and_plain_numbers_are_seconds(
-    load: Callable[..., Any], text: str, seconds: float
+    load: Callable[..., Config], text: str, seconds: float
 ) -> None:
     config = load(
         changed("a person climbs a fence}", f"x, off_after: {text}, cooldown: '{text}'}}")
@@ -123,7 +124,9 @@ def test_durations_have_units_and_plain_numbers_are_seconds(
     assert config.prompts["intruder"].cooldown == seconds
 
 
-def test_on_and_off_are_words_though_yaml_1_1_calls_them_booleans(load: Callable[..., Any]) -> None:
+def test_on_and_off_are_words_though_yaml_1_1_calls_them_booleans(
+    load: Callable[..., Config],
+) -> None:
     config = load(
         added("embeddings: {publish: off}", changed("a fence}", "a fence, on: {for: 1, of: 2}}"))
     )
@@ -132,21 +135,21 @@ def test_on_and_off_are_words_though_yaml_1_1_calls_them_booleans(load: Callable
 
 
 def test_names_of_digits_stay_names_and_the_protocol_may_be_a_number(
-    load: Callable[..., Any],
+    load: Callable[..., Config],
 ) -> None:
     config = load(changed("yard:", "007:", changed("broker.example}", "b, protocol: 5}")))
     assert list(config.cameras) == ["007"]
     assert config.mqtt.protocol == "5"
 
 
-def test_one_sentence_or_one_prompt_need_no_list(load: Callable[..., Any]) -> None:
+def test_one_sentence_or_one_prompt_need_no_list(load: Callable[..., Config]) -> None:
     config = load(changed("stream2}", "stream2, prompts: intruder}"))
     assert config.cameras["yard"].prompts == ("intruder",)
     assert config.prompts["intruder"].text == ("a person climbs a fence",)
 
 
 def test_cameras_can_share_settings_by_an_alias_and_write_over_them(
-    load: Callable[..., Any],
+    load: Callable[..., Config],
 ) -> None:
     config = load(
         """\
@@ -174,7 +177,7 @@ cameras:
 # --- variables and secrets
 
 
-def test_variables_are_filled_in_with_defaults_and_escapes(load: Callable[..., Any]) -> None:
+def test_variables_are_filled_in_with_defaults_and_escapes(load: Callable[..., Config]) -> None:
     config = load(
         changed("broker.example}", '"h-${A}-${B:dflt}-${C:}-$${A}-$A", port: "${PORT}"}'),
         A="one",
@@ -184,11 +187,11 @@ def test_variables_are_filled_in_with_defaults_and_escapes(load: Callable[..., A
     assert config.mqtt.port == 8883
 
 
-def test_a_variable_set_to_nothing_is_set(load: Callable[..., Any]) -> None:
+def test_a_variable_set_to_nothing_is_set(load: Callable[..., Config]) -> None:
     assert load(changed("broker.example", "'x${A:y}'"), A="").mqtt.host == "x"
 
 
-def test_a_missing_variable_is_named_with_key_and_line(problems: Callable[..., Any]) -> None:
+def test_a_missing_variable_is_named_with_key_and_line(problems: Callable[..., list[str]]) -> None:
     text = changed("//192", "//viewer:${YARD_PASSWORD}@192").replace("{url: ", "{url: '")
     assert problems(text.replace("stream2}", "stream2'}")) == [
         (
@@ -200,13 +203,13 @@ def test_a_missing_variable_is_named_with_key_and_line(problems: Callable[..., A
 
 @pytest.mark.parametrize("text", ["${", "${}", "${1A}", "${A B}", "${A"])
 def test_a_malformed_variable_is_refused_not_taken_literally(
-    problems: Callable[..., Any], text: str
+    problems: Callable[..., list[str]], text: str
 ) -> None:
     (line,) = problems(changed("host: broker.example", f"host: 'x{text}'"), A="a")
     assert line.startswith("edge.yaml:3: mqtt.host: expected ${NAME} or ${NAME:default}")
 
 
-def test_a_variable_cannot_bring_in_yaml(load: Callable[..., Any]) -> None:
+def test_a_variable_cannot_bring_in_yaml(load: Callable[..., Config]) -> None:
     text = changed("host: broker.example", "host: '${A}'")
     assert load(text, A="x, port: 1\nbundle: y").mqtt.host == "x, port: 1\nbundle: y"
 
@@ -221,7 +224,7 @@ SECRET = changed("broker.example", "b, username: u, password: !secret broker")
 
 
 def test_a_secret_comes_from_the_file_beside_exactly_as_written(
-    load: Callable[..., Any], tmp_path: Path
+    load: Callable[..., Config], tmp_path: Path
 ) -> None:
     secrets_file(tmp_path, "broker: 007_0\n")
     password = load(SECRET).mqtt.password
@@ -230,7 +233,7 @@ def test_a_secret_comes_from_the_file_beside_exactly_as_written(
 
 
 def test_what_the_file_calls_a_secret_is_masked_wherever_it_stands(
-    load: Callable[..., Any], tmp_path: Path
+    load: Callable[..., Config], tmp_path: Path
 ) -> None:
     secrets_file(tmp_path, "broker_user: hushuser\n")
     config = load(changed("broker.example", "b, username: !secret broker_user"))
@@ -239,7 +242,7 @@ def test_what_the_file_calls_a_secret_is_masked_wherever_it_stands(
 
 
 def test_a_secret_that_is_not_there_names_the_alternatives(
-    problems: Callable[..., Any], tmp_path: Path
+    problems: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     secrets_file(tmp_path, "brocker: hushhush\n")
     assert problems(SECRET) == [
@@ -249,7 +252,7 @@ def test_a_secret_that_is_not_there_names_the_alternatives(
 
 @pytest.mark.parametrize("content", ["", "- a\n", "broker: [a]\n", "broker: 1\nbroker: 2\n", "a"])
 def test_a_secrets_file_of_another_shape_is_refused(
-    problems: Callable[..., Any], tmp_path: Path, content: str
+    problems: Callable[..., list[str]], tmp_path: Path, content: str
 ) -> None:
     secrets_file(tmp_path, content)
     (line,) = problems(SECRET)
@@ -257,7 +260,7 @@ def test_a_secrets_file_of_another_shape_is_refused(
 
 
 def test_a_missing_or_broken_secrets_file_is_told_with_its_name(
-    problems: Callable[..., Any], tmp_path: Path
+    problems: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     (line,) = problems(SECRET)
     assert line.startswith(
@@ -270,7 +273,7 @@ def test_a_missing_or_broken_secrets_file_is_told_with_its_name(
 
 
 def test_secrets_that_everybody_can_read_are_warned_about(
-    load: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    load: Callable[..., Config], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     secrets_file(tmp_path, "broker: hushhush\n", 0o600)
     load(SECRET)
@@ -284,7 +287,7 @@ def test_secrets_that_everybody_can_read_are_warned_about(
 
 
 def test_every_secret_is_masked_from_then_on_and_nothing_else(
-    load: Callable[..., Any], tmp_path: Path
+    load: Callable[..., Config], tmp_path: Path
 ) -> None:
     secrets_file(tmp_path, "broker: brokerpw\n")
     load(
@@ -328,7 +331,7 @@ def test_a_password_is_found_even_in_a_url_that_is_not_valid(url: str, secret: s
 
 
 def test_no_message_and_no_repr_holds_a_secret(
-    problems: Callable[..., Any], load: Callable[..., Any], tmp_path: Path
+    problems: Callable[..., list[str]], load: Callable[..., Config], tmp_path: Path
 ) -> None:
     """A canary in every place that can hold one, each beside something wrong."""
     secrets_file(tmp_path, "broker: canary1\n")
@@ -577,7 +580,7 @@ cameras:
     ],
 )
 def test_a_wrong_value_is_told_with_its_line_key_and_remedy(
-    problems: Callable[..., Any], old: str, new: str, expected: list[str]
+    problems: Callable[..., list[str]], old: str, new: str, expected: list[str]
 ) -> None:
     assert problems(changed(old, new)) == expected
 
@@ -604,13 +607,13 @@ def test_a_wrong_value_is_told_with_its_line_key_and_remedy(
     ],
 )  # fmt: skip
 def test_a_wrong_line_is_told_with_its_number(
-    problems: Callable[..., Any], line: str, expected: str
+    problems: Callable[..., list[str]], line: str, expected: str
 ) -> None:
     assert f"edge.yaml:8: {expected}" in problems(added(line))
 
 
 def test_duplicate_cameras_are_refused_though_yaml_would_keep_the_last(
-    problems: Callable[..., Any],
+    problems: Callable[..., list[str]],
 ) -> None:
     assert problems(added("  yard: {url: rtsp://192.0.2.11/x}")) == [
         "edge.yaml:8: cameras: duplicate key 'yard', first given in line 7"
@@ -618,7 +621,7 @@ def test_duplicate_cameras_are_refused_though_yaml_would_keep_the_last(
 
 
 def test_everything_wrong_is_told_at_once_in_the_order_of_the_file(
-    problems: Callable[..., Any],
+    problems: Callable[..., list[str]],
 ) -> None:
     text = """\
 device: {id: "a b"}
@@ -668,13 +671,13 @@ cameras:
     ],
 )
 def test_what_is_not_our_yaml_is_refused_with_line_and_column(
-    problems: Callable[..., Any], text: str, expected: str | None
+    problems: Callable[..., list[str]], text: str, expected: str | None
 ) -> None:
     (line,) = problems(text)
     assert line == expected or expected is None
 
 
-def test_an_empty_file_misses_every_key_it_needs(problems: Callable[..., Any]) -> None:
+def test_an_empty_file_misses_every_key_it_needs(problems: Callable[..., list[str]]) -> None:
     assert [line.rpartition(" ")[2] for line in problems("# nothing\n")[1:]] == [
         "'bundle'",
         "'cameras'",
@@ -684,7 +687,7 @@ def test_an_empty_file_misses_every_key_it_needs(problems: Callable[..., Any]) -
     ]
 
 
-def test_aliases_that_multiply_are_stopped(problems: Callable[..., Any]) -> None:
+def test_aliases_that_multiply_are_stopped(problems: Callable[..., list[str]]) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
     (line,) = problems("\n".join(lines))
@@ -704,5 +707,5 @@ def test_a_file_that_is_not_there_or_not_text_is_a_config_error(tmp_path: Path) 
         load_config(tmp_path / "video.mp4", {})
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_key(load: Callable[..., Any]) -> None:
+def test_a_byte_order_mark_is_no_part_of_the_first_key(load: Callable[..., Config]) -> None:
     assert load("\ufeff" + GOOD).device.id == "nvr-01"

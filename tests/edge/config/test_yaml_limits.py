@@ -1,21 +1,24 @@
 """Which YAML a configuration may hold: what each form means, and which forms are refused."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge.config.document import read_document
+from edge.config.document import Document, read_document
 from edge.config.nodes import yaml_text
 from edge.errors import ConfigError
 
+Read = Callable[[str | bytes], Document]
+
 
 @pytest.fixture
-def read(tmp_path: Path) -> Any:
+def read(tmp_path: Path) -> Read:
     """Reads a text or bytes as ``edge.yaml`` into a document."""
 
-    def run(content: Any) -> Any:
+    def run(content: str | bytes) -> Document:
         path = tmp_path / "edge.yaml"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return read_document(path, {})
@@ -82,7 +85,7 @@ def read(tmp_path: Path) -> Any:
     ],
 )
 def test_a_word_means_what_yaml_1_2_says_and_every_other_word_is_text(
-    read: Any, written: Any, meant: Any
+    read: Read, written: str, meant: object
 ) -> None:
     document = read(f"key: {written}\n")
     found = document.values["key"]
@@ -90,7 +93,7 @@ def test_a_word_means_what_yaml_1_2_says_and_every_other_word_is_text(
 
 
 @pytest.mark.parametrize("key", ["on", "no", "007", "1.50", "true", "~", "2026-11-30", "0x1F"])
-def test_a_key_is_text_exactly_as_it_is_written(read: Any, key: Any) -> None:
+def test_a_key_is_text_exactly_as_it_is_written(read: Read, key: str) -> None:
     assert read(f"{key}: a\n").values == {key: "a"}
     assert read(f"'{key}': a\n").values == {key: "a"}
 
@@ -99,7 +102,7 @@ def test_a_key_is_text_exactly_as_it_is_written(read: Any, key: Any) -> None:
 @pytest.mark.parametrize("start", ["", "\ufeff", "---\n", "%YAML 1.2\n---\n", "%YAML 1.1\n---\n"])
 @pytest.mark.parametrize("end", ["", "\n", "\n...\n", "\n# comment\n"])
 def test_line_ends_marks_and_directives_change_neither_values_nor_lines(
-    read: Any, line_end: Any, start: Any, end: Any
+    read: Read, line_end: str, start: str, end: str
 ) -> None:
     text = f"{start}# comment\na:\n  - on\n  - 0o17\n\nb: {{c: 'd'}}  # e{end}"
     document = read(text.replace("\n", line_end))
@@ -115,12 +118,12 @@ def test_line_ends_marks_and_directives_change_neither_values_nor_lines(
     }
 
 
-def test_nothing_but_comments_is_no_document(read: Any) -> None:
+def test_nothing_but_comments_is_no_document(read: Read) -> None:
     assert read("# a\n\n# b\n").values is None
 
 
 def test_an_alias_gives_the_value_and_a_merge_gives_the_keys_that_are_not_written(
-    read: Any,
+    read: Read,
 ) -> None:
     document = read("a: &x {b: 1, c: 2}\nd: *x\ne:\n  <<: [*x, {c: 3, f: 4}]\n  b: 5\n")
     assert document.values["d"] == {"b": 1, "c": 2}
@@ -129,7 +132,7 @@ def test_an_alias_gives_the_value_and_a_merge_gives_the_keys_that_are_not_writte
     assert document.lines["e", "b"] == 5
 
 
-def test_every_duplicate_key_is_reported_with_both_lines(read: Any) -> None:
+def test_every_duplicate_key_is_reported_with_both_lines(read: Read) -> None:
     document = read("a: 1\nb: {c: 1, c: 2}\na: 3\n'a': 4\n")
     assert document.values == {"a": 1, "b": {"c": 1}}
     assert sorted(document.problems) == [
@@ -151,7 +154,7 @@ def test_every_duplicate_key_is_reported_with_both_lines(read: Any) -> None:
     ],
 )
 def test_a_tag_other_than_secret_is_refused_or_has_no_effect(
-    read: Any, value: Any, found: Any
+    read: Read, value: str, found: str | None
 ) -> None:
     document = read(f"a: b\nkey: {value}\n")
     if found is None:
@@ -163,14 +166,16 @@ def test_a_tag_other_than_secret_is_refused_or_has_no_effect(
 
 
 @pytest.mark.parametrize("value", ["!!int x", "!!float x", "9" * 5000, "!!bool 'on'"])
-def test_a_number_that_python_cannot_read_is_a_problem_with_its_line(read: Any, value: Any) -> None:
+def test_a_number_that_python_cannot_read_is_a_problem_with_its_line(
+    read: Read, value: str
+) -> None:
     ((line, text),) = read(f"a: b\nkey: {value}\n").problems
     assert line == 2
     assert text.startswith("key: ")
 
 
 @pytest.mark.parametrize("key", ["[a]", "{a: b}", "? [a]\n", "? {a: b}\n"])
-def test_a_collection_as_key_is_a_problem_with_its_line(read: Any, key: Any) -> None:
+def test_a_collection_as_key_is_a_problem_with_its_line(read: Read, key: str) -> None:
     assert read(f"a: b\n{key}: c\n").problems == [(2, "expected a word as key, found a collection")]
 
 
@@ -197,7 +202,7 @@ def test_a_collection_as_key_is_a_problem_with_its_line(read: Any, key: Any) -> 
     ],
 )  # fmt: skip
 def test_what_is_not_one_small_document_of_text_is_refused_with_its_line(
-    read: Any, tmp_path: Path, content: Any, message: Any
+    read: Read, tmp_path: Path, content: str | bytes, message: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         read(content)
@@ -214,20 +219,20 @@ def test_what_is_not_one_small_document_of_text_is_refused_with_its_line(
     ],
 )
 def test_a_deep_file_is_refused_at_the_limit_and_not_by_the_interpreter(
-    read: Any, content: Any
+    read: Read, content: str
 ) -> None:
     with pytest.raises(ConfigError, match=r"edge\.yaml:1:\d+: not valid YAML: nested too deeply"):
         read(content)
 
 
-def test_the_deepest_file_that_is_read(read: Any) -> None:
+def test_the_deepest_file_that_is_read(read: Read) -> None:
     document = read("[" * 20 + "]" * 20)
     assert document.values is not None
     with pytest.raises(ConfigError, match="nested too deeply"):
         read("[" * 22 + "]" * 22)
 
 
-def test_aliases_that_multiply_are_refused_soon(read: Any) -> None:
+def test_aliases_that_multiply_are_refused_soon(read: Read) -> None:
     lines = ["a0: &a0 {k0: v, k1: v, k2: v}"]
     lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 50)}]}}" for n in range(1, 12)]
     before = time.process_time()
@@ -244,7 +249,7 @@ def test_aliases_that_multiply_are_refused_soon(read: Any) -> None:
         {"on": {"for": 1}, "007": [], "x" * 2000: {}},
     ],
 )  # fmt: skip
-def test_values_that_are_written_are_read_back(read: Any, values: Any) -> None:
+def test_values_that_are_written_are_read_back(read: Read, values: dict[str, Any]) -> None:
     text = yaml_text(values)
     document = read(text)
     written = {"a": [*values["a"][:-1], "${A}"]} if "$${A}" in str(values) else values

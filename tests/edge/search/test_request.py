@@ -31,7 +31,7 @@ def validator(name: str) -> Any:
     )
 
 
-def compile_text(text: str) -> PromptBank | None:
+def compile_text(text: str) -> PromptBank:
     if text == "gibberish":
         raise ConfigError("prompt 'search': expected a sentence, found 'gibberish'")
     prompt = CompiledPrompt("search", "search", slice(0, 1), slice(1, 1), np.array([1]), None)
