@@ -1,8 +1,8 @@
-"""What can be told to a box over MQTT: a message becomes a command, or is refused in words. Pure.
+"""Parses messages that arrive over MQTT into commands, or refuses them in words. Pure.
 
-Only ``prompts/set`` and ``profile/set`` may be retained: they say how things shall be, and saying
-it again changes nothing. Anything else that the broker kept is old, and is not taken: a test alert
-must not come back at each connect.
+Only ``prompts/set`` and ``profile/set`` may be retained: they describe a state, and the same state
+again changes nothing. Any other retained message is old and is ignored, because a test alert must
+not come back at each connect.
 """
 
 from collections.abc import Sequence
@@ -37,25 +37,25 @@ Feature = Literal["enabled", "false_alarms_per_day", "threshold", "text", "sharp
 FEATURES: Final[tuple[Feature, ...]] = get_args(Feature)
 
 BETWEEN_SENTENCES: Final = "|"
-"""Between sentences that mean the same, where one line must hold them all."""
+"""Separates sentences that mean the same where one line must hold them all."""
 
 
 _OBJECT: Final = TypeAdapter(dict[str, Any])
 
 
-class _Said(BaseModel):
+class _Received(BaseModel):
     # Unknown keys are ignored, so that an older box understands a newer sender.
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
-class DesiredPrompts(_Said):
-    """``prompts/set``: which rules there shall be.
+class DesiredPrompts(_Received):
+    """Payload of ``prompts/set``: the desired rules.
 
     Attributes:
         schema_: ``edge-prompts/1``.
         prompts: Rules by name, as in the configuration.
-        base: ``file``: beside the file's rules, before those of the same name; ``none``: these
-            alone.
+        base: ``file``: these rules and the file's, of which they replace those of the same name;
+            ``none``: these rules alone.
     """
 
     schema_: Literal["edge-prompts/1"] = Field(alias="schema")
@@ -80,13 +80,13 @@ def _is_ulid(text: str) -> str:
         raise ValueError("expected the id of an alert (26 letters and digits)") from None
 
 
-class Feedback(_Said):
-    """``feedback/set``: whether an alert was right.
+class Feedback(_Received):
+    """Payload of ``feedback/set``: whether an alert was right.
 
     Attributes:
         schema_: ``edge-feedback/1``.
-        alert: Its id.
-        correct: True: it was; false: a false alarm.
+        alert: Id of the alert.
+        correct: True where the alert was right; false for a false alarm.
     """
 
     schema_: Literal["edge-feedback/1"] = Field(alias="schema")
@@ -96,19 +96,21 @@ class Feedback(_Said):
 
 @dataclass(frozen=True, slots=True)
 class SetPrompts:
-    """These rules shall be; None: those of the file, as they stand there."""
+    """Command: use these rules; None for the rules of the file, without single settings."""
 
     desired: DesiredPrompts | None
 
 
 @dataclass(frozen=True, slots=True)
 class SetFeature:
-    """One setting of one rule.
+    """Command: change one setting of one rule.
 
     Attributes:
-        value: bool of ``enabled``; float of ``false_alarms_per_day``; float or ``"auto"`` of
-            ``threshold``; sentences of ``text``; of ``sharpened`` ``"off"`` for as if nothing had
-            been taught, or None for whatever its alerts teach.
+        rule: Name of the rule.
+        feature: Name of the setting.
+        value: New value: a bool for ``enabled``, a float for ``false_alarms_per_day``, a float or
+            ``"auto"`` for ``threshold``, sentences for ``text``. For ``sharpened``, ``"off"``
+            ignores all feedback, and None learns from it.
     """
 
     rule: str
@@ -118,7 +120,7 @@ class SetFeature:
 
 @dataclass(frozen=True, slots=True)
 class SetProfile:
-    """The profile of the whole box; empty: the file's."""
+    """Command: change the profile of the whole box; empty for the file's profile."""
 
     profile: str
 
@@ -132,7 +134,7 @@ class TryRule:
 
 @dataclass(frozen=True, slots=True)
 class GiveFeedback:
-    """Somebody looked at an alert."""
+    """Command: learn from this feedback."""
 
     feedback: Feedback
 
@@ -141,9 +143,9 @@ Command = SetPrompts | SetFeature | SetProfile | TryRule | GiveFeedback
 
 
 def answer_topic(topics: Topics, received: Received) -> str:
-    """Where the answer to a message goes: where its sender wants it, else our own topic.
+    """Return the topic of the answer: the one that the sender asks for, or else our own.
 
-    Never to a pattern, nor where it would be taken for a command.
+    It is our own too where the sender asks for a pattern, or for a topic of commands.
     """
     wanted, ours = received.response, f"{topics.prefix}/"
     if not wanted or set(wanted) & set("+#\0"):
@@ -153,7 +155,7 @@ def answer_topic(topics: Topics, received: Received) -> str:
 
 
 def command_filters(topics: Topics) -> list[str]:
-    """What to subscribe to: nothing that we publish ourselves."""
+    """Return the topic filters of commands; no filter matches a topic that we publish to."""
     return [
         topics.command("prompts"),
         topics.command("prompt", "+", "+"),
@@ -163,10 +165,10 @@ def command_filters(topics: Topics) -> list[str]:
 
 
 def command_of(topics: Topics, received: Received) -> Command | None:
-    """What was said; None where it is old and counts no more.
+    """Return the command in a message; None where the message is old and must be ignored.
 
     Raises:
-        ConfigError: It cannot be understood: what was expected, what was found.
+        ConfigError: The message is no command; the text says what was expected and found.
     """
     levels = received.topic.removeprefix(f"{topics.prefix}/{topics.device}/").split("/")
     lasting = levels in (["prompts", "set"], ["profile", "set"])
@@ -178,8 +180,8 @@ def command_of(topics: Topics, received: Received) -> Command | None:
         )
     match levels:
         case ["prompts", "set"]:
-            said = checked(DesiredPrompts, _json(received.payload)) if received.payload else None
-            return SetPrompts(said)
+            desired = checked(DesiredPrompts, _json(received.payload)) if received.payload else None
+            return SetPrompts(desired)
         case ["profile", "set"]:
             return SetProfile(_text(received.payload))
         case ["feedback", "set"]:
@@ -232,7 +234,7 @@ def _text(payload: bytes) -> str:
 
 def _json(payload: bytes) -> dict[str, Any]:
     try:
-        # pydantic's parser has a limit of depth, and none of digits that take minutes.
+        # pydantic's parser limits the depth and does not spend minutes on a number of many digits.
         return _OBJECT.validate_json(payload)
     except ValidationError as exc:
         reason = exc.errors(include_url=False, include_input=False)[0]["msg"]
@@ -240,10 +242,10 @@ def _json(payload: bytes) -> dict[str, Any]:
 
 
 def known_rule(rule: str, known: Sequence[str]) -> None:
-    """Check a rule's name against those that there are.
+    """Check that a rule of this name exists.
 
     Raises:
-        ConfigError: There is none of this name.
+        ConfigError: No rule has this name.
     """
     if rule not in known:
         raise ConfigError(f"there is no prompt {rule!r:.80}; {suggestion(rule, list(known))}")

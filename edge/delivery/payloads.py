@@ -171,7 +171,7 @@ class LessonRef(Payload):
     before: OutcomeRef
     after: OutcomeRef
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Describe the lesson in words."""
         one, other = self.before, self.after
         return (

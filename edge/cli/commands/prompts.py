@@ -118,7 +118,7 @@ def show(
         if boxes.device is not None:
             return
     if not found:
-        raise PublishError(f"no box has told its prompts on {topics.in_force('prompts')}")
+        raise PublishError(f"no box has published its prompts on {topics.in_force('prompts')}")
 
 
 @prompts.command("set")
@@ -210,7 +210,7 @@ def _print(console: Console, state: PromptsStatePayload) -> None:
         )
     console.print(table)
     for name, lesson in state.lessons.items():
-        console.print(f"{name} was taught by {lesson.told()}", markup=False)
+        console.print(f"{name} was taught by {lesson.describe()}", markup=False)
     for note in state.notes:
         console.print(f"note: {note}", markup=False)
     if state.error is not None:

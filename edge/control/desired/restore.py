@@ -34,7 +34,7 @@ def restored(config: Config, file: DesiredFile, model: str, prepare: Preparation
     Args:
         config: Configuration of the box.
         file: Desired state of the last run.
-        model: Hash of the bundle: what was taught with another one is void.
+        model: Hash of the bundle; settings that were learned with another one are dropped.
         prepare: Makes rule sets.
 
     Raises:

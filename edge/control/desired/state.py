@@ -1,11 +1,11 @@
-"""What the rules shall be: those of the file, what was desired over MQTT, single settings on top.
+"""Holds what was set over MQTT, and derives the effective rules from it and the file's rules.
 
 ::
 
     file ──(base: file)──▶ desired state ──▶ single settings ──▶ effective prompts
 
-A new desired state puts an end to single settings of the rules that it names; the same one again
-changes nothing, so what the broker keeps may arrive at every connect.
+A new desired state removes the single settings of the rules that it names. The same desired state
+again changes nothing, so the retained one may arrive at every connect.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,15 +31,15 @@ class _Kept(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class TaughtSettings(_Kept):
-    """What a rule's alerts taught it, and of what: for other sentences or another model it is void.
+class FeedbackSettings(_Kept):
+    """Settings that a rule learned from feedback. Other sentences or another model void them.
 
     Attributes:
-        record: Its settings.
-        lesson: What they are good for.
+        record: The settings.
+        lesson: Effect of the settings on the rule's alerts.
         model: Hash of the bundle.
-        text: The rule's sentences.
-        negatives: Likewise.
+        text: Sentences of the rule.
+        negatives: Negative sentences of the rule.
     """
 
     record: SharpenedConfig
@@ -50,33 +50,36 @@ class TaughtSettings(_Kept):
 
 
 class RuleSettings(_Kept):
-    """What was set of one rule by itself; None: nothing.
+    """Single settings of one rule; None where a setting was not set by itself.
 
     Attributes:
-        threshold: ``auto``: learned, whatever the rule says.
-        false_alarms_per_day: Rests while a threshold is fixed.
-        sharpened: What its alerts taught; ``off``: nothing, whatever the rule says.
+        enabled: Whether the rule is enabled.
+        false_alarms_per_day: False alarms per day; without effect while the threshold is fixed.
+        threshold: Fixed threshold; ``auto`` for a learned one, whatever the rule says.
+        text: Sentences.
+        sharpened: Settings that the rule learned from feedback; ``off`` for none, whatever the rule
+            says.
     """
 
     enabled: bool | None = None
     false_alarms_per_day: float | None = None
     threshold: float | Literal["auto"] | None = None
     text: tuple[str, ...] | None = None
-    sharpened: TaughtSettings | Literal["off"] | None = None
+    sharpened: FeedbackSettings | Literal["off"] | None = None
 
     def over(self, name: str, prompt: PromptConfig) -> PromptConfig:
-        """The rule with these settings.
+        """Return the rule with these settings.
 
         Raises:
-            ConfigError: It cannot be.
+            ConfigError: The settings make no valid rule.
         """
         values = plain(prompt)
         for key in ("enabled", "text"):
             if (value := getattr(self, key)) is not None:
                 values[key] = value
-        taught = self.taught(values["text"], values.get("negatives", ()))
-        if taught is not None:
-            values["sharpened"] = taught.record.model_dump(mode="json", exclude_unset=True)
+        learned = self.from_feedback(values["text"], values.get("negatives", ()))
+        if learned is not None:
+            values["sharpened"] = learned.record.model_dump(mode="json", exclude_unset=True)
         elif self.sharpened == "off" or isinstance(self.threshold, float):
             values.pop("sharpened", None)
         if self.threshold is not None:
@@ -89,21 +92,23 @@ class RuleSettings(_Kept):
             values["false_alarms_per_day"] = self.false_alarms_per_day
         return checked(PromptConfig, values, ("prompts", name))
 
-    def taught(self, text: Sequence[str], negatives: Sequence[str]) -> TaughtSettings | None:
-        """What alerts taught a rule of these sentences."""
+    def from_feedback(
+        self, text: Sequence[str], negatives: Sequence[str]
+    ) -> FeedbackSettings | None:
+        """Return the settings from feedback; None where they are for other sentences."""
         own = self.sharpened
-        if not isinstance(own, TaughtSettings):
+        if not isinstance(own, FeedbackSettings):
             return None
         return own if (own.text, own.negatives) == (tuple(text), tuple(negatives)) else None
 
 
 class Desired(_Kept):
-    """All that was set over MQTT and not taken back.
+    """Everything that was set over MQTT and not taken back.
 
     Attributes:
-        prompts: The desired state; None where there is none.
-        settings: Single settings, by rule.
-        profile: None: the file's.
+        prompts: Desired state; None where there is none.
+        settings: Single settings by rule.
+        profile: Profile of the box; None for the file's.
     """
 
     prompts: DesiredPrompts | None = None
@@ -111,13 +116,13 @@ class Desired(_Kept):
     profile: Name | None = None
 
     def effective(self, file: Mapping[str, PromptConfig]) -> dict[str, PromptConfig]:
-        """The rules that follow, by name.
+        """Return the effective rules by name.
 
         Args:
-            file: The configuration's rules.
+            file: Rules of the configuration.
 
         Raises:
-            ConfigError: A rule cannot be so.
+            ConfigError: A rule is not valid.
         """
         prompts = dict(file)
         if self.prompts is not None:
@@ -128,10 +133,10 @@ class Desired(_Kept):
         }
 
     def after(self, command: Command, file: Mapping[str, PromptConfig]) -> "Desired":
-        """What shall be after ``command``; itself where that says nothing new.
+        """Return the state after ``command``; this one where the command changes nothing.
 
         Raises:
-            ConfigError: It is about a rule that there is not, or a rule cannot be so.
+            ConfigError: The command names a rule that does not exist, or makes a rule invalid.
         """
         match command:
             case SetPrompts(None):
@@ -146,7 +151,7 @@ class Desired(_Kept):
                 setting = self.settings.get(rule, RuleSettings())
                 update: dict[str, Any] = {feature: value}
                 if feature == "false_alarms_per_day":
-                    update["threshold"] = "auto"  # what one asks for is to be learned
+                    update["threshold"] = "auto"  # the threshold must be learned to meet it
                 if feature == "sharpened" and value is None and setting.sharpened != "off":
                     return self
                 if (
@@ -154,7 +159,7 @@ class Desired(_Kept):
                     and feature == "threshold"
                     and setting.sharpened != "off"
                 ):
-                    update["sharpened"] = None  # the last word counts
+                    update["sharpened"] = None  # the later setting counts
                 new = self._with(rule, setting.model_copy(update=update))
             case SetProfile(profile):
                 word = checked(_Profile, {"profile": profile or None}).profile
@@ -164,11 +169,13 @@ class Desired(_Kept):
         new.effective(file)
         return new
 
-    def untaught(self, rule: str, file: Mapping[str, PromptConfig]) -> PromptConfig | None:
-        """A rule without what its alerts taught; None where there is none, or it is not to learn.
+    def without_feedback(self, rule: str, file: Mapping[str, PromptConfig]) -> PromptConfig | None:
+        """Return a rule without its settings from feedback.
+
+        None where the rule does not exist or must not learn.
 
         Raises:
-            ConfigError: A rule cannot be so.
+            ConfigError: A rule is not valid.
         """
         setting = self.settings.get(rule, RuleSettings())
         if setting.sharpened == "off":
@@ -176,31 +183,31 @@ class Desired(_Kept):
         bare = self._with(rule, setting.model_copy(update={"sharpened": None}))
         return bare.effective(file).get(rule)
 
-    def teach(self, rule: str, taught: TaughtSettings | None) -> "Desired":
-        """What shall be once the alerts of a rule taught it this, or nothing (any more)."""
+    def teach(self, rule: str, learned: FeedbackSettings | None) -> "Desired":
+        """Return the state in which a rule has these settings from feedback; None for none."""
         setting = self.settings.get(rule, RuleSettings())
-        if setting.sharpened == taught:
+        if setting.sharpened == learned:
             return self
-        return self._with(rule, setting.model_copy(update={"sharpened": taught}))
+        return self._with(rule, setting.model_copy(update={"sharpened": learned}))
 
     def of_model(self, model: str) -> "Desired":
-        """Without what was taught with other models."""
+        """Return the state without settings that were learned with another model."""
         new = self
         for rule, setting in self.settings.items():
             own = setting.sharpened
-            if isinstance(own, TaughtSettings) and own.model != model:
+            if isinstance(own, FeedbackSettings) and own.model != model:
                 new = new.teach(rule, None)
         return new
 
     def lessons(self, file: Mapping[str, PromptConfig]) -> dict[str, LessonRef]:
-        """What is in force of what alerts taught, by rule."""
+        """Return the lessons of the settings from feedback that are in force, by rule."""
         prompts = self.effective(file)
         found = {
-            rule: setting.taught(prompts[rule].text, prompts[rule].negatives)
+            rule: setting.from_feedback(prompts[rule].text, prompts[rule].negatives)
             for rule, setting in self.settings.items()
             if rule in prompts
         }
-        return {rule: taught.lesson for rule, taught in found.items() if taught is not None}
+        return {rule: learned.lesson for rule, learned in found.items() if learned is not None}
 
     def _with(self, rule: str, setting: RuleSettings) -> "Desired":
         return self.model_copy(update={"settings": self.settings | {rule: setting}})
@@ -211,5 +218,5 @@ class _Profile(_Kept):
 
 
 def plain(prompt: PromptConfig) -> dict[str, Any]:
-    """What is set of a rule, as plain values that make it again."""
+    """Return the values that are set in a rule, from which it can be made again."""
     return prompt.model_dump(mode="json", by_alias=True, exclude_unset=True)

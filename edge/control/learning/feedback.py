@@ -21,7 +21,7 @@ from edge.system.kept_file import KeptFile
 FEEDBACK: Final = "feedback.db"
 """Name of the file in the daemon's ``state_dir``."""
 
-# Alerts that are kept, the newest: at 512 dimensions 4 MB.
+# Number of alerts that are kept, the newest ones: at 512 dimensions 4 MB.
 _ALERTS: Final = 2000
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS alerts (alert TEXT PRIMARY KEY, camera TEXT, rule TEXT,"
@@ -30,26 +30,26 @@ _SCHEMA: Final = (
 
 
 class FeedbackFile:
-    """Alerts and what was said of them. May be called from any thread.
+    """File of alerts and feedback on them. May be called from any thread.
 
     Args:
-        path: Made where there is none.
-        model: Hash of the bundle: another one's embeddings teach nothing.
+        path: Path of the file, which is made where there is none.
+        model: Hash of the bundle: embeddings of another model are of no use.
 
     Attributes:
-        model: The same.
+        model: Hash of the bundle.
     """
 
     def __init__(self, path: Path, model: str) -> None:
         self._file = KeptFile(path, _SCHEMA, "feedback is not kept")
         self.model = model
 
-    def expect(self, told: StartedAlert) -> None:
-        """An alert has started."""
-        vector = None if told.embedding is None else told.embedding.astype("<f4").tobytes()
+    def expect(self, alert: StartedAlert) -> None:
+        """Write down an alert that has started, so that feedback on it can come."""
+        vector = None if alert.embedding is None else alert.embedding.astype("<f4").tobytes()
         row = (
-            told.alert, told.camera, told.rule, json.dumps(told.sentences), self.model, time.time(),
-            json.dumps(dict(told.levels)), vector, None,
+            alert.alert, alert.camera, alert.rule, json.dumps(alert.sentences), self.model,
+            time.time(), json.dumps(dict(alert.levels)), vector, None,
         )  # fmt: skip
 
         def note(db: sqlite3.Connection) -> None:
@@ -63,7 +63,7 @@ class FeedbackFile:
         self._file.do(note, None)
 
     def add(self, feedback: Feedback) -> StartedAlert | None:
-        """Note what was said; the alert, or None where it is not known (any more)."""
+        """Note feedback; return its alert, or None where that is not known, or no longer."""
 
         def note(db: sqlite3.Connection) -> StartedAlert | None:
             row = db.execute(
@@ -84,11 +84,11 @@ class FeedbackFile:
         return self._file.do(note, None)
 
     def shots(self, rule: str, sentences: tuple[str, ...]) -> Shots | None:
-        """What was said of the alerts of a rule; None where nothing was.
+        """Return the alerts of a rule that got feedback, as shots; None where there are none.
 
         Args:
-            rule: Its name.
-            sentences: Of it: what was said while it had others is about something else.
+            rule: Name of the rule.
+            sentences: Sentences of the rule; feedback on other sentences is left out.
         """
         query = (
             "SELECT embedding, correct FROM alerts WHERE rule = ? AND sentences = ? AND model = ?"

@@ -1,4 +1,4 @@
-"""Learns from feedback: what was said of a rule's alerts becomes other settings of the rule."""
+"""Learns from feedback: feedback on a rule's alerts becomes other settings of the rule."""
 
 import logging
 from collections.abc import Mapping
@@ -7,9 +7,9 @@ from typing import Protocol
 from edge.alerts.messages import StartedAlert
 from edge.config.prompt import PromptConfig
 from edge.control.commands import Feedback
-from edge.control.desired.state import Desired, TaughtSettings
+from edge.control.desired.state import Desired, FeedbackSettings
 from edge.control.learning.feedback import FeedbackFile
-from edge.control.learning.teacher import Taught
+from edge.control.learning.teacher import TeachingResult
 from edge.errors import ConfigError
 from edge.rules.plan import plan
 from edge.rules.shots import Shots
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 class RuleTeacher(Protocol):
     """Finds better settings of a rule by its alerts (``edge.control.learning.teacher``)."""
 
-    def teach(self, name: str, prompt: PromptConfig, shots: Shots) -> Taught | None:
+    def teach(self, name: str, prompt: PromptConfig, shots: Shots) -> TeachingResult | None:
         """Weigh the feedback on a rule's alerts; None where there is too little.
 
         Raises:
@@ -69,24 +69,24 @@ class Learning:
             ModelError: The text graph is not usable.
             EngineUnavailable: The device is gone.
         """
-        prompt = desired.untaught(rule, self._prompts)
+        prompt = desired.without_feedback(rule, self._prompts)
         if self._teacher is None or prompt is None or prompt.sharpened is not None:
             return desired
         shots = self._file.shots(rule, plan(rule, prompt).sentences)
         try:
-            taught = None if shots is None else self._teacher.teach(rule, prompt, shots)
+            result = None if shots is None else self._teacher.teach(rule, prompt, shots)
         except ConfigError as exc:
             logger.info("prompt %s learns by its threshold alone: %s", rule, exc)
             return desired
-        if taught is None:
+        if result is None:
             return desired
-        helps = "" if taught.record is not None else "; nothing helps"
-        logger.info("prompt %s: %s%s", rule, taught.lesson.told(), helps)
-        if taught.record is None:
+        helps = "" if result.record is not None else "; nothing helps"
+        logger.info("prompt %s: %s%s", rule, result.lesson.describe(), helps)
+        if result.record is None:
             return desired.teach(rule, None)
-        settings = TaughtSettings(
-            record=taught.record,
-            lesson=taught.lesson,
+        settings = FeedbackSettings(
+            record=result.record,
+            lesson=result.lesson,
             model=self._file.model,
             text=prompt.text,
             negatives=prompt.negatives,

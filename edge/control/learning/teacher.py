@@ -1,4 +1,4 @@
-"""From what people said of a rule's alerts to other settings of that rule (``rules.sharpen``)."""
+"""Turns feedback on a rule's alerts into other settings of that rule (``rules.sharpen``)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,17 +21,17 @@ from edge.scoring.open import Models
 
 # A sum of rounded weights must still be one.
 _DIGITS: Final = 6
-# Of each kind: one alert alone can be left out of nothing.
+# Fewest alerts of each kind: at least one must remain when another is held out.
 _FEWEST: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
-    """What a rule's alerts say.
+class TeachingResult:
+    """Result of teaching a rule by its alerts.
 
     Attributes:
-        record: Its new settings; None: nothing helps.
-        lesson: What they, or the best that was tried, make of the alerts.
+        record: New settings; None where no change helps.
+        lesson: Effect on the alerts of the new settings, or of the best change that was tried.
     """
 
     record: SharpenedConfig | None
@@ -42,27 +42,28 @@ class FeedbackTeacher:
     """Teaches rules by their alerts.
 
     Args:
-        models: Of the bundle.
-        background: Of the configuration; None for the bundle's.
+        models: Models of the bundle.
+        background: Background sentences of the configuration; None for the bundle's.
     """
 
     def __init__(self, models: Models, background: Sequence[str] | None) -> None:
         self._models = models
         self._background = background
 
-    def teach(self, name: str, prompt: PromptConfig, shots: Shots) -> Taught | None:
-        """Weigh what was said of a rule's alerts.
+    def teach(self, name: str, prompt: PromptConfig, shots: Shots) -> TeachingResult | None:
+        """Find better settings by the feedback on a rule's alerts.
 
-        With two right and two wrong alerts, the change that helps on alerts left out, if any does.
-        With wrong ones alone nobody knows where events lie: the threshold goes over what was wrong.
+        With two right and two wrong alerts or more, the result is the change that helps on alerts
+        that were held out, if any does. With wrong alerts alone, the margins of events are not
+        known; then the threshold is raised above the wrong alerts.
 
         Args:
-            name: Of the rule.
-            prompt: The rule without what it was taught before.
-            shots: One for each alert, each a group.
+            name: Name of the rule.
+            prompt: The rule without its settings from earlier feedback.
+            shots: One shot for each alert, each a group of its own.
 
         Returns:
-            None: there are too few.
+            The result; None where there is too little feedback.
 
         Raises:
             ConfigError: The rule has several clauses or a pool, or the model has no rows to weigh.
@@ -97,13 +98,16 @@ class FeedbackTeacher:
                 (threshold if record is None else record.threshold, lesson.after),
             )
         )
-        return Taught(record, LessonRef(right=right, wrong=wrong, before=before, after=after))
+        return TeachingResult(
+            record, LessonRef(right=right, wrong=wrong, before=before, after=after)
+        )
 
 
-def _over(wrong: NDArray[np.float64], threshold: float, hysteresis: float) -> Taught:
-    """A threshold over false alarms, by their margins [M]; none where they lie below it by now.
+def _over(wrong: NDArray[np.float64], threshold: float, hysteresis: float) -> TeachingResult:
+    """Raise the threshold above false alarms, by their margins [M].
 
-    Those below began while a learned threshold was lower: it follows by itself (``alerts.null``).
+    Nothing changes where all of them lie below the threshold already. Such alarms began while a
+    learned threshold was lower, and it rises by itself (``alerts.null``).
     """
     above = int((wrong >= threshold).sum())
     record = None
@@ -112,16 +116,16 @@ def _over(wrong: NDArray[np.float64], threshold: float, hysteresis: float) -> Ta
     limit = threshold if record is None else record.threshold
     before = OutcomeRef(threshold=threshold, right=0, wrong=above)
     after = OutcomeRef(threshold=limit, right=0, wrong=0)
-    return Taught(record, LessonRef(right=0, wrong=len(wrong), before=before, after=after))
+    return TeachingResult(record, LessonRef(right=0, wrong=len(wrong), before=before, after=after))
 
 
 def rows_of(models: Models, bank: PromptBank, name: str, prompt: PromptConfig) -> Rows:
-    """What the rule's margin is made of.
+    """Return the rows that the rule's margin is made of.
 
     Args:
-        models: Of the bundle.
-        bank: Compiled with the rule as it is without examples.
-        name: Of the rule.
+        models: Models of the bundle.
+        bank: Bank compiled from the rule as it is without examples.
+        name: Name of the rule.
         prompt: The rule.
 
     Raises:
@@ -151,7 +155,7 @@ def rows_of(models: Models, bank: PromptBank, name: str, prompt: PromptConfig) -
 
 
 def record_of(change: Sharpened) -> SharpenedConfig:
-    """What goes into the configuration."""
+    """Return a change as the configuration holds it."""
     threshold, hysteresis = (
         round(value, _DIGITS) for value in (change.threshold, change.hysteresis)
     )

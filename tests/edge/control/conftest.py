@@ -131,7 +131,7 @@ class Box:
     def state(self) -> dict[str, Any]:
         return json.loads(self.last("prompts/state"))
 
-    def told(self) -> dict[str, Any]:
+    def timeless_state(self) -> dict[str, Any]:
         """The state without its time."""
         return self.state() | {"applied_at": ""}
 

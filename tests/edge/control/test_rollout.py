@@ -12,7 +12,7 @@ from edge.config.models import Config
 from edge.config.prompt import PromptConfig, SharpenedConfig
 from edge.control.commands import command_of
 from edge.control.desired.file import DesiredFile
-from edge.control.learning.teacher import Taught
+from edge.control.learning.teacher import TeachingResult
 from edge.control.orders import Admit
 from edge.delivery.message import Received
 from edge.delivery.payloads import LessonRef, OutcomeRef
@@ -99,12 +99,12 @@ def test_what_examples_taught_a_rule_is_compiled(box: Any) -> None:
 
 @pytest.mark.parametrize("topic", ["prompts/set", "prompt/cat/text/set"])
 def test_what_cannot_be_compiled_changes_nothing_and_is_told(box: Any, topic: str) -> None:
-    before = box.start().told()
+    before = box.start().timeless_state()
     answer = box.say(topic, BAD if topic == "prompts/set" else "\N{SNOWMAN}".encode())
     assert "cannot be encoded" in answer["error"]
     assert not box.orders
-    assert box.told() == before | {"error": answer["error"]}
-    assert box.start().told() == before  # nothing of it is kept
+    assert box.timeless_state() == before | {"error": answer["error"]}
+    assert box.start().timeless_state() == before  # nothing of it is kept
     assert box.say("prompts/set", DOG)["error"] is None
     assert box.state()["error"] is None
 
@@ -122,8 +122,8 @@ def test_a_restart_keeps_what_was_desired_and_set(box: Any) -> None:
     box.start().say("prompts/set", DOG)
     box.say("prompt/dog/enabled/set", b"OFF")
     box.say("profile/set", b"night")
-    told = box.told()
-    assert box.start().told() == told
+    state = box.timeless_state()
+    assert box.start().timeless_state() == state
     assert box.last("profile/state") == b"night"
 
 
@@ -200,11 +200,11 @@ def test_a_mistake_in_the_file_still_ends_the_start(box: Any) -> None:
 
 
 def test_back_to_the_file(box: Any) -> None:
-    before = box.start().told()
+    before = box.start().timeless_state()
     box.say("prompts/set", DOG)
     box.say("prompt/cat/enabled/set", b"OFF")
     assert box.say("prompts/set", b"")["error"] is None
-    assert box.told() == before
+    assert box.timeless_state() == before
     assert box.last("prompt/dog/enabled/state") == b""  # the broker forgets it
 
 
@@ -281,10 +281,10 @@ class ATeacher:
         self.record = record
         self.seen = []
 
-    def teach(self, name: str, prompt: PromptConfig, shots: Shots) -> Taught:
+    def teach(self, name: str, prompt: PromptConfig, shots: Shots) -> TeachingResult:
         assert prompt.sharpened is None
         self.seen.append((name, shots.wanted.tolist()))
-        return Taught(self.record, LESSON)
+        return TeachingResult(self.record, LESSON)
 
 
 def test_what_alerts_teach_is_in_force_until_it_is_switched_off(box: Any) -> None:
