@@ -1,6 +1,6 @@
-"""Models on this device: a bundle's files go in, engines that passed their self-test come out.
+"""Opens models: files of a bundle go in, engines that passed their self-test come out.
 
-``bundle`` reads and verifies the files and says what each graph takes and gives, ``engines`` run
+``bundle`` reads and verifies the files and defines the tensors of each graph, ``engines`` run
 graphs, ``graphs`` opens a graph and ``selftest`` proves it. ``variants`` lists the ways to run a
-bundle, ``choice`` measures which one is the fastest.
+bundle, and ``choice`` measures which of them is the fastest.
 """

@@ -1,9 +1,9 @@
 """Chooses which variant of a bundle this device runs: the fastest that passes its self-test.
 
-A data sheet does not say which: INT8 is 4 times as fast on one CPU and slower on the next, and a
-runtime may compute nonsense on a third. So each variant that the installed runtimes can open is
-proven on the golden set and timed, once. The result is kept for this bundle, these runtimes, and
-this processor.
+No data sheet gives the answer: INT8 is 4 times as fast on one CPU and slower on another, and a
+runtime may give wrong answers on a third. So each variant that the installed runtimes can open is
+proven on the golden set and timed, once. The result is kept on disk for this combination of bundle,
+runtimes and processor.
 """
 
 import hashlib
@@ -31,11 +31,12 @@ from edge.system.atomic_file import write_atomically
 
 _log = logging.getLogger(__name__)
 
-# Calls that are timed, one row each; after ``_ENOUGH_S`` seconds, ``_FEWEST_CALLS`` are enough.
+# Number of timed calls of one row; after ``_ENOUGH_S`` seconds, ``_FEWEST_CALLS`` are enough.
 _CALLS: Final = 15
 _FEWEST_CALLS: Final = 3
 _ENOUGH_S: Final = 2.0
-# A less exact variant is worth it below this share of the time: timing itself is no more exact.
+# A less exact variant must take less than this share of the time of a more exact one. Smaller
+# differences are within the error of the timing.
 _WORTH: Final = 0.95
 
 
@@ -44,14 +45,14 @@ class _Record(BaseModel):
 
 
 class MeasuredVariant(_Record):
-    """One variant and what was measured of it.
+    """Measurement of one variant.
 
     Attributes:
         ms: Median time of a call with one row; None where the variant failed.
         min_cosine: Cosine of the worst golden row; None where the variant failed.
-        failure: Why it cannot be used; None where it can.
-        unavailable: Whether the runtime or its device is not there; not part of the file, because
-            only what some variant passed is kept.
+        failure: Reason why the variant cannot be used; None where it can be used.
+        unavailable: Whether the runtime or its device is missing. It is not written to the
+            file: only a choice in which every variant fails needs it, and that is not kept.
     """
 
     kind: str
@@ -76,13 +77,13 @@ class _Kept(_Record):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The variant to run, and why.
+    """Variant to run, and the measurements behind it.
 
     Attributes:
-        variant: The variant to run.
-        measured: All variants that were tried, most exact first; empty where there was nothing to
-            choose.
-        remembered: Whether they were measured at an earlier start.
+        variant: Variant to run.
+        measured: All variants that were tried, most exact first; empty where only one variant was
+            possible.
+        remembered: Whether the measurements are from an earlier start.
     """
 
     variant: Variant
@@ -96,14 +97,14 @@ def choose(
     """Find the fastest variant that passes its self-test.
 
     Args:
-        bundle: The model.
-        config: Narrows the choice down; where it leaves one variant, nothing is measured.
-        cache: Folder for the measurements.
+        bundle: Bundle of the model.
+        config: Configuration, which narrows the choice; one variant alone is not measured.
+        cache: Folder of the measurements.
         again: Measure even if there are measurements.
         keep: Keep the measurements.
 
     Raises:
-        EngineUnavailable: No runtime, or none with that device.
+        EngineUnavailable: No runtime is installed, or none supports the device.
         ModelError: No variant passes, or a file is damaged.
     """
     found = variants(bundle, config)
@@ -124,7 +125,7 @@ def choose(
 
 
 def fastest(measured: Sequence[MeasuredVariant]) -> MeasuredVariant | None:
-    """The variant to run; ``measured`` is most exact first. None if all failed."""
+    """Return the variant to run; None if all failed. ``measured`` has the most exact first."""
     best: MeasuredVariant | None = None
     for one in measured:
         if one.ms is not None and (best is None or best.ms is None or one.ms < _WORTH * best.ms):
@@ -135,7 +136,8 @@ def fastest(measured: Sequence[MeasuredVariant]) -> MeasuredVariant | None:
 def _measure(bundle: Bundle, variant: Variant, settings: EngineSettings) -> MeasuredVariant:
     role = bundle.manifest.graphs[0]
     facts = {"kind": variant.kind, "format": variant.format, "precision": variant.precision}
-    # A damaged file is no reason to run another one: the bundle must be installed again.
+    # A damaged file ends the choice, because the bundle must be installed again; no other variant
+    # may hide the damage.
     bundle.read(role, variant.precision, variant.format)
     try:
         engine = open_graph(bundle, role, variant, settings)
@@ -194,7 +196,7 @@ def _version(package: str) -> str:
 
 
 def _processor() -> str:
-    """The processor that a measurement holds for: its model, and the flags of its instructions."""
+    """Return the identity of the processor: its model and the flags of its instructions."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
@@ -214,7 +216,7 @@ def _recall(path: Path) -> tuple[MeasuredVariant, ...] | None:
 
 
 def _keep(path: Path, measured: tuple[MeasuredVariant, ...]) -> None:
-    """Keep the measurements; a device that cannot write them measures at each start, and runs."""
+    """Write the measurements; a device that cannot write them measures at each start."""
     try:
         write_atomically(path, _Kept(measured=measured).model_dump_json(indent=2).encode())
     except OSError as exc:

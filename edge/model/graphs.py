@@ -1,4 +1,4 @@
-"""Opens the graphs of a bundle on a runtime: each is checked against its contract and proven."""
+"""Opens the graphs of a bundle on a runtime, checks their tensors and runs their self-test."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +15,11 @@ from edge.model.variants import Variant
 
 
 def open_graph(bundle: Bundle, role: Role, variant: Variant, settings: EngineSettings) -> Engine:
-    """Open one graph and check that it takes and gives what docs/bundle-format.md says.
+    """Open one graph and check that its inputs and outputs follow docs/bundle-format.md.
 
     Raises:
-        EngineUnavailable: The engine or its device is not there.
-        ModelError: The graph cannot be read, or is another one.
+        EngineUnavailable: The engine or its device is missing.
+        ModelError: The graph cannot be read, or has other inputs or outputs.
     """
     expected = contract_of(bundle.manifest, role)
     entry = bundle.entry(role, variant.precision, variant.format)
@@ -44,7 +44,7 @@ def prove(bundle: Bundle, role: Role, variant: Variant, engine: Engine) -> Repor
     """Run the golden self-test of an open graph; None for the null engine.
 
     Raises:
-        ModelError: It failed.
+        ModelError: The self-test failed.
         InferenceError: The engine failed.
     """
     if variant.kind == "null":
@@ -60,8 +60,8 @@ def open_proven(
     """Open one graph that passed its self-test, and close it afterwards.
 
     Raises:
-        EngineUnavailable: The engine or its device is not there.
-        ModelError: The graph cannot be read, is another one, or fails its self-test.
+        EngineUnavailable: The engine or its device is missing.
+        ModelError: The graph cannot be read, has other inputs or outputs, or fails its self-test.
         InferenceError: The engine failed on the golden set.
     """
     engine = open_graph(bundle, role, variant, settings)
@@ -74,15 +74,15 @@ def open_proven(
 
 @contextmanager
 def open_text_engine(bundle: Bundle, kind: str, settings: EngineSettings) -> Iterator[Engine]:
-    """Open the text graph, for as long as prompts are compiled; errors as ``open_proven``.
+    """Open the text graph while prompts are compiled; it raises the errors of ``open_proven``.
 
     It is the larger graph (about 90 MB in the default bundle) and is needed only when prompts
-    change. Because that is rare, the most exact file of it runs.
+    change. Because that is rare, the most exact precision is used.
 
     Args:
-        bundle: The model.
-        kind: The engine, a row of ``edge.model.engines.ENGINES``.
-        settings: Of the engine.
+        bundle: Bundle of the model.
+        kind: Name of the engine, a row of ``edge.model.engines.ENGINES``.
+        settings: Settings of the engine.
     """
     variant = Variant(kind, "onnx", bundle.precisions("text")[0])
     with open_proven(bundle, "text", variant, settings) as engine:
@@ -103,7 +103,7 @@ def _check_tensors(
 
 
 def _serves(expected: TensorSpec, found: TensorSpec) -> bool:
-    """Whether a graph's tensor takes what is expected; it may be dynamic where we are fixed."""
+    """Whether a graph's tensor fits the contract; an axis may be dynamic where ours is fixed."""
     return (
         expected.dtype == found.dtype
         and len(expected.shape) == len(found.shape)

@@ -1,7 +1,7 @@
-"""Tests whether a graph, on this runtime and device, answers as its float original did.
+"""Tests whether a graph, on this runtime and device, answers like its float original.
 
 Cosines alone are not enough: embeddings of one model lie in a narrow cone, so a broken graph that
-gives the same vector for everything can have a high cosine to each reference. So the distances
+gives the same vector for every input can have a high cosine to each reference. So the distances
 between the answers are compared too.
 """
 
@@ -20,21 +20,21 @@ from edge.model.engines.base import Engine
 # The answers must lie at least half as far apart as the references.
 MIN_SPREAD_RATIO = 0.5
 
-# With references closer together than this a constant graph would pass.
+# Smallest mean distance between references; below it a constant graph would pass.
 _MIN_REFERENCE_SPREAD = 1e-3
 
-# Rows of a call: a large batch would take memory that the daemon itself never needs.
+# Rows of a call: a larger batch would take memory that the daemon never needs.
 _BATCH = 4
 
-# Outputs in the order of another output, which is compared instead.
+# Outputs whose rows follow the order of another output; that other output is compared.
 _UNORDERED: Final = {"boxes"}
-# Outputs with one number for each row: the length, which a cosine does not show.
+# Outputs with one number for each row: a length, which a cosine does not test.
 _LENGTHS: Final = {"length"}
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How close the answers came to the references.
+    """Distance of the answers from the references.
 
     Attributes:
         mean_cosine: Mean cosine over all golden rows.
@@ -53,18 +53,18 @@ def check(
     """Run the golden inputs of a graph through its engine and compare the answers.
 
     Args:
-        engine: The open graph.
-        role: Which graph it is.
-        golden: Its golden inputs and reference answers.
+        engine: Open graph.
+        role: Role of the graph.
+        golden: Golden inputs and reference answers of the graph.
         min_cosine: Smallest cosine that passes.
         batch: Rows of a call.
 
     Returns:
-        The report of its worst output.
+        Report of the worst output.
 
     Raises:
-        ModelError: A row's cosine is below ``min_cosine``, the answers lie too close together, or
-            some are not finite.
+        ModelError: A row's cosine is below ``min_cosine``, the answers are too close together, or
+            an answer is not finite.
         InferenceError: The engine failed.
     """
     found = _run(engine, role, golden.inputs, batch)
@@ -94,10 +94,10 @@ def _run(
 
 
 def _rows(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
-    """The vectors to compare, [G, anything], one for each row.
+    """Return the vectors to compare, [G, any], one for each row.
 
-    Boxes come in the order of their scores, and near ties change places from one runtime to the
-    next. So the strongest answer to each token, or on each axis, is compared: no order changes it.
+    Boxes are sorted by score, and near ties change places between runtimes. So the strongest answer
+    to each token, or on each axis, is compared; it does not depend on the order.
     """
     if name == "regions":
         return np.asarray(array.max(axis=1), np.float32)  # [G, Q, D] -> [G, D]

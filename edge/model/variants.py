@@ -1,6 +1,6 @@
-"""Lists the variants of a bundle that a device may run: a runtime with a precision each.
+"""Lists the variants of a bundle that a device may run, each a runtime with a precision.
 
-``edge.model.choice`` measures which one of them the device uses.
+``edge.model.choice`` measures them and chooses one.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from edge.errors import EngineUnavailable, ModelError
 from edge.model.bundle.manifest import Format, Precision
 from edge.model.bundle.read import Bundle
 
-# Engines that ``auto`` considers, and what they read.
+# Engines that ``auto`` considers, and the formats that they read.
 _FORMATS: Final[dict[str, tuple[Format, ...]]] = {
     "openvino": ("openvino", "onnx"),
     "onnxruntime": ("onnx",),
@@ -21,12 +21,12 @@ _FORMATS: Final[dict[str, tuple[Format, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A way to run the graphs of a model that are used for each sample.
+    """Way to run the graphs of a model that are used for each sample.
 
     Attributes:
-        kind: The engine, a row of ``edge.model.engines.ENGINES``.
+        kind: Name of the engine, a row of ``edge.model.engines.ENGINES``.
         format: Format of the graphs' files.
-        precision: Precision of the model's main graph; the others take it where they have it.
+        precision: Precision of the model's main graph; the other graphs use it where they have it.
     """
 
     kind: str
@@ -38,18 +38,18 @@ class Variant:
 
 
 def variants(bundle: Bundle, config: EngineConfig) -> list[Variant]:
-    """List the variants of ``bundle`` that this device may run, without opening any.
+    """List the variants of ``bundle`` that this device may run; no graph is opened.
 
-    The most exact comes first; the configuration's ``kind`` and ``precision`` narrow the list down.
+    The most exact comes first. The configuration's ``kind`` and ``precision`` narrow the list.
 
     Raises:
         EngineUnavailable: No runtime is installed.
-        ModelError: The bundle has no such precision.
+        ModelError: The bundle lacks the configured precision.
     """
     role = bundle.manifest.graphs[0]
     if config.kind == "null":
         return [Variant("null", "onnx", bundle.precisions(role)[-1])]
-    # CPUs compute float16 in float32, with casts around each operator: never the fastest.
+    # CPUs compute float16 in float32, with casts around each operator, so it is never the fastest.
     pointless = {"fp16"} if config.device == "CPU" and config.precision == "auto" else set()
     found = [
         Variant(kind, format_, precision)

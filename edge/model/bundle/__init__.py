@@ -1,5 +1,5 @@
-"""A model bundle on disk: a directory goes in, verified bytes and facts come out.
+"""Reads a model bundle from disk: a directory goes in, verified bytes and facts come out.
 
-The format is in docs/bundle-format.md. Every file is opened once, its hash compared with the
-manifest, and the manifest with its signature.
+The format is in docs/bundle-format.md. Every file is opened once and its hash is compared with the
+manifest; the manifest itself is compared with its signature.
 """

@@ -1,4 +1,4 @@
-"""Says what each graph of a bundle takes and gives (docs/bundle-format.md, "Graphs").
+"""Defines the inputs and outputs of each graph of a bundle (docs/bundle-format.md, "Graphs").
 
 Letters in shapes: N rows, K sentences, T frames of a clip, H, W picture, L tokens, D embedding,
 C context vectors, Q boxes, E features of a token.
@@ -20,7 +20,7 @@ class Contract:
 
     Attributes:
         inputs: All inputs. An extent of None must be dynamic; ``ANY`` may be anything.
-        outputs: Outputs that must be there. Others may be: a text graph may also give a coverage.
+        outputs: Required outputs. More are allowed: a text graph may also give a coverage.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -28,7 +28,7 @@ class Contract:
 
 
 def contract_of(facts: ModelFacts, role: Role) -> Contract:
-    """The contract of the graph of ``role`` in a model with these facts."""
+    """Return the contract of the graph of ``role`` in a model with these facts."""
     height, width, length = facts.image.height, facts.image.width, facts.text.context_length
     if facts.frame_class == "P":
         return _detection(role, height, width, length)
@@ -51,13 +51,14 @@ def contract_of(facts: ModelFacts, role: Role) -> Contract:
             return Contract((rows, context, text), (_float("cosine", None, None),))
         case _:
             ids = TensorSpec("input_ids", "int64", (None, length))
-            # A head needs the vectors that the unit rows were: see edge/scoring/scorers/window.py.
+            # A head adds a change to the sentence's own vector, so the rows, which have unit
+            # length, come with their original lengths (edge/scoring/scorers/window.py).
             lengths = (_float("length", None),) if facts.frame_class == "C" else ()
             return Contract((ids,), (rows, *lengths))
 
 
 def _detection(role: Role, height: int, width: int, length: int) -> Contract:
-    """The contract of a graph of class P. Batch 1: a detector computes on one caption at a time."""
+    """Return the contract of a graph of class P; batch 1, because a run takes one caption."""
     positions = TensorSpec("position_ids", "int64", (1, length))
     block_mask = TensorSpec("block_mask", "bool", (1, length, length))
     features = _float("features", 1, length, ANY)

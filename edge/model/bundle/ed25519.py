@@ -1,7 +1,7 @@
 """Reads and verifies Ed25519 keys with the package ``cryptography``.
 
-Only ``signature`` imports this module, and only when there is something to verify, because the
-package is an extra.
+Only ``signature`` imports this module, and only to verify a signature, because the package is an
+extra.
 """
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -13,7 +13,7 @@ def raw_public_key(pem: bytes) -> bytes:
     """Read the 32 bytes of a public key in PEM.
 
     Raises:
-        ValueError: There is no key, or one of another kind; the message says what was found.
+        ValueError: The data hold no key, or a key of another kind; the message says which.
     """
     try:
         key = load_pem_public_key(pem)
@@ -31,7 +31,7 @@ def verifies(raw: bytes, signature: bytes, message: bytes) -> bool:
     Args:
         raw: The 32 bytes of the key.
         signature: The 64 bytes of the signature.
-        message: What was signed.
+        message: Signed bytes.
     """
     try:
         Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)

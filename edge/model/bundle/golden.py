@@ -1,6 +1,6 @@
-"""Reads ``golden.npz`` safely: fixed inputs of each graph, and what its float original answered.
+"""Reads ``golden.npz`` safely: fixed inputs of each graph, and the answers of its float original.
 
-For each graph there are its inputs and outputs, G rows of each, named ``<role>.<tensor>``:
+The file has G rows of every input and output of a graph, named ``<role>.<tensor>``:
 ``image.pixels``, ``image.embedding``, ``text.input_ids``.
 """
 
@@ -21,17 +21,17 @@ from edge.model.bundle.manifest import ModelFacts, Role
 from edge.model.engines.base import TensorSpec
 
 _MAX_ROWS: Final = 4096
-# Of one array: far more than any model needs, and too little to harm a device.
+# Largest array: far more than any model needs, and too little to harm a device.
 _MAX_BYTES: Final = 2**29
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GoldenSet:
-    """Fixed inputs of one graph and what the float original answered; at least two rows.
+    """Fixed inputs of one graph and the answers of its float original; at least two rows.
 
     Attributes:
-        inputs: Arrays by name of the graph's input; first axis G.
-        answers: Arrays by name of the graph's output; first axis G.
+        inputs: Input arrays by name; first axis G.
+        answers: Output arrays by name; first axis G.
     """
 
     inputs: Mapping[str, NDArray[Any]]
@@ -42,16 +42,16 @@ Golden = Mapping[Role, GoldenSet]
 
 
 def read_golden(data: bytes, name: str, facts: ModelFacts) -> Golden:
-    """Read ``golden.npz``; headers are checked before memory is taken for what they claim.
+    """Read ``golden.npz``; a header is checked before the memory that it claims is allocated.
 
     Args:
         data: Content of the file.
         name: Name of the file, for messages.
-        facts: Which graphs there are, and their shapes.
+        facts: Facts of the model, which give the graphs and their shapes.
 
     Raises:
-        ModelError: The file is no .npz; or an array is missing, has another dtype or shape, or is
-            not finite.
+        ModelError: The file is no .npz; or an array is missing, has another dtype or shape, or
+            has numbers that are not finite.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as zipped:
@@ -66,7 +66,7 @@ def _read_set(zipped: zipfile.ZipFile, facts: ModelFacts, role: Role) -> GoldenS
     expected = contract_of(facts, role)
     inputs = {spec.name: _read(zipped, role, spec) for spec in expected.inputs}
     answers = {spec.name: _read(zipped, role, spec) for spec in expected.outputs}
-    # The sentences that a head also takes are not rows of its answer.
+    # A head also takes sentences; they are not rows of its answer.
     rows = len(next(iter(inputs.values())))
     for tensor, array in (*inputs.items(), *answers.items()):
         if len(array) != rows and tensor != "text":

@@ -23,14 +23,14 @@ MANIFEST = "manifest.json"
 # Signs the manifest, so the manifest cannot list it.
 SIGNATURE = "SIGNATURE"
 
-# Graphs of a model of each class: first those that run for each sample, then the one that runs when
-# prompts change.
+# Graphs of a model, by class: first the graphs that run for each sample, then the graph that runs
+# when prompts change.
 GRAPHS: Final[dict[FrameClass, tuple[Role, ...]]] = {
     "F": ("image", "text"),
     "C": ("video", "head", "text"),
     "P": ("detector", "text"),
 }
-# Graphs that a model may have beside them: they find where in a picture something is.
+# Additional graphs that a model may have, by class; they locate objects in a picture.
 _EXTRA_GRAPHS: Final[dict[FrameClass, tuple[Role, ...]]] = {"F": ("regions",), "C": (), "P": ()}
 _GRAPH_ROLES: Final = frozenset(
     role for table in (GRAPHS, _EXTRA_GRAPHS) for roles in table.values() for role in roles
@@ -45,7 +45,7 @@ class _Record(BaseModel):
 
 
 class Origin(_Record):
-    """A package that weights came from."""
+    """Package from which weights came."""
 
     package: str
     version: str
@@ -56,7 +56,7 @@ class Origin(_Record):
 
 
 class TeacherFacts(_Record):
-    """The bundle whose space a distilled model has learned: its sentences are the same vectors.
+    """Bundle whose space a distilled model has learned; both give sentences the same vectors.
 
     Attributes:
         name: Name of that bundle.
@@ -71,10 +71,10 @@ class TeacherFacts(_Record):
 
 
 class ModelInfo(_Record):
-    """Which model this is. Embeddings of two bundles compare only if family, id, revision agree.
+    """Identity of the model. Embeddings of two bundles compare only if family, id, revision agree.
 
     Attributes:
-        teacher: The bundle that a distilled model learned from; None for other models.
+        teacher: Bundle from which a distilled model learned; None for other models.
     """
 
     family: str
@@ -86,7 +86,7 @@ class ModelInfo(_Record):
 
 
 class ImageSpec(_Record):
-    """How a picture becomes the engine's int8 pixels (``edge.video.preprocess`` does it).
+    """Conversion of a picture to the engine's int8 pixels, done by ``edge.video.preprocess``.
 
     Attributes:
         height: Rows of the engine's input.
@@ -94,7 +94,7 @@ class ImageSpec(_Record):
         resize: ``stretch`` ignores the aspect ratio; ``shortest_edge`` scales the shorter side
             and crops the centre; ``letterbox`` scales the longer side and fills the rest with
             grey 127.
-        interpolation: swscale's filter.
+        interpolation: Filter of swscale.
         mean: Mean in units of 0..255 that the first convolution has absorbed; for the record.
         std: Deviation in units of 0..255 that the first convolution has absorbed; for the record.
     """
@@ -108,15 +108,15 @@ class ImageSpec(_Record):
 
 
 class TextSpec(_Record):
-    """How a sentence becomes token ids, and the sentences that come with the model.
+    """Conversion of a sentence to token ids, and the sentences that come with the model.
 
     Attributes:
         context_length: Tokens per row of ``input_ids``, special tokens included.
-        pad_id: Fills a row; the graph masks it by itself.
+        pad_id: Token id that fills a row; the graph masks it by itself.
         templates: Prompt templates, each with one ``{}``; averaged and normalised again.
         background: Prompts for "nothing of interest"; every margin is taken against them.
-        coverage_warning: A prompt whose ``coverage`` output is below is reported as poorly
-            covered; None where the text graph has no such output.
+        coverage_warning: Value of the ``coverage`` output below which a prompt is reported as
+            poorly covered; None where the text graph has no such output.
     """
 
     context_length: int = Field(gt=2, le=512)
@@ -127,14 +127,14 @@ class TextSpec(_Record):
 
 
 class EmbeddingSpec(_Record):
-    """The space both towers meet in: unit vectors of ``dim``, compared by dot product."""
+    """Space that both towers share: unit vectors of ``dim``, compared by dot product."""
 
     dim: int = Field(gt=0, le=65536)
     logit_scale: float = Field(gt=0)
 
 
 class Decision(_Record):
-    """Defaults of an alert rule that sets none, measured with this model."""
+    """Defaults for an alert rule that sets no values of its own, measured with this model."""
 
     threshold: float
     hysteresis: float = Field(ge=0)
@@ -150,8 +150,8 @@ class BundleFile(_Record):
         size: Size in bytes, below protobuf's own limit of 2 GiB.
         format: Format of a graph; None for other files.
         precision: Precision of a graph; None for other files.
-        min_cosine: Golden gate of a graph: the smallest cosine to the float reference that a
-            device may see on ``golden.npz``; None for other files.
+        min_cosine: Gate of a graph's self-test: the smallest cosine to the float reference that is
+            accepted on ``golden.npz``; None for other files.
         weights: File of role ``weights`` that belongs to an ``openvino`` graph; None for others.
     """
 
@@ -186,12 +186,13 @@ class BundleFile(_Record):
 
 
 class ModelFacts(_Record):
-    """What a manifest says beside its list of files.
+    """Facts of a manifest without its list of files.
 
     Attributes:
-        frame_class: Which graphs there are, and how frames become scores (docs/bundle-format.md).
+        frame_class: Class, which decides the graphs and how frames become scores
+            (docs/bundle-format.md).
         frames: Number of frames that class C takes together; 1 for the others.
-        embedding: The space that pictures and sentences share; None for class P, which has none.
+        embedding: Space that pictures and sentences share; None for class P, which has none.
         decision: Defaults for alert rules, on the margin; for class P on the detector's own score,
             0..1.
     """
@@ -213,7 +214,7 @@ class ModelFacts(_Record):
 
     @property
     def extra_graphs(self) -> tuple[Role, ...]:
-        """Graphs that a model of this class may have beside them."""
+        """Additional graphs that a model of this class may have."""
         return _EXTRA_GRAPHS[self.frame_class]
 
     @property
@@ -240,7 +241,7 @@ class ModelFacts(_Record):
 
 
 class Manifest(ModelFacts):
-    """``manifest.json``."""
+    """Content of ``manifest.json``."""
 
     files: tuple[BundleFile, ...]
 

@@ -1,7 +1,7 @@
 """Checks that a file is an ONNX model with all its weights inside, before a runtime sees it.
 
-A tensor may point to another file ("external data"), and the pointer is followed even when the
-model was handed over as bytes: relative to the working directory, and through hard links
+A tensor may point to another file ("external data"). The runtimes follow the pointer even when
+the model was passed as bytes: relative to the working directory, and through hard links
 (onnxruntime 1.31, openvino 2026.4). So a crafted model could carry any readable file of the device
 into its embeddings. This walk over the protobuf wire format visits every place where a tensor can
 be, without the ``onnx`` package, in time linear in the number of fields.
@@ -39,8 +39,8 @@ def check_self_contained(model: bytes, name: str) -> None:
         name: Name of the file, for the message.
 
     Raises:
-        ModelError: Not a protobuf, no graph inside, more fields than any real model has, or a
-            tensor whose data is elsewhere.
+        ModelError: The file is no protobuf, has no graph, has more fields than any real model, or
+            has a tensor whose data is in another file.
     """
     view = memoryview(model)
     pending = [("model", view)]

@@ -1,4 +1,4 @@
-"""Opens a model bundle and returns only bytes that are what its manifest says.
+"""Opens a model bundle and returns only bytes that match its manifest.
 
 The rules and their reasons are in docs/bundle-format.md.
 """
@@ -37,13 +37,13 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """An opened bundle. No file is kept open: each is read and checked when it is asked for.
+    """Opened bundle. No file is kept open: each is read and checked when it is needed.
 
     Attributes:
-        path: The directory with links resolved, so that a ``current`` may be changed meanwhile.
+        path: Directory with links resolved, so that a link such as ``current`` may change later.
         manifest: Content of ``manifest.json``.
         hash: SHA-256 of ``manifest.json``, which holds the hash of every file.
-        signed: Whose signature there is; None where there is none.
+        signed: Signature of the bundle; None where there is none.
     """
 
     path: Path
@@ -52,7 +52,7 @@ class Bundle:
     signed: Signed | None = None
 
     def precisions(self, role: Role, format_: Format = "onnx") -> tuple[Precision, ...]:
-        """Precisions that the bundle has of a graph, most exact first."""
+        """Precisions in which the bundle has a graph, most exact first."""
         return tuple(
             precision
             for precision in PRECISIONS
@@ -87,15 +87,15 @@ class Bundle:
         An ONNX graph is also checked to hold all its weights.
 
         Raises:
-            ModelError: The bundle has no such file, or it is not what the manifest says.
+            ModelError: The bundle has no such file, or the file differs from the manifest.
         """
         return self.read_file(self.entry(role, precision, format_))
 
     def weights(self, entry: BundleFile) -> bytes | None:
-        """The weights that an OpenVINO graph keeps in a file of their own; None for other graphs.
+        """Return the weights of an OpenVINO graph, which are a file; None for other graphs.
 
         Raises:
-            ModelError: The file is not what the manifest says.
+            ModelError: The file differs from the manifest.
         """
         for file in self.manifest.files:
             if file.role == "weights" and file.file == entry.weights:
@@ -127,7 +127,7 @@ class Bundle:
         """Read and check every file now.
 
         Raises:
-            ModelError: The first one that is not what the manifest says.
+            ModelError: A file differs from the manifest; the message names the first one.
         """
         for file in self.manifest.files:
             self.read_file(file)
@@ -168,13 +168,13 @@ def open_bundle(path: Path, keys: Sequence[PublicKey] = ()) -> Bundle:
     plain files. Contents are checked when they are read, or all at once by ``Bundle.verify``.
 
     Args:
-        path: The directory.
-        keys: Keys of which one must have signed the bundle; empty: it need not be signed.
+        path: Directory of the bundle.
+        keys: Trusted keys, one of which must have signed the bundle; empty: no signature is needed.
 
     Raises:
-        ModelError: Not a bundle, of another format version, with files that are missing, linked,
-            not plain, or not listed, or not signed by one of ``keys``.
-        ConfigError: There are keys, and no library to verify with.
+        ModelError: The directory is no bundle or has another format version; a file is missing,
+            linked, not plain or not listed; or none of ``keys`` signed the bundle.
+        ConfigError: There are keys, but the library that verifies signatures is missing.
     """
     try:
         directory = path.resolve(strict=True)
@@ -190,7 +190,7 @@ def open_bundle(path: Path, keys: Sequence[PublicKey] = ()) -> Bundle:
             "or build one with `edge-export default --out DIR`"
         )
     data = _read(directory / MANIFEST, _MAX_MANIFEST_BYTES)
-    # Before anything in the manifest is looked at.
+    # The signature is checked before the manifest is parsed.
     place = directory / SIGNATURE
     signature = _read(place, MAX_SIGNATURE_BYTES) if SIGNATURE in found else None
     signed = check_signature(place, data, signature, keys)

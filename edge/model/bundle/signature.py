@@ -1,10 +1,10 @@
-"""Verifies who signed a bundle: the file ``SIGNATURE`` against the keys that a device trusts.
+"""Verifies the signature of a bundle (``SIGNATURE``) against the keys that a device trusts.
 
 ``SIGNATURE`` is an Ed25519 signature over the bytes of ``manifest.json``, which holds the hash of
 every file (docs/bundle-format.md). Only the library's own verification accepts a signature: a file
 that is no signature, a key that is none, and a missing library are all errors.
 
-The library, the extra ``signing``, is imported only where there is something to verify.
+The library (the extra ``signing``) is imported only to verify a signature.
 """
 
 import base64
@@ -20,9 +20,9 @@ from edge.errors import ConfigError, ModelError
 
 MAX_SIGNATURE_BYTES: Final = 1024
 
-# Stands before the manifest in the signed bytes. A key may sign other things too: none of those
-# signatures may pass for a bundle, and no bundle's signature for them. The number lets a later
-# format sign other bytes without a reader of this one accepting them.
+# Prefix of the manifest in the signed bytes. A key may sign other data too: with the prefix, such a
+# signature is not valid for a bundle, nor a bundle's signature for other data. The number lets a
+# later format sign other bytes without a reader of this format accepting them.
 _DOMAIN: Final = b"edge-bundle signature 1\n"
 _FORMAT: Final = re.compile(
     rb"edge-bundle-signature/1\nkey ([0-9a-f]{16})\ned25519 ([A-Za-z0-9+/]{86}==)\n"
@@ -48,11 +48,11 @@ _SMALL_ORDER: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A key that bundles may be signed with.
+    """Public key of a signer of bundles.
 
     Attributes:
         raw: The 32 bytes of the key.
-        path: The file that the key came from.
+        path: File of the key.
     """
 
     raw: bytes
@@ -69,12 +69,12 @@ class PublicKey:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """Whose signature a bundle carries.
+    """Signature of a bundle.
 
     Attributes:
-        key_id: Id of the key, as the signature gives it.
-        key: The key that verified the signature; None where no key was given, so that the signature
-            proves nothing.
+        key_id: Id of the key, as written in the signature.
+        key: Key that verified the signature; None where no key was given: the signature is then
+            not verified and proves nothing.
     """
 
     key_id: str
@@ -82,12 +82,12 @@ class Signed:
 
 
 def key_id(raw: bytes) -> str:
-    """Short name of a public key: the first 16 hex digits of the SHA-256 of its 32 bytes."""
+    """Return a public key's short name: the first 16 hex digits of its 32 bytes' SHA-256."""
     return hashlib.sha256(raw).hexdigest()[:16]
 
 
 def signed_bytes(manifest: bytes) -> bytes:
-    """The bytes that are signed for a manifest."""
+    """Return the bytes that are signed for a manifest."""
     return _DOMAIN + manifest
 
 
@@ -106,11 +106,11 @@ def parse_signature(data: bytes, path: Path) -> tuple[str, bytes]:
     """Read the key id and the 64 bytes of the signature from ``SIGNATURE``.
 
     Args:
-        data: Content of the file; of a longer one, the first ``MAX_SIGNATURE_BYTES + 1`` bytes.
-        path: The file, for messages.
+        data: Content of the file; of a longer file, its first ``MAX_SIGNATURE_BYTES + 1`` bytes.
+        path: Path of the file, for messages.
 
     Raises:
-        ModelError: The content differs from the format, if only by one byte.
+        ModelError: The content differs from the format, even by one byte.
     """
     match = _FORMAT.fullmatch(data)
     value = base64.b64decode(match[2]) if match else b""
@@ -127,19 +127,19 @@ def parse_signature(data: bytes, path: Path) -> tuple[str, bytes]:
 def check_signature(
     path: Path, manifest: bytes, signature: bytes | None, keys: Sequence[PublicKey]
 ) -> Signed | None:
-    """Find who signed a manifest; with ``keys``, accept it only if one of them did.
+    """Find the signer of a manifest; with ``keys``, one of these must be the signer.
 
     Args:
-        path: ``SIGNATURE``, for messages.
-        manifest: Every byte of ``manifest.json``.
-        signature: Every byte of ``SIGNATURE``; None where there is none.
-        keys: The trusted keys; empty: any bundle is accepted, signed or not.
+        path: Path of ``SIGNATURE``, for messages.
+        manifest: All bytes of ``manifest.json``.
+        signature: All bytes of ``SIGNATURE``; None where there is none.
+        keys: Trusted keys; empty: every bundle is accepted, signed or not.
 
     Returns:
-        Whose signature it is; None where there is none and no keys ask for one.
+        The signature; None where there is none and no keys are given.
 
     Raises:
-        ModelError: The file is no signature, or there are keys and none of them signed this.
+        ModelError: The file is no signature, or none of the given keys signed the manifest.
         ConfigError: The library is missing.
     """
     trusted = f"a signature by {'one of ' if len(keys) > 1 else ''}{', '.join(map(str, keys))}"
@@ -169,7 +169,7 @@ def check_signature(
 
 
 def signature_in_words(signed: Signed | None) -> str:
-    """The state of a bundle's signature in words, for people."""
+    """Describe the signature of a bundle for people."""
     if signed is None:
         return "not signed"
     if signed.key is None:
@@ -187,7 +187,7 @@ def read_keys(paths: Sequence[Path]) -> tuple[PublicKey, ...]:
 
 
 def missing_library(exc: ImportError) -> ConfigError:
-    """The error to raise where ``cryptography`` cannot be imported."""
+    """Return the error to raise where ``cryptography`` cannot be imported."""
     return ConfigError(
         f"signatures need the package cryptography, found: {exc}. Install it with: "
         "pip install 'camera-edge-runtime[signing]'"
@@ -220,7 +220,7 @@ def _read_key(path: Path) -> bytes:
 
 
 def _no_key(data: bytes) -> str | None:
-    """Say what a file is that cannot be a public key; None where it may be one."""
+    """Describe a file that cannot be a public key; None where it may be one."""
     labels = [label.decode() for label in _PEM.findall(data)]
     if len(data) > _MAX_KEY_BYTES:
         return "a large file"

@@ -1,6 +1,6 @@
-"""Engines by name: a serialized model goes in, an engine that runs it comes out.
+"""Opens engines by name: a serialized model goes in, an engine that runs it comes out.
 
-A runtime is imported only when its row of ``ENGINES`` is asked for.
+A runtime is imported only when its engine is opened.
 """
 
 from importlib import import_module  # noqa: TID251  a row of ENGINES
@@ -17,9 +17,9 @@ ENGINES = {
     "openvino": "edge.model.engines.openvino:OpenVinoEngine",
     "tensorrt": "edge.model.engines.tensorrt:TensorRtEngine",
 }
-# The package that an engine imports besides the one of its own name.
+# Package that an engine imports besides the package of its own name.
 _HELPERS = {"tensorrt": "pycuda"}
-# What the extra cannot install.
+# Advice about packages that the extra cannot install.
 _NOTES = {
     "tensorrt": "; TensorRT's own package comes with JetPack: make the environment with "
     "python3 -m venv --system-site-packages"
@@ -32,15 +32,15 @@ def open_engine(
     """Open a serialized model with the runtime called ``name``.
 
     Args:
-        name: Row in ``ENGINES``.
-        model: ONNX, without external data (``onnx_file`` checks it); with ``weights`` the XML
-            of an OpenVINO model.
+        name: Name of the engine, a row of ``ENGINES``.
+        model: ONNX model without external data (``onnx_file`` checks it); with ``weights``, the
+            XML of an OpenVINO model.
         settings: Device and threads.
         weights: Weights of an OpenVINO model, which only OpenVINO reads; None for ONNX.
 
     Raises:
-        ConfigError: There is no engine of that name.
-        EngineUnavailable: The runtime is not installed, or has no such device.
+        ConfigError: No engine has that name.
+        EngineUnavailable: The runtime is not installed, or does not have the device.
         ModelError: The runtime cannot read the model.
     """
     if name not in ENGINES:
@@ -49,7 +49,7 @@ def open_engine(
     try:
         opener = getattr(import_module(module), attribute)
     except ImportError as exc:
-        # A missing module of our own is a bug, not a missing runtime.
+        # A missing module of this program is a bug, not a missing runtime.
         package = (exc.name or "").partition(".")[0]
         if package not in {name, _HELPERS.get(name)}:
             raise

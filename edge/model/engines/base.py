@@ -1,4 +1,4 @@
-"""Defines the engine seam: tensors in, tensors out. An engine knows tensors, not CLIP."""
+"""Defines what an engine is: tensors go in, tensors come out. It does not know the model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One input or output of an engine.
+    """Description of one input or output of an engine.
 
     Attributes:
-        name: The ONNX value name.
+        name: Name of the value in ONNX.
         dtype: NumPy dtype name, such as ``"int8"`` or ``"float32"``.
-        shape: Extents; ``None`` for a dynamic axis.
+        shape: Extent of each axis; ``None`` for a dynamic axis.
     """
 
     name: str
@@ -24,13 +24,13 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """What a caller asks of a runtime.
+    """Settings for opening an engine.
 
     Attributes:
-        device: The runtime's own device word (``"CPU"``, ``"GPU"``). An engine that cannot get it
-            raises ``EngineUnavailable``.
-        threads: Inference threads; 0 leaves the choice to the runtime.
-        fuse: Whether the runtime may replace operators by its own. Otherwise ONNX Runtime computes
+        device: Device in the runtime's own words (``"CPU"``, ``"GPU"``). An engine that cannot use
+            it raises ``EngineUnavailable``.
+        threads: Number of inference threads; 0 leaves the choice to the runtime.
+        fuse: Whether the runtime may replace operators by its own. If not, ONNX Runtime computes
             the graph as it is written.
     """
 
@@ -40,14 +40,14 @@ class EngineSettings:
 
 
 class Engine(Protocol):
-    """An opened model. Not thread-safe: one owner calls ``run``.
+    """Opened model. It is not thread-safe: one owner calls ``run``.
 
     Attributes:
-        name: Row in ``edge.model.engines.ENGINES``.
-        runtime: Runtime and version, such as ``"openvino 2026.1"``.
-        device: The device that is really used, as the runtime reports it.
-        inputs: Inputs of the graph, in its order.
-        outputs: Outputs of the graph, in its order.
+        name: Name of the engine, a row of ``edge.model.engines.ENGINES``.
+        runtime: Name and version of the runtime, such as ``"openvino 2026.1"``.
+        device: Device in use, as the runtime reports it.
+        inputs: Inputs in the order of the graph.
+        outputs: Outputs in the order of the graph.
     """
 
     name: str
@@ -57,19 +57,19 @@ class Engine(Protocol):
     outputs: tuple[TensorSpec, ...]
 
     def run(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run once. The first axis is the row; no row's result depends on another row.
+        """Run the graph once. The first axis is the row, and each row is computed by itself.
 
-        A graph that compares (``tensors.with_rows``) uses all of its last input for every row: the
+        A graph that compares (``tensors.with_rows``) uses its whole last input for every row: the
         first axis of that input becomes the second axis of the outputs.
 
         Args:
-            tensors: One array per input name, of its dtype and shape.
+            tensors: Array for each input name, with the dtype and shape of that input.
 
         Returns:
-            One array per output name, owned by the caller.
+            Array for each output name, owned by the caller.
 
         Raises:
-            InferenceError: Names, dtypes or shapes do not fit, or the runtime failed.
+            InferenceError: A name, dtype or shape does not fit, or the runtime failed.
         """
         ...
 

@@ -1,6 +1,6 @@
-"""Keeps built engines on disk: building takes minutes, reading a second.
+"""Keeps built engines on disk: building takes minutes, reading takes a second.
 
-An engine holds code for the GPU, so a file is used only if nobody but this user (or root) could
+An engine contains code for the GPU. So a file is used only if nobody but this user (or root) could
 have written it, if it was written for exactly this key, and if its hash is right. Any other file is
 ignored and written again.
 """
@@ -21,16 +21,16 @@ _HASH_BYTES = 65  # sixty-four hexadecimal digits and a line feed
 
 
 def engine_key(**facts: str) -> str:
-    """Return the key of an engine; other facts give another key.
+    """Return the key of an engine; different facts give different keys.
 
     Args:
-        facts: Everything that decides what is built.
+        facts: Everything that determines the built engine.
     """
     return _sha256(json.dumps(facts, sort_keys=True).encode())
 
 
 def read_engine(folder: Path, key: str) -> bytes | None:
-    """Return the engine that was written under ``key``; None where no file can be trusted."""
+    """Return the engine that was written for ``key``; None where there is no trusted file."""
     path = _path(folder, key)
     try:
         data = _read(path)
@@ -47,7 +47,7 @@ def read_engine(folder: Path, key: str) -> bytes | None:
 
 
 def write_engine(folder: Path, key: str, engine: bytes) -> None:
-    """Write ``engine``; the file appears whole or not at all. A failure is only logged."""
+    """Write ``engine``, as a whole or not at all. A failure is only logged."""
     path = _path(folder, key)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

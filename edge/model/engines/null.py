@@ -1,7 +1,8 @@
-"""Runs nothing: the engine for tests, whose time is the least that any call takes.
+"""Answers without a model: the engine for tests, and the lower bound of the time of a call.
 
-Its model is a line of JSON from ``null_model``. Each output row is a unit vector drawn from a hash
-of the same row of the inputs: the same row always gives the same vector, whatever stands beside it.
+Its model is a line of JSON from ``null_model``. Each output row is a random unit vector whose seed
+is a hash of the same row of the inputs. So a row always gives the same vector, whatever the other
+rows are.
 """
 
 import json
@@ -22,10 +23,10 @@ def null_model(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) 
     """Return a model for ``NullEngine``.
 
     Args:
-        inputs: Any inputs; the first axis is the row.
+        inputs: Inputs of any kind; the first axis is the row.
         outputs: Outputs of dtype float32 and shape ``(None, ...)``.
     """
-    # An extent that the graph itself decides (edge.model.bundle.contract.ANY) is one here.
+    # An extent that the graph decides (edge.model.bundle.contract.ANY) is 1 here.
     inputs, outputs = (
         tuple(
             replace(spec, shape=tuple(extent and abs(extent) for extent in spec.shape))
@@ -38,7 +39,7 @@ def null_model(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) 
 
 
 class NullEngine:
-    """Answers each row with unit vectors that depend on nothing but that row."""
+    """Engine that answers each row with unit vectors that depend on that row alone."""
 
     name = "null"
     runtime = "null"

@@ -21,7 +21,7 @@ PROVIDERS = {
     "TENSORRT": "TensorrtExecutionProvider",
 }
 
-# The runtime's exceptions share no base but Exception.
+# The runtime's exceptions have no common base class but Exception.
 _FAILURES = (
     states.EPFail,
     states.EngineError,
@@ -48,13 +48,13 @@ _DTYPES = {
     "tensor(bool)": "bool",
 }
 
-# Each failure is raised as well; the runtime's own line on stderr would only repeat it.
+# Every failure is also raised, so the runtime's own line on stderr would only repeat it.
 _FATAL = 4
 onnxruntime.set_default_logger_severity(_FATAL)
 
 
 class OnnxRuntimeEngine:
-    """A graph in ONNX Runtime; see ``Engine``."""
+    """Graph in ONNX Runtime; see ``Engine``."""
 
     name = "onnxruntime"
     runtime = f"onnxruntime {onnxruntime.__version__}"
@@ -70,7 +70,7 @@ class OnnxRuntimeEngine:
                 f"{self.runtime} on {settings.device}: expected a model that it can read, "
                 f"found: {exc}"
             ) from exc
-        # ONNX Runtime falls back to CPU without raising, when opening and again when running.
+        # ONNX Runtime falls back to the CPU without an error, at opening and again at running.
         found = session.get_providers()
         if found[0] != provider:
             raise EngineUnavailable(
@@ -117,7 +117,8 @@ def _options(settings: EngineSettings) -> Any:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     if not settings.fuse:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    # Otherwise the bytes decide; only the ONNX format was checked for references to other files.
+    # Without this entry the bytes decide the format, and only ONNX was checked for references to
+    # other files.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     return options
 

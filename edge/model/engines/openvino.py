@@ -19,19 +19,19 @@ import openvino  # noqa: E402 - reads its switch when imported
 
 @cache
 def core() -> openvino.Core:
-    """OpenVINO's core: one for the process, never released.
+    """Return OpenVINO's core: one for the process, never released.
 
-    The CPU plugin of each core puts a stack for signal handlers into the thread that creates it and
-    takes its memory back with the core. Two cores that do not end in the reverse order, or not in
-    their own thread, leave the thread with a stack that is gone. The next signal with a handler
-    (SIGTERM, SIGCHLD) then kills the process by SIGSEGV without a message, or writes over
-    what lies there now, once a tensor (both seen with 2026.4).
+    The CPU plugin of each core gives a stack for signal handlers to the thread that creates it, and
+    frees that memory with the core. If two cores do not end in the reverse order, or do not end in
+    their own thread, the thread keeps a freed stack. The next signal with a handler (SIGTERM,
+    SIGCHLD) then ends the process by SIGSEGV without a message, or overwrites the data that use
+    this memory now, in one case a tensor (both seen with 2026.4).
     """
     return openvino.Core()
 
 
 class OpenVinoEngine:
-    """A graph in OpenVINO; see ``Engine``."""
+    """Graph in OpenVINO; see ``Engine``."""
 
     name = "openvino"
     runtime = f"openvino {openvino.get_version().partition('-')[0]}"
@@ -83,7 +83,7 @@ class OpenVinoEngine:
         return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
     def _infer(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        # Results are copied out; share_outputs would hand on views of the next call's memory.
+        # Results are copied; with share_outputs they would be views of the next call's memory.
         results = self._request.infer(arrays, share_inputs=True, share_outputs=False)
         return {spec.name: results[spec.name] for spec in self.outputs}
 
@@ -92,7 +92,7 @@ class OpenVinoEngine:
 
 
 def _check_device(device: str, available: list[str]) -> None:
-    # AUTO, MULTI and HETERO choose among devices, which is a silent fall-back: none is in the list.
+    # AUTO, MULTI and HETERO are not in the list: they choose a device, which is a silent fall-back.
     if not any(_is_device(device, found) for found in available):
         raise EngineUnavailable(
             f"{OpenVinoEngine.runtime}: expected device {device!r}, found {', '.join(available)}; "
@@ -110,7 +110,7 @@ def _has_rows(specs: tuple[TensorSpec, ...]) -> bool:
 
 
 def _fix_one_row(graph: Any, names: set[str]) -> None:
-    """Fix the inputs ``names`` to one row, so that rows run one by one.
+    """Fix the inputs ``names`` to one row; the rows then run one by one.
 
     Measured with EfficientNet-Lite0 and CenterNet at 288x512 on one core, float and INT8: a row of
     a fixed batch of one takes 48 ms, of a fixed batch of four 48 ms (and twice the memory), of a
@@ -128,12 +128,13 @@ def _fix_one_row(graph: Any, names: set[str]) -> None:
 def _properties(settings: EngineSettings) -> dict[str, Any]:
     properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     if settings.device == "CPU":
-        # Two processes with one thread each are otherwise both pinned to the first core. Measured
-        # on two cores: 15.4 ms a call pinned, 7.9 ms not.
+        # With pinning, two processes with one thread each share the first core. Measured on two
+        # cores: 15.4 ms a call with pinning, 7.9 ms without.
         properties["ENABLE_CPU_PINNING"] = False
-        # Where the CPU has bfloat16 the runtime takes it by itself, and the answers are no longer
-        # those of the accuracy card: measured on 162 frames, it cost the default bundle's INT8
-        # graph three times as much as INT8 did (cosine 0.993 for 0.998) and saved 30 % of the time.
+        # On a CPU with bfloat16 the runtime would use it, and the answers would differ from those
+        # of the accuracy card. Measured on 162 frames with the default bundle's INT8 graph: it lost
+        # three times as much as INT8 itself (cosine 0.993 instead of 0.998) and saved 30 % of the
+        # time.
         properties["INFERENCE_PRECISION_HINT"] = "f32"
         if settings.threads:
             properties["INFERENCE_NUM_THREADS"] = settings.threads

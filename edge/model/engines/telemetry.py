@@ -1,7 +1,7 @@
-"""Keeps the runtimes from reporting their use: a camera box reports to nobody but its owner.
+"""Prevents the runtimes from reporting their use: a camera box reports to its owner only.
 
-Both runtimes report over the internet by default, and leave an identifier of the machine in the
-home directory. Both read their switch when they are first imported, so this must run before.
+Both runtimes report over the internet by default, and write an identifier of the machine to the
+home directory. They read their switch when they are first imported, so this must run earlier.
 """
 
 import os
@@ -9,9 +9,9 @@ import sys
 
 
 def forbid_telemetry() -> None:
-    """Keep onnxruntime and openvino, not yet imported, from reporting anything."""
-    # onnxruntime 1.31, Privacy.md: keeps uploader, events and device identifier from being made.
+    """Prevent reports of onnxruntime and openvino; call it before they are imported."""
+    # onnxruntime 1.31, Privacy.md: no uploader, events or device identifier are created.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     # openvino 2026.4 has no switch, and reports its import (openvino/tools/ovc/__init__.py) unless
-    # its telemetry package is missing. None makes it look so.
+    # its telemetry package is missing. The entry None makes the package appear to be missing.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

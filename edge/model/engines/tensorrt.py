@@ -1,6 +1,6 @@
 """Runs graphs with TensorRT and pycuda; the engine is built once, on the device that runs it.
 
-An engine fits one version of TensorRT and one kind of GPU, so a bundle carries none; the first
+An engine fits one version of TensorRT and one kind of GPU, so a bundle contains none. The first
 start builds it from the ONNX graph and keeps it (``edge.model.engines.engine_cache``).
 """
 
@@ -36,11 +36,11 @@ _DTYPES = {
     "INT64": "int64",
     "BOOL": "bool",
 }
-_PROFILE, _MOST = 0, 2  # the only optimization profile; its (least, usual, most)
+_PROFILE, _MOST = 0, 2  # only optimization profile; largest of its (least, usual, most)
 
 
 class TensorRtEngine:
-    """A graph in TensorRT; see ``Engine``."""
+    """Graph in TensorRT; see ``Engine``."""
 
     name = "tensorrt"
     runtime = f"tensorrt {tensorrt.__version__}"
@@ -93,7 +93,7 @@ class TensorRtEngine:
         if self._context is None:
             return
         with self._current():
-            # Each object goes before the one it was made from.
+            # Each object is freed before the object from which it was made.
             self._context = self._engine = self._runtime = None
             for buffer in self._buffers.values():
                 buffer.free()
@@ -101,7 +101,7 @@ class TensorRtEngine:
 
     @contextmanager
     def _current(self) -> Iterator[None]:
-        """Make the GPU's context current in this thread, whichever thread it is."""
+        """Make the GPU's context current in the calling thread inside the block."""
         self._cuda_context.push()
         try:
             yield
@@ -109,7 +109,7 @@ class TensorRtEngine:
             cuda.Context.pop()
 
     def _pieces(self, arrays: Mapping[str, NDArray[Any]]) -> Iterator[dict[str, NDArray[Any]]]:
-        """Cut the arrays along the row, where there are more rows than the engine takes."""
+        """Yield pieces of the arrays with at most as many rows as the engine accepts."""
         rows = max((len(arrays[name]) for name in self._split), default=1)
         most = max((self._most[name][0] for name in self._split), default=1)
         for row in range(0, rows, most):
@@ -176,7 +176,7 @@ class _Buffer:
 
 
 def _ordinal(device: str) -> int:
-    """Number of the GPU that ``GPU`` (the first) or ``GPU:1`` means."""
+    """Return the number of the GPU that ``GPU`` (the first) or ``GPU:1`` names."""
     try:
         cuda.init()
         count = cuda.Device.count()
@@ -213,7 +213,7 @@ def _start_runtime() -> Any:
 
 
 def _load(runtime: Any, model: bytes, gpu: Any) -> Any:
-    """Deserialize the engine of ``model`` for ``gpu``, built before or now."""
+    """Deserialize the engine of ``model`` for ``gpu``; build it if none is kept."""
     key = engine_key(
         model=hashlib.sha256(model).hexdigest(),
         runtime=TensorRtEngine.runtime,
@@ -254,7 +254,7 @@ def _specs(engine: Any) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 
 
 def _most(engine: Any, spec: TensorSpec) -> tuple[int, ...]:
-    """The largest shape that the engine takes."""
+    """Return the largest shape that the engine accepts."""
     if None not in spec.shape:
         return tuple(extent or 0 for extent in spec.shape)
     return tuple(map(int, engine.get_tensor_profile_shape(spec.name, _PROFILE)[_MOST]))

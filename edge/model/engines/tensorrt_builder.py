@@ -1,8 +1,8 @@
-"""Builds engines: with TensorRT 10.3 to 11 on a device, with TensorRT for RTX without one.
+"""Builds engines: with TensorRT 10.3 to 11 on a device, with TensorRT for RTX without a device.
 
-The network is strongly typed: the graph alone decides what runs in INT8 (by its Q/DQ nodes) and in
-FP16. So none of the flags and calibrators that TensorRT 11 removed is needed. TensorRT's module is
-an argument, because its name differs.
+The network is strongly typed: the graph alone decides which parts run in INT8 (by its Q/DQ nodes)
+and in FP16. So no flags and no calibrators are needed, which TensorRT 11 removed. TensorRT's module
+is an argument, because its name differs.
 """
 
 import functools
@@ -12,18 +12,18 @@ from typing import Any
 
 from edge.errors import EngineUnavailable, ModelError
 
-# Most rows of one run where the graph leaves them open; longer batches run in pieces.
+# Largest number of rows of one run where the graph does not fix it; longer batches run in pieces.
 MAX_ROWS = 8
-# Any other open axis, such as the sentences of a head: its largest and its usual extent.
+# Largest and usual extent of any other open axis, such as the sentences of a head.
 MAX_EXTENT = 256
 _USUAL_EXTENT = 8
-# Part of a cached engine's key: raise it when something here changes what is built.
+# Part of a cached engine's key; raise the number when this module builds something else.
 RECIPE = "strongly-typed/1"
 
 _PROBLEMS = ("ERROR", "INTERNAL_ERROR")
 _SHOWN = 3
 
-# What to do about operators that TensorRT lacks, or takes only in one form.
+# Advice about operators that TensorRT lacks, or accepts in one form only.
 _STATIC = "quantize it with static Q/DQ around float operators"
 _SYMMETRIC = "quantize symmetrically to int8 (docs/tensorrt.md)"
 _NEEDED = {
@@ -41,13 +41,13 @@ _OTHERWISE = "export it by operators that TensorRT has, or give the graph to ano
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A built engine.
+    """Built engine.
 
     Attributes:
-        engine: The serialized engine.
-        layers: The builder's own list of kernels, one a line; empty unless ``detailed``.
-        parse_s: Seconds to read the graph.
-        build_s: Seconds to build.
+        engine: Serialized engine.
+        layers: List of kernels as the builder prints it, one a line; empty unless ``detailed``.
+        parse_s: Time to read the graph, seconds.
+        build_s: Time to build the engine, seconds.
     """
 
     engine: bytes
@@ -62,14 +62,14 @@ def build_engine(
     """Build ``model`` with the TensorRT module ``trt``.
 
     Args:
-        trt: ``tensorrt`` or ``tensorrt_rtx``.
-        model: An ONNX model without external data.
-        capability: Member of RTX's ``ComputeCapability`` to build for; None: the GPU that is here.
-        detailed: Also return the list of kernels.
+        trt: Module ``tensorrt`` or ``tensorrt_rtx``.
+        model: ONNX model without external data.
+        capability: Member of RTX's ``ComputeCapability`` to build for; None: this machine's GPU.
+        detailed: Whether to return the list of kernels too.
 
     Raises:
         EngineUnavailable: TensorRT does not start here.
-        ModelError: TensorRT cannot read the graph (names the nodes), or cannot build it.
+        ModelError: TensorRT cannot read the graph (the message names the nodes) or build it.
     """
     log = logger(trt)
     log.begin(detailed=detailed)
@@ -80,8 +80,8 @@ def build_engine(
             f"{_version(trt)}: expected a builder, found {exc}: {log.problems()}; TensorRT and "
             "the NVIDIA driver must fit together: install both from the same JetPack"
         ) from exc
-    # Every object here must outlive the ones made from it: TensorRT keeps no references, and a
-    # parser whose network was collected ends the process.
+    # Every object here must outlive the objects made from it. TensorRT keeps no references, and a
+    # parser whose network was freed ends the process.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     began = time.perf_counter()
     parser = trt.OnnxParser(network, log)
@@ -110,8 +110,8 @@ def build_engine(
 def _add_profile(builder: Any, network: Any, config: Any) -> None:
     """Set the range of each open axis: up to MAX_ROWS for the row, MAX_EXTENT for others.
 
-    The row is the first axis of the first input that leaves it open; a first axis of another name
-    is something else.
+    The row is the first axis of the first input whose first axis is open. In other inputs, a first
+    axis with another name is not the row.
     """
     profile = builder.create_optimization_profile()
     row: str | None = None
@@ -139,13 +139,13 @@ def _add_profile(builder: Any, network: Any, config: Any) -> None:
 
 
 def _refusal(parser: Any) -> str:
-    """``found node "x" (Op): why; what to do`` for the first nodes that could not be read."""
+    """Return ``found node "x" (Op): why; what to do`` for the first unreadable nodes."""
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
     return "found " + (" | ".join(map(_in_words, errors[:_SHOWN])) or "no reason given")
 
 
 def _in_words(error: Any) -> str:
-    # Without a driver each problem is followed by one about the driver.
+    # Without a driver, a problem of the driver follows each other problem.
     lines = [line for line in error.desc().splitlines() if "cudaError" not in line]
     why = f"{error.code().name} in {error.func()}: {' '.join(lines).strip()}"
     if error.node() < 0:
@@ -159,9 +159,9 @@ def _version(trt: Any) -> str:
     return f"{trt.__name__} {trt.__version__}"
 
 
-@functools.cache  # one for the process: TensorRT goes on using the first that it was given
+@functools.cache  # one for the process: TensorRT uses the first logger that it was given for ever
 def logger(trt: Any) -> Any:
-    """Return a log for TensorRT that keeps the few lines that matter and prints nothing."""
+    """Return a log for TensorRT that keeps the important lines and prints nothing."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -174,7 +174,7 @@ def logger(trt: Any) -> Any:
             self._problems: list[str] = []
 
         def problems(self) -> str:
-            """The first problems since the last call; later ones follow from them."""
+            """Return the first problems since the last call; later ones follow from them."""
             found, self._problems = self._problems, []
             return " | ".join(found) or "no reason given"
 

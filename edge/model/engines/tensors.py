@@ -1,7 +1,7 @@
 """Checks that arrays fit the inputs of a graph, before a runtime sees them.
 
-Runtimes react differently: OpenVINO casts a wrong dtype in silence, and reports a wrong shape as
-a tensor that cannot grow.
+Without this check runtimes react differently: OpenVINO converts a wrong dtype silently, and reports
+a wrong shape as a tensor that cannot grow.
 """
 
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ from edge.model.engines.base import TensorSpec
 def with_rows(
     inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
 ) -> tuple[TensorSpec, ...]:
-    """The inputs whose first axis is the row of every output.
+    """Return the inputs whose first axis is the row of every output.
 
-    These are all inputs, except in a graph that compares: a graph with a second dynamic axis in an
-    output [N, K] takes, as its last input, the K vectors that each row is compared with.
+    These are all inputs, except in a graph that compares: such a graph has a second dynamic axis in
+    an output [N, K], and its last input is the K vectors with which each row is compared.
     """
     compares = any(None in spec.shape[1:] for spec in outputs if spec.shape[:1] == (None,))
     return inputs[:-1] if compares and len(inputs) > 1 else inputs
@@ -34,8 +34,8 @@ def fitting(
     """Return ``tensors`` as C-contiguous arrays.
 
     Raises:
-        InferenceError: A name is missing or too many, a dtype or shape differs from ``inputs``, or
-            two tensors have different numbers of rows (a runtime would repeat a single one).
+        InferenceError: A name is missing or unknown, a dtype or shape differs from ``inputs``, or
+            two tensors have different numbers of rows (a runtime would repeat a single row).
     """
     names = [spec.name for spec in inputs]
     if sorted(tensors) != sorted(names):
