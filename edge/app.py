@@ -33,7 +33,7 @@ from edge.video.sample import Arrival
 
 logger = logging.getLogger(__name__)
 
-# SIGTERM must be over within 5 s: the cameras' share, the index's and the broker's.
+# Shares of cameras, index and broker in the 5 s within which the daemon must end after SIGTERM.
 _CAMERAS_STOP_S: Final = 1.0
 _INDEX_STOP_S: Final = 1.0
 _PUBLISHER_STOP_S: Final = 3.0
@@ -42,12 +42,14 @@ _HEALTHY: Final = {"streaming", "connecting", "ended"}
 
 @dataclass(frozen=True, slots=True)
 class Periods:
-    """Seconds between the things that the loop does again and again.
+    """Periods of what the loop does again and again, in seconds.
 
     Attributes:
-        tick_s: Between two reports of the cameras' states, and looks for trouble.
-        proof_s: Between two self-tests of the model, which take as long as a few samples.
-        save_s: Between two writes of what the thresholds rest on; a crash costs so much of it.
+        tick_s: Seconds between two publications of the states of cameras and device.
+        proof_s: Seconds between two self-tests of the model, each of which takes as long as a few
+            samples.
+        save_s: Seconds between two writes of what the thresholds rest on; a crash loses at most
+            this much learning.
     """
 
     tick_s: float = 1.0
@@ -65,14 +67,14 @@ def run(
 
     Args:
         config: Checked configuration.
-        stop: Ends the daemon.
-        wake: Set it after ``stop``; the cameras set it for each sample.
+        stop: Ends the daemon when it is set.
+        wake: Wakes the loop: set it after ``stop``; the cameras set it for each sample.
         on_delivered: Called with each acknowledged message, as by ``Publisher``.
 
     Raises:
-        ModelError: The bundle is not usable, or not signed by who it must be.
+        ModelError: The bundle is not usable, or not signed by one of ``bundle_keys``.
         EngineUnavailable: The runtime or device is not there.
-        ConfigError: A prompt cannot be compiled, or a key of ``bundle_keys`` not read.
+        ConfigError: A prompt cannot be compiled, or a key of ``bundle_keys`` cannot be read.
         OutboxError: There is no disk for the outbox.
     """
     with ExitStack() as stack:
@@ -80,7 +82,13 @@ def run(
 
 
 class Daemon:
-    """The loop and everything that it watches."""
+    """The loop, and the workers that it starts and watches.
+
+    Args:
+        config: Checked configuration.
+        parts: Opened parts.
+        periods: Periods of the loop.
+    """
 
     def __init__(self, config: Config, parts: Parts, *, periods: Periods = Periods()) -> None:
         self._rollout = parts.rollout
@@ -104,7 +112,7 @@ class Daemon:
         self._watchdog_s = systemd.watchdog_interval()
 
     def serve(self, stop: threading.Event, wake: threading.Event) -> None:
-        """Start everything, loop until ``stop``, and end everything in order, on an error too."""
+        """Start everything, loop until ``stop``, and end everything in order, also on an error."""
         with ExitStack() as ending:
             self._start(ending)
             logger.info("watching %s", ", ".join(self._cameras))
@@ -112,7 +120,7 @@ class Daemon:
             self._loop(stop, wake)
 
     def _start(self, ending: ExitStack) -> None:
-        """Start the workers; ``ending`` runs the steps of the end, the last one added first."""
+        """Start the workers, and put the steps of the end on ``ending``, which reverses them."""
         names = [f"camera[{name}]" for name in self._cameras]
         ending.callback(self._workers.stop, ["publisher"], _PUBLISHER_STOP_S)
         ending.callback(self._workers.stop, ["search", "index"], _INDEX_STOP_S)
@@ -179,7 +187,7 @@ class Daemon:
             self._publisher.publish_now(message)
 
     def _prove(self) -> None:
-        """Run the self-test again: memory and drivers go bad in service."""
+        """Run the self-test again, because memory and drivers can fail in service."""
         try:
             self._models.prove_again()
         except (EngineError, ModelError) as exc:
@@ -189,10 +197,10 @@ class Daemon:
             self._model_error = None
 
     def _process(self) -> None:
-        """Bring every waiting sample through the engine, camera by camera.
+        """Bring every waiting sample through the pipeline, camera by camera.
 
-        Not as one batch: on a CPU that is no faster (measured: 26, 28 and 24 ms a frame in batches
-        of 1, 4 and 8), and the first camera's alert would wait for the last camera's frame.
+        One batch of all samples would be no faster on a CPU (measured: 26, 28 and 24 ms a frame in
+        batches of 1, 4 and 8), and the first camera's alert would wait for the last camera's frame.
         """
         for camera in self._cameras.values():
             sample = camera.take()
@@ -207,7 +215,7 @@ class Daemon:
                 self._put(messages)
 
     def _put(self, messages: Sequence[Message]) -> None:
-        """Commit; only then do the messages exist. Without a disk alerts go out from memory."""
+        """Commit messages to the outbox; without a disk, publish the alerts from memory."""
         if not messages:
             return
         try:
@@ -224,7 +232,7 @@ class Daemon:
             self._log(messages)
 
     def _log(self, committed: Sequence[Message]) -> None:
-        """Log alerts, and publish the newest picture of each rule."""
+        """Log alerts, and publish the picture of each rule's newest alert."""
         rules: dict[str | None, str] = {}
         for message in committed:
             if isinstance(message, AlertMessage):
@@ -244,7 +252,7 @@ class Daemon:
         """Publish the state of every camera and of the device; end the alerts of lost cameras."""
         now = _now()
         self._put(self._pipeline.lost(now))
-        # Without a connection nobody hears a status, and at its return the outage is over.
+        # Without a connection nobody receives a status, and when it returns the outage is over.
         publisher = self._publisher.health()
         queue = publisher.error if self._publisher.connected else None
         index = None if self._index is None else self._index.health().error
@@ -265,7 +273,7 @@ class Daemon:
             self._publisher.announce(status)
 
     def _wind_up(self) -> None:
-        """Decide what the cameras left, end running alerts, and save."""
+        """Process the last samples, end running alerts, and save."""
         self._process()
         self._put(self._pipeline.finish(_now()))
         self._show()

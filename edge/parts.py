@@ -38,9 +38,9 @@ logger = logging.getLogger(__name__)
 
 OUTBOX: Final = "outbox.db"
 LEARNED: Final = "learned.db"
-# Golden section: its multiples, modulo 1, lie evenly for any number of cameras. Measured with 16
-# cameras at 1 fps, arrival to the subscriber: 264 ms median and 619 ms p95 when all are sampled at
-# once, 47 ms and 102 ms this way.
+# Golden section, whose multiples modulo 1 lie evenly for any number of cameras. Measured with 16
+# cameras at 1 fps, from arrival to subscriber: 264 ms median and 619 ms p95 when all are sampled at
+# the same moment, 47 ms and 102 ms with this spread.
 _SPREAD: Final = 0.618034
 
 
@@ -88,9 +88,9 @@ def open_parts(
         on_delivered: Called with each acknowledged message, as by ``Publisher``.
 
     Raises:
-        ModelError: The bundle is not usable, or not signed by who it must be.
+        ModelError: The bundle is not usable, or not signed by one of ``bundle_keys``.
         EngineUnavailable: The runtime or device is not there.
-        ConfigError: A prompt cannot be compiled, or a key of ``bundle_keys`` not read.
+        ConfigError: A prompt cannot be compiled, or a key of ``bundle_keys`` cannot be read.
         OutboxError: There is no disk for the outbox.
     """
     topics = Topics(config.mqtt.topic_prefix, config.device.id)
@@ -176,6 +176,6 @@ def open_parts(
 
 
 def model_ref(models: Models) -> ModelRef:
-    """The model as payloads name it."""
+    """Return the model as payloads name it."""
     bundle = models.bundle
     return ModelRef(id=bundle.manifest.model.id, hash=bundle.hash, precision=models.precision)

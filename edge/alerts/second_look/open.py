@@ -27,7 +27,7 @@ def open_looks(config: Config, models: Models, frame_of: FrameOf) -> Iterator[Se
         frame_of: Gives frames.
 
     Raises:
-        ModelError: A bundle is not usable, not signed by a key it must be signed by, or of another
+        ModelError: A bundle is not usable, not signed by one of ``bundle_keys``, or of another
             class.
         EngineUnavailable: The runtime or device is not there.
         ConfigError: A key of ``bundle_keys`` cannot be read.

@@ -53,7 +53,7 @@ def detect(
         Literal["auto", "openvino", "onnxruntime"], typer.Option(help="What computes.")
     ] = "auto",
     precision: Annotated[
-        Literal["auto", "int8", "fp16", "fp32"], typer.Option(help="Of the detector.")
+        Literal["auto", "int8", "fp16", "fp32"], typer.Option(help="Precision of the detector.")
     ] = "auto",
     out: Annotated[
         Path | None, typer.Option(help="Draw the boxes into this copy of the picture.")

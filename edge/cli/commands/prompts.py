@@ -74,7 +74,7 @@ def options(
     context: typer.Context,
     config: ConfigOption = None,
     device: Annotated[
-        str | None, typer.Option(help="Its device.id. [default: that of --config]")
+        str | None, typer.Option(help="The box's device.id. [default: that of --config]")
     ] = None,
     host: HostOption = "localhost",
     port: PortOption = 1883,
@@ -130,7 +130,7 @@ def set_prompts(
         bool, typer.Option("--alone", help="In place of the box's own rules, not beside them.")
     ] = False,
 ) -> None:
-    """Tell a box its rules; it remembers them, and so does the broker."""
+    """Send a box its rules; the box keeps them, and so does the broker."""
     boxes: _Boxes = context.obj
     document = read_document(file, os.environ)
     if document.problems:
@@ -145,7 +145,7 @@ def set_prompts(
 
 @prompts.command()
 def reset(context: typer.Context) -> None:
-    """Back to the rules of the box's own configuration."""
+    """Return to the rules of the box's own configuration."""
     boxes: _Boxes = context.obj
     ask(boxes.broker, boxes.topics, ("prompts",), b"", retain=True)
 
@@ -161,7 +161,7 @@ def try_alert(context: typer.Context, rule: Rule) -> None:
 def profile(
     context: typer.Context, name: Annotated[str, typer.Argument(help="Name of a profile.")]
 ) -> None:
-    """Switch a box to another profile; it remembers it, and so does the broker."""
+    """Switch a box to another profile; the box keeps it, and so does the broker."""
     boxes: _Boxes = context.obj
     ask(boxes.broker, boxes.topics, ("profile",), name.encode(), retain=True)
 
@@ -169,7 +169,7 @@ def profile(
 @prompts.command()
 def feedback(
     context: typer.Context,
-    alert: Annotated[str, typer.Argument(help="Its id.")],
+    alert: Annotated[str, typer.Argument(help="Id of the alert.")],
     verdict: Annotated[Rating, typer.Argument(help="good: it was right; bad: a false alarm.")],
 ) -> None:
     """Say whether an alert was right."""
@@ -182,9 +182,9 @@ def feedback(
 def sharpen(
     context: typer.Context,
     rule: Rule,
-    switch: Annotated[Switch, typer.Argument(help="off: as if nothing had been said of alerts.")],
+    switch: Annotated[Switch, typer.Argument(help="off: as if there were no feedback.")],
 ) -> None:
-    """Let a rule go by what was said of its alerts, or undo that until it is on again."""
+    """Let a rule use the feedback on its alerts, or ignore the feedback until it is on again."""
     boxes: _Boxes = context.obj
     payload = switch.upper().encode()
     ask(boxes.broker, boxes.topics, ("prompt", rule, "sharpened"), payload)

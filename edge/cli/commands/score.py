@@ -48,7 +48,7 @@ def score(  # noqa: PLR0913, PLR0917  options of a command line
         Literal["auto", "openvino", "onnxruntime"], typer.Option(help="What computes.")
     ] = "auto",
     precision: Annotated[
-        Literal["auto", "int8", "fp16", "fp32"], typer.Option(help="Of the image graph.")
+        Literal["auto", "int8", "fp16", "fp32"], typer.Option(help="Precision of the image graph.")
     ] = "auto",
     duration: Annotated[
         float | None,
@@ -120,7 +120,7 @@ def score(  # noqa: PLR0913, PLR0917  options of a command line
 
 
 def _rules(prompts: Sequence[str], negatives: Sequence[str]) -> dict[str, PromptConfig]:
-    """Return each prompt under its own words; a prompt with time in it becomes its clauses.
+    """Return a rule for each prompt, named by its words; a prompt with time becomes its clauses.
 
     Raises:
         ConfigError: A prompt is empty, or cannot be understood.

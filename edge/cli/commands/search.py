@@ -34,10 +34,10 @@ from edge.system import paths
 def search(  # noqa: PLR0913  options of a command line
     text: Annotated[str, typer.Argument(help="A sentence about what was seen.")],
     since: Annotated[str, typer.Option(help="How far back: 24h, 7d, 90m.")] = "24h",
-    camera: Annotated[str | None, typer.Option(help="Only this one. [default: all]")] = None,
+    camera: Annotated[str | None, typer.Option(help="Only this camera. [default: all]")] = None,
     limit: Annotated[int, typer.Option(help="Moments to show.", min=1, max=1000)] = 20,
     cursor: Annotated[
-        str | None, typer.Option(help="Go on behind a page: what it gave as its cursor.")
+        str | None, typer.Option(help="The cursor of the page after which to go on.")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Take index, model and background from this configuration.")

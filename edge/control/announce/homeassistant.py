@@ -1,11 +1,11 @@
-"""The box as Home Assistant shows it: one device, its rules as entities. Pure.
+"""Describes the box to Home Assistant: one device, with its rules as entities. Pure.
 
-MQTT device discovery (Home Assistant 2024.11 and later): one retained JSON object says what there
-is and on which of our topics. A rule is set once for the box (switch, number, text, button), and
-alerts on each camera that it watches (binary sensor, picture, margin).
+It uses MQTT device discovery (Home Assistant 2024.11 and later): one retained JSON object names all
+entities and our topics for them. A rule has its settings once for the box (switch, number, text,
+button), and its alerts on each camera that it watches (binary sensor, picture, margin).
 
-Keys are Home Assistant's abbreviations (its ``components/mqtt/abbreviations.py``): a box with many
-rules has hundreds of entities in one message.
+Keys are Home Assistant's abbreviations (its ``components/mqtt/abbreviations.py``), because a box
+with many rules has hundreds of entities in one message.
 """
 
 import json
@@ -21,12 +21,15 @@ from edge.delivery.topics import Topics
 
 Component = dict[str, Any]
 
-# Home Assistant keeps no longer word as the state of an entity.
+# Longest state of an entity that Home Assistant keeps, in characters.
 _LONGEST_STATE: Final = 255
 
 
 def discovery_topic(config: HomeAssistantConfig, topics: Topics) -> str:
-    """Where the device is described. Home Assistant allows letters, digits, ``_`` and ``-``."""
+    """Return the topic of the device's description.
+
+    Home Assistant allows letters, digits, ``_`` and ``-`` in it.
+    """
     return f"{config.prefix}/device/{topics.prefix}_{topics.device}/config".replace(".", "_")
 
 
@@ -36,13 +39,13 @@ def discovery_message(
     components: Mapping[str, Component],
     gone: Mapping[str, str],
 ) -> Message:
-    """Describe the device.
+    """Make the message that describes the device.
 
     Args:
-        config: Where to.
-        topics: Of the box.
-        components: Its entities, by key.
-        gone: Platforms of entities that were there before, by key: to be removed.
+        config: Settings of Home Assistant's topics.
+        topics: Topics of the box.
+        components: Entities of the box, by key.
+        gone: Platforms of earlier entities by key; Home Assistant removes these.
     """
     identity = f"{topics.prefix}_{topics.device}"
     described = {
@@ -75,11 +78,11 @@ def discovery_message(
 def components_of(
     prompts: Mapping[str, PromptConfig], cameras: Mapping[str, Sequence[str]]
 ) -> dict[str, Component]:
-    """All entities of a box, by key.
+    """Return all entities of a box, by key.
 
     Args:
         prompts: Rules in force.
-        cameras: Names of the rules of each camera.
+        cameras: Names of each camera's rules.
     """
     return dict(
         [
@@ -109,7 +112,7 @@ def _problem() -> Component:
 
 
 def _profile(prompts: Mapping[str, PromptConfig]) -> Iterator[tuple[str, Component]]:
-    """The box's profile, where a rule depends on it."""
+    """Yield the box's profile, if a rule depends on it."""
     names = sorted({profile for prompt in prompts.values() for profile in prompt.profiles})
     if names:
         yield (
@@ -191,7 +194,7 @@ def _camera(camera: str) -> Iterator[tuple[str, Component]]:
 
 
 def _measured(camera: str, name: str, value: str) -> Component:
-    """A number of the camera's state. It changes every second: off, unless somebody wants it."""
+    """Return a number of the camera's state: off by default, because it changes every second."""
     return {
         "p": "sensor",
         "name": name,
