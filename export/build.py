@@ -1,7 +1,8 @@
 """Builds a bundle from a checkpoint: open, export, reshape, quantize, verify, pack.
 
-Each step is a module of its own. This one connects them, and an error names the step that failed.
-What takes long is kept (``export.cache``): a build that was broken off goes on where it was.
+Each step is a module of its own. This module connects them, and an error names the step that
+failed. Results of long steps are kept (``export.cache``), so an interrupted build continues where
+it stopped.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -35,25 +36,27 @@ from export.proof.reference import Exam, examine
 from export.proof.sentences import SENTENCES
 from export.variants import Made, make_variants
 
-# A detector's frames are large, and its float original takes seconds for each.
+# Number of calibration frames by frame class. A detector's frames are large, and its float original
+# takes seconds for each.
 _FRAMES: Final = {"F": 128, "C": 256, "P": 32}
 _GOLDEN_ROWS: Final = {"F": 8, "C": 2, "P": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
-    """What is to be built.
+    """Order for a bundle.
 
     Attributes:
-        source: Name of the catalogue, hub repository, or directory.
-        out: The bundle's directory.
-        targets: What the bundle is for.
-        revision: Of a hub repository.
-        random_weights: Seed: the architecture without its weights.
-        calibration: Folder or file with pictures and videos; None takes the default ones.
-        frames: How many frames; half fix INT8 ranges, half measure what was lost.
+        source: Name in the catalogue, hub repository, or directory.
+        out: Directory of the bundle.
+        targets: Targets of the bundle.
+        revision: Commit, branch or tag of a hub repository; None takes the catalogue's.
+        random_weights: Seed of random weights for the architecture; None takes the real weights.
+        calibration: Folder or file with pictures and videos; None takes the default frames.
+        frames: Number of frames; half of them fix INT8 ranges, half measure the losses. None takes
+            the frame class's number.
         size: Height and width of a detector's pictures; None takes its default.
-        offline: Touch no network.
+        offline: Whether packages come from the cache only, without the network.
     """
 
     source: str
@@ -69,11 +72,12 @@ class BuildRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Built:
-    """What came out.
+    """Result of a build.
 
     Attributes:
-        left_out: Variants that failed their gate, and why.
-        notes: What a person should know, a sentence each.
+        bundle: The finished bundle.
+        left_out: Reasons by name, for each variant that is not in the bundle.
+        notes: Remarks for the user, a sentence each.
     """
 
     bundle: Bundle
@@ -85,11 +89,11 @@ def build(request: BuildRequest, progress: Progress, cache: StepCache | None = N
     """Build the bundle ``request.out``.
 
     Raises:
-        ConfigError: The source, or what should sign, is not there.
+        ConfigError: The source does not exist.
         ModelError: A step failed; the message begins with its name. Nothing is left half-written.
     """
     with workplace(request.out):
-        pass  # refused now rather than after the work
+        pass  # a bad ``out`` is refused before the work
     steps = _Steps(progress, total=6)
     with steps.step("open the checkpoint"):
         checkpoint = open_checkpoint(
@@ -119,7 +123,7 @@ def build(request: BuildRequest, progress: Progress, cache: StepCache | None = N
 
 
 def read_frames(request: BuildRequest, facts: ModelFacts) -> NDArray[np.int8]:
-    """Frames [N, 3, H, W], or clips of them [N, T, 3, H, W]."""
+    """Return calibration frames, int8 [N, 3, H, W], or clips of them, int8 [N, T, 3, H, W]."""
     count = request.frames or _FRAMES[facts.frame_class]
     if request.calibration is None:
         footage = default_frames(facts.image, package_cache(), count, offline=request.offline)
@@ -165,7 +169,7 @@ def _pack(
 
 
 class _Steps:
-    """A line of progress for each step; what fails in one is told with its name."""
+    """Progress line of the build; an error inside a step gets the step's name."""
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress

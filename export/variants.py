@@ -1,7 +1,7 @@
 """Makes the variants of one graph, compares each with the float original, and judges it.
 
-One function from a float ONNX graph to everything that may be packed of it. A variant that fails
-its gate is kept with its verdict: the card names it, the bundle does not hold it.
+``make_variants`` turns a float ONNX graph into all variants that a bundle may hold. A variant that
+fails its gate is kept with its verdict: the card names it, and the bundle does not hold it.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -29,20 +29,21 @@ from export.quantize.fallback import Judged, quantize_to_gate
 from export.quantize.half import to_fp16
 from export.quantize.qdq_rules import require_qdq_rules
 
-# What a device may see on the golden rows: the gate of the build, less what another runtime's
-# rounding, or another processor's, takes.
+# Lowest cosine that a device may measure on the golden rows, by precision: the gate of the build,
+# less some room for the rounding of another runtime or processor.
 GOLDEN_COSINE: Final[Mapping[Precision, float]] = {"fp32": 0.999, "fp16": 0.998, "int8": 0.95}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Made:
-    """One variant.
+    """One variant, made and judged.
 
     Attributes:
-        files: What the bundle gets, if it passed.
-        variant: For the card; None where nothing could be measured.
-        refused: Why nothing could be measured.
-        note: What a person should know about how it was made.
+        name: Name of its graph's file.
+        files: Files for the bundle by name, if the variant passed.
+        variant: Its entry in the card; None where nothing could be measured.
+        refused: Reason why nothing could be measured; None where something was.
+        note: Remark for the user about how it was made; None where there is none.
     """
 
     name: str
@@ -66,14 +67,14 @@ def make_variants(
     """Make and judge the variants of one graph.
 
     Args:
-        role: Of the graph.
-        model: float32, reshaped.
-        questions: What they are asked.
-        targets: What the bundle is for.
-        inputs: What the exam's rows are, in the plural.
+        role: Role of the graph.
+        model: Graph in float32, reshaped.
+        questions: Inputs and references that the variants are measured with.
+        targets: Targets of the bundle.
+        inputs: Kind of the exam's rows, for the card: frames, clips, sentences or captions.
 
     Raises:
-        ModelError: The float32 graph itself does not answer as the original: the export is wrong.
+        ModelError: The float32 graph itself differs from the original, so the export is wrong.
     """
     made = [_onnx(role, "fp32", model, questions, inputs)]
     if not made[0].passed:
@@ -96,7 +97,7 @@ def _int8(
     targets: Collection[Target],
     inputs: str,
 ) -> Made:
-    """INT8 that passes; blocks go back to float where the whole graph does not."""
+    """Make the INT8 variant; blocks go back to float until the graph passes its gate."""
     gate = _gate(role, "int8", questions.exam)
     kept = questions.keep_float([node.name for node in model.graph.node])
 
@@ -119,7 +120,7 @@ def _int8(
 
 
 def _closeness(measured: Measured) -> float:
-    """One number to rank candidates by: a detector's share of boxes, else the worst cosine."""
+    """Return the rank of a candidate: a detector's share of boxes, else the worst cosine."""
     if measured.matched is not None:
         return measured.matched.value
     cosines = measured.main.cosines
@@ -127,13 +128,13 @@ def _closeness(measured: Measured) -> float:
 
 
 def _dynamic_text(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Dynamic INT8, one sentence a call: its ranges are taken from all rows of a call together."""
+    """Quantize to dynamic INT8 at one sentence per call, because rows of a call share ranges."""
     named = any(dim.dim_param == "K" for dim in model.graph.input[0].type.tensor_type.shape.dim)
     return quantize_dynamic(fix_axes(model, {"K": 1}) if named else model)
 
 
 def _plan_in_words(model: bytes) -> str:
-    """What TensorRT's compiler makes of it, where it is installed."""
+    """Return a sentence on what TensorRT's compiler makes of the graph, or why it did not run."""
     try:
         found = plan(model)
     except EdgeError as exc:
@@ -167,7 +168,7 @@ def _onnx(
 
 
 def _ir(one: Made, questions: Questions, inputs: str) -> Made:
-    """The same graph as OpenVINO stores it."""
+    """Convert a variant to OpenVINO's own form, and judge that too."""
     (artefact,) = one.files.values()
     stem = one.name.removesuffix(".onnx")
     ir: IrFiles = to_ir(artefact.data)
@@ -196,13 +197,13 @@ def _judged(
 
 
 def _undecided(verdict: Verdict) -> str | None:
-    """What more inputs would have to decide, for a variant that is packed."""
+    """Return the checks of a passed variant that only more inputs could decide, as text."""
     texts = [check.text for check in verdict.undecided]
     return "; ".join(texts) if texts and verdict.passed else None
 
 
 def _gate(role: Role, precision: Precision, exam: Exam) -> Gate:
-    """The gate of a role; a detector's text graph has features that nothing is retrieved by."""
+    """Return the gate of a graph; without an ``embedding`` (detectors), nothing is retrieved."""
     gate = GATES[role, precision]
     return gate if "embedding" in exam.answers else replace(gate, min_retrieval=None)
 

@@ -1,7 +1,7 @@
-"""What a bundle is, and how two differ, as plain values that print and serialize.
+"""Describes a bundle, and how two bundles differ, as plain values that print and serialize.
 
-Of the contents only ``accuracy.json`` is read; that the others are what the manifest says is for
-``Bundle.verify``.
+It reads the manifest and ``accuracy.json``. ``Bundle.verify`` checks the other files against the
+manifest.
 """
 
 import json
@@ -21,10 +21,10 @@ class Difference:
     """Two bundles side by side.
 
     Attributes:
-        facts: Dotted key to the two values, of those that differ; None where one has none.
-        files: What a file is for to its rows in the two lists of files, None where one has none;
-            all of them, accuracy included.
-        embeddings_compare: Whether embeddings of one may be compared with the other's.
+        facts: Pairs of values that differ, by dotted key; None where a bundle has no value.
+        files: Pairs of rows in the two lists of files, by purpose of the file; None where a bundle
+            has no such file. All files are listed, each row with its accuracy.
+        embeddings_compare: Whether embeddings of the two bundles may be compared with each other.
     """
 
     facts: dict[str, tuple[Any, Any]]
@@ -41,14 +41,14 @@ class Difference:
 
 
 def facts(bundle: Bundle) -> dict[str, Any]:
-    """Return the manifest with where and what the bundle is, its signature and its losses.
+    """Return the manifest with the bundle's path, hash, signature and losses.
 
     ``signed`` is the key id that the signature names, unverified. Each of ``files`` has its row of
-    ``accuracy.json`` as ``accuracy``; ``left_out`` are the variants that lost too much to be in
-    the bundle, where the exporter named them.
+    ``accuracy.json`` as ``accuracy``. ``left_out`` has the variants that lost too much to be in the
+    bundle, where the exporter named them.
 
     Raises:
-        ModelError: ``accuracy.json`` is damaged or something else.
+        ModelError: ``accuracy.json`` is damaged or of another form.
     """
     document = bundle.manifest.model_dump(mode="json", by_alias=True, exclude_none=True)
     variants, left_out = _accuracy(bundle)
@@ -65,7 +65,7 @@ def facts(bundle: Bundle) -> dict[str, Any]:
 
 
 def compare(one: Bundle, other: Bundle) -> Difference:
-    """Compare what two bundles say.
+    """Compare the facts of two bundles.
 
     Raises:
         ModelError: As ``facts``.
@@ -92,7 +92,7 @@ def compare(one: Bundle, other: Bundle) -> Difference:
 
 
 def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value that is no section, by its dotted key; a list is one value."""
+    """Yield each value that is not a section, with its dotted key; a list is one value."""
     if not isinstance(value, dict):
         yield prefix, value
         return
@@ -101,12 +101,12 @@ def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def purpose(file: Row) -> str:
-    """What a file is for: its role, and of a graph precision and format."""
+    """Return the purpose of a file: its role, and the precision and format of a graph."""
     return " ".join(file[key] for key in ("role", "precision", "format") if key in file)
 
 
 def _by_purpose(files: list[dict[str, Any]]) -> dict[str, Row]:
-    """Files by what they are for, and by name too where that is said of several."""
+    """Return files by their purpose; where several share one, the key has the name too."""
     count = Counter(purpose(file) for file in files)
     return {
         purpose(file) if count[purpose(file)] == 1 else f"{purpose(file)} {file['file']}": file
@@ -115,7 +115,7 @@ def _by_purpose(files: list[dict[str, Any]]) -> dict[str, Row]:
 
 
 def _accuracy(bundle: Bundle) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Rows of the variants that are in the bundle, and of those that are not."""
+    """Return the rows of the variants in the bundle, and of those that were left out."""
     if not any(file.role == "accuracy" for file in bundle.manifest.files):
         return {}, {}
     name = bundle.entry("accuracy").file

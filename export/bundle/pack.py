@@ -1,6 +1,6 @@
-"""Write a bundle: the same facts and files give the same bytes, and it appears all at once.
+"""Writes a bundle: the same facts and files give the same bytes, and it appears all at once.
 
-The finished directory is opened and verified with the device's own reader before it gets its name.
+The device's own reader opens and verifies the finished directory before it gets its name.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from edge.model.bundle.manifest import (
 )
 from edge.model.bundle.read import Bundle, open_bundle
 
-# The earliest date that a zip can hold: golden.npz must not depend on the clock.
+# The earliest date that a zip can hold; golden.npz must not depend on the clock.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -39,9 +39,13 @@ class Artefact:
     """One file to pack.
 
     Attributes:
-        precision: Of a graph, with ``min_cosine``.
-        format: Of a graph; left out it is ONNX.
-        weights: Of an OpenVINO graph, the name of the file that holds them.
+        role: Purpose of the file.
+        data: Contents.
+        precision: Precision of a graph; None for other files.
+        min_cosine: Lowest cosine that a device may measure on the golden rows; None for other files
+            than graphs.
+        format: Format of a graph; None is ONNX.
+        weights: Name of the file that holds the weights of an OpenVINO graph.
     """
 
     role: Role
@@ -53,19 +57,19 @@ class Artefact:
 
 
 def write_bundle(out: Path, facts: ModelFacts, files: Mapping[str, Artefact]) -> Bundle:
-    """Write the bundle ``out``, replacing one that is there.
+    """Write the bundle ``out``; an older bundle there is replaced.
 
     Args:
-        out: Directory; its parent is made when missing. An existing one is replaced only if it is
-            a bundle or empty.
-        facts: The manifest but for its list of files.
-        files: File name to content.
+        out: Directory; its parent is made when missing. An existing directory is replaced only if
+            it is a bundle or empty.
+        facts: The manifest without its list of files.
+        files: Files of the bundle by name.
 
     Returns:
         The written bundle, every file verified.
 
     Raises:
-        ModelError: The facts and files are no bundle that a device would accept, or ``out`` holds
+        ModelError: A device would refuse a bundle of these facts and files, or ``out`` holds
             something else.
     """
     manifest = _manifest(facts, files)
@@ -81,10 +85,10 @@ def write_bundle(out: Path, facts: ModelFacts, files: Mapping[str, Artefact]) ->
 
 
 def take_place(new: Path, out: Path, old: Path) -> None:
-    """Give the finished directory ``new`` its name, ``out``; one that is there becomes ``old``.
+    """Rename the finished directory ``new`` to ``out``; an existing ``out`` becomes ``old``.
 
     Raises:
-        OSError: The disk refuses; then ``out`` is as it was.
+        OSError: The disk refuses; ``out`` is then as it was.
     """
     if out.exists():
         out.rename(old)
@@ -92,18 +96,18 @@ def take_place(new: Path, out: Path, old: Path) -> None:
         new.rename(out)
     except OSError:
         if old.exists():
-            old.rename(out)  # it would go with the folder
+            old.rename(out)  # else it would be removed with the folder
         raise
 
 
 @contextmanager
 def workplace(out: Path, what: str = "bundle", marker: str = MANIFEST) -> Iterator[Path]:
-    """A temporary directory beside ``out``: opening one early tells early that ``out`` will not do.
+    """Provide a temporary directory beside ``out``; a bad ``out`` is refused on entry.
 
     Args:
-        out: Where the directory that is made there will go.
-        what: Its kind.
-        marker: The file that every directory of that kind has.
+        out: Final place of the directory that is made inside.
+        what: Kind of that directory, for messages.
+        marker: Name of the file that every directory of that kind has.
 
     Raises:
         ModelError: ``out`` holds something else, or its disk refuses.

@@ -1,7 +1,7 @@
-"""Keys, and the file ``SIGNATURE`` of a bundle (docs/bundle-format.md).
+"""Makes keys, and writes the file ``SIGNATURE`` of a bundle (docs/bundle-format.md).
 
-A bundle is verified in full before it is signed, and the signature by the device's own reader
-after. Needs the package ``cryptography``, the extra ``signing``.
+A bundle is verified in full before it is signed. Afterwards the device's own reader verifies the
+signature. The package ``cryptography`` is needed, which the extra ``signing`` installs.
 """
 
 import hashlib
@@ -37,14 +37,14 @@ def generate(path: Path, passphrase: bytes | None = None) -> PublicKey:
     """Make a key pair: the private key at ``path``, readable by its owner only, and ``path``.pub.
 
     Args:
-        path: Where nothing is yet; its folder is there.
-        passphrase: Encrypts the private key.
+        path: File of the private key; it must not exist yet, and its folder must.
+        passphrase: Passphrase that encrypts the private key; None writes it in plain.
 
     Returns:
-        The public half.
+        The public key.
 
     Raises:
-        ConfigError: One of the two is there already, or cannot be written.
+        ConfigError: One of the two files exists already, or cannot be written.
     """
     key = Ed25519PrivateKey.generate()
     encryption: KeySerializationEncryption = NoEncryption()
@@ -66,7 +66,7 @@ def read_private_key(path: Path, passphrase: bytes | None = None) -> Ed25519Priv
     """Read a private key in PEM (PKCS 8).
 
     Raises:
-        ConfigError: It cannot be read, is of another kind, or its passphrase is another one.
+        ConfigError: The file cannot be read or is of another kind, or the passphrase is wrong.
     """
     try:
         with path.open("rb") as file:
@@ -101,18 +101,18 @@ def read_private_key(path: Path, passphrase: bytes | None = None) -> Ed25519Priv
 
 
 def sign(path: Path, key: Ed25519PrivateKey, name: Path) -> Bundle:
-    """Sign the bundle at ``path``, in place of a signature that is there.
+    """Sign the bundle at ``path``; an existing signature is replaced.
 
     Args:
-        path: The bundle.
-        key: The signer's.
-        name: The key's file, for messages.
+        path: Directory of the bundle.
+        key: Private key of the signer.
+        name: File of the key, for messages.
 
     Returns:
-        The bundle, its signature verified.
+        The bundle with its signature verified.
 
     Raises:
-        ModelError: A file is not what the manifest says, or the signature cannot be written.
+        ModelError: A file differs from the manifest, or the signature cannot be written.
     """
     bundle = open_bundle(path)
     bundle.verify()
@@ -137,11 +137,12 @@ def _replace(bundle: Path, content: bytes) -> None:
     Raises:
         OSError: The disk refused.
     """
-    # Beside the bundle: a file more in it would be refused by a device that looks just now.
+    # The file is made beside the bundle: a device that reads the bundle now would refuse one more
+    # file in it.
     descriptor, name = tempfile.mkstemp(prefix=f".{bundle.name}-", dir=bundle.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            # mkstemp lets the owner read only, and the daemon is somebody else.
+            # mkstemp lets only the owner read, and the daemon is another user.
             os.fchmod(file.fileno(), (bundle / MANIFEST).stat().st_mode & 0o777)
             file.write(content)
             file.flush()
@@ -159,7 +160,7 @@ def _replace(bundle: Path, content: bytes) -> None:
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:
     try:
-        # O_EXCL: never over a file, and never through a link that somebody else laid there.
+        # O_EXCL: an existing file is never overwritten, and a link is never followed.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError as exc:
         raise ConfigError(

@@ -1,8 +1,8 @@
-"""What a bundle may be built for.
+"""Lists the targets that a bundle may be built for.
 
-``onnx``: graphs that ONNX Runtime and OpenVINO read. ``openvino``: the same as OpenVINO stores
-them, which open faster. ``tensorrt``: also float16, and INT8 held to TensorRT's rules; the engine
-itself is built on the device (docs/tensorrt.md).
+``onnx``: graphs that ONNX Runtime and OpenVINO read. ``openvino``: the same graphs in OpenVINO's
+own form too, which opens faster. ``tensorrt``: also float16 graphs, and INT8 graphs that keep
+TensorRT's rules; the device itself builds the engine (docs/tensorrt.md).
 """
 
 from typing import Final, Literal, get_args

@@ -1,7 +1,7 @@
 """Computes the key of a build step: one hash of its name, its code, its inputs and its options.
 
-The code of a step is found, not listed: the modules that it starts from, and every module of this
-project that they import, directly or through others. A list kept by hand misses a module, and a
+The code of a step is found from its imports: the modules that it starts from, and every module of
+this project that they import, directly or through others. A list by hand would miss a module, and a
 missed module packs a stale graph.
 """
 
@@ -30,10 +30,10 @@ def step_key(
     """Return the key of a step, 64 hex digits.
 
     Args:
-        step: Its name.
-        code: ``code_version`` of what it runs.
+        step: Name of the step.
+        code: ``code_version`` of the code that it runs.
         inputs: Hash of each input by name (``digest``).
-        options: Whatever else decides the result; anything that JSON can say.
+        options: All else that decides the result, as JSON values.
     """
     facts = {"step": step, "code": code, "inputs": dict(inputs), "options": dict(options or {})}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -76,9 +76,10 @@ def source_digest(path: Path) -> str:
 def sources(modules: Iterable[str]) -> dict[str, Path]:
     """Return the source files of ``modules`` and of all that they import, by module name.
 
-    Imports inside functions and for type checkers count too, and so do the packages that a module
-    lies in: Python runs them first. Modules of other projects do not count. Nothing is imported. A
-    module that is imported by a name in a string is not found: name it in ``modules``.
+    Imports inside functions and for type checkers count too. So do the packages that hold a module,
+    because Python runs them first. Modules of other projects do not count. The modules are read and
+    not imported. A module that is imported by a name in a string is not found: name it in
+    ``modules``.
     """
     found: dict[str, Path] = {}
     waiting = list(modules)
@@ -102,7 +103,7 @@ def _source(name: str) -> Path | None:
 
 
 def _imported(name: str, path: Path) -> Iterator[str]:
-    """Yield what a module imports; of ``from a import b`` both ``a`` and ``a.b``."""
+    """Yield the names that a module imports; for ``from a import b``, both ``a`` and ``a.b``."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):

@@ -1,9 +1,9 @@
 """Keeps the files of finished steps on disk, each step under its key (``export.cache.key``).
 
-The value of a step is a few files in ``<folder>/<key>/``. The folder appears by one rename: half a
-step never counts, and interrupting is harmless. Files are checked by SHA-256 when read; a damaged
-entry is made again. The cache is a convenience: where it cannot be read or written, the step is
-computed and the build goes on.
+The value of a step is a few files in ``<folder>/<key>/``. One rename makes the folder appear, so
+half a step never counts and interrupting is harmless. Files are checked by SHA-256 when they are
+read; a damaged entry is made again. The cache is a convenience: where it cannot be read or written,
+the step is computed and the build continues.
 """
 
 import contextlib
@@ -26,18 +26,18 @@ _log = logging.getLogger(__name__)
 
 _INDEX: Final = "index.json"
 _PARTIAL: Final = ".partial-"
-# Longer than any step takes: what is older was left by a killed process.
+# Longer than any step takes: an older partial folder was left by a killed process.
 _STALE_S: Final = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class StepCache:
-    """Where steps are kept.
+    """Place of the kept steps.
 
     Attributes:
         folder: Folder of the steps; made when missing.
-        limit: Size of all steps in bytes; beyond it the steps used longest ago are removed. A few
-            large models fit.
+        limit: Largest size of all steps in bytes; beyond it, the steps used longest ago are
+            removed. The default has room for a few large models.
     """
 
     folder: Path
@@ -52,9 +52,9 @@ def default_cache() -> StepCache:
 def cached(
     cache: StepCache, key: str, compute: Callable[[], Mapping[str, bytes]]
 ) -> dict[str, bytes]:
-    """Return the files of a step by plain name: kept ones, else computed and kept.
+    """Return the files of a step by plain name; compute and keep them where they are not kept.
 
-    What ``compute`` raises goes through, and nothing is kept.
+    An error of ``compute`` is passed on, and nothing is kept.
     """
     files = load(cache, key)
     if files is None:
@@ -64,7 +64,7 @@ def cached(
 
 
 def load(cache: StepCache, key: str) -> dict[str, bytes] | None:
-    """Return the files of a step by plain name; None where the step is not kept, or is damaged."""
+    """Return the files of a step by plain name; None where it is not kept or is damaged."""
     home = cache.folder / key
     try:
         index = json.loads((home / _INDEX).read_bytes())
@@ -84,7 +84,7 @@ def load(cache: StepCache, key: str) -> dict[str, bytes] | None:
 
 
 def store(cache: StepCache, key: str, files: Mapping[str, bytes]) -> None:
-    """Keep the files of a step, unless they alone exceed the limit or the disk refuses."""
+    """Keep the files of a step; do not where they alone exceed the limit or the disk refuses."""
     size = sum(map(len, files.values()))
     if size > cache.limit:
         _log.warning("step %s is not kept: its %d bytes exceed the limit", key[:12], size)
@@ -100,7 +100,7 @@ def store(cache: StepCache, key: str, files: Mapping[str, bytes]) -> None:
                 (new / name).write_bytes(data)
             index = {name: digest(data) for name, data in files.items()}
             (new / _INDEX).write_text(json.dumps(index))
-            if not (cache.folder / key).exists():  # else a second process was faster
+            if not (cache.folder / key).exists():  # else another process was faster
                 new.rename(cache.folder / key)
     except OSError as exc:
         _log.warning(
@@ -109,7 +109,7 @@ def store(cache: StepCache, key: str, files: Mapping[str, bytes]) -> None:
             exc,
         )
     else:
-        # What cannot be removed now is removed after another step.
+        # An entry that cannot be removed now is removed after a later step.
         with contextlib.suppress(OSError):
             _tidy(cache, key)
 
@@ -119,7 +119,7 @@ def _checked(home: Path, name: str, sha256: str) -> bytes:
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: The name is no plain name, or the file is not what was stored.
+        ValueError: The name is not a plain name, or the file differs from the stored one.
     """
     if Path(name).name != name:
         raise ValueError(f"no plain name: {name!r}")
@@ -130,7 +130,7 @@ def _checked(home: Path, name: str, sha256: str) -> bytes:
 
 
 def _tidy(cache: StepCache, newest: str) -> None:
-    """Remove what killed processes left, and the steps used longest ago beyond the limit."""
+    """Remove partial folders of killed processes, and the steps used longest ago beyond the limit."""
     entries = []
     for path in cache.folder.iterdir():
         used = path.stat().st_mtime
@@ -148,10 +148,10 @@ def _tidy(cache: StepCache, newest: str) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Rename an entry, so that no other process sees it any more, then remove its files."""
+    """Rename an entry, so that other processes no longer see it, then remove its files."""
     gone = path.with_name(f"{_PARTIAL}{path.name}-{os.getpid()}")
     try:
         path.rename(gone)
     except OSError:
-        return  # a second process was faster, or the folder cannot be written
+        return  # another process was faster, or the folder cannot be written
     shutil.rmtree(gone, ignore_errors=True)

@@ -1,5 +1,5 @@
-"""ONNX graphs in float: a torch module goes in, a graph that the devices can run comes out.
+"""Float ONNX graphs: a torch module goes in, a graph that the devices can run comes out.
 
-``part`` makes one finished graph of one part of a model and keeps it; the other modules are its
-steps, and what can be read from a graph (work, OpenVINO's form).
+``part`` makes the finished graph of one part of a model and keeps it in the cache; most other
+modules are its steps. ``macs`` counts a graph's work, and ``openvino_ir`` converts a graph.
 """

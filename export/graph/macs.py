@@ -1,8 +1,8 @@
-"""What a graph costs by its own arithmetic: multiply-accumulates for one picture, and parameters.
+"""Counts the work of a graph: multiply-accumulates for one picture, and parameters.
 
-Counted are convolutions and matrix products, as the published figures of models do. What lies
-between them (norms, activations, pooling) is a few in a hundred of the work and is left out. An
-INT8 graph is counted as the float one that it stands for.
+It counts convolutions and matrix products, as the published figures of models do. The layers
+between them (norms, activations, pooling) are a few percent of the work and are left out. An INT8
+graph counts as much as its float graph.
 
 Letters in shapes: M, K, N of a matrix product.
 """
@@ -18,11 +18,13 @@ from onnx import shape_inference
 from edge.errors import ModelError
 from export.graph.reshape import fix_axes, simplify
 
-# Between a constant and the operator whose weight it is: they change its form and not its count.
+# Operators between a constant and the layer whose weight it is. They change the form of a weight
+# and not its count.
 _FORMS: Final = frozenset(
     {"DequantizeLinear", "QuantizeLinear", "Cast", "Identity", "Transpose", "Reshape"}
 )
-# They multiply as well. Whoever meets one here must count it, or the figure is too small.
+# Operators that multiply too, but are not counted; a graph with one is refused, because the figure
+# would be too small.
 _NOT_COUNTED: Final = frozenset(
     {"Attention", "ConvInteger", "ConvTranspose", "DeformConv", "Einsum", "GRU", "LSTM"}
     | {"MatMulInteger", "QLinearConv", "QLinearMatMul", "RNN"}
@@ -31,12 +33,12 @@ _NOT_COUNTED: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a graph costs.
+    """Work of a graph.
 
     Attributes:
         macs: Multiply-accumulates of one input, batch 1.
-        parameters: Numbers in the weights and biases of convolutions and matrix products; one that
-            several share counts once. Those of norms are not among them: an export folds most of
+        parameters: Count of numbers in the weights and biases of convolutions and matrix products.
+            A shared weight counts once. Parameters of norms do not count: an export folds most of
             them into convolutions.
     """
 
@@ -48,7 +50,7 @@ def count(model: onnx.ModelProto) -> Work:
     """Count the work of ``model``, its first axes fixed to 1.
 
     Raises:
-        ModelError: A shape that depends on the input, or an operator that is not counted here.
+        ModelError: A shape depends on the input, or an operator is not counted here.
     """
     graph = _shaped(model)
     values = (*graph.value_info, *graph.input, *graph.output)
@@ -71,7 +73,7 @@ def count(model: onnx.ModelProto) -> Work:
 
 
 def _shaped(model: onnx.ModelProto) -> onnx.GraphProto:
-    """The graph of one input, with the shape of every value that has one."""
+    """Return the graph at batch 1, with the inferred shapes of its values."""
     batches = {
         value.type.tensor_type.shape.dim[0].dim_param
         for value in model.graph.input
@@ -79,7 +81,7 @@ def _shaped(model: onnx.ModelProto) -> onnx.GraphProto:
     } - {""}
     fixed = fix_axes(model, dict.fromkeys(batches, 1)) if batches else model
     try:
-        # What is computed from shapes is constant once the batch is one.
+        # Values that are computed from shapes are constant once the batch is one.
         inferred = shape_inference.infer_shapes(simplify(fixed), strict_mode=True, data_prop=True)
     except shape_inference.InferenceError as exc:
         raise ModelError(f"expected a graph with sound shapes, found: {exc}") from exc
@@ -88,14 +90,14 @@ def _shaped(model: onnx.ModelProto) -> onnx.GraphProto:
 
 
 def _extents(value: onnx.ValueInfoProto) -> tuple[int, ...] | None:
-    """Its shape; None where an extent is not known."""
+    """Return the shape of a value; None where an extent is not known."""
     tensor = value.type.tensor_type
     known = tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim)
     return tuple(dim.dim_value for dim in tensor.shape.dim) if known else None
 
 
 def _constants(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
-    """Shapes of all constants, wherever they are kept."""
+    """Return the shapes of all constants by name: initializers and ``Constant`` nodes."""
     found = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for node in graph.node:
         for attribute in node.attribute:
@@ -105,10 +107,10 @@ def _constants(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
 
 
 def _macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...] | None]) -> int:
-    """Numbers of the result, times the products that each is a sum of."""
+    """Return the count of numbers in the result, times the products that each of them sums."""
     match node.op_type:
         case "Conv":
-            # [out, in / groups, rows, columns]: what one number of the result sees.
+            # Weight [out, in / groups, rows, columns]: all but ``out`` is summed for one number.
             summed = math.prod(_shape(node, node.input[1], shapes)[1:])
         case "Gemm":
             transposed = any(one.name == "transA" and one.i for one in node.attribute)
@@ -135,11 +137,11 @@ def _shape(
 def _weights(
     node: onnx.NodeProto, constants: dict[str, tuple[int, ...]], makers: dict[str, onnx.NodeProto]
 ) -> Sequence[str]:
-    """Inputs that are weights or biases, where they are constants."""
+    """Return the inputs of a node that may be weights or biases."""
     if node.op_type in {"Conv", "Gemm", "MatMul"}:
         names: list[str] = list(node.input)
         return names
-    # A linear layer over tokens is a product and a sum of its own.
+    # A linear layer over tokens is exported as a MatMul and an Add.
     if node.op_type == "Add":
         for product, bias in (tuple(node.input), tuple(node.input)[::-1]):
             maker = makers.get(_origin(product, makers))
@@ -150,12 +152,12 @@ def _weights(
 
 
 def _origin(name: str, makers: dict[str, onnx.NodeProto]) -> str:
-    """The value that ``name`` is another form of."""
+    """Return the value that ``name`` was made from by a change of form alone."""
     while name in makers and makers[name].op_type in _FORMS:
         name = makers[name].input[0]
     return name
 
 
 def _inner(attribute: Any) -> bool:
-    """Whether it is a graph within the graph, of a branch or a loop."""
+    """Return whether an attribute holds a graph: that of a branch or a loop."""
     return attribute.HasField("g") or bool(attribute.graphs)

@@ -1,4 +1,4 @@
-"""Makes the float32 graph of one part of a model, once: the finished graph is kept in the cache."""
+"""Makes the float32 graph of one part of a model, and keeps the finished graph in the cache."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ from export.graph.pixels import fold_pixels
 from export.graph.reshape import simplify, to_bytes
 from export.graph.to_onnx import to_onnx
 
-# Their versions are part of the key.
+# Packages whose versions are part of the key.
 _PACKAGES: Final = ("torch", "transformers", "open_clip_torch", "timm", "onnx", "onnxruntime")
 
 
@@ -23,7 +23,7 @@ def export_graph(
     """Return ``part`` as ONNX: int8 pixels in, constants folded.
 
     Raises:
-        ModelError: The part cannot be expressed, see ``to_onnx``, ``fold_pixels``, ``simplify``.
+        ModelError: ONNX cannot express the part (``to_onnx``, ``fold_pixels``, ``simplify``).
     """
 
     def export() -> dict[str, bytes]:
@@ -40,8 +40,8 @@ def export_graph(
 def graph_key(part: Part, assembly: Assembly, checkpoint: Checkpoint) -> str:
     """Return the key of the graph of ``part``.
 
-    It covers the code of the family, of the checkpoint's reader and of the steps here, with all
-    that they import, the versions of the packages behind them, the weights and the model's facts.
+    The key covers the code of the family, of the checkpoint's reader and of the steps here with all
+    that they import; the versions of the packages behind them; the weights; the model's facts.
     """
     family = FAMILIES[checkpoint.family].partition(":")[0]
     return step_key(

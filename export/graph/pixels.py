@@ -1,7 +1,7 @@
 """Makes a graph take the device's int8 pixels in place of a normalized float picture.
 
-The normalization goes into the first convolution; everything works on plain ONNX and knows no model
-family.
+The normalization is folded into the first convolution. The module works on plain ONNX and knows no
+model family.
 """
 
 import copy
@@ -19,7 +19,7 @@ from export.graph.reshape import checked
 
 PIXELS = "pixels"
 
-# They move pixels and change none, so they do the same to bytes.
+# Operators that move pixels without changing them; they work on int8 pixels too.
 MOVERS = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Cast")
 _CHANNELS = -3
 
@@ -29,21 +29,21 @@ def fold_pixels(
 ) -> onnx.ModelProto:
     """Return ``model`` with the int8 input ``pixels`` in place of a normalized float picture.
 
-    The graph had ``(u8 - mean) / std`` for its input and now has ``u8 - 128``. Both are linear, so
-    the first convolution takes the difference into its weights and bias: exactly, up to float32.
-    Where that convolution pads, its zeros meant the mean colour and now mean grey 128. The
-    difference depends on the place, so it becomes a constant map that is added: exact as well,
-    where a Pad with the mean rounded to int8 is off by up to half a grey level at the borders.
+    The input of the graph was ``(u8 - mean) / std`` and becomes ``u8 - 128``. Both are linear, so
+    the weights and the bias of the first convolution take the difference, exactly up to float32.
+    Where that convolution pads, its zeros meant the mean colour before and mean grey 128 now. That
+    difference depends on the place, so the graph adds a constant map, which is exact too. A Pad
+    with the mean rounded to int8 would be off by up to half a grey level at the borders.
 
     Args:
-        model: One convolution reads ``name``, possibly after Reshape, Transpose or Cast; a video
-            tower [N,T,3,H,W] does so.
-        name: Float input [...,3,H,W].
-        mean: Of each channel, in units of 0..255.
-        std: Likewise.
+        model: Graph in which one convolution reads ``name``, possibly after Reshape, Transpose or
+            Cast, as in a video tower [N,T,3,H,W].
+        name: Name of the float input [...,3,H,W].
+        mean: Mean of each channel, in units of 0..255.
+        std: Standard deviation of each channel, in units of 0..255, above 0.
 
     Raises:
-        ModelError: The picture meets something else, or several nodes.
+        ModelError: Another node than a convolution reads the picture, or several nodes do.
     """
     model = copy.deepcopy(model)
     graph = model.graph
@@ -61,14 +61,14 @@ def fold_pixels(
         )
     columns = (1, -1, *[1] * (weight.ndim - 2))
     deviation = np.asarray(std, np.float64)
-    grey = (128.0 - np.asarray(mean, np.float64)) / deviation  # what u8 128 was
+    grey = (128.0 - np.asarray(mean, np.float64)) / deviation  # u8 128, normalized
 
     folded, shift = f"{conv.name}.folded", f"{conv.name}.shift"
     _add_initializer(graph, folded, weight / deviation.reshape(columns))
     bias = _constant(graph, conv.input[2]) if len(conv.input) > 2 else np.zeros(len(weight))
     inside = bias + weight.sum(axis=tuple(range(2, weight.ndim))) @ grey
     if _pads(conv):
-        # A picture of this grey, convolved as before, is what must be added at each place.
+        # The map to add: the old convolution of a picture of this grey.
         plain = np.broadcast_to(grey.reshape(columns), (1, *arrived.shape[1:]))
         shift_map = _convolve(conv, plain, weight) + bias.reshape(columns)
         _add_initializer(graph, shift, shift_map)
@@ -108,7 +108,7 @@ def _way_to_conv(graph: onnx.GraphProto, name: str) -> tuple[list[onnx.NodeProto
     path: list[onnx.NodeProto] = []
     value = name
     while True:
-        # A node that asks for the shape reads no pixel.
+        # A Shape node reads no pixel.
         readers = [node for node in graph.node if value in node.input and node.op_type != "Shape"]
         kept = value in {output.name for output in graph.output}
         if len(readers) != 1 or kept:
@@ -132,7 +132,7 @@ def _way_to_conv(graph: onnx.GraphProto, name: str) -> tuple[list[onnx.NodeProto
 def _arrival(
     graph: onnx.GraphProto, picture: onnx.ValueInfoProto, target: str
 ) -> NDArray[np.float32]:
-    """Return what arrives at ``target`` when each pixel of the picture is its channel's number."""
+    """Return the value of ``target`` for a picture that holds its channel numbers as pixels."""
     shape = [dim.dim_value or 1 for dim in picture.type.tensor_type.shape.dim]
     numbers = np.arange(shape[_CHANNELS], dtype=np.float32)[:, None, None]
     if target == picture.name:
@@ -212,12 +212,12 @@ def _only_output(runner: ReferenceEvaluator, inputs: dict[str, NDArray[Any]]) ->
 
 
 def _add_initializer(graph: onnx.GraphProto, name: str, value: NDArray[np.float64]) -> None:
-    # Under a name of its own: exporters let equal constants share one tensor.
+    # A new name each: exporters let equal constants share one tensor.
     graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name))
 
 
 def _add_after(graph: onnx.GraphProto, conv: onnx.NodeProto, constant: str) -> None:
-    """Add ``constant`` to what ``conv`` gives."""
+    """Add ``constant`` to the result of ``conv``."""
     result, conv.output[0] = conv.output[0], f"{conv.output[0]}.unshifted"
     add = helper.make_node("Add", [conv.output[0], constant], [result], name=f"{conv.name}.shifted")
     graph.node.insert(list(graph.node).index(conv) + 1, add)
@@ -229,7 +229,7 @@ def _enter_as_int8(
     path: list[onnx.NodeProto],
     conv: onnx.NodeProto,
 ) -> None:
-    """Let int8 pixels take the same way, and become float right before ``conv``."""
+    """Let int8 pixels take the way of the picture, and become float right before ``conv``."""
     moved = {picture.name, *(node.output[0] for node in path)}
     for value in [info for info in graph.value_info if info.name in moved]:
         graph.value_info.remove(value)

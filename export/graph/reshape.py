@@ -1,7 +1,7 @@
 """Makes an exported graph fit for the devices: named axes, folded constants, the opset, one file.
 
-Everything here works on plain ONNX and knows no model family. The picture that a graph takes is the
-business of ``export.graph.pixels``.
+Everything here works on plain ONNX and knows no model family. ``export.graph.pixels`` changes the
+graph's picture input.
 """
 
 import copy
@@ -16,11 +16,11 @@ from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from edge.errors import ModelError
 
-# protobuf refuses more, and a device reads no file beside the graph.
-# A megabyte is left for the nodes.
+# protobuf refuses a larger file, and a device reads no file beside the graph. A megabyte is left
+# for the nodes.
 _MAX_BYTES = 2**31 - 2**20
 _STANDARD = ("", "ai.onnx")
-# What ONNX Runtime raises for a graph; they share no base but Exception.
+# Errors that ONNX Runtime raises for a graph; their only common base is Exception.
 _FAILURES = (states.Fail, states.InvalidGraph, states.InvalidProtobuf, states.NotImplemented)
 
 
@@ -34,7 +34,7 @@ def name_axes(
         axes: Name or extent by axis, by tensor: ``{"pixels": {0: "N"}}``, ``{"pixels": {0: 1}}``.
 
     Raises:
-        ModelError: No such tensor or axis, or the graph contradicts an extent.
+        ModelError: A tensor or an axis does not exist, or the graph contradicts an extent.
     """
     model = copy.deepcopy(model)
     values = {value.name: value for value in (*model.graph.input, *model.graph.output)}
@@ -49,7 +49,7 @@ def name_axes(
                 dims[axis].dim_param = extent
             else:
                 dims[axis].dim_value = extent
-    # Shapes between were inferred from the old ones.
+    # The shapes of inner values were inferred from the old axes.
     del model.graph.value_info[:]
     return checked(model)
 
@@ -85,13 +85,13 @@ def fix_axes(model: onnx.ModelProto, extents: Mapping[str, int]) -> onnx.ModelPr
 
 
 def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return ``model`` with constants folded and dead or doubled nodes gone, in standard ops only.
+    """Return ``model`` with constants folded and without dead or duplicate nodes.
 
-    Every node has a name of its own afterwards. ONNX Runtime's basic optimizations do it: they are
-    those that write no ops of its own.
+    ONNX Runtime's basic optimizations do this; they write standard ops only. Every node has a
+    unique name afterwards.
 
     Raises:
-        ModelError: Not a valid graph, or too large.
+        ModelError: ``model`` is not a valid graph, has other than standard ops, or is too large.
     """
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "simple.onnx"
@@ -138,7 +138,7 @@ def to_bytes(model: onnx.ModelProto) -> bytes:
     """Return the file of ``model``: one file, with all its weights.
 
     Raises:
-        ModelError: Beyond protobuf's 2 GiB.
+        ModelError: The graph exceeds protobuf's 2 GiB.
     """
     _check_size(model)
     data: bytes = model.SerializeToString()
@@ -146,7 +146,7 @@ def to_bytes(model: onnx.ModelProto) -> bytes:
 
 
 def _check_size(model: onnx.ModelProto) -> None:
-    # Counted by hand: protobuf's own count already fails beyond its limit.
+    # Added up here, because protobuf's own count fails beyond its limit.
     size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
     if size > _MAX_BYTES:
         raise ModelError(
@@ -156,10 +156,10 @@ def _check_size(model: onnx.ModelProto) -> None:
 
 
 def checked(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return ``model``, once ONNX finds it valid.
+    """Return ``model`` if ONNX finds it valid.
 
     Raises:
-        ModelError: It is not valid, or too large for one file.
+        ModelError: ``model`` is not valid, or too large for one file.
     """
     _check_size(model)
     try:

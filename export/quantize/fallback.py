@@ -23,7 +23,7 @@ _NORMALIZATIONS = ("LayerNormalization", "GroupNormalization", "InstanceNormaliz
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What was found of one quantized graph.
+    """Result of measuring one quantized graph.
 
     Attributes:
         cosine: Worst cosine to the float graph; blocks are ranked by it.
@@ -34,7 +34,7 @@ class Judged:
     passed: bool
 
 
-# From a quantized graph to what was found of it; deterministic.
+# Measures a quantized graph; deterministic.
 Judge = Callable[[onnx.ModelProto], Judged]
 
 
@@ -93,19 +93,21 @@ def quantize_to_gate(
     """Quantize all of ``model``, then keep blocks in float until ``judge`` lets the graph pass.
 
     Blocks are ranked once, by the loss that each causes alone, and only if the whole graph fails.
-    So a graph that passes costs one call of ``judge``. Any other costs one call for each block to
-    rank them, and one for each block that goes back.
+    So a graph that passes costs one call of ``judge``. Any other costs one more call for each block
+    to rank them, and one for each block that goes back.
 
     Args:
         model: Float graph, simplified.
         samples: Inputs by name that fix the ranges.
-        judge: Verdict on a quantized graph.
-        max_in_float: Share of the blocks that may stay in float, 0..1; beyond it INT8 saves little.
-        keep_float: Names of nodes that stay in float whatever happens.
-        ranges: Ranges of what the layers read, where training has found them; None measures them.
+        judge: Function that measures a quantized graph.
+        max_in_float: Share of the blocks that may stay in float, 0..1; with more, INT8 saves
+            little.
+        keep_float: Names of nodes that always stay in float.
+        ranges: Largest magnitude of each value that a layer reads, where training has found them;
+            None measures them.
 
     Raises:
-        ModelError: See ``quantize_static``.
+        ModelError: As ``quantize_static``.
     """
     ranges = measure_ranges(model, samples) if ranges is None else ranges
     always = set(keep_float) & {layer.node.name for layer in layers(model)}
@@ -120,7 +122,7 @@ def quantize_to_gate(
         alone = (insert_qdq(model, ranges, everything - set(group) | always) for group in groups)
         ranked = sorted(
             (Block(group, judge(one).cosine) for group, one in zip(groups, alone, strict=True)),
-            key=lambda block: block.cosine,  # equal ones keep the order of the graph
+            key=lambda block: block.cosine,  # equal blocks keep the order of the graph
         )
         for block in ranked[: int(len(groups) * max_in_float)]:
             in_float.append(block)

@@ -1,4 +1,4 @@
-"""FP16: half the bytes, and the float part of an INT8 graph for TensorRT."""
+"""Converts a graph, or the float part of an INT8 graph, to FP16 for TensorRT: half the bytes."""
 
 import copy
 
@@ -10,25 +10,26 @@ from onnxruntime.quantization.onnx_model import ONNXModel
 from edge.errors import ModelError
 from export.graph.reshape import to_opset
 
-# QuantizeLinear takes a float16 scale from here on.
+# The first opset in which QuantizeLinear takes a float16 scale.
 _OPSET = 19
-# Sums over many values or of exponentials: float16 has the bits for neither. TensorRT for RTX fuses
-# them into their neighbours all the same: 41 kernels for a tiny ViT with them in float or not.
+# Operators that sum many values or exponentials, for which float16 has too few bits. TensorRT for
+# RTX still fuses them into their neighbours: a tiny ViT has 41 kernels with them in float and
+# without.
 _IN_FLOAT = ("LayerNormalization", "ReduceL2", "ReduceMean", "Softmax")
-# Half of float16's range, so that two masks ("minus infinity") may meet in a sum and stay finite.
+# Half of float16's range, so that the sum of two masks ("minus infinity") stays finite.
 _LARGEST = 32752.0
 
 
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return ``model`` in float16, its inputs and outputs as they were.
+    """Return ``model`` in float16; its inputs and outputs keep their types.
 
-    Softmax, LayerNormalization and norms stay in float32. Constants that float16 cannot hold, such
-    as the minus infinity of a mask, are limited to +-32752.
+    Softmax, LayerNormalization, norms and means stay in float32. Constants that float16 cannot
+    hold, such as the minus infinity of a mask, are limited to +-32752.
 
     Raises:
-        ModelError: The result is no valid graph.
+        ModelError: The result is not a valid graph.
     """
-    # Imported here: it puts its own directory on Python's path.
+    # Imported here, because its import puts its own directory on Python's path.
     from onnxruntime.transformers.float16 import (  # noqa: PLC0415
         DEFAULT_OP_BLOCK_LIST,
         convert_float_to_float16,
@@ -53,7 +54,7 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _limit(graph: onnx.GraphProto) -> None:
-    """Limit the constants; the converter itself leaves infinity as it is."""
+    """Limit the constants; the converter would leave infinity as it is."""
     for tensor in graph.initializer:
         if tensor.data_type == TensorProto.FLOAT:
             value = numpy_helper.to_array(tensor)

@@ -1,20 +1,22 @@
-"""Q/DQ around the layers of a graph: one INT8 graph for OpenVINO, TensorRT and ONNX Runtime.
+"""Inserts Q/DQ around the layers of a graph: one INT8 graph for all three runtimes.
 
-The strict form that TensorRT takes, and the others as well: signed and symmetric everywhere, scalar
-scales for activations, one scale per output channel for weights, weights stored as int8 behind a
-DequantizeLinear alone, biases and outputs in float. Softmax and LayerNormalization stay in float:
-only Conv, MatMul and Gemm get Q/DQ, which is where the time goes.
+The graph has the strict form that TensorRT demands and that OpenVINO and ONNX Runtime accept:
+signed and symmetric everywhere, scalar scales for activations, one scale per output channel for
+weights, weights stored as int8 behind a DequantizeLinear alone, biases and outputs in float. Only
+Conv, MatMul and Gemm get Q/DQ, because they take the time; Softmax and LayerNormalization stay in
+float.
 
 ``quantize_static`` of ONNX Runtime writes the same nodes and numbers (a test compares them). But it
 measures ranges anew on each call, writes large graphs to disk several times, cannot start from int8
-pixels, and gives all activations 8 bits; so this is written by hand (docs/adr/0010-quantizer.md).
+pixels, and gives all activations 8 bits. So this module is written by hand
+(docs/adr/0010-quantizer.md).
 
-Weights get the ranges of ``weight_ranges``: x86 CPUs without VNNI add the products of two
-neighbours into 16 bits that saturate, and there ONNX Runtime and OpenVINO are off by up to 99 %
-with plain 8-bit weights (a test has both). In a product of attention the second factor takes the
-weights' place, and is not known beforehand: its scale leaves it 7 bits. The convolution that reads
-the pixels has plain 8 bits: for signed input that does not come out of a layer, OpenVINO halves the
-weights by itself there, rounding them to one bit less, and ONNX Runtime computes it in float, as
+Weights get the ranges of ``weight_ranges``. x86 CPUs without VNNI add the products of two
+neighbours into 16 bits that saturate; with plain 8-bit weights, ONNX Runtime and OpenVINO are off
+by up to 99 % there (a test has both). In a product of attention, the second factor takes the place
+of the weights and is not known beforehand, so its scale leaves it 7 bits. The convolution that
+reads the pixels has plain 8 bits. Its input is signed and comes from no layer: OpenVINO then halves
+the weights by itself, which rounds them to one bit less, and ONNX Runtime computes it in float, as
 long as no Q follows at once.
 """
 
@@ -31,10 +33,10 @@ from edge.errors import ModelError
 from export.graph.pixels import MOVERS
 from export.quantize.weight_ranges import channel_ranges
 
-# The largest magnitude as an integer: 8 bits, and 7 for the second factor of a product.
+# Largest magnitude as an integer: of 8 bits, and of the 7 bits of a product's second factor.
 LEVELS, FACTOR_LEVELS = 127, 64
-# The smallest positive float16: a smaller scale of a dead channel becomes 0 in the FP16 variant,
-# and TensorRT refuses a scale of 0.
+# The smallest positive float16. A dead channel may have a smaller scale, which would become 0 in
+# the FP16 variant, and TensorRT refuses a scale of 0.
 _SCALE_FLOOR = 2.0**-24
 
 
@@ -44,9 +46,10 @@ class Layer:
 
     Attributes:
         node: The node itself.
-        activations: Values that it reads and that are computed.
-        weight: Constant that it reads; None for a product of two computed values (attention).
-        axis: Output channels of the weight.
+        activations: Names of the computed values that it reads.
+        weight: Name of the constant that it reads; None for a product of two computed values
+            (attention).
+        axis: Axis of the weight's output channels.
     """
 
     node: onnx.NodeProto
@@ -56,13 +59,13 @@ class Layer:
 
 
 def layers(model: onnx.ModelProto) -> list[Layer]:
-    """Return the layers of ``model``, in its order."""
+    """Return the layers of ``model``, in the order of its nodes."""
     constants = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
     return [layer for node in model.graph.node if (layer := _layer(node, constants))]
 
 
 def _layer(node: onnx.NodeProto, constants: Mapping[str, int]) -> Layer | None:
-    """Return what of ``node`` becomes INT8, ``constants`` being ranks by name."""
+    """Return ``node`` as a layer, or None; ``constants`` are the ranks of constants by name."""
     if node.op_type not in ("Conv", "MatMul", "Gemm") or node.input[0] in constants:
         return None
     activation, weight = node.input[:2]
@@ -87,15 +90,15 @@ def insert_qdq(
 ) -> onnx.ModelProto:
     """Return ``model`` with its layers in INT8.
 
-    Int8 ``pixels`` of the graph enter through a DequantizeLinear of scale 1, as they are.
+    Int8 ``pixels`` of the graph enter unchanged, through a DequantizeLinear of scale 1.
 
     Args:
         model: Float graph.
         ranges: Largest magnitude of each value that a layer reads.
-        keep_float: Names of layers that stay as they are.
+        keep_float: Names of layers that stay in float.
 
     Raises:
-        ModelError: ``keep_float`` names something else than a layer.
+        ModelError: A name in ``keep_float`` is not that of a layer.
     """
     chosen = layers(model)
     if unknown := set(keep_float) - {layer.node.name for layer in chosen}:
@@ -131,7 +134,7 @@ def insert_qdq(
 
 
 class _Inserted:
-    """Q/DQ pairs of one graph: one for each value, however many layers read it."""
+    """Q/DQ pairs of one graph: one pair for each value, however many layers read it."""
 
     def __init__(
         self, graph: onnx.GraphProto, ranges: Mapping[str, float], as_weights: Collection[str]
@@ -144,16 +147,16 @@ class _Inserted:
         self.constants: list[onnx.TensorProto] = []
 
     def new_nodes(self) -> Iterator[onnx.NodeProto]:
-        """Hand over the nodes that were inserted since the last call."""
+        """Yield the nodes that were inserted since the last call."""
         nodes, self._nodes = self._nodes, []
         yield from nodes
 
     def is_bytes(self, value: str) -> bool:
-        """Whether ``value`` is an int8 input of the graph, cast."""
+        """Return whether ``value`` is a cast int8 input of the graph."""
         return value in self._bytes
 
     def activation(self, value: str) -> str:
-        """Return ``value`` quantized and dequantized."""
+        """Return the name of ``value``, quantized and dequantized."""
         if value not in self._done:
             if (pixels := self._bytes.get(value)) is not None:
                 scale, quantized = np.ones((), np.float32), pixels
@@ -170,12 +173,12 @@ class _Inserted:
         return self._done[value]
 
     def weight(self, value: str, axis: int, *, plain: bool) -> str:
-        """Return the constant ``value`` stored as int8, dequantized.
+        """Store the constant ``value`` as int8 and return the name of its dequantized form.
 
         Args:
-            value: Its name.
-            axis: Of output channels.
-            plain: Whether the sum of neighbours needs no room.
+            value: Name of the constant.
+            axis: Axis of its output channels.
+            plain: Whether all 8 bits are used, without room for the sum of two neighbours.
         """
         key = f"{value}.axis{axis}"  # two layers may share a weight
         if key not in self._done:
@@ -212,7 +215,7 @@ def _scale(largest: NDArray[np.float64], levels: int) -> NDArray[np.float32]:
 
 
 def _bytes_behind_casts(graph: onnx.GraphProto) -> dict[str, str]:
-    """Return, for each float value that is a cast int8 input of the graph, these bytes."""
+    """Return the int8 value behind each float value that is a cast int8 input of the graph."""
     known = {v.name for v in graph.input if v.type.tensor_type.elem_type == TensorProto.INT8}
     found = {}
     for node in graph.node:
@@ -225,7 +228,7 @@ def _bytes_behind_casts(graph: onnx.GraphProto) -> dict[str, str]:
 
 
 def _alive(nodes: list[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
-    """Return the nodes that ``wanted`` values need: a cast that nothing reads any more goes."""
+    """Return the nodes that the values ``wanted`` need; a cast that nothing reads is left out."""
     kept = []
     for node in reversed(nodes):
         if wanted & set(node.output):

@@ -1,12 +1,11 @@
 """Checks whether TensorRT would run a quantized ONNX graph in INT8, without TensorRT.
 
-TensorRT answers half of these mistakes with a parse error and the other half with silence: the
-graph builds and its convolutions run in float. The rules were found with TensorRT for RTX 1.7,
-whose ONNX parser is TensorRT's own; OpenVINO and ONNX Runtime are content with a graph that keeps
-them.
+TensorRT reports half of these mistakes as parse errors. It accepts the other half without a word:
+the graph builds, and its convolutions run in float. The rules were found with TensorRT for RTX 1.7,
+whose ONNX parser is TensorRT's own. OpenVINO and ONNX Runtime accept a graph that keeps them.
 
-A rule is a function from one node to what it found wrong there, and a row in ``RULES``. The int8
-input ``pixels`` enters as any activation does, through DequantizeLinear (scale 1) or a Cast.
+A rule is a row in ``RULES`` with a function that yields what is wrong at one node. The int8 input
+``pixels`` enters as any activation does, through DequantizeLinear (scale 1) or a Cast.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,7 +39,8 @@ _INTEGER_OPERATORS = {
     "QLinearMatMul",
 }
 
-# What a quantizer may put between DequantizeLinear and the layer: it moves numbers, changes none.
+# Operators that a quantizer may put between DequantizeLinear and the layer: they move numbers and
+# change none.
 _MOVES = {"Flatten", "Gather", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
 
 _EIGHT_BITS = {TensorProto.INT8, TensorProto.UINT8}
@@ -51,10 +51,10 @@ class Violation:
     """One place where a graph breaks a rule.
 
     Attributes:
-        node: Name of the node; its first output where it has no name.
-        rule: Row in ``RULES``.
-        found: What is there.
-        remedy: What to do about it.
+        node: Name of the node, or of its first output where the node has no name.
+        rule: Key of ``RULES``: what was expected.
+        found: What the graph has instead.
+        remedy: Advice to the user.
     """
 
     node: str
@@ -69,7 +69,7 @@ class Violation:
 def qdq_violations(model: onnx.ModelProto) -> list[Violation]:
     """Return every place where ``model`` breaks a rule, in the order of its nodes.
 
-    A graph without quantized nodes breaks none of the rules about quantization.
+    A graph without quantized nodes keeps all rules about quantization.
     """
     return [
         Violation(title(node), rule, found, remedy)
@@ -81,10 +81,10 @@ def qdq_violations(model: onnx.ModelProto) -> list[Violation]:
 
 
 def require_qdq_rules(model: onnx.ModelProto) -> None:
-    """Refuse a graph that TensorRT would not read, or would not run in INT8.
+    """Refuse a graph that TensorRT would not read or would not run in INT8.
 
     Raises:
-        ModelError: A rule is broken; names the first places.
+        ModelError: A rule is broken; the message names the first places.
     """
     violations = qdq_violations(model)
     if violations:
@@ -111,7 +111,7 @@ def _no_antialias(_view: QdqView, node: onnx.NodeProto) -> Iterator[str]:
 
 def _int8(view: QdqView, node: onnx.NodeProto) -> Iterator[str]:
     kind = quantized_type(view, node)
-    # An int32 bias is a mistake of its own.
+    # Another rule reports an int32 bias.
     if kind not in {None, TensorProto.INT8, TensorProto.INT32}:
         yield helper.tensor_dtype_to_np_dtype(kind).name if kind else "no type"
 
@@ -164,7 +164,7 @@ def _scalar_scale(view: QdqView, node: onnx.NodeProto) -> Iterator[str]:
 
 
 def _output_channels(view: QdqView, node: onnx.NodeProto) -> Iterator[str]:
-    """Look from Conv, MatMul or Gemm at its weight, through a Transpose where there is one."""
+    """Check the weight of a Conv, MatMul or Gemm, through a Transpose where there is one."""
     weight = weight_of(view, node)
     if weight is None:
         return
@@ -195,7 +195,7 @@ def _both_sides(view: QdqView, node: onnx.NodeProto) -> Iterator[str]:
 
 Check = Callable[[QdqView, onnx.NodeProto], Iterable[str]]
 
-# Rule, as it is told ("expected ..."): its check, and what to do.
+# Rule in the words of the message ("expected ..."): its check and the remedy.
 RULES: Mapping[str, tuple[Check, str]] = {
     "an operator of ONNX itself": (
         _standard_operator,

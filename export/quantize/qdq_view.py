@@ -1,4 +1,4 @@
-"""Shows the nodes of a quantized graph with what they read: constants, producers, types, scales."""
+"""Reads quantized graphs: the constants, producers, types and scales behind each node's inputs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +13,14 @@ STANDARD = {"", "ai.onnx"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QdqView:
-    """A graph, and what its nodes see by name: constants, producers, types of inputs."""
+    """A graph, and what its nodes can read by name.
+
+    Attributes:
+        graph: The graph itself.
+        constants: Constants by name, those of the graphs around it included.
+        producers: Nodes by the names of their outputs.
+        inputs: ONNX element types of the graph's inputs by name.
+    """
 
     graph: onnx.GraphProto
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
@@ -25,7 +32,7 @@ class QdqView:
         return None if tensor is None else numpy_helper.to_array(tensor)
 
     def is_weight(self, node: onnx.NodeProto) -> bool:
-        """Whether this QuantizeLinear or DequantizeLinear carries a constant."""
+        """Return whether a QuantizeLinear or DequantizeLinear reads a constant."""
         name = node.input[0]
         if name in self.constants:
             return True
@@ -73,20 +80,20 @@ def attribute_of(node: onnx.NodeProto, name: str, default: Any) -> Any:
 
 
 def quantized_type(view: QdqView, node: onnx.NodeProto) -> int | None:
-    """The ONNX type on the integer side of a node; None where there is none, or it cannot tell."""
+    """Return the ONNX type on the integer side of a node; None where it has none or cannot tell."""
     if not is_qdq(node):
         return None
     if zero_point := view.constants.get(input_of(node, 2)):
         return int(zero_point.data_type)
     if node.op_type == "QuantizeLinear":
-        # Without a zero point the specification says unsigned; TensorRT would take it for signed.
+        # Without a zero point, unsigned by the specification; TensorRT would read it as signed.
         return int(attribute_of(node, "output_dtype", 0)) or TensorProto.UINT8
     name = node.input[0]
     if name in view.constants:
         return int(view.constants[name].data_type)
     if name in view.inputs:
         return view.inputs[name]
-    return None  # the QuantizeLinear before it is looked at by itself
+    return None  # the QuantizeLinear before it is checked by itself
 
 
 def activation_scale(view: QdqView, node: onnx.NodeProto) -> NDArray[Any] | None:
@@ -96,7 +103,7 @@ def activation_scale(view: QdqView, node: onnx.NodeProto) -> NDArray[Any] | None
 
 
 def weight_of(view: QdqView, node: onnx.NodeProto) -> tuple[onnx.NodeProto, list[int]] | None:
-    """The DequantizeLinear of a layer's constant weight, and its axes in the layer's order."""
+    """Return the DequantizeLinear of a layer's weight, and its axes in the layer's order."""
     if node.op_type not in {"Conv", "MatMul", "Gemm"}:
         return None
     producer = view.producers.get(node.input[1])

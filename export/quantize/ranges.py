@@ -1,7 +1,7 @@
-"""How large the values between the layers get, over calibration samples.
+"""Measures how large the values between layers get over calibration samples.
 
-Measured once, used by every quantized graph that is tried (``fallback``). The graph itself reduces
-each tensor to one number, so memory is that of one sample, however many there are.
+The ranges are measured once and used by every quantized graph that ``fallback`` tries. The graph
+itself reduces each tensor to one number, so memory is that of one sample, however many there are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,10 +25,10 @@ def measure_ranges(model: onnx.ModelProto, samples: Sequence[Sample]) -> dict[st
 
     Args:
         model: Float graph.
-        samples: Inputs by name, one call each; at least one.
+        samples: Inputs by name, one call for each sample; at least one sample.
 
     Raises:
-        ModelError: No sample, or a value that is not finite.
+        ModelError: There is no sample, or a value is not finite.
     """
     if not samples:
         raise ModelError("expected calibration samples, found none")

@@ -1,4 +1,4 @@
-"""Static INT8: ranges from calibration samples, fixed in the graph."""
+"""Quantizes a graph to static INT8: ranges come from calibration samples and are fixed."""
 
 from collections.abc import Collection, Sequence
 
@@ -15,10 +15,10 @@ def quantize_static(
 
     Args:
         model: Float graph, simplified; ``pixels`` may be int8 already.
-        samples: Inputs by name that fix the ranges of activations.
+        samples: Inputs by name, which fix the ranges of activations.
         keep_float: Names of nodes that stay in float.
 
     Raises:
-        ModelError: No sample, values that are not finite, or an unknown node.
+        ModelError: There is no sample, a value is not finite, or a node is unknown.
     """
     return insert_qdq(model, measure_ranges(model, samples), keep_float)

@@ -1,13 +1,14 @@
-"""Weight ranges for INT8 that is right on every x86 CPU, with or without VNNI.
+"""Computes weight ranges for INT8 that is right on every x86 CPU, with or without VNNI.
 
 A CPU without VNNI multiplies unsigned by signed bytes in pairs of neighbours along the input
-channels, and adds the two products into 16 bits that saturate (VPMADDUBSW). 255 * 127 twice does
-not fit, so the same INT8 file is right on one box and wrong on the next. The usual remedy, weights
-of 7 bits, halves the resolution of every channel for the sake of a few pairs. But it is enough that
-two neighbours together stay within 128, and only the channels where they do not need a wider range.
+channels and adds the two products into 16 bits that saturate (VPMADDUBSW). Twice 255 * 127 does not
+fit, so the same INT8 file is right on one box and wrong on the next. The usual remedy, weights of 7
+bits, halves the resolution of every channel for the sake of a few pairs. But it is enough that two
+neighbours together stay within 128. Only channels where they exceed it need a wider range.
 
-Measured on the default bundle's classifier, 21 frames of unseen footage (7 bits: 42 of the same
-clips) on an AVX2 CPU, cosine to float mean and worst: exact arithmetic, ONNX Runtime, OpenVINO:
+The table has the cosine to float (mean, worst) in exact arithmetic, ONNX Runtime and OpenVINO. It
+was measured on the default bundle's classifier with 21 frames of unseen footage (7 bits: 42 frames
+of the same clips) on an AVX2 CPU:
 
 ===================  =============  =============  =============
 8 bits               0.998, 0.989   0.948, 0.801   0.946, 0.807
@@ -23,14 +24,15 @@ from numpy.typing import NDArray
 def channel_ranges(weight: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the largest magnitude that each channel's scale must reach.
 
-    With ``scale = range / 127`` two neighbouring weights of one sign sum to at most 128 after
+    With ``scale = range / 127``, two neighbouring weights of one sign sum to at most 128 after
     rounding, and 2 * 255 * 64 = 32640 fits into 16 bits.
 
     Args:
-        weight: [O, I, ...], output channels first, then input channels.
+        weight: Weights [O, I, ...]: output channels first, then input channels.
 
     Returns:
-        float64 [O]: the largest weight, or the largest sum of two neighbours, whichever is more.
+        Largest weight of each channel, or its largest sum of two neighbours, whichever is more;
+        float64 [O].
     """
     wide = weight.astype(np.float64)
     if wide.shape[1] % 2:
