@@ -130,7 +130,7 @@ def _checked(home: Path, name: str, sha256: str) -> bytes:
 
 
 def _tidy(cache: StepCache, newest: str) -> None:
-    """Remove partial folders of killed processes, and the steps used longest ago beyond the limit."""
+    """Remove partial folders of killed processes, and the oldest steps beyond the limit."""
     entries = []
     for path in cache.folder.iterdir():
         used = path.stat().st_mtime

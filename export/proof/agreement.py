@@ -1,4 +1,4 @@
-"""How much of what the float original says a variant still says: the arithmetic. Pure.
+"""Computes how far a variant's answers agree with the float original's; pure functions.
 
 Letters in shapes: N inputs, P prompts, B background sentences, K choices, D embedding.
 """
@@ -11,28 +11,29 @@ from numpy.typing import NDArray
 
 from calibration.intervals import wilson_interval
 
-# Of how scores of one input differ (standard deviation): choices closer together count as one.
+# Share of the standard deviation among the scores of one input: choices that are closer together
+# count as one.
 _UNDECIDED: Final = 0.1
-# Of the mean distance: references closer together count as one. A choice: frames of a street clip
-# that are 0.1 s apart lie at 0.3 of it.
+# Share of the mean distance between references: references that are closer together count as one.
+# The number is a choice: frames of a street clip that are 0.1 s apart lie at 0.3.
 _ALIKE: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """So many of so many; ``total`` is at least 1."""
+    """``count`` of ``total``, which is at least 1."""
 
     count: int
     total: int
 
     @property
     def value(self) -> float:
-        """0..1."""
+        """The share as a number, 0..1."""
         return self.count / self.total
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where the share of all such inputs lies, with 95 % confidence (Wilson's)."""
+        """95 % interval of the share among all such inputs (Wilson's), each end 0..1."""
         return wilson_interval(self.value, self.total)
 
 
@@ -41,9 +42,9 @@ class Prompts:
     """A fixed list of sentences, embedded by the float original.
 
     Attributes:
-        texts: P, as a person reads them; at least two.
-        rows: float32 [P, D], unit rows.
-        background: float32 [B, D], unit rows: what margins are taken against.
+        texts: Sentences, P of them, at least two.
+        rows: Embeddings of the sentences, float32 [P, D], unit rows.
+        background: Embeddings that margins are taken against, float32 [B, D], unit rows.
         threshold: Margin from which a frame counts for an alert.
     """
 
@@ -53,7 +54,7 @@ class Prompts:
     threshold: float
 
     def margins(self, embeddings: NDArray[Any]) -> NDArray[np.float64]:
-        """Return [N, P] of embeddings [N, D]: cosine less the best of the background."""
+        """Return margins [N, P] of embeddings [N, D]: cosine less the best background cosine."""
         units = _units(embeddings)
         rivals = (units @ self.background.T).max(axis=1, keepdims=True)
         return np.asarray(units @ self.rows.T - rivals)
@@ -61,12 +62,12 @@ class Prompts:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Whether the variant chooses what the float original chooses.
+    """How often the variant makes the float original's choice.
 
     Attributes:
-        share: Inputs with the same first choice.
-        worst_lead: By how much, at most, the original preferred a choice that the variant did not
-            make: a cosine; 0 where all agree. Small: it was undecided itself.
+        share: Share of inputs with the same first choice.
+        worst_lead: Largest lead, in cosine, of the original's choice over the variant's where they
+            differ; 0 where all agree. A small lead means that the original was undecided.
     """
 
     share: Share
@@ -74,10 +75,10 @@ class Agreement:
 
 
 def first_choice(found: NDArray[Any], reference: NDArray[Any]) -> Agreement:
-    """Whether both have the same best column in each row of scores [N, K].
+    """Compare the best columns of two arrays of scores [N, K], row by row.
 
-    A choice that the original hardly preferred to the one that was made, by less than a tenth of
-    what its scores of one input differ, is none: another frame of the same scene decides it anew.
+    A different choice counts as the same where the original preferred its own by less than a tenth
+    of the standard deviation of its scores: another frame of the same scene may decide otherwise.
     """
     rows = np.arange(len(reference))
     wanted, chosen = reference.argmax(axis=1), found.argmax(axis=1)
@@ -88,24 +89,24 @@ def first_choice(found: NDArray[Any], reference: NDArray[Any]) -> Agreement:
 
 
 def same_alerts(margins: NDArray[np.float64], threshold: float) -> Share | None:
-    """Of the pairs of input and prompt that reach the threshold for either, those for both.
+    """Return how many pairs of input and prompt reach the threshold for both, of those for either.
 
     Args:
-        margins: [2, N, P]: of the original, of the variant.
-        threshold: Margin.
+        margins: Margins of the original and of the variant, [2, N, P].
+        threshold: Margin from which a frame counts for an alert.
 
     Returns:
-        None where nothing reaches it.
+        The share; None where no pair reaches the threshold.
     """
     reached = margins >= threshold
     return share(int(reached.all(axis=0).sum()), int(reached.any(axis=0).sum()))
 
 
 def finds_itself(found: NDArray[Any], reference: NDArray[Any]) -> Share:
-    """Retrieval at 1: answers [N, D] as queries, references [N, D] as the gallery.
+    """Compute retrieval at 1: answers [N, D] are the queries, references [N, D] the gallery.
 
-    A query finds itself if the nearest reference is its own, or one that lies as near to its own
-    as the frame before does in a video: that is no other picture.
+    A query finds itself if the nearest reference is its own. A reference as near to its own as the
+    frame before in a video counts too, because it shows the same picture.
     """
     wanted = _units(reference)
     nearest = (_units(found) @ wanted.T).argmax(axis=1)
@@ -115,14 +116,14 @@ def finds_itself(found: NDArray[Any], reference: NDArray[Any]) -> Share:
 
 
 def row_cosines(found: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.float64]:
-    """Cosine [N] of each row [N, D] to its reference; two zero vectors are equal: 1."""
+    """Return the cosine [N] of each row [N, D] to its reference; 1 for two zero vectors."""
     both_zero = ~found.any(axis=1) & ~reference.any(axis=1)
     return np.where(both_zero, 1.0, (_units(found) * _units(reference)).sum(axis=1))
 
 
 def spread(rows: NDArray[Any]) -> float:
     """Return the mean distance between two different rows of [N, D], N at least 2."""
-    # Distances do not change, and what is left has no large offset to round away.
+    # Centring changes no distance and removes a large offset, which would cost precision.
     centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
     squares = (centred**2).sum(axis=1)
     distances = squares[:, None] + squares[None] - 2 * (centred @ centred.T)
@@ -131,7 +132,7 @@ def spread(rows: NDArray[Any]) -> float:
 
 
 def share(count: int, total: int) -> Share | None:
-    """Return the share, or None of nothing."""
+    """Return the share; None where ``total`` is 0."""
     return Share(count, total) if total else None
 
 

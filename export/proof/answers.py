@@ -1,4 +1,4 @@
-"""Asks an engine for its answers, and measures whether the same question gets the same answer."""
+"""Runs an engine on inputs, and measures whether the same input gets the same answer each time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,23 +12,24 @@ from edge.model.engines.base import Engine
 
 Arrays = Mapping[str, NDArray[Any]]
 
-# Inputs that are asked again, together and among copies of themselves. What depends on its
-# neighbours, or on chance, does so for any of them.
+# Number of inputs that run again: together, and among copies of themselves. A graph whose answers
+# depend on neighbours or on chance shows it with any input.
 _PROBED: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Steadiness:
-    """The largest difference of any number between two answers to the same input.
+    """Largest difference of any number between two answers to the same input.
 
     Attributes:
-        repeat: Asked twice.
-        neighbours: Asked at the same place of two batches of the same size, with other neighbours.
-            A runtime computes both in the same order, so even an INT8 graph has nothing to round
-            otherwise: what differs, the neighbours did. None where the graph takes one input a
-            call.
-        batch: Asked alone and in a batch; None likewise. Includes what a runtime leaves that adds
-            in another order for another batch size, which in an INT8 graph tips roundings over.
+        repeat: Difference between two equal calls.
+        neighbours: Difference between two batches of the same size, with the input at the same
+            place among other neighbours. A runtime computes both in the same order, so even an INT8
+            graph rounds alike, and the neighbours cause any difference. None where the graph takes
+            one input per call.
+        batch: Difference between a call alone and in a batch; None where the graph takes one input
+            per call. A runtime may add in another order for another batch size, which changes
+            roundings in an INT8 graph; that is included.
     """
 
     repeat: float
@@ -39,10 +40,19 @@ class Steadiness:
 def ask(
     engine: Engine, rows: Arrays, names: Sequence[str], shared: Arrays | None = None
 ) -> tuple[dict[str, NDArray[Any]], Steadiness]:
-    """Return the outputs ``names``, [N, ...] each, of one call per input, and how steady they are.
+    """Run one call per input, and return its outputs and their steadiness.
+
+    Args:
+        engine: The engine, opened.
+        rows: Inputs by name, [N, ...] each.
+        names: Names of the outputs.
+        shared: Inputs that are the same in each call, whole.
+
+    Returns:
+        The outputs by name, [N, ...] each, and how steady they are.
 
     Raises:
-        ModelError: The engine has no such output.
+        ModelError: The engine lacks one of the outputs.
         InferenceError: The engine failed.
     """
     missing = sorted(set(names) - {spec.name for spec in engine.outputs})
@@ -65,7 +75,7 @@ def ask(
     neighbours = batch = None
     if all(spec.shape[:1] == (None,) for spec in engine.inputs if spec.name in rows):
         together = run(probed)
-        # Each at its place, all others the same as it.
+        # Each input keeps its place, and copies of it take all other places.
         copies = [run([index] * len(probed)) for index in probed]
         among_copies = {
             name: np.stack([copies[index][name][index] for index in probed]) for name in names
@@ -80,6 +90,6 @@ def _stack(calls: Sequence[Arrays]) -> dict[str, NDArray[Any]]:
 
 
 def _difference(one: Arrays, other: Arrays) -> float:
-    # What is not finite is refused by ``compare``, in words.
+    # ``compare`` refuses numbers that are not finite, with a message.
     with np.errstate(invalid="ignore"):
         return max(float(np.abs(one[name].astype(np.float64) - other[name]).max()) for name in one)

@@ -1,27 +1,31 @@
-"""Compares what two detectors find in a picture, as sets: near ties change places in a list."""
+"""Compares the boxes that two detectors find in a picture.
+
+Boxes are compared as sets, because near ties change their order in a list.
+"""
 
 import numpy as np
 
 from edge.scoring.boxes import Detections, overlaps
 
-# What the reference is surer of than this must be found again.
+# Score above which a box of the reference must be found again.
 _SURE = 0.4
+# Overlap from which two boxes are at the same place.
 _SAME_PLACE = 0.75
 
 
 def matched_share(reference: Detections, found: Detections) -> float:
-    """The share of the reference's sure boxes that were found again; 1 where it has none.
+    """Return the share of the reference's sure boxes that were found again; 1 where it has none.
 
-    A box is found again by one of the same phrase that overlaps it by at least three quarters.
-    Each box finds one other at most, those that overlap most first. Of several pictures take the
-    shares of ``matched`` together.
+    A box is found again where a box of the same phrase overlaps it by at least three quarters.
+    Boxes are paired one to one, the largest overlap first. For several pictures, add up the counts
+    of ``matched``.
     """
     again, sure = matched(reference, found)
     return again / sure if sure else 1.0
 
 
 def matched(reference: Detections, found: Detections) -> tuple[int, int]:
-    """How many of the reference's boxes above a score of 0.4 were found again, and of how many."""
+    """Return how many of the reference's sure boxes were found again, and how many it has."""
     sure = np.flatnonzero(reference.scores > _SURE)
     if not len(sure) or not len(found):
         return 0, len(sure)

@@ -1,6 +1,7 @@
-"""What each variant lost, as records and as ``accuracy.json`` (docs/bundle-format.md).
+"""Holds the accuracy card: what each variant lost, as records and as ``accuracy.json``.
 
-The same for people: ``export.proof.card_text`` and ``export.proof.card_plot``.
+docs/bundle-format.md describes the file. ``export.proof.card_text`` and ``export.proof.card_plot``
+show the card to people.
 """
 
 import json
@@ -19,7 +20,7 @@ from export.proof.verify import Closeness, Measured
 
 SCHEMA: Final = "edge-accuracy/1"
 
-# What no card says.
+# Limits of every card: what it does not say.
 LIMITS: Final = (
     (
         "Whether the model is right. It is agreement with the float original: where that is wrong, "
@@ -41,14 +42,14 @@ class CardVariant:
     """One graph, measured and judged.
 
     Attributes:
-        file: Its name in the bundle.
-        role: Of the bundle's roles.
-        precision: Likewise.
-        runtime: What ran it, such as ``onnxruntime 1.30 on CPU``.
-        inputs: What it was measured on, in the plural: ``frames``.
-        measured: The numbers.
-        verdict: Whether they are good enough.
-        columns: Numbers that only this family has, by name.
+        file: Name of its file in the bundle.
+        role: Role of the graph.
+        precision: Precision of the graph.
+        runtime: Runtime that ran it, such as ``onnxruntime 1.30 on CPU``.
+        inputs: Kind of the inputs that it was measured on, in the plural: ``frames``.
+        measured: Measurements.
+        verdict: Verdict on the measurements.
+        columns: Further numbers of this family by name.
     """
 
     file: str
@@ -63,17 +64,17 @@ class CardVariant:
 
 @dataclass(frozen=True, slots=True)
 class Pupil:
-    """A distilled model, or its teacher, beside the teacher.
+    """A variant of a distilled model, or its teacher, compared with the teacher.
 
     Attributes:
-        name: Such as ``student int8, QAT``.
-        mean_cosine: To the teacher's embedding of the same picture.
-        min_cosine: The worst.
-        centred_cosine: Mean, once the teacher's mean embedding was taken from both.
-        same_choice: Pictures with the teacher's first choice among the prompts.
-        retrieval: Pictures that find the teacher's embedding of themselves.
-        gmacs: Multiply-accumulates of a picture, 10^9.
-        megabytes: Of the graph.
+        name: Name such as ``student int8, QAT``.
+        mean_cosine: Mean cosine to the teacher's embedding of the same picture.
+        min_cosine: Worst cosine to the teacher's embedding of the same picture.
+        centred_cosine: Mean cosine after the teacher's mean embedding is subtracted from both.
+        same_choice: Share of pictures with the teacher's first choice among the prompts.
+        retrieval: Share of pictures that find the teacher's embedding of themselves.
+        gmacs: Multiply-accumulates of a picture, in units of 10^9.
+        megabytes: Size of the graph, MB.
         packed: Whether the bundle holds it.
     """
 
@@ -90,7 +91,12 @@ class Pupil:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Where it was measured."""
+    """Machine and software of a measurement.
+
+    Attributes:
+        cpu: Name of the processor.
+        versions: Version of each package by name.
+    """
 
     cpu: str
     versions: Mapping[str, str]
@@ -98,19 +104,19 @@ class Environment:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Card:
-    """Everything that a card says.
+    """Contents of a card.
 
     Attributes:
-        name: The bundle's.
-        model: The manifest's.
-        variants: Measured ones, packed or left out as their verdict says.
-        refused: Variants that gave no numbers to judge, by file: why.
-        inputs: Which inputs those were, by ``CardVariant.inputs``.
-        prompts: The sentences that were chosen among.
-        threshold: Of the margin of an alert.
-        conditions: Where.
-        limits: What it does not say, beside what no card says.
-        pupils: Of a distilled model: teacher and student side by side.
+        name: Name of the bundle.
+        model: Facts of the model, as in the manifest.
+        variants: Measured variants; their verdict says whether they are packed or left out.
+        inputs: Description of the inputs, by ``CardVariant.inputs``.
+        conditions: Machine and software of the measurement.
+        refused: Reason for each variant that gave no numbers to judge, by file.
+        prompts: Sentences that inputs chose among.
+        threshold: Margin from which a frame counts for an alert; None where there are no margins.
+        limits: Limits of this card, beside those of every card.
+        pupils: Teacher and student of a distilled model, side by side.
     """
 
     name: str
@@ -131,7 +137,7 @@ class Card:
 
     @property
     def left_out(self) -> dict[str, list[str]]:
-        """Reasons by file."""
+        """Reasons for each variant that the bundle leaves out, by file."""
         failed = {
             variant.file: [check.text for check in variant.verdict.failed]
             for variant in self.variants
@@ -141,7 +147,7 @@ class Card:
 
 
 def these_conditions(*packages: str) -> Environment:
-    """Describe this machine, and the installed ``packages`` that had a part in the numbers."""
+    """Return this machine and the versions of ``packages``, which took part in the numbers."""
     versions = {package: metadata.version(package) for package in packages}
     return Environment(_cpu(), {"python": platform.python_version()} | versions)
 
@@ -238,7 +244,7 @@ def _share(share: Share | None) -> dict[str, Any] | None:
 
 
 def _short(number: float | None) -> float | None:
-    """Five digits behind the point for what is near 1, three in all for what is small."""
+    """Round to five decimals; to three digits in all below 0.01."""
     if number is None:
         return None
     return round(number, 5) if abs(number) >= 0.01 else float(f"{number:.2e}")

@@ -1,4 +1,4 @@
-"""A card as the files that go into a bundle."""
+"""Turns a card into the files that go into a bundle."""
 
 import logging
 
@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 
 def card_files(card: Card) -> dict[str, Artefact]:
-    """Return ``accuracy.json``, ``accuracy.md`` and, where matplotlib is there, the picture."""
+    """Return ``accuracy.json``, ``accuracy.md`` and, where matplotlib is installed, the picture."""
     files = {"accuracy.json": Artefact("accuracy", accuracy_json(card))}
     if can_plot():
         files[_PICTURE] = Artefact("card", accuracy_png(card))

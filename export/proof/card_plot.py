@@ -1,4 +1,4 @@
-"""``accuracy.png``: the card's picture. Needs the extra ``demo``."""
+"""Draws the card's picture, ``accuracy.png``; it needs the extra ``demo``."""
 
 import io
 from importlib.util import find_spec
@@ -15,17 +15,17 @@ _HEIGHT: Final = 5.6
 _DPI: Final = 100
 _GREY: Final = "#555555"
 _MARKERS: Final = ("o", "^", "s", "D", "v", "P", "X")
-# Less than this is the rounding of float32: the same, for a person.
+# Smaller differences are the rounding of float32, so the two count as the same.
 _SAME: Final = 1e-7
 
 
 def can_plot() -> bool:
-    """Whether matplotlib is there."""
+    """Return whether matplotlib is installed."""
     return find_spec("matplotlib") is not None
 
 
 def accuracy_png(card: Card) -> bytes:
-    """Draw what each input lost and, where there are prompts, the margins before and after.
+    """Draw the loss of each input and, where there are prompts, the margins before and after.
 
     The same card and matplotlib give the same bytes.
 
@@ -42,7 +42,7 @@ def accuracy_png(card: Card) -> bytes:
         ) from exc
     styled = [(variant, *_style(index)) for index, variant in enumerate(card.variants)]
     decided = [row for row in styled if row[0].measured.margins is not None]
-    # What is unchanged would only cover the diagonal.
+    # Unchanged margins would only cover the diagonal.
     decided = [row for row in decided if _change(row[0]) > _SAME] or decided
     panels = 2 if decided else 1
     # A user's own settings must not change a bundle's bytes.
@@ -55,7 +55,7 @@ def accuracy_png(card: Card) -> bytes:
         for axes in places:
             axes.grid(alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)
-            # Below, where no curve and no dot can be hidden by it.
+            # The legend stands below, where it hides no curve and no dot.
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), frameon=False)
         figure.suptitle(f"{card.name}: each variant against its float original")
         buffer = io.BytesIO()
@@ -71,7 +71,7 @@ def _style(index: int) -> tuple[str, str]:
 
 
 def _draw_losses(axes: Any, styled: list[_Styled]) -> None:
-    """The share of inputs that lost no more than so much."""
+    """Draw the share of inputs that lost at most so much, over the loss."""
     largest = 1e-2
     for index, (variant, colour, marker) in enumerate(styled):
         cosines = variant.measured.main.cosines
@@ -106,7 +106,7 @@ def _draw_losses(axes: Any, styled: list[_Styled]) -> None:
 
 
 def _draw_margins(axes: Any, card: Card, styled: list[_Styled]) -> None:
-    """The margin of each input and prompt, before and after."""
+    """Draw the variant's margin over the original's, a dot for each input and prompt."""
     ends = []
     for variant, colour, marker in styled:
         margins = variant.measured.margins

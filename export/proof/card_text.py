@@ -1,11 +1,11 @@
-"""``accuracy.md``: a card that a person can read in a minute."""
+"""Writes ``accuracy.md``: the card as a text that a person reads in a minute."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from export.proof.card import LIMITS, Card, CardVariant, Pupil
 from export.proof.gates import Check, share_text
 
-# How a check is called where it stands in a table.
+# Name of each check in a table.
 _CHECKS: Mapping[str, str] = {
     "min_cosine": "worst cosine",
     "min_mean_cosine": "mean cosine",
@@ -35,8 +35,8 @@ def accuracy_card(card: Card, picture: str | None = None) -> bytes:
     """Return ``accuracy.md``.
 
     Args:
-        card: What to say.
-        picture: File name of ``card_plot.accuracy_png``'s, where there is one.
+        card: The card.
+        picture: File name of the picture by ``card_plot.accuracy_png``; None where there is none.
     """
     return ("\n\n".join(_sections(card, picture)) + "\n").encode()
 
@@ -154,7 +154,7 @@ def _gate(check: Check | None) -> str:
         return f"**not measured {limit} failed**"
     if not check.decided:
         return f"{check.found:.6g} {limit} too few inputs to decide"
-    # What failed by little must not look like the limit.
+    # A number that failed by little must not look like the limit.
     return f"{check.found:.4g} {limit}" if check.passed else f"**{check.found:.6g} {limit} failed**"
 
 
@@ -180,7 +180,7 @@ def _number(value: float | None) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table without the columns that are empty in every row."""
+    """Return a Markdown table without the columns that are empty in every row."""
     used = [i for i in range(len(head)) if any(row[i] for row in rows)]
     lines = [
         [head[i] for i in used],

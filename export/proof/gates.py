@@ -1,6 +1,7 @@
-"""Decides whether a variant may be packed: the limits on what it may lose, and the verdict.
+"""Decides whether a variant may be packed: limits on what it may lose, and the verdict.
 
-A variant that fails is left out of the bundle and named with the reason; nothing here raises.
+A variant that fails is left out of the bundle and named with the reason; this module raises no
+errors.
 
 A share (so many inputs of so many) fails where its whole 95 % interval lies below the limit. Where
 the limit lies inside the interval, the inputs are too few to decide: the share does not fail, and
@@ -49,22 +50,23 @@ class Gate:
     max_batch: float | None = 1e-3
 
 
-# Where the numbers come from. Spread: the device refuses below (``selftest.py``). Repeat: rounding
-# of threads that add in another order; ONNX Runtime and OpenVINO on a CPU gave 0.
+# Sources of the default limits. Spread: the device refuses a graph below it (``selftest.py``).
+# Repeat: threads that add in another order round otherwise; ONNX Runtime and OpenVINO on a CPU gave
+# 0.
 _FP32 = Gate(
-    # Same weights, same arithmetic: what another order of additions leaves. A slip in a graph (a
-    # mask, an epsilon, a GELU) costs 1e-3 and more.
+    # Weights and arithmetic are the same, so only another order of additions makes a difference. A
+    # mistake in a graph (a mask, an epsilon, a GELU) costs 1e-3 and more.
     min_cosine=0.9999,
     max_abs=1e-4,
     max_neighbours=1e-4,
     max_batch=1e-4,
-    # Not 1: two prompts or frames that are all but equal may change places.
+    # Below 1, because two prompts or frames that are almost equal may change places.
     min_same_prompt=0.99,
     min_retrieval=0.99,
 )
 _FP16 = replace(
-    # 11 bits instead of 24: MiniLM stored as fp16 keeps 0.9999 in its worst of 2185 sentences. Less
-    # than 0.999 is an overflow somewhere.
+    # Numbers have 11 bits instead of 24: MiniLM stored as fp16 keeps 0.9999 for the worst of 2185
+    # sentences. Less than 0.999 means an overflow somewhere.
     _FP32,
     min_cosine=0.999,
     max_abs=None,
@@ -72,45 +74,46 @@ _FP16 = replace(
     max_batch=1e-3,
 )
 _INT8 = Gate(
-    # Towers quantized with care keep 0.99 and more in the mean; every operation quantized
-    # naively loses 0.08 and must fail.
+    # Towers that are quantized with care keep a mean of 0.99 and more. A graph with every operation
+    # quantized naively loses 0.08 and must fail.
     min_mean_cosine=0.99,
-    # Four times that loss for one odd frame. A whole scene that calibration did not know fails the
+    # Four times that loss, for one odd frame. A whole scene that calibration did not know fails the
     # mean.
     min_cosine=0.96,
-    # Three in a hundred choices between prompts, as a rule of undecided frames.
+    # Three in a hundred choices between prompts may differ; most of them are of undecided frames.
     min_same_prompt=0.97,
-    # Not finding itself means that the loss is as large as what tells two scenes apart.
+    # An answer that does not find itself lost as much as two scenes differ.
     min_retrieval=0.95,
     # Ranges taken from the batch (dynamic quantization) make a row depend on its neighbours: 5e-3
-    # was measured; such a graph must take one row a call.
+    # was measured. Such a graph must take one row per call.
     max_neighbours=1e-3,
-    # A runtime that adds in another order for another batch size tips roundings over: 3.6e-3
-    # measured of a sound graph. What rows do to each other is for the limit above to find.
+    # A runtime may add in another order for another batch size, which changes roundings: 3.6e-3 was
+    # measured of a sound graph. The limit above finds what rows do to each other.
     max_batch=2e-2,
 )
 
 _NOTHING: Final = "nothing measured"
 
-# By role and precision.
+# Gate of each graph, by role and precision.
 GATES: Final[Mapping[tuple[str, Precision], Gate]] = {
     ("image", "fp32"): _FP32,
     ("image", "fp16"): _FP16,
     ("image", "int8"): _INT8,
-    # A sentence's loss shifts its prompt's margin in every frame, so the worst must be better than
-    # a frame's: MiniLM with dynamic INT8 keeps 0.982. No prompts are chosen among by sentences.
+    # The loss of a sentence shifts its prompt's margin in every frame, so its worst cosine must be
+    # better than a frame's: MiniLM with dynamic INT8 keeps 0.982. Sentences choose among no
+    # prompts.
     ("text", "fp32"): replace(_FP32, min_same_prompt=None),
     ("text", "fp16"): replace(_FP16, min_same_prompt=None),
     ("text", "int8"): replace(_INT8, min_cosine=0.97, min_same_prompt=None, min_retrieval=0.97),
     ("video", "fp32"): _FP32,
     ("video", "fp16"): _FP16,
-    # A clip's choices go through the prompt head, which amplifies what its context lost.
+    # A clip's choices go through the head, which amplifies the loss of the context.
     ("video", "int8"): replace(_INT8, min_same_prompt=0.95),
-    # A head's output are the scores themselves; it has no embedding to retrieve by.
+    # A head gives the scores themselves; it has no embedding to retrieve by.
     ("head", "fp32"): replace(_FP32, min_retrieval=None),
     ("head", "fp16"): replace(_FP16, min_retrieval=None),
     ("head", "int8"): replace(_INT8, min_same_prompt=0.95, min_retrieval=None),
-    # Boxes come in the order of their scores, which near ties change: sets are matched.
+    # Boxes come in the order of their scores, which near ties change, so sets are matched.
     ("detector", "fp32"): Gate(max_abs=1e-4, min_matched=0.99, max_neighbours=1e-4, max_batch=1e-4),
     ("detector", "fp16"): Gate(min_matched=0.95),
     ("detector", "int8"): Gate(min_matched=0.95, max_batch=2e-2),
@@ -125,8 +128,8 @@ class Check:
         name: Field of ``Gate``.
         limit: Value of that field.
         found: Number that was measured; None where it was asked for and not measured.
-        passed: Whether the variant keeps the limit, or a share has too few inputs to decide. What
-            was not measured does not pass.
+        passed: Whether the variant keeps the limit, or a share has too few inputs to decide. A
+            number that was not measured does not pass.
         text: The whole check in words.
     """
 
@@ -178,7 +181,7 @@ def judge(measured: Measured, gate: Gate) -> Verdict:
 
 
 def share_text(share: Share) -> str:
-    """``47 of 49 (95.9 %, 95 % interval 86 to 99 %)``."""
+    """Return a share in words: ``47 of 49 (95.9 %, 95 % interval 86 to 99 %)``."""
     low, high = (100 * end for end in share.interval)
     return (
         f"{share.count} of {share.total} ({100 * share.value:.1f} %, 95 % interval {low:.0f} to "
@@ -188,7 +191,7 @@ def share_text(share: Share) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Fact:
-    """What was measured for one field of ``Gate``.
+    """Measurement for one field of ``Gate``.
 
     Attributes:
         what: Name of the number for people.
@@ -217,7 +220,7 @@ def _check(name: str, limit: float, fact: _Fact) -> Check:
 
 
 def _facts(measured: Measured) -> dict[str, _Fact]:
-    """Return what was measured for each field of ``Gate``."""
+    """Return the measurement for each field of ``Gate``."""
     outputs = measured.outputs
     cosines = {n: c.cosines for n, c in outputs.items() if c.cosines is not None}
     spreads = {n: c.spread_ratio for n, c in outputs.items() if c.spread_ratio is not None}

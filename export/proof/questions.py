@@ -1,4 +1,4 @@
-"""What the variants of each graph are asked, and by what their answers are compared."""
+"""Collects what the variants of each graph are measured with: inputs, references, prompts."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,25 +20,27 @@ from export.proof.reference import Arrays, Exam, captions_of, detector_rows, sen
 from export.proof.sentences import SENTENCES
 from export.proof.verify import Matched
 
-# Boxes with a lower score are no detections worth comparing.
+# Score from which a box is a detection worth comparing.
 _SURE: Final = 0.25
 
-# A clip's embedding and context to what the float head makes of them.
+# Maps a clip's embedding and context to the scores of the float head.
 Meet = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Questions:
-    """What a graph's variants are asked beside its exam.
+    """All that a graph's variants are made and measured with.
 
     Attributes:
         exam: Held-out inputs and the original's answers.
         samples: Inputs that fix INT8 ranges; empty for graphs that are not quantized statically.
-        prompts: To choose among, for graphs with a space of their own.
-        matched: For detectors.
-        meet: For the tower of a clip, whose choices its head makes.
-        keep_float: Names of nodes that INT8 would break.
-        ranges: Of what the layers read, where training has found them.
+        prompts: Prompts that an input chooses among, for graphs with a space of their own; else
+            None.
+        matched: Comparison of detections, for detectors; else None.
+        meet: The float head, for the tower of a clip, whose choices the head makes; else None.
+        keep_float: Function that picks the names of nodes that INT8 would break.
+        ranges: Largest magnitude of each value that a layer reads, where training has found them;
+            else None.
     """
 
     exam: Exam
@@ -56,7 +58,7 @@ def questions_of(
     exams: Mapping[Role, Exam],
     frames: NDArray[np.int8],
 ) -> dict[Role, Questions]:
-    """What the variants of each graph are asked; ``frames`` fix the ranges of the first."""
+    """Return the questions of each graph; ``frames`` fix the INT8 ranges of the main graph."""
     facts = assembly.facts
     main = facts.graphs[0]
     found = {role: Questions(exam) for role, exam in exams.items()}
@@ -86,7 +88,7 @@ def _samples(rows: Arrays) -> list[dict[str, NDArray[Any]]]:
 
 
 def _prompts(assembly: Assembly, text: Exam) -> Prompts:
-    """The sentences of the exam; a few of them stand for what is not looked for."""
+    """Return the sentences of the exam as prompts; the first quarter is the background."""
     rows = text.answers["embedding"]
     background = len(rows) // 4
     return Prompts(
@@ -98,7 +100,7 @@ def _prompts(assembly: Assembly, text: Exam) -> Prompts:
 
 
 def _meet(head: onnx.ModelProto, text: NDArray[np.float32], clips: Arrays) -> NDArray[np.float32]:
-    """What the float head makes of clips [N, ...] and sentences: cosines [N, K]."""
+    """Return the float head's cosines [N, K] of clips [N, ...] and sentences."""
     import onnxruntime  # noqa: PLC0415 beside its one use
 
     session = onnxruntime.InferenceSession(to_bytes(head), providers=["CPUExecutionProvider"])
@@ -107,7 +109,7 @@ def _meet(head: onnx.ModelProto, text: NDArray[np.float32], clips: Arrays) -> ND
 
 
 def _matched(facts: ModelFacts, spans: Sequence[slice]) -> Matched:
-    """Compare two detectors' answers to one picture as sets of boxes."""
+    """Return a function that compares two detectors' answers to one picture as sets of boxes."""
     size = (facts.image.height, facts.image.width)
 
     def matched(found: Arrays, references: Arrays) -> tuple[int, int]:

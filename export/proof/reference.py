@@ -1,7 +1,7 @@
-"""What each graph of a model is asked, and what the float original answers.
+"""Runs the float original of each graph, and keeps inputs and answers as the graph's exam.
 
-The original is the torch module that the graph was exported from; that this module is the
-checkpoint's own arithmetic, the tests of each family show against the model's public API.
+The original is the torch module that the graph was exported from. The tests of each family compare
+that module with the model's public API.
 
 Letters in shapes: N rows, T frames of a clip, H, W picture, K sentences, L tokens, D embedding.
 """
@@ -24,19 +24,19 @@ from export.proof.sentences import SENTENCES
 
 Arrays = Mapping[str, NDArray[Any]]
 
-# A detector reads several phrases at once: captions of so many.
+# Phrases in a caption: a detector reads several at once.
 _PHRASES: Final = 4
 _CAPTIONS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exam:
-    """Questions for one graph, and the right answers.
+    """Inputs for one graph, and the float original's answers.
 
     Attributes:
         rows: Inputs by name, [N, ...] each.
         answers: Outputs by name, [N, ...] each.
-        shared: Inputs that belong to all rows: the sentences of a head.
+        shared: Inputs that belong to all rows by name: the sentences of a head.
     """
 
     rows: Arrays
@@ -44,7 +44,7 @@ class Exam:
     shared: Arrays = field(default_factory=dict)
 
     def golden(self, facts: ModelFacts, role: Role, count: int) -> GoldenSet:
-        """``count`` rows, evenly spread, as the device will be asked."""
+        """Return ``count`` evenly spread rows, in the form that the device's self-test runs."""
         size = len(next(iter(self.rows.values())))
         picked = np.linspace(0, size - 1, min(count, size)).round().astype(int)
         wanted = {spec.name for spec in contract_of(facts, role).outputs}
@@ -59,7 +59,7 @@ def examine(assembly: Assembly, frames: NDArray[np.int8]) -> dict[Role, Exam]:
 
     Args:
         assembly: The model, taken apart.
-        frames: int8 [N, 3, H, W]; of class C clips, int8 [N, T, 3, H, W].
+        frames: Frames, int8 [N, 3, H, W]; for class C clips, int8 [N, T, 3, H, W].
     """
     facts = assembly.facts
     parts = {part.role: part for part in assembly.parts}
@@ -79,7 +79,7 @@ def examine(assembly: Assembly, frames: NDArray[np.int8]) -> dict[Role, Exam]:
 
 
 def sentence_vectors(answers: Arrays) -> NDArray[np.float32]:
-    """What a head takes for sentences [K, D]: their directions, as long as the text graph says."""
+    """Return a head's input for sentences, [K, D]: their embeddings times their lengths."""
     vectors = answers["embedding"]
     return np.asarray(vectors * answers["length"].reshape(-1, 1), np.float32)
 
@@ -87,7 +87,7 @@ def sentence_vectors(answers: Arrays) -> NDArray[np.float32]:
 def detector_rows(
     text: Exam, captions: Arrays, frames: NDArray[np.int8]
 ) -> dict[str, NDArray[Any]]:
-    """Frames with the first caption, as a detector takes them, [N, ...] each."""
+    """Return a detector's inputs, [N, ...] each: the frames, each with the first caption."""
 
     def repeated(array: NDArray[Any]) -> NDArray[Any]:
         return np.repeat(array[:1], len(frames), axis=0)
@@ -100,8 +100,9 @@ def detector_rows(
 
 
 def captions_of(tokenizer: Tokenizer, facts: ModelFacts) -> tuple[Arrays, tuple[slice, ...]]:
-    """The captions that are asked, [captions, ...] each, and the first one's phrases as tokens."""
-    # The shortest ones: a caption has room for few tokens, and some tokenizers cut words small.
+    """Return the captions, [captions, ...] each, and the token spans of the first one's phrases."""
+    # The shortest: a caption has room for few tokens, and some tokenizers cut words into small
+    # pieces.
     phrases = sorted(SENTENCES, key=len)[: _PHRASES * _CAPTIONS]
     written = [
         write_caption(phrases[start::_CAPTIONS], tokenizer, facts.text)
@@ -123,7 +124,7 @@ def _detection(
 
 
 def exam_of(part: Part, spec: ImageSpec, rows: Arrays, shared: Arrays | None = None) -> Exam:
-    """Ask the float original each row by itself."""
+    """Run the float original on each row by itself."""
     shared = shared or {}
     count = len(next(iter(rows.values())))
     calls = [
@@ -138,9 +139,9 @@ def ask(part: Part, spec: ImageSpec, inputs: Arrays) -> dict[str, NDArray[np.flo
     """Run the float original once.
 
     Args:
-        part: Of the model.
-        spec: How its pictures are normalised.
-        inputs: As the graph takes them, int8 ``pixels`` included.
+        part: Part of the model.
+        spec: Normalization of its pictures.
+        inputs: Inputs in the graph's form, with int8 ``pixels``.
     """
     tensors = [
         normalised(inputs["pixels"], spec)
@@ -157,7 +158,7 @@ def ask(part: Part, spec: ImageSpec, inputs: Arrays) -> dict[str, NDArray[np.flo
 
 
 def normalised(pixels: NDArray[np.int8], spec: ImageSpec) -> torch.Tensor:
-    """int8 pixels [..., 3, H, W] as the float picture that the original was trained on."""
+    """Return int8 pixels [..., 3, H, W] as the float picture that the original was trained on."""
     shape = (3, 1, 1)
     picture = pixels.astype(np.float32) + 128  # u8 ^ 0x80, read as signed
     mean, std = (np.asarray(value, np.float32).reshape(shape) for value in (spec.mean, spec.std))

@@ -1,4 +1,4 @@
-"""What people ask of cameras, each with a look of its own: what models choose among."""
+"""Lists sentences that people ask of cameras; each looks different. Models choose among them."""
 
 from typing import Final
 

@@ -1,9 +1,9 @@
-"""What TensorRT makes of a graph: which kernels, in which data types. Needs no GPU.
+"""Shows the plan that TensorRT's compiler makes of a graph: kernels and data types, without a GPU.
 
-TensorRT for RTX builds for a named GPU on a machine that has none, with the ONNX parser and the
-graph compiler of TensorRT. So this shows whether INT8 survives all the way into the kernels, and
-where it is lost in silence. It shows nothing of a Jetson's speed, nor which kernels TensorRT itself
-would choose there; and nothing here is run.
+TensorRT for RTX builds for a named GPU on a machine without one, with the ONNX parser and the graph
+compiler of TensorRT. So the plan shows whether INT8 survives all the way into the kernels, and
+where it is lost in silence. It does not show a Jetson's speed, nor the kernels that TensorRT itself
+would choose there. The engine is built and never run.
 """
 
 import re
@@ -22,7 +22,7 @@ from edge.errors import EngineUnavailable, ModelError
 from edge.model.bundle.onnx_file import check_self_contained
 from edge.model.engines.tensorrt_builder import build_engine
 
-# The Orin's own, SM87, is not among those that TensorRT for RTX builds for. The nearest.
+# The nearest to the Orin's own, SM87, for which TensorRT for RTX does not build.
 CAPABILITY = "SM86"
 CAPABILITIES = ("SM80", "SM86", "SM89", "SM120", "SM121")
 
@@ -36,7 +36,7 @@ _LINE = re.compile(
     r"(?:, Constants: \[(?P<constants>.*?)\])?, Outputs: \[(?P<outputs>.*)\], TacticName: .*"
     r"Metadata: (?P<metadata>.*)"
 )
-# Extents stand in brackets too; without them the lists above end where they should.
+# Extents stand in brackets too; they are removed, so that the lists above end at the right bracket.
 _EXTENTS = re.compile(r"(?:Dimensions|Strides|StrideOrder): \[[^\]]*\], ")
 _DATA_TYPE = re.compile(r"Datatype: (\w+)")
 _ONNX_NODE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
@@ -47,11 +47,11 @@ class Kernel:
     """One kernel of a plan.
 
     Attributes:
-        name: The builder's.
+        name: The builder's name for it.
         type: ``gemm``, ``correlation`` (convolution), ``kgen`` (generated code) and so on.
-        inputs: Data types, as TensorRT writes them (``Int8``, ``Half``, ``Float``).
+        inputs: Data types of the inputs, as TensorRT writes them (``Int8``, ``Half``, ``Float``).
         constants: Data types of weights, scales and the like.
-        outputs: Data types.
+        outputs: Data types of the outputs.
         nodes: Names of the ONNX nodes that it computes, wholly or in part.
     """
 
@@ -64,7 +64,7 @@ class Kernel:
 
     @property
     def is_int8(self) -> bool:
-        """Whether it multiplies int8 by int8."""
+        """Whether the kernel multiplies int8 by int8."""
         return [*self.inputs, *self.constants][:2] == ["Int8", "Int8"]
 
 
@@ -73,13 +73,13 @@ class EnginePlan:
     """A built engine as its builder describes it.
 
     Attributes:
-        builder: Name and version.
-        capability: Built for.
-        kernels: In order.
+        builder: Name and version of the builder.
+        capability: Compute capability that the engine is built for, such as ``SM86``.
+        kernels: Kernels in their order.
         layers: Names of the ONNX nodes with a weight (Conv, ConvTranspose, Gemm, MatMul).
         parse_s: Seconds to read the graph.
         build_s: Seconds to build.
-        engine_bytes: Size.
+        engine_bytes: Size of the engine, bytes.
     """
 
     builder: str
@@ -108,12 +108,12 @@ class EnginePlan:
 
     @property
     def fused_attention(self) -> int:
-        """How many kernels compute a whole attention."""
+        """Number of kernels that compute a whole attention."""
         return sum(_ATTENTION in kernel.name for kernel in self.kernels)
 
     @property
     def kinds(self) -> Mapping[str, int]:
-        """How many kernels of each type and data types: ``gemm Int8 x Int8 -> Half: 49``."""
+        """Number of kernels by type and data types: ``gemm Int8 x Int8 -> Half: 49``."""
         return MappingProxyType(Counter(_kind(kernel) for kernel in self.kernels))
 
     def _kernels_of_layers(self) -> dict[str, list[Kernel]]:
@@ -128,10 +128,10 @@ class EnginePlan:
 
 
 def plan(model: bytes, capability: str = CAPABILITY) -> EnginePlan:
-    """Build ``model`` in a process of its own and return what the builder says about it.
+    """Build ``model`` in a process of its own and return the builder's description of it.
 
-    A compiler that crashes on a graph must not take the export with it; and its gigabytes are
-    free again at once.
+    So a compiler that crashes on a graph does not end the export, and its gigabytes are free again
+    at once.
 
     Args:
         model: An ONNX model without external data.
@@ -139,7 +139,8 @@ def plan(model: bytes, capability: str = CAPABILITY) -> EnginePlan:
 
     Raises:
         EngineUnavailable: TensorRT for RTX is not installed, or does not start.
-        ModelError: TensorRT cannot read the graph (names the nodes), cannot build it, or died.
+        ModelError: TensorRT cannot read the graph (the message names the nodes), cannot build it,
+            or died.
     """
     if find_spec("tensorrt_rtx") is None:
         raise EngineUnavailable(
@@ -160,7 +161,7 @@ def parse_layers(log: str) -> tuple[Kernel, ...]:
     """Read the builder's list of kernels.
 
     Raises:
-        ModelError: There is none, or a line of it is of another form.
+        ModelError: There is no list, or a line of it has another form.
     """
     lines = [line for line in log.splitlines() if line.startswith("Name: ") and "LayerType" in line]
     matches = [_LINE.fullmatch(_EXTENTS.sub("", line)) for line in lines]
@@ -203,7 +204,7 @@ def _build(model: bytes, capability: str) -> EnginePlan:
 
 
 def _with_names(model: bytes) -> onnx.ModelProto:
-    """The model with a name of its own for every node: the builder tells nodes by their names."""
+    """Return the model with a unique name for every node: the builder identifies nodes by name."""
     check_self_contained(model, "the graph")
     graph: onnx.ModelProto = onnx.load_from_string(model)
     taken: set[str] = set()

@@ -1,6 +1,7 @@
 """Compares a variant's answers with those of its float original to the same inputs.
 
-It knows arrays and engines only: no family, no torch. ``gates`` decides what is good enough.
+It knows arrays and engines only, no model family and no torch. ``gates`` decides what is good
+enough.
 
 Letters in shapes: N inputs, P prompts, K sentences of a head, D embedding, Q queries and L tokens
 of a detector.
@@ -28,28 +29,29 @@ from export.proof.agreement import (
 )
 from export.proof.answers import Arrays, Steadiness, ask
 
-# Answers and references of one input, [1, ...] each -> how many of the reference's detections the
-# answers have too, and how many it has.
+# Takes the answers and the references of one input, [1, ...] each. Returns how many of the
+# reference's detections the answers have too, and how many the reference has.
 Matched = Callable[[Arrays, Arrays], tuple[int, int]]
 
-# References closer together than this could not tell a working graph from a constant one: the
-# device's own rule (edge/model/selftest.py).
+# Least spread of references: with less, a constant graph would look like a working one. The device
+# has the same rule (edge/model/selftest.py).
 _MIN_REFERENCE_SPREAD: Final = 1e-3
-# Outputs without an order of their own; ``matched`` compares them.
+# Outputs whose rows have no fixed order; ``matched`` compares them.
 _UNORDERED: Final = ("boxes",)
-# A sigmoid is flat beyond; a floored -inf would only overflow.
+# A sigmoid is flat beyond this; larger numbers would only overflow.
 _SATURATED: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Closeness:
-    """One output against its reference.
+    """How close one output is to its reference.
 
     Attributes:
-        max_abs: The largest difference of any number.
-        cosines: float64 [N], each row as one vector; None where a row is a single number.
-        spread_ratio: Mean distance between two answers over that between two references; None
-            where the references themselves hardly differ.
+        max_abs: Largest difference of any number.
+        cosines: Cosine of each row, taken as one vector, to its reference, float64 [N]; None where
+            a row is a single number.
+        spread_ratio: Mean distance between two answers over that between two references; None where
+            the references themselves hardly differ.
     """
 
     max_abs: float
@@ -59,18 +61,19 @@ class Closeness:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """All that was measured of a variant; None is not measured.
+    """All measurements of a variant; None where something was not measured.
 
     Attributes:
-        inputs: N.
-        outputs: By name.
-        same_prompt: First choice among the prompts, or among a head's sentences.
-        alerts: Of the pairs of input and prompt that reach the threshold for either, those that
-            do for both.
-        finds_itself: Retrieval: answers whose nearest reference is their own.
-        matched: Detections of the float original that the variant has too.
-        margins: float64 [2, N, P]: of the float original, of the variant.
-        steadiness: None for answers that came as arrays.
+        inputs: Number of inputs, N.
+        outputs: Closeness of each output by name.
+        same_prompt: Agreement of the first choice among the prompts, or among a head's sentences.
+        alerts: Share of the pairs of input and prompt that reach the threshold for both, among
+            those that reach it for either.
+        finds_itself: Share of answers whose nearest reference is their own (retrieval).
+        matched: Share of the float original's detections that the variant has too.
+        margins: Margins of the float original and of the variant, float64 [2, N, P].
+        steadiness: Differences between answers to the same input; None for answers that came as
+            arrays.
     """
 
     inputs: int
@@ -84,7 +87,7 @@ class Measured:
 
     @property
     def main(self) -> Closeness:
-        """The output that the graph is for."""
+        """Closeness of the main output: the embedding, else the first one."""
         return self.outputs.get("embedding") or next(iter(self.outputs.values()))
 
 
@@ -97,17 +100,17 @@ def measure_variant(
     prompts: Prompts | None = None,
     matched: Matched | None = None,
 ) -> Measured:
-    """Ask an engine for each input by itself, and compare.
+    """Run an engine on each input by itself, and compare.
 
-    Memory is that of one call, or of four together, and of the answers.
+    Memory is needed for the answers and for one call, or four together.
 
     Args:
         engine: The variant, opened.
-        rows: Its inputs by name, [N, ...] each; N at least 2. May be memory-mapped.
-        references: What the float original answered, by output, [N, ...] each.
+        rows: Inputs by name, [N, ...] each; N at least 2. They may be memory-mapped.
+        references: Answers of the float original by output, [N, ...] each.
         shared: Inputs that are the same in each call (a head's sentences), whole.
-        prompts: For graphs with an ``embedding`` of frames in the space of the prompts.
-        matched: For detectors.
+        prompts: Prompts, for graphs with an ``embedding`` of frames in the prompts' space.
+        matched: Comparison of detections, for detectors.
 
     Raises:
         ModelError: As ``compare``.
@@ -127,13 +130,13 @@ def compare(
 ) -> Measured:
     """Compare answers with the float original's, both by output, [N, ...] each.
 
-    ``embedding`` is compared among the prompts too. ``cosine`` [N, K], a head's scores, tells the
-    first choice by itself: to know what a video tower's loss does to the choice, add those that
-    the float head gives for both.
+    An ``embedding`` is compared among the prompts too. A ``cosine`` [N, K], a head's scores, gives
+    the first choice directly. To see what a video tower's loss does to the choice, add the scores
+    that the float head gives for both.
 
     Raises:
-        ModelError: An output is missing, of another shape or not finite, or the references are
-            too few or too alike to tell a constant graph.
+        ModelError: An output is missing, of another shape or not finite; or the references are too
+            few or too alike to reveal a constant graph.
     """
     inputs = _check(found, references)
     outputs = {
@@ -169,10 +172,10 @@ def compare(
 
 
 def _check(found: Arrays, references: Arrays) -> int:
-    """Return N once both are finite and of the same shapes.
+    """Return N, the number of inputs.
 
     Raises:
-        ModelError: They are not.
+        ModelError: Answers or references are not finite, or their shapes differ.
     """
     counts = {name: len(array) for name, array in references.items()}
     if len(set(counts.values())) != 1 or min(counts.values()) < 2:
@@ -200,10 +203,10 @@ def _check(found: Arrays, references: Arrays) -> int:
 
 
 def _vectors(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """One vector for each input, [N, anything].
+    """Return one vector for each input, [N, anything].
 
     A detector's queries come in the order of their scores, and near ties change places from one
-    precision to the next. What no order changes is the strongest answer to each token.
+    precision to the next. The strongest answer to each token does not depend on that order.
     """
     if name == "logits":
         strongest = array.max(axis=1).astype(np.float64)  # [N, Q, L] -> [N, L]
