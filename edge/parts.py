@@ -32,7 +32,8 @@ from edge.search.desk import WAITING, SearchDesk
 from edge.search.index.recorder import PICTURE_WIDTH
 from edge.search.index.writer import IndexWriter
 from edge.search.open import open_index
-from edge.video.camera import CameraWorker, ThreadCamera
+from edge.video.camera import ThreadCamera
+from edge.video.worker import CameraWorker
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from typing import Literal
 from edge.alerts.scene.light import Word
 from edge.alerts.threshold import CalibrationReport
 from edge.delivery.payloads import CalibrationRef, StatePayload, utc
-from edge.video.camera import CameraHealth
 from edge.video.sample import Arrival
+from edge.video.worker import CameraHealth
 
 
 @dataclass(frozen=True, slots=True)

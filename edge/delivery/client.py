@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from pydantic import ValidationError
 
 from edge.config.models import MqttConfig
-from edge.delivery.connection import Connection, connect
 from edge.delivery.message import Message, Received
+from edge.delivery.mqtt.connection import Connection, connect
 from edge.delivery.payloads import AnswerPayload
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError, PublishError

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from edge.delivery.connection import Acknowledged, Connection
 from edge.delivery.message import Kind, Message
+from edge.delivery.mqtt.connection import Acknowledged, Connection
+from edge.delivery.mqtt.paho_client import packet_size
 from edge.delivery.outbox import Outbox, Queued
-from edge.delivery.paho_client import packet_size
 from edge.errors import PublishError
 
 logger = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from edge.delivery.connection import Connection
 from edge.delivery.message import Received
-from edge.delivery.refusals import Refused
+from edge.delivery.mqtt.connection import Connection
+from edge.delivery.mqtt.refusals import Refused
 
 logger = logging.getLogger(__name__)
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge.config.models import MqttConfig
-from edge.delivery.connection import CONNECT_S, Connection, connect
 from edge.delivery.in_flight import Delivery, Standing
 from edge.delivery.inbox import Inbox
 from edge.delivery.message import Kind, Message
+from edge.delivery.mqtt.connection import CONNECT_S, Connection, connect
+from edge.delivery.mqtt.paho_client import tls_context
+from edge.delivery.mqtt.refusals import Refused
 from edge.delivery.outbox import Outbox
-from edge.delivery.paho_client import tls_context
 from edge.delivery.payloads import Status, status_message
-from edge.delivery.refusals import Refused
 from edge.delivery.topics import Topics
 from edge.delivery.unsent import Unsent
 from edge.errors import ConfigError, OutboxError, PublishError

@@ -1,17 +1,12 @@
-"""Samples one camera for ever: reads packets, makes samples, and waits and reconnects on failure.
-
-``CameraWorker`` is the interface: its methods take and return plain data, so that a supervised
-process can implement it as well as a thread.
-"""
+"""Samples one camera for ever: makes samples of its packets, and reconnects after a failure."""
 
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
-from typing import Literal, Protocol
 
 import av
 
@@ -27,12 +22,9 @@ from edge.video.preprocess import Preprocessor
 from edge.video.sample import Sample
 from edge.video.sampler import Sampler
 from edge.video.sources import Packet, SourceSettings, open_source
+from edge.video.worker import CameraHealth, State
 
 logger = logging.getLogger(__name__)
-
-State = Literal[
-    "connecting", "streaming", "stalled", "retrying", "refused", "ended", "stopped", "failed"
-]
 
 # Number of timeouts without a decodable frame after which the stream counts as unusable. Several,
 # because a camera with a "smart" codec may send a keyframe only every ten seconds, and a client may
@@ -41,80 +33,8 @@ _FRAMELESS_TIMEOUTS = 4
 _RATE_WINDOW_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class CameraHealth:
-    """Health of a camera.
-
-    Attributes:
-        state: ``stalled``: connected, but silent for more than half the timeout; ``retrying`` and
-            ``refused``: waiting to connect again; ``ended``: the file is over; ``failed``: the
-            worker ended by a defect (its traceback is in the log).
-        fps_in: Pictures received per second, over the last five seconds.
-        fps_sampled: Samples per second, over the last five seconds.
-        samples: Samples made since start.
-        dropped: Samples replaced by a newer one before they were taken.
-        corrupt: Packets and frames left out as damaged.
-        reconnects: Number of times the stream came back after a failure.
-        last_arrival: UTC seconds of the last packet, or None before the first.
-        error: Current failure, without credentials, or None.
-    """
-
-    state: State
-    fps_in: float
-    fps_sampled: float
-    samples: int
-    dropped: int
-    corrupt: int
-    reconnects: int
-    last_arrival: float | None
-    error: str | None
-
-
-class CameraWorker(Protocol):
-    """Worker that samples one camera.
-
-    Attributes:
-        name: Name of the camera in the configuration.
-    """
-
-    name: str
-
-    @property
-    def failed(self) -> bool:
-        """Whether an unexpected error has ended the camera's thread."""
-        ...
-
-    def start(self) -> None:
-        """Begin; returns at once."""
-        ...
-
-    def take(self) -> Sample | None:
-        """Return the newest sample once; None if there is no new one."""
-        ...
-
-    def health(self) -> CameraHealth:
-        """Return the camera's current health."""
-        ...
-
-    def snapshot(self, sequence: int, max_width: int | None = None) -> bytes | None:
-        """Return the JPEG of a sample's frame; None if the frame is gone or snapshots are off.
-
-        The frames of the last taken sample and of the newest one are held. ``max_width`` replaces
-        the value of the configuration.
-        """
-        ...
-
-    def frame(self, sequence: int) -> av.VideoFrame | None:
-        """Return the frame of a sample; None if it is gone or frames are not held."""
-        ...
-
-    def stop(self, timeout_s: float) -> bool:
-        """Ask the camera to end, wait up to ``timeout_s``, and return whether it has ended."""
-        ...
-
-
 class ThreadCamera:
-    """Worker that samples a camera in a thread of this process.
+    """``CameraWorker`` that samples a camera in a thread of this process.
 
     A camera that fails, hangs, floods or sends wrong times affects no other camera: its thread
     reconnects for ever, with back-off. ``stop`` takes effect with the next packet. The thread of a

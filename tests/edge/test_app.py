@@ -22,8 +22,8 @@ from edge.errors import InferenceError, ModelError, OutboxError
 from edge.parts import Parts
 from edge.system import systemd
 from edge.system.backoff import BROKER, Backoff
-from edge.video.camera import CameraHealth
 from edge.video.sample import Arrival, Sample
+from edge.video.worker import CameraHealth
 
 SOON = replace(BROKER, unreachable=Backoff(first_s=0.05, cap_s=0.2, shortest_share=0.5))
 STREAMING = CameraHealth("streaming", 25.0, 2.0, 1, 0, 0, 0, 1_750_000_000.0, None)

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from edge.config.models import MqttConfig
-from edge.delivery.connection import connect
+from edge.delivery.mqtt.connection import connect
+from edge.delivery.mqtt.refusals import Refused
 from edge.delivery.outbox import Outbox
 from edge.delivery.publisher import PublisherTimings
-from edge.delivery.refusals import Refused
 from edge.errors import PublishError
 from edge.system.backoff import BROKER, Backoff, RetryPolicy
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edge.config.models import MqttConfig
-from edge.delivery.connection import connect
+from edge.delivery.mqtt.connection import connect
 from edge.delivery.outbox import Outbox
 from edge.delivery.publisher import Publisher
 from edge.errors import ConfigError, PublishError

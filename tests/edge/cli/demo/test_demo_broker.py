@@ -10,8 +10,8 @@ import pytest
 from edge.cli.demo import broker as module
 from edge.cli.demo.broker import LocalBroker
 from edge.config.models import MqttConfig
-from edge.delivery.connection import Received, connect
 from edge.delivery.message import Message
+from edge.delivery.mqtt.connection import Received, connect
 from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import status_message
 from edge.delivery.publisher import Publisher

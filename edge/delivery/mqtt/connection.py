@@ -23,8 +23,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.config.models import MqttConfig
 from edge.delivery.message import Message, Received
-from edge.delivery.paho_client import make_client, publish_properties
-from edge.delivery.refusals import Refused, WrongProtocol, hung_up, refusal, taken_over
+from edge.delivery.mqtt.paho_client import make_client, publish_properties
+from edge.delivery.mqtt.refusals import Refused, WrongProtocol, hung_up, refusal, taken_over
 from edge.errors import PublishError
 from edge.system.redact import redact
 

@@ -1,0 +1,88 @@
+"""Defines what samples a camera: a worker with plain data at its methods, and its health.
+
+Its methods take and return plain data, so that a supervised process can implement it as well as a
+thread (``edge.video.camera``).
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import av
+
+from edge.video.sample import Sample
+
+State = Literal[
+    "connecting", "streaming", "stalled", "retrying", "refused", "ended", "stopped", "failed"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class CameraHealth:
+    """Health of a camera.
+
+    Attributes:
+        state: ``stalled``: connected, but silent for more than half the timeout; ``retrying`` and
+            ``refused``: waiting to connect again; ``ended``: the file is over; ``failed``: the
+            worker ended by a defect (its traceback is in the log).
+        fps_in: Pictures received per second, over the last five seconds.
+        fps_sampled: Samples per second, over the last five seconds.
+        samples: Samples made since start.
+        dropped: Samples replaced by a newer one before they were taken.
+        corrupt: Packets and frames left out as damaged.
+        reconnects: Number of times the stream came back after a failure.
+        last_arrival: UTC seconds of the last packet, or None before the first.
+        error: Current failure, without credentials, or None.
+    """
+
+    state: State
+    fps_in: float
+    fps_sampled: float
+    samples: int
+    dropped: int
+    corrupt: int
+    reconnects: int
+    last_arrival: float | None
+    error: str | None
+
+
+class CameraWorker(Protocol):
+    """Worker that samples one camera.
+
+    Attributes:
+        name: Name of the camera in the configuration.
+    """
+
+    name: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether an unexpected error has ended the camera's thread."""
+        ...
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        ...
+
+    def take(self) -> Sample | None:
+        """Return the newest sample once; None if there is no new one."""
+        ...
+
+    def health(self) -> CameraHealth:
+        """Return the camera's current health."""
+        ...
+
+    def snapshot(self, sequence: int, max_width: int | None = None) -> bytes | None:
+        """Return the JPEG of a sample's frame; None if the frame is gone or snapshots are off.
+
+        The frames of the last taken sample and of the newest one are held. ``max_width`` replaces
+        the value of the configuration.
+        """
+        ...
+
+    def frame(self, sequence: int) -> av.VideoFrame | None:
+        """Return the frame of a sample; None if it is gone or frames are not held."""
+        ...
+
+    def stop(self, timeout_s: float) -> bool:
+        """Ask the camera to end, wait up to ``timeout_s``, and return whether it has ended."""
+        ...
