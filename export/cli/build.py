@@ -1,4 +1,4 @@
-"""``edge-export list`` and ``edge-export build``: checkpoints into bundles."""
+"""Defines ``edge-export list`` and ``build``: checkpoints become bundles."""
 
 import json
 import re
@@ -93,7 +93,7 @@ def build(  # noqa: PLR0913, PLR0917 its options
         size=size_of(size),
         offline=offline,
     )
-    sign = None if key is None else signer_of(key)  # its mistakes are told before the work
+    sign = None if key is None else signer_of(key)  # a bad key is reported before the work
     with progress_bars() as progress:
         built = build(request, progress)
     if sign is not None:
@@ -102,10 +102,10 @@ def build(  # noqa: PLR0913, PLR0917 its options
 
 
 def targets_of(text: str) -> tuple[Target, ...]:
-    """What ``--targets`` says.
+    """Parse the value of ``--targets``.
 
     Raises:
-        ConfigError: One that is not known.
+        ConfigError: A target is unknown.
     """
     asked = [part.strip() for part in text.split(",")]
     found = tuple(target for target in TARGETS if target in asked)
@@ -117,10 +117,10 @@ def targets_of(text: str) -> tuple[Target, ...]:
 
 
 def size_of(text: str | None) -> tuple[int, int] | None:
-    """What ``--size`` says: height and width.
+    """Parse the value of ``--size``: height and width; None where it is not given.
 
     Raises:
-        ConfigError: It is no size.
+        ConfigError: The text is not a size.
     """
     if text is None:
         return None
@@ -148,13 +148,13 @@ def _report(request: "BuildRequest", built: "Built", *, as_json: bool) -> None:
     rows = json.loads(bundle.read("accuracy"))["variants"]
     for file in files:
         row = rows.get(file.file, {})
-        told = (
+        loss = (
             f", cosine to the float original {row['mean_cosine']:.4f} mean, "
             f"{row['min_cosine']:.4f} worst of {row['inputs']}"
             if "min_cosine" in row
             else ""
         )
-        typer.echo(f"  {file.file}: {file.size / 1e6:.1f} MB{told}")
+        typer.echo(f"  {file.file}: {file.size / 1e6:.1f} MB{loss}")
     for name, reasons in built.left_out.items():
         typer.echo(f"  {name} left out: {'; '.join(reasons)}")
     for note in built.notes:

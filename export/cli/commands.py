@@ -1,4 +1,4 @@
-"""The subcommands of ``edge-export``; only here and in ``cli`` does anything print."""
+"""Collects the commands of ``edge-export``, and defines ``default`` and ``footage``."""
 
 import json
 from pathlib import Path

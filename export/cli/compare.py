@@ -1,4 +1,4 @@
-"""``edge-export compare``: what a smaller model saves, and what it loses."""
+"""Defines ``edge-export compare``: what a smaller model saves, and what it loses."""
 
 import json
 from pathlib import Path

@@ -22,7 +22,7 @@ _NONE: Final = "-"
 
 
 def show(console: Console, compared: Compared) -> None:
-    """Print what the comparison found: costs, then agreement, then its notes."""
+    """Print the result of a comparison: costs, then agreement, then notes."""
     console.print(_costs(compared))
     if compared.agreed is not None:
         console.print(_agreement(compared.agreed))
@@ -31,12 +31,14 @@ def show(console: Console, compared: Compared) -> None:
 
 
 def _costs(compared: Compared) -> Table:
-    """A row for each thing that costs, a column for each bundle."""
+    """Return the table of costs: a row for each cost, a column for each bundle."""
     a, b = (compared.costs[name] for name in NAMES)
     table = plain_table("", *NAMES, "A by B")
 
-    def add(title: str, one: float | None, other: float | None, told: Callable[[Any], str]) -> None:
-        cells = [_NONE if number is None else told(number) for number in (one, other)]
+    def add(
+        title: str, one: float | None, other: float | None, in_words: Callable[[Any], str]
+    ) -> None:
+        cells = [_NONE if number is None else in_words(number) for number in (one, other)]
         table.add_row(title, *cells, f"{one / other:.2f}" if one and other else _NONE)
 
     macs = [costs.work.macs if costs.work else None for costs in (a, b)]
@@ -53,7 +55,7 @@ def _costs(compared: Compared) -> Table:
 
 
 def _agreement(agreed: Agreed) -> Table:
-    """A row for each measure, a column for each variant."""
+    """Return the table of agreement: a row for each measure, a column for each variant."""
     table = plain_table(
         f"against A {agreed.reference}, {agreed.pictures} pictures of {agreed.seen}", *agreed.rows
     )
@@ -64,8 +66,8 @@ def _agreement(agreed: Agreed) -> Table:
         "finds its own among the pictures": lambda one: _share(one.measured.finds_itself),
         f"same alerts at {agreed.threshold:g}": lambda one: _share(one.measured.alerts),
     }
-    for title, told in rows.items():
-        table.add_row(title, *map(told, agreed.rows.values()))
+    for title, in_words in rows.items():
+        table.add_row(title, *map(in_words, agreed.rows.values()))
     return table
 
 

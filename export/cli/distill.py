@@ -1,4 +1,4 @@
-"""``edge-export distill``: a small student in a teacher's space."""
+"""Defines ``edge-export distill``: a small student learns a teacher's space."""
 
 import json
 import os
@@ -141,7 +141,7 @@ def distill(  # noqa: PLR0913, PLR0917 its options
         device=device,
         workers=workers,
     )
-    sign = None if key is None else signer_of(key)  # its mistakes are told before the work
+    sign = None if key is None else signer_of(key)  # a bad key is reported before the work
     first = os.environ.get("RANK", "0") == "0"
     with progress_bars(TimeRemainingColumn(), shown=first) as progress:
         done = pipeline.distill(request, progress)

@@ -1,4 +1,4 @@
-"""``edge-export inspect`` and ``diff``: what a bundle is, and how two differ."""
+"""Defines ``edge-export inspect`` and ``diff``: what a bundle is, and how two bundles differ."""
 
 import json
 from collections.abc import Mapping
@@ -24,8 +24,9 @@ _CLASSES = {
     "C": "a clip of frames together",
     "P": "a frame and a sentence together",
 }
-# Of a row of accuracy.json: what the table of files has, and what --json is for.
-_TOLD_ELSEWHERE = {"role", "precision", "outputs", "checks"}
+# Keys of a row of accuracy.json that are not printed with the losses: the table of files has them,
+# or only --json shows them.
+_SHOWN_ELSEWHERE = {"role", "precision", "outputs", "checks"}
 _NONE = "-"
 _HASH_DIGITS = 12
 
@@ -151,7 +152,7 @@ def _embeddings(a: Bundle, b: Bundle, found: Difference) -> str:
 
 
 def _differences(one: Row | None, other: Row | None) -> list[tuple[str, str, str]]:
-    """What of a file differs, a row each; of one that is on one side only, the file itself."""
+    """Return a row for each value of a file that differs; one row for a file on one side only."""
     if one is None or other is None:
         here = [_NONE if row is None else f"only here: {row['file']}" for row in (one, other)]
         return [("", here[0], here[1])]
@@ -187,14 +188,14 @@ def _document(a: Bundle, b: Bundle, found: Difference) -> dict[str, Any]:
 
 
 def _numbers(row: Row) -> str:
-    """What a person wants to know of a row of accuracy.json, in a line."""
-    told = {}
+    """Return the numbers of a row of accuracy.json that matter to people, as one line."""
+    numbers = {}
     for key, value in row.items():
         match value:
-            case _ if key in _TOLD_ELSEWHERE:
+            case _ if key in _SHOWN_ELSEWHERE:
                 continue
             case {"count": count, "total": total}:
-                told[key] = f"{_shown(count)} of {_shown(total)}"
+                numbers[key] = f"{_shown(count)} of {_shown(total)}"
             case _:
-                told |= {inner: _shown(found) for inner, found in flat(value, key)}
-    return ", ".join(f"{key} {value}" for key, value in told.items())
+                numbers |= {inner: _shown(found) for inner, found in flat(value, key)}
+    return ", ".join(f"{key} {value}" for key, value in numbers.items())

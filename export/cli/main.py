@@ -6,7 +6,7 @@ from export.cli.extra import EXTRA
 
 
 def main() -> None:
-    """Run ``edge-export``; a user's mistake is a message and an exit code, no stack trace."""
+    """Run ``edge-export``; a user's mistake gives a message and an exit code, not a traceback."""
 
     def commands() -> None:
         with command_line.needing(EXTRA, "builds models", "export"):

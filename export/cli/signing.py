@@ -1,4 +1,4 @@
-"""``edge-export keygen``, ``sign`` and ``verify``: who made a bundle, and that it is whole."""
+"""Defines ``edge-export keygen``, ``sign`` and ``verify``: who made a bundle, and is it whole."""
 
 import json
 import os
@@ -109,10 +109,11 @@ def verify(
 
 
 def signer_of(key: Path) -> Callable[[Path], Bundle]:
-    """What signs bundles with the private key in the file ``key``, which is read now.
+    """Return a function that signs bundles with the private key in the file ``key``, read now.
 
     Raises:
-        ConfigError: It is no private key, its passphrase is another one, or the library is missing.
+        ConfigError: The file holds no private key, the passphrase is wrong, or the library is
+            missing.
     """
     signing = _signing()
     private = signing.read_private_key(key, _passphrase(signing))
@@ -120,12 +121,12 @@ def signer_of(key: Path) -> Callable[[Path], Bundle]:
 
 
 def _signing() -> ModuleType:
-    """``export.bundle.signing``, whose library is an extra of its own."""
+    """Import ``export.bundle.signing``, whose library is an extra of its own."""
     try:
         from export.bundle import signing  # noqa: PLC0415
     except ImportError as exc:
         if not (exc.name or "").startswith("cryptography"):
-            raise  # a slip of ours
+            raise  # a defect of this program
         raise missing_library(exc) from exc
     return signing
 

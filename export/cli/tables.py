@@ -1,4 +1,4 @@
-"""Tables for a terminal, of words that may come from anybody's bundle; bars of long work."""
+"""Makes tables and progress bars for a terminal; words from a foreign bundle are made safe."""
 
 from typing import Final
 
@@ -8,12 +8,12 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeE
 from rich.table import Table
 from rich.text import Text
 
-# Where nobody reads along, a row is one line, however long.
+# Width where the output is not a terminal: a row is then one line, however long.
 _NO_WRAP: Final = 100_000
 
 
 def wide_console() -> Console:
-    """Standard output; a row is cut for a terminal only."""
+    """Return a console on standard output; rows are cut only for a terminal."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _NO_WRAP
@@ -21,7 +21,7 @@ def wide_console() -> Console:
 
 
 def progress_bars(*more: ProgressColumn, shown: bool = True) -> Progress:
-    """A line for each step of long work, on standard error: name, bar, time, ``more``."""
+    """Return a display on standard error with a line per step: name, bar, time, ``more``."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -33,7 +33,7 @@ def progress_bars(*more: ProgressColumn, shown: bool = True) -> Progress:
 
 
 def plain_table(*columns: str) -> Table:
-    """An empty table with these heads."""
+    """Return an empty table with these column heads."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column)
@@ -41,10 +41,10 @@ def plain_table(*columns: str) -> Table:
 
 
 def safe_text(words: str) -> Text:
-    """A bundle of unknown origin must not steer the terminal that shows it."""
+    """Return words without control characters: a foreign bundle must not steer the terminal."""
     return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words))
 
 
 def megabytes(size: int) -> str:
-    """``27.0 MB``; what is small in bytes."""
+    """Return a size in words: ``27.0 MB``, or bytes for small sizes."""
     return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size:,} bytes"

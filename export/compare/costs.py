@@ -1,6 +1,6 @@
-"""What running a bundle costs: work, size, and time measured beside another bundle.
+"""Measures what a bundle costs to run: work, size, and time beside another bundle.
 
-Only the graph that sees pictures: the text graph runs when prompts change.
+It measures the image graph only, because the text graph runs only when prompts change.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from export.compare.rounds import Call, Spread, in_turns, spread_of
 from export.graph.macs import Work, count
 
 IMAGE: Final[Role] = "image"
-# As a device runs it, which leaves its other cores to the cameras.
+# One thread, as on a device, which leaves its other cores to the cameras.
 SETTINGS: Final = EngineSettings(threads=1)
 
 
@@ -30,8 +30,8 @@ class Runs:
     """The ways to run a bundle's image graph on this machine.
 
     Attributes:
-        sound: That passed their self-test, most exact first; at least one.
-        failures: Why others cannot be used, by variant.
+        sound: Variants that passed their self-test, the most exact first; at least one.
+        failures: Reason why another cannot be used, by variant.
     """
 
     sound: tuple[Variant, ...]
@@ -40,14 +40,14 @@ class Runs:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What one bundle costs.
+    """Costs of one bundle.
 
     Attributes:
-        work: Of one picture; None where it cannot be counted.
-        uncounted: Why not.
+        work: Work of one picture; None where it cannot be counted.
+        uncounted: Reason why the work cannot be counted; None where it is counted.
         sizes: Bytes of the image graph's files, by precision.
         total: Bytes of the whole bundle.
-        ms: Of one picture on one thread, milliseconds, by variant.
+        ms: Time of one picture on one thread, milliseconds, by variant.
     """
 
     work: Work | None
@@ -67,7 +67,7 @@ def runs_of(bundle: Bundle) -> Runs:
     sound: list[Variant] = []
     failures: dict[str, str] = {}
     for variant in variants(bundle, EngineConfig()):
-        # A damaged file is no variant that fails: the bundle is to be installed again.
+        # A damaged file is an error of the bundle and not a failed variant: it raises here.
         bundle.read(IMAGE, variant.precision, variant.format)
         try:
             engine = open_graph(bundle, IMAGE, variant, SETTINGS)
@@ -90,27 +90,27 @@ def measure(
     runs: Mapping[str, Runs],
     rounds: int,
     turn_s: float,
-    told: Callable[[], None],
+    turn_done: Callable[[], None],
 ) -> tuple[dict[str, Costs], dict[str, Spread]]:
     """Count and time bundles, in turns.
 
     Args:
-        bundles: Two, by name.
-        runs: How each is run, by name.
-        rounds: Turns of each variant.
+        bundles: Two bundles by name.
+        runs: Ways to run each bundle, by name.
+        rounds: Number of turns of each variant.
         turn_s: Seconds of each turn.
-        told: Called after each turn.
+        turn_done: Function that is called after each turn.
 
     Returns:
-        The costs by name, and how many times as long the first one takes as the second, round by
-        round, by variants that both have.
+        The costs by name; and, for each variant that both have, the time of the first bundle over
+        that of the second, taken round by round.
     """
     ways = {
         f"{name} {variant}": partial(_opened, bundle, variant)
         for name, bundle in bundles.items()
         for variant in runs[name].sound
     }
-    times = in_turns(ways, rounds, turn_s, told)
+    times = in_turns(ways, rounds, turn_s, turn_done)
     costs = {
         name: _costs(
             bundle,

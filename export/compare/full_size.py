@@ -1,8 +1,8 @@
-"""Full-size models without their weights: what export costs, what INT8 loses, how fast each runs.
+"""Measures full-size models with random weights: cost of the export, loss of INT8, speed.
 
-``make export-full``. Random weights have the arithmetic of the real ones and none of their meaning:
-time, memory and size hold; the cosines tell that nothing is broken, not what trained weights lose.
-Each model runs in a process of its own, so that its peak of memory is its own.
+``make export-full`` runs it. Random weights have the arithmetic of the real ones and none of their
+meaning. Time, memory and size are valid; the cosines show that nothing is broken, and not what
+trained weights lose. Each model runs in a process of its own, so that its memory peak is its own.
 """
 
 import json
@@ -43,7 +43,7 @@ from export.proof.tensorrt_plan import plan
 from export.quantize.qdq import layers
 from export.quantize.static import quantize_static
 
-# Rows of the catalogue; how many frames or clips calibrate, and how many are held out.
+# Rows of the catalogue, with the number of frames or clips that calibrate and that are held out.
 ROWS: Final = {
     "clip-vit-b-32": (32, 16),
     "clip-vit-b-16": (16, 8),
@@ -53,7 +53,7 @@ ROWS: Final = {
 _THREADS: Final = 2
 _ROUNDS: Final = 5
 _BLOCK_S: Final = 3.0
-# An answer less like the float original's is another computation, and has no time.
+# Least cosine to the float original; a way below it computes something else and gets no time.
 _SAME: Final = 0.9
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -65,11 +65,11 @@ class Timing:
     """One way to run the main graph, batch 1.
 
     Attributes:
-        ms: Median of the rounds' medians; None where it did not answer right.
-        low: Fastest round.
-        high: Slowest round.
-        mean_cosine: To the float original, over the held-out rows.
-        min_cosine: The worst of them.
+        ms: Median of the rounds' medians, milliseconds; None where the answers were wrong.
+        low: Median of the fastest round, milliseconds; None as ``ms``.
+        high: Median of the slowest round, milliseconds; None as ``ms``.
+        mean_cosine: Mean cosine to the float original over the held-out rows.
+        min_cosine: Worst cosine to the float original over the held-out rows.
     """
 
     ms: float | None
@@ -81,14 +81,15 @@ class Timing:
 
 @dataclass(slots=True)
 class ModelCosts:
-    """What one model costs.
+    """Costs of one model.
 
     Attributes:
-        seconds: By step.
-        peak_gb: Of the process, all steps together.
-        megabytes: Of the main graph, by precision.
-        timings: By runtime and precision.
-        plan: What TensorRT for RTX makes of the INT8 graph.
+        name: Name of the model.
+        seconds: Seconds of each step, by step.
+        peak_gb: Memory peak of the process over all steps, GB.
+        megabytes: Size of the main graph, MB, by precision.
+        timings: Times and cosines by runtime and precision.
+        plan: Description of the plan that TensorRT for RTX makes of the INT8 graph.
     """
 
     name: str
@@ -148,9 +149,9 @@ def measure(
 def contest(
     ways: Mapping[str, Callable[[], Way]], exam: Exam, rounds: int, block_s: float
 ) -> dict[str, Timing]:
-    """Ask every way all rows, then time those that answer right.
+    """Run every way on all rows, then time the ways that answer right, in turns.
 
-    In turns, a round after the other (``export.compare.rounds``).
+    ``export.compare.rounds`` does the timing.
     """
     output = next(iter(exam.answers))
     count = len(exam.answers[output])
@@ -199,7 +200,7 @@ def _plan(int8: bytes) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Where it was measured."""
+    """Return facts about this machine: processor, cores, instruction sets, versions."""
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     names = [line.partition(": ")[2] for line in text.splitlines() if line.startswith("model name")]
     packages = ("torch", "transformers", "onnxruntime", "openvino")
@@ -213,7 +214,7 @@ def machine() -> dict[str, Any]:
 
 
 def table(costs: ModelCosts) -> Table:
-    """A model for people: each way by ONNX Runtime in float."""
+    """Return a model's table for people; speeds are relative to ONNX Runtime in float."""
     base = costs.timings["onnxruntime fp32"].ms
     shown = Table(title=costs.name, box=None)
     for title in ("", "ms", "rounds", "times ONNX Runtime fp32", "cosine mean", "worst"):
@@ -228,7 +229,7 @@ def table(costs: ModelCosts) -> Table:
 
 
 def main() -> None:
-    """Measure all rows, or those that are named; with ``--row`` one, here, as JSON."""
+    """Measure all rows, or the named ones; with ``--row``, one row in this process, as JSON."""
     if sys.argv[1:2] == ["--row"]:
         name = sys.argv[2]
         print(json.dumps(asdict(measure(name, 0, ROWS[name], _ROUNDS, _BLOCK_S))))  # noqa: T201

@@ -1,4 +1,4 @@
-"""How alike two bundles see the same pictures, each through its own preprocessing.
+"""Measures how alike two bundles see the same pictures, each through its own preprocessing.
 
 Letters in shapes: N pictures, D embedding, T templates.
 """
@@ -28,13 +28,13 @@ from export.proof.agreement import Prompts, row_cosines
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Which frames of which files are shown.
+    """Chosen frames of files.
 
     Attributes:
-        fps: Frames per second of video that were looked at.
-        picked: Their numbers among these, by file.
-        seen: How many they were chosen from.
-        skipped: Why a file gave none, by file.
+        fps: Frames per second that were taken from a video.
+        picked: Numbers of the chosen frames among those taken, by file.
+        seen: Number of frames that they were chosen from.
+        skipped: Reason why a file gave no frame, by file.
     """
 
     fps: float
@@ -44,18 +44,18 @@ class Pictures:
 
     @property
     def count(self) -> int:
-        """N."""
+        """Number of chosen frames, N."""
         return sum(len(numbers) for numbers in self.picked.values())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Likeness:
-    """Embeddings held against the reference.
+    """Likeness of embeddings to the reference.
 
     Attributes:
-        measured: Cosines, first choices, alerts in common, retrieval.
-        centred: float64 [N]: cosine to the reference once its mean was taken from both. All
-            pictures of a space share a large part, which makes strangers look alike.
+        measured: Cosines, first choices, alerts in common and retrieval.
+        centred: Cosine to the reference after the reference's mean is subtracted from both, float64
+            [N]. All pictures of a space share a large part, which makes unrelated ones look alike.
     """
 
     measured: verify.Measured
@@ -63,22 +63,22 @@ class Likeness:
 
     @property
     def cosines(self) -> NDArray[np.float64]:
-        """float64 [N], to the reference."""
+        """Cosine of each picture to the reference, float64 [N]."""
         found = self.measured.main.cosines
         return np.ones(0) if found is None else found
 
 
 def choose_pictures(files: Sequence[Path], spec: ImageSpec, fps: float, count: int) -> Pictures:
-    """Choose at most ``count`` frames that differ most; the same files give the same ones.
+    """Choose at most ``count`` frames that differ most; the same files give the same frames.
 
     Args:
-        files: Videos and pictures; those that cannot be read are left out and named.
-        spec: Through whose preprocessing they are looked at.
-        fps: Frames per second of video.
-        count: Frames wanted.
+        files: Videos and pictures; files that cannot be read are left out and named.
+        spec: Preprocessing of the frames before they are compared.
+        fps: Frames per second that are taken from a video.
+        count: Number of frames.
 
     Raises:
-        ModelError: Fewer than two different frames.
+        ModelError: There are fewer than two different frames.
     """
     looks: list[NDArray[np.float32]] = []
     places: list[tuple[Path, int]] = []
@@ -107,7 +107,7 @@ def choose_pictures(files: Sequence[Path], spec: ImageSpec, fps: float, count: i
 
 
 def unreadable(skipped: Mapping[Path, str]) -> list[str]:
-    """What to say about files that were left out; nothing about none."""
+    """Return a note on the files that were left out; an empty list where there are none."""
     return [
         f"{len(skipped)} files cannot be read, the first: {reason}"
         for reason in list(skipped.values())[:1]
@@ -117,7 +117,7 @@ def unreadable(skipped: Mapping[Path, str]) -> list[str]:
 def embeddings(
     bundle: Bundle, ways: Sequence[Variant], pictures: Pictures
 ) -> dict[Variant, NDArray[np.float32]]:
-    """Show the pictures to each variant of a bundle: float32 [N, D], unit rows.
+    """Return each variant's embeddings of the pictures, float32 [N, D], unit rows.
 
     Raises:
         ModelError: A graph cannot be read.
@@ -143,9 +143,9 @@ def prompts_of(bundle: Bundle, kind: str, sentences: Sequence[str]) -> Prompts:
     """Embed sentences as the device does, with the bundle's background and threshold.
 
     Args:
-        bundle: Whose text graph, tokenizer and templates.
-        kind: The engine, a row of ``edge.model.engines.ENGINES``.
-        sentences: At least two.
+        bundle: Bundle with the text graph, tokenizer and templates.
+        kind: Engine, a key of ``edge.model.engines.ENGINES``.
+        sentences: Sentences, at least two.
 
     Raises:
         ConfigError: A sentence cannot be encoded.
@@ -166,10 +166,10 @@ def prompts_of(bundle: Bundle, kind: str, sentences: Sequence[str]) -> Prompts:
 def likeness(
     found: NDArray[np.float32], reference: NDArray[np.float32], prompts: Prompts
 ) -> Likeness:
-    """Hold embeddings [N, D] against the reference's [N, D], unit rows each.
+    """Compare embeddings [N, D] with the reference's [N, D], unit rows each.
 
     Raises:
-        ModelError: Not finite, or the reference sees all pictures alike.
+        ModelError: A number is not finite, or the reference sees all pictures alike.
     """
     measured = verify.compare({"embedding": found}, {"embedding": reference}, prompts=prompts)
     mean = reference.mean(axis=0, dtype=np.float64)

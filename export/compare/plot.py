@@ -1,4 +1,4 @@
-"""Cost against agreement as a picture. Needs the extra ``demo``."""
+"""Draws cost against agreement as a picture; it needs the extra ``demo``."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -12,15 +12,15 @@ _MARKERS: Final = ("o", "^", "s", "D", "v", "P")
 
 
 def plot_compared(path: Path, compared: Compared, agreed: Agreed) -> None:
-    """Draw each variant where its time and its agreement meet.
+    """Draw each variant at its time and its agreement.
 
-    Left its mean cosines to the reference, right its share of the same first choices. Lines show
-    the lowest to the highest round, and the interval of a share.
+    The left side shows mean cosines to the reference, the right side shares of the same first
+    choice. Lines show the range from the lowest to the highest round, and the interval of a share.
 
     Args:
-        path: Picture to write; its ending chooses the format.
-        compared: For times.
-        agreed: Of the same.
+        path: File of the picture; its ending chooses the format.
+        compared: The comparison, for times.
+        agreed: Agreement of the same comparison.
 
     Raises:
         ConfigError: matplotlib is not installed, or the file cannot be written.
@@ -40,7 +40,7 @@ def plot_compared(path: Path, compared: Compared, agreed: Agreed) -> None:
             "xerr": [[ms.median - ms.low], [ms.high - ms.median]],
             "label": point if index else f"{point}, the reference",
         }
-        # The reference agrees with itself.
+        # The reference has no row: it agrees with itself.
         one = agreed.rows.get(point)
         cosines.errorbar(ms.median, 1 if one is None else one.cosines.mean(), **style)
         chosen = None if one is None else one.measured.same_prompt

@@ -1,8 +1,8 @@
-"""Timing in turns: in each round every way has one, in an order drawn anew.
+"""Times several ways in turns: in each round every way has one turn, in a newly drawn order.
 
 A turn is a block of calls: one graph's weights fill the caches, and alternating call by call would
-time the memory.
-What the machine does beside comes and goes over minutes, so only times of one round compare.
+time the memory. Other work on the machine comes and goes over minutes, so only times of one round
+compare.
 """
 
 import time
@@ -19,7 +19,7 @@ Call = Callable[[], Any]
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What the rounds gave: their median, the lowest, the highest."""
+    """Median, lowest and highest number of several rounds."""
 
     median: float
     low: float
@@ -27,7 +27,7 @@ class Spread:
 
 
 def spread_of(rounds: Sequence[float]) -> Spread:
-    """Summarize one number of each round, at least one."""
+    """Summarize one number per round, for at least one round."""
     return Spread(median(rounds), min(rounds), max(rounds))
 
 
@@ -35,23 +35,23 @@ def in_turns(
     ways: Mapping[str, Callable[[], Call]],
     rounds: int,
     turn_s: float,
-    told: Callable[[], None] = lambda: None,
+    turn_done: Callable[[], None] = lambda: None,
 ) -> dict[str, list[float]]:
     """Return the median of a call in each round, milliseconds, by way.
 
     Args:
-        ways: Opens what is then called again and again; once in each round, and its first call
-            does not count.
-        rounds: Turns of each way.
-        turn_s: Seconds that a turn takes at least.
-        told: Called after each turn.
+        ways: Functions that open a call, by way. Each opens one in every round; the first call of a
+            turn does not count.
+        rounds: Number of turns of each way.
+        turn_s: Least length of a turn, seconds.
+        turn_done: Function that is called after each turn.
     """
     random = Random(0)  # noqa: S311 an order, no secret
     medians: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
         for way in random.sample(list(ways), len(ways)):
             medians[way].append(_turn(ways[way](), turn_s))
-            told()
+            turn_done()
     return medians
 
 

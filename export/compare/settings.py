@@ -7,14 +7,14 @@ from export.proof.sentences import SENTENCES
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How it is measured.
+    """Settings of a comparison.
 
     Attributes:
-        sentences: That are chosen among; at least two.
-        rounds: Turns of each variant.
+        sentences: Sentences that pictures choose among; at least two.
+        rounds: Number of turns of each variant.
         turn_s: Seconds of each turn.
-        fps: Frames per second of video that are looked at.
-        pictures: The most that are compared.
+        fps: Frames per second that are taken from a video.
+        pictures: Largest number of pictures that are compared.
     """
 
     sentences: tuple[str, ...] = SENTENCES

@@ -1,7 +1,8 @@
-"""What a smaller model saves and what it loses: two bundles, cost against agreement.
+"""Compares two bundles: what the smaller one saves, and how far it agrees with the other.
 
-Made for a student that was distilled from a teacher. A is the reference: its most exact variant
-says what a picture means, its text graph what a sentence means. B is right where it says the same.
+It is made for a student that was distilled from a teacher. Bundle A is the reference: its most
+exact variant gives the right embedding of a picture, and its text graph that of a sentence. B is
+right where it agrees.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,14 +33,16 @@ NAMES: Final = ("A", "B")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Agreed:
-    """What both say about the same pictures.
+    """Agreement of two bundles on the same pictures.
 
     Attributes:
-        reference: The variant of A that all are held against.
-        pictures: How many.
-        seen: How many they were chosen from.
-        skipped: Files that could not be read.
-        rows: By bundle and variant; A's own INT8 shows what quantization alone costs.
+        reference: Variant of A that all others are compared with.
+        pictures: Number of pictures.
+        seen: Number of frames that they were chosen from.
+        skipped: Reason for each file that could not be read.
+        sentences: Sentences that pictures chose among.
+        threshold: Margin from which a picture counts for an alert.
+        rows: Likeness by bundle and variant; A's own INT8 shows what quantization alone costs.
     """
 
     reference: str
@@ -53,14 +56,14 @@ class Agreed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compared:
-    """Two bundles beside each other.
+    """Result of a comparison of two bundles.
 
     Attributes:
-        bundles: A and B, by these names.
-        costs: Likewise.
-        ratios: How many times as long A takes as B, by variants that both have.
-        agreed: None where the embeddings are of different sizes.
-        notes: What a reader must know, a sentence each.
+        bundles: The bundles by the names A and B.
+        costs: Costs by the names A and B.
+        ratios: Time of A over that of B, for each variant that both have.
+        agreed: Agreement; None where the embeddings have different sizes.
+        notes: Remarks for the reader, a sentence each.
     """
 
     bundles: Mapping[str, Bundle]
@@ -71,7 +74,7 @@ class Compared:
 
 
 def costs_only(a: Bundle, b: Bundle) -> str | None:
-    """Why the embeddings cannot be held against each other; None where they can.
+    """Return why the embeddings cannot be compared, so that only costs are; None where they can.
 
     Raises:
         ConfigError: A bundle is not of class F.
@@ -95,17 +98,18 @@ def costs_only(a: Bundle, b: Bundle) -> str | None:
 def compare(
     a: Bundle, b: Bundle, files: Sequence[Path], settings: Settings, progress: Progress
 ) -> Compared:
-    """Hold B's embeddings against A's, then time both in turns.
+    """Compare B's embeddings with A's, then time both in turns.
 
     Args:
         a: The reference.
-        b: What is to take its place.
-        files: Pictures and videos; not read where only costs are compared.
-        settings: How it is measured.
-        progress: Where to show how far it is.
+        b: Bundle that is to replace it.
+        files: Pictures and videos; they are not read where only costs are compared.
+        settings: Settings of the comparison.
+        progress: Display of the progress.
 
     Raises:
-        ConfigError: A bundle is not of class F, too few sentences, or one that cannot be encoded.
+        ConfigError: A bundle is not of class F, there are too few sentences, or one cannot be
+            encoded.
         ModelError: A bundle is damaged or fails its self-test, or the pictures are too few.
         EngineUnavailable: No runtime is installed.
         SourceError: A file can no longer be read.
@@ -144,7 +148,7 @@ def _agree(
 ) -> Agreed:
     a = bundles["A"]
     reference = runs["A"].sound[0]
-    # Before the pictures: a sentence that cannot be encoded is told at once.
+    # Sentences come before the pictures, so that one that cannot be encoded is reported at once.
     prompts = prompts_of(a, reference.kind, settings.sentences)
     pictures = choose_pictures(files, a.manifest.image, settings.fps, settings.pictures)
     found = {
@@ -165,7 +169,7 @@ def _agree(
 
 
 def _asked(runs: Runs) -> list[Variant]:
-    """The first of each precision: what runtimes make of one differs less than precisions do."""
+    """Return one variant per precision: precisions differ more than runtimes do."""
     firsts: dict[str, Variant] = {}
     for variant in runs.sound:
         firsts.setdefault(variant.precision, variant)
@@ -183,13 +187,13 @@ def _reservations(a: Bundle, b: Bundle, agreed: Agreed) -> list[str]:
 
 
 def _sentence_side(bundle: Bundle) -> tuple[object, ...]:
-    """All that decides what a sentence means."""
+    """Return all that decides a sentence's embedding."""
     graph = bundle.entry("text", bundle.precisions("text")[0], "onnx")
     return graph.sha256, bundle.entry("tokenizer").sha256, bundle.manifest.text
 
 
 def document(compared: Compared) -> dict[str, Any]:
-    """All of it, for ``--json``."""
+    """Return the whole result as JSON values, for ``--json``."""
     agreed = compared.agreed
     return {
         **{name.lower(): _bundle_facts(compared, name) for name in NAMES},
