@@ -1,30 +1,24 @@
 """Fixtures shared by all tests: real footage, a real broker, a subscriber not ours, patience."""
 
-import contextlib
 import os
-import signal
-import socket
-import subprocess
 import sys
-import threading
 import time
 import types
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import pytest
 from exported import Exports
 from hypothesis import settings
+from live_broker import MOSQUITTO, Broker, Heard, Listen, Listener, MakeBroker, Tell, properties_of
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from patience import Eventually
 from rich.progress import Progress
 
-from benchmarks.measuring.broker import find_mosquitto, free_port
-from edge.config.models import MqttConfig
+from benchmarks.measuring.broker import free_port
 from edge.system import paths
 from export.default_bundle import build, recipe
 from export.packages.fetch import default_cache
@@ -46,9 +40,6 @@ FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "footage"
 DOUBLES = Path(__file__).resolve().parent / "doubles"
 
 
-MOSQUITTO = find_mosquitto()
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _choices(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Which variant is fastest is measured once for all tests, and not kept for the user."""
@@ -65,10 +56,6 @@ def footage() -> Path:
     return FOOTAGE
 
 
-class Eventually(Protocol):
-    def __call__(self, condition: Callable[[], object], what: str, seconds: float = 15) -> None: ...
-
-
 @pytest.fixture(scope="session")
 def eventually() -> Eventually:
     """Poll until a condition holds, or fail saying what did not happen."""
@@ -82,51 +69,8 @@ def eventually() -> Eventually:
     return wait
 
 
-@dataclass
-class Broker:
-    """Mosquitto. ``options`` are lines of its configuration; without a listener: plain TCP."""
-
-    directory: Path
-    options: list[str]
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> "Broker":
-        lines = [f"listener {self.port} 127.0.0.1", "user root", *self.options]
-        if not any(line.startswith("allow_anonymous") for line in lines):
-            lines.append("allow_anonymous true")
-        config = self.directory / "mosquitto.conf"
-        config.write_text("\n".join(lines) + "\n")
-        with (self.directory / "mosquitto.log").open("ab") as log:
-            self.process = subprocess.Popen([MOSQUITTO, "-c", config, "-v"], stdout=log, stderr=log)
-        self._await_listener()
-        return self
-
-    def kill(self) -> None:
-        """SIGKILL: nothing is written to disk, nobody is told."""
-        if self.process:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
-
-    def log(self) -> str:
-        return (self.directory / "mosquitto.log").read_text()
-
-    def config(self, **settings: object) -> MqttConfig:
-        return MqttConfig.model_validate({"host": "127.0.0.1", "port": self.port} | settings)
-
-    def _await_listener(self) -> None:
-        deadline = time.monotonic() + 10
-        while True:
-            with contextlib.suppress(ConnectionRefusedError):
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            assert self.process.poll() is None, self.log()
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.01)
-
-
 @pytest.fixture
-def make_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
+def make_broker(tmp_path: Path) -> Iterator[MakeBroker]:
     """Brokers by their options; not started. A missing mosquitto is a visible skip."""
     if MOSQUITTO is None:
         pytest.skip("mosquitto is not installed")
@@ -144,31 +88,12 @@ def make_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
 
 
 @pytest.fixture
-def broker(make_broker: Callable[..., Broker]) -> Broker:
+def broker(make_broker: MakeBroker) -> Broker:
     return make_broker().start()
 
 
-@dataclass
-class Heard:
-    topic: str
-    payload: bytes
-    retain: bool
-    properties: Properties | None
-
-
-@dataclass
-class Listener:
-    """An independent MQTT 5 subscriber with a session that outlives its connections."""
-
-    heard: list[Heard] = field(default_factory=list)
-    subscribed: threading.Event = field(default_factory=threading.Event)
-
-    def payloads(self, ending: str) -> list[bytes]:
-        return [message.payload for message in self.heard if message.topic.endswith(ending)]
-
-
 @pytest.fixture
-def listen() -> Iterator[Callable[..., Listener]]:
+def listen() -> Iterator[Listen]:
     clients: list[mqtt.Client] = []
 
     def start(port: int, topic_filter: str = "edge/#", **login: str) -> Listener:
@@ -179,12 +104,16 @@ def listen() -> Iterator[Callable[..., Listener]]:
         if login:
             client.username_pw_set(login["username"], login["password"])
         client.reconnect_delay_set(1, 1)
-        client.on_connect = lambda *_: client.subscribe(topic_filter, qos=1)
+
+        @client.connect_callback()
+        def subscribe(*_: object) -> None:
+            client.subscribe(topic_filter, qos=1)
+
         client.on_subscribe = lambda *_: listener.subscribed.set()
         client.on_message = lambda _client, _data, message: listener.heard.append(
-            Heard(message.topic, message.payload, message.retain, message.properties)
+            Heard(message.topic, bytes(message.payload), message.retain, message.properties)
         )
-        session = Properties(PacketTypes.CONNECT)
+        session: Any = properties_of(PacketTypes.CONNECT)
         session.SessionExpiryInterval = 3600
         client.connect("127.0.0.1", port, clean_start=False, properties=session)
         client.loop_start()
@@ -199,7 +128,7 @@ def listen() -> Iterator[Callable[..., Listener]]:
 
 
 @pytest.fixture(scope="session")
-def tell() -> Callable[..., None]:
+def tell() -> Tell:
     """Publish one message, as a client that is not ours; back once the broker has it.
 
     Further words are properties of MQTT 5.
@@ -209,7 +138,7 @@ def tell() -> Callable[..., None]:
         port: int, topic: str, payload: bytes | str, *, retain: bool = False, **words: object
     ) -> None:
         client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-        properties = Properties(PacketTypes.PUBLISH)
+        properties = properties_of(PacketTypes.PUBLISH)
         for name, value in words.items():
             setattr(properties, name, value)
         client.connect("127.0.0.1", port)

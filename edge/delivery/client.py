@@ -8,7 +8,7 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 from pydantic import ValidationError
 
@@ -28,7 +28,7 @@ _TICK_S = 1.0
 
 def subscribe(
     config: MqttConfig, filters: Sequence[str], *, timeout_s: float | None = None
-) -> Iterator[Received]:
+) -> Generator[Received, None, None]:
     """Yield the messages that arrive on ``filters``, for ever or for ``timeout_s`` seconds.
 
     A connection that is lost later is opened again, with a warning. Messages published meanwhile

@@ -5,27 +5,34 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import av
 import numpy as np
 import pytest
+from live_broker import Broker, Listen, Listener
+from patience import Eventually
 
+from edge.alerts.pipeline import Pipeline
 from edge.alerts.status import CameraStatus
 from edge.app import Daemon, Periods
 from edge.config.models import Config
 from edge.control.orders import Orders
+from edge.control.rollout import Rollout
+from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import AlertMessage, AlertPayload, alert_message
 from edge.delivery.publisher import Publisher
 from edge.delivery.topics import Topics
 from edge.errors import InferenceError, ModelError, OutboxError
 from edge.parts import Parts
+from edge.scoring.open import Models
 from edge.system import systemd
 from edge.system.backoff import BROKER, Backoff
 from edge.video.sample import Arrival, Sample
 from edge.video.worker import CameraHealth
 
 SOON = replace(BROKER, unreachable=Backoff(first_s=0.05, cap_s=0.2, shortest_share=0.5))
+TOPICS = Topics("edge", "box")
 STREAMING = CameraHealth("streaming", 25.0, 2.0, 1, 0, 0, 0, 1_750_000_000.0, None)
 ALERT = {
     "id": "01JX7ZK4Q8V5R2M9T6B3N0C1DE",
@@ -47,7 +54,7 @@ class Camera:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.samples = []
+        self.samples: list[Sample] = []
         self.now = STREAMING
         self.failed = False
 
@@ -60,25 +67,32 @@ class Camera:
     def health(self) -> CameraHealth:
         return self.now
 
-    def snapshot(self, sequence: Any) -> Any:
+    def snapshot(self, sequence: int, max_width: int | None = None) -> bytes | None:
+        return None
+
+    def frame(self, sequence: int) -> av.VideoFrame | None:
         return None
 
     def stop(self, timeout_s: float) -> bool:
         return True
 
 
-class Line:
+class Line(Pipeline):
     """A pipeline: one alert per sample; a sample of -1 fails."""
 
-    def process(self, sample: Sample) -> list[AlertMessage] | None:
+    def __init__(self) -> None:
+        pass
+
+    def process(self, sample: Sample) -> list[Message]:
         if sample.pixels.min() < 0:
             raise InferenceError("told to fail")
-        return [alert_message(Topics("edge", "box"), AlertPayload.model_validate(ALERT))]
+        return [alert_message(TOPICS, AlertPayload.model_validate(ALERT))]
 
-    def lost(self, now: Arrival) -> list[Any]:
+    def lost(self, now: Arrival) -> list[Message]:
         return []
 
-    finish = lost
+    def finish(self, now: Arrival) -> list[Message]:
+        return []
 
     def save(self) -> None:
         pass
@@ -90,24 +104,27 @@ class Line:
         return CameraStatus(None, {}, {}, None, None)
 
 
-class Quiet:
+class Quiet(Rollout):
     """A rollout that nobody commands."""
 
+    failed = False
+
     def __init__(self) -> None:
-        self.failed = False
+        pass
 
     def start(self) -> None:
         pass
 
-    def stop(self, timeout_s: float) -> None:
-        pass
+    def stop(self, timeout_s: float) -> bool:
+        return True
 
 
-class Proof:
+class Proof(Models):
     """Models whose self-test fails while ``failure`` is set."""
 
-    failed = None
-    failure = None
+    def __init__(self) -> None:
+        self.failed: str | None = None
+        self.failure: str | None = None
 
     def prove_again(self) -> None:
         if self.failure:
@@ -131,20 +148,20 @@ def periods() -> Periods:
     return Periods()
 
 
-def parts(camera: Any, *others: Any) -> Any:
-    return Parts(Topics("edge", "box"), {camera.name: camera}, *others)
+# The camera, the outbox, a listener at the broker, and a function that gives the camera a sample.
+Served = tuple[Camera, Outbox, Listener, Callable[..., None]]
 
 
 @pytest.fixture
 def serve(
     tmp_path: Path,
-    broker: Any,
-    listen: Callable[..., Any],
-    eventually: Callable[..., Any],
+    broker: Broker,
+    listen: Listen,
+    eventually: Eventually,
     models: Proof,
     periods: Periods,
     rollout: Quiet,
-) -> Iterator[Callable[..., Any]]:
+) -> Iterator[Callable[[], Served]]:
     """Run a daemon around one camera, a real outbox, a real publisher and a real broker."""
     config = Config.model_validate(
         {
@@ -162,7 +179,16 @@ def serve(
         publisher = Publisher(config.mqtt, "box", outbox, retry=SOON)
         daemon = Daemon(
             config,
-            parts(camera, models, Line(), outbox, publisher, rollout, Orders(wake.set)),
+            Parts(
+                TOPICS,
+                {"yard": camera},
+                models,
+                Line(),
+                outbox,
+                publisher,
+                rollout,
+                Orders(wake.set),
+            ),
             periods=periods,
         )
         thread = threading.Thread(target=daemon.serve, args=(stop, wake))
@@ -181,7 +207,7 @@ def serve(
             camera.samples.append(Sample("yard", 0, at, np.full((3, 2, 2), mark, np.int8)))
             wake.set()
 
-        def start() -> tuple[Camera, Outbox, Any, Callable[..., Any]]:
+        def start() -> Served:
             thread.start()
             eventually(lambda: listener.payloads("/status"), "a status")
             return camera, outbox, listener, sample
@@ -189,14 +215,14 @@ def serve(
         yield start
 
 
-def alerts(listener: Any) -> list[bytes]:
+def alerts(listener: Listener) -> list[bytes]:
     return listener.payloads("/alert")
 
 
 def test_without_a_disk_alerts_go_out_from_memory(
-    serve: Callable[..., Any],
+    serve: Callable[[], Served],
     monkeypatch: pytest.MonkeyPatch,
-    eventually: Callable[..., Any],
+    eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     _camera, outbox, listener, sample = serve()
@@ -216,7 +242,7 @@ def test_without_a_disk_alerts_go_out_from_memory(
 
 
 def test_a_failed_sample_is_dropped_and_the_next_one_counts(
-    serve: Callable[..., Any], eventually: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    serve: Callable[[], Served], eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
     _camera, _outbox, listener, sample = serve()
     sample(mark=-1)
@@ -226,7 +252,7 @@ def test_a_failed_sample_is_dropped_and_the_next_one_counts(
 
 
 def test_a_file_that_has_ended_is_no_trouble_but_a_refused_camera_is(
-    serve: Callable[..., Any], eventually: Callable[..., Any]
+    serve: Callable[[], Served], eventually: Eventually
 ) -> None:
     camera, _outbox, listener, _sample = serve()
     camera.now = replace(STREAMING, state="ended")
@@ -239,10 +265,10 @@ def test_a_file_that_has_ended_is_no_trouble_but_a_refused_camera_is(
 
 @pytest.mark.parametrize("periods", [Periods(proof_s=0.05)])
 def test_a_model_that_no_longer_answers_right_degrades_the_device(
-    serve: Callable[..., Any],
+    serve: Callable[[], Served],
     models: Proof,
     periods: Periods,
-    eventually: Callable[..., Any],
+    eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     _camera, _outbox, listener, _sample = serve()
@@ -256,20 +282,23 @@ def test_a_model_that_no_longer_answers_right_degrades_the_device(
 
 @pytest.mark.parametrize("models", ["openvino int8 fails now"], indirect=True)
 def test_a_choice_that_failed_at_the_start_degrades_the_device(
-    serve: Callable[..., Any], eventually: Callable[..., Any]
+    serve: Callable[[], Served], eventually: Eventually
 ) -> None:
     _camera, _outbox, listener, _sample = serve()
     eventually(lambda: b"degraded" in listener.payloads("/status"), "degraded")
 
 
 def test_the_watchdog_is_not_told_while_a_camera_worker_is_dead(
-    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., Any]
+    serve: Callable[[], Served], monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
-    told = []
+    told: list[str] = []
     monkeypatch.setattr(systemd, "notify", told.append)
     monkeypatch.setattr(systemd, "watchdog_interval", lambda: 0.05)
     camera, _outbox, listener, _sample = serve()
-    states = lambda: len(listener.payloads("/state"))  # noqa: E731
+
+    def states() -> int:
+        return len(listener.payloads("/state"))
+
     eventually(lambda: states() > 2, "the loop turning")
     before = states()
     camera.now = replace(STREAMING, state="failed")
@@ -282,7 +311,7 @@ def test_the_watchdog_is_not_told_while_a_camera_worker_is_dead(
 
 
 def test_a_rollout_that_died_degrades_the_device_and_alerts_go_on(
-    serve: Callable[..., Any], rollout: Quiet, eventually: Callable[..., Any]
+    serve: Callable[[], Served], rollout: Quiet, eventually: Eventually
 ) -> None:
     _camera, _outbox, listener, sample = serve()
     eventually(lambda: listener.payloads("/status")[-1] == b"online", "online")
@@ -293,9 +322,9 @@ def test_a_rollout_that_died_degrades_the_device_and_alerts_go_on(
 
 
 def test_an_error_in_the_loop_ends_everything_in_order(
-    tmp_path: Path, broker: Any, listen: Callable[..., Any], models: Proof
+    tmp_path: Path, broker: Broker, listen: Listen, models: Proof
 ) -> None:
-    ended = []
+    ended: list[str] = []
 
     class Noting(Camera):
         def stop(self, timeout_s: float) -> bool:
@@ -303,10 +332,10 @@ def test_an_error_in_the_loop_ends_everything_in_order(
             return True
 
     class Broken(Line):
-        def process(self, sample: Sample) -> None:
+        def process(self, sample: Sample) -> list[Message]:
             raise RuntimeError("a bug")
 
-        def finish(self, now: Arrival) -> list[Any]:
+        def finish(self, now: Arrival) -> list[Message]:
             ended.append("finish")
             return []
 
@@ -314,8 +343,9 @@ def test_an_error_in_the_loop_ends_everything_in_order(
             ended.append("save")
 
     class Rolling(Quiet):
-        def stop(self, timeout_s: float) -> None:
+        def stop(self, timeout_s: float) -> bool:
             ended.append("rollout")
+            return True
 
     config = Config.model_validate(
         {
@@ -334,7 +364,17 @@ def test_an_error_in_the_loop_ends_everything_in_order(
     with contextlib.closing(Outbox(tmp_path / "outbox.db", 1 << 20)) as outbox:
         publisher = Publisher(config.mqtt, "box", outbox)
         daemon = Daemon(
-            config, parts(camera, models, Broken(), outbox, publisher, Rolling(), Orders(wake.set))
+            config,
+            Parts(
+                TOPICS,
+                {"yard": camera},
+                models,
+                Broken(),
+                outbox,
+                publisher,
+                Rolling(),
+                Orders(wake.set),
+            ),
         )
         with pytest.raises(RuntimeError, match="a bug"):
             daemon.serve(threading.Event(), wake)

@@ -1,10 +1,15 @@
 """What the command line hears of boxes, and says to them."""
 
-from typing import Any
+from collections.abc import Callable
 
 import pytest
+from live_broker import Broker, MakeBroker
+from patience import Eventually
 
 from edge.delivery.client import ask, subscribe
+from edge.delivery.message import Message
+from edge.delivery.outbox import Outbox
+from edge.delivery.publisher import Publisher
 from edge.delivery.topics import Topics
 from edge.errors import PublishError
 
@@ -12,7 +17,11 @@ pytestmark = pytest.mark.broker
 
 
 def test_a_listener_hears_what_matches_its_filters(
-    broker: Any, outbox: Any, publish: Any, message: Any, eventually: Any
+    broker: Broker,
+    outbox: Outbox,
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
 ) -> None:
     publisher = publish(broker.config())
     eventually(lambda: publisher.connected, "a connection")
@@ -27,11 +36,11 @@ def test_a_listener_hears_what_matches_its_filters(
 
 
 def test_a_listener_goes_on_after_a_lost_connection(
-    make_broker: Any,
-    outbox: Any,
-    publish: Any,
-    message: Any,
-    eventually: Any,
+    make_broker: MakeBroker,
+    outbox: Outbox,
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     broker = make_broker().start()
@@ -46,16 +55,16 @@ def test_a_listener_goes_on_after_a_lost_connection(
     heard.close()
 
 
-def test_a_listener_ends_after_its_time(broker: Any) -> None:
+def test_a_listener_ends_after_its_time(broker: Broker) -> None:
     assert list(subscribe(broker.config(), ["edge/#"], timeout_s=0.2)) == []
 
 
-def test_no_broker_at_the_start_is_an_error(make_broker: Any) -> None:
+def test_no_broker_at_the_start_is_an_error(make_broker: MakeBroker) -> None:
     with pytest.raises(PublishError, match="unreachable"):
         next(subscribe(make_broker().config(), ["edge/#"]))
 
 
-def test_a_box_that_does_not_answer_is_an_error(broker: Any) -> None:
+def test_a_box_that_does_not_answer_is_an_error(broker: Broker) -> None:
     topics = Topics("edge", "box")
     with pytest.raises(PublishError, match=r"no answer of box within 0\.2 s: is it on"):
         ask(broker.config(), topics, ("prompt", "cat", "test"), b"", timeout_s=0.2)

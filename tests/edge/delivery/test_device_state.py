@@ -2,16 +2,19 @@
 
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from live_broker import MakeBroker
 
 from edge.cli.schemas import schemas
 from edge.delivery.device_state import device_state, device_state_message
+from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
-from edge.delivery.publisher import PublisherHealth
+from edge.delivery.publisher import Publisher, PublisherHealth
 from edge.delivery.topics import Topics
 from edge.errors import OutboxError
 
@@ -28,7 +31,7 @@ HEALTH = PublisherHealth(
 )
 
 
-def state_of(outbox: Any, health: Any = HEALTH) -> Any:
+def state_of(outbox: Outbox, health: PublisherHealth = HEALTH) -> tuple[Message, dict[str, Any]]:
     message = device_state_message(
         Topics("edge", "box"), device_state("box", 1_700_000_000.0, outbox, health)
     )
@@ -37,7 +40,7 @@ def state_of(outbox: Any, health: Any = HEALTH) -> Any:
     return message, state
 
 
-def test_it_is_a_retained_message_of_the_device(outbox: Any) -> None:
+def test_it_is_a_retained_message_of_the_device(outbox: Outbox) -> None:
     message, state = state_of(outbox)
     assert (message.topic, message.retain, message.camera) == ("edge/box/state", True, None)
     assert message.schema == state["schema"] == "edge-device-state/1"
@@ -45,7 +48,7 @@ def test_it_is_a_retained_message_of_the_device(outbox: Any) -> None:
 
 
 def test_it_counts_what_waits_and_what_was_dropped_for_want_of_room(
-    tmp_path: Path, message: Any
+    tmp_path: Path, message: Callable[..., Message]
 ) -> None:
     with contextlib.closing(Outbox(tmp_path / "outbox.db", 1000)) as outbox:
         outbox.put([message("alert", b"x" * 300) for _ in range(4)])
@@ -58,7 +61,7 @@ def test_it_counts_what_waits_and_what_was_dropped_for_want_of_room(
         assert state_of(outbox)[1]["outbox"]["dropped"]["alert"] == 2  # over a restart
 
 
-def test_it_counts_what_the_broker_refused_and_what_memory_lost(outbox: Any) -> None:
+def test_it_counts_what_the_broker_refused_and_what_memory_lost(outbox: Outbox) -> None:
     _, state = state_of(outbox)
     none = dict.fromkeys(("alert", "snapshot", "embedding", "status", "state", "answer"), 0)
     assert state["refused"] == none | {"snapshot": 2}
@@ -66,7 +69,7 @@ def test_it_counts_what_the_broker_refused_and_what_memory_lost(outbox: Any) -> 
 
 
 def test_without_a_disk_the_rest_is_still_reported(
-    outbox: Any, monkeypatch: pytest.MonkeyPatch
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> None:
         raise OutboxError("outbox: disk I/O error")
@@ -84,7 +87,10 @@ def test_a_state_without_its_device_is_refused_by_the_schema() -> None:
 
 @pytest.mark.broker
 def test_a_loss_from_memory_is_in_the_publishers_health(
-    make_broker: Any, publish: Any, message: Any, outbox: Any
+    make_broker: MakeBroker,
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    outbox: Outbox,
 ) -> None:
     publisher = publish(make_broker().config())
     for number in range(1002):

@@ -1,14 +1,17 @@
 """Commands come in on the publisher's connection, and never cost an alert."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
+from live_broker import Broker, Listen, MakeBroker, Tell
 from paho.mqtt import publish as mqtt_publish
+from patience import Eventually
+from scripted_broker import ScriptedBroker
 
 from edge.delivery.inbox import Inbox
-from edge.delivery.message import Message
+from edge.delivery.message import Message, Received
 from edge.delivery.outbox import Outbox
+from edge.delivery.publisher import Publisher
 
 pytestmark = pytest.mark.broker
 
@@ -20,22 +23,22 @@ def acknowledge(_count: int, packet: bytes) -> bytes:
 
 
 @pytest.fixture
-def heard() -> list[Any]:
+def heard() -> list[Received]:
     return []
 
 
 @pytest.fixture
-def inbox(heard: list[Any]) -> Inbox:
+def inbox(heard: list[Received]) -> Inbox:
     return Inbox([COMMAND], heard.append)
 
 
 def test_a_command_arrives_with_where_its_answer_is_wanted(
-    broker: Any,
+    broker: Broker,
     inbox: Inbox,
-    heard: list[Any],
-    publish: Callable[..., Any],
-    tell: Callable[..., Any],
-    eventually: Callable[..., Any],
+    heard: list[Received],
+    publish: Callable[..., Publisher],
+    tell: Tell,
+    eventually: Eventually,
 ) -> None:
     publisher = publish(broker.config(), inbox=inbox)
     eventually(lambda: "edge/box/prompts/set (QoS 1)" in broker.log(), "the subscription")
@@ -48,12 +51,12 @@ def test_a_command_arrives_with_where_its_answer_is_wanted(
 
 
 def test_over_mqtt_3_a_command_arrives_without_an_address(
-    broker: Any,
+    broker: Broker,
     inbox: Inbox,
-    heard: list[Any],
-    publish: Callable[..., Any],
-    tell: Callable[..., Any],
-    eventually: Callable[..., Any],
+    heard: list[Received],
+    publish: Callable[..., Publisher],
+    tell: Tell,
+    eventually: Eventually,
 ) -> None:
     publish(broker.config(protocol="3.1.1"), inbox=inbox)
     eventually(lambda: "edge/box/prompts/set (QoS 1)" in broker.log(), "the subscription")
@@ -63,10 +66,10 @@ def test_over_mqtt_3_a_command_arrives_without_an_address(
 
 
 def test_an_answer_gives_the_correlation_back(
-    broker: Any,
-    listen: Callable[..., Any],
-    publish: Callable[..., Any],
-    eventually: Callable[..., Any],
+    broker: Broker,
+    listen: Listen,
+    publish: Callable[..., Publisher],
+    eventually: Eventually,
 ) -> None:
     listener = listen(broker.port, "me/#")
     publisher = publish(broker.config())
@@ -81,12 +84,12 @@ def test_an_answer_gives_the_correlation_back(
 
 
 def test_what_the_broker_kept_arrives_anew_at_each_connect(
-    broker: Any,
+    broker: Broker,
     inbox: Inbox,
-    heard: list[Any],
-    publish: Callable[..., Any],
-    tell: Callable[..., Any],
-    eventually: Callable[..., Any],
+    heard: list[Received],
+    publish: Callable[..., Publisher],
+    tell: Tell,
+    eventually: Eventually,
 ) -> None:
     tell(broker.port, COMMAND, b"desired", retain=True)
     publish(broker.config(), inbox=inbox)
@@ -97,12 +100,12 @@ def test_what_the_broker_kept_arrives_anew_at_each_connect(
 
 
 def test_a_forbidden_subscription_is_reported_once_and_alerts_go_on(
-    scripted: Callable[..., Any],
+    scripted: Callable[..., ScriptedBroker],
     inbox: Inbox,
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     broker = scripted(acknowledge, suback=b"\x87")
@@ -115,12 +118,12 @@ def test_a_forbidden_subscription_is_reported_once_and_alerts_go_on(
 
 
 def test_a_broker_that_hangs_up_over_the_subscription_gets_the_alerts_without(
-    scripted: Callable[..., Any],
+    scripted: Callable[..., ScriptedBroker],
     inbox: Inbox,
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     broker = scripted(acknowledge, suback=None)
@@ -133,10 +136,10 @@ def test_a_broker_that_hangs_up_over_the_subscription_gets_the_alerts_without(
 
 
 def test_a_subscription_that_was_refused_is_asked_for_again(
-    scripted: Callable[..., Any],
-    heard: Any,
-    publish: Callable[..., Any],
-    eventually: Callable[..., Any],
+    scripted: Callable[..., ScriptedBroker],
+    heard: list[Received],
+    publish: Callable[..., Publisher],
+    eventually: Eventually,
 ) -> None:
     broker = scripted(acknowledge, suback=b"\x87")
     publish(broker.config, inbox=Inbox([COMMAND], heard.append, rest_s=0.05))
@@ -144,11 +147,11 @@ def test_a_subscription_that_was_refused_is_asked_for_again(
 
 
 def test_what_is_retained_and_too_large_does_not_break_every_connection(
-    make_broker: Callable[..., Any],
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
+    make_broker: MakeBroker,
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
     outbox: Outbox,
-    eventually: Callable[..., Any],
+    eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     broker = make_broker("max_packet_size 5000").start()

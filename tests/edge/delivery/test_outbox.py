@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from edge.delivery.message import Message
+from edge.delivery.message import Kind, Message
 from edge.delivery.outbox import Outbox
 from edge.delivery.outbox_file import KINDS, pack
 from edge.delivery.payloads import state_message
@@ -37,7 +37,7 @@ def test_what_was_put_comes_back_whole(outbox: Outbox) -> None:
 
 
 def test_alerts_go_before_snapshots_before_embeddings_each_oldest_first(
-    outbox: Outbox, message: Callable[..., Any]
+    outbox: Outbox, message: Callable[..., Message]
 ) -> None:
     kinds = ["embedding", "snapshot", "alert", "embedding", "alert", "snapshot"]
     for number, kind in enumerate(kinds):
@@ -46,7 +46,7 @@ def test_alerts_go_before_snapshots_before_embeddings_each_oldest_first(
 
 
 def test_messages_on_the_wire_and_lanes_on_hold_are_left_out(
-    outbox: Outbox, message: Callable[..., Any]
+    outbox: Outbox, message: Callable[..., Message]
 ) -> None:
     outbox.put([message("alert", n, camera="yard" if n % 2 else "gate") for n in range(6)])
     first = outbox.pending(1)[0]
@@ -54,7 +54,7 @@ def test_messages_on_the_wire_and_lanes_on_hold_are_left_out(
 
 
 def test_deleted_messages_are_gone_after_a_restart_and_the_others_are_not(
-    tmp_path: Path, message: Callable[..., Any]
+    tmp_path: Path, message: Callable[..., Message]
 ) -> None:
     path = tmp_path / "outbox.db"
     with contextlib.closing(Outbox(path, MB)) as box:
@@ -65,7 +65,7 @@ def test_deleted_messages_are_gone_after_a_restart_and_the_others_are_not(
 
 
 def test_a_number_is_not_used_twice_so_a_late_delete_hits_nothing_new(
-    outbox: Outbox, message: Callable[..., Any]
+    outbox: Outbox, message: Callable[..., Message]
 ) -> None:
     outbox.put([message("alert", 1)])
     (old,) = outbox.pending(1)
@@ -89,7 +89,7 @@ def test_a_message_that_nobody_would_acknowledge_is_refused(outbox: Outbox, wron
 
 
 def test_listeners_hear_of_a_message_once_it_is_committed(
-    outbox: Outbox, message: Callable[..., Any]
+    outbox: Outbox, message: Callable[..., Message]
 ) -> None:
     seen = []
     outbox.listen(lambda: seen.append(outbox.counts().queued["alert"]))
@@ -98,7 +98,7 @@ def test_listeners_hear_of_a_message_once_it_is_committed(
 
 
 def test_two_threads_may_put_and_delete_at_once(
-    outbox: Outbox, message: Callable[..., Any]
+    outbox: Outbox, message: Callable[..., Message]
 ) -> None:
     def put() -> None:
         for number in range(200):
@@ -120,7 +120,7 @@ def size_of(message: Message) -> int:
 
 
 def test_a_full_outbox_drops_embeddings_then_snapshots_then_alerts_oldest_first(
-    tmp_path: Path, message: Callable[..., Any]
+    tmp_path: Path, message: Callable[..., Message]
 ) -> None:
     with contextlib.closing(Outbox(tmp_path / "outbox.db", 6 * 1100)) as box:
         for number, kind in enumerate([*KINDS, *KINDS]):
@@ -142,7 +142,7 @@ def test_a_full_outbox_drops_embeddings_then_snapshots_then_alerts_oldest_first(
 
 
 def test_an_embedding_never_pushes_out_an_alert(
-    tmp_path: Path, message: Callable[..., Any]
+    tmp_path: Path, message: Callable[..., Message]
 ) -> None:
     alert = message("alert", b"a" * 500)
     with contextlib.closing(Outbox(tmp_path / "outbox.db", size_of(alert) * 3)) as box:
@@ -154,7 +154,7 @@ def test_an_embedding_never_pushes_out_an_alert(
 
 
 def test_a_message_larger_than_the_outbox_costs_only_itself(
-    tmp_path: Path, message: Callable[..., Any]
+    tmp_path: Path, message: Callable[..., Message]
 ) -> None:
     with contextlib.closing(Outbox(tmp_path / "outbox.db", 10_000)) as box:
         box.put([message("alert", 1), message("snapshot", b"x" * 20_000), message("alert", 2)])
@@ -163,7 +163,7 @@ def test_a_message_larger_than_the_outbox_costs_only_itself(
 
 
 def test_drops_are_reported_and_counted_over_restarts(
-    tmp_path: Path, message: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, message: Callable[..., Message], caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "outbox.db"
     for _ in range(2):
@@ -174,7 +174,7 @@ def test_drops_are_reported_and_counted_over_restarts(
     assert "outbox drops messages: 1 of kind embedding" in caplog.text
 
 
-def test_a_second_process_is_refused(tmp_path: Path, message: Callable[..., Any]) -> None:
+def test_a_second_process_is_refused(tmp_path: Path, message: Callable[..., Message]) -> None:
     path = tmp_path / "outbox.db"
     script = "import sys, pathlib; from edge.delivery.outbox import Outbox; Outbox(pathlib.Path(sys.argv[1]), 1)"
     with contextlib.closing(Outbox(path, MB)):
@@ -187,7 +187,7 @@ def test_a_second_process_is_refused(tmp_path: Path, message: Callable[..., Any]
 
 
 def test_a_file_of_a_newer_version_is_refused_and_left_alone(
-    tmp_path: Path, message: Callable[..., Any]
+    tmp_path: Path, message: Callable[..., Message]
 ) -> None:
     path = tmp_path / "outbox.db"
     with contextlib.closing(Outbox(path, MB)) as box:
@@ -218,12 +218,12 @@ class OutboxModel(RuleBasedStateMachine):
         self.path = Path(self.directory.name) / "outbox.db"
         self.limit = 2000
         self.box = Outbox(self.path, self.limit)
-        self.model = []  # (kind index, number, size)
+        self.model: list[tuple[int, int, int]] = []  # (kind index, number, size)
         self.dropped = [0, 0, 0]
         self.number = 0
 
     @rule(kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=4), size=st.integers(0, 900))
-    def put(self, kinds: list[str], size: int) -> None:
+    def put(self, kinds: list[Kind], size: int) -> None:
         batch = []
         for kind in kinds:
             self.number += 1

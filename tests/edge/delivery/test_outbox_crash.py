@@ -13,12 +13,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from live_broker import Broker, Listen, MakeBroker
+from patience import Eventually
 
 from edge.config.models import MqttConfig
 from edge.delivery.message import Message
@@ -34,8 +35,10 @@ SOON = replace(BROKER, unreachable=Backoff(first_s=0.05, cap_s=0.2, shortest_sha
 class ForgetfulOutbox(Outbox):
     """The negative control: deletes a message when it is read, not when it is acknowledged."""
 
-    def pending(self, *args: object, **options: object) -> list[Queued]:
-        queued = super().pending(*args, **options)
+    def pending(
+        self, limit: int, excluding: Iterable[int] = (), holding: Iterable[str] = ()
+    ) -> list[Queued]:
+        queued = super().pending(limit, excluding, holding)
         self.delete([row.seq for row in queued])
         return queued
 
@@ -72,9 +75,9 @@ class Account:
 
 
 def crash_repeatedly(
-    broker: Any,
-    listen: Callable[..., Any],
-    eventually: Callable[..., Any],
+    broker: Broker,
+    listen: Listen,
+    eventually: Eventually,
     path: Path,
     kind: str,
     kills: int,
@@ -82,19 +85,23 @@ def crash_repeatedly(
     chance = random.Random(20_250_614)
     listener = listen(broker.port, "edge/+/+/alert")
     command = [sys.executable, __file__, str(broker.port), str(path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     committed: list[int] = []
     for _ in range(kills):
         first = committed[-1] + 1 if committed else 0
         # What was committed and not printed any more is neither promised nor counted.
         first += 1000
-        with subprocess.Popen([*command, str(first), kind], stdout=subprocess.PIPE) as worker:
+        with subprocess.Popen(
+            [*command, str(first), kind], stdout=subprocess.PIPE, env=environment
+        ) as worker:
+            assert worker.stdout is not None
             printed = worker.stdout.readline()
             time.sleep(chance.uniform(0.0, 0.5))
             os.kill(worker.pid, signal.SIGKILL)
             printed += worker.stdout.read()
         # A line cut off by the kill was not finished.
         committed += map(int, printed[: printed.rfind(b"\n")].split())
-    subprocess.run([*command, "-1", kind], check=True, timeout=60)
+    subprocess.run([*command, "-1", kind], check=True, timeout=60, env=environment)
 
     def heard() -> list[int]:
         return [int(payload) for payload in listener.payloads("alert")]
@@ -115,14 +122,14 @@ def crash_repeatedly(
 
 
 @pytest.fixture
-def patient_broker(make_broker: Callable[..., Any]) -> Any:
+def patient_broker(make_broker: MakeBroker) -> Broker:
     return make_broker("max_queued_messages 0").start()
 
 
 @pytest.mark.broker
 @pytest.mark.slow
 def test_nothing_committed_is_lost_when_the_daemon_is_killed(
-    patient_broker: Any, listen: Callable[..., Any], eventually: Callable[..., Any], tmp_path: Path
+    patient_broker: Broker, listen: Listen, eventually: Eventually, tmp_path: Path
 ) -> None:
     path = tmp_path / "outbox.db"
     account = crash_repeatedly(patient_broker, listen, eventually, path, "real", KILLS)
@@ -138,7 +145,7 @@ def test_nothing_committed_is_lost_when_the_daemon_is_killed(
 @pytest.mark.broker
 @pytest.mark.slow
 def test_the_harness_notices_an_outbox_that_deletes_before_the_acknowledgement(
-    patient_broker: Any, listen: Callable[..., Any], eventually: Callable[..., Any], tmp_path: Path
+    patient_broker: Broker, listen: Listen, eventually: Eventually, tmp_path: Path
 ) -> None:
     path = tmp_path / "outbox.db"
     account = crash_repeatedly(patient_broker, listen, eventually, path, "forgetful", KILLS)

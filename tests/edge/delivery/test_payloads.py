@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from jsonschema import Draft202012Validator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
 from ulid import ULID
 
@@ -36,7 +36,7 @@ finite_vectors = arrays(
 )
 
 
-def an_alert(**changes: datetime | float | str) -> AlertPayload | None:
+def an_alert(**changes: datetime | float | str) -> AlertPayload:
     fields = {
         "id": str(ULID()),
         "type": "start",
@@ -70,8 +70,8 @@ def a_state(**changes: float | str) -> StatePayload:
     return StatePayload.model_validate(fields | changes)
 
 
-def an_embedding(vector: Any, **changes: float | None) -> Embedding:
-    fields = {
+def an_embedding(vector: ArrayLike, **changes: float | None) -> Embedding:
+    fields: dict[str, Any] = {
         "device": "nvr-01",
         "camera": "yard",
         "model": "ab" * 32,
@@ -84,7 +84,7 @@ def an_embedding(vector: Any, **changes: float | None) -> Embedding:
     return Embedding(**(fields | changes))
 
 
-def validator(name: str) -> Any:
+def validator(name: str) -> Draft202012Validator:
     return Draft202012Validator(
         json.loads((DOCS / "schemas" / name).read_text()),
         format_checker=Draft202012Validator.FORMAT_CHECKER,
@@ -111,7 +111,7 @@ def test_schema_refuses_a_payload_without_its_id() -> None:
     assert not validator("alert.json").is_valid(fields)
 
 
-def example_of(schema: Any) -> Any:
+def example_of(schema: str) -> dict[str, Any]:
     """The example in the document whose payload has this schema."""
     examples = re.findall(r"```json\n(.*?)```", (DOCS / "mqtt.md").read_text(), re.DOTALL)
     (example,) = (read for read in map(json.loads, examples) if read.get("schema") == schema)
@@ -237,7 +237,7 @@ json_like = st.recursive(
 
 
 @given(st.data())
-def test_an_embedding_with_a_wrong_field_is_refused_or_harmless(data: Any) -> None:
+def test_an_embedding_with_a_wrong_field_is_refused_or_harmless(data: st.DataObject) -> None:
     fields = cbor2.loads(encode_embedding(an_embedding([1.0, 2.0])))
     fields[data.draw(st.sampled_from(sorted(fields)))] = data.draw(json_like)
     try:

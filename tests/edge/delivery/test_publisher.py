@@ -11,21 +11,27 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
+from live_broker import Broker, Listen, Listener, MakeBroker
 from paho.mqtt import subscribe as mqtt_subscribe
+from patience import Eventually
 
 from edge.cli.schemas import schemas
 from edge.config.models import MqttConfig
 from edge.delivery.embedding import Embedding, decode_embedding
+from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import (
     AlertPayload,
+    ModelRef,
+    PromptRef,
     StatePayload,
     alert_message,
     embedding_message,
@@ -42,33 +48,43 @@ TOPICS = Topics("edge", "box")
 ULID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"
 
 
-def empty(outbox: Outbox) -> Callable[..., Any]:
+def empty(outbox: Outbox) -> Callable[[], bool]:
     return lambda: not sum(outbox.counts().queued.values())
 
 
-def an_alert(kind: str = "start") -> AlertPayload:
+def more_than(publisher: Publisher, number: int) -> Callable[[], bool]:
+    return lambda: publisher.health().delivered.get("alert", 0) > number
+
+
+def all_heard(listener: Listener, ending: str, number: int) -> Callable[[], bool]:
+    return lambda: len(set(listener.payloads(ending))) == number
+
+
+def an_alert(kind: Literal["start", "update", "end"] = "start") -> AlertPayload:
     return AlertPayload(
         id=ULID, type=kind, device="box", camera="yard",
-        prompt={"id": "intruder", "text": "a person climbing over a fence"},
-        score=0.3, margin=0.1, threshold=0.05, started_at=1_700_000_000, at=1_700_000_001,
+        prompt=PromptRef(id="intruder", text="a person climbing over a fence"),
+        score=0.3, margin=0.1, threshold=0.05,
+        started_at=datetime.fromtimestamp(1_700_000_000, UTC),
+        at=datetime.fromtimestamp(1_700_000_001, UTC),
         snapshot=TOPICS.snapshot("yard", ULID), clock_synced=True,
-        model={"id": "concepts", "hash": "ab" * 32, "precision": "int8"},
+        model=ModelRef(id="concepts", hash="ab" * 32, precision="int8"),
     )  # fmt: skip
 
 
 def a_state(word: str = "running") -> StatePayload:
     return StatePayload(
-        device="box", camera="yard", at=time.time(), state=word, fps_in=25, fps_sampled=2,
+        device="box", camera="yard", at=datetime.now(UTC), state=word, fps_in=25, fps_sampled=2,
         samples=3, dropped=0, corrupt=0, reconnects=0, scores={"intruder": 0.1},
     )  # fmt: skip
 
 
 def test_messages_on_the_wire_satisfy_their_contract(
-    broker: Any,
-    listen: Callable[..., Any],
+    broker: Broker,
+    listen: Listen,
     outbox: Outbox,
-    publish: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    eventually: Eventually,
 ) -> None:
     listener = listen(broker.port)
     publisher = publish(broker.config())
@@ -90,7 +106,9 @@ def test_messages_on_the_wire_satisfy_their_contract(
     alert, state = heard["edge/box/yard/alert"], heard["edge/box/yard/state"]
     for name, message in (("alert.json", alert), ("state.json", state)):
         Draft202012Validator(json.loads(schemas()[name])).validate(json.loads(message.payload))
-    picture, sent = heard[an_alert().snapshot], heard["edge/box/yard/embedding"]
+    snapshot = an_alert().snapshot
+    assert snapshot is not None
+    picture, sent = heard[snapshot], heard["edge/box/yard/embedding"]
     assert picture.payload == b"\xff\xd8 jpeg"
     assert decode_embedding(sent.payload).vector == pytest.approx(vector, abs=0.8 / 127 / 2)
     assert heard["edge/box/status"].payload == b"online"
@@ -99,7 +117,7 @@ def test_messages_on_the_wire_satisfy_their_contract(
         "edge/box/yard/alert": "application/json",
         "edge/box/yard/state": "application/json",
         "edge/box/yard/embedding": "application/cbor",
-        an_alert().snapshot: "image/jpeg",
+        snapshot: "image/jpeg",
         "edge/box/status": "text/plain",
     }
     assert alert.properties.UserProperty == [("schema", "edge-alert/1")]
@@ -108,13 +126,13 @@ def test_messages_on_the_wire_satisfy_their_contract(
 
 
 def test_delivered_messages_leave_the_outbox_and_are_reported_once(
-    broker: Any,
+    broker: Broker,
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
 ) -> None:
-    delivered = []
+    delivered: list[tuple[bytes, float]] = []
     before = time.monotonic()
     publisher = publish(
         broker.config(), on_delivered=lambda one, at: delivered.append((one.payload, at))
@@ -169,28 +187,24 @@ class Wire:
 
 
 def test_nothing_is_lost_and_the_order_kept_over_a_wire_that_breaks(
-    broker: Any,
-    listen: Callable[..., Any],
+    broker: Broker,
+    listen: Listen,
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
 ) -> None:
     listener = listen(broker.port, "edge/+/+/alert")
     with contextlib.closing(Wire(broker.port)) as wire:
         publisher = publish(broker.config(port=wire.port))
         outbox.put([message("alert", n, camera="yard" if n % 2 else "gate") for n in range(2000)])
         for cut in range(1, 6):
-            eventually(
-                lambda cut=cut: publisher.health().delivered.get("alert", 0) > cut * 300, "progress"
-            )
+            eventually(more_than(publisher, cut * 300), "progress")
             wire.cut()
         eventually(empty(outbox), "empty outbox", 30)
         publisher.stop(1)
     for camera, numbers in (("yard", range(1, 2000, 2)), ("gate", range(0, 2000, 2))):
-        eventually(
-            lambda c=camera, n=numbers: len(set(listener.payloads(f"{c}/alert"))) == len(n), "all"
-        )
+        eventually(all_heard(listener, f"{camera}/alert", len(numbers)), "all")
         heard = list(map(int, listener.payloads(f"{camera}/alert")))
         assert list(dict.fromkeys(heard)) == list(numbers)
         # A repetition starts further back and goes on without a gap.
@@ -198,12 +212,12 @@ def test_nothing_is_lost_and_the_order_kept_over_a_wire_that_breaks(
 
 
 def test_a_broker_that_dies_again_and_again_gets_the_rest_in_order(
-    make_broker: Callable[..., Any],
-    listen: Callable[..., Any],
+    make_broker: MakeBroker,
+    listen: Listen,
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
 ) -> None:
     broker = make_broker("persistence false").start()
     listener = listen(broker.port)
@@ -213,10 +227,7 @@ def test_a_broker_that_dies_again_and_again_gets_the_rest_in_order(
         outbox.put([message("alert", n, camera="yard" if n % 2 else "gate") for n in numbers])
         if turn < 4:
             done = publisher.health().delivered.get("alert", 0)
-            eventually(
-                lambda done=done: publisher.health().delivered.get("alert", 0) > done + 50,
-                "some progress",
-            )
+            eventually(more_than(publisher, done + 50), "some progress")
             listener.subscribed.clear()
             broker.kill()
             broker.start()
@@ -231,12 +242,12 @@ def test_a_broker_that_dies_again_and_again_gets_the_rest_in_order(
 
 
 def test_a_broker_that_is_down_at_start_gets_everything_later(
-    make_broker: Callable[..., Any],
-    listen: Callable[..., Any],
+    make_broker: MakeBroker,
+    listen: Listen,
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     broker = make_broker()
@@ -244,7 +255,7 @@ def test_a_broker_that_is_down_at_start_gets_everything_later(
     outbox.put([message("alert", number) for number in range(20)])
     eventually(lambda: publisher.health().error, "a failed connection")
     assert not publisher.connected
-    assert "unreachable" in publisher.health().error
+    assert "unreachable" in (publisher.health().error or "")
     broker.start()
     eventually(lambda: publisher.connected, "a connection")
     eventually(empty(outbox), "empty outbox")
@@ -254,12 +265,12 @@ def test_a_broker_that_is_down_at_start_gets_everything_later(
 
 
 def test_urgent_messages_overtake_a_backlog(
-    make_broker: Callable[..., Any],
-    listen: Callable[..., Any],
+    make_broker: MakeBroker,
+    listen: Listen,
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
 ) -> None:
     broker = make_broker()
     outbox.put([message("embedding", n) for n in range(1000)])
@@ -273,10 +284,10 @@ def test_urgent_messages_overtake_a_backlog(
 
 
 def test_the_latest_state_is_retained_and_published_anew_on_a_broker_that_forgot(
-    make_broker: Callable[..., Any],
-    listen: Callable[..., Any],
-    publish: Callable[..., Any],
-    eventually: Callable[..., Any],
+    make_broker: MakeBroker,
+    listen: Listen,
+    publish: Callable[..., Publisher],
+    eventually: Eventually,
 ) -> None:
     broker = make_broker("persistence false").start()
     publisher = publish(broker.config())
@@ -296,11 +307,11 @@ def test_the_latest_state_is_retained_and_published_anew_on_a_broker_that_forgot
 
 
 def test_messages_past_the_outbox_wait_in_memory_for_a_connection(
-    make_broker: Callable[..., Any],
-    listen: Callable[..., Any],
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    make_broker: MakeBroker,
+    listen: Listen,
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
 ) -> None:
     broker = make_broker()
     publisher = publish(broker.config())
@@ -313,7 +324,7 @@ def test_messages_past_the_outbox_wait_in_memory_for_a_connection(
 
 
 def test_memory_keeps_the_newest_and_counts_what_it_forgets(
-    make_broker: Callable[..., Any], publish: Callable[..., Any], message: Callable[..., Any]
+    make_broker: MakeBroker, publish: Callable[..., Publisher], message: Callable[..., Message]
 ) -> None:
     publisher = publish(make_broker().config())
     for number in range(1005):
@@ -324,22 +335,22 @@ def test_memory_keeps_the_newest_and_counts_what_it_forgets(
 
 
 def test_a_disk_in_trouble_neither_ends_the_publisher_nor_repeats_messages(
-    broker: Any,
-    listen: Callable[..., Any],
+    broker: Broker,
+    listen: Listen,
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     listener = listen(broker.port, "edge/+/+/alert")
     delete, calls = outbox.delete, itertools.count()
 
-    def fails_twice(*arguments: list[int], **options: bool) -> None:
+    def fails_twice(seqs: Iterable[int], *, dropped: bool = False) -> None:
         if next(calls) < 2:
             raise OutboxError("outbox: disk I/O error")
-        delete(*arguments, **options)
+        delete(seqs, dropped=dropped)
 
     monkeypatch.setattr(outbox, "delete", fails_twice)
     publisher = publish(broker.config())
@@ -354,12 +365,12 @@ def test_a_disk_in_trouble_neither_ends_the_publisher_nor_repeats_messages(
 
 
 def test_stop_brings_out_the_rest_says_stopped_and_leaves_no_will(
-    broker: Any,
-    listen: Callable[..., Any],
+    broker: Broker,
+    listen: Listen,
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
 ) -> None:
     listener = listen(broker.port)
     publisher = publish(broker.config())
@@ -373,19 +384,21 @@ def test_stop_brings_out_the_rest_says_stopped_and_leaves_no_will(
     assert listener.payloads("status") == [b"online", b"stopped"]
 
 
-def listen_retained(broker: Any) -> bytes:
+def listen_retained(broker: Broker) -> bytes:
     """The status as a client sees it that comes late."""
-    kept = mqtt_subscribe.simple("edge/box/status", hostname="127.0.0.1", port=broker.port)
+    # paho gives no types here
+    simple: Callable[..., Any] = mqtt_subscribe.simple
+    kept = simple("edge/box/status", hostname="127.0.0.1", port=broker.port)
     assert kept.retain
-    return kept.payload
+    return bytes(kept.payload)
 
 
 def test_stop_without_a_broker_returns_at_once_and_keeps_everything(
-    make_broker: Callable[..., Any],
+    make_broker: MakeBroker,
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
 ) -> None:
     publisher = publish(make_broker().config())
     outbox.put([message("alert", 1)])
@@ -399,9 +412,9 @@ def test_stop_without_a_broker_returns_at_once_and_keeps_everything(
 
 def test_a_broker_that_accepts_and_says_nothing_does_not_delay_stop(
     outbox: Outbox,
-    publish: Callable[..., Any],
-    eventually: Callable[..., Any],
-    message: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    eventually: Eventually,
+    message: Callable[..., Message],
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         publisher = publish(
@@ -430,7 +443,7 @@ threading.Event().wait()
 
 
 def test_the_last_will_says_offline_when_the_daemon_is_killed(
-    broker: Any, listen: Callable[..., Any], tmp_path: Path, eventually: Callable[..., Any]
+    broker: Broker, listen: Listen, tmp_path: Path, eventually: Eventually
 ) -> None:
     listener = listen(broker.port)
     command = [sys.executable, "-c", WORKER, str(broker.port), str(tmp_path / "outbox.db")]
@@ -443,11 +456,11 @@ def test_the_last_will_says_offline_when_the_daemon_is_killed(
 
 
 def test_ten_thousand_queued_alerts_drain(
-    make_broker: Callable[..., Any],
+    make_broker: MakeBroker,
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
     record_property: Callable[..., Any],
 ) -> None:
     broker = make_broker("max_queued_messages 0")
@@ -464,6 +477,6 @@ def test_ten_thousand_queued_alerts_drain(
 
 
 def test_a_publisher_that_was_never_started_can_be_stopped(
-    outbox: Outbox, make_broker: Callable[..., Any]
+    outbox: Outbox, make_broker: MakeBroker
 ) -> None:
     Publisher(make_broker().config(), "box", outbox).stop()

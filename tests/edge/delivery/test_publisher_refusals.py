@@ -1,6 +1,7 @@
 """Brokers that say no: to a connection, to a message, to an old or a new protocol."""
 
 import logging
+import signal
 import socket
 import subprocess
 import sys
@@ -9,15 +10,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
+from live_broker import Broker, Listen, MakeBroker
+from patience import Eventually
+from scripted_broker import ScriptedBroker
 
 from edge.config.models import MqttConfig
+from edge.delivery.message import Message
 from edge.delivery.mqtt.connection import connect
 from edge.delivery.mqtt.refusals import Refused
 from edge.delivery.outbox import Outbox
-from edge.delivery.publisher import PublisherTimings
+from edge.delivery.publisher import Publisher, PublisherTimings
 from edge.errors import PublishError
 from edge.system.backoff import BROKER, Backoff, RetryPolicy
 
@@ -50,6 +54,7 @@ def old_broker() -> Iterator[int]:
         port = probe.getsockname()[1]
     command = [sys.executable, "-c", V311_ONLY, str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         yield port
         process.kill()
@@ -58,9 +63,9 @@ def old_broker() -> Iterator[int]:
 def test_an_old_broker_is_spoken_to_in_mqtt_3(
     old_broker: int,
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
 ) -> None:
     # It falls silent over an MQTT 5 CONNECT with a last will.
     timings = PublisherTimings(connect_s=1.0)
@@ -79,7 +84,7 @@ def test_an_old_broker_is_an_error_where_mqtt_5_is_demanded(old_broker: int) -> 
 
 
 @pytest.fixture
-def guarded(make_broker: Callable[..., Any], tmp_path: Path) -> Any:
+def guarded(make_broker: MakeBroker, tmp_path: Path) -> Broker:
     """A broker that wants a password and lets this box publish alerts only."""
     passwords, rights = tmp_path / "passwords", tmp_path / "rights"
     for flags, user in ((["-c"], "box"), ([], "listener")):
@@ -97,9 +102,9 @@ def guarded(make_broker: Callable[..., Any], tmp_path: Path) -> Any:
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_a_wrong_password_is_one_error_and_never_in_the_log(
-    guarded: Any,
-    publish: Callable[..., Any],
-    eventually: Callable[..., Any],
+    guarded: Broker,
+    publish: Callable[..., Publisher],
+    eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
     protocol: str,
 ) -> None:
@@ -115,21 +120,21 @@ def test_a_wrong_password_is_one_error_and_never_in_the_log(
 
 
 def test_refused_credentials_are_retried_slowly(
-    guarded: Any, publish: Callable[..., Any], eventually: Callable[..., Any]
+    guarded: Broker, publish: Callable[..., Publisher], eventually: Eventually
 ) -> None:
     publisher = publish(guarded.config(), retry=BROKER)
     eventually(lambda: publisher.health().error, "a refusal")
-    assert "refuses the connection" in publisher.health().error
+    assert "refuses the connection" in (publisher.health().error or "")
     assert publisher._retry.refused.delay_s(1, Random()) >= 60
 
 
 def test_a_forbidden_topic_waits_and_the_others_go_on(
-    guarded: Any,
-    listen: Callable[..., Any],
+    guarded: Broker,
+    listen: Listen,
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     listener = listen(guarded.port, username="listener", password=PASSWORD)
@@ -144,19 +149,19 @@ def test_a_forbidden_topic_waits_and_the_others_go_on(
     assert outbox.counts().dropped["embedding"] == 0
 
     (guarded.directory.parent / "rights").write_text("user box\ntopic write #\n")
-    guarded.process.send_signal(1)  # SIGHUP: read the rights again
+    guarded.signal(signal.SIGHUP)  # read the rights again
     eventually(lambda: not outbox.counts().queued["embedding"], "all embeddings")
     assert publisher.health().delivered["embedding"] == 300
     assert len(listener.payloads("alert")) == 100
 
 
 def test_a_message_above_the_declared_packet_size_costs_only_itself(
-    make_broker: Callable[..., Any],
-    listen: Callable[..., Any],
+    make_broker: MakeBroker,
+    listen: Listen,
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     broker = make_broker("max_packet_size 5000").start()
@@ -170,11 +175,11 @@ def test_a_message_above_the_declared_packet_size_costs_only_itself(
 
 
 def test_a_message_above_an_undeclared_limit_costs_only_itself(
-    make_broker: Callable[..., Any],
+    make_broker: MakeBroker,
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
 ) -> None:
     broker = make_broker("message_size_limit 5000").start()
     publisher = publish(broker.config())
@@ -185,11 +190,11 @@ def test_a_message_above_an_undeclared_limit_costs_only_itself(
 
 
 def test_a_message_that_breaks_mqtt_3_connections_is_found_out(
-    make_broker: Callable[..., Any],
+    make_broker: MakeBroker,
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """MQTT 3.1.1 has no way to say "too large" but hanging up."""
@@ -207,11 +212,11 @@ def puback(packet: bytes, code: int) -> bytes:
 
 
 def test_quota_exceeded_keeps_the_message_and_tries_again(
-    scripted: Callable[..., Any],
+    scripted: Callable[..., ScriptedBroker],
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
 ) -> None:
     codes = {2: 0x97, 3: 0x97}  # the first packet is the status
     broker = scripted(lambda number, packet: puback(packet, codes.get(number, 0)))
@@ -225,11 +230,11 @@ def test_quota_exceeded_keeps_the_message_and_tries_again(
 
 @pytest.mark.parametrize("code", [0x90, 0x99])
 def test_what_can_never_be_welcome_is_dropped_and_counted(
-    scripted: Callable[..., Any],
+    scripted: Callable[..., ScriptedBroker],
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
     code: int,
 ) -> None:
     broker = scripted(
@@ -245,11 +250,11 @@ def test_what_can_never_be_welcome_is_dropped_and_counted(
 
 
 def test_no_subscribers_is_no_refusal(
-    scripted: Callable[..., Any],
+    scripted: Callable[..., ScriptedBroker],
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
 ) -> None:
     broker = scripted(lambda _number, packet: puback(packet, 0x10))
     publisher = publish(broker.config)
@@ -259,11 +264,11 @@ def test_no_subscribers_is_no_refusal(
 
 
 def test_an_alert_is_never_given_up_however_often_the_connection_breaks(
-    scripted: Callable[..., Any],
+    scripted: Callable[..., ScriptedBroker],
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
 ) -> None:
     broker = scripted(lambda number, packet: puback(packet, 0) if number % 2 else b"\x00\x00")
     publisher = publish(broker.config)
@@ -274,11 +279,11 @@ def test_an_alert_is_never_given_up_however_often_the_connection_breaks(
 
 
 def test_the_window_is_no_wider_than_the_broker_allows(
-    scripted: Callable[..., Any],
+    scripted: Callable[..., ScriptedBroker],
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
 ) -> None:
     """Receive maximum 3, and no acknowledgement ever after the status."""
     connack = b"\x03\x21\x00\x03"
@@ -294,22 +299,24 @@ def test_the_window_is_no_wider_than_the_broker_allows(
 
 
 def test_two_clients_of_one_id_are_named_as_the_reason(
-    scripted: Callable[..., Any], publish: Callable[..., Any], eventually: Callable[..., Any]
+    scripted: Callable[..., ScriptedBroker],
+    publish: Callable[..., Publisher],
+    eventually: Eventually,
 ) -> None:
     broker = scripted(lambda _number, _packet: b"\xe0\x02\x8e\x00")  # DISCONNECT: taken over
     publisher = publish(broker.config)
     eventually(lambda: publisher.health().error, "being thrown out")
     publisher.stop(1)
-    assert "another client of the same id" in publisher.health().error
+    assert "another client of the same id" in (publisher.health().error or "")
 
 
 @pytest.mark.parametrize("noise", [b"\xff" * 40, b"\x40\x00", b"\x90\x03\x00\x01\x00"])
 def test_a_broker_that_talks_nonsense_is_left_and_tried_again(
-    scripted: Callable[..., Any],
+    scripted: Callable[..., ScriptedBroker],
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
     noise: bytes,
 ) -> None:
     broker = scripted(lambda number, packet: noise if number == 1 else puback(packet, 0))
@@ -320,11 +327,11 @@ def test_a_broker_that_talks_nonsense_is_left_and_tried_again(
 
 
 def test_a_broker_that_stops_acknowledging_is_left_and_tried_again(
-    scripted: Callable[..., Any],
+    scripted: Callable[..., ScriptedBroker],
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
 ) -> None:
     broker = scripted(lambda number, packet: b"" if number == 2 else puback(packet, 0))
     publisher = publish(broker.config, timings=PublisherTimings(patience_keepalives=0.01))
@@ -334,7 +341,7 @@ def test_a_broker_that_stops_acknowledging_is_left_and_tried_again(
     assert broker.topics.count(b"edge/box/yard/alert") == 2
 
 
-def test_a_forbidden_subscription_is_refused(guarded: Any) -> None:
+def test_a_forbidden_subscription_is_refused(guarded: Broker) -> None:
     config = guarded.config(username="box", password=PASSWORD)
     with connect(config, "edge-listen") as connection:
         connection.subscribe(["edge/#"])  # mosquitto grants, and delivers nothing
@@ -349,20 +356,22 @@ class CountedBackoff(Backoff):
 
     failures: list[int] = field(default_factory=list)
 
-    def delay_s(self, failures: Any, rng: Any) -> Any:
+    def delay_s(self, failures: int, rng: Random) -> float:
         self.failures.append(failures)
         return 0.01
 
 
 @pytest.fixture
-def counted() -> Any:
+def counted() -> tuple[CountedBackoff, RetryPolicy]:
     """A back-off that notes the failures in a row, and the policy that goes by it."""
     backoff = CountedBackoff(first_s=1.0, cap_s=1.0, shortest_share=1.0)
     return backoff, RetryPolicy(unreachable=backoff, refused=backoff)
 
 
 def test_a_broker_that_lets_every_connect_time_out_is_tried_ever_less_often(
-    publish: Any, eventually: Any, counted: Any
+    publish: Callable[..., Publisher],
+    eventually: Eventually,
+    counted: tuple[CountedBackoff, RetryPolicy],
 ) -> None:
     backoff, retry = counted
     timings = PublisherTimings(connect_s=0.2, sound_s=0.05)
@@ -376,9 +385,14 @@ def test_a_broker_that_lets_every_connect_time_out_is_tried_ever_less_often(
 
 @pytest.mark.parametrize(("sound_s", "failures"), [(0.05, [1, 1, 1]), (30.0, [1, 2, 3])])
 def test_only_a_connection_that_lasted_begins_the_count_anew(
-    scripted: Any, publish: Any, eventually: Any, counted: Any, sound_s: Any, failures: Any
+    scripted: Callable[..., ScriptedBroker],
+    publish: Callable[..., Publisher],
+    eventually: Eventually,
+    counted: tuple[CountedBackoff, RetryPolicy],
+    sound_s: float,
+    failures: list[int],
 ) -> None:
-    def hold_then_break(_number: Any, _packet: Any) -> Any:
+    def hold_then_break(_number: int, _packet: bytes) -> bytes:
         time.sleep(0.1)
         return b"\xff" * 40
 

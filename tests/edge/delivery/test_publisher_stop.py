@@ -2,10 +2,13 @@
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
+from live_broker import Broker, Listen
+from patience import Eventually
+
+from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
 from edge.delivery.publisher import Publisher
 
@@ -13,9 +16,9 @@ from edge.delivery.publisher import Publisher
 class Interrupted(Outbox):
     """Does something in the middle of the publisher's next deletion."""
 
-    then = None
+    then: Callable[[], None] | None = None
 
-    def delete(self, seqs: list[int], *, dropped: bool) -> None:
+    def delete(self, seqs: Iterable[int], *, dropped: bool = False) -> None:
         super().delete(seqs, dropped=dropped)
         if self.then:
             then, self.then = self.then, None
@@ -23,11 +26,11 @@ class Interrupted(Outbox):
 
 
 def test_a_message_put_just_before_the_stop_is_sent(
-    broker: Any,
-    listen: Callable[..., Any],
-    message: Callable[..., Any],
+    broker: Broker,
+    listen: Listen,
+    message: Callable[..., Message],
     tmp_path: Path,
-    eventually: Callable[..., Any],
+    eventually: Eventually,
 ) -> None:
     listener = listen(broker.port)
     with contextlib.closing(Interrupted(tmp_path / "outbox.db", 2**20)) as outbox:

@@ -6,11 +6,13 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from live_broker import Broker, MakeBroker
+from patience import Eventually
 
 from edge.config.models import MqttConfig
+from edge.delivery.message import Message
 from edge.delivery.mqtt.connection import connect
 from edge.delivery.outbox import Outbox
 from edge.delivery.publisher import Publisher
@@ -91,28 +93,28 @@ def client(ours: Authority) -> tuple[Path, Path]:
 
 
 def secure(
-    make_broker: Callable[..., Any], ours: Authority, server: tuple[Path, Path], *options: str
-) -> Any:
+    make_broker: MakeBroker, ours: Authority, server: tuple[Path, Path], *options: str
+) -> Broker:
     certificate, key = server
     return make_broker(
         f"cafile {ours.certificate}", f"certfile {certificate}", f"keyfile {key}", *options
     ).start()
 
 
-def mutual(make_broker: Callable[..., Any], ours: Authority, server: tuple[Path, Path]) -> Any:
+def mutual(make_broker: MakeBroker, ours: Authority, server: tuple[Path, Path]) -> Broker:
     return secure(
         make_broker, ours, server, "require_certificate true", "use_identity_as_username true"
     )
 
 
 def test_alerts_travel_over_tls(
-    make_broker: Callable[..., Any],
+    make_broker: MakeBroker,
     ours: Authority,
     server: tuple[Path, Path],
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
 ) -> None:
     broker = secure(make_broker, ours, server)
     publisher = publish(broker.config(tls={"ca": ours.certificate}))
@@ -122,14 +124,14 @@ def test_alerts_travel_over_tls(
 
 
 def test_a_client_certificate_opens_the_door(
-    make_broker: Callable[..., Any],
+    make_broker: MakeBroker,
     ours: Authority,
     server: tuple[Path, Path],
     client: tuple[Path, Path],
     outbox: Outbox,
-    publish: Callable[..., Any],
-    message: Callable[..., Any],
-    eventually: Callable[..., Any],
+    publish: Callable[..., Publisher],
+    message: Callable[..., Message],
+    eventually: Eventually,
 ) -> None:
     broker = mutual(make_broker, ours, server)
     certificate, key = client
@@ -148,7 +150,7 @@ def refusal(config: MqttConfig) -> str:
 
 @pytest.mark.parametrize("protocol", ["auto", "5", "3.1.1"])
 def test_without_a_client_certificate_it_stays_shut(
-    make_broker: Callable[..., Any], ours: Authority, server: tuple[Path, Path], protocol: str
+    make_broker: MakeBroker, ours: Authority, server: tuple[Path, Path], protocol: str
 ) -> None:
     broker = mutual(make_broker, ours, server)
     text = refusal(broker.config(tls={"ca": ours.certificate}, protocol=protocol))
@@ -157,7 +159,7 @@ def test_without_a_client_certificate_it_stays_shut(
 
 
 def test_a_client_certificate_of_another_authority_is_refused(
-    make_broker: Callable[..., Any], ours: Authority, theirs: Authority, server: tuple[Path, Path]
+    make_broker: MakeBroker, ours: Authority, theirs: Authority, server: tuple[Path, Path]
 ) -> None:
     broker = mutual(make_broker, ours, server)
     certificate, key = theirs.issue("box")
@@ -166,7 +168,7 @@ def test_a_client_certificate_of_another_authority_is_refused(
 
 
 def test_a_broker_of_another_authority_is_not_trusted(
-    make_broker: Callable[..., Any], ours: Authority, theirs: Authority, server: tuple[Path, Path]
+    make_broker: MakeBroker, ours: Authority, theirs: Authority, server: tuple[Path, Path]
 ) -> None:
     broker = secure(make_broker, ours, server)
     text = refusal(broker.config(tls={"ca": theirs.certificate}))
@@ -175,7 +177,7 @@ def test_a_broker_of_another_authority_is_not_trusted(
 
 
 def test_a_certificate_for_another_host_is_not_trusted(
-    make_broker: Callable[..., Any], ours: Authority
+    make_broker: MakeBroker, ours: Authority
 ) -> None:
     broker = secure(make_broker, ours, ours.issue("elsewhere", "192.0.2.1"))
     text = refusal(broker.config(tls={"ca": ours.certificate}))
@@ -183,14 +185,14 @@ def test_a_certificate_for_another_host_is_not_trusted(
 
 
 def test_tls_to_a_plain_port_and_plain_to_a_tls_port_are_errors(
-    make_broker: Callable[..., Any], broker: Any, ours: Authority, server: tuple[Path, Path]
+    make_broker: MakeBroker, broker: Broker, ours: Authority, server: tuple[Path, Path]
 ) -> None:
     assert "unreachable" in refusal(broker.config(tls={"ca": ours.certificate}))
     assert "it may want TLS" in refusal(secure(make_broker, ours, server).config())
 
 
 def test_unusable_tls_files_are_configuration_errors(
-    broker: Any, ours: Authority, client: tuple[Path, Path], outbox: Outbox, tmp_path: Path
+    broker: Broker, ours: Authority, client: tuple[Path, Path], outbox: Outbox, tmp_path: Path
 ) -> None:
     certificate, key = client
     junk = tmp_path / "junk.pem"

@@ -1,6 +1,6 @@
 """What waits in memory for a connection: what is replaced, sent again, and lost."""
 
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
@@ -8,27 +8,29 @@ from edge.delivery.message import Message
 from edge.delivery.unsent import Unsent
 
 
-def retained(topic: Any, body: Any) -> Any:
+def retained(topic: str, body: bytes) -> Message:
     return Message(topic, body, "state", None, 0, True, "text/plain")
 
 
 @pytest.fixture
-def unsent() -> Any:
+def unsent() -> Unsent:
     return Unsent(most=3)
 
 
-def taken(unsent: Any) -> Any:
+def taken(unsent: Unsent) -> list[bytes]:
     return [message.payload for message in iter(unsent.take, None)]
 
 
-def test_the_latest_retained_message_of_a_topic_is_sent(unsent: Any) -> None:
+def test_the_latest_retained_message_of_a_topic_is_sent(unsent: Unsent) -> None:
     for topic, body in (("a", b"1"), ("b", b"2"), ("a", b"3")):
         unsent.put(retained(topic, body))
     assert taken(unsent) == [b"2", b"3"]
     assert taken(unsent) == []
 
 
-def test_retained_messages_are_sent_again_before_what_waits(unsent: Any, message: Any) -> None:
+def test_retained_messages_are_sent_again_before_what_waits(
+    unsent: Unsent, message: Callable[..., Message]
+) -> None:
     unsent.put(retained("a", b"1"))
     assert taken(unsent) == [b"1"]
     unsent.put(message("alert", 7))
@@ -36,7 +38,9 @@ def test_retained_messages_are_sent_again_before_what_waits(unsent: Any, message
     assert taken(unsent) == [b"1", b"7"]
 
 
-def test_the_newest_stay_and_the_loss_is_counted_by_kind(unsent: Any, message: Any) -> None:
+def test_the_newest_stay_and_the_loss_is_counted_by_kind(
+    unsent: Unsent, message: Callable[..., Message]
+) -> None:
     unsent.put(retained("a", b"kept"))
     for kind, number in (("snapshot", 0), ("alert", 1), ("alert", 2), ("alert", 3), ("alert", 4)):
         unsent.put(message(kind, number))
@@ -45,7 +49,7 @@ def test_the_newest_stay_and_the_loss_is_counted_by_kind(unsent: Any, message: A
 
 
 def test_what_a_lost_connection_gives_back_comes_first_and_is_the_first_to_go(
-    unsent: Any, message: Any
+    unsent: Unsent, message: Callable[..., Message]
 ) -> None:
     for number in (3, 4):
         unsent.put(message("alert", number))

@@ -21,7 +21,7 @@ def unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 @pytest.fixture
-def entries() -> Callable[..., Any]:
+def entries() -> Callable[..., list[Entry]]:
     """``entries(n)``: n embeddings of a camera, one a second, of a scene that hardly changes."""
 
     def make(count: int, dim: int = 16, start: float = NOW, seed: int = 0) -> list[Entry]:
@@ -41,13 +41,13 @@ def opened() -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def make_writer(opened: Callable[..., Any]) -> Callable[..., Any]:
+def make_writer(opened: Callable[..., Any]) -> Callable[..., SegmentWriter]:
     """Writers of segments of ``DIM`` dimensions, by folder."""
     return lambda folder, dim=DIM: opened(SegmentWriter(folder, dim))
 
 
 @pytest.fixture
-def make_store(opened: Callable[..., Any]) -> Callable[..., Any]:
+def make_store(opened: Callable[..., Any]) -> Callable[..., Store]:
     """Stores with room for all, by root; their segments are full at 64 rows."""
     plenty = Limits(max_age_s=1e9, max_bytes=10**9)
     return lambda root, limits=plenty, model="m": opened(

@@ -1,20 +1,22 @@
 """The desk: each request an answer, where its sender wants it."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from patience import Eventually
 
 from edge.control.mailbox import Mailbox
-from edge.delivery.message import Received
+from edge.delivery.message import Message, Received
 from edge.delivery.topics import Topics
 from edge.search.desk import WAITING, SearchDesk
+from edge.search.request import Answerer
 
 TOPICS = Topics("edge", "box")
 
 
-class Echo:
+class Echo(Answerer):
     def __init__(self) -> None:
         self.release = threading.Event()
         self.release.set()
@@ -30,9 +32,9 @@ def echo() -> Echo:
 
 
 @pytest.fixture
-def desk(echo: Echo) -> Iterator[tuple[Mailbox, list[Any]]]:
+def office(echo: Echo) -> Iterator[tuple[Mailbox, list[Message]]]:
     mailbox = Mailbox("searches", WAITING)
-    sent = []
+    sent: list[Message] = []
     desk = SearchDesk(TOPICS, echo, mailbox, sent.append)
     desk.start()
     yield mailbox, sent
@@ -40,15 +42,15 @@ def desk(echo: Echo) -> Iterator[tuple[Mailbox, list[Any]]]:
     desk.stop(1.0)
 
 
-def asked(payload: bytes = b"q", **more: bool | bytes | str | None) -> Received:
+def asked(payload: bytes = b"q", **more: Any) -> Received:
     return Received("edge/box/search", payload, **more)
 
 
 def test_the_answer_goes_where_it_is_wanted_with_the_askers_correlation(
-    desk: tuple[Mailbox, list[Any]], eventually: Callable[..., Any]
+    office: tuple[Mailbox, list[Message]], eventually: Eventually
 ) -> None:
-    desk, sent = desk
-    desk.receive(asked(response="client/7/inbox", correlation=b"\x01\x02"))
+    mailbox, sent = office
+    mailbox.receive(asked(response="client/7/inbox", correlation=b"\x01\x02"))
     eventually(lambda: sent, "an answer")
     (message,) = sent
     assert (message.topic, message.payload) == ("client/7/inbox", b"answer to q")
@@ -57,34 +59,34 @@ def test_the_answer_goes_where_it_is_wanted_with_the_askers_correlation(
 
 @pytest.mark.parametrize("wanted", [None, "#", "edge/box/prompts/set", "edge/box/search", "a\0b"])
 def test_without_a_place_that_does_no_harm_it_goes_to_our_own(
-    desk: tuple[Mailbox, list[Any]], eventually: Callable[..., Any], wanted: str | None
+    office: tuple[Mailbox, list[Message]], eventually: Eventually, wanted: str | None
 ) -> None:
-    desk, sent = desk
-    desk.receive(asked(response=wanted))
+    mailbox, sent = office
+    mailbox.receive(asked(response=wanted))
     eventually(lambda: sent, "an answer")
     assert sent[0].topic == "edge/box/answer"
 
 
 def test_an_old_request_that_the_broker_kept_is_not_answered(
-    desk: tuple[Mailbox, list[Any]], eventually: Callable[..., Any]
+    office: tuple[Mailbox, list[Message]], eventually: Eventually
 ) -> None:
-    desk, sent = desk
-    desk.receive(asked(b"old", retain=True))
-    desk.receive(asked(b"new"))
+    mailbox, sent = office
+    mailbox.receive(asked(b"old", retain=True))
+    mailbox.receive(asked(b"new"))
     eventually(lambda: sent, "an answer")
     assert [message.payload for message in sent] == [b"answer to new"]
 
 
 def test_more_requests_than_can_wait_are_dropped_and_nobody_waits(
-    desk: tuple[Mailbox, list[Any]],
+    office: tuple[Mailbox, list[Message]],
     echo: Echo,
-    eventually: Callable[..., Any],
+    eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    desk, sent = desk
+    mailbox, sent = office
     echo.release.clear()
     for number in range(40):
-        desk.receive(asked(b"%d" % number))
+        mailbox.receive(asked(b"%d" % number))
     assert "one more is dropped" in caplog.text
     echo.release.set()
     eventually(lambda: len(sent) >= 16, "those that waited are answered")

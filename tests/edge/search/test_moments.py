@@ -17,7 +17,7 @@ EPOCH = 1_750_000_000.0
 
 def stream(
     rng: np.random.Generator,
-    fps: int,
+    fps: float,
     seconds: int,
     event: tuple[float, float],
     *,
@@ -54,9 +54,9 @@ def peak_is_inside(moment: Moment, event: tuple[float, float]) -> bool:
 def recall_at_1(
     fps: float,
     lasting: int,
-    is_hit: Callable[..., Any] = half_overlaps,
+    is_hit: Callable[[Moment, tuple[float, float]], bool] = half_overlaps,
     trials: int = 200,
-    **how: float,
+    **how: Any,
 ) -> float:
     """How often the best moment is the event."""
     rng, hits = np.random.default_rng(7), 0
@@ -78,7 +78,7 @@ def test_at_one_frame_in_four_seconds_a_short_event_is_missed_as_often_as_no_fra
 ):
     # A frame falls into three seconds with chance 3/4, and then stands for four: it overlaps by
     # half where it lies within 7/6 s of the event's middle, chance 7/12.
-    sparse = {"lost": 0, "noise": 0.02}
+    sparse: dict[str, Any] = {"lost": 0, "noise": 0.02}
     assert recall_at_1(0.25, 3, peak_is_inside, **sparse) == pytest.approx(3 / 4, abs=0.1)
     assert recall_at_1(0.25, 3, **sparse) == pytest.approx(7 / 12, abs=0.1)
     assert recall_at_1(0.25, 30, **sparse) >= 0.9
@@ -154,13 +154,14 @@ def test_a_weak_moment_of_another_run_is_found_beside_a_strong_one_and_ranked_be
 
 
 @pytest.mark.parametrize("values", [(), (0.0, -0.1), (-1.0,)])
-def test_where_nothing_is_above_zero_there_is_no_moment(values: tuple[Any, ...]) -> None:
+def test_where_nothing_is_above_zero_there_is_no_moment(values: tuple[float, ...]) -> None:
     assert find_moments(at(*range(len(values))), scores(*values), Shape()) == []
 
 
 def test_a_sample_alone_is_an_instant() -> None:
+    score: Any = pytest.approx(0.2)
     assert find_moments(at(5), scores(0.2), Shape()) == [
-        Moment(EPOCH + 5, EPOCH + 5, pytest.approx(0.2), EPOCH + 5)
+        Moment(EPOCH + 5, EPOCH + 5, score, EPOCH + 5)
     ]
 
 

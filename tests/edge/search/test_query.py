@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ConfigError
 from edge.rules.bank import CompiledPrompt, PromptBank
-from edge.search.index import scan
+from edge.search.index.codes import CodedDirection, Codes, Guesser
 from edge.search.index.format import Entry
 from edge.search.index.store import Found, Reader, Store
 from edge.search.query import Page, Query, search
@@ -49,7 +48,7 @@ DOOR = replace(ALL, camera="door", limit=1)
 
 
 @pytest.fixture
-def index(tmp_path: Path, make_store: Callable[..., Any]) -> Callable[..., Any]:
+def index(tmp_path: Path, make_store: Callable[..., Store]) -> Callable[..., tuple[Reader, Store]]:
     """``index(camera=entries, ...)``: a reader of an index with these."""
 
     def make(**cameras: list[Entry]) -> tuple[Reader, Store]:
@@ -70,40 +69,50 @@ EVENTS = {"yard": [(100, 110, 2.5), (700, 730, 4.0)], "door": [(400, 403, 3.2)]}
 
 
 def test_planted_events_are_found_best_first_at_their_time(
-    index: Callable[..., Any], bank: PromptBank
+    index: Callable[..., tuple[Reader, Store]], bank: PromptBank
 ) -> None:
     reader, _ = index(**{name: day(1000, events) for name, events in EVENTS.items()})
     page = search(reader, bank, ALL)
     found = [(camera, start, end) for camera, start, end in seconds(page)[:3]]
-    assert found == [
+    expected: Any = [
         (camera, pytest.approx(start, abs=1), pytest.approx(end, abs=1))
         for camera, start, end in [("yard", 700, 730), ("door", 400, 403), ("yard", 100, 110)]
     ]
+    assert found == expected
     assert page.samples == 2000
     assert all(hit.moment.score < 0.2 for hit in page.hits[3:])
 
 
 def test_the_two_stages_find_what_reading_everything_finds(
-    index: Callable[..., Any], bank: PromptBank, monkeypatch: pytest.MonkeyPatch
+    index: Callable[..., tuple[Reader, Store]], bank: PromptBank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, _ = index(yard=day(3000, [(s, s + 12, 1 + s / 1000) for s in range(50, 2900, 190)]))
     everything = search(reader, bank, replace(ALL, limit=10))
-    few = lambda: search(reader, bank, replace(ALL, limit=10), most_blocks=20)  # noqa: E731  of 94
+
+    def few() -> Page:
+        return search(reader, bank, replace(ALL, limit=10), most_blocks=20)  # of 94
+
+    def nothing(_: Guesser, codes: Codes, question: CodedDirection) -> NDArray[np.float32]:
+        return np.arange(len(codes.lengths), dtype=np.float32)
+
     assert seconds(few()) == seconds(everything)
     # The control: with codes that say nothing, they are not.
-    monkeypatch.setattr(scan.Guesser, "__call__", lambda _, codes, question: np.arange(len(codes.lengths), dtype=np.float32))  # fmt: skip
+    monkeypatch.setattr(Guesser, "__call__", nothing)
     assert seconds(few()) != seconds(everything)
 
 
 def test_a_moment_that_is_longer_than_its_blocks_is_followed_to_its_ends(
-    index: Callable[..., Any], bank: PromptBank
+    index: Callable[..., tuple[Reader, Store]], bank: PromptBank
 ) -> None:
     reader, _ = index(yard=day(2000, [(500, 1400, 3.0)]))
     (first, *_) = seconds(search(reader, bank, ALL, most_blocks=1))
-    assert first == ("yard", pytest.approx(500, abs=1), pytest.approx(1400, abs=1))
+    expected: Any = ("yard", pytest.approx(500, abs=1), pytest.approx(1400, abs=1))
+    assert first == expected
 
 
-def test_no_sample_is_in_two_moments(index: Callable[..., Any], bank: PromptBank) -> None:
+def test_no_sample_is_in_two_moments(
+    index: Callable[..., tuple[Reader, Store]], bank: PromptBank
+) -> None:
     reader, _ = index(yard=day(2000, [(s, s + 20, 1 + s / 500) for s in range(10, 1990, 60)]))
     found = sorted(seconds(search(reader, bank, replace(ALL, limit=100))))
     assert len(found) > 10
@@ -111,20 +120,21 @@ def test_no_sample_is_in_two_moments(index: Callable[..., Any], bank: PromptBank
 
 
 def test_camera_and_times_restrict_what_is_found(
-    index: Callable[..., Any], bank: PromptBank
+    index: Callable[..., tuple[Reader, Store]], bank: PromptBank
 ) -> None:
     reader, _ = index(**{name: day(1000, events) for name, events in EVENTS.items()})
     door = search(reader, bank, replace(ALL, camera="door"))
     assert {hit.camera for hit in door.hits} == {"door"}
     assert door.samples == 1000
     early = search(reader, bank, Query(NOW + 50, NOW + 105))
-    assert seconds(early)[0] == ("yard", pytest.approx(100, abs=1), pytest.approx(105, abs=1))
+    expected: Any = ("yard", pytest.approx(100, abs=1), pytest.approx(105, abs=1))
+    assert seconds(early)[0] == expected
     assert all(NOW + 49 <= hit.moment.start <= hit.moment.end <= NOW + 106 for hit in early.hits)
     assert search(reader, bank, Query(NOW + 5000, NOW + 6000)).hits == ()
 
 
 def test_pages_follow_each_other_without_overlap(
-    index: Callable[..., Any], bank: PromptBank
+    index: Callable[..., tuple[Reader, Store]], bank: PromptBank
 ) -> None:
     reader, _ = index(yard=day(2000, [(s, s + 20, 1 + s / 500) for s in range(10, 1990, 60)]))
     whole = search(reader, bank, replace(ALL, limit=20))
@@ -135,35 +145,38 @@ def test_pages_follow_each_other_without_overlap(
 
 
 def test_what_is_still_being_filled_is_found_too(
-    index: Callable[..., Any], bank: PromptBank
+    index: Callable[..., tuple[Reader, Store]], bank: PromptBank
 ) -> None:
     reader, _ = index(yard=day(40, [(20, 30, 3.0)]))  # a segment has 64 rows
-    assert seconds(search(reader, bank, ALL))[0][1:] == (pytest.approx(20, abs=1), pytest.approx(30, abs=1))  # fmt: skip
+    expected: Any = (pytest.approx(20, abs=1), pytest.approx(30, abs=1))
+    assert seconds(search(reader, bank, ALL))[0][1:] == expected
 
 
 def test_a_camera_that_is_looked_at_once_a_minute_has_moments_too(
-    index: Callable[..., Any], bank: PromptBank
+    index: Callable[..., tuple[Reader, Store]], bank: PromptBank
 ) -> None:
     entries = day(60, [(30, 34, 3.0)])
     reader, _ = index(yard=[replace(entry, at=NOW + 60 * i) for i, entry in enumerate(entries)])
     first, *_ = seconds(search(reader, bank, ALL))
-    assert first == ("yard", pytest.approx(1800, abs=60), pytest.approx(2040, abs=60))
+    expected: Any = ("yard", pytest.approx(1800, abs=60), pytest.approx(2040, abs=60))
+    assert first == expected
 
 
 def test_the_picture_nearest_to_the_peak_comes_along(
-    index: Callable[..., Any], bank: PromptBank, tmp_path: Path
+    index: Callable[..., tuple[Reader, Store]], bank: PromptBank, tmp_path: Path
 ) -> None:
     reader, store = index(yard=day(60, [(20, 30, 3.0)]))
     for at in (5, 22, 26, 50):
         store.keep_picture("yard", NOW + at, b"%d" % at)
     hit, *_ = search(reader, bank, ALL).hits
     nearest = min((22, 26), key=lambda at: abs(NOW + at - hit.moment.peak))
+    assert hit.picture is not None
     assert hit.picture.read_bytes() == b"%d" % nearest
     assert [hit.picture for hit in search(index(door=EVENING)[0], bank, DOOR).hits] == [None]
 
 
 def test_nothing_fits_where_the_background_always_fits_better(
-    index: Callable[..., Any], bank: PromptBank
+    index: Callable[..., tuple[Reader, Store]], bank: PromptBank
 ) -> None:
     reader, _ = index(yard=day(500, []))
     opposite = PromptBank(bank.prompts, bank.sentences, np.vstack([-np.eye(2, DIM)[1:], np.eye(2, DIM)[1:]]).astype(np.float32), (), "")  # fmt: skip
@@ -175,26 +188,33 @@ def test_an_empty_index_has_an_empty_page(tmp_path: Path, bank: PromptBank) -> N
     assert (page.hits, page.more, page.samples) == ((), False, 0)
 
 
-def test_a_segment_that_expires_during_the_search_is_left_out(
-    index: Callable[..., Any], bank: PromptBank
-) -> None:
-    reader, store = index(**{name: day(1000, events) for name, events in EVENTS.items()})
-    segments = reader.segments
-    calls = []
+class Racing(Reader):
+    """A reader whose segments expire right after it has found them for the first time."""
 
-    def expiring(*asked: float | None) -> list[Found]:
-        found = segments(*asked)
-        if not calls:
-            store.expire(1e13)
-        calls.append(asked)
+    def __init__(self, reader: Reader, store: Store) -> None:
+        self._reader, self._store = reader, store
+        self.calls = 0
+
+    def segments(self, camera: str | None, since: float, until: float) -> list[Found]:
+        found = self._reader.segments(camera, since, until)
+        if not self.calls:
+            self._store.expire(1e13)
+        self.calls += 1
         return found
 
-    racing = SimpleNamespace(segments=expiring)
+
+def test_a_segment_that_expires_during_the_search_is_left_out(
+    index: Callable[..., tuple[Reader, Store]], bank: PromptBank
+) -> None:
+    reader, store = index(**{name: day(1000, events) for name, events in EVENTS.items()})
+    racing = Racing(reader, store)
     assert search(racing, bank, ALL).hits == ()
-    assert len(calls) == 2
+    assert racing.calls == 2
 
 
-def test_a_sentence_with_time_in_it_is_refused(index: Callable[..., Any], bank: PromptBank) -> None:
+def test_a_sentence_with_time_in_it_is_refused(
+    index: Callable[..., tuple[Reader, Store]], bank: PromptBank
+) -> None:
     two = PromptBank(bank.prompts * 2, bank.sentences, bank.rows, (), "")
     with pytest.raises(ConfigError, match="search for each part by itself"):
         search(index(yard=day(10, []))[0], two, ALL)

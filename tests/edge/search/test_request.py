@@ -16,7 +16,7 @@ from edge.cli.schemas import schemas
 from edge.errors import ConfigError
 from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.search.index.format import Entry
-from edge.search.index.store import Reader
+from edge.search.index.store import Reader, Store
 from edge.search.request import MOST_REQUEST_BYTES, Answerer
 
 NOW = 1_750_000_000.0
@@ -25,7 +25,7 @@ WANTED = {"schema": "edge-search/1", "text": "a van"}
 COMMITTED = Path(__file__).parents[3] / "docs" / "schemas"
 
 
-def validator(name: str) -> Any:
+def validator(name: str) -> Draft202012Validator:
     return Draft202012Validator(
         json.loads(schemas()[name]), format_checker=Draft202012Validator.FORMAT_CHECKER
     )
@@ -39,7 +39,7 @@ def compile_text(text: str) -> PromptBank:
 
 
 @pytest.fixture
-def ask(tmp_path: Path, make_store: Callable[..., Any]) -> Callable[..., Any]:
+def ask(tmp_path: Path, make_store: Callable[..., Store]) -> Callable[..., dict[str, Any]]:
     """``ask(request)``: the answer about a yard that saw five vans within the last hour."""
     store = make_store(tmp_path)
     for van in range(5):
@@ -52,9 +52,9 @@ def ask(tmp_path: Path, make_store: Callable[..., Any]) -> Callable[..., Any]:
     desk = Answerer(Reader(tmp_path / "m", DIM), compile_text, lambda: NOW)
     fits = validator("search-answer.json")
 
-    def run(request: Any) -> Any:
+    def run(request: Any) -> dict[str, Any]:
         payload = request if isinstance(request, bytes) else json.dumps(request).encode()
-        answer = json.loads(desk.answer(payload))
+        answer: dict[str, Any] = json.loads(desk.answer(payload))
         fits.validate(answer)
         return answer
 
@@ -80,13 +80,13 @@ def test_the_committed_schema_is_that_of_the_records(name: str) -> None:
     ],
 )
 def test_a_request_that_is_answered_fits_the_schema(
-    ask: Callable[..., Any], change: dict[str, Any]
+    ask: Callable[..., dict[str, Any]], change: dict[str, Any]
 ) -> None:
     validator("search.json").validate(WANTED | change)
     assert ask(WANTED | change)["error"] is None
 
 
-def test_the_answer_has_the_moments_best_first(ask: Callable[..., Any]) -> None:
+def test_the_answer_has_the_moments_best_first(ask: Callable[..., dict[str, Any]]) -> None:
     answer = ask(WANTED)
     assert answer["schema"] == "edge-search/1"
     assert answer["error"] is None
@@ -100,12 +100,12 @@ def test_the_answer_has_the_moments_best_first(ask: Callable[..., Any]) -> None:
     assert best["picture"] is None
 
 
-def test_pictures_come_along_where_they_are_wanted(ask: Callable[..., Any]) -> None:
+def test_pictures_come_along_where_they_are_wanted(ask: Callable[..., dict[str, Any]]) -> None:
     best = ask(WANTED | {"pictures": True})["moments"][0]
     assert base64.b64decode(best["picture"]) == b"van 4"
 
 
-def test_a_cursor_leads_from_page_to_page_and_ends(ask: Callable[..., Any]) -> None:
+def test_a_cursor_leads_from_page_to_page_and_ends(ask: Callable[..., dict[str, Any]]) -> None:
     found, cursor, pages = [], None, 0
     while pages == 0 or cursor:
         answer = ask(WANTED | {"limit": 2, "cursor": cursor})
@@ -115,7 +115,7 @@ def test_a_cursor_leads_from_page_to_page_and_ends(ask: Callable[..., Any]) -> N
     assert found == ask(WANTED)["moments"]
 
 
-def test_since_and_camera_restrict(ask: Callable[..., Any]) -> None:
+def test_since_and_camera_restrict(ask: Callable[..., dict[str, Any]]) -> None:
     assert len(ask(WANTED | {"since": "30m"})["moments"]) == 3
     assert len(ask(WANTED | {"since": 1300})["moments"]) == 2
     assert ask(WANTED | {"camera": "door"})["moments"] == []
@@ -138,7 +138,7 @@ def test_since_and_camera_restrict(ask: Callable[..., Any]) -> None:
     ],
 )
 def test_a_wrong_request_is_answered_with_what_is_wrong(
-    ask: Callable[..., Any], change: dict[str, Any], said: str
+    ask: Callable[..., dict[str, Any]], change: dict[str, Any], said: str
 ) -> None:
     answer = ask(WANTED | change)
     sentences_the_schema_cannot_judge = {"gibberish", " "}
@@ -152,7 +152,9 @@ def test_a_wrong_request_is_answered_with_what_is_wrong(
     "payload",
     [b"", b"null", b"[]", b"{", b"\xff\xfe", b"{}" * 5000, b"[" * 4000, b" " * (MOST_REQUEST_BYTES + 1)],
 )  # fmt: skip
-def test_what_is_no_request_is_answered_too(ask: Callable[..., Any], payload: bytes) -> None:
+def test_what_is_no_request_is_answered_too(
+    ask: Callable[..., dict[str, Any]], payload: bytes
+) -> None:
     assert ask(payload)["error"]
 
 

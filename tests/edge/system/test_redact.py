@@ -1,7 +1,6 @@
 import io
 import json
 import logging
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -65,12 +64,12 @@ def test_a_secret_is_masked_in_every_way_that_urls_json_and_repr_write_it(secret
 
 
 @pytest.fixture
-def logged() -> tuple[Any, list[Any]]:
+def logged() -> tuple[logging.Logger, list[str]]:
     """A logger of its own with the filter at its handler; the formatted lines."""
-    lines = []
+    lines: list[str] = []
 
     class Lines(logging.Handler):
-        def emit(self, record: Any) -> None:
+        def emit(self, record: logging.LogRecord) -> None:
             lines.append(self.format(record))
 
     handler = Lines()
@@ -85,7 +84,9 @@ def fail(message: str) -> None:
     raise OSError(message)
 
 
-def test_the_filter_masks_arguments_exceptions_and_stacks(logged: tuple[Any, list[Any]]) -> None:
+def test_the_filter_masks_arguments_exceptions_and_stacks(
+    logged: tuple[logging.Logger, list[str]],
+) -> None:
     logger, lines = logged
     register_secret("hushhush")
     url = "rtsp://viewer:hush@192.0.2.1/x"
@@ -101,7 +102,7 @@ def test_the_filter_masks_arguments_exceptions_and_stacks(logged: tuple[Any, lis
 
 
 def test_an_exception_that_another_handler_formatted_first_is_masked_too(
-    logged: tuple[Any, list[Any]],
+    logged: tuple[logging.Logger, list[str]],
 ) -> None:
     logger, lines = logged
     logger.handlers.insert(0, logging.StreamHandler(io.StringIO()))

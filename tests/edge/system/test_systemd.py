@@ -3,7 +3,6 @@ import secrets
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,7 +12,7 @@ from edge.system.systemd import notify, watchdog_interval
 @pytest.fixture(params=["path", "abstract"])
 def manager(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Any]:
+) -> Iterator[socket.socket]:
     """A socket in the place of systemd's."""
     shown = str(tmp_path / "notify") if request.param == "path" else f"@{secrets.token_hex(8)}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
@@ -23,7 +22,7 @@ def manager(
         yield sock
 
 
-def test_the_manager_hears_each_state(manager: Any) -> None:
+def test_the_manager_hears_each_state(manager: socket.socket) -> None:
     assert notify("READY=1")
     assert notify("STATUS=3 cameras")
     assert [manager.recv(100), manager.recv(100)] == [b"READY=1", b"STATUS=3 cameras"]

@@ -1,10 +1,10 @@
 """Workers are started, seen to fail, and stopped in order."""
 
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
+from patience import Eventually
 
 from edge.system.workers import WorkerGroup, WorkerThread
 
@@ -12,7 +12,7 @@ from edge.system.workers import WorkerGroup, WorkerThread
 class Waiting:
     """A worker that waits until it is stopped, or fails where the test asks for it."""
 
-    def __init__(self, name: str, log: list[Any]) -> None:
+    def __init__(self, name: str, log: list[str]) -> None:
         self.name, self.log = name, log
         self.ends = threading.Event()
         self.breaks = False
@@ -41,12 +41,12 @@ class Waiting:
 
 
 @pytest.fixture
-def log() -> list[Any]:
+def log() -> list[str]:
     return []
 
 
 @pytest.fixture
-def group(log: list[str]) -> Iterator[tuple[WorkerGroup, dict[str, Waiting]]]:
+def running(log: list[str]) -> Iterator[tuple[WorkerGroup, dict[str, Waiting]]]:
     group = WorkerGroup()
     workers = {name: Waiting(name, log) for name in ("camera", "publisher", "desk")}
     for name, worker in workers.items():
@@ -56,11 +56,11 @@ def group(log: list[str]) -> Iterator[tuple[WorkerGroup, dict[str, Waiting]]]:
 
 
 def test_a_worker_that_fails_is_seen_and_logged_once_with_its_traceback(
-    group: tuple[WorkerGroup, dict[str, Waiting]],
-    eventually: Callable[..., Any],
+    running: tuple[WorkerGroup, dict[str, Waiting]],
+    eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    group, workers = group
+    group, workers = running
     assert group.progressing
     workers["camera"].fail()
     eventually(lambda: not group.progressing, "the failure to be seen")
@@ -70,18 +70,18 @@ def test_a_worker_that_fails_is_seen_and_logged_once_with_its_traceback(
 
 
 def test_a_worker_that_is_not_essential_does_not_stop_the_progress(
-    group: tuple[WorkerGroup, dict[str, Waiting]], eventually: Callable[..., Any]
+    running: tuple[WorkerGroup, dict[str, Waiting]], eventually: Eventually
 ) -> None:
-    group, workers = group
+    group, workers = running
     workers["desk"].fail()
     eventually(lambda: group.failed() == ["desk"], "the failure to be seen")
     assert group.progressing
 
 
 def test_workers_stop_in_the_order_that_is_asked_for(
-    group: tuple[WorkerGroup, dict[str, Waiting]], log: list[Any]
+    running: tuple[WorkerGroup, dict[str, Waiting]], log: list[str]
 ) -> None:
-    group, _ = group
+    group, _ = running
     group.stop(["camera"], 10)
     group.stop(["publisher", "desk"], 10)
     group.stop(["camera"], 10)  # it does not run any more

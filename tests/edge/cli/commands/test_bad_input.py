@@ -9,7 +9,7 @@ import shutil
 import sys
 import sysconfig
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import onnx
 import pytest
 from command import Outcome
+from live_broker import MakeBroker
 from onnx import numpy_helper
 from tiny_bundle import tiny_facts, tiny_files
 
@@ -45,7 +46,7 @@ class Workplace:
 
     folder: Path
     camera: TestCamera
-    make_broker: Callable
+    make_broker: MakeBroker
     monkeypatch: pytest.MonkeyPatch
 
     @property
@@ -71,9 +72,9 @@ def workplace(
     tmp_path: Path,
     bundle: Path,
     camera: TestCamera,
-    make_broker: Callable[..., Any],
+    make_broker: MakeBroker,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Workplace]:
+) -> Workplace:
     shutil.copytree(bundle, tmp_path / "bundle")
     (tmp_path / "edge.yaml").write_text(SOUND)
     return Workplace(tmp_path, camera, make_broker, monkeypatch)

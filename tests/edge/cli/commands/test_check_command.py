@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from command import Outcome
+from live_broker import Broker
 
 from benchmarks.measuring.broker import free_port
 from edge.cli.checks.cameras import check_cameras
@@ -57,7 +58,7 @@ def test_a_sound_set_up_is_ok_throughout(
     edge: Callable[..., Any],
     config: Callable[..., Any],
     camera: TestCamera,
-    broker: Any,
+    broker: Broker,
     tmp_path: Path,
 ) -> None:
     cameras = f'{{yard: {{url: "{camera.url("yard")}"}}}}'
@@ -100,7 +101,7 @@ def test_tuning_is_kept_for_the_daemon_and_shown_by_the_next_check(
 
 @pytest.mark.broker
 def test_the_daemons_session_is_left_alone(
-    edge: Callable[..., Any], config: Callable[..., Any], broker: Any, clip: Path
+    edge: Callable[..., Any], config: Callable[..., Any], broker: Broker, clip: Path
 ) -> None:
     edge("check", config(f"{{yard: {{url: {clip}}}}}", broker.port))
     assert "as edge-check-" in broker.log()

@@ -1,17 +1,17 @@
 """The broker that the demo brings: what the daemon needs of one, it has."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
+from patience import Eventually
 
 from edge.cli.demo import broker as module
 from edge.cli.demo.broker import LocalBroker
 from edge.config.models import MqttConfig
-from edge.delivery.message import Message
-from edge.delivery.mqtt.connection import Received, connect
+from edge.delivery.message import Message, Received
+from edge.delivery.mqtt.connection import Acknowledged, connect
 from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import status_message
 from edge.delivery.publisher import Publisher
@@ -33,30 +33,35 @@ def alert(number: int) -> Message:
 
 
 def test_a_retained_message_waits_for_its_subscriber(
-    local_broker: MqttConfig, eventually: Callable[..., Any]
+    local_broker: MqttConfig, eventually: Eventually
 ) -> None:
     with connect(local_broker, "publisher") as publisher:
         publisher.publish(status_message(TOPICS, "online"))
-        acknowledged = []
-        eventually(
-            lambda: publisher.poll(0.1) or acknowledged.extend(publisher.acknowledged())
-            or acknowledged,
-            "PUBACK",
-        )  # fmt: skip
+        acknowledged: list[Acknowledged] = []
+
+        def acknowledges() -> list[Acknowledged]:
+            publisher.poll(0.1)
+            acknowledged.extend(publisher.acknowledged())
+            return acknowledged
+
+        eventually(acknowledges, "PUBACK")
     with connect(local_broker, "late") as subscriber:
         subscriber.subscribe(["edge/#"])
-        received = []
-        eventually(
-            lambda: subscriber.poll(0.1) or received.extend(subscriber.received()) or received,
-            "the retained status",
-        )
+        received: list[Received] = []
+
+        def receives() -> list[Received]:
+            subscriber.poll(0.1)
+            received.extend(subscriber.received())
+            return received
+
+        eventually(receives, "the retained status")
     assert [(m.topic, m.payload, m.retain) for m in received] == [
         ("edge/box/status", b"online", True)
     ]
 
 
 def test_alerts_pictures_and_the_goodbye_arrive_in_order(
-    local_broker: MqttConfig, tmp_path: Path, eventually: Callable[..., Any]
+    local_broker: MqttConfig, tmp_path: Path, eventually: Eventually
 ) -> None:
     picture = b"\xff" * 500_000
     snapshot = Message(TOPICS.snapshot("yard", "x"), picture, "snapshot", "yard", 1, False, "-")
@@ -69,7 +74,7 @@ def test_alerts_pictures_and_the_goodbye_arrive_in_order(
         outbox.put([snapshot])
         publisher = Publisher(local_broker, "box", outbox)
         publisher.start()
-        received = []
+        received: list[Received] = []
 
         def heard(topic: str) -> list[bytes]:
             subscriber.poll(0.05)

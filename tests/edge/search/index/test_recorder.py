@@ -5,17 +5,19 @@ import pytest
 
 from edge.search.index.format import Entry
 from edge.search.index.recorder import IndexRecorder
+from edge.search.index.writer import IndexWriter
 from edge.video.sample import Arrival, Sample
 
 WALL = 1_750_000_000.0
 VECTOR = np.ones(4, np.float32)
 
 
-class Kept:
+class Kept(IndexWriter):
     """A writer that remembers."""
 
     def __init__(self) -> None:
-        self.entries, self.pictures = [], []
+        self.entries: list[tuple[str, float, int]] = []
+        self.pictures: list[tuple[str, float, bytes]] = []
 
     def add(self, camera: str, entry: Entry) -> None:
         self.entries.append((camera, entry.at - WALL, entry.sequence))
@@ -52,8 +54,13 @@ def test_a_camera_that_is_slower_is_kept_whole(kept: Kept) -> None:
 
 
 def test_a_picture_is_made_every_ten_seconds_and_no_more_often(kept: Kept) -> None:
-    made = []
-    recorder = IndexRecorder(kept, lambda camera, sequence: made.append(sequence) or b"jpeg")
+    made: list[int] = []
+
+    def picture(camera: str, sequence: int) -> bytes:
+        made.append(sequence)
+        return b"jpeg"
+
+    recorder = IndexRecorder(kept, picture)
     for step in range(25):
         see(recorder, "yard", float(step), step)
     assert made == [0, 10, 20]

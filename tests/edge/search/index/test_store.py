@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from edge.search.index import store as module
-from edge.search.index.store import Limits, Reader
+from edge.search.index.format import Entry
+from edge.search.index.segment import remove_segment
+from edge.search.index.store import Limits, Reader, Store
 
 NOW = 1_750_000_000.0
 DIM = 16
@@ -22,7 +22,7 @@ def times_of(
 
 
 def test_all_that_was_kept_is_found_in_order_across_segments_and_restarts(
-    tmp_path: Path, entries: Callable[..., Any], make_store: Callable[..., Any]
+    tmp_path: Path, entries: Callable[..., list[Entry]], make_store: Callable[..., Store]
 ) -> None:
     kept = entries(200)
     for start in range(0, 200, 20):
@@ -36,7 +36,7 @@ def test_all_that_was_kept_is_found_in_order_across_segments_and_restarts(
 
 
 def test_cameras_and_times_choose_segments(
-    tmp_path: Path, entries: Callable[..., Any], make_store: Callable[..., Any]
+    tmp_path: Path, entries: Callable[..., list[Entry]], make_store: Callable[..., Store]
 ) -> None:
     store = make_store(tmp_path)
     for camera, start in (("yard", NOW), ("door", NOW + 500)):
@@ -50,7 +50,7 @@ def test_cameras_and_times_choose_segments(
 
 
 def test_embeddings_of_another_model_are_not_found_but_age_with_the_rest(
-    tmp_path: Path, entries: Callable[..., Any], make_store: Callable[..., Any]
+    tmp_path: Path, entries: Callable[..., list[Entry]], make_store: Callable[..., Store]
 ) -> None:
     old = make_store(tmp_path, model="old")
     old.append("yard", entries(30))
@@ -65,7 +65,7 @@ def test_embeddings_of_another_model_are_not_found_but_age_with_the_rest(
 
 
 def test_the_oldest_segments_go_first_when_there_is_too_much(
-    tmp_path: Path, entries: Callable[..., Any], make_store: Callable[..., Any]
+    tmp_path: Path, entries: Callable[..., list[Entry]], make_store: Callable[..., Store]
 ) -> None:
     kept = entries(400)
     store = make_store(tmp_path)
@@ -82,7 +82,7 @@ def test_the_oldest_segments_go_first_when_there_is_too_much(
 
 
 def test_what_is_too_old_goes_and_the_camera_goes_on(
-    tmp_path: Path, entries: Callable[..., Any], make_store: Callable[..., Any]
+    tmp_path: Path, entries: Callable[..., list[Entry]], make_store: Callable[..., Store]
 ) -> None:
     store = make_store(tmp_path, Limits(max_age_s=3600, max_bytes=10**9))
     store.append("yard", entries(20))
@@ -95,7 +95,7 @@ def test_what_is_too_old_goes_and_the_camera_goes_on(
 
 
 def test_pictures_count_and_go_with_their_segment(
-    tmp_path: Path, entries: Callable[..., Any], make_store: Callable[..., Any]
+    tmp_path: Path, entries: Callable[..., list[Entry]], make_store: Callable[..., Store]
 ) -> None:
     store = make_store(tmp_path, Limits(1e9, 100_000))
     store.append("yard", entries(1))
@@ -107,7 +107,7 @@ def test_pictures_count_and_go_with_their_segment(
 
 
 def test_what_an_interrupted_removal_left_goes_at_the_next_start(
-    tmp_path: Path, entries: Callable[..., Any], make_store: Callable[..., Any]
+    tmp_path: Path, entries: Callable[..., list[Entry]], make_store: Callable[..., Store]
 ) -> None:
     store = make_store(tmp_path)
     store.append("yard", entries(3))
@@ -119,7 +119,7 @@ def test_what_an_interrupted_removal_left_goes_at_the_next_start(
 
 
 def test_a_crash_between_the_last_row_and_the_codes_costs_neither(
-    tmp_path: Path, entries: Callable[..., Any], make_store: Callable[..., Any]
+    tmp_path: Path, entries: Callable[..., list[Entry]], make_store: Callable[..., Store]
 ) -> None:
     store = make_store(tmp_path)
     store.append("yard", entries(64))
@@ -131,7 +131,7 @@ def test_a_crash_between_the_last_row_and_the_codes_costs_neither(
 
 
 def test_a_reader_keeps_full_segments_open_and_sees_what_is_new_and_gone(
-    tmp_path: Path, entries: Callable[..., Any], make_store: Callable[..., Any]
+    tmp_path: Path, entries: Callable[..., list[Entry]], make_store: Callable[..., Store]
 ) -> None:
     store, reader = make_store(tmp_path), Reader(tmp_path / "m", DIM)
     store.append("yard", entries(64))
@@ -141,7 +141,7 @@ def test_a_reader_keeps_full_segments_open_and_sees_what_is_new_and_gone(
     second = reader.segments(None, 0, 1e12)
     assert second[0].segment is first[0].segment
     assert second[1].segment.extent.count == 20
-    module.remove_segment(tmp_path / "m" / "yard" / "00000000")
+    remove_segment(tmp_path / "m" / "yard" / "00000000")
     assert [found.segment.extent.count for found in reader.segments(None, 0, 1e12)] == [20]
 
 

@@ -2,11 +2,12 @@
 
 import errno
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import Eventually
 
 from edge.search.index.format import Entry
 from edge.search.index.store import Limits, Reader, Store
@@ -44,9 +45,9 @@ def opener(root: Path, limits: Limits = PLENTY) -> Callable[..., Any]:
 
 def test_what_is_added_is_on_disk_soon_and_at_the_end(
     tmp_path: Path,
-    entries: Callable[..., Any],
-    run: Callable[..., Any],
-    eventually: Callable[..., Any],
+    entries: Callable[..., list[Entry]],
+    run: Callable[..., IndexWriter],
+    eventually: Eventually,
 ) -> None:
     writer = run(opener(tmp_path))
     first, last, *_ = entries(2)
@@ -64,9 +65,9 @@ def test_what_is_added_is_on_disk_soon_and_at_the_end(
 
 def test_limits_are_kept_while_it_runs(
     tmp_path: Path,
-    entries: Callable[..., Any],
-    run: Callable[..., Any],
-    eventually: Callable[..., Any],
+    entries: Callable[..., list[Entry]],
+    run: Callable[..., IndexWriter],
+    eventually: Eventually,
 ) -> None:
     writer = run(opener(tmp_path, Limits(max_age_s=60, max_bytes=10**9)))
     writer.add("yard", entries(1, start=1000.0)[0])
@@ -79,7 +80,7 @@ class Full(Store):
 
     room = threading.Event()
 
-    def append(self, camera: str, entries: list[Entry]) -> None:
+    def append(self, camera: str, entries: Sequence[Entry]) -> None:
         if not self.room.is_set():
             raise OSError(errno.ENOSPC, "No space left on device")
         super().append(camera, entries)
@@ -87,9 +88,9 @@ class Full(Store):
 
 def test_a_full_disk_is_reported_once_and_writing_goes_on_when_there_is_room(
     tmp_path: Path,
-    entries: Callable[..., Any],
-    run: Callable[..., Any],
-    eventually: Callable[..., Any],
+    entries: Callable[..., list[Entry]],
+    run: Callable[..., IndexWriter],
+    eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     Full.room.clear()
@@ -98,7 +99,7 @@ def test_a_full_disk_is_reported_once_and_writing_goes_on_when_there_is_room(
     eventually(lambda: writer.health().error, "the failure is reported")
     writer.add("yard", entries(1)[0])
     eventually(lambda: writer.health().dropped == 2, "the second failure is counted")
-    assert "No space left" in writer.health().error
+    assert "No space left" in (writer.health().error or "")
     assert [record.message for record in caplog.records].count(caplog.records[0].message) == 1
     Full.room.set()
     writer.add("yard", entries(1)[0])
@@ -108,19 +109,19 @@ def test_a_full_disk_is_reported_once_and_writing_goes_on_when_there_is_room(
 
 def test_an_index_that_cannot_be_opened_stops_nothing(
     tmp_path: Path,
-    entries: Callable[..., Any],
-    run: Callable[..., Any],
-    eventually: Callable[..., Any],
+    entries: Callable[..., list[Entry]],
+    run: Callable[..., IndexWriter],
+    eventually: Eventually,
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     writer = run(opener(tmp_path / "file"))
     writer.add("yard", entries(1)[0])
     eventually(lambda: writer.health().dropped == 1, "the embedding is dropped")
-    assert "index: " in writer.health().error
+    assert "index: " in (writer.health().error or "")
 
 
 def test_a_disk_that_hangs_makes_nobody_wait_and_costs_bounded_memory(
-    tmp_path: Path, entries: Callable[..., Any], run: Callable[..., Any]
+    tmp_path: Path, entries: Callable[..., list[Entry]], run: Callable[..., IndexWriter]
 ) -> None:
     hung, release = threading.Event(), threading.Event()
 

@@ -1,0 +1,69 @@
+"""A broker that speaks just enough MQTT 5 to answer as a test wants it to."""
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from typing import BinaryIO
+
+from edge.config.models import MqttConfig
+
+
+class ScriptedBroker:
+    """Answers as no installed broker can be made to.
+
+    Args:
+        answer: Bytes that answer a PUBLISH, by its number from 1 and the id of its packet.
+        connack: Bytes of the CONNACK from its reason code on.
+        suback: Reason code of each SUBACK; None hangs up instead.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[int, bytes], bytes],
+        connack: bytes = b"\x00",
+        suback: bytes | None = b"\x01",
+    ) -> None:
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.config = MqttConfig(host="127.0.0.1", port=self.server.getsockname()[1], protocol="5")
+        self.topics: list[bytes] = []
+        self.subscriptions = 0
+        self._answer, self._connack, self._suback = answer, connack, suback
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self.server.accept()
+            except OSError:
+                return  # closed
+            with client, client.makefile("rb") as stream, contextlib.suppress(OSError):
+                self._talk(client, stream)
+
+    def _talk(self, client: socket.socket, stream: BinaryIO) -> None:
+        while head := stream.read(1):
+            length, shift = 0, 0
+            while True:
+                byte = stream.read(1)[0]
+                length, shift = length | (byte & 127) << shift, shift + 7
+                if byte < 128:
+                    break
+            body = stream.read(length)
+            if head[0] >> 4 == 1:  # CONNECT
+                client.sendall(bytes([0x20, 2 + len(self._connack), 0, 0]) + self._connack)
+            elif head[0] >> 4 == 3:  # PUBLISH, QoS 1
+                (size,) = struct.unpack_from("!H", body)
+                self.topics.append(body[2 : 2 + size])
+                client.sendall(self._answer(len(self.topics), body[2 + size : 4 + size]))
+            elif head[0] >> 4 == 8:  # SUBSCRIBE, of one filter
+                self.subscriptions += 1
+                if self._suback is None:
+                    return  # hangs up
+                client.sendall(b"\x90\x04" + body[:2] + b"\x00" + self._suback)
+
+    def close(self) -> None:
+        self.server.shutdown(socket.SHUT_RDWR)
+        self.server.close()
+        self._thread.join(10)
