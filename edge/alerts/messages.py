@@ -116,7 +116,7 @@ class Reporter:
 
         Args:
             sample: The sample.
-            happenings: What happened with it.
+            happenings: Transitions of alerts that the sample caused.
             embedding: float32 [D]; None where the model has none.
             alerting: Whether an alert runs on its camera.
         """
@@ -223,7 +223,7 @@ class Reporter:
 
 
 def _boxes(happening: Happening) -> tuple[BoxRef, ...] | None:
-    """What the second look saw; None where there was none, or nobody looked for boxes."""
+    """Return the boxes of the second look; None where nothing looked for boxes."""
     if happening.finding is None or happening.finding.boxes is None:
         return None
     return tuple(

@@ -35,7 +35,7 @@ class CalibrationReport:
             ``learned``: from this camera's ordinary frames.
         threshold: Threshold in force.
         asked: False alarms per day that were asked for; None where the threshold is fixed.
-        estimate: What is known about the threshold; None unless ``learned``.
+        estimate: Estimate behind the threshold; None unless ``learned``.
     """
 
     state: CalibrationState

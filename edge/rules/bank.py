@@ -20,7 +20,7 @@ class Note:
 
     Attributes:
         prompt: Name of the prompt.
-        text: What is to be known about it.
+        text: Text of the note.
     """
 
     prompt: str
@@ -61,7 +61,7 @@ class PromptBank:
         sentences: K sentences, one for each row, without templates.
         rows: float32 [K, D], unit rows, read-only: the texts of all prompts, then their
             negatives, then the background.
-        notes: What the author of the prompts should know.
+        notes: Notes for the author of the prompts.
         hash: SHA-256 over sentences, templates and model: banks with equal hashes score alike.
         lengths: float32 [K], read-only: lengths of the model's own vectors, whose directions are
             ``rows``; None where the model gives none, because only directions count.

@@ -62,7 +62,7 @@ def write_caption(phrases: Sequence[str], tokenizer: Tokenizer, spec: TextSpec) 
     A full stop or question mark inside a phrase would cut it in two; it is read as a space.
 
     Args:
-        phrases: What to look for.
+        phrases: Phrases to look for.
         tokenizer: Tokenizer of the bundle.
         spec: Text facts of the bundle; they say how many tokens the graphs take.
 

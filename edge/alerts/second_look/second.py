@@ -44,8 +44,8 @@ class _Looked:
 
     Attributes:
         sequence: Sequence number of the sample.
-        at: Its monotonic time.
-        boxes: Its boxes; None where the detector failed.
+        at: Monotonic time of the sample.
+        boxes: Boxes in the sample; None where the detector failed.
     """
 
     sequence: int

@@ -80,18 +80,18 @@ class Record:
     def take(self, received: Received) -> AlertPayload | None:
         """Keep one message; return its payload if it is an alert."""
         try:
-            kind, told = self._keep(received.topic, received.payload)
+            kind, content = self._keep(received.topic, received.payload)
         except ValueError as exc:  # any process on this machine may publish here
-            kind, told = "unknown", f"not understood: {exc}"
+            kind, content = "unknown", f"not understood: {exc}"
         self.kinds[kind] += 1
         line = {
             "received": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "topic": received.topic,
             "retained": received.retain,
-            "payload": told,
+            "payload": content,
         }
         self._transcript.write(redact(json.dumps(line, ensure_ascii=False)) + "\n")
-        return self.alerts[told["id"]].newest if kind == "alert" else None
+        return self.alerts[content["id"]].newest if kind == "alert" else None
 
     def _keep(self, topic: str, payload: bytes) -> tuple[str, Any]:
         """Store the message; return its kind and its entry in the transcript."""
