@@ -160,7 +160,7 @@ class Schedule(BaseModel):
         return self._inside(at.astimezone(self._zone or at.tzinfo))
 
     def next_change(self, at: datetime) -> datetime | None:
-        """First moment after ``at`` at which ``active`` changes; None: it never changes.
+        """Return the first moment after ``at`` at which ``active`` changes; None: it never changes.
 
         The moment is in the time zone of the schedule, or in that of ``at``.
         """
@@ -186,13 +186,13 @@ class Schedule(BaseModel):
         return day.weekday() in self._weekdays and day not in self._skipped
 
     def _days_to_come(self, today: date) -> list[date]:
-        """Days on which the next change can be: the next ones, and those after excluded dates."""
+        """Return the days on which the next change can be: after today and after excluded dates."""
         starts = [today, *(day for day in self._skipped if day >= today)]
         steps = range(_AHEAD_DAYS + 1)
         return sorted({start + step * _ONE_DAY for start in starts for step in steps})
 
     def _moments(self, day: date, zone: tzinfo | None) -> Iterator[datetime]:
-        """Moments of ``day``, in UTC and in order, at which ``active`` can change."""
+        """Yield the moments of ``day``, in UTC and in order, at which ``active`` can change."""
         begin, end = (
             datetime.combine(date_, time(), zone).astimezone(UTC) for date_ in (day, day + _ONE_DAY)
         )

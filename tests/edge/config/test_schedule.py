@@ -227,6 +227,11 @@ def test_the_odd_days_of_the_calendar_are_days(day: str, before: str, after: str
     assert not only.active(berlin(f"{after}T12:30"))
 
 
+def test_a_date_left_out_ends_spans_that_are_on_without_a_gap_until_then() -> None:
+    made = schedule({"hours": ["23:00-13:00", "12:00-23:30"], "except": "2026-12-24"})
+    assert made.next_change(berlin("2026-11-30T10:00")) == berlin("2026-12-24T13:00")
+
+
 def test_the_next_change_lies_after_any_number_of_days_left_out() -> None:
     closed = [(date(2026, 12, 1) + timedelta(days=step)).isoformat() for step in range(100)]
     made = schedule({"days": "mon", "hours": "08:00-09:00", "except": closed})
