@@ -1,11 +1,13 @@
 """A text model small enough to check by hand: one random vector per word, added up."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pytest
 import tokenizers
+from engine_double import EngineDouble
 from numpy.typing import NDArray
 
 from edge.model.bundle.manifest import TextSpec
@@ -38,12 +40,8 @@ def spec() -> TextSpec:
     return TextSpec(context_length=12, pad_id=0, templates=TEMPLATES, background=("empty yard",))
 
 
-class WordSum:
+class WordSum(EngineDouble):
     """An engine whose graph adds up one vector per word; ``batch`` rows per run, None for any."""
-
-    name = "words"
-    runtime = "numpy"
-    device = "CPU"
 
     def __init__(self, batch: int | None = None, *, coverage: bool = False) -> None:
         self.inputs = (TensorSpec("input_ids", "int64", (batch, 12)),)
@@ -54,7 +52,7 @@ class WordSum:
         self.table = np.random.default_rng(7).normal(size=(4 + len(WORDS), DIM))
         self.table[[0, 2, 3]] = 0  # padding and the ends say nothing
 
-    def run(self, tensors: dict[str, NDArray[np.int64]]) -> dict[str, NDArray[np.float32]]:
+    def run(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         ids = tensors["input_ids"]
         assert ids.dtype == np.int64
         assert self._batch in (None, len(ids))
@@ -65,9 +63,6 @@ class WordSum:
             known = (ids > 3).sum(axis=1) / (ids > 0).sum(axis=1)
             result["coverage"] = known.astype(np.float32)
         return result
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.fixture

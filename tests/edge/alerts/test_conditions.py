@@ -1,7 +1,7 @@
 """When a rule is on: the rule by itself, and through the pipeline with the time injected."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tzdata
 from numpy.typing import NDArray
+from prompts import prompt
 
 from benchmarks.studies.altered import signed
 from edge.alerts.conditions import Conditions, alike, conditions_of, is_on
@@ -21,7 +22,8 @@ from edge.alerts.pipeline import Pipeline
 from edge.alerts.rule_set import RuleSet
 from edge.config.models import Config
 from edge.config.prompt import PromptConfig
-from edge.delivery.payloads import AlertMessage, ModelRef
+from edge.delivery.message import Message
+from edge.delivery.payloads import ModelRef
 from edge.model.bundle.manifest import Decision
 from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.scoring.scorers.base import Scored
@@ -55,11 +57,11 @@ NIGHT_SHIFT, WEEKEND = "22:00-06:00", "sat-sun"
 def test_a_rule_is_on_where_all_that_it_names_is_so(
     rule: dict[str, Any], now: tuple[Any, ...], on: bool
 ) -> None:
-    assert is_on(PromptConfig(text="a cat", **rule), Conditions(*now)) is on
+    assert is_on(prompt(text="a cat", **rule), Conditions(*now)) is on
 
 
 def test_the_clock_of_the_box_counts_for_a_schedule_without_one() -> None:
-    rule = PromptConfig(text="a cat", schedule="08:00-09:00")
+    rule = prompt(text="a cat", schedule="08:00-09:00")
     there = {
         **rule.model_dump(by_alias=True),
         "schedule": [{"hours": "08:00-09:00", "timezone": "UTC"}],
@@ -70,10 +72,10 @@ def test_the_clock_of_the_box_counts_for_a_schedule_without_one() -> None:
 
 
 def test_rules_differ_by_what_they_look_for_and_not_by_when() -> None:
-    always = PromptConfig(text="a cat")
-    some = PromptConfig(text="a cat", schedule=WEEKEND, when="day", profiles="away")
+    always = prompt(text="a cat")
+    some = prompt(text="a cat", schedule=WEEKEND, when="day", profiles="away")
     assert alike(some, always)
-    assert not alike(PromptConfig(text="a dog", schedule=WEEKEND), some)
+    assert not alike(prompt(text="a dog", schedule=WEEKEND), some)
 
 
 def test_the_boxs_zone_is_that_of_its_system_or_container(
@@ -114,7 +116,7 @@ def test_the_boxs_zone_is_that_of_its_system_or_container(
     ],
 )
 def test_what_a_rule_needs_is_said_in_words(rule: dict[str, Any], words: str) -> None:
-    assert conditions_of(PromptConfig(text="a cat", **rule), MONDAY_NOON) == words
+    assert conditions_of(prompt(text="a cat", **rule), MONDAY_NOON) == words
 
 
 # --- through the pipeline
@@ -132,7 +134,7 @@ DAY, NIGHT = picture(250, 180, 120), picture(12, 12, 12)
 class Sees:
     """A scorer that always sees the cat."""
 
-    def score(self, samples: list[Sample], bank: PromptBank) -> list[Scored]:
+    def score(self, samples: Sequence[Sample], bank: PromptBank) -> list[Scored | None]:
         return [Scored(np.array([1.0, 0.0], np.float32), None) for _ in samples]
 
 
@@ -150,13 +152,13 @@ def make() -> Callable[..., Any]:
         calibrations: Calibrations | None = None,
         **settings: str,
     ) -> Any:
-        prompt = {"text": "a cat", "on": {"for": 1, "of": 1}, "threshold": 0.1, "update_every": 0}
+        cat = {"text": "a cat", "on": {"for": 1, "of": 1}, "threshold": 0.1, "update_every": 0}
         config = Config.model_validate(
             {
                 "device": {"id": "box"},
                 "bundle": "unused",
                 "mqtt": {"host": "localhost"},
-                "prompts": {"cat": prompt | (rule or {})},
+                "prompts": {"cat": cat | (rule or {})},
                 "cameras": {"yard": {"url": "file:x.mp4", "sample": {"fps": 0.001}}},
             }
             | settings
@@ -179,7 +181,7 @@ def make() -> Callable[..., Any]:
     return make
 
 
-def alerts(messages: list[AlertMessage]) -> list[tuple[str, str]]:
+def alerts(messages: Iterable[Message]) -> list[tuple[str, str]]:
     return [
         (payload["type"], payload["at"])
         for message in messages

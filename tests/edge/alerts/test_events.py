@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from present import present
+from prompts import prompt
 from ulid import ULID
 
 from edge.alerts.events import EventMachine, Rule, Transition, new_ulid
-from edge.config.prompt import PromptConfig
 from edge.model.bundle.manifest import Decision
 from edge.video.sample import Arrival
 
@@ -22,7 +23,7 @@ def at(seconds: float, wall: float | None = None) -> Arrival:
     return Arrival(wall=WALL + seconds if wall is None else wall, monotonic=seconds, pts_s=None)
 
 
-def counted() -> Callable[..., Any]:
+def counted() -> Callable[[float], str]:
     numbers = count()
     return lambda _at: f"id{next(numbers)}"
 
@@ -34,7 +35,7 @@ def play(
     machine: EventMachine | None = None,
 ) -> list[Transition]:
     """Step through margins, one each ``period`` seconds from 0; what was told, in order."""
-    machine = machine or EventMachine(rule, counted())
+    machine = machine or EventMachine(present(rule), counted())
     return [
         transition
         for index, margin in enumerate(margins)
@@ -179,10 +180,8 @@ def test_a_wall_clock_that_jumps_changes_no_decision(jump: float) -> None:
 
 def test_a_rule_takes_the_measured_defaults_where_the_prompt_sets_none() -> None:
     defaults = Decision(threshold=0.12, hysteresis=0.03)
-    prompt = PromptConfig.model_validate(
-        {"text": "a dog", "on": {"for": 1, "of": 4}, "off_after": "5s", "cooldown": "1m"}
-    )
-    assert Rule.of(prompt, defaults, fps=2.0) == Rule(
+    dog = prompt(text="a dog", on={"for": 1, "of": 4}, off_after="5s", cooldown="1m")
+    assert Rule.of(dog, defaults, fps=2.0) == Rule(
         threshold=0.12,
         hysteresis=0.03,
         on_for=1,
@@ -192,7 +191,7 @@ def test_a_rule_takes_the_measured_defaults_where_the_prompt_sets_none() -> None
         update_every_s=10.0,
         gap_s=10.0,
     )
-    own = prompt.model_copy(update={"threshold": 0.0, "off_after": 20.0})
+    own = dog.model_copy(update={"threshold": 0.0, "off_after": 20.0})
     assert Rule.of(own, defaults, fps=2.0).threshold == 0.0
     assert Rule.of(own, defaults, fps=2.0).gap_s == 20.0
     # One frame in 20 s: neighbours still belong together.
@@ -295,9 +294,9 @@ def test_what_examples_taught_comes_before_the_rules_own_and_the_bundles() -> No
     defaults = Decision(threshold=0.2, hysteresis=0.05)
     taught = {"threshold": 0.1, "hysteresis": 0.01}
     for own in (None, 0.3):
-        rule = Rule.of(PromptConfig(text="x", threshold=own, sharpened=taught), defaults, 2)
+        rule = Rule.of(prompt(text="x", threshold=own, sharpened=taught), defaults, 2)
         assert (rule.threshold, rule.hysteresis) == (0.1, 0.01)
-    wide = PromptConfig(text="x", sharpened=taught | {"hysteresis": 0.4})
+    wide = prompt(text="x", sharpened=taught | {"hysteresis": 0.4})
     assert Rule.of(wide, defaults, 2).hysteresis == 0.05
-    plain = Rule.of(PromptConfig(text="x"), defaults, 2)
+    plain = Rule.of(prompt(text="x"), defaults, 2)
     assert (plain.threshold, plain.hysteresis) == (0.2, 0.05)

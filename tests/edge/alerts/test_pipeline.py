@@ -1,25 +1,29 @@
 """Samples to messages, with a scorer that says what it is told."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from engine_double import EngineDouble
 from numpy.typing import NDArray
+from present import present
 
+from edge.alerts.messages import StartedAlert
 from edge.alerts.pipeline import Pipeline
 from edge.alerts.rule_set import RuleSet
-from edge.alerts.second_look import Box, Finding, confirm_all
+from edge.alerts.second_look import Box, Confirm, Finding, confirm_all
 from edge.alerts.second_look.detectors import RegionsDetector
 from edge.alerts.second_look.second import SecondLooks
 from edge.config.models import Config
 from edge.config.prompt import OnConfig, PromptConfig
 from edge.delivery.embedding import decode_embedding
+from edge.delivery.message import Message
 from edge.delivery.payloads import AlertPayload, ModelRef
 from edge.errors import InferenceError
-from edge.model.bundle.manifest import Decision
+from edge.model.bundle.manifest import Decision, ImageSpec
 from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.scoring.scorers.base import Scored
 from edge.video.sample import Arrival, Sample
@@ -49,7 +53,7 @@ def config(**sections: dict[str, Any]) -> Config:
 class MarkScorer:
     """Each picture's first pixel chooses its embedding; -1 fails, 9 needs more frames."""
 
-    def score(self, samples: list[Sample], bank: PromptBank) -> list[Any] | None:
+    def score(self, samples: Sequence[Sample], bank: PromptBank) -> list[Scored | None]:
         marks = [int(sample.pixels[0, 0, 0]) for sample in samples]
         if min(marks) < 0:
             raise InferenceError("told to fail")
@@ -65,8 +69,8 @@ def make() -> Callable[..., Any]:
     def make(
         settings: Config | None = None,
         snapshot: bytes | None = JPEG,
-        confirm: Any = confirm_all,
-        **others: Callable[..., Any],
+        confirm: Confirm = confirm_all,
+        **others: Any,
     ) -> Any:
         settings = settings or config()
         pipeline = Pipeline(
@@ -80,7 +84,7 @@ def make() -> Callable[..., Any]:
         )
         sequence = iter(range(1000))
 
-        def feed(seconds: float, **cameras: int) -> list[Any] | None:
+        def feed(seconds: float, **cameras: int) -> list[Message]:
             samples = [
                 Sample(name, next(sequence), arrival(seconds), np.full((3, 2, 2), mark, np.int8))
                 for name, mark in cameras.items()
@@ -96,7 +100,7 @@ def arrival(seconds: float) -> Arrival:
     return Arrival(wall=1_750_000_000.0 + seconds, monotonic=seconds, pts_s=seconds)
 
 
-def kinds(messages: list[Any]) -> list[tuple[str, str]]:
+def kinds(messages: Sequence[Message]) -> list[tuple[str | None, str]]:
     return [(message.camera, message.kind) for message in messages]
 
 
@@ -227,7 +231,7 @@ class Doubting:
 
     def __init__(self, *findings: Finding) -> None:
         self.findings = list(findings)
-        self.asked = []
+        self.asked: list[tuple[str, str, int]] = []
 
     def __call__(self, rule: str, sample: Sample) -> Finding:
         self.asked.append((sample.camera, rule, sample.sequence))
@@ -247,18 +251,21 @@ def test_an_alert_that_the_second_look_denies_is_not_told(make: Callable[..., An
     assert look.asked == [("yard", "cat", 0), ("yard", "cat", 1)]
 
 
-class NoNumbers:
+class NoNumbers(EngineDouble):
     """A regions graph that answers NaN."""
 
-    def run(self, _tensors: dict[str, NDArray[np.int8]]) -> dict[str, Any]:
+    def run(self, _tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return {"regions": np.full((1, 1, 2), np.nan, np.float32), "boxes": np.zeros((1, 1, 4))}
 
 
 def test_an_alert_is_told_from_start_to_end_though_the_detector_fails(
     make: Callable[..., Any],
 ) -> None:
+    pixels = ImageSpec(
+        height=2, width=2, resize="stretch", interpolation="bilinear", mean=(0,) * 3, std=(1,) * 3
+    )
     looks = SecondLooks(
-        config(), 0.1, detector=RegionsDetector(NoNumbers(), None, 0.3), frame_of=lambda *_: None
+        config(), 0.1, detector=RegionsDetector(NoNumbers(), pixels, 0.3), frame_of=lambda *_: None
     )
     run = make(confirm=looks.prepare(config().prompts, bank()))
     told = [*run.feed(0, yard=1), *run.pipeline.finish(arrival(1))]
@@ -297,7 +304,7 @@ def test_finish_and_lost_end_what_runs(make: Callable[..., Any]) -> None:
 def test_who_wants_to_know_is_told_of_each_start_what_can_be_learned_from(
     make: Callable[..., Any],
 ) -> None:
-    told = []
+    told: list[StartedAlert] = []
     box = make(on_start=told.append)
     box.feed(0, yard=0)
     starts = [json.loads(m.payload)["id"] for m in box.feed(1, yard=1) if m.kind == "alert"]
@@ -306,5 +313,5 @@ def test_who_wants_to_know_is_told_of_each_start_what_can_be_learned_from(
     (start,) = told
     assert [start.alert] == starts
     assert (start.camera, start.rule, start.sentences) == ("yard", "cat", ("a cat",))
-    assert start.embedding.tolist() == list(HIT)
+    assert present(start.embedding).tolist() == list(HIT)
     assert start.levels[""] == pytest.approx(1 - -1)  # the margin, above the first sample's

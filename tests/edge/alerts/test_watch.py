@@ -1,5 +1,7 @@
 """One camera's rules together: whose score is whose, and what happens when the camera is lost."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from edge.alerts.watch import Happening, Watch, WatchedRule
 from edge.config.prompt import PoolConfig, PromptConfig
 from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.rules.plan import plan
+from edge.rules.temporal.pools import Kind
 from edge.scoring.scorers.base import Scored
 from edge.video.sample import Arrival
 
@@ -92,7 +95,7 @@ def test_a_sentence_with_an_order_in_it_alerts_in_that_order_only(bank: PromptBa
         for row, name in enumerate(["pets#1", "pets#2"])
     )
     bank = PromptBank(prompts, ("a cat", "a dog", "nothing"), np.eye(3, dtype=np.float32), (), "h")
-    told = {}
+    told: dict[str, list[Happening]] = {}
     for order, seen in {"right": ["cat", "dog"], "wrong": ["dog", "cat"]}.items():
         watch = Watch({"pets": watched("pets", text="a cat then a dog within 20 s")})
         told[order] = []
@@ -118,9 +121,9 @@ def test_a_pooled_rule_sees_the_last_samples_together_and_another_rule_does_not(
 
 @pytest.mark.parametrize("kind", ["mean", "aosm", "glscl"])
 def test_what_a_camera_showed_before_a_gap_alerts_no_second_time(
-    bank: PromptBank, kind: str
+    bank: PromptBank, kind: Kind
 ) -> None:
-    def starts(silence: float) -> list[str]:
+    def starts(silence: float) -> Sequence[str]:
         watch = Watch({"cat": watched("cat", pool=PoolConfig(kind=kind, frames=12))})
         for second in range(6):
             step(watch, bank, float(second), cat=0.8, dog=0.0)

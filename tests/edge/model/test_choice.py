@@ -4,21 +4,21 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import onnx
 import pytest
 from onnx import numpy_helper
+from present import present
 from tiny_bundle import tiny_bundle, tiny_facts, tiny_files, tiny_image_model
 
 from edge.config.models import EngineConfig
 from edge.errors import EngineUnavailable, ModelError
 from edge.model import choice as module
+from edge.model.bundle.manifest import Precision, Role
 from edge.model.bundle.read import Bundle
 from edge.model.choice import MeasuredVariant, choose, fastest
-from edge.model.engines.base import EngineSettings
-from edge.model.engines.onnxruntime import OnnxRuntimeEngine
-from edge.model.engines.openvino import OpenVinoEngine
+from edge.model.engines.base import Engine, EngineSettings
+from edge.model.graphs import open_graph
 from edge.model.variants import Variant
 from edge.scoring.open import open_models
 from export.bundle.pack import write_bundle
@@ -51,7 +51,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, **ms: float) -> list[str]:
     """Let each variant take so long; returns which were measured."""
     asked: list[str] = []
 
-    def measure(_bundle: Bundle, variant: module.Variant, _settings: object) -> MeasuredVariant:
+    def measure(_bundle: Bundle, variant: Variant, _settings: object) -> MeasuredVariant:
         asked.append(str(variant))
         return MeasuredVariant(
             kind=variant.kind,
@@ -65,7 +65,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, **ms: float) -> list[str]:
     return asked
 
 
-def measured(precision: str, ms: float | None) -> MeasuredVariant:
+def measured(precision: Precision, ms: float | None) -> MeasuredVariant:
     failure = "broken" if ms is None else None
     return MeasuredVariant(
         kind="openvino", format="onnx", precision=precision, ms=ms, min_cosine=1, failure=failure
@@ -114,7 +114,7 @@ def test_a_variant_that_answers_wrongly_is_not_taken_however_fast(
     assert found.variant.precision == "fp32"
     failures = {one.precision: one.failure for one in found.measured}
     assert failures["fp32"] is None
-    assert "golden self-test" in failures["int8"]
+    assert "golden self-test" in present(failures["int8"])
     assert "int8: not usable" in caplog.text
 
 
@@ -161,7 +161,10 @@ def test_it_is_measured_once_and_again_when_asked(
     ids=["processor", "runtime"],
 )
 def test_another_processor_or_runtime_is_measured_anew(
-    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[..., Any]
+    bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[pytest.MonkeyPatch], None],
 ) -> None:
     choose(bundle, AUTO, tmp_path / "cache")
     change(monkeypatch)
@@ -206,11 +209,9 @@ def test_a_choice_that_fails_later_is_reported_and_another_one_runs(
         timed(patch, openvino_fp32=2, openvino_int8=1, onnxruntime_fp32=4, onnxruntime_int8=3)
         assert str(choose(bundle, AUTO, cache).variant) == "openvino int8"
     # The runtime goes bad without changing its version: the graph is now blind there.
-    opened = module.open_graph
+    opened = open_graph
 
-    def bad(
-        bundle: Bundle, role: str, variant: Variant, settings: EngineSettings
-    ) -> OnnxRuntimeEngine | OpenVinoEngine:
+    def bad(bundle: Bundle, role: Role, variant: Variant, settings: EngineSettings) -> Engine:
         if (variant.kind, variant.precision) != ("openvino", "int8"):
             return opened(bundle, role, variant, settings)
         from edge.model.engines import open_engine  # noqa: PLC0415
@@ -221,7 +222,7 @@ def test_a_choice_that_fails_later_is_reported_and_another_one_runs(
     monkeypatch.setattr("edge.scoring.open.open_graph", bad)
     with open_models(bundle, AUTO, cache) as models:
         assert str(models.variant) != "openvino int8"
-        assert "openvino int8 was chosen before and fails now" in models.failed
+        assert "openvino int8 was chosen before and fails now" in present(models.failed)
     assert "measuring again" in caplog.text
     with open_models(bundle, AUTO, cache) as models:
         assert models.failed is None

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engine_double import EngineDouble
 from numpy.typing import NDArray
 
 from edge.errors import ModelError
@@ -25,13 +26,10 @@ CONE = unit(np.eye(1, DIM) * 10 + np.random.default_rng(3).standard_normal((ROWS
 GOLDEN = GoldenSet({"pixels": PIXELS}, {"embedding": CONE})
 
 
-class Answers:
+class Answers(EngineDouble):
     """An engine that answers row i with ``rows[i]``; a picture's first pixel says which it is."""
 
-    name = runtime = "answers 1.0"
-    device = "CPU"
-    inputs = (TensorSpec("pixels", "int8", (None, 3, 2, 2)),)
-    outputs: tuple[TensorSpec, ...] = ()
+    inputs: tuple[TensorSpec, ...] = (TensorSpec("pixels", "int8", (None, 3, 2, 2)),)
 
     def __init__(self, rows: NDArray[Any]) -> None:
         self.rows = rows
@@ -41,9 +39,6 @@ class Answers:
         pixels = tensors["pixels"]
         self.largest_batch = max(self.largest_batch, len(pixels))
         return {"embedding": self.rows[pixels[:, 0, 0, 0]]}
-
-    def close(self) -> None:
-        pass
 
 
 def test_the_reference_itself_is_perfect() -> None:
@@ -112,7 +107,7 @@ def test_answers_of_another_dimension_are_refused() -> None:
 class OneByOne(Answers):
     """A graph that takes one row a call."""
 
-    inputs = (TensorSpec("pixels", "int8", (1, 3, 2, 2)),)
+    inputs: tuple[TensorSpec, ...] = (TensorSpec("pixels", "int8", (1, 3, 2, 2)),)
 
 
 def test_a_graph_of_one_row_is_asked_row_by_row() -> None:
@@ -124,7 +119,7 @@ def test_a_graph_of_one_row_is_asked_row_by_row() -> None:
 class Detector(Answers):
     """Logits [G, Q, L] whose queries come in the order given."""
 
-    inputs = (TensorSpec("pixels", "int8", (1, 3, 2, 2)),)
+    inputs: tuple[TensorSpec, ...] = (TensorSpec("pixels", "int8", (1, 3, 2, 2)),)
 
     def run(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         row = tensors["pixels"][:, 0, 0, 0]

@@ -1,9 +1,10 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from prompts import prompt as rule_of
 
 from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError
@@ -24,7 +25,7 @@ def compile_(encoder: TextEncoder, spec: TextSpec) -> Callable[..., Any]:
         prompts: dict[str, PromptConfig],
         background: Any = ("empty yard", "empty street"),
         **keywords: str,
-    ) -> PromptBank | None:
+    ) -> PromptBank:
         return compile_bank(
             prompts, background, encoder, spec, **{"model_hash": "model"} | keywords
         )
@@ -32,9 +33,7 @@ def compile_(encoder: TextEncoder, spec: TextSpec) -> Callable[..., Any]:
     return run
 
 
-def naive_row(
-    encoder: TextEncoder, templates: tuple[str, str, str], sentence: str
-) -> NDArray[np.float64]:
+def naive_row(encoder: TextEncoder, templates: Sequence[str], sentence: str) -> NDArray[np.float64]:
     """Mean over templates of unit vectors, made a unit vector again; double precision, one by one."""
     total = np.zeros(16)
     for template in templates:
@@ -204,7 +203,7 @@ def test_the_hash_changes_with_every_sentence_and_with_the_model_and_with_nothin
     assert compile_(louder).hash == compile_(base).hash
 
 
-SHARPENED = {
+SHARPENED: dict[str, Any] = {
     "texts": (0.75, 0.25),
     "templates": (0.5, 0.5, 0),
     "negatives": (1,),
@@ -213,8 +212,9 @@ SHARPENED = {
 }
 
 
-def sharpened(**changes: tuple[Any, ...]) -> PromptConfig | None:
-    return PromptConfig(text=("dog", "cat"), negatives=("car",), sharpened=SHARPENED | changes)
+def sharpened(**changes: tuple[Any, ...]) -> PromptConfig:
+    weights = SHARPENED | changes
+    return rule_of(text=("dog", "cat"), negatives=("car",), sharpened=weights)
 
 
 def test_a_sharpened_rules_sentences_become_one_row_by_their_weights(
@@ -245,7 +245,7 @@ def test_taken_out_the_bank_is_byte_for_byte_as_before(compile_: Callable[..., A
 
 
 def test_a_threshold_alone_leaves_the_bank_as_it_is(compile_: Callable[..., Any]) -> None:
-    moved = PromptConfig(
+    moved = rule_of(
         text=("dog", "cat"), negatives=("car",), sharpened={"threshold": 0.1, "hysteresis": 0}
     )
     before = compile_({"pet": prompt("dog", "cat", negatives=["car"])})
@@ -259,7 +259,7 @@ def test_weights_of_another_bundle_and_of_a_sentence_with_time_are_refused(
         compile_({"pet": sharpened(templates=(1,))})
     weights = {"texts": (1,), "templates": (1, 0, 0), "threshold": 0, "hysteresis": 0}
     with pytest.raises(ConfigError, match="expected one clause where there are weights"):
-        compile_({"pet": PromptConfig(text="dog then cat", sharpened=weights)})
+        compile_({"pet": rule_of(text="dog then cat", sharpened=weights)})
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from present import present
 
 from edge.rules.blend import Rows, Weights, blend, margins
 from edge.rules.fit import SHRINK, fit_threshold, fit_weights
@@ -51,17 +52,15 @@ class World:
         return Shots(np.stack(embeddings), np.array(kinds), np.array(groups))
 
 
-def rightness(
-    rows: Rows, shots: Shots, weights: Weights | None, threshold: float | np.float64
-) -> np.float64:
+def rightness(rows: Rows, shots: Shots, weights: Weights | None, threshold: float) -> float:
     hits = margins(rows, shots.embeddings, weights) >= threshold
-    return (hits[shots.wanted].mean() + (~hits[~shots.wanted]).mean()) / 2
+    return float(hits[shots.wanted].mean() + (~hits[~shots.wanted]).mean()) / 2
 
 
 def test_templates_that_are_noise_lose_their_weight() -> None:
     world = World(1)
     change = fit_weights(world.rows, world.shots(12), THRESHOLD)
-    weights = change.weights.templates
+    weights = present(change.weights).templates
     assert weights.sum() == pytest.approx(1)
     assert weights[:NOISY].sum() < 0.5 * NOISY / TEMPLATES
     unseen = world.shots(50)
@@ -71,7 +70,9 @@ def test_templates_that_are_noise_lose_their_weight() -> None:
 
 
 def test_two_events_do_not_overfit_and_without_shrinkage_they_do() -> None:
-    held, free, before = [], [], []
+    held: list[float] = []
+    free: list[float] = []
+    before: list[float] = []
     for seed in SEEDS:
         world = World(seed, noisy=0)  # all templates are as good: there is nothing to find
         shots, unseen = world.shots(2, wanted=1, others=2), world.shots(50)
@@ -87,8 +88,8 @@ def test_two_events_do_not_overfit_and_without_shrinkage_they_do() -> None:
 def test_more_events_are_trusted_more() -> None:
     def distance(events: int) -> float:
         world = World(3)
-        weights = fit_weights(world.rows, world.shots(events), THRESHOLD).weights.templates
-        return float(np.abs(weights - 1 / TEMPLATES).sum())
+        weights = present(fit_weights(world.rows, world.shots(events), THRESHOLD).weights)
+        return float(np.abs(weights.templates - 1 / TEMPLATES).sum())
 
     assert distance(2) < distance(30)
 
@@ -112,10 +113,10 @@ def test_what_does_not_help_is_refused() -> None:
     assert refused >= len(SEEDS) // 2
 
 
-def _best(rows: Rows, shots: Shots) -> np.float64:
+def _best(rows: Rows, shots: Shots) -> float:
     """The threshold that nothing beats on these very shots."""
     values = margins(rows, shots.embeddings)
-    return max(values, key=lambda limit: rightness(rows, shots, None, limit))
+    return max(values.tolist(), key=lambda limit: rightness(rows, shots, None, limit))
 
 
 def test_a_rule_that_is_right_already_stays_as_it_is() -> None:
@@ -130,8 +131,9 @@ def test_a_rule_that_is_right_already_stays_as_it_is() -> None:
 def test_a_wrong_threshold_alone_is_moved_and_the_sentences_stay() -> None:
     world = World(2, noisy=0)
     lesson = sharpen(world.rows, world.shots(4), 0.4)
-    assert lesson.change.weights is None
-    assert lesson.change.threshold < 0.3
+    change = present(lesson.change)
+    assert change.weights is None
+    assert change.threshold < 0.3
     assert lesson.after.rightness == pytest.approx(1, abs=0.05)
 
 
@@ -160,7 +162,7 @@ def test_alerts_that_somebody_found_right_or_wrong_are_shots_too() -> None:
 def test_the_hysteresis_ends_half_way_back_to_ordinary_margins() -> None:
     world = World(2, noisy=0)
     shots = world.shots(4)
-    change = sharpen(world.rows, shots, 0.4).change
+    change = present(sharpen(world.rows, shots, 0.4).change)
     ordinary = np.median(margins(world.rows, shots.embeddings[~shots.wanted]))
     assert change.hysteresis == pytest.approx((change.threshold - ordinary) / 2)
 
@@ -195,7 +197,8 @@ def test_the_threshold_is_where_the_loss_has_its_bottom() -> None:
 def test_weights_stay_convex_whatever_the_shots(seed: int, events: int, shrink: float) -> None:
     world = World(seed)
     change = fit_weights(world.rows, world.shots(events), THRESHOLD, shrink)
-    for weights in (change.weights.texts, change.weights.templates, change.weights.negatives):
+    fitted = present(change.weights)
+    for weights in (fitted.texts, fitted.templates, fitted.negatives):
         assert weights.sum() == pytest.approx(1)
         assert (weights >= 0).all()
     assert np.isfinite(change.threshold)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tokenizers
+from present import present
 
 from edge.errors import ConfigError, ModelError
 from edge.model.bundle.manifest import TextSpec
@@ -134,7 +135,7 @@ def test_token_ids_are_those_of_the_reference_tokenizer(concepts_bundle: Path) -
     reference.no_padding()
     reference.no_truncation()
     spec = bundle.manifest.text
-    texts = [*SENTENCES, *(axis.removeprefix("imagenet:") for axis in bundle.axes())]
+    texts = [*SENTENCES, *(axis.removeprefix("imagenet:") for axis in present(bundle.axes()))]
     rows = Tokenizer(bundle.tokenizer(), spec).encode(texts)
     for text, row in zip(texts, rows.tolist(), strict=True):
         ids = reference.encode(text).ids

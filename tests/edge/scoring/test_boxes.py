@@ -152,7 +152,7 @@ def naive_overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> np.float64:
 
 
 def naive_suppress(boxes: NDArray[np.float64], classes: NDArray[np.int64]) -> list[int]:
-    kept = []
+    kept: list[int] = []
     for index, box in enumerate(boxes):
         rivals = [other for other in kept if classes[other] == classes[index]]
         if all(naive_overlap(box, boxes[other]) <= 0.7 for other in rivals):

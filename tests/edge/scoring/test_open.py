@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from present import present
 from tiny_bundle import (
     tiny_bundle,
     tiny_facts,
@@ -19,11 +21,13 @@ from tiny_bundle import (
 from edge.config.models import EngineConfig
 from edge.errors import EngineUnavailable, InferenceError, ModelError
 from edge.model import variants
+from edge.model.bundle.manifest import Precision
 from edge.model.bundle.read import Bundle
 from edge.scoring.open import open_models
 from export.bundle.pack import write_bundle
 
-KINDS = ["openvino", "onnxruntime"]
+EngineKind = Literal["openvino", "onnxruntime"]
+KINDS: tuple[EngineKind, ...] = ("openvino", "onnxruntime")
 PIXELS = tiny_golden()["image"].inputs["pixels"]
 
 
@@ -50,11 +54,11 @@ def constant(model: bytes, name: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pictures_and_sentences_meet_in_one_space(bundle: Bundle, kind: str) -> None:
+def test_pictures_and_sentences_meet_in_one_space(bundle: Bundle, kind: EngineKind) -> None:
     pytest.importorskip(kind)
     golden = tiny_golden()
     with open_models(bundle, EngineConfig(kind=kind)) as opened:
-        pictures = opened.scoring.crops.encode(golden["image"].inputs["pixels"])
+        pictures = present(opened.scoring.crops).encode(golden["image"].inputs["pixels"])
         with opened.open_text_engine() as engine:
             sentences = engine.run({"input_ids": golden["text"].inputs["input_ids"]})["embedding"]
     assert (pictures @ sentences.T).argmax(axis=1).tolist() == [0, 1, 2]
@@ -62,7 +66,7 @@ def test_pictures_and_sentences_meet_in_one_space(bundle: Bundle, kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_self_test_and_the_device_used_are_reported(bundle: Bundle, kind: str) -> None:
+def test_the_self_test_and_the_device_used_are_reported(bundle: Bundle, kind: EngineKind) -> None:
     pytest.importorskip(kind)
     with open_models(bundle, EngineConfig(kind=kind)) as opened:
         assert opened.variant.kind == kind
@@ -90,7 +94,7 @@ def test_auto_with_no_engine_says_what_to_install(
 
 
 @pytest.mark.parametrize("asked", ["int8", "fp32"])
-def test_a_precision_that_is_asked_for_is_taken(bundle: Bundle, asked: str) -> None:
+def test_a_precision_that_is_asked_for_is_taken(bundle: Bundle, asked: Precision) -> None:
     with open_models(bundle, EngineConfig(precision=asked)) as opened:
         assert opened.precision == asked
         assert opened.text_precision == "fp32"
@@ -126,7 +130,7 @@ def test_a_constant_text_graph_is_refused_when_prompts_are_compiled(tmp_path: Pa
     with open_models(bundle, EngineConfig()) as opened:
         with pytest.raises(ModelError, match="golden self-test"), opened.open_text_engine():
             pass
-        assert opened.scoring.crops.encode(PIXELS).shape == (3, 4)
+        assert present(opened.scoring.crops).encode(PIXELS).shape == (3, 4)
 
 
 @pytest.mark.parametrize(
@@ -190,14 +194,14 @@ def test_embeddings_that_are_not_finite_cost_the_batch(bundle: Bundle) -> None:
             "embedding": np.full((1, 4), np.nan, np.float32)
         }
         with pytest.raises(InferenceError, match="finite"):
-            opened.scoring.crops.encode(PIXELS)
+            present(opened.scoring.crops).encode(PIXELS)
 
 
 def test_the_null_engine_stands_in_for_any_bundle(
     bundle: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:
     with open_models(bundle, EngineConfig(kind="null")) as opened:
-        assert opened.scoring.crops.encode(PIXELS).shape == (3, 4)
+        assert present(opened.scoring.crops).encode(PIXELS).shape == (3, 4)
         assert opened.main.report is None
         with opened.open_text_engine() as engine:
             assert engine.run({"input_ids": tiny_golden()["text"].inputs["input_ids"]})[
@@ -211,4 +215,4 @@ def test_after_close_nothing_is_encoded(bundle: Bundle) -> None:
     opened.close()
     opened.close()
     with pytest.raises(InferenceError, match="closed"):
-        opened.scoring.crops.encode(PIXELS)
+        present(opened.scoring.crops).encode(PIXELS)

@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from present import present
 from scipy import stats
 
 from edge.alerts.null.tail import Tail, fit
 
 
-def fitted(excesses: Any, limits: NDArray[np.float64] | None = None) -> Tail | None:
+def fitted(excesses: Any, limits: NDArray[np.float64] | None = None) -> Tail:
     excesses = np.asarray(excesses, np.float64)
     limits = np.full(len(excesses), np.inf) if limits is None else limits
-    return fit(excesses, limits, np.ones(len(excesses)))
+    return present(fit(excesses, limits, np.ones(len(excesses))))
 
 
 def excesses_of(
@@ -99,5 +100,7 @@ def test_the_deviation_is_the_spread_of_many_fits() -> None:
 
 @pytest.mark.parametrize("excesses", [[0.0] * 200, [0.0] * 199 + [1e-30]])
 def test_peaks_that_are_all_alike_say_nothing(excesses: list[float]) -> None:
-    assert fitted(excesses) is None or np.isfinite(fitted(excesses).excess(5.0))
-    assert fitted([0.0] * 200) is None
+    peaks, limits, weights = np.array(excesses), np.full(200, np.inf), np.ones(200)
+    tail = fit(peaks, limits, weights)
+    assert tail is None or np.isfinite(tail.excess(5.0))
+    assert fit(np.zeros(200), limits, weights) is None

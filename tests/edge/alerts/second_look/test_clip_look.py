@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from exported import Exports
+from present import present
 
 from edge.alerts.second_look.clip import ClipLook, ClipMargin
 from edge.config.models import EngineConfig
@@ -31,7 +32,7 @@ def look(models: Models) -> ClipLook:
 
 @pytest.fixture
 def margin(look: ClipLook) -> ClipMargin:
-    return look.prepare(RULES)
+    return present(look.prepare(RULES))
 
 
 def samples(
@@ -62,11 +63,12 @@ def test_its_margin_is_the_one_of_the_last_frames(
     for sample in seen:
         look.see(sample)
     told = margin("car", seen[-1])
-    clip = np.stack([sample.clip_pixels for sample in seen[-frames:]])[np.newaxis]
+    clip = np.stack([present(sample.clip_pixels) for sample in seen[-frames:]])[np.newaxis]
+    windows = present(models.scoring.windows)
     with models.scoring.open_compiler() as compile_prompts:
         bank = compile_prompts(RULES, None)
-    embedding, context = models.scoring.windows.encode(clip)
-    cosines = models.scoring.windows._meet(bank, embedding, context)
+    embedding, context = windows.encode(clip)
+    cosines = windows._meet(bank, embedding, context)
     assert told == pytest.approx(float(margins(bank, cosines).margin[0, 0]), abs=1e-6)
     assert margin.threshold == models.bundle.manifest.decision.threshold
 

@@ -1,22 +1,27 @@
 """Who is asked before an alert starts, how often, and what a no does."""
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+from engine_double import EngineDouble
 from numpy.typing import NDArray
+from present import present
 
-from edge.alerts.second_look import Box
+from edge.alerts.second_look import Box, Confirm
+from edge.alerts.second_look.clip import ClipLook, ClipMargin
 from edge.alerts.second_look.crops import CropScorer, cut_out
 from edge.alerts.second_look.detectors import CaptionDetector, RegionsDetector
 from edge.alerts.second_look.second import SecondLooks
 from edge.config.models import Config
 from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError, InferenceError
-from edge.model.bundle.manifest import ImageSpec
+from edge.model.bundle.manifest import ImageSpec, TextSpec
 from edge.rules.bank import CompiledPrompt, PromptBank
+from edge.rules.text import Tokenizer
 from edge.scoring.scorers.frames import FrameScorer
 from edge.video.preprocess import Preprocessor
 from edge.video.sample import Arrival, Sample
@@ -56,7 +61,7 @@ def config(
     return Config.model_validate(settings | sections)
 
 
-class ScriptedRegions:
+class ScriptedRegions(EngineDouble):
     """A regions graph that sees a car at the left, a person at the right, and a shadow."""
 
     def __init__(self) -> None:
@@ -65,7 +70,7 @@ class ScriptedRegions:
         # centre x, centre y, width, height
         self.places = np.array([[0.2, 0.5, 0.2, 0.4], [0.8, 0.5, 0.1, 0.6], [0.5, 0.5, 0.1, 0.1]])
 
-    def run(self, _tensors: dict[str, NDArray[np.int8]]) -> dict[str, NDArray[np.float32]]:
+    def run(self, _tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         self.calls += 1
         return {"regions": self.regions[None], "boxes": self.places[None].astype(np.float32)}
 
@@ -80,7 +85,7 @@ def graph() -> ScriptedRegions:
     return ScriptedRegions()
 
 
-def looks(graph: ScriptedRegions | None, settings: Config | None = None, **parts: Any) -> Any:
+def looks(graph: ScriptedRegions | None, settings: Config | None = None, **parts: Any) -> Confirm:
     settings = settings or config()
     detector = None if graph is None else RegionsDetector(graph, SPEC, threshold=0.3)
     made = SecondLooks(settings, 0.1, detector=detector, frame_of=lambda _c, _s: None, **parts)
@@ -89,10 +94,13 @@ def looks(graph: ScriptedRegions | None, settings: Config | None = None, **parts
 
 def test_an_alert_gets_the_boxes_of_its_own_sentence(graph: ScriptedRegions) -> None:
     look = looks(graph)
-    (box,) = look("car", sample()).boxes
-    assert box == Box("a car", pytest.approx(0.9), pytest.approx((0.1, 0.3, 0.3, 0.7)))
-    (box,) = look("person", sample()).boxes
-    assert (box.phrase, box.score) == ("a person", pytest.approx(0.6))
+    (box,) = present(look("car", sample()).boxes)
+    assert box.phrase == "a car"
+    assert box.score == pytest.approx(0.9)
+    assert box.box == pytest.approx((0.1, 0.3, 0.3, 0.7))
+    (box,) = present(look("person", sample()).boxes)
+    assert box.phrase == "a person"
+    assert box.score == pytest.approx(0.6)
 
 
 def test_alerts_of_one_sample_share_one_look_and_others_wait_for_the_cooldown(
@@ -104,7 +112,7 @@ def test_alerts_of_one_sample_share_one_look_and_others_wait_for_the_cooldown(
     assert graph.calls == 1
     soon = look("car", sample(1, 4.9))
     assert (soon.confirmed, soon.boxes) == (True, None)
-    assert "moments ago" in soon.reason
+    assert "moments ago" in present(soon.reason)
     assert graph.calls == 1
     assert look("car", sample(2, 5.0)).boxes
     assert graph.calls == 2
@@ -176,31 +184,34 @@ def test_a_detector_that_fails_costs_the_boxes_and_not_the_alert(
     look = looks(graph, config(car=car))
     finding = look("car", sample(0, 0.0))
     assert (finding.confirmed, finding.boxes) == (confirmed, None)
-    assert "the detector failed: expected finite regions" in finding.reason
+    assert "the detector failed: expected finite regions" in present(finding.reason)
     graph.regions = whole
     assert look("car", sample(1, 1.0)).boxes is None
     assert graph.calls == 1  # a look that failed is one: the cooldown holds
     assert look("car", sample(2, 5.0)).boxes
 
 
-def test_a_frame_that_is_gone_is_not_taken_for_an_empty_zone() -> None:
-    def never(*_: Any) -> None:
-        raise AssertionError("asked without a picture")
-
-    detector = CaptionDetector(never, nullcontext, None, (SPEC, None), 0.3, lambda _c, _s: None)
+def test_a_frame_that_is_gone_is_not_taken_for_an_empty_zone(
+    tokenizer_json: bytes, spec: TextSpec
+) -> None:
+    never = EngineDouble()  # fails if it is asked without a picture
+    detector = CaptionDetector(
+        never, lambda: nullcontext(never), Tokenizer(tokenizer_json, spec), (SPEC, spec), 0.3,
+        lambda _c, _s: None,
+    )  # fmt: skip
     with pytest.raises(InferenceError, match="expected the frame of sample 7, found it gone"):
         detector.prepare(BANK, {})(sample(7))
 
 
-class MeanColour:
+class MeanColour(EngineDouble):
     """An image graph: red is a car, green a person, blue nothing."""
 
-    def run(self, tensors: dict[str, NDArray[np.int8]]) -> dict[str, NDArray[np.float32]]:
+    def run(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         colours = tensors["pixels"].astype(np.float32).mean(axis=(2, 3)) + 128.001
         return {"embedding": colours / np.linalg.norm(colours, axis=1, keepdims=True)}
 
 
-def frame(left: tuple[int, int, int], right: tuple[int, int, int]) -> Any:
+def frame(left: tuple[int, int, int], right: tuple[int, int, int]) -> av.VideoFrame:
     pixels = np.zeros((400, 800, 3), np.uint8)
     pixels[:, :400], pixels[:, 400:] = left, right
     return av.VideoFrame.from_ndarray(pixels, format="rgb24")
@@ -215,11 +226,11 @@ def test_a_crop_must_fit_by_itself(
 ) -> None:
     crops = CropScorer(FrameScorer(MeanColour()), Preprocessor(SPEC))
     settings = config(car={"crop": True})
-    look = SecondLooks(
+    made = SecondLooks(
         settings, 0.1, detector=RegionsDetector(graph, SPEC, 0.3), crops=crops,
         frame_of=lambda _camera, _sequence: frame(left, RED),
     )  # fmt: skip
-    look = look.prepare(settings.prompts, BANK)
+    look = made.prepare(settings.prompts, BANK)
     assert look("car", sample()).confirmed is confirmed
 
 
@@ -234,7 +245,9 @@ def test_the_crop_of_everything_is_the_picture_itself() -> None:
 
 
 @pytest.mark.parametrize("box", [(0.5, 0.5, 0.5, 0.5), (0.999, 0.999, 1.0, 1.0), (0, 0, 1e-9, 1)])
-def test_a_box_of_nothing_is_still_a_picture(box: tuple[Any, ...]) -> None:
+def test_a_box_of_nothing_is_still_a_picture(
+    box: tuple[float, float, float, float],
+) -> None:
     cut = cut_out(frame(RED, BLUE), box)
     assert cut.width >= 1
     assert cut.height >= 1
@@ -246,26 +259,35 @@ def test_a_crop_shows_what_is_in_the_box() -> None:
     assert (cut == BLUE).all()
 
 
-class ScriptedClip:
-    """A clip look that has an answer for each sample."""
+class ScriptedMargin(ClipMargin):
+    """A clip model's margins: one answer for each question; an error is raised."""
 
     frames = 8
-
-    def __init__(self, *margins: float | None) -> None:
-        self.margins = list(margins)
-        self.seen = []
-
     threshold = 0.1
 
-    def prepare(self, prompts: dict[str, PromptConfig]) -> Any:
+    def __init__(self, *margins: float | InferenceError | None) -> None:
+        self.margins = list(margins)
+
+    def __call__(self, _rule: str, _sample: Sample) -> float | None:
+        margin = self.margins.pop(0)
+        if isinstance(margin, InferenceError):
+            raise margin
+        return margin
+
+
+class ScriptedClip(ClipLook):
+    """A clip model that notes the rules and the samples that it is shown."""
+
+    def __init__(self, *margins: float | InferenceError | None) -> None:
+        self.margin = ScriptedMargin(*margins)
+        self.seen: list[int] = []
+
+    def prepare(self, prompts: Mapping[str, PromptConfig]) -> ClipMargin:
         self.prompts = prompts
-        return self
+        return self.margin
 
     def see(self, sample: Sample) -> None:
         self.seen.append(sample.sequence)
-
-    def __call__(self, _rule: str, _sample: Sample) -> float | None:
-        return self.margins.pop(0)
 
 
 def test_a_clip_model_confirms_or_vetoes_what_the_frames_say(graph: ScriptedRegions) -> None:
@@ -282,11 +304,8 @@ def test_a_clip_model_confirms_or_vetoes_what_the_frames_say(graph: ScriptedRegi
 
 
 def test_a_clip_model_that_fails_confirms_nothing(graph: ScriptedRegions) -> None:
-    class Broken(ScriptedClip):
-        def __call__(self, _rule: str, _sample: Sample) -> None:
-            raise InferenceError("no memory")
-
-    look = looks(graph, config(car={"kind": "clip"}), clip=Broken())
+    broken = ScriptedClip(InferenceError("no memory"))
+    look = looks(graph, config(car={"kind": "clip"}), clip=broken)
     finding = look("car", sample())
     assert (finding.confirmed, finding.reason) == (False, "the clip model failed: no memory")
     assert look("person", sample()).confirmed
@@ -306,10 +325,10 @@ def test_by_regions_one_looks_again_after_a_second_and_by_a_detector_after_five(
     assert look("car", sample(1, 0.9)).boxes is None
     assert look("car", sample(2, 1.0)).boxes
     settings = config(detector={"bundle": "another"})
-    detector = SecondLooks(
+    made = SecondLooks(
         settings, 0.1, detector=RegionsDetector(graph, SPEC, 0.3), frame_of=lambda _c, _s: None
     )
-    detector = detector.prepare(settings.prompts, BANK)
+    detector = made.prepare(settings.prompts, BANK)
     detector("car", sample(0, 0.0))
     assert detector("car", sample(1, 4.9)).boxes is None
     assert detector("car", sample(2, 5.0)).boxes

@@ -8,12 +8,15 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from present import present
 from tiny_bundle import SIDE, tiny_bundle, tiny_golden, tiny_image_model, tiny_text_model
 
 from edge.config.models import EngineConfig
@@ -56,11 +59,15 @@ def opened() -> Iterator[Callable[..., Engine]]:
         engine.close()
 
 
-def pictures(rows: int) -> np.ndarray:
+def pictures(rows: int) -> NDArray[Any]:
     return np.random.default_rng(7).integers(-128, 128, (rows, 3, SIDE, SIDE), np.int8)
 
 
-def graph(nodes: list, inputs: list, outputs: list) -> bytes:
+# (name, type, shape) of an input or output.
+Value = tuple[str, int, list[Any]]
+
+
+def graph(nodes: list[onnx.NodeProto], inputs: list[Value], outputs: list[Value]) -> bytes:
     made = helper.make_graph(
         nodes,
         "graph",
@@ -72,7 +79,7 @@ def graph(nodes: list, inputs: list, outputs: list) -> bytes:
     return model.SerializeToString()
 
 
-def reference(model: bytes, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def reference(model: bytes, tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs()]
     return dict(zip(names, session.run(names, tensors), strict=True))
@@ -128,7 +135,7 @@ def detector() -> bytes:
 def test_fixed_shapes_and_every_type_of_tensor_arrive_as_they_are(
     opened: Callable[..., Engine],
 ) -> None:
-    tensors = {
+    tensors: dict[str, NDArray[Any]] = {
         "pixels": np.array([[-128, -1, 0, 127]], np.int8),
         "features": np.array([[0.5, -1e-30, 1e30, 0]], np.float32),
         "token_mask": np.array([[True, False, True, True]]),
@@ -181,7 +188,7 @@ def test_a_bundle_proves_itself_on_the_golden_set_and_both_towers_meet(tmp_path:
     with open_models(tiny_bundle(tmp_path / "bundle"), config, tmp_path / "choices") as models:
         assert models.main.engine.device == "GPU:0 Orin"
         assert models.main.report is not None
-        found = models.scoring.crops.encode(golden["image"].inputs["pixels"])
+        found = present(models.scoring.crops).encode(golden["image"].inputs["pixels"])
         with models.open_text_engine() as engine:
             words = engine.run({"input_ids": golden["text"].inputs["input_ids"]})["embedding"]
     assert (found @ words.T).argmax(axis=1).tolist() == [0, 1, 2]
@@ -286,10 +293,10 @@ def test_closing_gives_all_memory_back(opened: Callable[..., Engine], cuda: Modu
 
 
 def test_a_failing_copy_is_an_inference_error_and_the_next_batch_runs(
-    opened: Callable[..., Engine], cuda: ModuleType
+    opened: Callable[..., Engine], cuda: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = opened(tiny_image_model())
-    cuda._fail = "out of resources"
+    monkeypatch.setattr(cuda, "_fail", "out of resources")
     with pytest.raises(InferenceError, match="GPU:0 Orin failed: out of resources"):
         engine.run({"pixels": pictures(1)})
     assert cuda._stack() == []

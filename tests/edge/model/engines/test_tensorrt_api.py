@@ -13,11 +13,14 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from present import present
 
 from export.packages.fetch import FetchError, Package, default_cache, fetch
 
@@ -99,7 +102,9 @@ def surface(double: ModuleType) -> dict[str, int | None]:
 
     def walk(path: str, owner: type) -> None:
         wanted[path] = None
-        members = owner.__members__ if issubclass(owner, enum.Enum) else vars(owner)
+        members: Mapping[str, Any] = (
+            owner.__members__ if issubclass(owner, enum.Enum) else vars(owner)
+        )
         for name, value in members.items():
             if isinstance(value, type):
                 walk(f"{path}.{name}", value)
@@ -196,7 +201,7 @@ def test_what_the_engine_uses_is_in_tensorrt_for_rtx(
     wanted: dict[str, int | None], tmp_path: Path
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
-    site = os.path.dirname(os.path.dirname(find_spec("tensorrt_rtx").origin))  # noqa: PTH120
+    site = os.path.dirname(os.path.dirname(present(present(find_spec("tensorrt_rtx")).origin)))  # noqa: PTH120
     assert missing("tensorrt_rtx", wanted, Path(site), tmp_path) == []
 
 

@@ -9,14 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge.rules.temporal.clauses import Absent, Gone, Lasting, Seen, Then, While, clauses, parse
-from edge.rules.temporal.track import UNKNOWN, Tracker
+from edge.rules.temporal.clauses import (
+    Absent,
+    Expr,
+    Gone,
+    Lasting,
+    Seen,
+    Then,
+    While,
+    clauses,
+    parse,
+)
+from edge.rules.temporal.track import UNKNOWN, Tracker, _Lasting, _Then
 
 A, B, C = Seen("a"), Seen("b"), Seen("c")
 GAP_S = 10.0
 
 
-def run(expression: Any, series: Any, times: Any = None) -> list[Any]:
+def run(expression: Expr, series: Any, times: Any = None) -> list[float]:
     tracker = Tracker(expression, GAP_S)
     rows = np.atleast_2d(np.asarray(series, float))
     times = np.arange(rows.shape[1]) / 2 if times is None else times
@@ -106,16 +116,16 @@ times_of = st.lists(st.floats(0.05, 3.0), min_size=1, max_size=60).map(np.cumsum
 
 
 def naive(  # noqa: C901
-    expression: Any, rows: NDArray[np.float64], times: list[float], place: int
-) -> float | np.float64:
+    expression: Expr, rows: NDArray[np.float64], times: list[float], place: int
+) -> float:
     """By the definitions, looking at all samples each time."""
 
-    def value(node: Any, index: list[int], at: int) -> float | np.float64:
+    def value(node: Expr, index: list[int], at: int) -> float:
         count = len(clauses(node))
         own = index[:count]
         match node:
             case Seen():
-                return rows[own[0]][at]
+                return float(rows[own[0]][at])
             case While(parts):
                 return min(of_parts(parts, own, at))
             case Lasting(what, seconds):
@@ -131,17 +141,15 @@ def naive(  # noqa: C901
                 chain = value(steps[0], own, at)
                 return order(steps, own, at, within_s, chain)
 
-    def of_parts(
-        parts: tuple[Seen, Lasting], own: list[int], at: int
-    ) -> Iterator[float | np.float64]:
+    def of_parts(parts: tuple[Expr, ...], own: list[int], at: int) -> Iterator[float]:
         place = 0
         for part in parts:
             yield value(part, own[place:], at)
             place += len(clauses(part))
 
     def order(
-        steps: tuple[Any, ...], own: list[int], at: int, within_s: float, _chain: np.float64
-    ) -> float | np.float64:
+        steps: tuple[Expr, ...], own: list[int], at: int, within_s: float, _chain: float
+    ) -> float:
         chains = [[value(steps[0], own, k) for k in range(at + 1)]]
         place = len(clauses(steps[0]))
         for step in steps[1:]:
@@ -165,11 +173,11 @@ def naive(  # noqa: C901
             )
         return chains[-1][at]
 
-    def unseen(values: list[Any], at: int) -> float | np.float64:
+    def unseen(values: list[float], at: int) -> float:
         lately = [values[k] for k in range(at + 1) if times[k] >= times[at] - 2.0]
         return UNKNOWN if UNKNOWN in lately else -max(lately)
 
-    def low(values: list[np.float64], seconds: float, at: int) -> float | np.float64:
+    def low(values: list[float], seconds: float, at: int) -> float:
         if times[at] - times[0] < seconds:
             return UNKNOWN
         # One at or before the beginning of the span, and all within.
@@ -196,10 +204,10 @@ def naive(  # noqa: C901
     st.integers(0, 2**32 - 1),
 )
 def test_what_is_kept_from_sample_to_sample_is_what_the_definition_says(
-    times: NDArray[np.float64], expression: Any, seed: int
+    times_s: NDArray[np.float64], expression: Expr, seed: int
 ) -> None:
-    rows = np.random.default_rng(seed).normal(0, 0.1, (len(clauses(expression)), len(times)))
-    times = times.tolist()
+    rows = np.random.default_rng(seed).normal(0, 0.1, (len(clauses(expression)), len(times_s)))
+    times = times_s.tolist()
     told = run(expression, rows, times)
     expected = [naive(expression, rows, times, place) for place in range(len(times))]
     assert told == pytest.approx(expected, abs=1e-12)
@@ -226,8 +234,11 @@ def test_its_memory_is_bounded() -> None:
     for position in range(20_000):
         tracker.step(rng.normal(0, 0.1, 2).tolist(), position / 2)
     node = tracker._node
+    assert isinstance(node, _Then)
+    absence = node._steps[1]
+    assert isinstance(absence, _Lasting)
     assert len(node._so_far[0]._values) <= 61
-    assert len(node._steps[1]._span._values) <= 42
+    assert len(absence._span._values) <= 42
 
 
 def test_a_wrong_number_of_margins_is_a_mistake() -> None:

@@ -1,18 +1,19 @@
 """The scorer of class P, on a tiny detector that finds squares by their colours."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 import tiny_detector as tiny
+from engine_double import EngineDouble
 from numpy.typing import NDArray
+from present import present
 
 from edge.errors import ConfigError, InferenceError
-from edge.model.engines import EngineSettings, open_engine
-from edge.model.engines.onnxruntime import OnnxRuntimeEngine
+from edge.model.engines import Engine, EngineSettings, open_engine
 from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.rules.text import Tokenizer
 from edge.scoring.scorers.detect import DetectScorer
@@ -30,7 +31,7 @@ class Opened:
         self.open = False
 
     @contextmanager
-    def __call__(self) -> Iterator[OnnxRuntimeEngine]:
+    def __call__(self) -> Iterator[Engine]:
         engine = open_engine(
             "onnxruntime", tiny.tiny_detector_text().SerializeToString(), EngineSettings()
         )
@@ -71,15 +72,17 @@ def sample(*colours: tuple[int, int, int]) -> Sample:
 def test_each_sentence_scores_as_its_best_box(scorer: DetectScorer) -> None:
     asked = bank("a red square", "green", "blue")
     scored = scorer.score([sample(RED, GREEN), sample(GREEN), sample()], asked)
-    found = np.stack([answer.cosines for answer in scored]) > 0.5
+    answers = [present(answer) for answer in scored]
+    found = np.stack([answer.cosines for answer in answers]) > 0.5
     assert found.tolist() == [[True, True, False], [False, True, False], [False, False, False]]
-    assert all(answer.embedding is None for answer in scored)
-    assert all(answer.cosines.dtype == np.float32 for answer in scored)
+    assert all(answer.embedding is None for answer in answers)
+    assert all(answer.cosines.dtype == np.float32 for answer in answers)
 
 
 def test_a_sentence_of_two_prompts_scores_the_same_for_both(scorer: DetectScorer) -> None:
     (answer,) = scorer.score([sample(RED)], bank("red", "green", "red"))
-    assert answer.cosines[0] == answer.cosines[2] > 0.9 > answer.cosines[1]
+    cosines = present(answer).cosines
+    assert cosines[0] == cosines[2] > 0.9 > cosines[1]
 
 
 def test_the_text_graph_runs_when_sentences_change_and_is_given_back(
@@ -105,15 +108,15 @@ def test_sentences_that_do_not_fit_are_told_before_the_text_graph_is_opened(
 
 def test_what_was_asked_before_stays_asked_after_a_refusal(scorer: DetectScorer) -> None:
     asked = bank("red")
-    before = scorer.score([sample(RED)], asked)[0].cosines
+    before = present(scorer.score([sample(RED)], asked)[0]).cosines
     with pytest.raises(ConfigError, match="expected a phrase"):
         scorer.prepare(["red", " "])
-    assert scorer.score([sample(RED)], asked)[0].cosines == before
+    assert present(scorer.score([sample(RED)], asked)[0]).cosines == before
 
 
 def test_numbers_that_are_none_are_a_failure(scorer: DetectScorer) -> None:
-    class Broken:
-        def run(self, tensors: dict[str, Any]) -> dict[str, NDArray[np.float32]]:
+    class Broken(EngineDouble):
+        def run(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
             return {"logits": np.full((1, 2, 16), np.nan, np.float32)} | {
                 "boxes": np.zeros((1, 2, 4), np.float32)
             }

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engine_double import EngineDouble
+from present import present
 from tiny_bundle import DIM, SIDE
 from tiny_window import (
     FRAMES,
@@ -18,7 +20,8 @@ from tiny_window import (
 
 from edge.errors import InferenceError, ModelError
 from edge.model.bundle.contract import contract_of
-from edge.model.engines import EngineSettings, open_engine
+from edge.model.bundle.manifest import Role
+from edge.model.engines import Engine, EngineSettings, open_engine
 from edge.model.engines.null import null_model
 from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.scoring.scorers.base import Scored
@@ -29,7 +32,7 @@ SETTINGS = EngineSettings()
 LENGTHS = np.array([0.5, 3, 1.5], np.float32)
 
 
-def open_both(kind: str) -> tuple[Any, Any]:
+def open_both(kind: str) -> tuple[Engine, Engine]:
     return (
         open_engine(kind, tiny_video_model(), SETTINGS),
         open_engine(kind, tiny_head_model(), SETTINGS),
@@ -37,7 +40,7 @@ def open_both(kind: str) -> tuple[Any, Any]:
 
 
 @pytest.fixture(params=["onnxruntime", "openvino"])
-def engines(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any]]:
+def engines(request: pytest.FixtureRequest) -> Iterator[tuple[Engine, Engine]]:
     pytest.importorskip(request.param)
     video, head = open_both(request.param)
     yield video, head
@@ -88,6 +91,7 @@ def test_a_camera_is_scored_from_its_tth_sample_on_with_each_sample(scorer: Wind
     assert [answer is not None for answer in answers] == [False, False, True, True, True]
     for newest, answer in enumerate(answers[2:], start=2):
         cosines, embedding = expected(bank(), given[newest - 2 : newest + 1])
+        assert answer is not None
         assert answer.cosines == pytest.approx(cosines, abs=1e-5)
         assert answer.embedding == pytest.approx(embedding, abs=1e-5)
 
@@ -140,7 +144,7 @@ def test_after_a_gap_there_is_no_answer_until_the_window_is_full_again(
     after = samples("porch", FRAMES, seed=1, start=60)
     answers = [scorer.score([sample], bank())[0] for sample in after]
     assert [answer is not None for answer in answers] == [False, False, True]
-    assert answers[-1].cosines == pytest.approx(expected(bank(), after)[0], abs=1e-5)
+    assert present(answers[-1]).cosines == pytest.approx(expected(bank(), after)[0], abs=1e-5)
 
 
 def test_a_sample_of_another_size_is_an_inference_error_and_enters_no_window(
@@ -188,10 +192,10 @@ def test_a_head_of_another_tower_is_a_model_error() -> None:
         WindowScorer(head, head, FRAMES)
 
 
-class Broken:
+class Broken(EngineDouble):
     """An engine whose answers are changed on their way out."""
 
-    def __init__(self, engine: Any, **changes: Any) -> None:
+    def __init__(self, engine: Engine, **changes: Any) -> None:
         self._engine = engine
         self._changes = changes
         self.inputs, self.outputs = engine.inputs, engine.outputs
@@ -232,11 +236,13 @@ def test_answers_that_are_none_are_an_inference_error_and_the_next_sample_goes_o
 
 def test_the_null_engine_scores_clips_too() -> None:
     facts = tiny_window_facts()
-    opened = []
-    for role in ("video", "head"):
+
+    def opened(role: Role) -> Engine:
         spec = contract_of(facts, role)
-        opened.append(open_engine("null", null_model(spec.inputs, spec.outputs), SETTINGS))
-    answer = last(WindowScorer(*opened, FRAMES), bank(), samples("porch", FRAMES))
+        return open_engine("null", null_model(spec.inputs, spec.outputs), SETTINGS)
+
+    scorer = WindowScorer(opened("video"), opened("head"), FRAMES)
+    answer = last(scorer, bank(), samples("porch", FRAMES))
     assert answer.cosines.shape == (3,)
     assert answer.embedding is not None
     assert answer.embedding.shape == (DIM,)
