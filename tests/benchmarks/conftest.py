@@ -52,7 +52,7 @@ def edge_bench(
         with pytest.raises(SystemExit) as ended:
             main()
         shown = capsys.readouterr()
-        return Finished(ended.value.code or 0, shown.out, shown.err)
+        return Finished(int(ended.value.code or 0), shown.out, shown.err)
 
     return run
 

@@ -129,12 +129,13 @@ def steps(bundle: Path, pictures: Path, folder: Path, batch: int, curve: Path) -
 
 def whole(bundle: Path, data: Path, folder: Path) -> None:
     """Distil, with a state on disk after every step."""
-    train._SAVE_EVERY = 1
+    train._SAVE_EVERY = 1  # type: ignore[misc]  # a state after every step
     distill(request_of(bundle, data, folder), Progress(disable=True))
 
 
 if __name__ == "__main__":
     command, *words = sys.argv[1:]
-    run: Callable[..., None] = {"steps": steps, "whole": whole}[command]
+    commands: dict[str, Callable[..., None]] = {"steps": steps, "whole": whole}
+    run = commands[command]
     with one_thread():
         run(*(int(word) if word.isdecimal() else Path(word) for word in words))

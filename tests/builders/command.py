@@ -43,7 +43,7 @@ def in_process(
         with pytest.raises(SystemExit) as ended:
             main()
         out, err = capsys.readouterr()
-        return Outcome(ended.value.code or 0, out, err)
+        return Outcome(int(ended.value.code or 0), out, err)
 
     yield run
     root.handlers[:] = handlers

@@ -4,8 +4,11 @@ Every layer that has a weight is quantized on both sides as TensorRT wants it. T
 at a time.
 """
 
+from typing import Any
+
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 SIDE = 32
@@ -26,11 +29,11 @@ class Network:
         self.constants: list[onnx.TensorProto] = []
         self.random = np.random.default_rng(0)
 
-    def constant(self, name: str, value: np.ndarray) -> str:
+    def constant(self, name: str, value: NDArray[Any] | np.generic) -> str:
         self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def node(self, operator: str, inputs: list[str], name: str, **attributes: object) -> str:
+    def node(self, operator: str, inputs: list[str], name: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
 
@@ -105,7 +108,7 @@ def qdq_graph(batch: int | str = "N", conv_axis: int = 0) -> onnx.ModelProto:
     return model
 
 
-def set_constant(model: onnx.ModelProto, name: str, value: np.ndarray) -> None:
+def set_constant(model: onnx.ModelProto, name: str, value: NDArray[Any] | np.generic) -> None:
     """Give the constant ``name`` another value."""
     [tensor] = [tensor for tensor in model.graph.initializer if tensor.name == name]
     tensor.CopyFrom(numpy_helper.from_array(np.asarray(value), name))
@@ -113,5 +116,6 @@ def set_constant(model: onnx.ModelProto, name: str, value: np.ndarray) -> None:
 
 def node(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
     """The node ``name``, to be changed in place."""
+    found: onnx.NodeProto
     [found] = [node for node in model.graph.node if node.name == name]
     return found

@@ -1,6 +1,9 @@
 """The daemon is told over MQTT what to look for, while it looks; a real broker in between."""
 
 import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -20,13 +23,13 @@ DESIRED = {"schema": "edge-prompts/1", "prompts": {"dog": DOG}}
 
 
 @pytest.fixture(scope="session")
-def clip(tmp_path_factory):
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clips") / "moving.mp4"
     return write_clip(path, width=320, height=240, fps=10, seconds=3, gop=10)
 
 
 @pytest.fixture
-def camera(clip):
+def camera(clip: Path) -> Iterator[TestCamera]:
     with TestCamera({"yard": clip}) as camera:
         yield camera
 
@@ -34,38 +37,53 @@ def camera(clip):
 class Told:
     """A daemon, what it says over MQTT, and a way to tell it something."""
 
-    def __init__(self, start, listener, port, tell, eventually):
+    def __init__(
+        self,
+        start: Callable[..., Any],
+        listener: Any,
+        port: int,
+        tell: Callable[..., Any],
+        eventually: Callable[..., Any],
+    ) -> None:
         self._start, self._port, self._tell = start, port, tell
         self.listener, self.eventually = listener, eventually
         self.daemon = start()
 
-    def restart(self):
+    def restart(self) -> None:
         self.daemon = self._start()
 
-    def say(self, topic, payload, **words):
+    def say(self, topic: str, payload: Any, **words: bool) -> None:
         data = payload if isinstance(payload, (bytes, str)) else json.dumps(payload)
         self._tell(self._port, f"edge/box/{topic}", data, **words)
 
-    def last(self, topic):
+    def last(self, topic: str) -> Any:
         payloads = [m.payload for m in self.listener.heard if m.topic == f"edge/box/{topic}"]
         return payloads[-1] if payloads else None
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         payload = self.last("prompts/state")
         return json.loads(payload) if payload else {"prompts": {}, "error": None}
 
-    def expect(self, topic, payload, seconds=15):
+    def expect(self, topic: str, payload: bytes, seconds: int = 15) -> None:
         self.eventually(lambda: self.last(topic) == payload, f"{topic} {payload!r}", seconds)
 
-    def expect_rules(self, *names):
+    def expect_rules(self, *names: str) -> None:
         self.eventually(lambda: list(self.state()["prompts"]) == list(names), f"rules {names}")
 
-    def changes(self):
+    def changes(self) -> int:
         return self.daemon.log().count("rules in force: ")
 
 
 @pytest.fixture
-def told(small_bundle, camera, run_daemon, broker, listen, tell, eventually):
+def told(
+    small_bundle: Path,
+    camera: TestCamera,
+    run_daemon: Callable[..., Any],
+    broker: Any,
+    listen: Callable[..., Any],
+    tell: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> Callable[..., Any]:
     sections = {
         "bundle": str(small_bundle),
         "mqtt": {"host": "127.0.0.1", "port": broker.port, "keepalive": 5},
@@ -74,14 +92,16 @@ def told(small_bundle, camera, run_daemon, broker, listen, tell, eventually):
         "embeddings": {"every": 0},
     }
 
-    def make(**more):
+    def make(**more: dict[str, bool]) -> Told:
         listener = listen(broker.port, "#")
         return Told(lambda: run_daemon(**sections | more), listener, broker.port, tell, eventually)
 
     return make
 
 
-def test_rules_change_while_the_daemon_looks_and_no_sample_is_missing(told, eventually):
+def test_rules_change_while_the_daemon_looks_and_no_sample_is_missing(
+    told: Callable[..., Any], eventually: Callable[..., Any]
+) -> None:
     box = told()
     box.expect("yard/cat/alerting", b"ON")
     first = box.daemon.process.pid
@@ -107,7 +127,7 @@ def test_rules_change_while_the_daemon_looks_and_no_sample_is_missing(told, even
     ]  # fmt: skip
 
 
-def test_what_cannot_be_is_refused_told_and_changes_nothing(told):
+def test_what_cannot_be_is_refused_told_and_changes_nothing(told: Callable[..., Any]) -> None:
     box = told()
     box.expect_rules("cat")
     before = box.state()["hash"]
@@ -124,7 +144,9 @@ def test_what_cannot_be_is_refused_told_and_changes_nothing(told):
     assert box.state()["error"] is None
 
 
-def test_a_restart_keeps_what_was_told_and_hearing_it_again_is_nothing(told):
+def test_a_restart_keeps_what_was_told_and_hearing_it_again_is_nothing(
+    told: Callable[..., Any],
+) -> None:
     box = told()
     box.expect_rules("cat")
     box.say("prompts/set", DESIRED, retain=True)
@@ -145,7 +167,9 @@ def test_a_restart_keeps_what_was_told_and_hearing_it_again_is_nothing(told):
 
 
 @pytest.mark.parametrize("wait", ["not at all", "until it is taken"])
-def test_killed_between_receipt_and_effect_the_next_start_has_it(told, wait):
+def test_killed_between_receipt_and_effect_the_next_start_has_it(
+    told: Callable[..., Any], wait: str
+) -> None:
     box = told()
     box.expect_rules("cat")
     box.say("prompts/set", DESIRED, retain=True)
@@ -158,7 +182,7 @@ def test_killed_between_receipt_and_effect_the_next_start_has_it(told, wait):
     box.expect_rules("cat", "dog")
 
 
-def test_a_rule_is_switched_off_and_on_and_tried(told):
+def test_a_rule_is_switched_off_and_on_and_tried(told: Callable[..., Any]) -> None:
     box = told()
     box.expect("yard/cat/alerting", b"ON")
     box.say("prompt/cat/enabled/set", "OFF")
@@ -176,11 +200,13 @@ def test_a_rule_is_switched_off_and_on_and_tried(told):
     assert len({a["id"] for a in tests}) == 1
 
 
-def test_home_assistant_is_shown_the_box_again_and_again_until_it_is_not_wanted(told):
+def test_home_assistant_is_shown_the_box_again_and_again_until_it_is_not_wanted(
+    told: Callable[..., Any],
+) -> None:
     topic = "homeassistant/device/edge_box/config"
     box = told(homeassistant={"discovery": True})
 
-    def devices():
+    def devices() -> list[dict[str, Any]]:
         return [json.loads(m.payload) for m in box.listener.heard if m.topic == topic and m.payload]
 
     box.eventually(devices, "the device")

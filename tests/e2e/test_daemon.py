@@ -7,6 +7,9 @@ import socket
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,16 +30,16 @@ PASSWORD = "c4nary-p4ss"
 
 
 @pytest.fixture(scope="session")
-def clip(tmp_path_factory):
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clips") / "moving.mp4"
     return write_clip(path, width=320, height=240, fps=10, seconds=3, gop=10)
 
 
 @pytest.fixture
-def sections(small_bundle):
+def sections(small_bundle: Path) -> Callable[..., Any]:
     """A configuration in which every sample counts; the engine is as small as can be."""
 
-    def make(port, url, **more):
+    def make(port: int, url: str, **more: dict[str, dict[str, Any]]) -> dict[str, Any]:
         return {
             "bundle": str(small_bundle),
             "mqtt": {"host": "127.0.0.1", "port": port, "keepalive": 5},
@@ -48,8 +51,14 @@ def sections(small_bundle):
 
 
 def test_what_happened_while_the_broker_was_away_arrives_in_order(
-    sections, clip, run_daemon, make_broker, listen, eventually, alerts_of
-):
+    sections: Callable[..., Any],
+    clip: Path,
+    run_daemon: Callable[..., Any],
+    make_broker: Callable[..., Any],
+    listen: Callable[..., Any],
+    eventually: Callable[..., Any],
+    alerts_of: Callable[..., Any],
+) -> None:
     broker = make_broker()
     with TestCamera({"yard": clip}) as camera:
         daemon = run_daemon(**sections(broker.port, camera.url("yard")))
@@ -68,8 +77,14 @@ def test_what_happened_while_the_broker_was_away_arrives_in_order(
 
 
 def test_sigterm_ends_within_five_seconds_and_loses_nothing(
-    sections, clip, run_daemon, broker, listen, eventually, alerts_of
-):
+    sections: Callable[..., Any],
+    clip: Path,
+    run_daemon: Callable[..., Any],
+    broker: Any,
+    listen: Callable[..., Any],
+    eventually: Callable[..., Any],
+    alerts_of: Callable[..., Any],
+) -> None:
     listener = listen(broker.port)
     with TestCamera({"yard": clip}) as camera:
         daemon = run_daemon(**sections(broker.port, camera.url("yard")))
@@ -85,8 +100,12 @@ def test_sigterm_ends_within_five_seconds_and_loses_nothing(
 
 
 def test_an_impatient_supervisor_that_repeats_sigterm_still_sees_a_clean_end(
-    sections, clip, run_daemon, broker, eventually
-):
+    sections: Callable[..., Any],
+    clip: Path,
+    run_daemon: Callable[..., Any],
+    broker: Any,
+    eventually: Callable[..., Any],
+) -> None:
     with TestCamera({"yard": clip}) as camera:
         daemon = run_daemon(**sections(broker.port, camera.url("yard")))
         eventually(lambda: " start: yard/burst" in daemon.log(), "an alert")
@@ -99,11 +118,17 @@ def test_an_impatient_supervisor_that_repeats_sigterm_still_sees_a_clean_end(
 
 
 def test_a_lost_camera_degrades_the_device_ends_its_alert_and_comes_back(
-    sections, clip, run_daemon, broker, listen, eventually, alerts_of
-):
+    sections: Callable[..., Any],
+    clip: Path,
+    run_daemon: Callable[..., Any],
+    broker: Any,
+    listen: Callable[..., Any],
+    eventually: Callable[..., Any],
+    alerts_of: Callable[..., Any],
+) -> None:
     listener = listen(broker.port)
 
-    def status():
+    def status() -> str | None:
         words = [payload.decode() for payload in listener.payloads("/status")]
         return words[-1] if words else None
 
@@ -120,11 +145,21 @@ def test_a_lost_camera_degrades_the_device_ends_its_alert_and_comes_back(
         eventually(lambda: status() == "online", "online again")
 
 
-def test_state_tells_how_a_camera_does(sections, clip, run_daemon, broker, listen, eventually):
+def test_state_tells_how_a_camera_does(
+    sections: Callable[..., Any],
+    clip: Path,
+    run_daemon: Callable[..., Any],
+    broker: Any,
+    listen: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     listener = listen(broker.port)
     with TestCamera({"yard": clip}) as camera:
         run_daemon(**sections(broker.port, camera.url("yard")))
-        states = lambda: [json.loads(payload) for payload in listener.payloads("/yard/state")]  # noqa: E731
+
+        def states() -> Any:
+            return [json.loads(payload) for payload in listener.payloads("/yard/state")]
+
         eventually(lambda: states() and states()[-1]["samples"] > 5, "samples in the state")
     newest = states()[-1]
     assert newest["state"] in {"streaming", "stalled", "retrying"}
@@ -133,18 +168,30 @@ def test_state_tells_how_a_camera_does(sections, clip, run_daemon, broker, liste
 
 
 def test_alerts_that_were_lost_are_counted_in_the_devices_state(
-    sections, clip, run_daemon, make_broker, listen, eventually, alerts_of
-):
+    sections: Any,
+    clip: Any,
+    run_daemon: Any,
+    make_broker: Any,
+    listen: Any,
+    eventually: Any,
+    alerts_of: Any,
+) -> None:
     broker = make_broker()
     prompts = {"burst": BURST["burst"] | {"text": "x" * 900}}  # an alert is 1.5 kB
     more = {"outbox": {"max_bytes": 65536}, "embeddings": {"publish": "off"}}
     with TestCamera({"yard": clip}) as camera:
         daemon = run_daemon(**sections(broker.port, camera.url("yard"), prompts=prompts, **more))
-        committed = lambda: daemon.log().count("edge.app: alert ")  # noqa: E731
+
+        def committed() -> Any:
+            return daemon.log().count("edge.app: alert ")
+
         eventually(lambda: committed() >= 60, "more alerts than there is room for", 40)
         broker.start()
         listener = listen(broker.port)
-        states = lambda: [json.loads(payload) for payload in listener.payloads("/box/state")]  # noqa: E731
+
+        def states() -> Any:
+            return [json.loads(payload) for payload in listener.payloads("/box/state")]
+
         eventually(lambda: len(states()) > 1, "two states")
         assert daemon.terminate() == 0
         eventually(lambda: alerts_of(listener, "end"), "the end of the alert")
@@ -155,8 +202,13 @@ def test_alerts_that_were_lost_are_counted_in_the_devices_state(
 
 
 def test_a_wrong_password_is_told_without_the_password(
-    sections, clip, run_daemon, broker, listen, eventually
-):
+    sections: Callable[..., Any],
+    clip: Path,
+    run_daemon: Callable[..., Any],
+    broker: Any,
+    listen: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
     listener = listen(broker.port, "#")
     with TestCamera({"yard": clip}, user="viewer", password=PASSWORD + "-right") as camera:
         url = camera.url("yard", password=PASSWORD)
@@ -175,13 +227,18 @@ def test_a_wrong_password_is_told_without_the_password(
 
 
 def test_systemd_hears_ready_watchdog_and_stopping(
-    sections, clip, run_daemon, broker, tmp_path, eventually
-):
+    sections: Callable[..., Any],
+    clip: Path,
+    run_daemon: Callable[..., Any],
+    broker: Any,
+    tmp_path: Path,
+    eventually: Callable[..., Any],
+) -> None:
     heard = []
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     manager.bind(str(tmp_path / "notify"))
 
-    def collect():
+    def collect() -> None:
         while (word := manager.recv(100).decode()) != "bye":
             heard.append(word)
 
@@ -206,19 +263,25 @@ KILLS = int(os.environ.get("EDGE_KILLS", "6"))
 
 @pytest.mark.slow
 def test_kill_9_in_the_middle_of_a_burst_loses_no_committed_alert(
-    sections, clip, run_daemon, broker, listen, eventually, alerts_of
-):
+    sections: Callable[..., Any],
+    clip: Path,
+    run_daemon: Callable[..., Any],
+    broker: Any,
+    listen: Callable[..., Any],
+    eventually: Callable[..., Any],
+    alerts_of: Callable[..., Any],
+) -> None:
     """What the log says was committed is heard by an independent subscriber, each time.
 
     The control that must lose, an outbox that deletes too early, is in test_crash.py.
     """
     listener = listen(broker.port)
-    committed = Counter()
+    committed: Counter[str] = Counter()
 
-    def messages_of(daemon):
+    def messages_of(daemon: Any) -> Any:
         return Counter(re.findall(r"edge.app: alert (\S+) ", daemon.log()))
 
-    def heard():
+    def heard() -> Any:
         return Counter(a["id"] for a in {a["at"]: a for a in alerts_of(listener)}.values())
 
     with TestCamera({"yard": clip}) as camera:

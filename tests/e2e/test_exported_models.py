@@ -1,9 +1,12 @@
 """A model of every family, exported, in the daemon: from a camera's video to an event over MQTT."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
-from exported import EXPORTED
+from exported import EXPORTED, Exports
 
 from edge.testing import TestCamera
 from edge.testing.synthetic import write_clip
@@ -15,7 +18,7 @@ PROMPTS = {
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory):
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clips") / "moving.mp4"
     return write_clip(path, width=320, height=240, fps=10, seconds=6, gop=10)
 
@@ -24,8 +27,15 @@ def clip(tmp_path_factory):
 @pytest.mark.broker
 @pytest.mark.parametrize("family", EXPORTED)
 def test_an_exported_model_in_the_daemon_gives_an_event(
-    family, exports, clip, run_daemon, broker, listen, eventually, alerts_of
-):
+    family: str,
+    exports: Exports,
+    clip: Path,
+    run_daemon: Callable[..., Any],
+    broker: Any,
+    listen: Callable[..., Any],
+    eventually: Callable[..., Any],
+    alerts_of: Callable[..., Any],
+) -> None:
     built = exports.build(family)
     listener = listen(broker.port)
     with TestCamera({"yard": clip}) as camera:
@@ -37,7 +47,10 @@ def test_an_exported_model_in_the_daemon_gives_an_event(
             embeddings={"publish": "all", "every": "0s"},
         )
         eventually(lambda: alerts_of(listener, "start"), "an alert", 40)
-        states = lambda: [json.loads(payload) for payload in listener.payloads("/yard/state")]  # noqa: E731
+
+        def states() -> Any:
+            return [json.loads(payload) for payload in listener.payloads("/yard/state")]
+
         eventually(lambda: any(state["scores"] for state in states()), "scores in the state")
         assert daemon.terminate() == 0, daemon.log()
     alert = alerts_of(listener, "start")[0]
@@ -53,8 +66,14 @@ def test_an_exported_model_in_the_daemon_gives_an_event(
 @pytest.mark.broker
 @pytest.mark.timeout(500)  # three models are built where no other test has done it
 def test_a_detector_puts_boxes_on_alerts_and_a_clip_model_confirms_them(
-    exports, clip, run_daemon, broker, listen, eventually, alerts_of
-):
+    exports: Exports,
+    clip: Path,
+    run_daemon: Callable[..., Any],
+    broker: Any,
+    listen: Callable[..., Any],
+    eventually: Callable[..., Any],
+    alerts_of: Callable[..., Any],
+) -> None:
     built = {
         family: exports.build(family).bundle for family in ("clip", "xclip_ms", "grounding_dino")
     }
@@ -72,7 +91,10 @@ def test_a_detector_puts_boxes_on_alerts_and_a_clip_model_confirms_them(
             prompts=rules,
             cameras={"yard": {"url": camera.url("yard"), "sample": {"fps": 10}}},
         )
-        started = lambda: {alert["prompt"]["id"] for alert in alerts_of(listener, "start")}  # noqa: E731
+
+        def started() -> Any:
+            return {alert["prompt"]["id"] for alert in alerts_of(listener, "start")}
+
         eventually(lambda: "boxes" in started(), "an alert with boxes", 60)
         assert daemon.terminate() == 0, daemon.log()
     alert = next(a for a in alerts_of(listener, "start") if a["prompt"]["id"] == "boxes")

@@ -7,12 +7,15 @@ table of every prompt.
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.testing import TestCamera
 
@@ -57,7 +60,15 @@ def seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def evaluate(clip, prompt, labels, passes, ended, watched_from, watched_until):
+def evaluate(
+    clip: str,
+    prompt: str,
+    labels: list[Any],
+    passes: list[float],
+    ended: list[tuple[float, float]],
+    watched_from: float,
+    watched_until: float,
+) -> Row:
     """Compare the alerts [(started_at, ended_at)] with the labels of every pass watched."""
     row = Row(clip, prompt, alerts=len(ended))
     events = [
@@ -87,7 +98,7 @@ def evaluate(clip, prompt, labels, passes, ended, watched_from, watched_until):
     return row
 
 
-def under(instants, intervals):
+def under(instants: NDArray[np.float64], intervals: list[tuple[float, float]]) -> NDArray[np.bool_]:
     """Which instants lie inside any of the intervals."""
     inside = np.zeros(len(instants), bool)
     for start, end in intervals:
@@ -96,7 +107,13 @@ def under(instants, intervals):
 
 
 @pytest.fixture
-def rows(footage, concepts_bundle, run_daemon, broker, listen):
+def rows(
+    footage: Path,
+    concepts_bundle: Path,
+    run_daemon: Callable[..., Any],
+    broker: Any,
+    listen: Callable[..., Any],
+) -> list[Row]:
     labels = [
         label
         for label in json.loads((footage / "events.json").read_text())["events"]
@@ -156,7 +173,9 @@ def rows(footage, concepts_bundle, run_daemon, broker, listen):
 @pytest.mark.broker
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_every_car_alerts_within_a_second_and_the_empty_road_never(rows, capsys):
+def test_every_car_alerts_within_a_second_and_the_empty_road_never(
+    rows: list[Row], capsys: pytest.CaptureFixture[str]
+) -> None:
     """The other prompts are no gate: the table shows what the bundle cannot tell apart."""
     with capsys.disabled():
         print("\n\n| clip | prompt | hit/events | alerts | false | of unlabelled time | start, s |")
@@ -172,7 +191,7 @@ def test_every_car_alerts_within_a_second_and_the_empty_road_never(rows, capsys)
     assert row.alerts >= row.events
 
 
-def test_the_evaluation_can_fail():
+def test_the_evaluation_can_fail() -> None:
     """Negative control: late, missing and false alerts are seen as such."""
     labels = [{"start_s": 4.0, "end_s": 8.0, "tol_s": 0.2}]
     late = evaluate("c", "p", labels, [100.0], [(106.5, 108.0)], 100.0, 120.0)

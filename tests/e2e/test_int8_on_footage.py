@@ -1,9 +1,15 @@
 """What INT8 costs on footage that neither built nor calibrated it, on both runtimes."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from calibration.frames import frames_of
+from edge.model.bundle.manifest import Precision
 from edge.model.bundle.read import open_bundle
 from edge.model.engines import EngineSettings, open_engine
 from export.default_bundle.accuracy import concept_columns
@@ -13,17 +19,17 @@ CLIPS = ("bottle-detection", "car-detection", "people-door", "person-bicycle-car
 
 
 @pytest.fixture(scope="module")
-def frames(footage, concepts_bundle):
+def frames(footage: Path, concepts_bundle: Path) -> NDArray[np.int8]:
     spec = open_bundle(concepts_bundle).manifest.image
     return np.concatenate([frames_of(footage / f"{clip}.mp4", spec, fps=2) for clip in CLIPS])
 
 
 @pytest.fixture(scope="module")
-def embed(frames, concepts_bundle):
+def embed(frames: NDArray[np.int8], concepts_bundle: Path) -> Callable[..., Any]:
     """Embeddings of all frames, by runtime and precision."""
     bundle = open_bundle(concepts_bundle)
 
-    def embed(kind, precision):
+    def embed(kind: str, precision: Precision) -> NDArray[np.float32]:
         settings = EngineSettings(threads=2)
         engine = open_engine(kind, bundle.read("image", precision), settings)
         try:
@@ -36,16 +42,18 @@ def embed(frames, concepts_bundle):
     return embed
 
 
-def loss(found, reference):
+def loss(found: NDArray[np.float32], reference: NDArray[np.float32]) -> dict[str, Any]:
     cosines = row_cosines(found, reference)
-    whole = {"mean_cosine": cosines.mean(), "min_cosine": cosines.min()}
-    return whole | concept_columns(found, reference)
+    whole: dict[str, float] = {"mean_cosine": cosines.mean(), "min_cosine": cosines.min()}
+    return {**whole, **concept_columns(found, reference)}
 
 
 @pytest.mark.slow
 @pytest.mark.bundle
 @pytest.mark.footage
-def test_int8_agrees_with_float_on_footage_it_has_not_seen(embed, capsys):
+def test_int8_agrees_with_float_on_footage_it_has_not_seen(
+    embed: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     reference = embed("onnxruntime", "fp32")
     rows = {
         (kind, precision): loss(embed(kind, precision), reference)
@@ -71,7 +79,7 @@ def test_int8_agrees_with_float_on_footage_it_has_not_seen(embed, capsys):
 
 @pytest.mark.bundle
 @pytest.mark.footage
-def test_a_shuffled_answer_would_be_seen(embed):
+def test_a_shuffled_answer_would_be_seen(embed: Callable[..., Any]) -> None:
     """Negative control: embeddings of the wrong frames are far from these figures."""
     reference = embed("onnxruntime", "fp32")
     shuffled = loss(np.roll(reference, 40, axis=0), reference)

@@ -4,6 +4,9 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -20,14 +23,14 @@ from edge.testing.synthetic import write_clip
 
 
 @pytest.fixture(scope="session")
-def moving(tmp_path_factory):
+def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clips") / "moving.mp4"
     return write_clip(path, width=320, height=240, fps=10, seconds=3, gop=10)
 
 
 @pytest.fixture
-def sections(small_bundle):
-    def make(port, url, **index):
+def sections(small_bundle: Path) -> Callable[..., Any]:
+    def make(port: int, url: str, **index: bool) -> dict[str, Any]:
         return {
             "bundle": str(small_bundle),
             "mqtt": {"host": "127.0.0.1", "port": port, "keepalive": 5},
@@ -40,12 +43,12 @@ def sections(small_bundle):
 
 
 @pytest.fixture
-def kept(tmp_path, small_bundle):
+def kept(tmp_path: Path, small_bundle: Path) -> Callable[..., Any]:
     """How many embeddings are on disk."""
     bundle = open_bundle(small_bundle)
     folder = tmp_path / "state" / "index" / bundle.hash
 
-    def count():
+    def count() -> int:
         dims = {path.read_bytes()[8] for path in folder.glob("*/*/rows")}
         readers = [Reader(folder, dim).segments(None, 0, 1e12) for dim in dims]
         return sum(one.segment.extent.count for found in readers for one in found)
@@ -53,31 +56,41 @@ def kept(tmp_path, small_bundle):
     return count
 
 
-def edge(*arguments):
+def edge(*arguments: str) -> Any:
     return subprocess.run(
         [sys.executable, "-m", "edge", *arguments], capture_output=True, text=True, check=False
     )
 
 
-def asked(port, request):
+def asked(port: int, request: str) -> tuple[Any, list[Any]]:
     """The answer to a request over MQTT 5, of a client that is not ours."""
-    answers, ready = [], threading.Event()
+    answers: list[Any] = []
+    ready = threading.Event()
     client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    client.on_connect = lambda *_: client.subscribe("asker/inbox", qos=1)
+
+    def subscribe(*_: Any) -> None:
+        client.subscribe("asker/inbox", qos=1)
+
+    client.on_connect = subscribe
     client.on_subscribe = lambda *_: ready.set()
     client.on_message = lambda _client, _data, message: answers.append(message)
     client.connect("127.0.0.1", port)
     client.loop_start()
     assert ready.wait(10)
-    properties = Properties(PacketTypes.PUBLISH)
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.ResponseTopic, properties.CorrelationData = "asker/inbox", b"42"
     client.publish("edge/box/search", request, qos=1, properties=properties)
     return client, answers
 
 
 def test_what_cameras_see_is_kept_and_searched_on_the_box_and_over_mqtt(
-    sections, moving, run_daemon, broker, eventually, kept
-):
+    sections: Callable[..., Any],
+    moving: Path,
+    run_daemon: Callable[..., Any],
+    broker: Any,
+    eventually: Callable[..., Any],
+    kept: Callable[..., Any],
+) -> None:
     with TestCamera({"yard": moving}) as camera:
         daemon = run_daemon(**sections(broker.port, camera.url("yard")))
         eventually(lambda: kept() >= 5, "embeddings on disk", 30)
@@ -100,8 +113,13 @@ def test_what_cameras_see_is_kept_and_searched_on_the_box_and_over_mqtt(
 
 
 def test_a_killed_daemon_loses_seconds_of_it_and_goes_on(
-    sections, moving, run_daemon, broker, eventually, kept
-):
+    sections: Callable[..., Any],
+    moving: Path,
+    run_daemon: Callable[..., Any],
+    broker: Any,
+    eventually: Callable[..., Any],
+    kept: Callable[..., Any],
+) -> None:
     with TestCamera({"yard": moving}) as camera:
         daemon = run_daemon(**sections(broker.port, camera.url("yard")))
         eventually(lambda: kept() >= 3, "embeddings on disk", 30)
@@ -115,8 +133,13 @@ def test_a_killed_daemon_loses_seconds_of_it_and_goes_on(
 
 
 def test_where_it_is_off_nothing_is_kept_and_search_says_what_to_do(
-    sections, moving, run_daemon, broker, eventually, tmp_path
-):
+    sections: Callable[..., Any],
+    moving: Path,
+    run_daemon: Callable[..., Any],
+    broker: Any,
+    eventually: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
     with TestCamera({"yard": moving}) as camera:
         daemon = run_daemon(**sections(broker.port, camera.url("yard"), enabled=False))
         eventually(lambda: "watching yard" in daemon.log(), "the daemon runs")
@@ -134,7 +157,7 @@ def test_where_it_is_off_nothing_is_kept_and_search_says_what_to_do(
         (["red", "--index", ".", "--bundle", "BUNDLE", "--since", "soon"], "expected an index"),
     ],
 )
-def test_a_wrong_call_is_told(arguments, said, small_bundle):
+def test_a_wrong_call_is_told(arguments: list[str], said: str, small_bundle: Path) -> None:
     found = edge("search", *[str(small_bundle) if a == "BUNDLE" else a for a in arguments])
     assert found.returncode == 2
     assert said in found.stderr

@@ -1,6 +1,9 @@
 """``edge prompts`` against a daemon and a real broker."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -17,10 +20,10 @@ RULE = {"negatives": "something quite different", "threshold": 2}
 
 
 @pytest.fixture
-def edge(broker):
+def edge(broker: Any) -> Callable[..., Any]:
     """Run ``edge prompts`` with these words; what it printed. A failure is raised."""
 
-    def run(*words, device="box"):
+    def run(*words: str, device: str | None = "box") -> str | None:
         options = ["--host", "127.0.0.1", "--port", str(broker.port)]
         options += ["--device", device] if device else []
         result = CliRunner().invoke(app, ["prompts", *options, *words])
@@ -32,7 +35,14 @@ def edge(broker):
 
 
 @pytest.fixture
-def daemon(small_bundle, run_daemon, broker, listen, tmp_path, eventually):
+def daemon(
+    small_bundle: Path,
+    run_daemon: Callable[..., Any],
+    broker: Any,
+    listen: Callable[..., Any],
+    tmp_path: Path,
+    eventually: Callable[..., Any],
+) -> Any:
     clip = write_clip(tmp_path / "clip.mp4", width=320, height=240, fps=10, seconds=3, gop=10)
     listener = listen(broker.port)
     daemon = run_daemon(
@@ -46,7 +56,9 @@ def daemon(small_bundle, run_daemon, broker, listen, tmp_path, eventually):
     return daemon
 
 
-def test_the_commands_do_what_they_say(edge, daemon, tmp_path, eventually):
+def test_the_commands_do_what_they_say(
+    edge: Callable[..., Any], daemon: Any, tmp_path: Path, eventually: Callable[..., Any]
+) -> None:
     rules = tmp_path / "rules.yaml"
     rules.write_text(
         "prompts:\n  dog: {text: [a dog, a puppy], negatives: another thing, off_after: 5s}\n"
@@ -66,12 +78,14 @@ def test_the_commands_do_what_they_say(edge, daemon, tmp_path, eventually):
     assert "its configuration" in edge("show")
 
 
-def test_a_refusal_is_told_in_the_box_s_words(edge, daemon):
+def test_a_refusal_is_told_in_the_box_s_words(edge: Callable[..., Any], daemon: Any) -> None:
     with pytest.raises(ConfigError, match="box refuses it: there is no prompt 'cow'"):
         edge("test", "cow")
 
 
-def test_a_mistake_in_the_file_is_told_before_anything_is_sent(edge, tmp_path):
+def test_a_mistake_in_the_file_is_told_before_anything_is_sent(
+    edge: Callable[..., Any], tmp_path: Path
+) -> None:
     rules = tmp_path / "rules.yaml"
     rules.write_text("prompts:\n  dog: {txt: a dog}\n")
     with pytest.raises(ConfigError, match="unknown key 'txt'"):
@@ -81,6 +95,6 @@ def test_a_mistake_in_the_file_is_told_before_anything_is_sent(edge, tmp_path):
         edge("set", str(rules))
 
 
-def test_without_a_name_of_a_box_it_says_so(edge):
+def test_without_a_name_of_a_box_it_says_so(edge: Any) -> None:
     with pytest.raises(ConfigError, match="give --device or --config"):
         edge("test", "cat", device=None)

@@ -1,7 +1,9 @@
 """A daemon that is to take signed bundles only, as a process: it starts, or it says why not."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +24,7 @@ def folder(small_bundle: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(folder, run_daemon):
+def run(folder: Path, run_daemon: Callable[..., Any]) -> Callable[..., Any]:
     """Runs the daemon of the folder with these settings over the usual ones; there is no broker."""
     usual = {
         "bundle": str(folder / "bundle"),
@@ -42,7 +44,9 @@ def strip(folder: Path) -> None:
     (folder / "bundle" / "SIGNATURE").unlink()
 
 
-def test_a_signed_bundle_starts_the_daemon_and_alerts(folder, run, eventually):
+def test_a_signed_bundle_starts_the_daemon_and_alerts(
+    folder: Path, run: Callable[..., Any], eventually: Callable[..., Any]
+) -> None:
     daemon = run(bundle_keys=["site.key.pub"])
     eventually(lambda: " start: yard/any" in daemon.log(), "an alert", 30)
     assert "site.key.pub)" in daemon.log()
@@ -56,7 +60,9 @@ def test_a_signed_bundle_starts_the_daemon_and_alerts(folder, run, eventually):
         (None, "other.key.pub", "found one by "),
     ],
 )
-def test_a_bundle_that_is_not_rightly_signed_does_not(folder, run, spoil, key, words):
+def test_a_bundle_that_is_not_rightly_signed_does_not(
+    folder: Path, run: Callable[..., Any], spoil: Callable[..., Any] | None, key: str, words: str
+) -> None:
     if spoil is not None:
         spoil(folder)
     daemon = run(bundle_keys=[key])
@@ -67,7 +73,9 @@ def test_a_bundle_that_is_not_rightly_signed_does_not(folder, run, spoil, key, w
 
 
 @pytest.mark.parametrize("spoil", [change_a_byte, strip])
-def test_without_keys_the_same_bundle_starts_it(folder, run, eventually, spoil):
+def test_without_keys_the_same_bundle_starts_it(
+    folder: Path, run: Callable[..., Any], eventually: Callable[..., Any], spoil: Callable[..., Any]
+) -> None:
     """The negative control: it was the signature, and nothing else, that was missed."""
     spoil(folder)
     daemon = run()

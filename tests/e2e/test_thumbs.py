@@ -1,9 +1,13 @@
 """Somebody says which alerts were right, and the daemon changes its rule; a real broker between."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from edge.cli.main import app
@@ -25,13 +29,20 @@ RULE = {
 }
 
 
-def scene(seconds):
+def scene(seconds: float) -> NDArray[np.uint8]:
     colour = SCENES[int(seconds / SCENE_S + 1e-6) % len(SCENES)]
     return np.full((64, 64, 3), colour, np.uint8)
 
 
 @pytest.fixture
-def daemon(small_bundle, run_daemon, broker, listen, tmp_path, eventually):
+def daemon(
+    small_bundle: Path,
+    run_daemon: Callable[..., Any],
+    broker: Any,
+    listen: Callable[..., Any],
+    tmp_path: Path,
+    eventually: Callable[..., Any],
+) -> Any:
     length = len(SCENES) * SCENE_S
     clip = tmp_path / "colours.mp4"
     write_clip(clip, width=64, height=64, fps=10, seconds=length, gop=2, pattern=scene)
@@ -49,8 +60,8 @@ def daemon(small_bundle, run_daemon, broker, listen, tmp_path, eventually):
 
 
 @pytest.fixture
-def edge(broker):
-    def run(*words):
+def edge(broker: Any) -> Callable[..., Any]:
+    def run(*words: str) -> str:
         at = ["--host", "127.0.0.1", "--port", str(broker.port), "--device", "box"]
         result = CliRunner().invoke(app, ["prompts", *at, *words], catch_exceptions=False)
         assert result.exit_code == 0, result.output
@@ -59,14 +70,19 @@ def edge(broker):
     return run
 
 
-def test_thumbs_teach_a_rule_show_it_and_are_undone(daemon, edge, alerts_of, eventually):
-    def starts():
+def test_thumbs_teach_a_rule_show_it_and_are_undone(
+    daemon: Any,
+    edge: Callable[..., Any],
+    alerts_of: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
+    def starts() -> list[dict[str, Any]]:
         return alerts_of(daemon.listener, "start")
 
-    def kinds(since):
+    def kinds(since: int) -> list[bool]:
         return [alert["margin"] > middle for alert in starts()[since:]]
 
-    def state():
+    def state() -> dict[str, Any]:
         return json.loads(edge("show", "--json"))
 
     eventually(lambda: len(starts()) >= 4, "alerts of both kinds")

@@ -44,7 +44,7 @@ def test_what_is_packed_is_read_back(tmp_path: Path) -> None:
     for role, expected in tiny_golden().items():
         found = bundle.golden()[role]
         for name, array in (*expected.inputs.items(), *expected.answers.items()):
-            same = (found.inputs | found.answers)[name]
+            same = {**found.inputs, **found.answers}[name]
             assert same.dtype == array.dtype
             assert np.array_equal(same, array)
 

@@ -99,7 +99,9 @@ def test_a_passphrase_encrypts_the_private_key(tmp_path: Path, bundle: Path) -> 
     with pytest.raises(ConfigError, match="or another passphrase in EDGE_SIGNING_PASSPHRASE"):
         read_private_key(path, b"battery staple")
     sign(bundle, read_private_key(path, b"correct horse"), path)
-    assert open_bundle(bundle, [public]).signed.key == public
+    signed = open_bundle(bundle, [public]).signed
+    assert signed is not None
+    assert signed.key == public
 
 
 def test_a_passphrase_that_a_key_does_not_need_is_no_mistake(key: Path) -> None:
@@ -208,7 +210,8 @@ def test_a_failure_leaves_the_old_signature_and_no_rubbish(
     def full_disk(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(*((os, "fsync") if fails == "fsync" else (Path, "replace")), full_disk)
+    owner: Any = os if fails == "fsync" else Path
+    monkeypatch.setattr(owner, fails, full_disk)
     with pytest.raises(ModelError, match="SIGNATURE: expected to write it, found: No space left"):
         sign(bundle, read_private_key(bundle.parent / "new.key"), key)
     names = {path.name for path in bundle.parent.iterdir()} - {"new.key", "new.key.pub"}

@@ -1,5 +1,6 @@
 """The key of a step: what decides a result is part of it, and nothing else."""
 
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def test_other_code_or_another_version_of_a_package_is_another_code_version(
     one = code_version((AGREEMENT,), ("numpy",))
     assert one == code_version((AGREEMENT,), ("numpy",))
     assert one != code_version((AGREEMENT, GATES), ("numpy",))
-    monkeypatch.setattr(key.metadata, "version", lambda package: "0.0")
+    monkeypatch.setattr(metadata, "version", lambda package: "0.0")
     assert one != code_version((AGREEMENT,), ("numpy",))
 
 

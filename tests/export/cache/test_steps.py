@@ -113,6 +113,7 @@ def test_a_kill_in_the_middle_leaves_nothing_that_counts(steps: StepCache) -> No
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     with process:
+        assert process.stdout is not None
         assert process.stdout.readline() == "half\n"
         process.kill()
     (left,) = steps.folder.iterdir()

@@ -18,7 +18,7 @@ from open_clip import list_models
 from safetensors.torch import load_file, save_file
 
 from edge.errors import ConfigError, ModelError
-from export.checkpoints import checkpoint, hf_models, open_clip_models, tokenizer_json
+from export.checkpoints import catalog, hf_models, open_clip_models, tokenizer_json
 from export.checkpoints.catalog import CATALOG, Row, find
 from export.checkpoints.checkpoint import open_checkpoint
 from export.families import FAMILIES, assemble
@@ -233,7 +233,7 @@ def test_an_open_clip_model_with_another_tokenizer_is_refused(open_clip: Path) -
 
 
 def test_a_broken_torchvision_is_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(name: str, *args: Any, **kwargs: Any) -> None:
+    def broken(name: str, *args: Any, **kwargs: Any) -> Any:
         if name == "open_clip":
             raise RuntimeError("operator torchvision::nms does not exist")
         return real(name, *args, **kwargs)
@@ -279,6 +279,7 @@ def test_a_row_is_opened_at_the_commit_that_it_pins(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, saved: Path
 ) -> None:
     row = find("clip-vit-b-32")
+    assert row.revision is not None
     in_the_cache(monkeypatch, tmp_path, row.hub, row.revision, saved)
     opened = open_checkpoint("clip-vit-b-32")
     assert opened.name == "clip-vit-b-32"
@@ -330,7 +331,7 @@ def small_row(monkeypatch: pytest.MonkeyPatch) -> Row:
     row = dataclasses.replace(
         find("clip-vit-b-32"), sizes={"text_config": width, "vision_config": width}
     )
-    monkeypatch.setattr(checkpoint.catalog, "find", lambda name: row)
+    monkeypatch.setattr(catalog, "find", lambda name: row)
     return row
 
 

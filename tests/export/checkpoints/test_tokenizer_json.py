@@ -170,7 +170,7 @@ def test_stand_ins_keep_the_special_ids_and_tell_sentences_apart() -> None:
 def test_every_layout_of_a_tokenizer_becomes_one_file(tmp_path: Path, kind: str) -> None:
     if kind == "vocab.txt":
         expected = bert_tokenizer(ids := trained_bert(lowercase=True), lowercase=True)
-        (tmp_path / kind).write_text("\n".join(sorted(ids, key=ids.get)), encoding="utf-8")
+        (tmp_path / kind).write_text("\n".join(sorted(ids, key=ids.__getitem__)), encoding="utf-8")
         settings = {"tokenizer_class": "BertTokenizer"}
     else:
         expected = clip_tokenizer(1000)

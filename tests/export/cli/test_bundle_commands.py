@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_bundle import tiny_bundle, tiny_facts, tiny_files
@@ -19,7 +20,7 @@ from export.bundle.pack import Artefact, write_bundle
 from export.cli.main import main
 
 # As export/proof/card.py writes it.
-ACCURACY = {
+ACCURACY: dict[str, Any] = {
     "variants": {
         "image.int8.onnx": {
             "role": "image",
@@ -58,7 +59,7 @@ def edge_export(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
             main()
         out, err = capsys.readouterr()
         assert "Traceback" not in err
-        return Outcome(ended.value.code or 0, out, " ".join(err.split()))
+        return Outcome(int(ended.value.code or 0), out, " ".join(err.split()))
 
     return run
 

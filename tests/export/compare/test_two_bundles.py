@@ -72,6 +72,7 @@ def other_bundle(path: Path, change: Change, *, text: Change | None = None, dim:
             data = changed(file.data, changes[file.role])
             files[name] = replace(file, data=data)
             inputs = golden[file.role].inputs
+            answers: Any
             (answers,) = ReferenceEvaluator(onnx.load_from_string(data)).run(None, dict(inputs))
             golden[file.role] = GoldenSet(inputs, {"embedding": answers})
     files["golden.npz"] = Artefact("golden", golden_npz(golden))
@@ -151,8 +152,8 @@ def test_the_more_a_student_is_spoilt_the_less_it_agrees(
     for amount in (0.0, 0.1, 1.0, 5.0):
         bundle = other_bundle(tmp_path / f"{amount}", partial(noisy, amount=amount))
         rows.append(beside(bundle).agreed.rows["B openvino fp32"])
-    for told in (lambda row: row.cosines.mean(), lambda row: row.centred.mean()):
-        values = [told(row) for row in rows]
+    for cosines in ([row.cosines for row in rows], [row.centred for row in rows]):
+        values = [each.mean() for each in cosines]
         assert values == sorted(values, reverse=True)
         assert values[0] - values[-1] > 0.1
     assert rows[-1].measured.finds_itself.value < rows[0].measured.finds_itself.value
@@ -185,7 +186,9 @@ def test_a_large_common_part_hides_strangers_unless_it_is_taken_off(
         for stranger in (False, True)
     )
     files = sorted(pictures.iterdir())
-    row = compare(a, b, files, QUICK, Progress(disable=True)).agreed.rows["B openvino fp32"]
+    agreed = compare(a, b, files, QUICK, Progress(disable=True)).agreed
+    assert agreed is not None
+    row = agreed.rows["B openvino fp32"]
     assert row.cosines.min() > 0.96
     assert row.centred.mean() < 0.6
 
@@ -211,7 +214,8 @@ def test_of_a_clip_the_chosen_frames_are_shown(teacher: Bundle, tmp_path: Path) 
     found = embeddings(teacher, [variant], chosen)[variant]
     frames = frames_of(clip, spec, 10)[sorted(chosen.picked[clip])]
     model = ReferenceEvaluator(onnx.load_from_string(teacher.read("image", "fp32")))
-    np.testing.assert_allclose(found, model.run(None, {"pixels": frames})[0], atol=1e-6)
+    (expected,) = (np.asarray(answer) for answer in model.run(None, {"pixels": frames}))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 # Costs

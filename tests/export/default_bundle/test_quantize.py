@@ -48,7 +48,7 @@ def inputs_that_are_quantized(graph: onnx.GraphProto, prefix: str) -> dict[str, 
 
 
 def test_the_detector_is_untouched(graphs: dict[str, onnx.GraphProto]) -> None:
-    def nodes(precision: str) -> Counter:
+    def nodes(precision: str) -> Counter[Any]:
         return Counter(
             (node.op_type, node.name, *node.output)
             for node in graphs[precision].node

@@ -82,8 +82,8 @@ def encoder(bundle: Bundle) -> Iterator[TextEncoder]:
 
 @pytest.fixture(scope="module")
 def compiled(bundle: Bundle, encoder: TextEncoder) -> Callable[..., Any]:
-    def compiled(**texts: str) -> PromptBank | None:
-        prompts = {name: PromptConfig(text=text) for name, text in texts.items()}
+    def compiled(**texts: str) -> PromptBank:
+        prompts = {name: PromptConfig(text=(text,)) for name, text in texts.items()}
         spec, axes = bundle.manifest.text, bundle.axes()
         return compile_bank(prompts, spec.background, encoder, spec, model_hash="x", axes=axes)
 
@@ -95,9 +95,11 @@ def test_a_prompt_leads_to_what_it_names(
     bundle: Bundle, encoder: TextEncoder, prompt: str, axis: str
 ) -> None:
     encoding = encoder.encode([prompt])
-    [(first, weight), *_] = explain(encoding.embeddings[0], bundle.axes())
+    axes = bundle.axes()
+    assert axes is not None
+    [(first, weight), *_] = explain(encoding.embeddings[0], axes)
     if first == "unexpressed":
-        [_, (first, weight), *_] = explain(encoding.embeddings[0], bundle.axes())
+        [_, (first, weight), *_] = explain(encoding.embeddings[0], axes)
     assert first == axis
     assert weight > 0.4
 
@@ -106,7 +108,10 @@ def test_a_prompt_of_what_it_knows_is_not_warned_about(
     bundle: Bundle, encoder: TextEncoder
 ) -> None:
     coverage = encoder.encode(list(COVERED)).coverage
-    warned = coverage < bundle.manifest.text.coverage_warning
+    least = bundle.manifest.text.coverage_warning
+    assert coverage is not None
+    assert least is not None
+    warned = (coverage < least).tolist()
     assert [prompt for prompt, low in zip(COVERED, warned, strict=True) if low] == []
 
 
@@ -115,6 +120,7 @@ def test_what_no_axis_shows_is_reported_and_claims_little(
     bundle: Bundle, encoder: TextEncoder, prompt: str
 ) -> None:
     encoding = encoder.encode([prompt])
+    assert encoding.coverage is not None
     assert encoding.coverage[0] < bundle.manifest.text.coverage_warning
     assert np.linalg.norm(encoding.embeddings[0, :UNEXPRESSED]) < 0.5
 
@@ -123,6 +129,7 @@ def test_what_no_axis_shows_is_reported_and_claims_little(
 def test_emptiness_means_nothing(bundle: Bundle, encoder: TextEncoder, prompt: str) -> None:
     encoding = encoder.encode([prompt])
     assert encoding.embeddings[0].argmax() == NOTHING
+    assert encoding.coverage is not None
     assert encoding.coverage[0] > bundle.manifest.text.coverage_warning
 
 

@@ -84,8 +84,9 @@ def test_a_pickle_that_calls_the_shell_is_refused_wherever_it_stands(
 ) -> None:
     proof = tmp_path / "executed"
     call = whole(b"cos\nsystem\n" + plain(f"touch {proof}") + b"\x85R")
-    honest = [
-        *(pickle.dumps(value, protocol=2) for value in (MAGIC, 1001, {})),
+    preamble: list[Any] = [MAGIC, 1001, {}]
+    honest: list[bytes] = [
+        *(pickle.dumps(value, protocol=2) for value in preamble),
         state(weight=tensor(storage("0"), 0, (6,), (1,))),
         pickle.dumps(["0"], protocol=2),
     ]

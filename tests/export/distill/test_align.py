@@ -1,5 +1,7 @@
 """Which layers teach, and what stages can explain."""
 
+from typing import Literal
+
 import pytest
 import torch
 
@@ -15,14 +17,14 @@ def maps(
     return [torch.randn(batch, channels, side, side, generator=generator) for _ in range(count)]
 
 
-def gradients(base: str, logits: torch.Tensor) -> list[float]:
+def gradients(base: Literal["student", "teacher"], logits: torch.Tensor) -> list[float]:
     torch.manual_seed(0)
     alignment = Alignment((3, 5), [SHAPE] * 4, base)
     with torch.no_grad():
         alignment.logits.copy_(logits)
     layers = [layer.requires_grad_() for layer in maps(4)]
     alignment(maps(1, 3) + maps(1, 5), layers).backward()
-    return [float(layer.grad.abs().max()) for layer in layers]
+    return [float(layer.grad.abs().max()) for layer in layers if layer.grad is not None]
 
 
 def test_with_the_student_as_base_every_layer_teaches_and_with_the_teacher_an_unused_one_does_not() -> (
@@ -45,10 +47,10 @@ def fitted(targets: torch.Tensor, bases: torch.Tensor) -> float:
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
         loss = explained(targets, bases, logits)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    optimizer.step(closure)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     return float(explained(targets, bases, logits).detach())
 
 
@@ -71,7 +73,8 @@ def test_layers_of_several_shapes_all_teach_all_projections() -> None:
     alignment = Alignment((3, 5), [MapShape(6, 4, 4), MapShape(2, 7, 3)])
     layers = [*maps(1), torch.randn(2, 2, 7, 3)]
     alignment(maps(1, 3, side=9) + maps(1, 5, side=2), layers).backward()
-    assert all(float(p.grad.abs().max()) > 0 for p in alignment.parameters())
+    gradients = [p.grad for p in alignment.parameters()]
+    assert all(g is not None and float(g.abs().max()) > 0 for g in gradients)
 
 
 @pytest.mark.parametrize(("side", "expected"), [(8, "mean"), (2, "between")])

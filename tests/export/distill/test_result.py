@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 from edge.cli.main import app
 from edge.config.models import EngineConfig
 from edge.errors import ConfigError, ModelError
-from edge.model.bundle.manifest import ImageSpec
+from edge.model.bundle.manifest import ImageSpec, Precision
 from edge.model.bundle.read import Bundle, open_bundle
 from edge.scoring.open import open_models
 from export.bundle.targets import TARGETS
-from export.distill import pipeline, result
+from export.distill import pipeline, pupils, result
 from export.distill.pipeline import Distillation, Distilled, distill
 from export.distill.result import Candidate, MeasuredPictures, build_result, see
 from export.distill.students import Student
@@ -31,6 +31,7 @@ def test_the_bundle_is_whole_and_proves_itself_as_on_a_device(
 ) -> None:
     found = open_bundle(request_.out)
     found.verify()
+    assert distilled.result is not None
     assert found.hash == distilled.result.bundle.hash
     for precision in ("fp32", "int8"):
         config = EngineConfig(kind="onnxruntime", precision=precision)
@@ -39,7 +40,9 @@ def test_the_bundle_is_whole_and_proves_itself_as_on_a_device(
 
 
 def test_it_says_who_taught_it(distilled: Distilled, bundle: Bundle) -> None:
+    assert distilled.result is not None
     model = distilled.result.bundle.manifest.model
+    assert model.teacher is not None
     assert model.teacher.hash == bundle.hash
     assert model.teacher.id == bundle.manifest.model.id
     assert model.teacher.name == bundle.manifest.name
@@ -49,6 +52,7 @@ def test_it_says_who_taught_it(distilled: Distilled, bundle: Bundle) -> None:
 
 
 def test_sentences_are_the_teachers_own_files(distilled: Distilled, bundle: Bundle) -> None:
+    assert distilled.result is not None
     found = distilled.result.bundle
     theirs = {file.file: file for file in bundle.manifest.files}
     kept = [file for file in found.manifest.files if file.role in {"text", "tokenizer"}]
@@ -97,12 +101,14 @@ def test_numbers_of_the_card_are_those_of_the_packed_graphs(
     distilled: Distilled, request_: Distillation
 ) -> None:
     """Asked anew, by nothing but the bundle and the pictures themselves."""
+    assert distilled.result is not None
     found = distilled.result.bundle
     packed = {one.name.split(",")[0]: one for one in distilled.result.pupils if one.packed}
     golden = found.golden()["image"]
     assert len(golden.inputs["pixels"]) == 8
-    for precision in ("fp32", "int8"):
-        answers = result.pupils.embeddings(found.read("image", precision), golden.inputs["pixels"])
+    precisions: tuple[Precision, ...] = ("fp32", "int8")
+    for precision in precisions:
+        answers = pupils.embeddings(found.read("image", precision), golden.inputs["pixels"])
         cosines = (answers * golden.answers["embedding"]).sum(axis=1)
         assert cosines.min() > (0.9999 if precision == "fp32" else 0.98)
     assert packed["student fp32"].megabytes > 2 * packed["student int8"].megabytes
@@ -127,6 +133,8 @@ def test_the_same_again_takes_no_step_and_gives_the_same_bundle(
 
     monkeypatch.setattr("export.distill.training.train._Steps._step", refuse)
     again = distill(replace(request_, out=tmp_path / "again"), Progress(disable=True))
+    assert again.result is not None
+    assert distilled.result is not None
     assert again.result.bundle.hash == distilled.result.bundle.hash
     assert again.phases == distilled.phases
 

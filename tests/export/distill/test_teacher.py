@@ -106,7 +106,7 @@ def test_a_convolutional_network_hands_over_its_residual_sums_and_no_biases(
 
 def test_sums_with_a_constant_are_no_layers() -> None:
     helper = onnx.helper
-    shape = ["N", 4, 8]
+    shape: list[str | int | None] = ["N", 4, 8]
     nodes = [
         helper.make_node("Relu", ["x"], ["a"]),
         helper.make_node("Add", ["a", "bias"], ["b"]),

@@ -9,6 +9,7 @@ import onnx
 import pytest
 import tiny_checkpoints as testing
 
+from edge.model.bundle.manifest import Role
 from edge.rules.text import Tokenizer
 from export.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from export.families import assemble
@@ -28,7 +29,7 @@ SAVE = {
 class Exported:
     checkpoint: Checkpoint
     assembly: Assembly
-    graphs: dict[str, onnx.ModelProto]
+    graphs: dict[Role, onnx.ModelProto]
     tokenizer: Tokenizer
 
     def part(self, role: str) -> Part:

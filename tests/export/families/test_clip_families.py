@@ -43,25 +43,28 @@ def run(
 
 
 def original_images(checkpoint: Checkpoint, pixels: torch.Tensor) -> NDArray[np.float32]:
+    model: Any = checkpoint.model
     with torch.no_grad():
         if checkpoint.family == "open_clip":
-            return checkpoint.model.encode_image(pixels, normalize=True).numpy()
-        features = checkpoint.model.get_image_features(pixel_values=pixels)
+            return model.encode_image(pixels, normalize=True).numpy()
+        features = model.get_image_features(pixel_values=pixels)
         return normalize(embedding_of(features), dim=-1).numpy()
 
 
 def original_texts(checkpoint: Checkpoint, sentences: list[str], **how: Any) -> NDArray[np.float32]:
     """Through the library's own tokenizer, padding and pooling, not ours."""
+    model: Any = checkpoint.model
     with torch.no_grad():
         if checkpoint.family == "open_clip":
             ids = open_clip.SimpleTokenizer(context_length=testing.CONTEXT)(sentences)
-            return checkpoint.model.encode_text(ids, normalize=True).numpy()
+            return model.encode_text(ids, normalize=True).numpy()
         tokenizer = AutoTokenizer.from_pretrained(checkpoint.directory)
-        padding = {
+        paddings: dict[str, dict[str, Any]] = {
             # As each family's own processor pads.
             "clip": {"padding": True},
             "siglip2": {"padding": "max_length", "max_length": testing.CONTEXT},
-        }.get(checkpoint.family, {"padding": True})
+        }
+        padding = paddings.get(checkpoint.family, {"padding": True})
         if checkpoint.family == "clip":
             tokenizer.pad_token = "<|endoftext|>"
         elif checkpoint.family == "siglip2":
@@ -72,7 +75,7 @@ def original_texts(checkpoint: Checkpoint, sentences: list[str], **how: Any) -> 
         inputs = {"input_ids": batch["input_ids"]}
         if checkpoint.family != "siglip2":
             inputs["attention_mask"] = batch["attention_mask"]
-        features = checkpoint.model.get_text_features(**inputs)
+        features = model.get_text_features(**inputs)
         return normalize(embedding_of(features), dim=-1).numpy()
 
 
@@ -249,7 +252,8 @@ def test_outputs_of_transformers_4_and_5_are_the_same_embedding(exported: Any) -
 
 def test_a_model_of_transformers_4_gives_the_same_graph(exported: Any, tmp_path: Path) -> None:
     checkpoint = open_checkpoint(str(testing.tiny_clip(tmp_path / "clip")))
-    model, new_style = checkpoint.model, checkpoint.model.get_image_features
+    model: Any = checkpoint.model
+    new_style = model.get_image_features
     model.get_image_features = lambda **inputs: embedding_of(new_style(**inputs))
     assert isinstance(model.get_image_features(pixel_values=pictures()), torch.Tensor)
     (image, _) = assemble(checkpoint).parts
@@ -259,7 +263,7 @@ def test_a_model_of_transformers_4_gives_the_same_graph(exported: Any, tmp_path:
         run(graph, "onnxruntime", {"pixel_values": pictures().numpy()})["embedding"]
         for graph in (found, expected)
     ]
-    assert np.allclose(*answers, atol=1e-6)
+    assert np.allclose(answers[0], answers[1], atol=1e-6)
 
 
 def test_mobileclips_text_tower_sees_its_padding(tmp_path: Path) -> None:
@@ -296,7 +300,8 @@ def test_facts_say_how_the_family_reads_pictures_and_sentences(exported: Any) ->
 
 def test_a_text_model_without_a_pooler_is_refused(exported: Any, tmp_path: Path) -> None:
     checkpoint = open_checkpoint(str(testing.tiny_dual_encoder(tmp_path / "dual")))
-    checkpoint.model.text_model.pooler = None
+    model: Any = checkpoint.model
+    model.text_model.pooler = None
     with pytest.raises(ModelError, match="expected a text model with a pooler"):
         assemble(checkpoint)
 

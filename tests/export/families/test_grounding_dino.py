@@ -219,7 +219,9 @@ def test_the_int8_detector_keeps_the_rules_and_finds_much_of_what_the_float_one_
     )
     pictures = [int8_picture(seed, assembly.facts)[0] for seed in range(6)]
     masks = {name: getattr(caption, name) for name in ("token_mask", "position_ids", "block_mask")}
-    samples = [{"pixels": p[None], "features": question.features} | masks for p in pictures]
+    samples: list[dict[str, Any]] = [
+        {"pixels": p[None], "features": question.features} | masks for p in pictures
+    ]
     kept = grounding_dino.keep_float(layer.node.name for layer in layers(folded))
     int8 = quantize_static(folded, samples, kept)
     assert qdq_violations(int8) == []
@@ -276,10 +278,10 @@ def test_the_signature_is_that_of_the_bundle_format(graphs: dict[str, onnx.Model
 def test_the_detector_has_no_weights_of_bert(
     graphs: dict[str, onnx.ModelProto], checkpoint: Checkpoint
 ) -> None:
-    def size(graph: onnx.ModelProto) -> np.int64:
-        return sum(np.prod(tensor.dims) for tensor in graph.graph.initializer)
+    def size(graph: onnx.ModelProto) -> int:
+        return sum(int(np.prod(tensor.dims)) for tensor in graph.graph.initializer)
 
-    inner = checkpoint.model.model
+    inner: Any = checkpoint.model.model
     bert = sum(p.numel() for p in inner.text_backbone.parameters())
     everything = sum(p.numel() for p in checkpoint.model.parameters())
     assert size(graphs["text"]) > bert

@@ -29,6 +29,7 @@ def test_a_bank_has_words_only_where_a_rule_uses_them(models: Models) -> None:
     assert bank_of(models, None).words is None
     assert bank_of(models, PoolConfig(kind="mean")).words is None
     bank = bank_of(models, PoolConfig(kind="aosm"))
+    assert bank.words is not None
     states, mask = bank.words.states, bank.words.mask
     assert states.shape == (len(bank.rows), mask.shape[1], bank.rows.shape[1])
     lengths = np.linalg.norm(states, axis=2)

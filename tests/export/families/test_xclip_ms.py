@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.model.bundle.manifest import Role
+
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
@@ -158,7 +160,7 @@ def test_any_number_of_clips_meets_any_number_of_sentences(
 
 
 def test_what_each_graph_takes_and_gives_is_what_a_bundle_says(
-    assembly: Assembly, engines: dict[str, Engine]
+    assembly: Assembly, engines: dict[Role, Engine]
 ) -> None:
     assert assembly.facts.graphs == ("video", "head", "text")
     for role, engine in engines.items():
@@ -195,7 +197,7 @@ def test_the_end_of_a_sentence_is_read_whatever_fills_up_the_row(
 
 
 def test_the_device_s_text_encoder_keeps_the_lengths(
-    assembly: Assembly, engines: dict[str, Engine], ids: np.ndarray, checkpoint: Checkpoint
+    assembly: Assembly, engines: dict[Role, Engine], ids: np.ndarray, checkpoint: Checkpoint
 ) -> None:
     spec = assembly.facts.text
     encoder = TextEncoder(engines["text"], Tokenizer(assembly.tokenizer, spec), spec)
@@ -304,7 +306,7 @@ def test_the_device_s_int8_pixels_give_what_the_original_gives_for_the_same_pict
     image = assembly.facts.image
     folded = fold_pixels(graphs["video"], "pixels", image.mean, image.std)
     bytes_ = np.random.default_rng(8).integers(0, 256, (2, FRAMES, 3, SIDE, SIDE), np.uint8)
-    mean, std = (np.float32(v).reshape(3, 1, 1) for v in (image.mean, image.std))
+    mean, std = (np.array(v, np.float32).reshape(3, 1, 1) for v in (image.mean, image.std))
     with torch.no_grad():
         expected = parts["video"].module(torch.from_numpy((bytes_ - mean) / std))
     engine = open_engine(kind, folded.SerializeToString(), SETTINGS)

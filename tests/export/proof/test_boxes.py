@@ -10,7 +10,9 @@ from export.proof.boxes import matched, matched_share
 def detections(*rows: tuple[float, ...]) -> Detections:
     """Rows are: left, top, right, bottom, score, class; in pixels of 100 x 100."""
     table = np.array(rows, np.float32).reshape(-1, 6)
-    return Detections(table[:, :4] / 100, table[:, :4], table[:, 4], table[:, 5].astype(np.intp))
+    return Detections(
+        table[:, :4] / np.float32(100), table[:, :4], table[:, 4], table[:, 5].astype(np.intp)
+    )
 
 
 ONE, TWO = (10, 10, 30, 30, 0.9, 0), (50, 50, 90, 90, 0.8, 1)

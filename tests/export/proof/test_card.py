@@ -6,6 +6,7 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 from tiny_bundle import tiny_facts, tiny_files
 
 from edge.errors import ConfigError
-from edge.model.bundle.manifest import ModelInfo
+from edge.model.bundle.manifest import ModelInfo, Precision
 from export.bundle.pack import Artefact, write_bundle
 from export.proof import card_plot
 from export.proof.agreement import Agreement, Prompts, Share
@@ -43,7 +44,7 @@ PROMPTS = Prompts(
 )
 
 
-def variant(file: str, noise: float, **changes: object) -> CardVariant:
+def variant(file: str, noise: float, **changes: Any) -> CardVariant:
     """The original with noise; the same for each file name and amount."""
     rng = np.random.default_rng(9)
     found = unit(ORIGINAL + rng.standard_normal(ORIGINAL.shape) * noise)
@@ -53,7 +54,7 @@ def variant(file: str, noise: float, **changes: object) -> CardVariant:
         prompts=PROMPTS,
         steadiness=Steadiness(0.0, 1e-6, 2e-5),
     )
-    precision = file.split(".")[1]
+    precision: Precision = "int8" if ".int8." in file else "fp32"
     return replace(
         CardVariant(
             file=file,
@@ -218,6 +219,7 @@ def test_programs_read_what_people_read() -> None:
     assert list(document["variants"]) == ["image.fp32.onnx", "image.int8.onnx"]
     row = document["variants"]["image.int8.onnx"]
     cosines = CARD.variants[1].measured.main.cosines
+    assert cosines is not None
     assert row["mean_cosine"] == pytest.approx(cosines.mean(), abs=1e-5)
     assert row["min_cosine"] == pytest.approx(cosines.min(), abs=1e-5)
     assert row["inputs"] == "20 frames"

@@ -2,10 +2,12 @@
 
 import re
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from edge.model.bundle.manifest import Precision
 from edge.model.selftest import MIN_SPREAD_RATIO
 from export.proof.agreement import Agreement, Share
 from export.proof.answers import Steadiness
@@ -22,7 +24,7 @@ GOOD = Measured(
 )
 
 
-def close(**changes: object) -> Measured:
+def close(**changes: Any) -> Measured:
     output = replace(GOOD.outputs["embedding"], **changes)
     return replace(GOOD, outputs={"embedding": output})
 
@@ -108,7 +110,7 @@ def test_the_worst_output_decides_and_is_named() -> None:
 
 @pytest.mark.parametrize(("role", "precision"), GATES)
 def test_the_float_original_passes_every_gate_and_a_constant_graph_none(
-    role: str, precision: str
+    role: str, precision: Precision
 ) -> None:
     gate = GATES[role, precision]
     assert judge(GOOD, gate).passed
@@ -116,6 +118,7 @@ def test_the_float_original_passes_every_gate_and_a_constant_graph_none(
     references = np.eye(1, 32) * 10 + rng.standard_normal((64, 32)) * 0.25
     constant = np.repeat(references.mean(axis=0, keepdims=True), 64, axis=0)
     measured = compare({"embedding": constant}, {"embedding": references})
+    assert measured.main.cosines is not None
     assert measured.main.cosines.min() > 0.98
     failed = {check.name for check in judge(measured, gate).failed}
     assert "min_spread" in failed
@@ -123,11 +126,15 @@ def test_the_float_original_passes_every_gate_and_a_constant_graph_none(
 
 def test_a_smaller_precision_may_lose_more_and_no_gate_is_looser_than_the_device() -> None:
     for role in ("image", "text", "video"):
-        fp32, fp16, int8 = (GATES[role, precision] for precision in ("fp32", "fp16", "int8"))
+        fp32, fp16, int8 = GATES[role, "fp32"], GATES[role, "fp16"], GATES[role, "int8"]
+        assert fp32.min_cosine is not None
+        assert fp16.min_cosine is not None
+        assert int8.min_cosine is not None
         assert fp32.min_cosine > fp16.min_cosine > int8.min_cosine
         assert fp32.max_abs == 1e-4
         assert int8.min_mean_cosine == 0.99
-    assert all(gate.min_spread >= MIN_SPREAD_RATIO for gate in GATES.values())
+    spreads = [gate.min_spread for gate in GATES.values()]
+    assert all(spread is not None and spread >= MIN_SPREAD_RATIO for spread in spreads)
 
 
 def test_naive_int8_that_loses_eight_hundredths_of_cosine_is_left_out() -> None:

@@ -90,7 +90,7 @@ def zero_scale(model: onnx.ModelProto) -> None:
 
 def int32_bias(model: onnx.ModelProto) -> None:
     set_constant(model, "fc_bias", np.ones(64, np.int32))
-    model.graph.initializer.append(numpy_helper.from_array(np.float32(0.1), "bias_scale"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(0.1, np.float32), "bias_scale"))
     bias = helper.make_node("DequantizeLinear", ["fc_bias", "bias_scale"], ["bias"], name="bias")
     model.graph.node.insert(0, bias)
     node(model, "fc").input[2] = "bias"
@@ -117,7 +117,7 @@ def antialias(model: onnx.ModelProto) -> None:
 
 
 def int8_constant(model: onnx.ModelProto) -> None:
-    model.graph.initializer.append(numpy_helper.from_array(np.int8(-128), "black"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(-128, np.int8), "black"))
     model.graph.initializer.append(numpy_helper.from_array(np.array([0, 0, 1, 0] * 2), "pads"))
     pad = helper.make_node("Pad", ["pixels", "pads", "black"], ["padded"], name="pad")
     model.graph.node.insert(0, pad)
@@ -171,7 +171,7 @@ def attention(heads: int = 4, tokens: int = 64, size: int = 32) -> onnx.ModelPro
         for name, shape in (("q", (tokens, size)), ("k", (size, tokens)), ("v", (tokens, size)))
     ]
     output = helper.make_tensor_value_info("y", TensorProto.FLOAT16, [1, heads, tokens, size])
-    root = numpy_helper.from_array(np.float16(size**-0.25), "root")
+    root = numpy_helper.from_array(np.array(size**-0.25, np.float16), "root")
     nodes = [
         helper.make_node("Mul", ["q", "root"], ["qs"], name="qs"),
         helper.make_node("Mul", ["k", "root"], ["ks"], name="ks"),

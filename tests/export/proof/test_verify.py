@@ -35,14 +35,15 @@ Compute = Callable[..., Mapping[str, np.ndarray]]
 class Fake:
     """An engine that computes with a Python function of its inputs."""
 
-    name = runtime = "fake 1.0"
-    device = "CPU"
+    name: str = "fake"
+    runtime: str = "fake 1.0"
+    device: str = "CPU"
 
     def __init__(
-        self, compute: Compute, batch: int | None = None, outputs: tuple[str] = ("embedding",)
+        self, compute: Compute, batch: int | None = None, outputs: tuple[str, ...] = ("embedding",)
     ) -> None:
         self.compute = compute
-        self.inputs = (TensorSpec("pixels", "int8", (batch, 1)),)
+        self.inputs: tuple[TensorSpec, ...] = (TensorSpec("pixels", "int8", (batch, 1)),)
         self.outputs = tuple(TensorSpec(name, "float32", (None, DIM)) for name in outputs)
         self.largest = 0
 
@@ -93,7 +94,10 @@ def test_a_real_engine_is_measured_as_its_arithmetic_says() -> None:
     engine = open_engine("onnxruntime", tiny_image_model(), EngineSettings())
     measured = measure_variant(engine, rows, references)
     assert measured.main.max_abs < 1e-6
+    assert measured.main.cosines is not None
     assert measured.main.cosines.min() > 0.999999
+    assert measured.steadiness is not None
+    assert measured.steadiness.batch is not None
     assert measured.steadiness.batch < 1e-6
     wrong = {"embedding": references["embedding"][[1, 2, 0]]}
     assert measure_variant(engine, rows, wrong).finds_itself == Share(0, 3)
@@ -103,6 +107,7 @@ def test_one_bad_row_among_many_is_seen_in_the_worst_not_in_the_mean() -> None:
     rows = CONE.copy()
     rows[7] = -rows[7]
     cosines = measure_variant(Fake(answering(rows)), INPUTS, REFERENCES).main.cosines
+    assert cosines is not None
     assert cosines.min() == cosines[7] == pytest.approx(-1)
     assert cosines.mean() == pytest.approx(10 / 12)
 
@@ -110,6 +115,7 @@ def test_one_bad_row_among_many_is_seen_in_the_worst_not_in_the_mean() -> None:
 def test_constant_answers_have_a_high_cosine_and_no_spread() -> None:
     constant = np.repeat(unit(CONE.mean(axis=0, keepdims=True)), ROWS, axis=0)
     measured = measure_variant(Fake(answering(constant)), INPUTS, REFERENCES)
+    assert measured.main.cosines is not None
     assert measured.main.cosines.min() > 0.99
     assert measured.main.spread_ratio == 0
 
@@ -123,8 +129,11 @@ def test_a_row_that_depends_on_its_neighbours_is_found() -> None:
         return {"embedding": np.round(rows / step) * step}
 
     steadiness = measure_variant(Fake(dynamic), INPUTS, REFERENCES).steadiness
+    assert steadiness is not None
     assert steadiness.repeat == 0
+    assert steadiness.neighbours is not None
     assert steadiness.neighbours > 1e-5
+    assert steadiness.batch is not None
     assert steadiness.batch > 1e-5
 
 
@@ -135,6 +144,7 @@ def test_another_answer_in_a_batch_is_told_from_one_that_depends_on_neighbours()
         return {"embedding": CONE[pixels[:, 0]] + np.float32(0.01 * (len(pixels) > 1))}
 
     steadiness = measure_variant(Fake(grouped), INPUTS, REFERENCES).steadiness
+    assert steadiness is not None
     assert (steadiness.repeat, steadiness.neighbours) == (0, 0)
     assert steadiness.batch == pytest.approx(0.01, abs=1e-6)
 
@@ -164,7 +174,9 @@ def test_a_real_layer_with_its_ranges_in_the_file_depends_on_no_neighbour(kind: 
 
 def test_a_real_layer_that_finds_its_range_in_the_batch_is_found() -> None:
     engine = open_engine("onnxruntime", quantized_layer("found"), EngineSettings())
-    assert ask(engine, NOISE, ("embedding",))[1].neighbours > 1e-3
+    neighbours = ask(engine, NOISE, ("embedding",))[1].neighbours
+    assert neighbours is not None
+    assert neighbours > 1e-3
     engine.close()
 
 
@@ -176,13 +188,17 @@ def test_an_engine_that_changes_its_mind_is_found() -> None:
         return {"embedding": rows + noise.normal(0, 1e-3, rows.shape).astype(np.float32)}
 
     measured = measure_variant(Fake(moody), INPUTS, REFERENCES)
+    assert measured.steadiness is not None
     assert measured.steadiness.repeat > 1e-4
+    assert measured.main.cosines is not None
     assert measured.main.cosines.min() > 0.9999, "which no cosine shows"
 
 
 def test_a_graph_of_one_input_a_call_is_never_given_more() -> None:
     engine = Fake(answering(CONE), batch=1)
-    assert measure_variant(engine, INPUTS, REFERENCES).steadiness.batch is None
+    steadiness = measure_variant(engine, INPUTS, REFERENCES).steadiness
+    assert steadiness is not None
+    assert steadiness.batch is None
     assert engine.largest == 1
 
 
@@ -195,9 +211,11 @@ def test_shared_inputs_go_whole_into_each_call() -> None:
     references = {"cosine": CONE @ sentences.T}
     engine = Fake(head, outputs=("cosine",))
     measured = measure_variant(engine, INPUTS, references, shared={"text": sentences})
+    assert measured.same_prompt is not None
     assert measured.same_prompt.share == Share(ROWS, ROWS)
     assert measured.finds_itself is None, "scores are no embedding"
     backwards = measure_variant(engine, INPUTS, references, shared={"text": sentences[::-1]})
+    assert backwards.same_prompt is not None
     assert backwards.same_prompt.share.count < ROWS
 
 
@@ -210,12 +228,16 @@ def test_shifted_margins_keep_the_cosine_and_flip_the_choice() -> None:
     shifted = CONE.copy()
     shifted[:, 1] = np.where(CONE[:, 1] > 0, -0.01, 0.03)
     measured = measure_variant(Fake(answering(shifted)), INPUTS, REFERENCES, prompts=PROMPTS)
+    assert measured.main.cosines is not None
     assert measured.main.cosines.mean() > 0.99
+    assert measured.same_prompt is not None
     assert measured.same_prompt.share.value < 0.3
     assert 0 < measured.same_prompt.worst_lead < 0.01
+    assert measured.margins is not None
     assert measured.margins.shape == (2, ROWS, 2)
     assert measured.alerts == Share(2 * ROWS, 2 * ROWS)
     unshifted = measure_variant(Fake(answering(CONE)), INPUTS, REFERENCES, prompts=PROMPTS)
+    assert unshifted.same_prompt is not None
     assert unshifted.same_prompt.share == Share(ROWS, ROWS)
 
 

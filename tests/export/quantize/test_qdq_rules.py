@@ -1,6 +1,7 @@
 """The rules of a quantized graph, each broken by itself."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -112,7 +113,7 @@ def test_a_constant_of_8_bits_goes_nowhere_but_into_dequantize_linear() -> None:
     def spoil(model: onnx.ModelProto) -> None:
         pad = helper.make_node("Pad", ["pixels", "none", "black"], ["padded"], name="pad")
         model.graph.node.insert(0, pad)
-        model.graph.initializer.append(numpy_helper.from_array(np.int8(-128), "black"))
+        model.graph.initializer.append(numpy_helper.from_array(np.array(-128, np.int8), "black"))
         node(model, "picture").input[0] = "padded"
 
     rule = "8-bit constants before DequantizeLinear only"
@@ -122,7 +123,9 @@ def test_a_constant_of_8_bits_goes_nowhere_but_into_dequantize_linear() -> None:
 def test_an_int32_bias_is_one_violation_only() -> None:
     def spoil(model: onnx.ModelProto) -> None:
         set_constant(model, "fc_bias", np.ones(64, np.int32))
-        model.graph.initializer.append(numpy_helper.from_array(np.float32(0.1), "bias_scale"))
+        model.graph.initializer.append(
+            numpy_helper.from_array(np.array(0.1, np.float32), "bias_scale")
+        )
         dequantize = helper.make_node(
             "DequantizeLinear", ["fc_bias", "bias_scale"], ["bias"], name="bias_dq"
         )
@@ -220,7 +223,7 @@ def test_the_axis_of_a_gemm_follows_its_transposition() -> None:
 def test_a_transpose_between_weight_and_layer_is_followed(perm: list[int] | None) -> None:
     def spoil(axis: int) -> Callable[[onnx.ModelProto], None]:
         def change(model: onnx.ModelProto) -> None:
-            attributes = {} if perm is None else {"perm": perm}
+            attributes: dict[str, Any] = {} if perm is None else {"perm": perm}
             transpose = helper.make_node("Transpose", ["proj_w_dq"], ["turned"], **attributes)
             model.graph.node.append(transpose)
             node(model, "proj").input[1] = "turned"

@@ -39,7 +39,9 @@ def makers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
     return {value: node for node in model.graph.node for value in node.output}
 
 
-def numbers_of_layers(model: onnx.ModelProto) -> dict[str, tuple[float, np.ndarray, np.ndarray]]:
+def numbers_of_layers(
+    model: onnx.ModelProto,
+) -> dict[str, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
     """Scale of the activation, scales and stored numbers of the weight, by layer."""
     made, stored = makers(model), constants(model)
     found = {}
@@ -158,7 +160,7 @@ def test_the_numbers_are_those_of_onnxruntimes_own_quantizer(
     model = simplify(exported)
     calibration = [{"picture": frame[None] / np.float32(64)} for frame in held_out[:8]]
 
-    class Reader(CalibrationDataReader):
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # the library has no types
         left = iter(calibration)
 
         def get_next(self) -> dict[str, NDArray[np.float32]] | None:
@@ -297,7 +299,7 @@ def test_a_dead_channel_and_a_dead_input_have_a_scale_that_float16_can_hold() ->
     assert all((scale.astype(np.float16) > 0).all() for scale in scales)
 
 
-class Lazy(Sequence):
+class Lazy(Sequence[Any]):
     """Samples that are made when asked for, and how many of them were alive at once."""
 
     def __init__(self, frames: NDArray[np.int8]) -> None:
@@ -306,7 +308,7 @@ class Lazy(Sequence):
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: int) -> dict[str, Any] | None:
+    def __getitem__(self, index: Any) -> Any:
         class Frame(np.ndarray):
             pass
 

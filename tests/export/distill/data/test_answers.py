@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from export.distill.data import answers, augment
 from export.distill.data.answers import AnswerCache, answer, block_path, varied
 from export.distill.data.picture_set import PictureSet
 from export.distill.data.training_set import _Seen
-from export.distill.teacher import Answers
+from export.distill.teacher import Answers, Teacher
 
 MEMBERS = [3, 1, 4, 15, 9, 2, 6, 5, 35, 8, 7]
 
@@ -67,9 +67,9 @@ def ask(bundle: Bundle, pictures: PictureSet, tmp_path: Path) -> Callable[..., A
         numbers: Any = range(3),
         seed: int = 0,
         folder: Path = tmp_path,
-    ) -> tuple[Fake, AnswerCache] | None:
+    ) -> tuple[Fake, AnswerCache]:
         fake = fake or Fake(bundle.manifest.image)
-        return fake, answer(fake, pictures, members, numbers, seed, folder)
+        return fake, answer(cast(Teacher, fake), pictures, members, numbers, seed, folder)
 
     return start
 

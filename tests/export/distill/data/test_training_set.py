@@ -82,8 +82,8 @@ def test_an_epoch_takes_each_picture_once_in_whole_batches(
 
 @given(st.integers(0, 2**63), st.integers(0, 50))
 def test_epochs_and_seeds_have_an_order_of_their_own(seed: Any, epoch: Any) -> None:
-    training_set = SimpleNamespace(train=tuple(range(100)), seed=seed, variations=3)
-    other = SimpleNamespace(train=training_set.train, seed=seed + 1, variations=3)
+    training_set: Any = SimpleNamespace(train=tuple(range(100)), seed=seed, variations=3)
+    other: Any = SimpleNamespace(train=training_set.train, seed=seed + 1, variations=3)
     (step,) = order(training_set, epoch, 100)
     (next_epoch,) = order(training_set, epoch + 1, 100)
     (next_seed,) = order(other, epoch, 100)
@@ -256,7 +256,7 @@ def test_a_fingerprint_depends_on_what_is_said_and_not_on_its_order(names: Any) 
 
 
 def test_every_number_of_a_recipe_and_every_fact_is_in_the_fingerprint() -> None:
-    changes = [
+    changes: list[dict[str, Any]] = [
         {"epochs": 3}, {"lr": 0.5}, {"scale": 2.0}, {"base": "teacher"}, {"seed": 1},
         {"weights": LossWeights(relational=0.5)}, {"mixed_precision": "bf16"}, {"chunk": 4},
     ]  # fmt: skip

@@ -21,8 +21,8 @@ def unit(array: NDArray[np.float32]) -> NDArray[np.float32]:
     return array / np.linalg.norm(array, axis=1, keepdims=True)
 
 
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+def softmax(logits: NDArray[np.floating]) -> NDArray[np.floating]:
+    powers: NDArray[np.floating] = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
 

@@ -80,7 +80,7 @@ def test_a_killed_distillation_goes_on_to_the_same_students(
     eventually: Callable[..., Any],
 ) -> None:
     words = ["whole", bundle.path, exports.pictures(), tmp_path]
-    command = [sys.executable, classroom.__file__, *words]
+    command = [sys.executable, classroom.__file__, *map(str, words)]
     note = tmp_path / "work" / "float" / "last" / "progress.json"
 
     def within_an_epoch() -> bool:

@@ -52,7 +52,8 @@ def accelerator() -> Accelerator:
 
 
 def gradients(network: nn.Module) -> Tensor:
-    return torch.cat([one.grad.flatten() for one in network.parameters()])
+    found = [one.grad for one in network.parameters()]
+    return torch.cat([one.flatten() for one in found if one is not None])
 
 
 def whole(network: Network) -> tuple[Tensor, float]:
@@ -90,7 +91,7 @@ def test_plain_accumulation_of_a_loss_of_single_pictures_gives_the_same(accelera
     # So it is the comparison between pictures that the accumulation above loses.
     accumulated, network = Network(), Network()
     for part, teacher in zip(BATCH.chunk(4), TEACHER.chunk(4), strict=True):
-        (mimicry(accumulated(part)[0], teacher) / 4).backward()
+        (mimicry(accumulated(part)[0], teacher) / 4).backward()  # type: ignore[no-untyped-call]
 
     def alone(part: Tensor) -> tuple[Tensor, Tensor]:
         return network(part)[0], torch.zeros(())
@@ -133,7 +134,8 @@ def test_running_means_count_each_part_once(
 ) -> None:
     once, network = Network(norm=True), Network(norm=True)
     for one in (once, network):
-        one.body[1].momentum = momentum
+        norm: Any = one.body[1]
+        norm.momentum = momentum
     for part in BATCH.chunk(count):
         once(part)
     backward(network, network, BATCH.chunk(count), compared, accelerator)
