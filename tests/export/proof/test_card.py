@@ -54,7 +54,8 @@ def variant(file: str, noise: float, **changes: Any) -> CardVariant:
         prompts=PROMPTS,
         steadiness=Steadiness(0.0, 1e-6, 2e-5),
     )
-    precision: Precision = "int8" if ".int8." in file else "fp32"
+    precisions: dict[str, Precision] = {"fp32": "fp32", "fp16": "fp16", "int8": "int8"}
+    precision = precisions[file.split(".")[1]]
     return replace(
         CardVariant(
             file=file,
