@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from edge.cli.demo.scene import prompt_names
+from edge.delivery.device_state import DeviceStatePayload
 from edge.delivery.embedding import Embedding, decode_embedding
 from edge.delivery.message import Received
 from edge.delivery.payloads import AlertPayload, StatePayload
@@ -99,6 +100,9 @@ class Record:
             case ["status"]:
                 self.status = payload.decode()
                 return "status", self.status
+            case ["state"]:
+                DeviceStatePayload.model_validate_json(payload)
+                return "device state", json.loads(payload)
             case [_, "state"]:
                 self.state = StatePayload.model_validate_json(payload)
                 return "state", json.loads(payload)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edge.cli.demo.record import Record
+from edge.delivery.device_state import DeviceStatePayload
 from edge.delivery.embedding import Embedding, encode_embedding
 from edge.delivery.message import Received
 from edge.delivery.payloads import AlertPayload, ModelRef, PromptRef, utc
@@ -89,12 +90,20 @@ def test_the_transcript_has_every_message_in_order(record: Record, out: Path) ->
     assert third["payload"].startswith("CBOR, ")
 
 
+def test_the_state_of_the_device_is_in_the_transcript(record: Record, out: Path) -> None:
+    state = DeviceStatePayload(device="demo", at=utc(100.0), outbox=None, refused={}, forgotten={})
+    record.take(message("state", state.to_json()))
+    assert record.kinds == {"device state": 1}
+    assert lines(out, record)[0]["payload"]["schema"] == "edge-device-state/1"
+
+
 @pytest.mark.parametrize(
     ("ending", "payload"),
     [
         ("street/alert", b"{}"),
         ("street/alert", b"\xff\xfe"),
         ("street/state", b"[]"),
+        ("state", b"{}"),
         ("street/embedding", b"\xa1"),
         ("status", b"\xff"),
         ("a/b/c/d", b"?"),
