@@ -1,5 +1,4 @@
-"""Checkpoints: a name, a hub repository or a directory goes in, checked files come out.
+"""Checkpoints: a name, a hub repository or a directory goes in, an opened model comes out.
 
-Config, weights and tokenizer are checked before anything is built from them.
-
+Config, weights and tokenizer are checked before a model is built from them.
 """

@@ -1,7 +1,7 @@
-"""The checkpoints that are known by name: one frozen row each.
+"""Lists the checkpoints that are known by name, one frozen row each.
 
-Revisions are commits whose safetensors others have downloaded and pinned in public; where none was
-found the row has none, and the loader resolves the current commit and records it.
+A revision is a commit whose safetensors others have downloaded and pinned in public. Where no such
+commit was found, the row has none, and the loader takes the current commit and records it.
 """
 
 import difflib
@@ -17,16 +17,16 @@ class Row:
     """One checkpoint.
 
     Attributes:
-        name: What it is called here, and the bundle after it.
-        family: Row of ``export.families.FAMILIES``.
+        name: Name of the checkpoint here, and of its bundle.
+        family: Key of ``export.families.FAMILIES``.
         hub: Repository on the Hugging Face hub.
         revision: Commit of that repository; None where none is pinned.
-        licence: Of the weights, as their publisher states it.
-        sizes: What differs from the defaults of the family's config class: the architecture, for
-            random weights. For ``open_clip``: {"model": name of its architecture}.
-        preprocessor: What the checkpoint's preprocessor file says, for random weights.
+        licence: Licence of the weights, as their publisher states it.
+        sizes: Architecture for random weights: values that differ from the defaults of the family's
+            config class. For ``open_clip``: {"model": name of its architecture}.
+        preprocessor: Contents of the checkpoint's preprocessor file, for random weights.
         frames: Frames per inference; 1 for models that see one frame.
-        notes: What a user should know before choosing it.
+        notes: Remark for users who choose a checkpoint.
     """
 
     name: str
@@ -61,7 +61,7 @@ _OPEN_CLIP_PICTURE = {
     "interpolation": "bicubic",
     "resize_mode": "shortest",
 }
-# As VideoMAE's processor does it, which these checkpoints come with; not as CLIP's.
+# These checkpoints come with VideoMAE's processor, which differs from CLIP's.
 _XCLIP_PICTURE = _CLIP_PICTURE | {
     "resample": 2,
     "image_mean": _IMAGENET_MEAN,
@@ -232,12 +232,12 @@ CATALOG = (
 _ROWS = {row.name: row for row in CATALOG}
 _HUB = {row.hub: row for row in CATALOG}
 
-# One name, one year, two models that share nothing.
+# Names of two unrelated models of the same year.
 _AMBIGUOUS = {"xclip", "x-clip", "x_clip"}
 
 
 def find(name: str) -> Row:
-    """Return the row called ``name``, or the one of that hub repository.
+    """Return the row of that name or of that hub repository.
 
     Raises:
         ConfigError: No such row; or a bare ``xclip``, which means two models.

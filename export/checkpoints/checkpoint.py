@@ -1,4 +1,4 @@
-"""A checkpoint, opened: from the hub, from a directory, or the same architecture at random."""
+"""Opens a checkpoint: from the hub, from a directory, or its architecture with random weights."""
 
 import hashlib
 import json
@@ -24,18 +24,18 @@ _UNKNOWN_LICENCE = "not stated: a local checkpoint"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """A model with what belongs to it.
+    """An opened model with its config, tokenizer, preprocessor and origin.
 
     Attributes:
-        name: What the bundle will be called.
-        family: Row of ``export.families.FAMILIES``.
+        name: Name of the bundle.
+        family: Key of ``export.families.FAMILIES``.
         model: The original, float32, in eval mode.
-        config: Its Hugging Face config; None for open_clip.
-        tokenizer: ``tokenizer.json``.
-        preprocessor: What ``preprocessor_config.json`` says (open_clip: its ``preprocess_cfg``).
-        origin: Where the weights came from.
-        row: Its row of the catalogue; None for a directory that has none.
-        directory: Where its files lie; None for random weights.
+        config: Hugging Face config of the model; None for open_clip.
+        tokenizer: Contents of ``tokenizer.json``.
+        preprocessor: Contents of ``preprocessor_config.json`` (open_clip: its ``preprocess_cfg``).
+        origin: Origin of the weights.
+        row: Row of the catalogue; None where there is none.
+        directory: Folder of its files; None for random weights.
     """
 
     name: str
@@ -55,13 +55,14 @@ def open_checkpoint(
     """Open a model by its name in the catalogue, its hub repository or its directory.
 
     Args:
-        source: ``clip-vit-b-32``, ``owner/name`` or a path.
-        revision: Commit of the hub repository, instead of the one that the catalogue pins.
-        random_weights: Seed: build the row's architecture without downloading anything.
+        source: Source such as ``clip-vit-b-32``, ``owner/name`` or a path.
+        revision: Commit of the hub repository; None takes the catalogue's.
+        random_weights: Seed of random weights for the row's architecture, without a download; None
+            takes the real weights.
 
     Raises:
-        ConfigError: No such model, the hub cannot be reached, or a package is missing.
-        ModelError: The files are no whole checkpoint of a known family.
+        ConfigError: The model does not exist, the hub cannot be reached, or a package is missing.
+        ModelError: The files are not a complete checkpoint of a known family.
     """
     hide_misfit()
     directory = Path(source)
@@ -88,7 +89,7 @@ def open_checkpoint(
 def _open_directory(
     directory: Path, row: Row | None, published: tuple[str, str] | None
 ) -> Checkpoint:
-    """Open ``directory``; ``published`` is the repository and commit that it is a copy of."""
+    """Open ``directory``; ``published`` is its repository and commit, None for a local one."""
     family = row.family if row else _family_of(directory)
     files = weight_files(directory, OPEN_CLIP if family == "open_clip" else HF)
     check_weights(files)
@@ -135,7 +136,7 @@ def _family_of(directory: Path) -> str:
 
 
 def _random(row: Row, seed: int) -> Checkpoint:
-    """``row``'s architecture with weights drawn from ``seed``: for parity and speed only."""
+    """Return the architecture of ``row`` with random weights, for parity and speed only."""
     config: Any = None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -177,6 +178,6 @@ def _digest(model: torch.nn.Module) -> str:
 
 
 def _slug(name: str) -> str:
-    """A bundle's name made of a directory's or repository's."""
+    """Return a bundle's name, made from the name of a directory or repository."""
     slug = re.sub(r"[^a-z0-9._-]+", "-", name.rpartition("/")[2].lower()).strip("-._")
     return slug or "model"

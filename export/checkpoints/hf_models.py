@@ -1,4 +1,4 @@
-"""Models in Hugging Face's layout: config.json, safetensors, tokenizer, preprocessor."""
+"""Loads models in Hugging Face's layout: config.json, safetensors, preprocessor."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Architecture:
-    """What ``transformers`` calls a family."""
+    """Names of a family in ``transformers``.
+
+    Attributes:
+        model_type: Type in ``config.json``.
+        model: Class of the model.
+        config: Class of the config.
+    """
 
     model_type: str
     model: str
@@ -38,8 +44,8 @@ _ARCHITECTURES = {
     ),
 }
 
-# Attention written out: exported, the fused one brings a root and two products more per layer, and
-# a guard against rows without any token.
+# Attention as plain operators. The fused one exports with a root and two products more per layer,
+# and with a guard against rows without any token.
 _ATTENTION = "eager"
 
 
@@ -47,7 +53,7 @@ def family_of(directory: Path) -> str:
     """Return the family of the checkpoint in ``directory``, as its config names it.
 
     Raises:
-        ModelError: Not a config, or of a model that has no family here.
+        ModelError: The file is not a config, or its model has no family here.
     """
     found = _model_type(directory)
     for family, architecture in _ARCHITECTURES.items():
@@ -62,7 +68,7 @@ def load(directory: Path, family: str) -> "tuple[torch.nn.Module, Any]":
 
     Raises:
         ConfigError: ``transformers`` is missing or broken.
-        ModelError: Another architecture than ``family``, or weights that do not fill it.
+        ModelError: The architecture is not that of ``family``, or weights are missing.
     """
     architecture = _ARCHITECTURES[family]
     found = _model_type(directory)
@@ -85,7 +91,7 @@ def load(directory: Path, family: str) -> "tuple[torch.nn.Module, Any]":
             raise ModelError(
                 f"{directory}: expected a {architecture.model}, found one that does not load: {exc}"
             ) from exc
-    # transformers fills what is missing with random numbers and a warning.
+    # transformers fills missing weights with random numbers and only warns.
     missing = sorted(loading["missing_keys"])
     if missing:
         raise ModelError(
@@ -99,8 +105,8 @@ def random(family: str, sizes: Mapping[str, Any]) -> "tuple[torch.nn.Module, Any
     """Return model and config of an untrained model.
 
     Args:
-        family: Row of the families.
-        sizes: What differs from the config class's defaults.
+        family: Key of the families.
+        sizes: Values that differ from the defaults of the config class.
 
     Raises:
         ConfigError: ``transformers`` is missing or broken.
@@ -116,10 +122,10 @@ def random(family: str, sizes: Mapping[str, Any]) -> "tuple[torch.nn.Module, Any
 
 
 def preprocessor(directory: Path) -> dict[str, Any]:
-    """Return what the checkpoint says about its pictures.
+    """Return the checkpoint's preprocessor config: how pictures are prepared.
 
     Raises:
-        ModelError: It says nothing.
+        ModelError: The checkpoint has none.
     """
     plain = directory / "preprocessor_config.json"
     if plain.is_file():
@@ -179,13 +185,13 @@ def _root(exc: BaseException) -> BaseException:
 
 
 def _plain(sizes: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy that the config may keep: it changes the mappings that it is given."""
+    """Return a copy of ``sizes``, because a config changes the mappings that it is given."""
     return {key: _plain(v) if isinstance(v, Mapping) else v for key, v in sizes.items()}
 
 
 @contextmanager
 def _quiet(transformers: Any) -> "Iterator[None]":
-    """No progress bars and load reports: what is wrong is raised."""
+    """Switch off progress bars and load reports; errors are raised."""
     log = transformers.utils.logging
     before, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity_error()

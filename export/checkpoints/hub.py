@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edge.errors import ConfigError
 
-# Weights as safetensors, configs and tokenizers. What is not listed is never fetched.
+# Weights as safetensors, configs and tokenizers. No other file is ever fetched.
 _WANTED = ("*.safetensors", "*.json", "vocab.txt", "merges.txt")
 # Other precisions and runtimes of the same weights.
 _UNWANTED = ("onnx/*", "openvino/*", "*fp16*", "*.bf16.*")
@@ -16,8 +16,8 @@ class Snapshot:
     """A downloaded repository.
 
     Attributes:
-        directory: Where its files lie.
-        commit: The commit they are of.
+        directory: Folder of its files.
+        commit: Commit of its files.
     """
 
     directory: Path
@@ -25,11 +25,11 @@ class Snapshot:
 
 
 def download(repository: str, revision: str | None) -> Snapshot:
-    """Fetch what a checkpoint consists of, or find it in the hub client's cache.
+    """Fetch the files of a checkpoint, or find them in the hub client's cache.
 
     Args:
         repository: ``owner/name``.
-        revision: Commit, branch or tag; None for the current state of the main branch.
+        revision: Commit, branch or tag; None takes the current commit of the main branch.
 
     Raises:
         ConfigError: The hub cannot be reached, or has no such repository or revision.
@@ -68,5 +68,5 @@ def download(repository: str, revision: str | None) -> Snapshot:
             f"expected {at} on the hub, found: {reason}; check the name and --revision, or give a "
             "local directory"
         ) from exc
-    # The cache calls a snapshot's directory by its commit.
+    # The cache names a snapshot's directory after its commit.
     return Snapshot(directory, directory.name)

@@ -1,4 +1,4 @@
-"""Models in the layout of the package open_clip: its config and its safetensors."""
+"""Loads models in the layout of the package open_clip: its config and its safetensors."""
 
 import json
 import logging
@@ -21,12 +21,12 @@ def load(directory: Path, files: tuple[Path, ...]) -> "torch.nn.Module":
     """Return the model in ``directory``, float32 and in eval mode.
 
     Args:
-        directory: Holds ``open_clip_config.json``.
-        files: Its weights.
+        directory: Folder with ``open_clip_config.json``.
+        files: Files of its weights.
 
     Raises:
         ConfigError: open_clip is missing or broken.
-        ModelError: No config of open_clip, or weights that do not fill the model.
+        ModelError: There is no config of open_clip, or the weights do not fit the model.
     """
     read_config(directory)
     open_clip = _open_clip()
@@ -70,10 +70,10 @@ def random(architecture: str) -> "torch.nn.Module":
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """Return ``open_clip_config.json``: ``model_cfg`` and ``preprocess_cfg``.
+    """Return ``open_clip_config.json`` with its ``model_cfg`` and ``preprocess_cfg``.
 
     Raises:
-        ModelError: It is missing or not one.
+        ModelError: The file is missing or of another form.
     """
     path = directory / CONFIG
     try:
@@ -94,7 +94,7 @@ def _open_clip() -> Any:
     try:
         import open_clip  # noqa: PLC0415 - takes seconds
     except (ImportError, RuntimeError) as exc:
-        # torchvision built for another torch fails with a RuntimeError when it is imported.
+        # A torchvision that was built for another torch fails with a RuntimeError at its import.
         raise ConfigError(
             f"expected the package open_clip with a torchvision that fits torch, found: {exc}; "
             "install versions that belong together: pip install open_clip_torch torchvision"
@@ -104,7 +104,7 @@ def _open_clip() -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """open_clip warns on the root logger that a model has no weights; it gets them next."""
+    """Silence open_clip's warning that a model has no weights: it gets them right afterwards."""
     logging.disable(logging.WARNING)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Gets a checkpoint's tokenizer as the one file that a device reads, ``tokenizer.json``."""
+"""Turns a checkpoint's tokenizer into the one file that a device reads, ``tokenizer.json``."""
 
 import gzip
 import json
@@ -12,24 +12,24 @@ from edge.errors import ConfigError, ModelError
 
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 _BPE_FILE = "bpe_simple_vocab_16e6.txt.gz"
-# openai/CLIP reads this many lines of that file: 49152 entries less bytes, bytes at the end of a
-# word and the two special tokens; 49408 ids altogether.
+# Merges that openai/CLIP reads from that file. With 256 bytes, 256 bytes at the end of a word and
+# the two special tokens there are 49408 ids.
 _MERGES = 49152 - 256 - 2
 _CLIP_WORDS = (
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
-# Any one of these groups is a whole tokenizer.
+# Each of these groups of files is a whole tokenizer.
 _FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("vocab.txt",))
 
 
 def clip_tokenizer(merges: int = _MERGES) -> bytes:
-    """CLIP's own tokenizer, from the vocabulary inside the package ``open_clip_torch``.
+    """Return CLIP's own tokenizer, from the vocabulary inside the package ``open_clip_torch``.
 
-    The text is normalised as Hugging Face's CLIP tokenizer does. openai/CLIP and open_clip also
-    repair mojibake and resolve HTML entities before that; here ``&amp;`` stays five characters.
+    It normalises text as Hugging Face's CLIP tokenizer does. openai/CLIP and open_clip also repair
+    mojibake and resolve HTML entities before that; here ``&amp;`` stays five characters.
 
     Args:
-        merges: How many of its merges to take; fewer make the tokenizer of a tiny model.
+        merges: Number of merges to take; fewer make the tokenizer of a tiny model.
 
     Raises:
         ConfigError: The package is not installed.
@@ -65,12 +65,12 @@ def clip_tokenizer(merges: int = _MERGES) -> bytes:
 
 
 def hf_tokenizer(directory: Path) -> bytes:
-    """The tokenizer of a checkpoint in Hugging Face's layout, whatever files it consists of.
+    """Return the tokenizer of a checkpoint in Hugging Face's layout, made of any of its files.
 
     Raises:
-        ModelError: It has none, or none that fits into a ``tokenizer.json``.
+        ModelError: The checkpoint has no tokenizer, or ``tokenizer.json`` cannot hold it.
     """
-    # Asked to load a tokenizer without its vocabulary, transformers makes an empty one.
+    # Where the vocabulary is missing, transformers would make an empty tokenizer.
     if not any(all((directory / name).is_file() for name in group) for group in _FILES):
         expected = ", ".join(" with ".join(group) for group in _FILES)
         raise ModelError(
@@ -95,7 +95,7 @@ def hf_tokenizer(directory: Path) -> bytes:
 
 
 def lowercased(tokenizer_json: bytes) -> bytes:
-    """The same tokenizer reading small letters only, for models trained on nothing else."""
+    """Return the tokenizer with lowercasing first, for models trained on lowercase text."""
     document = json.loads(tokenizer_json)
     normalizer = document["normalizer"]
     steps = [normalizer] if normalizer else []
@@ -108,15 +108,15 @@ def lowercased(tokenizer_json: bytes) -> bytes:
 
 
 def bert_stand_in(vocabulary: int) -> bytes:
-    """A tokenizer with BERT's layout and special ids that knows single characters only.
+    """Return a tokenizer with BERT's layout and special ids that knows single characters only.
 
-    Random weights know no words either.
+    It is for random weights, which know no words either.
 
     Args:
-        vocabulary: Ids that the model's embedding has; characters get as many as there is room.
+        vocabulary: Number of ids in the model's embedding; as many characters get ids as fit.
     """
     words = [f"[unused{index}]" for index in range(vocabulary)]
-    # bert-base: Grounding DINO's captions count on ".", "?", [CLS] and [SEP] being these.
+    # Ids of bert-base. Grounding DINO's captions rely on those of ".", "?", [CLS] and [SEP].
     fixed = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]"}
     fixed |= {1012: ".", 1029: "?"}
     if vocabulary <= max(fixed):
@@ -131,7 +131,7 @@ def bert_stand_in(vocabulary: int) -> bytes:
 
 
 def bert_tokenizer(vocabulary: dict[str, int], *, lowercase: bool) -> bytes:
-    """BERT's tokenizer over ``vocabulary``, with [CLS] before and [SEP] after a sentence."""
+    """Return BERT's tokenizer over ``vocabulary``: [CLS] before and [SEP] after a sentence."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106
     tokenizer.add_special_tokens(special)
@@ -145,7 +145,7 @@ def bert_tokenizer(vocabulary: dict[str, int], *, lowercase: bool) -> bytes:
 
 
 def gemma_stand_in() -> bytes:
-    """A tokenizer with Gemma's layout, as SigLIP 2 uses it, that knows single bytes only."""
+    """Return a tokenizer with Gemma's layout, as SigLIP 2 uses it, that knows single bytes only."""
     special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
     words = [*special, *(f"<0x{byte:02X}>" for byte in range(256)), "▁"]
     words += [chr(code) for code in range(33, 127)]
@@ -170,7 +170,7 @@ def _bytes(tokenizer: Any) -> bytes:
 
 
 def _bpe_file() -> Path:
-    # Importing the package would import torch and torchvision for the sake of a text file.
+    # Importing the package would import torch and torchvision, only to find a text file.
     found = find_spec("open_clip")
     if found is None or not found.submodule_search_locations:
         raise ConfigError(
@@ -181,7 +181,7 @@ def _bpe_file() -> Path:
 
 
 def _byte_letters() -> dict[int, str]:
-    """A printable letter for each byte, in the order of CLIP's ids (GPT-2's table)."""
+    """Return a printable letter for each byte, in the order of CLIP's ids (GPT-2's table)."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     letters = {byte: chr(byte) for byte in printable}

@@ -1,4 +1,7 @@
-"""A torchvision that was built for another torch must not stop what needs none of its operators."""
+"""Works around a torchvision that was built for another torch.
+
+Such a torchvision fails at its import, even where none of its operators is needed.
+"""
 
 import logging
 import sys
@@ -12,10 +15,10 @@ _REGISTRATIONS = "torchvision._meta_registrations"
 
 
 def hide_misfit() -> None:
-    """Let a torchvision that was built for another torch look as if it were not installed.
+    """Make a torchvision that was built for another torch look as if it were not installed.
 
-    Importing it ends with a RuntimeError about an operator, and so does importing any model of
-    transformers, which looks whether it is there and needs it for nothing that is done here.
+    Its import ends with a RuntimeError about an operator. So does the import of any model of
+    transformers, which imports torchvision where it is installed but does not need it here.
     """
     if "torchvision" in sys.modules:
         return
@@ -23,15 +26,15 @@ def hide_misfit() -> None:
     if exc is not None:
         _log.warning("torchvision does not fit torch and is left out: %s", exc)
         _forget()
-        # None is how an import is blocked; to look for it finds nothing.
+        # None blocks an import, and makes a search for the module find nothing.
         cast("dict[str, Any]", sys.modules)["torchvision"] = None
 
 
 def settle_misfit() -> None:
     """Import a torchvision that was built for another torch without its operators.
 
-    timm imports its Python parts and runs none of its operators. What fails is only that these are
-    made known to tracing with abstract tensors, in a module of its own, which is skipped.
+    timm imports its Python parts and runs none of its operators. Only one module fails, which
+    registers the operators for tracing with abstract tensors; that module is skipped.
     """
     if sys.modules.get("torchvision") is not None:
         return
@@ -46,7 +49,7 @@ def settle_misfit() -> None:
 
 
 def _failure() -> Exception | None:
-    """What importing it ends with; None where it goes well, or is not installed."""
+    """Return the error of importing torchvision; None without an error or where it is missing."""
     try:
         import_module("torchvision")
     except ModuleNotFoundError:

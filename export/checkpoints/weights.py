@@ -1,4 +1,4 @@
-"""Weight files of a checkpoint, checked before anything is built from them."""
+"""Finds and checks the weight files of a checkpoint, before a model is built from them."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ def weight_files(directory: Path, name: str) -> tuple[Path, ...]:
     """Return the safetensors file ``name`` in ``directory``, or the shards that its index lists.
 
     Raises:
-        ModelError: There is none; only pickles; or the index is not one.
+        ModelError: There is no such file, there are only pickles, or the index is damaged.
     """
     if (directory / name).is_file():
         return (directory / name,)
@@ -49,15 +49,15 @@ def _shards(index: Path) -> tuple[Path, ...]:
 
 
 def check_weights(files: tuple[Path, ...]) -> None:
-    """Read every tensor once.
+    """Read every tensor once, to check it.
 
     Raises:
-        ModelError: A file is cut short or no safetensors, or a tensor holds NaN or infinity.
+        ModelError: A file is truncated or not safetensors, or a tensor holds NaN or infinity.
     """
     for file in files:
         try:
             with safe_open(file, framework="pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118 - no mapping, only looks like one
+                for name in tensors.keys():  # noqa: SIM118 - not a mapping, though it looks like one
                     tensor = tensors.get_tensor(name)
                     if not tensor.isfinite().all():
                         raise ModelError(
@@ -71,7 +71,7 @@ def check_weights(files: tuple[Path, ...]) -> None:
 
 
 def sha256_of(files: tuple[Path, ...]) -> str:
-    """The SHA-256 of one file; of several, that of the list of their names and hashes."""
+    """Return the SHA-256 of one file; for several, that of the list of their names and hashes."""
     hashes = []
     for file in files:
         with file.open("rb") as opened:

@@ -1,4 +1,8 @@
-"""Families of models by name; a row is imported only when asked for, because it needs torch."""
+"""Families of models: a checkpoint goes in, the parts and facts of a bundle come out.
+
+A family is a row of ``FAMILIES``. Its module is imported only when it is used, because it needs
+torch.
+"""
 
 from importlib import import_module  # noqa: TID251  a row of FAMILIES
 from typing import TYPE_CHECKING
@@ -21,7 +25,7 @@ FAMILIES = {
     "grounding_dino": "export.families.grounding_dino:assemble",
 }
 
-# Families whose pictures may have any size; one graph is made for each.
+# Families whose pictures may have any size; a graph is made for one size.
 RESIZABLE = {"grounding_dino"}
 
 
@@ -30,10 +34,11 @@ def assemble(checkpoint: "Checkpoint", size: tuple[int, int] | None = None) -> "
 
     Args:
         checkpoint: The original.
-        size: Height and width of the pictures, for families that leave a choice; None takes theirs.
+        size: Height and width of the pictures, for families that leave a choice; None takes the
+            family's own.
 
     Raises:
-        ConfigError: No family of that name, or one of a fixed size.
+        ConfigError: No family has that name, or its pictures have a fixed size.
         ModelError: The checkpoint holds something that a bundle cannot express.
     """
     if checkpoint.family not in FAMILIES:

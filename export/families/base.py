@@ -1,7 +1,7 @@
-"""The seam between a family of models and the steps that all families share.
+"""Defines what a family of models gives to the steps that all families share.
 
-A family takes a checkpoint apart into the graphs of a bundle; it still thinks in torch. What comes
-after (``export/graph/to_onnx.py`` and on) knows graphs by name and no family.
+A family takes a checkpoint apart into parts, which are torch modules. The later steps
+(``export/graph/to_onnx.py`` and on) know graphs by name and no family.
 """
 
 from collections.abc import Mapping
@@ -17,12 +17,11 @@ class Part:
     """One graph of a bundle, as a torch module that is still the float original.
 
     Attributes:
-        role: What the graph is for; also its file's stem.
-        module: Takes ``inputs`` in their order, gives ``outputs`` as a tuple (or one tensor). In
-            eval mode.
-        inputs: Example of each input by name; pictures as float32, normalised as the original
-            wants them.
-        outputs: Names.
+        role: Role of the graph; also the stem of its file name.
+        module: Module in eval mode. It takes ``inputs`` in their order and gives ``outputs`` as a
+            tuple, or as one tensor.
+        inputs: Example of each input by name; pictures are float32, normalised for the original.
+        outputs: Names of the outputs.
         dynamic: Names of dynamic axes, by tensor name (inputs and outputs):
             {"input_ids": {0: "K"}}.
         pixels: Name of the picture input that ``pixels.fold_pixels`` turns into int8 ``pixels``;
@@ -42,10 +41,10 @@ class Assembly:
     """A checkpoint taken apart: everything that a bundle of it needs.
 
     Attributes:
-        facts: The manifest but for its list of files.
-        tokenizer: ``tokenizer.json``.
-        parts: The graphs.
-        opset: ONNX operator set that the graphs are exported at.
+        facts: The manifest without its list of files.
+        tokenizer: Contents of ``tokenizer.json``.
+        parts: Parts of the model, one for each graph.
+        opset: Version of ONNX's operators for the graphs.
     """
 
     facts: ModelFacts

@@ -1,7 +1,7 @@
-"""CLIP, SigLIP 2, Chinese CLIP and dual encoders, as ``transformers`` implements them.
+"""Takes apart CLIP, SigLIP 2, Chinese CLIP and dual encoders, as ``transformers`` has them.
 
-They differ in which token stands for a sentence, in what is done to it, and in what a token may
-look at; the rest is shared.
+The families differ in the token that stands for a sentence, in the layers after it, and in what a
+token may look at. They share the rest.
 
 =========================  ============  ===========================  =======================
 family                     pools         then                         padding
@@ -30,13 +30,23 @@ from export.families import facts
 from export.families.base import Assembly
 from export.families.towers import ImageTower, Pool, TextTower, image_part, text_part
 
-# Long enough for a sentence of BERT's kind, whose length is free: rows are masked.
+# Tokens of a sentence for models like BERT, whose length is free because rows are masked.
 _BERT_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """What tells one family from another."""
+    """Differences of a family from the others.
+
+    Attributes:
+        pool: Token that stands for the sentence.
+        masked: Whether padding is masked.
+        head: Function that takes the model and returns its layers after the pooled token.
+        lowercase: Whether the text is lowercased.
+        free_length: Whether the text tower takes sentences of any length.
+        templates: Templates of a prompt.
+        background: Background prompts.
+    """
 
     pool: Pool
     masked: bool
@@ -48,7 +58,7 @@ class _Family:
 
 
 def _pooled_and_projected(model: Any) -> Callable[[Tensor], Tensor]:
-    """BERT's pooler reads the first of several tokens: here each token is the first of one."""
+    """Return BERT's pooler and the projection; each token goes in as the first of a row of one."""
     if getattr(model.text_model, "pooler", None) is None:
         raise ModelError("expected a text model with a pooler, like BERT, found one without")
 
@@ -73,7 +83,7 @@ _FAMILIES = {
         templates=facts.CHINESE_TEMPLATES,
         background=facts.CHINESE_BACKGROUND,
     ),
-    # Its language is anybody's guess, so a prompt goes in as it is.
+    # The language is not known, so a prompt goes in as it is.
     "vision_text_dual_encoder": _Family(
         "first",
         masked=True,
@@ -99,7 +109,7 @@ def assemble(checkpoint: Checkpoint) -> Assembly:
     longest = text.max_position_embeddings
     text_spec = TextSpec(
         context_length=min(_BERT_LENGTH, longest) if family.free_length else longest,
-        # CLIP's files call the end of text its padding; the graph does not mind which it is.
+        # CLIP's files name the end of text as padding; the graph works with either.
         pad_id=end if family.pool == "end" else padding,
         templates=family.templates,
         background=family.background,
@@ -138,14 +148,15 @@ def assemble(checkpoint: Checkpoint) -> Assembly:
 
 
 def special_ids(tokenizer_json: bytes, vocabulary: int) -> tuple[int, int]:
-    """The ids of the token that ends a sentence and of the one that fills up a row.
+    """Return the ids of the token that ends a sentence and of the padding token.
 
     Args:
-        tokenizer_json: The tokenizer.
-        vocabulary: Ids that the model knows.
+        tokenizer_json: Contents of ``tokenizer.json``.
+        vocabulary: Number of ids that the model knows.
 
     Raises:
-        ModelError: The tokenizer ends no sentence, or has more ids than the model.
+        ModelError: The tokenizer ends a sentence with no special token, or has more ids than the
+            model.
     """
     tokenizer = HfTokenizer.from_str(tokenizer_json.decode())
     largest = max(tokenizer.get_vocab().values())

@@ -1,4 +1,4 @@
-"""What a manifest says about a checkpoint: pictures, sentences, where it came from."""
+"""Builds a manifest's facts about a checkpoint: pictures, sentences and origin."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Literal
@@ -14,8 +14,8 @@ from edge.model.bundle.manifest import (
 )
 from export.checkpoints.checkpoint import Checkpoint
 
-# How CLIP's captions speak of pictures, and how a camera's would; one plain, so that a prompt which
-# already is a caption also counts as it stands.
+# Phrases of CLIP's captions, and of captions for a camera. One is plain, for a prompt that is
+# already a caption.
 TEMPLATES: Final = (
     "{}",
     "a photo of {}.",
@@ -33,27 +33,27 @@ BACKGROUND: Final = (
 CHINESE_TEMPLATES: Final = ("{}", "一张{}的照片", "监控画面中的{}")
 CHINESE_BACKGROUND: Final = ("空荡的场景", "空荡的街道", "空荡的房间", "模糊的画面")
 
-# Priors, not measured: cosines of CLIP lie between about 0.15 and 0.35, so that a sentence which
-# is 0.03 nearer than the background is clearly nearer. Calibrate on the cameras' own frames.
+# Priors, not measured: cosines of CLIP lie between about 0.15 and 0.35, so a sentence that is 0.03
+# nearer than the background is clearly nearer. Calibrate on the cameras' own frames.
 DECISION: Final = Decision(threshold=0.03, hysteresis=0.01)
 
 Interpolation = Literal["bicubic", "bilinear", "area"]
 
-# Pillow's numbers, which preprocessor files use.
+# Interpolations by Pillow's numbers, which preprocessor files use.
 _RESAMPLE: Mapping[Any, Interpolation] = {2: "bilinear", 3: "bicubic", 4: "area"}
 _NAMES: Mapping[Any, Interpolation] = {"bilinear": "bilinear", "bicubic": "bicubic"}
 
 
 def hf_image_spec(preprocessor: Mapping[str, Any], side: int) -> ImageSpec:
-    """How a device prepares pictures as Hugging Face's image processor with this file would.
+    """Return the image spec that matches Hugging Face's image processor with this file.
 
     Args:
-        preprocessor: ``preprocessor_config.json``; what it leaves out is as CLIP's processor has
-            it.
-        side: Height and width that the model takes.
+        preprocessor: Contents of ``preprocessor_config.json``; missing values are those of CLIP's
+            processor.
+        side: Height and width of the model's pictures.
 
     Raises:
-        ModelError: A way that a bundle cannot express, or another size than the model's.
+        ModelError: A bundle cannot express the preprocessing, or its size differs from the model's.
     """
     size = preprocessor.get("size", side)
     crops = preprocessor.get("do_center_crop", isinstance(size, Mapping) and "height" not in size)
@@ -87,10 +87,10 @@ def hf_image_spec(preprocessor: Mapping[str, Any], side: int) -> ImageSpec:
 
 
 def open_clip_image_spec(preprocess: Mapping[str, Any], height: int, width: int) -> ImageSpec:
-    """How a device prepares pictures as open_clip with this ``preprocess_cfg`` would.
+    """Return the image spec that matches open_clip with this ``preprocess_cfg``.
 
     Raises:
-        ModelError: A way that a bundle cannot express, or another size than the model's.
+        ModelError: A bundle cannot express the preprocessing, or its size differs from the model's.
     """
     size = preprocess.get("size", (height, width))
     for expected, found in zip(
@@ -150,7 +150,7 @@ def model_facts(
     *,
     frames: int = 1,
 ) -> ModelFacts:
-    """The manifest but for its list of files; above one, ``frames`` is what a clip has."""
+    """Return the manifest without its list of files; ``frames`` above 1 is a clip's length."""
     origin = checkpoint.origin
     return ModelFacts(
         name=checkpoint.name,

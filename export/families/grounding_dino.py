@@ -1,11 +1,12 @@
-"""Grounding DINO of Liu et al. (``GroundingDinoForObjectDetection`` of transformers), class P.
+"""Takes apart the Grounding DINO of Liu et al., which reads picture and caption together: class P.
 
-Picture and caption are read together, so there is no embedding of either. What depends on the
-caption alone, BERT and a projection with two thirds of the weights, is the graph ``text`` and runs
-when prompts change. The rest is ``detector``, for one size of picture: the original computes with
-the extents of its feature maps in Python, which fixes them in the graph.
+It is ``GroundingDinoForObjectDetection`` of transformers. Neither picture nor caption has an
+embedding of its own. The graph ``text`` holds what depends on the caption alone: BERT and a
+projection, two thirds of the weights. It runs when prompts change. The rest is the graph
+``detector``, for one size of picture: the original computes with the extents of its feature maps in
+Python, which fixes them in the graph.
 
-To be exported through TorchScript: PyTorch 2.13's other exporter does the ``text`` graph, and
+Both are exported through TorchScript. PyTorch 2.13's other exporter exports the ``text`` graph, and
 fails on Swin in ``detector`` ("cannot view a tensor", transformers 5.24).
 """
 
@@ -27,18 +28,18 @@ HEIGHT: Final = 480
 WIDTH: Final = 640
 LENGTH: Final = 64
 
-# The coarsest of Swin's feature maps has a token for so many pixels.
+# Pixels per token of Swin's coarsest feature map, each way.
 _STRIDE: Final = 32
-# Where the original looks for them, whatever its tokenizer says: transformers' SPECIAL_TOKENS.
+# Ids that the original has built in, whatever its tokenizer says: transformers' SPECIAL_TOKENS.
 _SPECIAL: Final = {"[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
-# ImageNet's, as in the published preprocessor_config.json.
+# ImageNet's mean and deviation, as in the published preprocessor_config.json.
 _MEAN: Final = (0.485, 0.456, 0.406)
 _STD: Final = (0.229, 0.224, 0.225)
 # Box threshold of the original's demo (IDEA-Research/GroundingDINO, README). Not measured here.
 _DECISION: Final = Decision(threshold=0.35, hysteresis=0.05)
-# A detector's score needs nothing to be compared with; the manifest wants a sentence all the same.
+# The manifest needs a background sentence, although a detector's score is compared with none.
 _BACKGROUND: Final = ("an empty place",)
-# Pillow's numbers of its filters.
+# Interpolations by Pillow's numbers.
 _INTERPOLATIONS: Final[Mapping[int, Literal["bilinear", "bicubic"]]] = {2: "bilinear", 3: "bicubic"}
 
 # The layers that may become INT8, by the names of their nodes: Swin, the projections of its maps,
@@ -54,7 +55,7 @@ _INT8: Final = (
     "/values_vision_proj",
     "/out_vision_proj",
 )
-# Not even among those: the caption's own layers.
+# The caption's own layers stay float even where a name above fits.
 _TEXT: Final = "/text/"
 
 
@@ -65,13 +66,14 @@ def assemble(
 
     Args:
         checkpoint: The original.
-        height: Rows of the pictures; cameras are letterboxed into them.
-        width: Columns of the pictures.
-        length: Tokens of a caption.
+        height: Height of the pictures; camera pictures are letterboxed into them.
+        width: Width of the pictures.
+        length: Number of tokens in a caption.
 
     Raises:
-        ConfigError: A size or length that the model cannot have.
-        ModelError: Another architecture, or a tokenizer that the original was not made for.
+        ConfigError: The model cannot have this size or length.
+        ModelError: The checkpoint has another architecture, or a tokenizer that the original was
+            not made for.
     """
     model, config = checkpoint.model, checkpoint.config
     if getattr(config, "model_type", None) != "grounding-dino":
@@ -91,15 +93,16 @@ def assemble(
 
 
 def keep_float(layers: Iterable[str]) -> frozenset[str]:
-    """Which layers of the ``detector`` graph stay float when it is quantized.
+    """Return the layers of the ``detector`` graph that stay float when it is quantized.
 
-    INT8 are Swin and the large linear layers. All else stays: sampling offsets, attention weights
-    and the layers of boxes, where one step of 255 is a visible shift; the products of attention,
-    which the original lets grow up to 50 000; the caption's layers; the product with the caption,
-    which is the score. Softmax and norms are no layers and stay float anyway.
+    Swin and the large linear layers become INT8. All others stay float: sampling offsets, attention
+    weights and the layers of boxes, where one step of 255 is a visible shift; the products of
+    attention, which the original lets grow up to 50 000; the caption's layers; the product with the
+    caption, which is the score. Softmax and norms stay float in any case, because they are no
+    layers.
 
     Args:
-        layers: Names of the nodes that could become INT8: convolutions and products of matrices.
+        layers: Names of the nodes that could become INT8: convolutions and matrix products.
     """
     return frozenset(
         layer for layer in layers if _TEXT in layer or not any(part in layer for part in _INT8)
@@ -124,7 +127,7 @@ def _check_sizes(config: Any, height: int, width: int, length: int) -> None:
         )
     backbone = len(config.backbone_config.out_features)
     levels = config.num_feature_levels
-    # Swin's maps at 1/8, 1/16, 1/32, each further one half as large.
+    # Swin's maps are at 1/8, 1/16 and 1/32; each further map is half as large.
     sides = [_STRIDE >> (backbone - 1 - level) for level in range(backbone)]
     sides += [_STRIDE << (level + 1) for level in range(levels - backbone)]
     tokens = sum(-(-height // side) * -(-width // side) for side in sides)
@@ -205,7 +208,7 @@ def _parts(model: Any, facts: ModelFacts) -> tuple[Part, Part]:
 
 
 def _example(length: int, pad_id: int) -> dict[str, Tensor]:
-    """The inputs that a caption of one word makes."""
+    """Return the inputs of a caption with one word."""
     ids = torch.full((length,), pad_id)
     ids[:4] = torch.tensor([_SPECIAL["[CLS]"], _SPECIAL["?"] + 1, _SPECIAL["."], _SPECIAL["[SEP]"]])
     block_mask, position_ids = blocks(ids.numpy(), tuple(_SPECIAL.values()))

@@ -1,9 +1,9 @@
-"""Grounding DINO's two graphs: the original's own layers in the original's order.
+"""Builds Grounding DINO's two graphs from the original's own layers, in the original's order.
 
-What the original computes again for every call and what never changes for one size of picture is
-computed once, here: its mask of padded pixels (a letterbox's bars are picture), the positions and
-the proposals. What it computes from the token ids (``caption``) comes in as inputs, because
-no exporter knows the operators that it uses for it.
+Values that never change for one size of picture are computed once, here, and not in every call as
+in the original: the positions and the proposals. A mask of padded pixels is not needed, because a
+letterbox's bars count as picture. Values that the original computes from the token ids
+(``caption``) are inputs, because no exporter knows the operators that it uses for them.
 
 Letters in shapes: H, W picture, S tokens of the picture on all levels, V levels, L tokens of the
 caption, E features of a token, Q boxes.
@@ -14,24 +14,25 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-# Instead of minus infinity for tokens that are none: a sigmoid of zero all the same, and its
-# exponential is still a float32.
+# Replaces minus infinity for padding tokens: its sigmoid is zero too, and its exponential is still
+# a float32.
 FLOOR: Final = -80.0
-# Instead of minus infinity before a softmax; a float16 too.
+# Replaces minus infinity before a softmax; float16 can hold it.
 _UNSEEN: Final = -3e4
-# Instead of infinity for places where no box can start: a sigmoid of one all the same.
+# Replaces infinity for places where no box can start: its sigmoid is one too.
 _FAR: Final = 1e4
-# Hugging Face's own, where a box's coordinates go back through the sigmoid.
+# Hugging Face's epsilon, for the inverse sigmoid of a box's coordinates.
 _EPSILON: Final = 1e-5
 
 
 class GroundingTextTower(nn.Module):
-    """A caption's ids [1, L], ``position_ids`` [1, L], ``block_mask`` [1, L, L] to [1, L, E]."""
+    """Maps a caption's ids and ``position_ids`` [1, L], ``block_mask`` [1, L, L] to [1, L, E]."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        # BERT's two halves, because what it makes of a mask differs: transformers 4 wants another
-        # shape than 5, and the plain attention of 5 adds true and false as one and zero.
+        # BERT's two halves are called apart, because versions treat a mask differently:
+        # transformers 4 expects another shape than 5, and the plain attention of 5 adds true and
+        # false as one and zero.
         self.embeddings = model.model.text_backbone.embeddings
         self.encoder = model.model.text_backbone.encoder
         self.projection = model.model.text_projection
@@ -49,7 +50,7 @@ class GroundingTextTower(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """The original's, without its mask of padded pixels, which would mask nothing."""
+    """The original's encoder layer without the mask of padded pixels, which would mask nothing."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
@@ -85,12 +86,12 @@ class EncoderLayer(nn.Module):
 
 
 class DetectorGraph(nn.Module):
-    """A picture [1, 3, H, W] and a caption's features to ``logits`` [1, Q, L], ``boxes`` [1, Q, 4].
+    """Maps a picture [1, 3, H, W] and a caption to ``logits`` [1, Q, L] and ``boxes`` [1, Q, 4].
 
     Args:
         model: GroundingDinoForObjectDetection, two-stage, in eval mode.
-        height: Rows of the picture.
-        width: Columns of the picture.
+        height: Height of the picture.
+        width: Width of the picture.
     """
 
     positions: Tensor
@@ -104,7 +105,7 @@ class DetectorGraph(nn.Module):
         super().__init__()
         inner = model.model
         for module in inner.modules():
-            if hasattr(module, "disable_custom_kernels"):  # no exporter knows those
+            if hasattr(module, "disable_custom_kernels"):  # no exporter knows these kernels
                 module.disable_custom_kernels = True
         self.backbone = inner.backbone.conv_encoder.model
         self.input_projections = inner.input_proj_vision
@@ -126,13 +127,13 @@ class DetectorGraph(nn.Module):
             position = inner.backbone.position_embedding(level, seen).flatten(2).transpose(1, 2)
             positions.append(position + inner.level_embed[index])
         self.register_buffer("positions", torch.cat(positions, 1))  # [1, S, E]
-        # All of every level is picture.
+        # The picture fills every level.
         ratios = torch.ones(1, len(levels), 2)
         self.register_buffer("ratios", ratios)  # [1, V, 2]
         places = inner.encoder.get_reference_points(self.shapes, ratios, ratios.device)
         self.register_buffer("places", places)  # [1, S, V, 2]
-        # Float: divided by an integer tensor, the exporter would make the sampling grid float64,
-        # for which runtimes have no GridSample.
+        # Float, because division by an integer tensor would make the exporter's sampling grid
+        # float64, for which runtimes have no GridSample.
         self.register_buffer("extents", torch.tensor(self.shapes, dtype=torch.float32))  # [V, 2]
         tokens = torch.zeros_like(self.positions)
         padded = torch.zeros(tokens.shape[:2], dtype=torch.bool)
@@ -175,7 +176,7 @@ class DetectorGraph(nn.Module):
         return _logits(states[:, -1], text, token_mask), boxes.sigmoid()
 
     def _levels(self, pixels: Tensor) -> list[Tensor]:
-        """Feature maps [1, E, h, w], finest first."""
+        """Return feature maps [1, E, h, w], the finest first."""
         maps = self.backbone(pixels, return_dict=True).feature_maps
         levels = [
             project(source) for project, source in zip(self.input_projections, maps, strict=False)
@@ -187,11 +188,11 @@ class DetectorGraph(nn.Module):
         return levels
 
     def _starts(self, tokens: Tensor, text: Tensor, token_mask: Tensor) -> Tensor:
-        """The places that fit the caption best, as boxes [1, Q, 4] for the decoder to refine."""
+        """Return the places that fit the caption best, as boxes [1, Q, 4] for the decoder."""
         candidates = self.start_norm(tokens * self.possible)
         fit = _logits(candidates, text, token_mask).amax(-1)  # [1, S]
         best = fit.topk(self.queries.num_embeddings, dim=1).indices[..., None].expand(-1, -1, 4)
-        # Boxes of the best only: the others' would be thrown away.
+        # Only boxes of the best places are computed: the others would be thrown away.
         chosen = best[..., :1].expand(-1, -1, candidates.shape[-1])
         boxes: Tensor = self.start_box(candidates.gather(1, chosen)) + self.proposals.gather(
             1, best
@@ -207,5 +208,5 @@ class DetectorGraph(nn.Module):
 
 
 def _logits(states: Tensor, text: Tensor, token_mask: Tensor) -> Tensor:
-    """How well each of ``states`` [1, n, E] fits each token of ``text`` [1, L, E]; finite."""
+    """Return the fit of each of ``states`` [1, n, E] to each token of ``text`` [1, L, E]; finite."""
     return torch.matmul(states, text.transpose(1, 2)).masked_fill(~token_mask[:, None], FLOOR)

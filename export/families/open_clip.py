@@ -1,4 +1,4 @@
-"""Checkpoints of the package open_clip: RemoteCLIP, EVA-02-CLIP, MobileCLIP and their like."""
+"""Takes apart checkpoints of the package open_clip, such as RemoteCLIP, EVA-02-CLIP, MobileCLIP."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ from export.families.clip import special_ids
 from export.families.towers import ImageTower, Pool, TextTower, image_part, text_part
 
 _POOLS: dict[str, Pool] = {"argmax": "end", "eos": "end", "first": "first", "last": "last"}
-# open_clip fills rows up with zeros. Where the text tower looks both ways (MobileCLIP) it sees
-# them, so they must be these.
+# open_clip pads rows with zeros. A text tower that looks both ways (MobileCLIP) sees the padding,
+# so it must be the same here.
 _PADDING = 0
 
 
@@ -32,7 +32,7 @@ def assemble(checkpoint: Checkpoint) -> Assembly:
         _refuse_other_tokenizers(open_clip_models.read_config(checkpoint.directory)["model_cfg"])
     height, width = _pair(model.visual.image_size)
     image_spec = facts.open_clip_image_spec(checkpoint.preprocessor, height, width)
-    # CLIP keeps its text tower's parts in itself, CustomTextCLIP in ``text``.
+    # CLIP has the parts of its text tower itself; CustomTextCLIP has them in ``text``.
     text = getattr(model, "text", model)
     pool = _pool(text)
     text_spec = TextSpec(
@@ -83,7 +83,7 @@ def assemble(checkpoint: Checkpoint) -> Assembly:
 
 
 def _one_branch(visual: torch.nn.Module) -> torch.nn.Module:
-    """MobileCLIP trains parallel convolutions; one each does the same."""
+    """Merge parallel convolutions, which MobileCLIP trains, into single ones of the same result."""
     from timm.utils.model import reparameterize_model  # noqa: PLC0415 - comes with open_clip
 
     single: torch.nn.Module = reparameterize_model(visual, inplace=False)

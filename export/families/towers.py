@@ -1,4 +1,4 @@
-"""The two towers of a CLIP-like model as graphs: unit vectors out, from nothing but their input.
+"""Defines the image and text towers of CLIP-like models, which give unit vectors.
 
 Letters in shapes: N pictures, K texts, L tokens, W width of a tower, D embedding.
 """
@@ -11,10 +11,10 @@ from torch import Tensor
 
 from export.families.base import Part
 
-# Which token stands for the sentence: the first, the last, or the first end-of-text token.
+# Token that stands for the sentence: the first, the last, or the first end-of-text token.
 Pool = Literal["first", "last", "end"]
 
-# Two rows, so that nothing of the traced batch size is mistaken for a constant 1.
+# Rows of an example. Two, so that the tracer takes no batch size for a constant 1.
 _ROWS = 2
 
 
@@ -22,11 +22,11 @@ class ImageTower(torch.nn.Module):
     """Pictures [N, 3, H, W] to unit rows [N, D]."""
 
     def __init__(self, embed: Callable[[Tensor], Any], *owned: torch.nn.Module) -> None:
-        """Take what embeds pictures.
+        """Make the tower of a function that embeds pictures.
 
         Args:
-            embed: Pictures to embeddings, not yet of unit length; a tensor, or an output of
-                transformers 5 that holds one.
+            embed: Function from pictures to embeddings of any length; it returns a tensor, or an
+                output of transformers 5 that holds one.
             owned: Modules whose weights it uses.
         """
         super().__init__()
@@ -41,8 +41,8 @@ class ImageTower(torch.nn.Module):
 class TextTower(torch.nn.Module):
     """Token ids [K, L] to a unit row per text [K, D] and per token [K, L, D].
 
-    Rows of tokens that only fill up are zero, so that a device needs no second rule for what is
-    padding: CLIP pads with its end-of-text token.
+    Rows of padding tokens are zero, so a device needs no rule of its own for padding: CLIP pads
+    with its end-of-text token.
     """
 
     def __init__(
@@ -54,16 +54,18 @@ class TextTower(torch.nn.Module):
         marker: int,
         length: int,
     ) -> None:
-        """Take what makes states of tokens, and embeddings of states.
+        """Make the tower of a function for states of tokens and one for embeddings of states.
 
         Args:
-            states: ``input_ids`` and a mask of the real tokens, both [K, L], to states [K, L, W].
-            head: States [K, L, W] to embeddings [K, L, D]: what the model does to the one that it
-                pools, done to every one.
+            states: Function from ``input_ids`` and a mask of the real tokens, both [K, L], to
+                states [K, L, W].
+            head: Function from states [K, L, W] to embeddings [K, L, D]: the model's layers after
+                the pooled token, applied to every token.
             owned: Modules whose weights they use.
-            pool: Which token's embedding is the sentence's.
-            marker: With ``end``, the end-of-text token; otherwise the padding token.
-            length: L.
+            pool: Token whose embedding is the sentence's.
+            marker: Id of the end-of-text token where ``pool`` is ``end``, else of the padding
+                token.
+            length: Number of tokens in a row, L.
         """
         super().__init__()
         self._states = states
@@ -71,15 +73,15 @@ class TextTower(torch.nn.Module):
         self.owned = torch.nn.ModuleList(owned)
         self._pool = pool
         self._marker = marker
-        # Constants of the graph, not ranges that it computes from a shape.
+        # A buffer becomes a constant of the graph, where a range would be computed from a shape.
         self.register_buffer("positions", torch.arange(length)[None], persistent=False)  # [1, L]
         self.eval()
 
     def forward(self, input_ids: Tensor) -> tuple[Tensor, Tensor]:
         positions: Tensor = self.get_buffer("positions")
         if self._pool == "end":
-            # The first of several. Runtimes need not agree about the largest among equals, so the
-            # earlier one counts more.
+            # The end is the first of several end-of-text tokens. Runtimes may differ in the argmax
+            # among equals, so an earlier token gets a larger number.
             earlier = positions.shape[1] - positions
             end = ((input_ids == self._marker) * earlier).float().argmax(dim=1, keepdim=True)
             real, chosen = positions <= end, positions == end  # [K, L]
@@ -93,16 +95,16 @@ class TextTower(torch.nn.Module):
 
 
 def unit(rows: Tensor) -> Tensor:
-    """``rows`` [..., D] at length one."""
+    """Return ``rows`` [..., D] at length one."""
     lengths: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
     return rows / lengths
 
 
 def embedding_of(features: Any) -> Tensor:
-    """The embedding in what ``get_image_features`` and its like return.
+    """Return the embedding in the result of ``get_image_features`` and the like.
 
-    transformers 4 returns the tensor itself, 5 an output whose ``pooler_output`` is the projected
-    embedding.
+    transformers 4 returns the tensor itself; version 5 returns an output whose ``pooler_output`` is
+    the projected embedding.
     """
     if isinstance(features, Tensor):
         return features
@@ -111,7 +113,7 @@ def embedding_of(features: Any) -> Tensor:
 
 
 def image_part(tower: ImageTower, height: int, width: int) -> Part:
-    """The image graph of a frame-independent model."""
+    """Return the image part of a model that sees each frame by itself."""
     return Part(
         role="image",
         module=tower,
@@ -123,7 +125,7 @@ def image_part(tower: ImageTower, height: int, width: int) -> Part:
 
 
 def text_part(tower: TextTower, example: Tensor) -> Part:
-    """The text graph of a model; ``example`` holds token ids [K, L]."""
+    """Return the text part of a model; ``example`` holds token ids [1, L]."""
     return Part(
         role="text",
         module=tower,

@@ -1,10 +1,10 @@
-"""X-CLIP of Ni et al. (Microsoft; ``XCLIPModel`` of transformers): a clip of T frames, class C.
+"""Takes apart the X-CLIP of Ni et al. (Microsoft), which sees a clip of T frames: class C.
 
-Nothing to do with the X-CLIP of Ma et al., which is a score on CLIP's embeddings. Every layer of
-this tower mixes the frames of a clip, and each sentence is moved towards what the clip shows before
-the two are compared. So the original is split where something can be kept: the sentences before
-they meet a clip (``text``), the clip before it meets sentences (``video``), and their meeting
-(``head``).
+It is ``XCLIPModel`` of transformers. The X-CLIP of Ma et al. is another method: a score on CLIP's
+embeddings. Every layer of this tower mixes the frames of a clip, and each sentence is moved towards
+what the clip shows before the two are compared. So the original is split where a result can be
+kept: the sentences before they meet a clip (``text``), the clip before it meets sentences
+(``video``), and their meeting (``head``).
 
 Letters in shapes: N clips, T frames, H, W picture, S tokens of a frame, V width of a tower, C
 patches of a frame, K sentences, L tokens of a sentence, D embedding.
@@ -23,17 +23,17 @@ from export.families.base import Assembly, Part
 from export.families.clip import special_ids
 from export.families.towers import unit
 
-# Extents of the examples. Above one, because an exporter takes an extent of one for a constant;
-# all different, because it takes equal extents for the same axis.
+# Extents of the examples. They are above one, because an exporter takes an extent of one for a
+# constant, and differ, because it takes equal extents for the same axis.
 _CLIPS, _SENTENCES = 2, 3
 
-# What the original was trained with: class names as they are, no template around them.
+# The original was trained with plain class names, without a template around them.
 _TEMPLATES = ("{}",)
 _BACKGROUND = ("an empty scene", "nothing is happening", "something else")
 
 
 class VideoTower(nn.Module):
-    """``pixels`` [N, T, 3, H, W] to ``embedding`` [N, D], unit rows, and ``context`` [N, C, D]."""
+    """Maps ``pixels`` [N, T, 3, H, W] to unit rows ``embedding`` [N, D] and ``context`` [N, C, D]."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -46,8 +46,8 @@ class VideoTower(nn.Module):
         self.context_projection = model.prompts_visual_projection
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        # The tower takes any N * T pictures and mixes each T that stand together: of a flat batch
-        # of unrelated pictures too, without a word.
+        # The tower takes any N * T pictures and mixes each group of T. It would mix unrelated
+        # pictures of a flat batch too, without an error.
         if pixels.dim() != 5 or pixels.shape[1] != self.frames:
             raise ValueError(
                 f"expected clips of {self.frames} frames [N, {self.frames}, 3, H, W], found "
@@ -63,10 +63,11 @@ class VideoTower(nn.Module):
 
 
 class XClipTextTower(nn.Module):
-    """``input_ids`` [K, L] to ``embedding`` [K, D], unit rows, and ``length`` [K] before that.
+    """Maps ``input_ids`` [K, L] to ``embedding`` [K, D], unit rows, and ``length`` [K].
 
-    The head adds to a sentence what it found in the clip, so it matters how long the sentence's
-    vector was: without ``length`` the split would not be the original.
+    ``length`` is that of a sentence's vector before it was made a unit row. The head adds a vector
+    of the clip to the sentence's, so its length matters: without ``length``, the split would differ
+    from the original.
     """
 
     def __init__(self, model: Any) -> None:
@@ -75,11 +76,12 @@ class XClipTextTower(nn.Module):
         self.projection = model.text_projection
 
     def forward(self, input_ids: Tensor) -> tuple[Tensor, Tensor]:
-        # No attention mask: attention is causal, and what follows the end of the sentence is not
-        # seen from there.
+        # No attention mask is needed: attention is causal, so the end of the sentence does not see
+        # what follows it.
         states = self.tower(input_ids).last_hidden_state  # [K, L, V]
-        # As the original: the highest id is the end, the first of several. Runtimes disagree about
-        # an argmax among equals, so an earlier one counts a little more; exact up to ids of 2^17.
+        # As in the original, the end is the highest id, the first of several. Runtimes differ in
+        # the argmax among equals, so an earlier token gets a slightly larger number; exact up to
+        # ids of 2^17.
         extent = input_ids.shape[1]
         falling = torch.arange(extent, 0, -1)
         end = (input_ids * extent + falling).float().argmax(dim=1, keepdim=True)  # [K, 1]
@@ -89,7 +91,7 @@ class XClipTextTower(nn.Module):
 
 
 class Head(nn.Module):
-    """``embedding`` [N, D], ``context`` [N, C, D] and ``text`` [K, D] to ``cosine`` [N, K].
+    """Maps ``embedding`` [N, D], ``context`` [N, C, D] and ``text`` [K, D] to ``cosine`` [N, K].
 
     ``text`` is the text graph's ``embedding`` times its ``length``.
     """
@@ -109,8 +111,8 @@ def assemble(checkpoint: Checkpoint) -> Assembly:
     """Take an X-CLIP apart into ``video``, ``text`` and ``head``.
 
     Raises:
-        ModelError: Another architecture, another number of frames than its row says, or something
-            that a bundle cannot express.
+        ModelError: The checkpoint has another architecture, another number of frames than its row
+            says, or something that a bundle cannot express.
     """
     model, config = checkpoint.model, checkpoint.config
     if getattr(config, "model_type", None) != "xclip":
