@@ -208,5 +208,5 @@ class DetectorGraph(nn.Module):
 
 
 def _logits(states: Tensor, text: Tensor, token_mask: Tensor) -> Tensor:
-    """Return the fit of each of ``states`` [1, n, E] to each token of ``text`` [1, L, E]; finite."""
+    """Return the fit of each of ``states`` [1,n,E] to each token of ``text`` [1,L,E]; finite."""
     return torch.matmul(states, text.transpose(1, 2)).masked_fill(~token_mask[:, None], FLOOR)

@@ -33,7 +33,7 @@ _BACKGROUND = ("an empty scene", "nothing is happening", "something else")
 
 
 class VideoTower(nn.Module):
-    """Maps ``pixels`` [N, T, 3, H, W] to unit rows ``embedding`` [N, D] and ``context`` [N, C, D]."""
+    """Maps ``pixels`` [N,T,3,H,W] to unit rows ``embedding`` [N, D] and ``context`` [N, C, D]."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
