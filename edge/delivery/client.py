@@ -1,6 +1,6 @@
 """Talks to boxes over the broker: hears their messages, sends a command and awaits its answer.
 
-The command line uses it (``edge alerts``, ``edge prompts``, ``edge demo``); the daemon does not.
+The commands ``edge alerts`` and ``edge prompts`` use it; the daemon does not.
 """
 
 import contextlib
