@@ -4,12 +4,13 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import numpy as np
 import pytest
 from av.error import HTTPNotFoundError, HTTPUnauthorizedError
+from known import all_known
 from numpy.typing import NDArray
 
 from edge.testing import Clip, TestCamera
@@ -18,10 +19,10 @@ from edge.testing.synthetic import write_clip
 FAST = {"rtsp_transport": "tcp", "analyzeduration": "0", "probesize": "32"}
 
 
-def frames(url: str, count: int, **options: Any) -> list[tuple[float, Any]] | None:
+def frames(url: str, count: int, **options: str) -> list[tuple[float, av.VideoFrame]]:
     """The first frames that a client shows, as (monotonic arrival, frame)."""
     with av.open(url, options=FAST | options, timeout=10) as container:
-        shown = []
+        shown: list[tuple[float, av.VideoFrame]] = []
         for frame in container.decode(video=0):
             shown.append((time.monotonic(), frame))
             if len(shown) == count:
@@ -37,7 +38,7 @@ def test_every_frame_of_every_pass_is_shown_in_order(clips: dict[str, Clip], nam
     assert (shown[0][1].width, shown[0][1].height) == (160, 120)
     assert not any(frame.is_corrupt for _, frame in shown)
     # The first pts over RTSP is None; from there on every step is one frame, over the wrap too.
-    times = [frame.pts for _, frame in shown[1:]]
+    times = all_known(frame.pts for _, frame in shown[1:])
     assert [later - earlier for earlier, later in pairwise(times)] == [2250] * (len(times) - 1)
 
 
@@ -53,8 +54,10 @@ def test_packets_stay_in_decoding_order_over_the_wrap(clips: dict[str, Clip]) ->
 
 
 @pytest.mark.parametrize("auth", ["basic", "digest"])
-def test_the_password_opens_and_a_wrong_one_does_not(clips: dict[str, Clip], auth: str) -> None:
-    secrets = {"user": "vi@wer", "password": "p:ä s/s"}
+def test_the_password_opens_and_a_wrong_one_does_not(
+    clips: dict[str, Clip], auth: Literal["basic", "digest"]
+) -> None:
+    secrets: dict[str, Any] = {"user": "vi@wer", "password": "p:ä s/s"}
     with TestCamera({"street": clips["h264"]}, auth=auth, **secrets) as camera:
         assert len(frames(camera.url("street"), 2)) == 2
         with pytest.raises(HTTPUnauthorizedError):
@@ -113,7 +116,7 @@ def test_loops_map_an_arrival_to_the_time_in_the_clip(tmp_path: Path) -> None:
 
 
 def test_loops_belong_to_the_newest_client(
-    clips: dict[str, Clip], until: Callable[..., Any]
+    clips: dict[str, Clip], until: Callable[[Callable[[], object]], None]
 ) -> None:
     with TestCamera({"street": clips["h264"]}) as camera:
         frames(camera.url("street"), 12)

@@ -4,11 +4,12 @@ import struct
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from raw_rtsp import RawClient
 
 from edge.testing import AccessUnit, Clip, TestCamera
 
@@ -22,7 +23,7 @@ def camera(clips: dict[str, Clip]) -> Iterator[TestCamera]:
 
 
 def test_describe_names_the_codec_and_its_parameter_sets(
-    camera: TestCamera, clips: dict[str, Clip], connect: Callable[..., Any]
+    camera: TestCamera, clips: dict[str, Clip], connect: Callable[[str], RawClient]
 ) -> None:
     url = camera.url("lobby/door")
     status, headers, sdp = connect(url).request("DESCRIBE", url, Accept="application/sdp")
@@ -55,7 +56,7 @@ def test_describe_names_the_codec_and_its_parameter_sets(
 )
 def test_a_lone_request_gets_its_status(
     camera: TestCamera,
-    connect: Callable[..., Any],
+    connect: Callable[[str], RawClient],
     request_line: str,
     headers: dict[str, str],
     expected: int,
@@ -74,7 +75,9 @@ def test_a_lone_request_gets_its_status(
 
 
 def test_a_session_can_be_set_up_played_kept_alive_and_torn_down(
-    camera: TestCamera, connect: Callable[..., Any], until: Callable[..., Any]
+    camera: TestCamera,
+    connect: Callable[[str], RawClient],
+    until: Callable[[Callable[[], object]], None],
 ) -> None:
     url = camera.url("street")
     client = connect(url)
@@ -100,7 +103,7 @@ def test_a_session_can_be_set_up_played_kept_alive_and_torn_down(
 
 @pytest.mark.parametrize("auth", ["basic", "digest"])
 def test_a_stranger_is_asked_for_a_password_before_anything_else(
-    clips: dict[str, Clip], connect: Callable[..., Any], auth: str
+    clips: dict[str, Clip], connect: Callable[[str], RawClient], auth: Literal["basic", "digest"]
 ) -> None:
     with TestCamera({"street": clips["h264"]}, user="u", password="p", auth=auth) as camera:
         url = f"rtsp://127.0.0.1:{camera.port}/nowhere"
@@ -115,7 +118,7 @@ def test_a_stranger_is_asked_for_a_password_before_anything_else(
 
 @pytest.mark.parametrize("name", ["h264", "h264-bframes", "hevc", "hevc-bframes"])
 def test_the_packets_are_the_clip_pass_after_pass_in_continuous_time(
-    clips: dict[str, Clip], connect: Callable[..., Any], name: str
+    clips: dict[str, Clip], connect: Callable[[str], RawClient], name: str
 ) -> None:
     clip = clips[name]
     with TestCamera({"street": clip}) as camera:
@@ -139,10 +142,13 @@ def test_the_packets_are_the_clip_pass_after_pass_in_continuous_time(
 
 
 def _receive_units(
-    client: Any, count: int, *, rtp: int, rtcp: int
-) -> tuple[list[bytes], list[tuple[int, Any]]]:
+    client: RawClient, count: int, *, rtp: int, rtcp: int
+) -> tuple[list[bytes], list[tuple[int, tuple[bytes, ...]]]]:
     """Sender reports and (RTP time, NAL units) of the next access units."""
-    reports, units, payloads, expected_sequence = [], [], [], None
+    reports: list[bytes] = []
+    units: list[tuple[int, tuple[bytes, ...]]] = []
+    payloads: list[bytes] = []
+    expected_sequence: int | None = None
     hevc_or_h264_fragment = {28: "h264", 49: "hevc"}
     while len(units) < count:
         channel, packet = client.interleaved()
@@ -160,9 +166,9 @@ def _receive_units(
     return reports, units
 
 
-def _join(payloads: list[bytes], kinds: dict[int, str]) -> tuple[Any, ...]:
+def _join(payloads: list[bytes], kinds: dict[int, str]) -> tuple[bytes, ...]:
     """Undo the fragmentation of one access unit (the fragment type names its codec)."""
-    nals = []
+    nals: list[bytes] = []
     for payload in payloads:
         if kinds.get(payload[0] & 0x1F) == "h264":
             start, header, rest = (
@@ -181,7 +187,7 @@ def _join(payloads: list[bytes], kinds: dict[int, str]) -> tuple[Any, ...]:
 
 
 def test_a_malformed_request_is_answered_with_400_and_the_end(
-    camera: TestCamera, connect: Callable[..., Any]
+    camera: TestCamera, connect: Callable[[str], RawClient]
 ) -> None:
     client = connect(camera.url("street"))
     # So much behind it that the camera cannot have read it all before it answers.
@@ -195,7 +201,7 @@ def test_a_malformed_request_is_answered_with_400_and_the_end(
 )
 @given(garbage=st.binary(max_size=300))
 def test_garbage_costs_only_its_own_connection(
-    camera: TestCamera, connect: Callable[..., Any], garbage: bytes
+    camera: TestCamera, connect: Callable[[str], RawClient], garbage: bytes
 ) -> None:
     url = camera.url("street")
     connect(url).send(garbage)
@@ -203,7 +209,7 @@ def test_garbage_costs_only_its_own_connection(
 
 
 def test_without_loop_the_connection_ends_after_the_last_frame(
-    clips: dict[str, Clip], connect: Callable[..., Any]
+    clips: dict[str, Clip], connect: Callable[[str], RawClient]
 ) -> None:
     with TestCamera({"street": clips["h264"]}, loop=False) as camera:
         client = connect(camera.url("street"))
@@ -214,7 +220,9 @@ def test_without_loop_the_connection_ends_after_the_last_frame(
 
 
 def test_a_client_that_does_not_read_holds_up_nobody(
-    clips: dict[str, Clip], connect: Callable[..., Any], until: Callable[..., Any]
+    clips: dict[str, Clip],
+    connect: Callable[[str], RawClient],
+    until: Callable[[Callable[[], object]], None],
 ) -> None:
     flood = AccessUnit(0.0, 0.0, keyframe=True, nals=(b"\x65" + bytes(50_000_000),))
     big = Clip("h264", (flood,), clips["h264"].parameter_sets, duration_s=60.0)
@@ -227,7 +235,9 @@ def test_a_client_that_does_not_read_holds_up_nobody(
 
 
 def test_clients_that_never_leave_do_not_hold_up_the_end(
-    clips: dict[str, Clip], connect: Callable[..., Any], until: Callable[..., Any]
+    clips: dict[str, Clip],
+    connect: Callable[[str], RawClient],
+    until: Callable[[Callable[[], object]], None],
 ) -> None:
     before = set(threading.enumerate())
     with TestCamera({"street": clips["h264"]}) as camera:
@@ -248,7 +258,7 @@ def test_credentials_come_in_pairs_and_kinds(clips: dict[str, Clip]) -> None:
     with pytest.raises(ValueError, match="user and password together"):
         TestCamera(clips, user="u")
     with pytest.raises(ValueError, match="'basic' or 'digest', found 'ntlm'"):
-        TestCamera(clips, user="u", password="p", auth="ntlm")
+        TestCamera(clips, user="u", password="p", auth="ntlm")  # type: ignore[arg-type]  # the point of the test
 
 
 def test_an_unknown_clip_has_no_url(camera: TestCamera) -> None:

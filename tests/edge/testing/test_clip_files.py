@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge.errors import SourceError
 from edge.testing import Clip
-from edge.testing.clip import split_annex_b
+from edge.testing.clip import Codec, split_annex_b
 from edge.testing.synthetic import write_clip
 
 
@@ -18,7 +18,7 @@ from edge.testing.synthetic import write_clip
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
 @pytest.mark.parametrize("bframes", [0, 2])
 def test_every_container_gives_the_same_access_units(
-    tmp_path: Path, codec: str, sets: int, suffix: str, bframes: int
+    tmp_path: Path, codec: Codec, sets: int, suffix: str, bframes: int
 ) -> None:
     path = write_clip(
         tmp_path / f"a{suffix}", codec=codec, width=64, height=64, bframes=bframes, seconds=1

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import av
 import pytest
+from known import known
 
 from edge.testing.synthetic import write_clip
 
@@ -23,7 +23,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def command(*arguments: Path | str, stdin: int = subprocess.PIPE) -> Iterator[Any]:
+def command(
+    *arguments: Path | str, stdin: int = subprocess.PIPE
+) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "edge.testing", *map(str, arguments)],
         stdin=stdin,
@@ -40,21 +42,21 @@ def command(*arguments: Path | str, stdin: int = subprocess.PIPE) -> Iterator[An
 def test_with_the_flag_it_serves_until_its_input_ends(clip: Path) -> None:
     arguments = ("--until-stdin-closes", clip, f"door={clip}", "--user", "u", "--password", "p")
     with command(*arguments) as process:
-        lines = [json.loads(process.stdout.readline()) for _ in range(2)]
+        lines = [json.loads(known(process.stdout).readline()) for _ in range(2)]
         assert [line["name"] for line in lines] == ["street", "door"]
         assert lines[0]["url"].startswith("rtsp://u:p@127.0.0.1:")
         with av.open(
             lines[1]["url"], options={"rtsp_transport": "tcp", "probesize": "32"}, timeout=10
         ) as container:
             next(container.decode(video=0))
-            process.stdin.close()
+            known(process.stdin).close()
             assert process.wait(timeout=10) == 0
-        assert process.stderr.read() == ""
+        assert known(process.stderr).read() == ""
 
 
 def test_without_input_it_serves_until_a_signal(clip: Path) -> None:
     with command(clip, stdin=subprocess.DEVNULL) as process:
-        url = json.loads(process.stdout.readline())["url"]
+        url = json.loads(known(process.stdout).readline())["url"]
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=1)
         with av.open(
@@ -63,16 +65,16 @@ def test_without_input_it_serves_until_a_signal(clip: Path) -> None:
             next(container.decode(video=0))
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
-        assert process.stderr.read() == ""
+        assert known(process.stderr).read() == ""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_on_signals_in_silence(clip: Path, number: Any) -> None:
+def test_it_ends_on_signals_in_silence(clip: Path, number: signal.Signals) -> None:
     with command(clip) as process:
-        process.stdout.readline()
+        known(process.stdout).readline()
         process.send_signal(number)
         assert process.wait(timeout=10) == 0
-        assert process.stderr.read() == ""
+        assert known(process.stderr).read() == ""
 
 
 @pytest.mark.parametrize(
@@ -87,5 +89,5 @@ def test_it_ends_on_signals_in_silence(clip: Path, number: Any) -> None:
 def test_a_bad_command_line_is_explained(arguments: list[str], code: int, message: str) -> None:
     with command(*arguments) as process:
         assert process.wait(timeout=20) == code
-        assert message in process.stderr.read()
-        assert process.stdout.read() == ""
+        assert message in known(process.stderr).read()
+        assert known(process.stdout).read() == ""

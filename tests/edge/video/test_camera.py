@@ -6,14 +6,15 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import pytest
+from known import known
 from PIL import Image
 
 from edge.config.models import CameraConfig, SnapshotsConfig
+from edge.model.bundle.manifest import ImageSpec
 from edge.testing import TestCamera
 from edge.testing.synthetic import write_clip
 from edge.video.camera import ThreadCamera
@@ -22,19 +23,23 @@ from edge.video.sample import Sample
 
 
 @pytest.fixture
-def watch(request: pytest.FixtureRequest, image_spec: Callable[..., Any]) -> Callable[..., Any]:
+def watch(
+    request: pytest.FixtureRequest, image_spec: Callable[..., ImageSpec]
+) -> Callable[..., ThreadCamera]:
     """Start a worker on a URL; it is stopped at the end of the test."""
 
     def start(
         url: Path | str,
         *,
         snapshots: SnapshotsConfig | None = None,
-        wake: Callable[..., Any] = lambda: None,
+        wake: Callable[[], None] = lambda: None,
         fps: float = 10.0,
         timeout: float = 0.5,
         **more: bool,
     ) -> ThreadCamera:
-        config = CameraConfig(url=str(url), timeout=timeout, sample={"fps": fps}, **more)
+        config = CameraConfig.model_validate(
+            {"url": str(url), "timeout": timeout, "sample": {"fps": fps}} | more
+        )
         worker = ThreadCamera("yard", config, image_spec(), snapshots or SnapshotsConfig(), wake)
         request.addfinalizer(lambda: worker.stop(5.0))
         worker.start()
@@ -43,8 +48,8 @@ def watch(request: pytest.FixtureRequest, image_spec: Callable[..., Any]) -> Cal
     return start
 
 
-def take_next(worker: ThreadCamera, until: Callable[..., Any]) -> Sample:
-    taken = []
+def take_next(worker: ThreadCamera, until: Callable[..., None]) -> Sample:
+    taken: list[Sample] = []
 
     def look() -> bool:
         sample = worker.take()
@@ -57,11 +62,11 @@ def take_next(worker: ThreadCamera, until: Callable[..., Any]) -> Sample:
 
 
 def test_samples_come_numbered_stamped_and_announced(
-    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
 ) -> None:
     woken = threading.Event()
     worker = watch(camera.url("yard"), wake=woken.set)
-    samples = []
+    samples: list[Sample] = []
     while len(samples) < 5:
         assert woken.wait(10)
         woken.clear()
@@ -80,7 +85,7 @@ def test_samples_come_numbered_stamped_and_announced(
 
 
 def test_rates_are_those_of_the_camera_and_of_the_sampler(
-    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
 ) -> None:
     worker = watch(camera.url("yard"), fps=5.0)
     until("two seconds of samples", lambda: worker.health().samples >= 11)
@@ -90,11 +95,11 @@ def test_rates_are_those_of_the_camera_and_of_the_sampler(
 
 
 def test_the_newest_sample_wins_and_the_others_are_counted(
-    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
 ) -> None:
     worker = watch(camera.url("yard"))
     until("six samples", lambda: worker.health().samples >= 6)
-    sample = worker.take()
+    sample = known(worker.take())
     health = worker.health()
     assert sample.sequence >= 5
     assert health.dropped == sample.sequence
@@ -102,11 +107,14 @@ def test_the_newest_sample_wins_and_the_others_are_counted(
 
 
 def test_a_snapshot_shows_the_frame_of_its_sample(
-    clip: Path, watch: Callable[..., Any], until: Callable[..., Any], image_spec: Callable[..., Any]
+    clip: Path,
+    watch: Callable[..., ThreadCamera],
+    until: Callable[..., None],
+    image_spec: Callable[..., ImageSpec],
 ) -> None:
     worker = watch(clip)
     sample = take_next(worker, until)
-    picture = Image.open(io.BytesIO(worker.snapshot(sample.sequence)))
+    picture = Image.open(io.BytesIO(known(worker.snapshot(sample.sequence))))
     assert picture.size == (320, 240)
     shown = Preprocessor(image_spec())(frame_of(picture))
     assert np.abs(shown.astype(int) - sample.pixels).mean() < 8
@@ -117,12 +125,12 @@ def test_a_snapshot_shows_the_frame_of_its_sample(
     assert worker.snapshot(sample.sequence) is None  # and let go for the next
 
 
-def frame_of(picture: Any) -> Any:
+def frame_of(picture: Image.Image) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
 
 
 def test_no_snapshot_where_none_is_wanted(
-    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
 ) -> None:
     worker = watch(camera.url("yard"), snapshots=SnapshotsConfig(publish=False))
     assert worker.snapshot(take_next(worker, until).sequence) is None
@@ -130,8 +138,8 @@ def test_no_snapshot_where_none_is_wanted(
 
 def test_a_camera_that_hangs_up_is_called_again(
     camera: TestCamera,
-    watch: Callable[..., Any],
-    until: Callable[..., Any],
+    watch: Callable[..., ThreadCamera],
+    until: Callable[..., None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "edge")
@@ -139,7 +147,7 @@ def test_a_camera_that_hangs_up_is_called_again(
     before = take_next(worker, until)
     camera.drop()
     until("the failure", lambda: worker.health().state == "retrying")
-    assert worker.health().error.endswith("/yard ended the stream")
+    assert known(worker.health().error).endswith("/yard ended the stream")
     until("the reconnect", lambda: worker.health().reconnects == 1)
     assert take_next(worker, until).sequence > before.sequence
     health = worker.health()
@@ -149,37 +157,37 @@ def test_a_camera_that_hangs_up_is_called_again(
 
 
 def test_a_camera_that_freezes_is_called_stalled_then_called_again(
-    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
 ) -> None:
     worker = watch(camera.url("yard"), timeout=1.0)
     take_next(worker, until)
     camera.faults.stall = True
     until("stalled", lambda: worker.health().state == "stalled")
     until("given up", lambda: worker.health().state == "retrying")
-    assert worker.health().error.endswith("/yard sent nothing for 1 s")
+    assert known(worker.health().error).endswith("/yard sent nothing for 1 s")
     camera.faults.stall = False
     until("back", lambda: worker.health().state == "streaming")
 
 
 def test_a_camera_that_was_off_is_found_when_it_comes_on(
-    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
 ) -> None:
     camera.power_off()
     worker = watch(camera.url("yard"))
     until("the failure", lambda: worker.health().state == "retrying")
-    assert "Connection refused" in worker.health().error
+    assert "Connection refused" in known(worker.health().error)
     camera.power_on()
     take_next(worker, until)
     assert worker.health().reconnects == 0  # it had not been there before
 
 
 def test_a_stream_without_a_keyframe_is_given_up_with_advice(
-    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
 ) -> None:
     camera.faults.no_keyframe = True
     worker = watch(camera.url("yard"))
     until("the failure", lambda: worker.health().state == "retrying")
-    error = worker.health().error
+    error = known(worker.health().error)
     assert "sent packets for 2 s but no decodable frame (no keyframe came)" in error
     assert "keyframe every 2 s" in error
     assert worker.health().fps_in > 5  # packets did come
@@ -188,7 +196,7 @@ def test_a_stream_without_a_keyframe_is_given_up_with_advice(
 
 
 def test_sampling_more_rarely_than_the_watchdog_waits_is_no_failure(
-    tmp_path: Path, watch: Callable[..., Any], until: Callable[..., Any]
+    tmp_path: Path, watch: Callable[..., ThreadCamera], until: Callable[..., None]
 ) -> None:
     path = tmp_path / "clip.mp4"
     write_clip(path, codec="hevc", fps=20, seconds=5, gop=4, width=64, height=64)
@@ -199,18 +207,18 @@ def test_sampling_more_rarely_than_the_watchdog_waits_is_no_failure(
 
 
 def test_a_wrong_password_waits_long_and_is_shown_without_the_password(
-    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
 ) -> None:
     worker = watch(camera.url("yard", password="other-s3cr3t"))
     until("the refusal", lambda: worker.health().state == "refused")
-    assert "(401)" in worker.health().error
-    assert "s3cr3t" not in worker.health().error
+    assert "(401)" in known(worker.health().error)
+    assert "s3cr3t" not in known(worker.health().error)
     time.sleep(1.5)  # an unreachable camera would be tried again by now
     assert worker.health().state == "refused"
 
 
 def test_damaged_frames_are_counted_and_left_out(
-    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
 ) -> None:
     camera.faults.corruption = 0.05
     worker = watch(camera.url("yard"))
@@ -219,7 +227,7 @@ def test_damaged_frames_are_counted_and_left_out(
 
 
 def test_one_bad_camera_does_not_disturb_another(
-    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any], clip: Path
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None], clip: Path
 ) -> None:
     good = watch(camera.url("yard"))
     with TestCamera({"yard": clip}) as other:
@@ -233,7 +241,7 @@ def test_one_bad_camera_does_not_disturb_another(
 
 
 def test_a_file_is_played_at_its_pace_and_ends(
-    clip: Path, watch: Callable[..., Any], until: Callable[..., Any]
+    clip: Path, watch: Callable[..., ThreadCamera], until: Callable[..., None]
 ) -> None:
     began = time.monotonic()
     woken = threading.Event()
@@ -245,7 +253,7 @@ def test_a_file_is_played_at_its_pace_and_ends(
 
 
 def test_a_looped_file_goes_on(
-    tmp_path: Path, watch: Callable[..., Any], until: Callable[..., Any]
+    tmp_path: Path, watch: Callable[..., ThreadCamera], until: Callable[..., None]
 ) -> None:
     path = write_clip(tmp_path / "short.mp4", fps=10, seconds=0.5, gop=5)
     worker = watch(path, loop=True)
@@ -254,20 +262,20 @@ def test_a_looped_file_goes_on(
 
 
 def test_a_file_that_is_no_video_is_retried_as_it_may_be_replaced(
-    tmp_path: Path, watch: Callable[..., Any], until: Callable[..., Any], clip: Path
+    tmp_path: Path, watch: Callable[..., ThreadCamera], until: Callable[..., None], clip: Path
 ) -> None:
     path = tmp_path / "clip.mp4"
     path.write_text("not yet")
     worker = watch(path)
     until("the failure", lambda: worker.health().state == "retrying")
-    assert "is not a video or picture" in worker.health().error
+    assert "is not a video or picture" in known(worker.health().error)
     path.write_bytes(clip.read_bytes())
     take_next(worker, until)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_worker_that_dies_of_a_bug_does_not_look_alive(
-    clip: Path, watch: Callable[..., Any], until: Callable[..., Any]
+    clip: Path, watch: Callable[..., ThreadCamera], until: Callable[..., None]
 ) -> None:
     def wake() -> None:
         raise RuntimeError("a bug in the caller")
@@ -277,7 +285,7 @@ def test_a_worker_that_dies_of_a_bug_does_not_look_alive(
 
 
 def test_stopping_takes_less_than_a_second_while_frames_come(
-    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
 ) -> None:
     worker = watch(camera.url("yard"), timeout=5.0)
     take_next(worker, until)
@@ -287,7 +295,7 @@ def test_stopping_takes_less_than_a_second_while_frames_come(
 
 
 def test_stopping_does_not_wait_for_the_next_attempt(
-    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
 ) -> None:
     worker = watch(camera.url("yard", password="wrong-pass"))
     until("the refusal", lambda: worker.health().state == "refused")
@@ -295,13 +303,13 @@ def test_stopping_does_not_wait_for_the_next_attempt(
 
 
 def test_stopping_a_silent_camera_gives_up_waiting_and_says_so(
-    camera: TestCamera, watch: Callable[..., Any], until: Callable[..., Any]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
 ) -> None:
     worker = watch(camera.url("yard"), timeout=4.0)
     take_next(worker, until)
     camera.faults.blackhole = True
     # Well inside the half timeout that one read lasts: at its end the thread looks up.
-    until("silence", lambda: time.time() - worker.health().last_arrival > 0.3)
+    until("silence", lambda: time.time() - known(worker.health().last_arrival) > 0.3)
     began = time.monotonic()
     assert not worker.stop(0.1)
     assert time.monotonic() - began < 1.0
@@ -339,7 +347,7 @@ print([worker.health().state for worker in workers])
 
 @pytest.mark.footage
 def test_real_footage_is_sampled_without_loss(
-    footage: Path, watch: Callable[..., Any], until: Callable[..., Any]
+    footage: Path, watch: Callable[..., ThreadCamera], until: Callable[..., None]
 ) -> None:
     with TestCamera({"street": footage / "bottle-detection.mp4"}) as camera:
         worker = watch(camera.url("street"), fps=5.0, timeout=2.0)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -54,7 +53,7 @@ def reference(rgb: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.int64]:
 @pytest.mark.parametrize("resize", ["stretch", "shortest_edge"])
 @pytest.mark.parametrize("size", [(1080, 1920), (360, 640), (1280, 720), (375, 501)])
 def test_a_still_picture_comes_out_as_the_reference_makes_it(
-    image_spec: Callable[..., Any], resize: str, size: tuple[int, int]
+    image_spec: Callable[..., ImageSpec], resize: str, size: tuple[int, int]
 ) -> None:
     spec, rgb = image_spec(resize=resize), natural(*size)
     difference = u8(pixels_of_rgb(rgb, spec)) - reference(rgb, spec)
@@ -63,7 +62,7 @@ def test_a_still_picture_comes_out_as_the_reference_makes_it(
     assert abs(difference.mean()) < 0.1
 
 
-def test_another_filter_or_crop_would_be_seen(image_spec: Callable[..., Any]) -> None:
+def test_another_filter_or_crop_would_be_seen(image_spec: Callable[..., ImageSpec]) -> None:
     rgb = natural(1080, 1920)
     right = reference(rgb, image_spec())
     for wrong in (
@@ -80,7 +79,7 @@ def test_another_filter_or_crop_would_be_seen(image_spec: Callable[..., Any]) ->
     "clip", ["retail02_h264_1080p25_gop50.mp4", "bottle-detection.mp4", "car-detection.mp4"]
 )
 def test_a_video_frame_comes_out_as_converted_in_floating_point(
-    footage: Path, image_spec: Callable[..., Any], clip: str
+    footage: Path, image_spec: Callable[..., ImageSpec], clip: str
 ) -> None:
     with av.open(str(footage / clip)) as container:
         frame = next(container.decode(video=0))
@@ -96,7 +95,7 @@ def test_a_video_frame_comes_out_as_converted_in_floating_point(
     assert abs(difference.mean()) < 0.2
 
 
-def rgb_in_floating_point(frame: Any) -> NDArray[np.float32]:
+def rgb_in_floating_point(frame: av.VideoFrame) -> NDArray[np.float32]:
     """float32 [3, H, W] of a yuv420p frame of limited range; untagged: by its height."""
     y, u, v = (
         np.frombuffer(memoryview(plane), np.uint8)
@@ -106,16 +105,20 @@ def rgb_in_floating_point(frame: Any) -> NDArray[np.float32]:
     )
     size = (frame.width, frame.height)
     u, v = (
-        np.asarray(Image.fromarray(c).resize(size, Image.Resampling.BILINEAR)) - 128 for c in (u, v)
+        np.asarray(Image.fromarray(c).resize(size, Image.Resampling.BILINEAR), np.float32)
+        - np.float32(128)
+        for c in (u, v)
     )
     red, blue = (0.2126, 0.0722) if frame.height > 576 else (0.299, 0.114)
-    luma, u, v = (y - 16) * 255 / 219, u * 255 / 224, v * 255 / 224
-    r, b = luma + 2 * (1 - red) * v, luma + 2 * (1 - blue) * u
+    luma, pb, pr = (y - 16) * 255 / 219, u * 255 / 224, v * 255 / 224
+    r, b = luma + 2 * (1 - red) * pr, luma + 2 * (1 - blue) * pb
     g = (luma - red * r - blue * b) / (1 - red - blue)
     return np.stack([r, g, b]).clip(0, 255).astype(np.float32)
 
 
-def test_xor_with_0x80_is_the_shift_by_128_for_every_value(image_spec: Callable[..., Any]) -> None:
+def test_xor_with_0x80_is_the_shift_by_128_for_every_value(
+    image_spec: Callable[..., ImageSpec],
+) -> None:
     ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
     rgb = np.stack([ramp, ramp[::-1], ramp.T], axis=-1).copy()
     pixels = pixels_of_rgb(rgb, image_spec(height=16, width=16))
@@ -125,7 +128,7 @@ def test_xor_with_0x80_is_the_shift_by_128_for_every_value(image_spec: Callable[
 
 @pytest.mark.parametrize("size", [(16, 33), (33, 16), (48, 16)])
 def test_the_crop_is_the_centre_with_the_odd_pixel_left_at_the_end(
-    image_spec: Callable[..., Any], size: tuple[int, int]
+    image_spec: Callable[..., ImageSpec], size: tuple[int, int]
 ) -> None:
     rgb = natural(*size)
     pixels = pixels_of_rgb(rgb, image_spec(height=16, width=16))
@@ -143,7 +146,12 @@ def test_the_crop_is_the_centre_with_the_odd_pixel_left_at_the_end(
     resize=st.sampled_from(["stretch", "shortest_edge"]),
 )
 def test_any_picture_fills_any_input(
-    image_spec: Callable[..., Any], height: int, width: int, rows: int, columns: int, resize: str
+    image_spec: Callable[..., ImageSpec],
+    height: int,
+    width: int,
+    rows: int,
+    columns: int,
+    resize: str,
 ) -> None:
     rgb = np.full((height, width, 3), 77, np.uint8)
     pixels = pixels_of_rgb(rgb, image_spec(height=rows, width=columns, resize=resize))
@@ -151,7 +159,9 @@ def test_any_picture_fills_any_input(
     assert np.abs(u8(pixels).astype(int) - 77).max() <= 1
 
 
-def test_a_picture_that_cannot_be_scaled_is_a_clear_error(image_spec: Callable[..., Any]) -> None:
+def test_a_picture_that_cannot_be_scaled_is_a_clear_error(
+    image_spec: Callable[..., ImageSpec],
+) -> None:
     sliver = np.zeros((4096, 1, 3), np.uint8)
     with pytest.raises(SourceError, match="1x4096 rgb24 cannot be converted"):
         pixels_of_rgb(sliver, image_spec(height=8, width=224, resize="stretch"))
@@ -165,7 +175,7 @@ AVCOL_SPC = {BT601: 5, BT709: 1}
 @pytest.mark.parametrize("matrix", [BT601, BT709])
 @pytest.mark.parametrize("height", [480, 1080])
 def test_the_streams_own_yuv_matrix_is_used(
-    image_spec: Callable[..., Any], matrix: tuple[float, float], height: int
+    image_spec: Callable[..., ImageSpec], matrix: tuple[float, float], height: int
 ) -> None:
     frame = solid("yuv420p", height, yuv_of(COLOUR, matrix))
     frame.colorspace = AVCOL_SPC[matrix]
@@ -175,7 +185,7 @@ def test_the_streams_own_yuv_matrix_is_used(
 @pytest.mark.parametrize(("height", "matrix"), [(480, BT601), (576, BT601), (720, BT709)])
 @pytest.mark.parametrize("unusable", [2, 3, 14])  # unspecified, reserved, one swscale cannot do
 def test_a_stream_that_does_not_state_its_matrix_gets_the_one_of_its_size(
-    image_spec: Callable[..., Any], height: int, matrix: tuple[float, float], unusable: int
+    image_spec: Callable[..., ImageSpec], height: int, matrix: tuple[float, float], unusable: int
 ) -> None:
     frame = solid("yuv420p", height, yuv_of(COLOUR, matrix))
     frame.colorspace = unusable
@@ -184,7 +194,7 @@ def test_a_stream_that_does_not_state_its_matrix_gets_the_one_of_its_size(
 
 @pytest.mark.parametrize(("format_", "tag"), [("yuvj420p", 0), ("yuvj420p", 2), ("yuv420p", 2)])
 def test_full_range_video_is_not_stretched(
-    image_spec: Callable[..., Any], format_: str, tag: int
+    image_spec: Callable[..., ImageSpec], format_: str, tag: int
 ) -> None:
     frame = solid(format_, 480, yuv_of(COLOUR, BT601, full_range=True))
     frame.colorspace, frame.color_range = AVCOL_SPC[BT601], tag
@@ -193,7 +203,7 @@ def test_full_range_video_is_not_stretched(
 
 @pytest.mark.parametrize("format_", ["yuv420p", "yuv422p", "yuv444p", "nv12", "yuvj420p", "gray"])
 def test_the_pixel_formats_of_cameras_are_read(
-    image_spec: Callable[..., Any], format_: str
+    image_spec: Callable[..., ImageSpec], format_: str
 ) -> None:
     rgb = natural(360, 640)
     frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=format_)
@@ -204,7 +214,7 @@ def test_the_pixel_formats_of_cameras_are_read(
     assert abs(difference.mean()) < 8
 
 
-def test_one_preprocessor_follows_a_change_of_size(image_spec: Callable[..., Any]) -> None:
+def test_one_preprocessor_follows_a_change_of_size(image_spec: Callable[..., ImageSpec]) -> None:
     preprocess = Preprocessor(image_spec())
     for size in [(360, 640), (1080, 1920), (360, 640), (480, 480)]:
         rgb = natural(*size)
@@ -223,7 +233,7 @@ def yuv_of(
     return round(y), round(128 + u), round(128 + v)
 
 
-def solid(format_: str, height: int, yuv: tuple[int, int, int]) -> Any:
+def solid(format_: str, height: int, yuv: tuple[int, int, int]) -> av.VideoFrame:
     frame = av.VideoFrame(height * 16 // 9 // 2 * 2, height, format_)
     for plane, value in zip(frame.planes, yuv, strict=True):
         plane.update(bytes([value]) * plane.buffer_size)

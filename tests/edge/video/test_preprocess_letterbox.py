@@ -1,7 +1,5 @@
 """The third resize rule: the whole picture, its shape kept, grey borders."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -39,7 +37,7 @@ def test_a_picture_of_the_same_shape_fills_the_box() -> None:
     ],
 )
 def test_borders_are_grey_and_the_picture_is_centred(
-    height: int, width: int, rows: Any, columns: Any
+    height: int, width: int, rows: slice, columns: slice
 ) -> None:
     pixels = pixels_of_rgb(white(height, width), letterbox(288, 512))
     inside = np.zeros((288, 512), bool)

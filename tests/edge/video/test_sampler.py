@@ -117,7 +117,8 @@ def test_nothing_is_decoded_before_the_first_keyframe() -> None:
 def test_when_keyframes_become_rare_the_chain_starts_again_at_a_keyframe() -> None:
     sampler = Sampler(1)
     uses(sampler, gop_s=0.5, gops=10)
-    assert sampler.keyframes_only
+    rare = sampler.keyframes_only
+    assert rare
     without = [sampler.use(5.0 + t, is_keyframe=False) for t in every(0.1, 40)]
     assert set(without) == {Use.SKIP}  # their reference was never decoded
     assert not sampler.keyframes_only

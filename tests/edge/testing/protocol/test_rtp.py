@@ -1,16 +1,16 @@
 """RTP as bytes, against a naive depacketiser written from the RFCs alone."""
 
 import struct
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.testing.clip import Codec
 from edge.testing.protocol.rtp import CLOCK_HZ, MAX_PAYLOAD, RtpStream, interleaved, packetise
 
 
-def depacketise(codec: str, payloads: list[bytes]) -> list[bytes]:
+def depacketise(codec: Codec, payloads: list[bytes]) -> list[bytes]:
     """RTP payloads -> NAL units: single NAL units and fragments (RFC 6184 5.8, RFC 7798 4.4.3)."""
     nals: list[bytes] = []
     for payload in payloads:
@@ -31,7 +31,7 @@ def depacketise(codec: str, payloads: list[bytes]) -> list[bytes]:
     return nals
 
 
-def nal_units(codec: str, max_size: int) -> st.SearchStrategy[bytes]:
+def nal_units(codec: Codec, max_size: int) -> st.SearchStrategy[bytes]:
     """Any NAL unit of a type that a coder emits (fragments are not one)."""
     if codec == "h264":
         header = st.builds(
@@ -52,7 +52,7 @@ def nal_units(codec: str, max_size: int) -> st.SearchStrategy[bytes]:
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 @given(data=st.data(), limit=st.integers(8, 64))
 def test_any_nal_unit_survives_packetisation_at_any_limit(
-    codec: str, data: Any, limit: int
+    codec: Codec, data: st.DataObject, limit: int
 ) -> None:
     nal = data.draw(nal_units(codec, max_size=400))
     payloads = packetise(codec, nal, limit)
@@ -62,7 +62,7 @@ def test_any_nal_unit_survives_packetisation_at_any_limit(
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 @pytest.mark.parametrize("size", [MAX_PAYLOAD - 1, MAX_PAYLOAD, MAX_PAYLOAD + 1, 100_000])
-def test_sizes_around_the_limit_and_far_above_survive(codec: str, size: int) -> None:
+def test_sizes_around_the_limit_and_far_above_survive(codec: Codec, size: int) -> None:
     nal = (b"\x65\x88" if codec == "h264" else b"\x26\x01") + bytes(size - 2)
     payloads = packetise(codec, nal)
     assert depacketise(codec, payloads) == [nal]
@@ -70,7 +70,7 @@ def test_sizes_around_the_limit_and_far_above_survive(codec: str, size: int) -> 
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
-def test_a_fragment_never_starts_and_ends_at_once(codec: str) -> None:
+def test_a_fragment_never_starts_and_ends_at_once(codec: Codec) -> None:
     flags_at = 1 if codec == "h264" else 2
     payloads = packetise(codec, b"\x26\x01" + bytes(100), limit=101)
     assert [payload[flags_at] & 0xC0 for payload in payloads] == [0x80, 0x40]

@@ -2,7 +2,7 @@
 
 import struct
 from itertools import pairwise
-from typing import Any
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -57,7 +57,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 
 @given(st.lists(REQUESTS | RTCP, max_size=4), st.lists(st.integers(0, 10_000), max_size=6))
 def test_requests_are_found_among_rtcp_however_the_stream_is_cut(
-    messages: list[Any], places: list[int]
+    messages: list[RtspRequest | bytes], places: list[int]
 ) -> None:
     stream = b"".join(wire(each) if isinstance(each, RtspRequest) else each for each in messages)
     expected = [each for each in messages if isinstance(each, RtspRequest)]
@@ -126,7 +126,7 @@ LIKELY = st.sampled_from(
     )
 )
 def test_no_sequence_of_requests_confuses_the_dialogue(
-    clips: dict[str, Clip], auth: str | None, requests: list[RtspRequest]
+    clips: dict[str, Clip], auth: Literal["basic", "digest"] | None, requests: list[RtspRequest]
 ) -> None:
     user, password = ("u", "p") if auth else (None, None)
     dialogue = Dialogue(clips, authentication(auth or "digest", user, password), "127.0.0.1")

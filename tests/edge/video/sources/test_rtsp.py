@@ -6,12 +6,14 @@ import traceback
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import pytest
+from known import all_known
 
 from edge.errors import SourceError, SourceRefused
 from edge.testing import TestCamera
+from edge.testing.clip import Codec
 from edge.testing.synthetic import write_clip
 from edge.video.decode import Decoder, kept_frames
 from edge.video.packet import Packet
@@ -28,11 +30,11 @@ def watch(
     count: int,
     settings: SourceSettings = QUICK,
     *,
-    then: Callable[..., Any] | None = None,
-    into: list[Any] | None = None,
-) -> list[Packet] | None:
+    then: Callable[[], object] | None = None,
+    into: list[Packet] | None = None,
+) -> list[Packet]:
     """Take ``count`` packets, do ``then``, and go on until the source ends."""
-    packets = [] if into is None else into
+    packets: list[Packet] = [] if into is None else into
     with open_source(url, settings) as source:
         for packet in source.packets():
             packets.append(packet)
@@ -44,10 +46,10 @@ def watch(
 
 
 def failure_after(
-    url: str, then: Callable[..., Any], settings: SourceSettings = QUICK
+    url: str, then: Callable[[], object], settings: SourceSettings = QUICK
 ) -> tuple[SourceError, float]:
     """What happens to a stream after ``then``, and how many seconds later."""
-    began = []
+    began: list[float] = []
 
     def do() -> None:
         then()
@@ -61,7 +63,7 @@ def failure_after(
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 @pytest.mark.parametrize("auth", ["basic", "digest"])
 def test_a_camera_gives_frames_stamped_as_they_come_in(
-    tmp_path: Path, codec: str, auth: str
+    tmp_path: Path, codec: Codec, auth: Literal["basic", "digest"]
 ) -> None:
     path = write_clip(tmp_path / "clip.mp4", codec=codec, fps=10, seconds=2)
     with TestCamera({"yard": path}, user="viewer", password=PASSWORD, auth=auth) as camera:
@@ -106,7 +108,7 @@ def test_a_jump_of_the_cameras_clock_moves_neither_arrival_nor_rate(
                 camera.faults.time_jump_s = jump_s
             if len(frames) == 15:
                 break
-    stamps = [frame.arrival.pts_s for frame in frames[1:]]
+    stamps = all_known(frame.arrival.pts_s for frame in frames[1:])
     assert abs(stamps[-1] - stamps[0]) > 10_000  # the jump came through
     arrivals = [frame.arrival.monotonic for frame in frames]
     assert (arrivals[-1] - arrivals[0]) / 14 == pytest.approx(0.1, abs=0.03)
@@ -143,7 +145,7 @@ def test_a_pause_shorter_than_the_timeout_is_survived(camera: TestCamera) -> Non
     assert max(gaps) > 0.5
 
 
-def watch_until(url: str, total: int, count: int, then: Callable[..., Any]) -> list[Packet]:
+def watch_until(url: str, total: int, count: int, then: Callable[[], object]) -> list[Packet]:
     packets = []
     with open_source(url, QUICK) as source:
         for packet in source.packets():
@@ -156,13 +158,13 @@ def watch_until(url: str, total: int, count: int, then: Callable[..., Any]) -> l
 
 
 def test_the_frame_let_go_by_a_timeout_is_not_taken_for_an_arrival(camera: TestCamera) -> None:
-    stalled = []
+    stalled: list[float] = []
 
     def stall() -> None:
         camera.faults.stall = True
         stalled.append(time.monotonic())
 
-    packets = []
+    packets: list[Packet] = []
     with pytest.raises(SourceError):
         watch(camera.url("yard"), 5, then=stall, into=packets)
     assert packets[-1].arrival.monotonic < stalled[0] + 0.4
@@ -211,12 +213,14 @@ def test_a_transport_the_camera_does_not_offer_is_named(camera: TestCamera) -> N
 
 
 def test_no_error_shows_the_password_not_even_in_its_traceback(camera: TestCamera) -> None:
-    errors = []
-    for prepare in (
-        lambda: setattr(camera.faults, "refuse", True),
-        lambda: setattr(camera.faults, "refuse", False) or setattr(camera.faults, "stall", True),
-        camera.power_off,
-    ):
+    def refuse() -> None:
+        camera.faults.refuse = True
+
+    def stall() -> None:
+        camera.faults.refuse, camera.faults.stall = False, True
+
+    errors: list[SourceError] = []
+    for prepare in (refuse, stall, camera.power_off):
         prepare()
         with pytest.raises(SourceError) as caught:
             watch(camera.url("yard"), 100)

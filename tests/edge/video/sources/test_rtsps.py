@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,7 +26,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")
     key, cert = folder / "key.pem", folder / "cert.pem"
     command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    command += ["-nodes", "-keyout", key, "-out", cert, "-subj", "/CN=camera"]
+    command += ["-nodes", "-keyout", str(key), "-out", str(cert), "-subj", "/CN=camera"]
     subprocess.run(command, check=True, capture_output=True)
     return cert, key
 
@@ -53,7 +52,7 @@ def relay_port(camera: TestCamera, certificate: tuple[Path, Path]) -> Iterator[i
         thread.join(5)
 
 
-def copy(source: Any, target: Any) -> None:
+def copy(source: socket.socket, target: socket.socket) -> None:
     with suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)
