@@ -4,7 +4,6 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -66,13 +65,13 @@ for arguments in {lines!r}:
 """
 
 
-def paths_of(command: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def paths_of(command: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     yield path
     for name, child in getattr(command, "commands", {}).items():
         yield from paths_of(child, (*path, name))
 
 
-def bare(module: str, lines: list[list[str]]) -> Any:
+def bare(module: str, lines: list[list[str]]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", BARE.format(names=OPTIONAL, module=module, lines=lines)],
         capture_output=True, text=True, check=False,
@@ -123,7 +122,7 @@ def test_a_command_names_the_extra_that_it_lacks(
 def test_details_are_logged_before_and_after_the_subcommand(
     monkeypatch: pytest.MonkeyPatch, line: list[str], level: int
 ) -> None:
-    levels = []
+    levels: list[int] = []
     monkeypatch.setattr(command_line, "set_up_logging", levels.append)
     app = command_line.tool("toy", "A toy.", daemons={"serve"})
     for name in ("work", "serve"):

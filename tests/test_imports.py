@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grimp
 import pytest
+from known import known
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("edge", "export", "calibration", "benchmarks")
@@ -116,7 +117,7 @@ def test_what_lists_models_and_builds_the_default_bundle_works_without_torch(mod
 def dependencies() -> set[str]:
     """What a device installs, by the names that are imported."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = {re.match(r"[\w-]+", line)[0].lower() for line in project["dependencies"]}
+    names = {known(re.match(r"[\w-]+", line))[0].lower() for line in project["dependencies"]}
     return {IMPORT_NAMES.get(name, name) for name in names}
 
 

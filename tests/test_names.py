@@ -39,8 +39,9 @@ def refused(text: str) -> set[str]:
 def definitions(source: str) -> Iterable[tuple[str, bool]]:
     """Public classes and functions of a module: name, and whether it is a class."""
     for node in ast.walk(ast.parse(source)):
-        named = isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if named and not node.name.startswith("_"):
+        if isinstance(
+            node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        ) and not node.name.startswith("_"):
             yield node.name, isinstance(node, ast.ClassDef)
 
 

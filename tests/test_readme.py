@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import typer
+from known import known
+from typer.core import TyperGroup
 
 import calibration.commands
 import edge.cli.main
@@ -39,9 +41,10 @@ def typed() -> list[list[str]]:
 def parse(words: list[str]) -> None:
     """Let the command line's own parser read them; nothing is run."""
     command = typer.main.get_command(COMMANDS[words[0]])
+    assert isinstance(command, TyperGroup)
     with command.make_context(words[0], words[1:]) as context:
         name, subcommand, rest = command.resolve_command(context, words[1:])
-        subcommand.make_context(name, rest, parent=context).close()
+        known(subcommand).make_context(name, rest, parent=context).close()
 
 
 @pytest.mark.parametrize("words", [w for w in typed() if w[0] in COMMANDS], ids=" ".join)

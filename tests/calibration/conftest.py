@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def draw_clip(path: Path) -> Path:
 def label_file(tmp_path: Path) -> Callable[..., Path]:
     """Writes labels, the fixture clip's where none are given."""
 
-    def write(*events: dict, **changes: object) -> Path:
+    def write(*events: dict[str, Any], **changes: object) -> Path:
         told = [
             {"clip": "yard.mp4", "prompt": "red", "start_s": a, "end_s": b, "tol_s": 0.1} | changes
             for a, b in RED

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import Outcome
+from command import Outcome, Run
 
 from edge.errors import ConfigError
 from edge.system import command_line
@@ -20,7 +20,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
 
 
 def test_planted_events_are_hit_once_each_with_nothing_false(
-    calibrate: Callable[..., Any], clips: Path, bundle: Path, label_file: Callable[..., Any]
+    calibrate: Run, clips: Path, bundle: Path, label_file: Callable[..., Path]
 ) -> None:
     told = document(calibrate("eval", clips, label_file(), "--bundle", bundle, "--json"))
     (verdict,) = told["clips"]
@@ -39,7 +39,7 @@ def test_planted_events_are_hit_once_each_with_nothing_false(
 
 
 def test_wrong_labels_give_misses_and_false_alarms(
-    calibrate: Callable[..., Any], clips: Path, bundle: Path, label_file: Callable[..., Any]
+    calibrate: Run, clips: Path, bundle: Path, label_file: Callable[..., Path]
 ) -> None:
     """Negative control: labels where green is."""
     labels = label_file(
@@ -52,7 +52,7 @@ def test_wrong_labels_give_misses_and_false_alarms(
 
 
 def test_passes_are_sampled_elsewhere_and_counted_each(
-    calibrate: Callable[..., Any], clips: Path, bundle: Path, label_file: Callable[..., Any]
+    calibrate: Run, clips: Path, bundle: Path, label_file: Callable[..., Path]
 ) -> None:
     arguments = ("eval", clips, label_file(), "--bundle", bundle, "--repeat", 3, "--json")
     told = document(calibrate(*arguments))
@@ -65,10 +65,10 @@ def test_passes_are_sampled_elsewhere_and_counted_each(
 
 
 def test_a_configurations_rules_are_found_by_name_and_by_sentence(
-    calibrate: Callable[..., Any],
+    calibrate: Run,
     clips: Path,
     bundle: Path,
-    label_file: Callable[..., Any],
+    label_file: Callable[..., Path],
     tmp_path: Path,
 ) -> None:
     config = tmp_path / "edge.yaml"
@@ -104,7 +104,7 @@ cameras:
 
 
 def test_after_a_warm_up_the_passes_begin_anew(
-    calibrate: Callable[..., Any], clips: Path, bundle: Path, label_file: Callable[..., Any]
+    calibrate: Run, clips: Path, bundle: Path, label_file: Callable[..., Path]
 ) -> None:
     arguments = ("eval", clips, label_file(), "--bundle", bundle, "--json", "--warm-up", 100)
     told = document(calibrate(*arguments))
@@ -116,28 +116,28 @@ def test_after_a_warm_up_the_passes_begin_anew(
 class Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.tags = []
-        self.links = []
-        self.open = []
+        self.tags: list[tuple[str, str | None]] = []
+        self.links: list[str | None] = []
+        self.open: list[str] = []
 
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str]]) -> None:
-        self.tags.append((tag, dict(attributes).get("class")))
-        self.links += [value for name, value in attributes if name in {"src", "href"}]
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs).get("class")))
+        self.links += [value for name, value in attrs if name in {"src", "href"}]
         if tag not in {"meta", "link", "br"}:
             self.open.append(tag)
 
-    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str]]) -> None:
-        self.tags.append((tag, dict(attributes).get("class")))
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs).get("class")))
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
 
 def test_the_report_is_one_page_that_shows_events_alerts_and_what_is_false(
-    calibrate: Callable[..., Any],
+    calibrate: Run,
     clips: Path,
     bundle: Path,
-    label_file: Callable[..., Any],
+    label_file: Callable[..., Path],
     tmp_path: Path,
 ) -> None:
     hostile = "red <b>"
@@ -170,10 +170,10 @@ def test_the_report_is_one_page_that_shows_events_alerts_and_what_is_false(
     ],
 )
 def test_a_mistake_is_a_message_and_an_exit_code(
-    calibrate: Callable[..., Any],
+    calibrate: Run,
     clips: Path,
     bundle: Path,
-    label_file: Callable[..., Any],
+    label_file: Callable[..., Path],
     arguments: tuple[str, str],
     code: int,
     said: str,
@@ -185,7 +185,7 @@ def test_a_mistake_is_a_message_and_an_exit_code(
 
 
 def test_a_broken_clip_is_named(
-    calibrate: Callable[..., Any], bundle: Path, label_file: Callable[..., Any], tmp_path: Path
+    calibrate: Run, bundle: Path, label_file: Callable[..., Path], tmp_path: Path
 ) -> None:
     (tmp_path / "yard.mp4").write_bytes(b"no video")
     outcome = calibrate("eval", tmp_path, label_file(), "--bundle", bundle)
@@ -194,7 +194,7 @@ def test_a_broken_clip_is_named(
 
 
 def test_labels_that_no_model_can_watch_for_are_left_out_with_a_note(
-    calibrate: Callable[..., Any], clips: Path, bundle: Path, label_file: Callable[..., Any]
+    calibrate: Run, clips: Path, bundle: Path, label_file: Callable[..., Path]
 ) -> None:
     event = {"clip": "yard.mp4", "start_s": 3, "end_s": 6, "tol_s": 0.1}
     labels = label_file(event | {"prompt": "red"}, event | {"prompt": "something"})
@@ -204,9 +204,9 @@ def test_labels_that_no_model_can_watch_for_are_left_out_with_a_note(
 
 
 def test_a_missing_package_of_the_extra_is_named_and_ours_is_not_hidden(
-    monkeypatch: pytest.MonkeyPatch, calibrate: Callable[..., Any]
+    monkeypatch: pytest.MonkeyPatch, calibrate: Run
 ) -> None:
-    def missing(name: str) -> Callable[..., Any]:
+    def missing(name: str) -> Callable[[str], None]:
         def find(_module: str) -> None:
             raise ModuleNotFoundError(name=name)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from known import known
+from typer.core import TyperGroup
 
 from calibration.commands import app
 from calibration.labels import read_labels
@@ -24,9 +26,10 @@ def test_commands_can_be_typed(line: str) -> None:
     name, *words = shlex.split(line.removeprefix("$ "))
     assert name == "edge-calibrate"
     command = typer.main.get_command(app)
+    assert isinstance(command, TyperGroup)
     with command.make_context(name, words) as context:
         _, subcommand, rest = command.resolve_command(context, words)
-        subcommand.make_context(name, rest, parent=context).close()
+        known(subcommand).make_context(name, rest, parent=context).close()
 
 
 def test_the_labels_can_be_read(tmp_path: Path) -> None:
@@ -38,4 +41,4 @@ def test_the_labels_can_be_read(tmp_path: Path) -> None:
 
 def test_the_sharpened_rule_can_be_loaded() -> None:
     (rule,) = yaml.safe_load(block("yaml")[0])["prompts"].values()
-    assert PromptConfig.model_validate(rule).sharpened.threshold == 0.0008
+    assert known(PromptConfig.model_validate(rule).sharpened).threshold == 0.0008

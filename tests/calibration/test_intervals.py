@@ -1,7 +1,5 @@
 """The interval of a share against another implementation."""
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +9,7 @@ from calibration.intervals import wilson_interval
 
 
 @given(st.integers(1, 200), st.data())
-def test_the_interval_of_a_share_is_wilsons(trials: int, data: Any) -> None:
+def test_the_interval_of_a_share_is_wilsons(trials: int, data: st.DataObject) -> None:
     count = data.draw(st.integers(0, trials))
     reference = binomtest(count, trials).proportion_ci(0.95, method="wilson")
     low, high = wilson_interval(count / trials, trials)

@@ -14,7 +14,7 @@ GOOD = {"clip": "yard.mp4", "prompt": "red", "start_s": 1, "end_s": 2.5, "tol_s"
 
 
 @pytest.fixture
-def problems(tmp_path: Path) -> Callable[..., Any]:
+def problems(tmp_path: Path) -> Callable[..., str]:
     (tmp_path / "yard.mp4").touch()
 
     def read(*events: dict[str, Any], text: str | None = None) -> str:
@@ -52,12 +52,12 @@ def test_labels_are_read_with_their_uncertainty(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_with_a_label_is_said(
-    problems: Callable[..., Any], change: dict[str, Any], said: str
+    problems: Callable[..., str], change: dict[str, Any], said: str
 ) -> None:
     assert said in problems(GOOD | change)
 
 
-def test_all_problems_are_said_at_once(problems: Callable[..., Any]) -> None:
+def test_all_problems_are_said_at_once(problems: Callable[..., str]) -> None:
     said = problems(GOOD | {"end_s": 0.5}, {key: GOOD[key] for key in GOOD if key != "clip"})
     assert said.startswith("2 problems")
     assert "events[0].end_s" in said
@@ -75,7 +75,7 @@ def test_all_problems_are_said_at_once(problems: Callable[..., Any]) -> None:
     ],
 )
 def test_a_file_of_something_else_is_refused(
-    problems: Callable[..., Any], text: str, said: str
+    problems: Callable[..., str], text: str, said: str
 ) -> None:
     assert said in problems(text=text)
 

@@ -2,12 +2,11 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from command import Run
 
 from calibration.edit import put, take
 from edge.config.load import load_config
@@ -70,7 +69,7 @@ def test_a_record_goes_in_and_out_and_nothing_else_changes(name: str, end: str) 
         "x: &a {y: 1}\nz: *a\nprompts:\n  c:\n    <<: *a\n    text: >-\n      b\n      d\n",
     ],
 )
-def test_every_other_byte_stays_however_the_file_is_written(text: Any) -> None:
+def test_every_other_byte_stays_however_the_file_is_written(text: str) -> None:
     with_it = put(text, "c", RECORD)
     assert with_it.count("sharpened") == 1
     assert take(with_it, "c") == text
@@ -118,7 +117,7 @@ def test_a_rule_that_is_not_there_is_named(text: str) -> None:
     ],
 )
 def test_a_file_that_the_daemon_would_refuse_is_named_by_line_and_never_quoted(
-    text: Any, line: Any
+    text: str, line: str
 ) -> None:
     with pytest.raises(ConfigError, match=f"not YAML: {line}") as caught:
         put(text, "c", RECORD)
@@ -126,7 +125,7 @@ def test_a_file_that_the_daemon_would_refuse_is_named_by_line_and_never_quoted(
 
 
 def test_examples_weigh_the_sentences_and_the_record_is_what_the_daemon_loads(
-    calibrate: Callable[..., Any], clips: Path, config: Path
+    calibrate: Run, clips: Path, config: Path
 ) -> None:
     """Of the synonyms blue and red the clip's events are red; the threshold is absurd."""
     arguments = ("prompt", clips / "yard.mp4", *EVENTS, "--config", config, "--name", "fire")
@@ -154,7 +153,7 @@ def test_examples_weigh_the_sentences_and_the_record_is_what_the_daemon_loads(
 
 
 def test_examples_that_do_not_help_change_nothing_and_end_with_one(
-    calibrate: Callable[..., Any], clips: Path, config: Path
+    calibrate: Run, clips: Path, config: Path
 ) -> None:
     text = config.read_text()
     arguments = ("prompt", clips / "yard.mp4", *EVENTS, "--config", config, "--name", "grass")
@@ -165,7 +164,7 @@ def test_examples_that_do_not_help_change_nothing_and_end_with_one(
 
 
 def test_without_a_configuration_the_record_is_printed(
-    calibrate: Callable[..., Any], clips: Path, bundle: Path, tmp_path: Path
+    calibrate: Run, clips: Path, bundle: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "report.html"
     arguments = ("--text", "blue", "--text", "red", "--negative", "green", "--bundle", bundle)
@@ -192,7 +191,7 @@ def test_without_a_configuration_the_record_is_printed(
     ],
 )
 def test_a_mistake_is_said(
-    calibrate: Callable[..., Any], clips: Path, bundle: Path, arguments: tuple[Any, ...], said: str
+    calibrate: Run, clips: Path, bundle: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     words = [clips / word if word == "yard.mp4" else word for word in arguments]
     outcome = calibrate("prompt", *words, "--bundle", bundle)
@@ -201,7 +200,7 @@ def test_a_mistake_is_said(
 
 
 def test_a_rule_that_is_not_in_the_configuration_is_named(
-    calibrate: Callable[..., Any], clips: Path, config: Path
+    calibrate: Run, clips: Path, config: Path
 ) -> None:
     outcome = calibrate(
         "prompt", clips / "yard.mp4", *EVENTS, "--config", config, "--name", "water"

@@ -182,7 +182,8 @@ def test_a_graph_that_compares_takes_any_number_of_rows_and_of_columns(
     engine = comparing(name, settings)
     tensors = comparison(rows, columns)
     cosine = engine.run(tensors)["cosine"]
-    assert (cosine.shape, cosine.dtype) == ((rows, columns), np.float32)
+    assert cosine.shape == (rows, columns)
+    assert cosine.dtype == np.float32
     if name != "null":
         assert cosine == pytest.approx(head_reference(*tensors.values()), abs=1e-5)
     for row in range(rows):

@@ -17,7 +17,9 @@ import sys
 
 import numpy as np
 import torch
-from efficientnet_lite_pytorch import EfficientNet
+from efficientnet_lite_pytorch import (  # type: ignore[import-not-found]  # not for the tests
+    EfficientNet,
+)
 from pictures import picture
 
 SIZE = (288, 512)

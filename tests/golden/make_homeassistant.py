@@ -22,7 +22,7 @@ from homeassistant.helpers import frame
 PLATFORMS = ("binary_sensor", "button", "image", "number", "select", "sensor", "switch", "text")
 
 
-def table(schema: Any) -> Any:
+def table(schema: vol.Schema | vol.All) -> dict[str, list[str]]:
     while isinstance(schema, vol.All):
         schema = schema.validators[0]
     keys = schema.schema
@@ -32,7 +32,7 @@ def table(schema: Any) -> Any:
     }
 
 
-def component(platform: Any) -> Any:
+def component(platform: str) -> Any:
     return importlib.import_module(f"homeassistant.components.mqtt.{platform}").DISCOVERY_SCHEMA
 
 

@@ -15,6 +15,7 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from onnx import numpy_helper
 from tiny_bundle import tiny_bundle, tiny_facts, tiny_files, tiny_golden, tiny_image_model
 
@@ -482,7 +483,7 @@ def npz(**arrays: Any) -> bytes:
     return buffer.getvalue()
 
 
-def golden_arrays() -> dict[str, Any]:
+def golden_arrays() -> dict[str, NDArray[Any]]:
     return {
         f"{role}.{name}": array
         for role, graph in tiny_golden().items()
@@ -510,7 +511,9 @@ def test_a_pickle_in_the_golden_set(tmp_path: Path) -> None:
         ("text.input_ids", np.zeros((3, 6), ">i8"), "input_ids is >i8"),
     ],
 )
-def test_golden_arrays_of_another_kind(tmp_path: Path, name: str, array: Any, message: str) -> None:
+def test_golden_arrays_of_another_kind(
+    tmp_path: Path, name: str, array: NDArray[Any] | np.int8, message: str
+) -> None:
     bundle = pack(tmp_path, "golden.npz", npz(**golden_arrays() | {name: array}))
     refused(bundle, message)
 

@@ -12,11 +12,10 @@ import venv
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import onnx
 import pytest
-from command import Outcome
+from command import Outcome, Run
 from live_broker import MakeBroker
 from onnx import numpy_helper
 from tiny_bundle import tiny_facts, tiny_files
@@ -126,10 +125,10 @@ CONFIGURATION = [
 @pytest.mark.parametrize("command", ["check", "run"])
 @pytest.mark.parametrize(("spoil", "words"), CONFIGURATION)
 def test_a_wrong_configuration_is_refused_with_its_line(
-    edge: Callable[..., Any],
+    edge: Run,
     workplace: Workplace,
     command: str,
-    spoil: Callable[..., Any],
+    spoil: Callable[[Workplace], None],
     words: list[str],
 ) -> None:
     spoil(workplace)
@@ -207,22 +206,18 @@ MODEL = [
 
 @pytest.mark.parametrize(("spoil", "words"), MODEL)
 def test_a_model_that_cannot_be_trusted_is_refused(
-    edge: Callable[..., Any], workplace: Workplace, spoil: Callable[..., Any], words: list[str]
+    edge: Run, workplace: Workplace, spoil: Callable[[Workplace], None], words: list[str]
 ) -> None:
     spoil(workplace)
     outcome = edge("check", workplace.config, "--no-cameras", "--no-broker")
     assert_told(outcome, 3, words)
 
 
-def test_the_control_a_sound_workplace_passes(
-    edge: Callable[..., Any], workplace: Workplace
-) -> None:
+def test_the_control_a_sound_workplace_passes(edge: Run, workplace: Workplace) -> None:
     assert edge("check", workplace.config, "--no-cameras", "--no-broker").code == 0
 
 
-def test_a_prompt_over_the_token_limit_is_refused_not_cut(
-    edge: Callable[..., Any], workplace: Workplace
-) -> None:
+def test_a_prompt_over_the_token_limit_is_refused_not_cut(edge: Run, workplace: Workplace) -> None:
     workplace.change("text: red", "text: red red red red red red red")
     words = ["expected at most 6 tokens, found 7", "shorten the text"]
     assert_told(edge("check", workplace.config, "--no-cameras", "--no-broker"), 2, words)
@@ -230,9 +225,7 @@ def test_a_prompt_over_the_token_limit_is_refused_not_cut(
 
 
 @pytest.mark.parametrize("prompt", ["", "  "])
-def test_score_wants_a_sentence(
-    edge: Callable[..., Any], bundle: Path, red_picture: Path, prompt: str
-) -> None:
+def test_score_wants_a_sentence(edge: Run, bundle: Path, red_picture: Path, prompt: str) -> None:
     outcome = edge("score", red_picture, prompt, "--bundle", bundle)
     assert_told(outcome, 2, ["expected a sentence"])
 
@@ -241,7 +234,7 @@ def test_score_wants_a_sentence(
 
 
 def test_a_wrong_camera_password_is_told_and_not_shown(
-    edge: Callable[..., Any], workplace: Workplace, camera: TestCamera
+    edge: Run, workplace: Workplace, camera: TestCamera
 ) -> None:
     url = camera.url("yard", password="wrong-" + CANARY)
     workplace.change(CAMERA, url)
@@ -251,23 +244,19 @@ def test_a_wrong_camera_password_is_told_and_not_shown(
     assert_told(edge("score", url, "red", "--bundle", workplace.bundle), 4, words)
 
 
-def test_a_wrong_camera_path_is_told(
-    edge: Callable[..., Any], workplace: Workplace, camera: TestCamera
-) -> None:
+def test_a_wrong_camera_path_is_told(edge: Run, workplace: Workplace, camera: TestCamera) -> None:
     url = camera.url("yard").replace("/yard", "/garden")
     outcome = edge("score", url, "red", "--bundle", workplace.bundle)
     assert_told(outcome, 4, ["has no such stream (404)"])
 
 
-def test_score_of_an_unknown_scheme_is_told(edge: Callable[..., Any]) -> None:
+def test_score_of_an_unknown_scheme_is_told(edge: Run) -> None:
     outcome = edge("score", f"http://viewer:{CANARY}@192.0.2.1/", "red")
     assert_told(outcome, 2, ["http://viewer:***@", "expected one of rtsp, rtsps, file"])
 
 
 @pytest.mark.parametrize("content", [b"", b"a shopping list\n" * 100, bytes(range(256)) * 16])
-def test_a_file_that_is_no_video_is_told(
-    edge: Callable[..., Any], workplace: Workplace, content: bytes
-) -> None:
+def test_a_file_that_is_no_video_is_told(edge: Run, workplace: Workplace, content: bytes) -> None:
     path = workplace.folder / "holiday.mp4"
     path.write_bytes(content)
     words = ["holiday.mp4 is not a video or picture"]
@@ -279,7 +268,7 @@ def test_a_file_that_is_no_video_is_told(
 # The broker
 
 
-def test_a_broker_that_is_down_is_told(edge: Callable[..., Any], workplace: Workplace) -> None:
+def test_a_broker_that_is_down_is_told(edge: Run, workplace: Workplace) -> None:
     port = free_port()
     workplace.change("port: 1,", f"port: {port},")
     outcome = edge("check", workplace.config, "--no-cameras")
@@ -289,7 +278,7 @@ def test_a_broker_that_is_down_is_told(edge: Callable[..., Any], workplace: Work
 @pytest.mark.broker
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_a_broker_that_refuses_the_credentials_is_told(
-    edge: Callable[..., Any], workplace: Workplace, protocol: str
+    edge: Run, workplace: Workplace, protocol: str
 ) -> None:
     broker = workplace.make_broker("allow_anonymous false").start()
     workplace.change("port: 1,", f"port: {broker.port}, protocol: {protocol},")
@@ -310,9 +299,9 @@ def test_a_broker_that_refuses_the_credentials_is_told(
     ],
 )
 def test_a_process_ends_with_a_message(
-    edge_process: Callable[..., Any],
+    edge_process: Run,
     workplace: Workplace,
-    spoil: Callable[..., Any] | None,
+    spoil: Callable[[Workplace], None] | None,
     arguments: list[str],
     code: int,
     words: str,
@@ -346,7 +335,7 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_an_engine_that_is_not_installed_is_told(
-    edge_process: Callable[..., Any],
+    edge_process: Run,
     workplace: Workplace,
     bare_python: Path,
     kind: str,
@@ -358,7 +347,7 @@ def test_an_engine_that_is_not_installed_is_told(
 
 
 def test_a_plot_without_matplotlib_is_told(
-    edge_process: Callable[..., Any], bare_python: Path, tmp_path: Path
+    edge_process: Run, bare_python: Path, tmp_path: Path
 ) -> None:
     arguments = ("score", "clip.mp4", "red", "--plot", tmp_path / "scores.png")
     outcome = edge_process(*arguments, python=bare_python)

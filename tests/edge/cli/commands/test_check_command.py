@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import Outcome
+from command import Outcome, Run
 from live_broker import Broker
 
 from benchmarks.measuring.broker import free_port
@@ -23,7 +23,7 @@ PROMPTS = "prompts: {red: {text: red}}"
 
 
 @pytest.fixture
-def config(tmp_path: Path, bundle: Path) -> Callable[..., Any]:
+def config(tmp_path: Path, bundle: Path) -> Callable[..., Path]:
     """Writes a configuration; keywords replace lines of it."""
 
     def write(cameras: str, port: int = 1, prompts: str = PROMPTS, **lines: str) -> Path:
@@ -48,15 +48,15 @@ def verdicts(outcome: Outcome) -> dict[str, str]:
     return {finding["check"]: finding["verdict"] for finding in document["checks"]}
 
 
-def found(outcome: Outcome, check: str) -> dict:
+def found(outcome: Outcome, check: str) -> dict[str, Any]:
     [finding] = [f for f in json.loads(outcome.out)["checks"] if f["check"] == check]
     return finding
 
 
 @pytest.mark.broker
 def test_a_sound_set_up_is_ok_throughout(
-    edge: Callable[..., Any],
-    config: Callable[..., Any],
+    edge: Run,
+    config: Callable[..., Path],
     camera: TestCamera,
     broker: Broker,
     tmp_path: Path,
@@ -87,7 +87,7 @@ def test_a_sound_set_up_is_ok_throughout(
 
 
 def test_tuning_is_kept_for_the_daemon_and_shown_by_the_next_check(
-    edge: Callable[..., Any], config: Callable[..., Any], clip: Path, tmp_path: Path
+    edge: Run, config: Callable[..., Path], clip: Path, tmp_path: Path
 ) -> None:
     path = config(f"{{yard: {{url: {clip}}}}}", free_port())
     asked = ("check", path, "--no-broker", "--no-cameras", "--json")
@@ -101,7 +101,7 @@ def test_tuning_is_kept_for_the_daemon_and_shown_by_the_next_check(
 
 @pytest.mark.broker
 def test_the_daemons_session_is_left_alone(
-    edge: Callable[..., Any], config: Callable[..., Any], broker: Broker, clip: Path
+    edge: Run, config: Callable[..., Path], broker: Broker, clip: Path
 ) -> None:
     edge("check", config(f"{{yard: {{url: {clip}}}}}", broker.port))
     assert "as edge-check-" in broker.log()
@@ -109,7 +109,7 @@ def test_the_daemons_session_is_left_alone(
 
 
 def test_every_failure_is_shown_and_the_first_kind_is_the_exit_code(
-    edge: Callable[..., Any], config: Callable[..., Any], clip: Path, tmp_path: Path
+    edge: Run, config: Callable[..., Path], clip: Path, tmp_path: Path
 ) -> None:
     cameras = f"{{gone: {{url: {tmp_path}/gone.mp4}}, yard: {{url: {clip}}}}}"
     state_dir = f"{clip}/state"  # below a file
@@ -122,9 +122,7 @@ def test_every_failure_is_shown_and_the_first_kind_is_the_exit_code(
     assert edge("check", path, "--no-cameras", "--no-broker").code == 6
 
 
-def test_every_bad_prompt_is_shown(
-    edge: Callable[..., Any], config: Callable[..., Any], clip: Path
-) -> None:
+def test_every_bad_prompt_is_shown(edge: Run, config: Callable[..., Path], clip: Path) -> None:
     prompts = (
         "prompts: {a: {text: red red red red red red red}, b: {text: something}, c: {text: blue}}"
     )
@@ -135,7 +133,7 @@ def test_every_bad_prompt_is_shown(
 
 
 def test_warnings_say_what_to_do_and_do_not_fail(
-    edge: Callable[..., Any], config: Callable[..., Any], clip: Path
+    edge: Run, config: Callable[..., Path], clip: Path
 ) -> None:
     cameras = f"{{yard: {{url: {clip}, prompts: [red]}}}}"
     prompts = "prompts: {red: {text: red, negatives: [red]}, blue: {text: blue}}"
@@ -151,7 +149,7 @@ def test_warnings_say_what_to_do_and_do_not_fail(
 
 
 def test_a_sentence_with_time_in_it_is_told_as_it_was_understood(
-    edge: Callable[..., Any], config: Callable[..., Any], clip: Path
+    edge: Run, config: Callable[..., Path], clip: Path
 ) -> None:
     cameras = f"{{yard: {{url: {clip}}}}}"
     prompts = "prompts: {order: {text: red then blue within 5 s}, none: {text: no red}}"
@@ -161,7 +159,7 @@ def test_a_sentence_with_time_in_it_is_told_as_it_was_understood(
 
 
 def test_what_a_rule_needs_to_be_on_is_told(
-    edge: Callable[..., Any], config: Callable[..., Any], clip: Path
+    edge: Run, config: Callable[..., Path], clip: Path
 ) -> None:
     cameras = f"{{yard: {{url: {clip}}}}}"
     prompts = "prompts: {red: {text: red, when: night, schedule: sat-sun}, blue: {text: blue}}"
@@ -171,7 +169,7 @@ def test_what_a_rule_needs_to_be_on_is_told(
 
 
 def test_a_negation_that_cannot_be_absence_fails_with_advice(
-    edge: Callable[..., Any], config: Callable[..., Any], clip: Path
+    edge: Run, config: Callable[..., Path], clip: Path
 ) -> None:
     cameras = f"{{yard: {{url: {clip}}}}}"
     prompts = "prompts: {red: {text: a car without red}}"
@@ -181,7 +179,7 @@ def test_a_negation_that_cannot_be_absence_fails_with_advice(
 
 
 def test_without_a_configuration_bundle_and_engine_are_checked(
-    edge: Callable[..., Any], bundle: Path, monkeypatch: pytest.MonkeyPatch
+    edge: Run, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcome = edge("check", "--bundle", bundle, "--json")
     assert verdicts(outcome) == {"bundle": "ok", "engine": "ok", "text model": "ok"}
@@ -190,7 +188,7 @@ def test_without_a_configuration_bundle_and_engine_are_checked(
 
 
 def test_an_option_replaces_the_configured_bundle(
-    edge: Callable[..., Any], config: Callable[..., Any], clip: Path, bundle: Path
+    edge: Run, config: Callable[..., Path], clip: Path, bundle: Path
 ) -> None:
     path = config(f"{{yard: {{url: {clip}}}}}", bundle="absent")
     options = ("--no-cameras", "--no-broker")
@@ -199,7 +197,7 @@ def test_an_option_replaces_the_configured_bundle(
 
 
 def test_too_many_pictures_for_the_engine_are_a_warning(
-    edge: Callable[..., Any], config: Callable[..., Any], clip: Path
+    edge: Run, config: Callable[..., Path], clip: Path
 ) -> None:
     cameras = ", ".join(f"c{n}: {{url: {clip}, sample: {{fps: 60}}}}" for n in range(3000))
     outcome = edge("check", config(f"{{{cameras}}}"), "--no-cameras", "--no-broker")

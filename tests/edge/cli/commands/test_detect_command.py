@@ -2,14 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
-from command import Outcome
+from command import Outcome, Run
 from numpy.typing import NDArray
 from tiny_detector import tiny_detector_bundle
 
@@ -50,14 +49,14 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_png(tmp_path_factory.mktemp("pictures") / "squares.png", scene())
 
 
-def boxes(outcome: Outcome) -> dict:
+def boxes(outcome: Outcome) -> dict[str, Any]:
     assert outcome.code == 0, outcome.err
     return json.loads(outcome.out)
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_two_squares_are_two_labelled_boxes_in_the_pixels_of_the_picture(
-    edge: Callable[..., Any], detector: Path, squares: Path, engine: str
+    edge: Run, detector: Path, squares: Path, engine: str
 ) -> None:
     pytest.importorskip(engine)
     options = ("--bundle", detector, "--json", "--engine", engine)
@@ -74,7 +73,7 @@ def test_two_squares_are_two_labelled_boxes_in_the_pixels_of_the_picture(
 
 
 def test_a_picture_of_another_shape_is_letterboxed_and_its_boxes_find_back(
-    edge: Callable[..., Any], detector: Path, tmp_path: Path
+    edge: Run, detector: Path, tmp_path: Path
 ) -> None:
     wide = np.full((64, 192, 3), 128, np.uint8)  # lies between bars of 8 rows
     wide[32:64, 64:96] = COLOURS["blue"]
@@ -84,16 +83,14 @@ def test_a_picture_of_another_shape_is_letterboxed_and_its_boxes_find_back(
 
 
 def test_phrases_may_come_in_one_argument_or_in_several(
-    edge: Callable[..., Any], detector: Path, squares: Path
+    edge: Run, detector: Path, squares: Path
 ) -> None:
     one = edge("detect", squares, "red. green.", "--bundle", detector, "--json")
     two = edge("detect", squares, "red", "green. red", "--bundle", detector, "--json")
     assert boxes(one) == boxes(two)
 
 
-def test_a_table_has_a_row_for_each_box(
-    edge: Callable[..., Any], detector: Path, squares: Path
-) -> None:
+def test_a_table_has_a_row_for_each_box(edge: Run, detector: Path, squares: Path) -> None:
     outcome = edge("detect", squares, "red. green.", "--bundle", detector)
     assert outcome.code == 0
     assert "squares.png: 2 boxes, tiny-detector fp32 on" in outcome.out
@@ -102,23 +99,19 @@ def test_a_table_has_a_row_for_each_box(
     assert ["32", "16", "48", "32"] in [row[2:] for row in rows]
 
 
-def test_no_box_is_an_answer(edge: Callable[..., Any], detector: Path, squares: Path) -> None:
+def test_no_box_is_an_answer(edge: Run, detector: Path, squares: Path) -> None:
     outcome = edge("detect", squares, "blue", "--bundle", detector)
     assert (outcome.code, "0 boxes" in outcome.out) == (0, True)
     assert boxes(edge("detect", squares, "blue", "--bundle", detector, "--json"))["boxes"] == []
 
 
-def test_the_threshold_can_be_chosen(
-    edge: Callable[..., Any], detector: Path, squares: Path
-) -> None:
+def test_the_threshold_can_be_chosen(edge: Run, detector: Path, squares: Path) -> None:
     options = ("--bundle", detector, "--json")
     assert len(boxes(edge("detect", squares, "red", *options, "--threshold", 0.999))["boxes"]) == 0
     assert len(boxes(edge("detect", squares, "red", *options, "--threshold", 0))["boxes"]) == 24
 
 
-def test_of_a_clip_the_first_frame_is_looked_at(
-    edge: Callable[..., Any], detector: Path, tmp_path: Path
-) -> None:
+def test_of_a_clip_the_first_frame_is_looked_at(edge: Run, detector: Path, tmp_path: Path) -> None:
     def draw(time_s: float) -> np.ndarray:
         return scene() if time_s < 0.5 else np.full((64, 96, 3), 128, np.uint8)
 
@@ -128,7 +121,7 @@ def test_of_a_clip_the_first_frame_is_looked_at(
 
 
 def test_boxes_are_drawn_into_a_copy_of_the_same_size(
-    edge: Callable[..., Any], detector: Path, squares: Path, tmp_path: Path
+    edge: Run, detector: Path, squares: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("matplotlib")
     out = tmp_path / "out.png"
@@ -144,15 +137,13 @@ def test_boxes_are_drawn_into_a_copy_of_the_same_size(
 
 
 @pytest.mark.parametrize("text", ["", " . ", "?"])
-def test_no_phrase_is_a_wrong_argument(
-    edge: Callable[..., Any], detector: Path, squares: Path, text: str
-) -> None:
+def test_no_phrase_is_a_wrong_argument(edge: Run, detector: Path, squares: Path, text: str) -> None:
     outcome = edge("detect", squares, text, "--bundle", detector)
     assert (outcome.code, "expected a phrase, found none" in outcome.err) == (2, True)
 
 
 def test_too_many_phrases_name_the_first_that_does_not_fit(
-    edge: Callable[..., Any], detector: Path, squares: Path
+    edge: Run, detector: Path, squares: Path
 ) -> None:
     phrases = [f"a {colour} square" for colour in ("red", "green", "blue", "red red")]
     outcome = edge("detect", squares, *phrases, "--bundle", detector)
@@ -161,7 +152,7 @@ def test_too_many_phrases_name_the_first_that_does_not_fit(
 
 
 def test_a_model_without_boxes_is_named_with_the_way_out(
-    edge: Callable[..., Any], bundle: Path, squares: Path
+    edge: Run, bundle: Path, squares: Path
 ) -> None:
     outcome = edge("detect", squares, "red", "--bundle", bundle)
     assert outcome.code == 3
@@ -171,9 +162,7 @@ def test_a_model_without_boxes_is_named_with_the_way_out(
     )
 
 
-def test_a_picture_that_is_none_is_a_message(
-    edge: Callable[..., Any], detector: Path, tmp_path: Path
-) -> None:
+def test_a_picture_that_is_none_is_a_message(edge: Run, detector: Path, tmp_path: Path) -> None:
     path = tmp_path / "broken.png"
     path.write_bytes(b"no picture")
     outcome = edge("detect", path, "red", "--bundle", detector)
@@ -182,7 +171,7 @@ def test_a_picture_that_is_none_is_a_message(
 
 
 def test_where_the_copy_cannot_go_is_said_before_the_work(
-    edge: Callable[..., Any], detector: Path, squares: Path, tmp_path: Path
+    edge: Run, detector: Path, squares: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("matplotlib")
     out = tmp_path / "none" / "out.png"
@@ -190,7 +179,7 @@ def test_where_the_copy_cannot_go_is_said_before_the_work(
     assert (outcome.code, "expected an existing folder" in outcome.err) == (2, True)
 
 
-def test_the_help_has_an_example(edge: Callable[..., Any]) -> None:
+def test_the_help_has_an_example(edge: Run) -> None:
     outcome = edge("detect", "--help")
     assert outcome.code == 0
     assert 'edge detect yard.jpg "a car. a person."' in " ".join(

@@ -4,9 +4,9 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from command import Run
 
 from edge.model.bundle.signature import read_keys
 from export.bundle.signing import generate, read_private_key, sign
@@ -40,7 +40,7 @@ def folder(signed: Path, tmp_path: Path) -> Path:
     return shutil.copytree(signed, tmp_path / "folder")
 
 
-def check(edge: Callable, folder: Path) -> tuple[int, str]:
+def check(edge: Run, folder: Path) -> tuple[int, str]:
     """Exit code, and what is said of the bundle."""
     outcome = edge("check", folder / "edge.yaml", *OPTIONS)
     assert "Traceback" not in outcome.err
@@ -82,7 +82,7 @@ SPOILT = [
 @pytest.mark.timeout(30)  # a daemon that starts would not end
 @pytest.mark.parametrize(("spoil", "code", "words"), SPOILT)
 def test_what_is_not_rightly_signed_does_not_start(
-    edge: Callable[..., Any], folder: Path, spoil: Callable[..., Any], code: int, words: str
+    edge: Run, folder: Path, spoil: Callable[[Path], None], code: int, words: str
 ) -> None:
     assert check(edge, folder)[0] == 0  # the control
     spoil(folder)
@@ -95,7 +95,7 @@ def test_what_is_not_rightly_signed_does_not_start(
 
 @pytest.mark.parametrize("spoil", [one_letter, other_key, stripped])
 def test_without_configured_keys_the_same_bundle_will_do(
-    edge: Callable[..., Any], folder: Path, spoil: Callable[..., Any]
+    edge: Run, folder: Path, spoil: Callable[[Path], None]
 ) -> None:
     spoil(folder)
     config = folder / "edge.yaml"
@@ -103,7 +103,7 @@ def test_without_configured_keys_the_same_bundle_will_do(
     assert check(edge, folder)[0] == 0
 
 
-def test_check_says_who_signed(edge: Callable[..., Any], folder: Path) -> None:
+def test_check_says_who_signed(edge: Run, folder: Path) -> None:
     [key] = read_keys([folder / "site.key.pub"])
     assert check(edge, folder)[1].endswith(f", signed by {key.id} ({folder}/site.key.pub)")
     outcome = edge("check", "--bundle", folder / "bundle")
@@ -113,7 +113,7 @@ def test_check_says_who_signed(edge: Callable[..., Any], folder: Path) -> None:
 
 
 def test_keys_hold_for_a_bundle_named_on_the_command_line(
-    edge: Callable[..., Any], folder: Path, bundle: Path
+    edge: Run, folder: Path, bundle: Path
 ) -> None:
     outcome = edge("check", folder / "edge.yaml", *OPTIONS, "--bundle", bundle)
     assert outcome.code == 3

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from known import known
 
 from edge.testing import TestCamera
 
@@ -19,11 +20,11 @@ WRONG = "n0t-the-p4ss"
 
 
 @pytest.fixture
-def demo(bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+def demo(bundle: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start ``edge demo``; ends what a failed test leaves."""
-    started = []
+    started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: Path | int | str, **environment: str) -> Any:
+    def start(*arguments: Path | int | str, **environment: str) -> subprocess.Popen[str]:
         own = ["demo", "--bundle", bundle, "--out", tmp_path / "demo", *arguments]
         process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "edge", *map(str, own)],
@@ -41,17 +42,17 @@ def demo(bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         process.communicate()
 
 
-def said(process: Any) -> tuple[int, str, str]:
+def said(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=90)
     return process.returncode, out, err
 
 
-def transcript(out: Path) -> list[dict]:
+def transcript(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "transcript.jsonl").read_text().splitlines()]
 
 
 def test_a_prompt_that_is_seen_alerts_and_one_that_is_not_stays_quiet(
-    demo: Callable[..., Any], clip: Path, tmp_path: Path
+    demo: Callable[..., subprocess.Popen[str]], clip: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "demo"
     code, printed, err = said(
@@ -80,7 +81,7 @@ def test_a_prompt_that_is_seen_alerts_and_one_that_is_not_stays_quiet(
 
 
 def test_people_read_each_alert_the_files_and_what_to_try_next(
-    demo: Callable[..., Any], clip: Path, tmp_path: Path
+    demo: Callable[..., subprocess.Popen[str]], clip: Path, tmp_path: Path
 ) -> None:
     code, printed, err = said(demo("--video", clip, "--prompt", "red", "--seconds", 3))
     assert code == 0, err
@@ -93,7 +94,9 @@ def test_people_read_each_alert_the_files_and_what_to_try_next(
     assert "\x1b" not in printed
 
 
-def test_without_an_alert_it_fails_and_says_why(demo: Callable[..., Any], clip: Path) -> None:
+def test_without_an_alert_it_fails_and_says_why(
+    demo: Callable[..., subprocess.Popen[str]], clip: Path
+) -> None:
     code, printed, err = said(demo("--video", clip, "--prompt", "green", "--seconds", 2, "--json"))
     assert code == 1
     assert json.loads(printed)["alerts"] == []
@@ -103,7 +106,7 @@ def test_without_an_alert_it_fails_and_says_why(demo: Callable[..., Any], clip: 
 
 
 def test_a_daemon_that_ends_early_is_the_reason(
-    demo: Callable[..., Any], clip: Path, tmp_path: Path
+    demo: Callable[..., subprocess.Popen[str]], clip: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "demo").mkdir()
     process = demo("--video", clip, "--prompt", "red", "--seconds", 60)
@@ -112,7 +115,7 @@ def test_a_daemon_that_ends_early_is_the_reason(
     while not (log.exists() and "watching" in log.read_text()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    first_line = process.stdout.readline()
+    first_line = known(process.stdout).readline()
     os.kill(int(first_line.rsplit("pid ", 1)[1]), signal.SIGKILL)
     code, _, err = said(process)
     assert code == 1
@@ -121,11 +124,14 @@ def test_a_daemon_that_ends_early_is_the_reason(
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupting_ends_everything_with_the_summary(
-    demo: Callable[..., Any], clip: Path, tmp_path: Path, signal_number: Any
+    demo: Callable[..., subprocess.Popen[str]],
+    clip: Path,
+    tmp_path: Path,
+    signal_number: signal.Signals,
 ) -> None:
     process = demo("--video", clip, "--prompt", "red", "--seconds", 600)
-    pid = int(process.stdout.readline().rsplit("pid ", 1)[1])
-    assert "start" in process.stdout.readline()
+    pid = int(known(process.stdout).readline().rsplit("pid ", 1)[1])
+    assert "start" in known(process.stdout).readline()
     process.send_signal(signal_number)
     code, printed, err = said(process)
     assert code == 0, err
@@ -136,7 +142,7 @@ def test_interrupting_ends_everything_with_the_summary(
 
 
 def test_the_password_of_a_camera_is_in_no_file_and_no_output(
-    demo: Callable[..., Any], clip: Path, tmp_path: Path
+    demo: Callable[..., subprocess.Popen[str]], clip: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "demo"
     with TestCamera({"yard": clip}, user="viewer", password=PASSWORD) as camera:
@@ -144,7 +150,7 @@ def test_the_password_of_a_camera_is_in_no_file_and_no_output(
         code, printed, err = said(demo("--prompt", "red", "--seconds", 2, EDGE_DEMO_URL=url))
         assert code == 0, err
         wrong = demo("--url", camera.url("yard", password=WRONG), "--prompt", "red")
-        printed += wrong.stdout.readline()
+        printed += known(wrong.stdout).readline()
         log = out / "daemon.log"
         deadline = time.monotonic() + 60
         while "***@" not in log.read_text():
@@ -173,7 +179,11 @@ def test_the_password_of_a_camera_is_in_no_file_and_no_output(
     ],
 )
 def test_a_wrong_argument_is_a_message_and_an_exit_code(
-    demo: Callable[..., Any], clip: Path, arguments: list[str], code: int, words: str
+    demo: Callable[..., subprocess.Popen[str]],
+    clip: Path,
+    arguments: list[str],
+    code: int,
+    words: str,
 ) -> None:
     own = [] if "--url" in arguments or "--video" in arguments else ["--video", clip]
     found, printed, err = said(demo(*arguments, *own))
@@ -183,7 +193,7 @@ def test_a_wrong_argument_is_a_message_and_an_exit_code(
 
 
 def test_without_the_clip_the_user_is_told_how_to_fetch_it(
-    demo: Callable[..., Any], tmp_path: Path
+    demo: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     code, _, err = said(demo(XDG_DATA_HOME=str(tmp_path)))
     assert code == 2

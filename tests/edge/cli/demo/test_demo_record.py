@@ -3,9 +3,11 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+from known import known
 
 from edge.cli.demo.record import Record
 from edge.delivery.device_state import DeviceStatePayload
@@ -21,7 +23,9 @@ def message(ending: str, payload: bytes) -> Received:
     return Received(f"edge/demo/{ending}", payload, retain=False, content_type=None)
 
 
-def alert(type_: str = "start", prompt: str = "red", at: float = 100.0) -> bytes:
+def alert(
+    type_: Literal["start", "end"] = "start", prompt: str = "red", at: float = 100.0
+) -> bytes:
     return AlertPayload(
         id=ALERT_ID,
         type=type_,
@@ -57,15 +61,15 @@ def record(out: Path, bank: PromptBank) -> Iterator[Record]:
         yield record
 
 
-def lines(out: Path, record: Record) -> list[dict]:
+def lines(out: Path, record: Record) -> list[dict[str, Any]]:
     record.__exit__(None, None, None)
     return [json.loads(line) for line in (out / "transcript.jsonl").read_text().splitlines()]
 
 
 def test_an_alert_and_its_picture_become_a_file(record: Record, out: Path) -> None:
-    assert record.take(message("street/alert", alert())).type == "start"
+    assert known(record.take(message("street/alert", alert()))).type == "start"
     assert record.take(message(f"street/snapshot/{ALERT_ID}", b"jpeg")) is None
-    assert record.take(message("street/alert", alert("end", at=103))).type == "end"
+    assert known(record.take(message("street/alert", alert("end", at=103)))).type == "end"
     [seen] = record.alerts.values()
     assert seen.newest.type == "end"
     assert seen.snapshot == out / "snapshots" / "01-red.jpg"
