@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from prompts import prompt
 
-from edge.config.prompt import PromptConfig
 from edge.control.commands import (
     MAX_BYTES,
     MAX_RULES,
+    Feature,
     Feedback,
     GiveFeedback,
     SetFeature,
@@ -43,7 +44,7 @@ def refusal(topic: str, payload: dict[str, Any]) -> str:
 
 def test_desired_prompts_are_those_of_the_configuration() -> None:
     (said,) = [command("prompts/set", DESIRED).desired]
-    assert said.prompts == {"van": PromptConfig(text="a white van")}
+    assert said.prompts == {"van": prompt(text="a white van")}
     assert said.base == "file"
 
 
@@ -62,7 +63,7 @@ def test_an_empty_desired_state_means_the_file() -> None:
         ("text", b"a van | a lorry", ("a van", "a lorry")),
     ],
 )
-def test_single_settings(feature: str, payload: bytes, value: Any) -> None:
+def test_single_settings(feature: Feature, payload: bytes, value: Any) -> None:
     assert command(f"prompt/van/{feature}/set", payload) == SetFeature("van", feature, value)
 
 

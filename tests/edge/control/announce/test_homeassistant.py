@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from control_box import ControlBox
+from present import present
+from prompts import prompt
 
 from edge.config.models import Config, HomeAssistantConfig
 from edge.config.prompt import PromptConfig
@@ -19,7 +22,7 @@ GOLDEN = json.loads(
 TOPICS = Topics("edge", "nvr.01")
 HOME = HomeAssistantConfig(discovery=True)
 PROMPTS = {
-    "van": PromptConfig(text="a van"),
+    "van": prompt(text="a van"),
     "in.truder": PromptConfig(text=("a person", "someone"), threshold=0.1),
 }
 CAMERAS = {"yard": ["van", "in.truder"], "gate": ["van"]}
@@ -85,7 +88,7 @@ def test_a_rule_is_set_once_and_alerts_on_each_of_its_cameras(device: dict[str, 
 
 def test_the_profile_can_be_chosen_where_rules_depend_on_it(device: dict[str, Any]) -> None:
     assert "profile" not in device["components"]
-    away = PROMPTS | {"dog": PromptConfig(text="a dog", profiles=("away", "night"))}
+    away = PROMPTS | {"dog": prompt(text="a dog", profiles=("away", "night"))}
     found = described(discovery_message(HOME, TOPICS, components_of(away, CAMERAS), {}))
     select = found["components"]["profile"]
     assert select["options"] == ["away", "night"]
@@ -130,24 +133,24 @@ def test_a_sentence_that_is_no_state_of_home_assistants_is_left_out() -> None:
 
 
 @pytest.fixture
-def home_box(box: Any, settings: dict[str, Any]) -> Any:
+def home_box(box: ControlBox, settings: dict[str, Any]) -> ControlBox:
     box.config = Config.model_validate(settings | {"homeassistant": {"discovery": True}})
     return box.start()
 
 
-def test_nothing_is_published_for_home_assistant_unless_asked_for(box: Any) -> None:
+def test_nothing_is_published_for_home_assistant_unless_asked_for(box: ControlBox) -> None:
     box.start()
     assert not [m for m in box.published if not m.topic.startswith("edge/")]
     filters, _ = listeners(Topics("edge", "box"), box.config.homeassistant, box.mailbox, None)
     assert filters == [f for f in filters if f.startswith("edge/")]
 
 
-def discovered(box: Any) -> Message | None:
+def discovered(box: ControlBox) -> Message | None:
     messages = [m for m in box.published if m.topic == "homeassistant/device/edge_box/config"]
     return messages[-1] if messages else None
 
 
-def test_the_device_is_described_again_when_home_assistant_starts(home_box: Any) -> None:
+def test_the_device_is_described_again_when_home_assistant_starts(home_box: ControlBox) -> None:
     filters, _ = listeners(
         Topics("edge", "box"), home_box.config.homeassistant, home_box.mailbox, None
     )
@@ -157,7 +160,7 @@ def test_the_device_is_described_again_when_home_assistant_starts(home_box: Any)
     home_box.mailbox.receive(received(b"offline"))
     home_box.mailbox.receive(received(b"online"))
     home_box.say("prompt/van/enabled/set", b"ON")  # handled after it
-    assert discovered(home_box).payload == before.payload
+    assert present(discovered(home_box)).payload == present(before).payload
     assert len([m for m in home_box.published if m.kind == "state"]) == 1
 
 
@@ -165,40 +168,42 @@ def received(word: bytes) -> Received:
     return Received("homeassistant/status", word)
 
 
-def test_a_rule_that_goes_is_taken_back_at_the_broker_and_in_home_assistant(home_box: Any) -> None:
+def test_a_rule_that_goes_is_taken_back_at_the_broker_and_in_home_assistant(
+    home_box: ControlBox,
+) -> None:
     dog = {"schema": "edge-prompts/1", "prompts": {"dog": {"text": "a dog"}}}
     home_box.say("prompts/set", dog)
-    assert "yard/dog/alerting" in described(discovered(home_box))["components"]
+    assert "yard/dog/alerting" in described(present(discovered(home_box)))["components"]
     home_box.say("prompts/set", b"")
-    components = described(discovered(home_box))["components"]
+    components = described(present(discovered(home_box)))["components"]
     assert components["yard/dog/alerting"] == {"platform": "binary_sensor"}
     for topic in ("yard/dog/alerting", "yard/dog/snapshot", "prompt/dog/text/state"):
         assert home_box.last(topic) == b""
     assert home_box.last("yard/cat/alerting") is None  # that one is the loop's to tell
 
 
-def test_a_rule_that_is_switched_off_stays_in_home_assistant(home_box: Any) -> None:
-    before = described(discovered(home_box))["components"]
+def test_a_rule_that_is_switched_off_stays_in_home_assistant(home_box: ControlBox) -> None:
+    before = described(present(discovered(home_box)))["components"]
     home_box.say("prompt/cat/enabled/set", b"OFF")
-    assert described(discovered(home_box))["components"] == before
+    assert described(present(discovered(home_box)))["components"] == before
     assert home_box.last("yard/cat/alerting") is None  # not taken back
 
 
 def test_a_rule_that_went_while_the_box_was_off_is_taken_back_at_the_start(
-    home_box: Any, settings: dict[str, Any]
+    home_box: ControlBox, settings: dict[str, Any]
 ) -> None:
     settings["prompts"].pop("van")
     home_box.config = Config.model_validate(settings | {"homeassistant": {"discovery": True}})
     home_box.start()
     assert home_box.last("prompt/van/enabled/state") == b""
-    components = described(discovered(home_box))["components"]
+    components = described(present(discovered(home_box)))["components"]
     assert components["prompt/van/enabled"] == {"platform": "switch"}
 
 
-def test_switched_off_the_device_is_removed(home_box: Any, settings: dict[str, Any]) -> None:
+def test_switched_off_the_device_is_removed(home_box: ControlBox, settings: dict[str, Any]) -> None:
     home_box.config = Config.model_validate(settings)
     home_box.start()
-    assert discovered(home_box).payload == b""
+    assert present(discovered(home_box)).payload == b""
     assert home_box.last("yard/cat/snapshot") == b""
     home_box.start()
     assert discovered(home_box) is None  # once is enough

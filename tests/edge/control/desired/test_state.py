@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from present import present
+from prompts import prompt
 
 from edge.config.prompt import PromptConfig
-from edge.control.commands import DesiredPrompts, SetFeature, SetProfile, SetPrompts
+from edge.control.commands import Command, DesiredPrompts, SetFeature, SetProfile, SetPrompts
 from edge.control.desired.file import DesiredFile
 from edge.control.desired.state import Desired, RuleSettings
 from edge.errors import ConfigError
 
 FILE = {
-    "cat": PromptConfig(text="a cat", negatives=("a dog",), on={"for": 1, "of": 1}),
+    "cat": prompt(text="a cat", negatives=("a dog",), on={"for": 1, "of": 1}),
     "van": PromptConfig.model_validate({"text": "a van", "threshold": 0.2}),
 }
 NOTHING = Desired()
@@ -28,9 +30,7 @@ def prompts(base: str = "file", **rules: dict[str, str]) -> SetPrompts:
     )
 
 
-def after(
-    *commands: SetFeature | SetProfile | SetPrompts, desired: Desired = NOTHING
-) -> Desired | None:
+def after(*commands: Command, desired: Desired = NOTHING) -> Desired:
     for command in commands:
         desired = desired.after(command, FILE)
     return desired
@@ -44,9 +44,9 @@ def test_a_desired_state_stands_beside_the_file_or_in_its_place() -> None:
     dog = {"text": "a dog"}
     beside = after(prompts(dog=dog, van={"text": "a lorry"})).effective(FILE)
     assert list(beside) == ["cat", "van", "dog"]
-    assert beside["van"] == PromptConfig(text="a lorry")
+    assert beside["van"] == prompt(text="a lorry")
     alone = after(prompts("none", dog=dog)).effective(FILE)
-    assert alone == {"dog": PromptConfig(text="a dog")}
+    assert alone == {"dog": prompt(text="a dog")}
 
 
 def test_saying_the_same_again_changes_nothing_not_even_single_settings() -> None:
@@ -135,7 +135,7 @@ def test_a_restart_finds_what_is_in_force_and_what_was_being_tried(tmp_path: Pat
     pending = after(SetFeature("cat", "threshold", 0.1), desired=accepted)
     file.save(accepted, pending)
     assert file.load() == (accepted, pending)
-    assert file.load()[1].effective(FILE) == pending.effective(FILE)
+    assert present(file.load()[1]).effective(FILE) == pending.effective(FILE)
     file.save(pending)
     assert file.load() == (pending, None)
 

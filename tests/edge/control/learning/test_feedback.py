@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from present import present
 from tiny_bundle import tiny_bundle
 
 from edge.alerts.messages import StartedAlert
@@ -13,7 +14,7 @@ from edge.config.models import EngineConfig
 from edge.config.prompt import PoolConfig, PromptConfig
 from edge.control.commands import Feedback
 from edge.control.learning.feedback import FeedbackFile
-from edge.control.learning.teacher import FeedbackTeacher
+from edge.control.learning.teacher import FeedbackTeacher, TeachingResult
 from edge.errors import ConfigError
 from edge.rules.shots import Shots
 from edge.scoring.margins import margins
@@ -37,11 +38,11 @@ def test_it_is_remembered_across_restarts_with_whose_alert_it_was(tmp_path: Path
     path = tmp_path / "state" / "feedback.db"
     FeedbackFile(path, "m").expect(told(3))
     again = FeedbackFile(path, "m")
-    found = again.add(said(3, correct=False))
+    found = present(again.add(said(3, correct=False)))
     assert (found.camera, found.rule, found.sentences) == ("yard", "cat", ("a cat",))
     assert found.levels == {"": pytest.approx(0.3)}
     assert found.correct is None
-    assert again.add(said(3, correct=False)).correct is False  # what had been said before
+    assert present(again.add(said(3, correct=False))).correct is False  # what had been said before
     assert again.add(said(4, correct=True)) is None
 
 
@@ -57,12 +58,12 @@ def test_shots_are_the_alerts_of_one_rule_and_model_that_something_was_said_of(
     for number in (0, 2, 4, 5):
         file.add(said(number, correct=number == 2))
     assert file.shots("cat", ("a lorry",)) is None  # it was said of another sentence
-    shots = file.shots("cat", ("a cat",))
+    shots = present(file.shots("cat", ("a cat",)))
     assert shots.embeddings.tolist() == [[0, 1], [2, 1]]
     assert shots.wanted.tolist() == [False, True]
     assert len(set(shots.groups.tolist())) == 2
     file.add(said(2, correct=False))  # the last word counts
-    assert not file.shots("cat", ("a cat",)).wanted.any()
+    assert not present(file.shots("cat", ("a cat",))).wanted.any()
     assert FeedbackFile(tmp_path / "feedback.db", "another model").shots("cat", ("a cat",)) is None
 
 
@@ -73,7 +74,7 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFi
     file.expect(told(0))
     assert "set aside" in caplog.text
     file.expect(told(1))
-    assert file.add(said(1, correct=True)).rule == "cat"
+    assert present(file.add(said(1, correct=True))).rule == "cat"
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,10 @@ def margins_of(models: Models, prompt: PromptConfig, shots: Shots) -> NDArray[np
     return margins(bank, shots.embeddings @ bank.rows.T).margin[:, 0]
 
 
+def taught_by(models: Models, prompt: PromptConfig, shots: Shots) -> TeachingResult:
+    return present(FeedbackTeacher(models, None).teach("cat", prompt, shots))
+
+
 @pytest.mark.parametrize("wanted", [[False], [True, True], [False, False, True], [True, False]])
 def test_too_few_alerts_teach_nothing(models: Models, wanted: list[bool]) -> None:
     assert FeedbackTeacher(models, None).teach("cat", LOW, shots_of(models, wanted)) is None
@@ -107,16 +112,17 @@ def test_too_few_alerts_teach_nothing(models: Models, wanted: list[bool]) -> Non
 
 def test_of_false_alarms_alone_the_threshold_goes_just_above_them(models: Models) -> None:
     shots = shots_of(models, [False, False, False])
-    taught = FeedbackTeacher(models, None).teach("cat", LOW, shots)
+    taught = taught_by(models, LOW, shots)
     highest = margins_of(models, LOW, shots).max()
-    assert highest < taught.record.threshold < highest + 1e-4
-    assert taught.record.texts == ()
+    record = present(taught.record)
+    assert highest < record.threshold < highest + 1e-4
+    assert record.texts == ()
     assert (taught.lesson.before.wrong, taught.lesson.after.wrong) == (3, 0)
 
 
 def test_false_alarms_that_no_longer_reach_the_threshold_teach_nothing(models: Models) -> None:
     high = PROMPT.model_copy(update={"threshold": 2.0})
-    taught = FeedbackTeacher(models, None).teach("cat", high, shots_of(models, [False, False]))
+    taught = taught_by(models, high, shots_of(models, [False, False]))
     assert taught.record is None
     assert taught.lesson.before.wrong == 0
 
@@ -125,13 +131,13 @@ def test_right_and_wrong_alerts_that_a_threshold_tells_apart_do_so_left_out(mode
     shots = shots_of(models, [False] * 12)
     values = margins_of(models, LOW, shots)
     apart = Shots(shots.embeddings, values > np.median(values), shots.groups)
-    taught = FeedbackTeacher(models, None).teach("cat", LOW, apart)
+    taught = taught_by(models, LOW, apart)
     assert (taught.lesson.right, taught.lesson.wrong) == (6, 6)
     assert (taught.lesson.before.right, taught.lesson.before.wrong) == (6, 6)
     assert taught.lesson.after.wrong <= 1
     assert taught.lesson.after.right >= 5
     told = margins_of(models, PROMPT.model_copy(update={"sharpened": taught.record}), apart)
-    hits = told >= taught.record.threshold
+    hits = told >= present(taught.record).threshold
     assert (hits == apart.wanted).mean() > 0.9
 
 
