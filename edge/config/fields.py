@@ -23,7 +23,7 @@ _DURATION = r"^([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)?$"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-class Section(BaseModel):
+class ConfigSection(BaseModel):
     """Base of all sections: frozen, and keys that the section does not have are refused."""
 
     model_config = ConfigDict(

@@ -10,13 +10,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 
 from edge.config.fields import (
     CameraName,
+    ConfigSection,
     LocalPath,
     LocalPaths,
     Name,
     Names,
     Polygon,
     Seconds,
-    Section,
     Text,
     Texts,
     Topic,
@@ -27,7 +27,7 @@ from edge.config.prompt import PromptConfig
 from edge.config.schedule import Timezone
 
 
-class DeviceConfig(Section):
+class DeviceConfig(ConfigSection):
     """Identity of this box.
 
     Attributes:
@@ -37,7 +37,7 @@ class DeviceConfig(Section):
     id: Name
 
 
-class EngineConfig(Section):
+class EngineConfig(ConfigSection):
     """Runtime that computes the embeddings.
 
     Attributes:
@@ -53,7 +53,7 @@ class EngineConfig(Section):
     precision: Literal["auto", "int8", "fp16", "fp32"] = "auto"
 
 
-class TlsConfig(Section):
+class TlsConfig(ConfigSection):
     """TLS to the broker; ``{}`` is enough where a public authority signed its certificate.
 
     Attributes:
@@ -74,7 +74,7 @@ class TlsConfig(Section):
         return self
 
 
-class MqttConfig(Section):
+class MqttConfig(ConfigSection):
     """Connection to the MQTT broker.
 
     Attributes:
@@ -111,7 +111,7 @@ class MqttConfig(Section):
         return self
 
 
-class OutboxConfig(Section):
+class OutboxConfig(ConfigSection):
     """Queue on disk. When full, it drops embeddings, then snapshots, then alerts; oldest first.
 
     Attributes:
@@ -121,7 +121,7 @@ class OutboxConfig(Section):
     max_bytes: int = Field(default=256 * 1024 * 1024, ge=64 * 1024)
 
 
-class EmbeddingsConfig(Section):
+class EmbeddingsConfig(ConfigSection):
     """Publishing of embeddings.
 
     Attributes:
@@ -133,7 +133,7 @@ class EmbeddingsConfig(Section):
     every: Seconds = 1.0
 
 
-class SnapshotsConfig(Section):
+class SnapshotsConfig(ConfigSection):
     """JPEG pictures of alerts, published as messages of their own.
 
     Attributes:
@@ -145,7 +145,7 @@ class SnapshotsConfig(Section):
     max_width: int = Field(default=640, ge=64, le=3840)
 
 
-class IndexConfig(Section):
+class IndexConfig(ConfigSection):
     """Index of embeddings and small pictures, kept on the box for the search.
 
     Attributes:
@@ -159,7 +159,7 @@ class IndexConfig(Section):
     max_bytes: int = Field(default=4 * 1024**3, ge=64 * 1024**2)
 
 
-class SampleConfig(Section):
+class SampleConfig(ConfigSection):
     """Sampling of a camera.
 
     Attributes:
@@ -169,7 +169,7 @@ class SampleConfig(Section):
     fps: float = Field(default=2.0, gt=0, le=60)
 
 
-class DetectorConfig(Section):
+class DetectorConfig(ConfigSection):
     """Detector, which adds boxes to alerts.
 
     Attributes:
@@ -186,7 +186,7 @@ class DetectorConfig(Section):
     cooldown: Seconds | None = None
 
 
-class ClipConfig(Section):
+class ClipConfig(ConfigSection):
     """Clip model, which sees several frames and confirms rules of ``kind: clip``.
 
     Attributes:
@@ -196,7 +196,7 @@ class ClipConfig(Section):
     bundle: LocalPath
 
 
-class CameraConfig(Section):
+class CameraConfig(ConfigSection):
     """One camera.
 
     Attributes:
@@ -222,7 +222,7 @@ class CameraConfig(Section):
         return self.prompts is None or rule in self.prompts
 
 
-class HomeAssistantConfig(Section):
+class HomeAssistantConfig(ConfigSection):
     """MQTT discovery, by which Home Assistant finds this box (docs/homeassistant.md).
 
     Attributes:
@@ -237,7 +237,7 @@ class HomeAssistantConfig(Section):
     birth: Topic = "homeassistant/status"
 
 
-class Config(Section):
+class Config(ConfigSection):
     """The whole configuration file.
 
     Attributes:

@@ -4,11 +4,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from edge.config.fields import Names, Seconds, Section, Texts, sum_to_one
+from edge.config.fields import ConfigSection, Names, Seconds, Texts, sum_to_one
 from edge.config.schedule import Schedules
 
 
-class OnConfig(Section):
+class OnConfig(ConfigSection):
     """Persistence: ``for: 2``, ``of: 3`` starts an alert at the second hit in three samples.
 
     Attributes:
@@ -26,7 +26,7 @@ class OnConfig(Section):
         return self
 
 
-class PoolConfig(Section):
+class PoolConfig(ConfigSection):
     """Pooling of a rule's cosines over the last samples of a camera.
 
     Attributes:
@@ -41,7 +41,7 @@ class PoolConfig(Section):
 Weights = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], AfterValidator(sum_to_one)]
 
 
-class SharpenedConfig(Section):
+class SharpenedConfig(ConfigSection):
     """Values learned from examples (``edge-calibrate prompt``); remove them to undo this.
 
     Attributes:
@@ -65,7 +65,7 @@ class SharpenedConfig(Section):
         return self
 
 
-class PromptConfig(Section):
+class PromptConfig(ConfigSection):
     """One alert rule.
 
     Attributes:
