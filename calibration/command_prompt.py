@@ -1,4 +1,4 @@
-"""The command ``edge-calibrate prompt``: sharpens a rule by a few examples, if they help."""
+"""Defines ``edge-calibrate prompt``, which sharpens a rule by a few examples if they help."""
 
 import json
 import stat
@@ -126,8 +126,8 @@ def _rule(
             raise ConfigError("expected --text with the rule's sentence, or --config and --name")
         rules = config_of(texts[:1], bundle or paths.default_bundle(), negatives=negatives)
         name = next(iter(rules.prompts))
-        told = {"text": texts, "negatives": negatives}
-        rule = PromptConfig.model_validate(told)
+        given = {"text": texts, "negatives": negatives}
+        rule = PromptConfig.model_validate(given)
     else:
         if texts or negatives:
             raise ConfigError("--text and --negative: the sentences are those of --config")

@@ -1,8 +1,8 @@
-"""Alerts against labels: what was hit, what was false, how late, with intervals. Pure.
+"""Compares alerts with labels: which events were hit, which alerts were false, and how late. Pure.
 
-An event is hit by an alert that overlaps it, and an alert is false that overlaps no event, each
-with the label's uncertainty in favour of the rule. Every pass through a clip shows the same events,
-so however often a clip was played, the intervals count each event, alert and hour once.
+An alert hits an event if it overlaps it, and is false if it overlaps no event. The label's
+uncertainty counts in favour of the rule in both cases. Every pass through a clip shows the same
+events, so the intervals count each event, alert and hour once, however often a clip was played.
 """
 
 import math
@@ -21,11 +21,13 @@ _LEVEL: Final = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Proportion:
-    """So many of so many, over all passes.
+    """Share over all passes, with its interval.
 
     Attributes:
-        low: Of the 95 % interval, 0..1.
-        high: Likewise.
+        count: Successes.
+        of: Trials.
+        low: Lower end of the 95 % interval, 0..1.
+        high: Upper end of the 95 % interval, 0..1.
     """
 
     count: int
@@ -35,13 +37,20 @@ class Proportion:
 
     @property
     def value(self) -> float | None:
-        """0..1; None of nothing."""
+        """Share as a number, 0..1; None without trials."""
         return self.count / self.of if self.of else None
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many in so long, over all passes; 95 % interval, per hour."""
+    """Count per time over all passes, with its interval.
+
+    Attributes:
+        count: Number of occurrences.
+        hours: Time that was observed, hours.
+        low: Lower end of the 95 % interval, per hour.
+        high: Upper end of the 95 % interval, per hour.
+    """
 
     count: int
     hours: float
@@ -50,15 +59,20 @@ class Rate:
 
     @property
     def per_hour(self) -> float | None:
-        """None of no time."""
+        """Occurrences per hour; None without time."""
         return self.count / self.hours if self.hours else None
 
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """From a label's start until the alert goes out, seconds.
+    """Delays from the start of a label until its alert is published.
 
-    An event that an alert runs into from before has none.
+    An event that began during an alert has no delay.
+
+    Attributes:
+        count: Number of delays.
+        median_s: Median, seconds.
+        worst_s: Longest, seconds.
     """
 
     count: int
@@ -68,10 +82,12 @@ class Delays:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One labelled event in one pass, in seconds of the timeline.
+    """One labelled event in one pass.
 
     Attributes:
-        alert: The first that hit it; None where it was missed.
+        start_s: Start, seconds of the timeline.
+        end_s: End, seconds of the timeline.
+        alert: First alert that hit it; None where it was missed.
     """
 
     start_s: float
@@ -81,20 +97,21 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """How a rule did on one clip, or several together.
+    """Verdict on one rule on one clip, or on several together.
 
     Attributes:
-        clip: File name; empty for several.
-        rule: Name; empty for several.
-        text: What it says.
-        recall: Events hit.
-        precision: Alerts that were true.
-        false_alarms: Alerts that were not, in the time without a label.
-        under_alert: Share of the time without a label that stands under an alert, 0..1: an alert
-            that never ends hits everything, and shows here. None where all is labelled.
-        delays: None where no alert began inside an event.
-        asked_per_day: What the rule asks for; None where its threshold is fixed, or rules differ.
-        state: Where the threshold came from.
+        clip: File name of the clip; empty for several.
+        rule: Name of the rule; empty for several.
+        text: Sentences of the rule; empty for several.
+        recall: Share of events that were hit.
+        precision: Share of alerts that were true.
+        false_alarms: Rate of false alerts in the time without a label.
+        under_alert: Share of the time without a label that lies under an alert, 0..1. It reveals an
+            alert that never ends and so hits everything. None where all time is labelled.
+        delays: Delays of the alerts; None where no alert began inside an event.
+        asked_per_day: False alarms per day that the rule allows; None where its threshold is fixed
+            or the rules differ.
+        state: Source of the threshold.
     """
 
     clip: str
@@ -110,7 +127,7 @@ class Judgement:
 
 
 def events_of(trace: Trace, passes: int) -> list[Event]:
-    """Every labelled event of every pass."""
+    """Return every labelled event of every pass."""
     events = []
     for count in range(passes):
         for label in trace.labels:
@@ -121,12 +138,12 @@ def events_of(trace: Trace, passes: int) -> list[Event]:
 
 
 def is_false(trace: Trace, passes: int, alert: Alerted) -> bool:
-    """Whether an alert overlaps no labelled event."""
+    """Return whether an alert overlaps no labelled event."""
     return not any(_overlaps(alert, span) for span in _spans(trace, passes))
 
 
 def judge(traces: Sequence[Trace], passes: int) -> Judgement:
-    """Judge rules on clips, each played ``passes`` times, as one."""
+    """Return one verdict on rules and clips together; each clip was played ``passes`` times."""
     events = [event for trace in traces for event in events_of(trace, passes)]
     alerts = [(trace, alert) for trace in traces for alert in trace.alerts]
     false = sum(is_false(trace, passes, alert) for trace, alert in alerts)
@@ -156,12 +173,12 @@ def judge(traces: Sequence[Trace], passes: int) -> Judgement:
 
 
 def share(count: int, of: int, passes: int = 1) -> Proportion:
-    """A share with Wilson's interval.
+    """Return a share with Wilson's interval.
 
     Args:
         count: Successes in all passes.
         of: Trials in all passes.
-        passes: How often the same trials were made: they count once in the interval.
+        passes: Number of passes; each repeats the same trials, which count once in the interval.
     """
     if not of:
         return Proportion(0, 0, 0.0, 1.0)
@@ -169,12 +186,12 @@ def share(count: int, of: int, passes: int = 1) -> Proportion:
 
 
 def rate(count: int, hours: float, passes: int = 1) -> Rate:
-    """A rate with the exact interval of a Poisson count (Garwood 1936), per hour.
+    """Return a rate per hour with the exact interval of a Poisson count (Garwood 1936).
 
     Args:
-        count: In all passes.
-        hours: Of all passes.
-        passes: As in ``share``.
+        count: Occurrences in all passes.
+        hours: Hours of all passes.
+        passes: Number of passes, as in ``share``.
     """
     if hours <= 0:
         return Rate(count, 0.0, 0.0, math.inf)
@@ -195,7 +212,7 @@ def _end_s(alert: Alerted) -> float:
 
 
 def _spans(trace: Trace, passes: int) -> list[Span]:
-    """Labelled time, uncertainty included."""
+    """Return the labelled spans of all passes, with their uncertainty."""
     return [
         (count * trace.pass_s + label.span[0], count * trace.pass_s + label.span[1])
         for count in range(passes)
@@ -209,7 +226,7 @@ def _unlabelled_s(trace: Trace, passes: int) -> float:
 
 
 def _under_alert_s(trace: Trace, passes: int) -> float:
-    """Time under an alert that is not labelled: what both cover, less what the labels do."""
+    """Return the unlabelled time under an alert: covered by alerts or labels, less by labels."""
     whole = (0.0, passes * trace.pass_s)
     labelled = _spans(trace, passes)
     alerts = [(alert.started_s, _end_s(alert)) for alert in trace.alerts]
@@ -217,7 +234,7 @@ def _under_alert_s(trace: Trace, passes: int) -> float:
 
 
 def _covered_s(spans: Sequence[Span], whole: Span) -> float:
-    """How much of ``whole`` lies in any of ``spans``."""
+    """Return the length of ``whole`` that lies in any of ``spans``."""
     covered, until = 0.0, whole[0]
     for start, end in sorted(spans):
         start, end = max(start, until), min(end, whole[1])  # noqa: PLW2901  cut to what is new

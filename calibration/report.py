@@ -73,7 +73,7 @@ class Plot:
 
 def to_json(evaluation: Evaluation, *, traces: bool = True) -> dict[str, Any]:
     """Return the evaluation as JSON values; infinite ends of intervals become null."""
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "schema": SCHEMA,
         "model": evaluation.model,
         "fps": evaluation.fps,
@@ -85,8 +85,8 @@ def to_json(evaluation: Evaluation, *, traces: bool = True) -> dict[str, Any]:
         "clips": [verdict_json(verdict) for verdict in evaluation.verdicts],
     }
     if traces:
-        told["traces"] = [_trace(trace, evaluation.passes) for trace in evaluation.traces]
-    finite: dict[str, Any] = _finite(told)
+        document["traces"] = [_trace(trace, evaluation.passes) for trace in evaluation.traces]
+    finite: dict[str, Any] = _finite(document)
     return finite
 
 
@@ -234,11 +234,11 @@ def _end_s(alert: Alerted) -> float:
 
 def verdict_json(verdict: Judgement) -> dict[str, Any]:
     """Return the verdict as JSON values."""
-    told = asdict(verdict)
-    told["recall"]["value"] = verdict.recall.value
-    told["precision"]["value"] = verdict.precision.value
-    told["false_alarms"]["per_hour"] = verdict.false_alarms.per_hour
-    finite: dict[str, Any] = _finite(told)
+    document = asdict(verdict)
+    document["recall"]["value"] = verdict.recall.value
+    document["precision"]["value"] = verdict.precision.value
+    document["false_alarms"]["per_hour"] = verdict.false_alarms.per_hour
+    finite: dict[str, Any] = _finite(document)
     return finite
 
 
