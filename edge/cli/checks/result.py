@@ -32,10 +32,10 @@ class CheckResult:
 
 
 def failure(check: str, error: EdgeError) -> CheckResult:
-    """Return the finding that ``error`` means for ``check``."""
+    """Return the result that ``error`` means for ``check``."""
     return CheckResult(check, redact(str(error)), exit_code=error.exit_code)
 
 
-def exit_code(findings: Sequence[CheckResult]) -> int:
+def exit_code(results: Sequence[CheckResult]) -> int:
     """Return the exit code of the failure that the daemon would meet first; 0 without failures."""
-    return min((finding.exit_code for finding in findings if finding.exit_code), default=0)
+    return min((result.exit_code for result in results if result.exit_code), default=0)

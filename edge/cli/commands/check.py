@@ -20,7 +20,7 @@ from edge.system import paths
 
 _STYLES = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
 _CHECK_WIDTH = 16
-# Without a terminal, each finding is one line of any length.
+# Without a terminal, each result is one line of any length.
 _NO_WRAP = 100_000
 
 
@@ -51,18 +51,18 @@ def check(
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _NO_WRAP
-    findings = []
-    for finding in _findings(config, bundle, cameras=cameras, broker=broker, tune=tune):
-        findings.append(finding)
+    results = []
+    for result in _results(config, bundle, cameras=cameras, broker=broker, tune=tune):
+        results.append(result)
         if not as_json:
-            console.print(_line(finding))
-    code = exit_code(findings)
+            console.print(_line(result))
+    code = exit_code(results)
     if as_json:
-        typer.echo(json.dumps(_document(findings, code), ensure_ascii=False))
+        typer.echo(json.dumps(_document(results, code), ensure_ascii=False))
     raise typer.Exit(code)
 
 
-def _findings(
+def _results(
     path: Path | None, bundle: Path | None, *, cameras: bool, broker: bool, tune: bool
 ) -> Iterator[CheckResult]:
     if path is None:
@@ -78,29 +78,29 @@ def _findings(
     yield from check_config(config, cameras=cameras, broker=broker, tune=tune)
 
 
-def _line(finding: CheckResult) -> Table:
+def _line(result: CheckResult) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=4, no_wrap=True)
     table.add_column(min_width=_CHECK_WIDTH)
     table.add_column()
-    style = _STYLES[finding.verdict]
-    text = Text(finding.found, style if finding.exit_code else "")
-    for remark in finding.advice:
+    style = _STYLES[result.verdict]
+    text = Text(result.found, style if result.exit_code else "")
+    for remark in result.advice:
         text.append(f"\n→ {remark}", style)
-    table.add_row(Text(finding.verdict, style), Text(finding.check), text)
+    table.add_row(Text(result.verdict, style), Text(result.check), text)
     return table
 
 
-def _document(findings: list[CheckResult], code: int) -> dict[str, object]:
+def _document(results: list[CheckResult], code: int) -> dict[str, object]:
     return {
         "checks": [
             {
-                "check": finding.check,
-                "verdict": finding.verdict,
-                "found": finding.found,
-                "advice": finding.advice,
+                "check": result.check,
+                "verdict": result.verdict,
+                "found": result.found,
+                "advice": result.advice,
             }
-            for finding in findings
+            for result in results
         ],
         "exit_code": code,
     }
