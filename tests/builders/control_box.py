@@ -109,7 +109,8 @@ class ControlBox:
         deadline = threading.Event()
         for _ in range(2000):
             if len(self.answers()) > count:
-                return json.loads(self.answers()[-1].payload)
+                answer: dict[str, Any] = json.loads(self.answers()[-1].payload)
+                return answer
             deadline.wait(0.005)
         raise AssertionError(f"no answer to {topic}")
 
@@ -132,7 +133,8 @@ class ControlBox:
         return payloads[-1] if payloads else None
 
     def state(self) -> dict[str, Any]:
-        return json.loads(present(self.last("prompts/state")))
+        state: dict[str, Any] = json.loads(present(self.last("prompts/state")))
+        return state
 
     def timeless_state(self) -> dict[str, Any]:
         """The state without its time."""

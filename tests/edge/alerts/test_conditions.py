@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 import tzdata
 from numpy.typing import NDArray
+from present import present
 from prompts import prompt
 
 from benchmarks.studies.altered import signed
@@ -20,6 +20,7 @@ from edge.alerts.conditions import Conditions, alike, conditions_of, is_on
 from edge.alerts.learned import CalibrationFile, Calibrations
 from edge.alerts.pipeline import Pipeline
 from edge.alerts.rule_set import RuleSet
+from edge.alerts.scene.light import Word
 from edge.config.models import Config
 from edge.config.prompt import PromptConfig
 from edge.delivery.message import Message
@@ -55,7 +56,7 @@ NIGHT_SHIFT, WEEKEND = "22:00-06:00", "sat-sun"
     ],
 )
 def test_a_rule_is_on_where_all_that_it_names_is_so(
-    rule: dict[str, Any], now: tuple[Any, ...], on: bool
+    rule: dict[str, Any], now: tuple[datetime, Word | None, str | None], on: bool
 ) -> None:
     assert is_on(prompt(text="a cat", **rule), Conditions(*now)) is on
 
@@ -143,15 +144,30 @@ def bank() -> PromptBank:
     return PromptBank((prompt,), ("a cat", "nothing"), np.eye(2, dtype=np.float32), (), "hash")
 
 
+class Feed(Protocol):
+    """Gives the camera a picture at a time; (type, wall time) of the alerts that come of it."""
+
+    def __call__(self, at: datetime, pixels: NDArray[np.int8] = DAY) -> list[tuple[str, str]]: ...
+
+
+@dataclass
+class Fed:
+    """A pipeline, how to feed it, and its configuration."""
+
+    pipeline: Pipeline
+    feed: Feed
+    config: Config
+
+
 @pytest.fixture
-def make() -> Callable[..., Any]:
+def make() -> Callable[..., Fed]:
     """A pipeline over one slow camera; ``feed`` it and hear (type, wall time) of its alerts."""
 
     def make(
         rule: dict[str, Any] | None = None,
         calibrations: Calibrations | None = None,
         **settings: str,
-    ) -> Any:
+    ) -> Fed:
         cat = {"text": "a cat", "on": {"for": 1, "of": 1}, "threshold": 0.1, "update_every": 0}
         config = Config.model_validate(
             {
@@ -176,7 +192,7 @@ def make() -> Callable[..., Any]:
             arrival = Arrival(wall=at.timestamp(), monotonic=at.timestamp() - 1e9, pts_s=None)
             return alerts(pipeline.process(Sample("yard", 0, arrival, pixels)))
 
-        return SimpleNamespace(pipeline=pipeline, feed=feed, config=config)
+        return Fed(pipeline, feed, config)
 
     return make
 
@@ -199,7 +215,7 @@ def alerts(messages: Iterable[Message]) -> list[tuple[str, str]]:
     ],
 )
 def test_an_alert_lives_as_long_as_the_schedule_over_a_change_of_summer_time(
-    make: Callable[..., Any], evening: str, start: str, end: str
+    make: Callable[..., Fed], evening: str, start: str, end: str
 ) -> None:
     run = make({"schedule": NIGHT_SHIFT}, timezone="Europe/Berlin")
     noon = datetime.fromisoformat(f"{evening}T12:00").replace(tzinfo=UTC)
@@ -209,7 +225,7 @@ def test_an_alert_lives_as_long_as_the_schedule_over_a_change_of_summer_time(
     assert [(kind, at[:16]) for kind, at in heard] == [("start", start), ("end", end)]
 
 
-def test_a_night_rule_follows_the_cameras_light(make: Callable[..., Any]) -> None:
+def test_a_night_rule_follows_the_cameras_light(make: Callable[..., Fed]) -> None:
     run = make({"when": "night"})
     heard = []
     for minute in range(20):
@@ -219,7 +235,7 @@ def test_a_night_rule_follows_the_cameras_light(make: Callable[..., Any]) -> Non
     assert [(kind, at[14:16]) for kind, at in heard] == [("start", "06"), ("end", "16")]
 
 
-def test_another_profile_switches_rules_between_two_samples(make: Callable[..., Any]) -> None:
+def test_another_profile_switches_rules_between_two_samples(make: Callable[..., Fed]) -> None:
     run = make({"profiles": "away"}, profile="home")
     second = timedelta(seconds=1)
     assert run.feed(MONDAY_NOON) == []
@@ -231,7 +247,7 @@ def test_another_profile_switches_rules_between_two_samples(make: Callable[..., 
     assert run.feed(MONDAY_NOON + 4 * second) == []
 
 
-def test_a_rule_that_is_off_says_no_margin_and_learns_nothing(make: Callable[..., Any]) -> None:
+def test_a_rule_that_is_off_says_no_margin_and_learns_nothing(make: Callable[..., Fed]) -> None:
     run = make({"profiles": "away", "threshold": None})
     for second in range(100):
         assert run.feed(MONDAY_NOON + timedelta(seconds=second)) == []
@@ -240,7 +256,7 @@ def test_a_rule_that_is_off_says_no_margin_and_learns_nothing(make: Callable[...
 
 
 def test_a_rule_adopted_with_another_schedule_keeps_its_alert_and_what_it_learned(
-    make: Callable[..., Any],
+    make: Callable[..., Fed],
 ) -> None:
     run = make()
     run.feed(MONDAY_NOON)
@@ -253,7 +269,7 @@ def test_a_rule_adopted_with_another_schedule_keeps_its_alert_and_what_it_learne
 
 
 def test_what_a_rule_of_two_clauses_saw_before_it_was_off_is_forgotten(
-    make: Callable[..., Any],
+    make: Callable[..., Fed],
 ) -> None:
     run = make({"profiles": "away"}, profile="away")
     rule = run.pipeline._cameras["yard"].watch.rules["cat"]
@@ -275,7 +291,7 @@ def scene(seed: int) -> NDArray[np.int8]:
 
 
 def test_a_moved_camera_learns_its_thresholds_anew_and_says_when(
-    make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Fed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forgotten = []
     monkeypatch.setattr(Calibrations, "forget", lambda _, camera: forgotten.append(camera))
@@ -284,13 +300,13 @@ def test_a_moved_camera_learns_its_thresholds_anew_and_says_when(
     for second in range(180):
         run.feed(MONDAY_NOON + timedelta(seconds=second), here if second < 60 else there)
     assert forgotten == ["yard"]
-    kind, at = run.pipeline.status("yard").view_change
+    kind, at = present(run.pipeline.status("yard").view_change)
     assert kind == "moved"
     assert 60 <= at - MONDAY_NOON.timestamp() <= 80
 
 
 def test_a_covered_camera_forgets_nothing_and_says_so(
-    make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Fed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Calibrations, "forget", lambda *_: pytest.fail("forgot"))
     run = make()
@@ -298,7 +314,7 @@ def test_a_covered_camera_forgets_nothing_and_says_so(
     for second in range(180):
         run.feed(MONDAY_NOON + timedelta(seconds=second), scene(1) if second < 60 else black)
     now = run.pipeline.status("yard")
-    assert (now.view_change[0], now.light) == ("covered", "night")
+    assert (present(now.view_change)[0], now.light) == ("covered", "night")
     for second in range(200, 230):
         run.feed(MONDAY_NOON + timedelta(seconds=second), scene(1))
     assert run.pipeline.status("yard").view_change is None
@@ -306,7 +322,7 @@ def test_a_covered_camera_forgets_nothing_and_says_so(
 
 @pytest.mark.parametrize(("seed", "moved"), [(1, False), (2, True)], ids=["same", "moved"])
 def test_a_camera_moved_while_the_box_was_off_is_noticed(
-    make: Callable[..., Any], tmp_path: Path, seed: int, moved: bool
+    make: Callable[..., Fed], tmp_path: Path, seed: int, moved: bool
 ) -> None:
     def kept() -> Calibrations:
         return Calibrations(CalibrationFile(tmp_path / "learned.db"), MODEL, None)

@@ -1,6 +1,5 @@
 from collections.abc import Callable
 from itertools import count
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -215,6 +214,7 @@ rules = st.builds(
     update_every_s=st.sampled_from([0.0, 1.0, 4.0]),
     gap_s=st.sampled_from([1.0, 10.0]),
 )
+Moment = tuple[float, float | None, float]
 # (seconds since the last, margin; None: finish, as when the camera is lost), wall jump
 moments = st.lists(
     st.tuples(
@@ -226,7 +226,7 @@ moments = st.lists(
 )
 
 
-def drive(rule: Rule, moments: list[Any]) -> list[tuple[float, Transition]]:
+def drive(rule: Rule, moments: list[Moment]) -> list[tuple[float, Transition]]:
     """All transitions as (monotonic time, transition), with a finish at the end."""
     machine = EventMachine(rule, counted())
     told, now, wall = [], 0.0, WALL + 100 * YEAR
@@ -241,7 +241,7 @@ def drive(rule: Rule, moments: list[Any]) -> list[tuple[float, Transition]]:
 
 @given(rules, moments)
 def test_starts_and_ends_alternate_and_everything_between_belongs_to_its_start(
-    rule: Rule, moments: list[Any]
+    rule: Rule, moments: list[Moment]
 ) -> None:
     running = None
     for _now, transition in drive(rule, moments):
@@ -259,7 +259,7 @@ def test_starts_and_ends_alternate_and_everything_between_belongs_to_its_start(
 
 
 @given(rules, moments)
-def test_no_alert_starts_within_the_cooldown_of_the_last(rule: Rule, moments: list[Any]) -> None:
+def test_no_alert_starts_within_the_cooldown_of_the_last(rule: Rule, moments: list[Moment]) -> None:
     ended = float("-inf")
     for now, transition in drive(rule, moments):
         if transition.type == "end":
@@ -269,7 +269,7 @@ def test_no_alert_starts_within_the_cooldown_of_the_last(rule: Rule, moments: li
 
 
 @given(rules, moments)
-def test_updates_are_never_closer_than_asked(rule: Rule, moments: list[Any]) -> None:
+def test_updates_are_never_closer_than_asked(rule: Rule, moments: list[Moment]) -> None:
     last = float("-inf")
     for now, transition in drive(rule, moments):
         if transition.type == "update":
@@ -280,9 +280,9 @@ def test_updates_are_never_closer_than_asked(rule: Rule, moments: list[Any]) -> 
 
 @given(rules, moments)
 def test_the_same_input_gives_the_same_output_whatever_the_wall_clock_does(
-    rule: Rule, moments: list[Any]
+    rule: Rule, moments: list[Moment]
 ) -> None:
-    def shape(told: list[tuple[float, Transition]]) -> list[tuple[Any, ...]]:
+    def shape(told: list[tuple[float, Transition]]) -> list[tuple[float, str, str, float, float]]:
         return [(now, t.type, t.id, t.margin, t.peak) for now, t in told]
 
     steady = [(passed, margin, 0.0) for passed, margin, _ in moments]

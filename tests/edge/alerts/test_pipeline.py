@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from types import SimpleNamespace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
@@ -64,14 +64,28 @@ class MarkScorer:
         ]
 
 
+class Feed(Protocol):
+    """Gives each camera a sample of one mark, at a time in seconds."""
+
+    def __call__(self, seconds: float, **cameras: int) -> list[Message]: ...
+
+
+@dataclass
+class Fed:
+    """A pipeline, and how to feed it."""
+
+    pipeline: Pipeline
+    feed: Feed
+
+
 @pytest.fixture
-def make() -> Callable[..., Any]:
+def make() -> Callable[..., Fed]:
     def make(
         settings: Config | None = None,
         snapshot: bytes | None = JPEG,
         confirm: Confirm = confirm_all,
         **others: Any,
-    ) -> Any:
+    ) -> Fed:
         settings = settings or config()
         pipeline = Pipeline(
             settings,
@@ -91,7 +105,7 @@ def make() -> Callable[..., Any]:
             ]
             return [message for sample in samples for message in pipeline.process(sample)]
 
-        return SimpleNamespace(pipeline=pipeline, feed=feed)
+        return Fed(pipeline, feed)
 
     return make
 
@@ -104,7 +118,7 @@ def kinds(messages: Sequence[Message]) -> list[tuple[str | None, str]]:
     return [(message.camera, message.kind) for message in messages]
 
 
-def test_an_alert_comes_with_its_picture_and_names_its_topic(make: Callable[..., Any]) -> None:
+def test_an_alert_comes_with_its_picture_and_names_its_topic(make: Callable[..., Fed]) -> None:
     alert, snapshot, _embedding = make().feed(0, yard=1)
     payload = json.loads(alert.payload)
     assert payload["snapshot"] == snapshot.topic
@@ -114,14 +128,14 @@ def test_an_alert_comes_with_its_picture_and_names_its_topic(make: Callable[...,
     assert payload["model"] == {"id": "m", "hash": "h", "precision": "int8"}
 
 
-def test_without_a_frame_the_alert_goes_out_without_a_picture(make: Callable[..., Any]) -> None:
+def test_without_a_frame_the_alert_goes_out_without_a_picture(make: Callable[..., Fed]) -> None:
     messages = make(snapshot=None).feed(0, yard=1)
     assert kinds(messages) == [("yard", "alert"), ("yard", "embedding")]
     assert json.loads(messages[0].payload)["snapshot"] is None
 
 
 def test_a_model_that_needs_more_frames_says_nothing_yet_and_holds_nobody_up(
-    make: Callable[..., Any],
+    make: Callable[..., Fed],
 ) -> None:
     run = make()
     assert run.feed(0, yard=9) == []
@@ -133,12 +147,12 @@ def test_a_model_that_needs_more_frames_says_nothing_yet_and_holds_nobody_up(
     assert run.pipeline.status("yard").lag_s is None
 
 
-def test_pictures_can_be_switched_off(make: Callable[..., Any]) -> None:
+def test_pictures_can_be_switched_off(make: Callable[..., Fed]) -> None:
     messages = make(config(snapshots={"publish": False})).feed(0, yard=1)
     assert ("yard", "snapshot") not in kinds(messages)
 
 
-def test_cameras_in_one_batch_keep_their_own_results(make: Callable[..., Any]) -> None:
+def test_cameras_in_one_batch_keep_their_own_results(make: Callable[..., Fed]) -> None:
     messages = make().feed(0, yard=0, door=1)
     assert [camera for camera, kind in kinds(messages) if kind == "alert"] == ["door"]
     vectors = {
@@ -159,7 +173,7 @@ def test_cameras_in_one_batch_keep_their_own_results(make: Callable[..., Any]) -
     ],
 )
 def test_embeddings_go_out_as_often_as_wanted(
-    make: Callable[..., Any], publish: str, every: str, expected: list[int]
+    make: Callable[..., Fed], publish: str, every: str, expected: list[int]
 ) -> None:
     settings = config(
         embeddings={"publish": publish, "every": every},
@@ -174,7 +188,7 @@ def test_embeddings_go_out_as_often_as_wanted(
     assert published == expected
 
 
-def test_other_rules_are_adopted_between_two_samples(make: Callable[..., Any]) -> None:
+def test_other_rules_are_adopted_between_two_samples(make: Callable[..., Fed]) -> None:
     run = make()
     run.feed(0, yard=1)
     changed = {"cat": PromptConfig(text=("a lynx",), on=OnConfig(**{"for": 1, "of": 1}))}
@@ -184,7 +198,7 @@ def test_other_rules_are_adopted_between_two_samples(make: Callable[..., Any]) -
     assert json.loads(start.payload)["prompt"]["text"] == "a lynx"
 
 
-def test_a_rule_that_stays_as_it_was_keeps_its_alert(make: Callable[..., Any]) -> None:
+def test_a_rule_that_stays_as_it_was_keeps_its_alert(make: Callable[..., Fed]) -> None:
     run = make()
     start = run.feed(0, yard=1)[0]
     assert run.pipeline.adopt(RuleSet(dict(config().prompts), bank())) == []
@@ -193,7 +207,7 @@ def test_a_rule_that_stays_as_it_was_keeps_its_alert(make: Callable[..., Any]) -
     assert json.loads(end.payload)["id"] == json.loads(start.payload)["id"]
 
 
-def test_without_a_rule_that_went_nothing_alerts(make: Callable[..., Any]) -> None:
+def test_without_a_rule_that_went_nothing_alerts(make: Callable[..., Fed]) -> None:
     run = make()
     (end,) = (run.feed(0, yard=1), run.pipeline.adopt(RuleSet({}, bank())))[1]
     assert json.loads(end.payload)["type"] == "end"
@@ -201,7 +215,7 @@ def test_without_a_rule_that_went_nothing_alerts(make: Callable[..., Any]) -> No
 
 
 def test_a_rule_that_is_not_enabled_alerts_nowhere_and_is_still_told(
-    make: Callable[..., Any],
+    make: Callable[..., Fed],
 ) -> None:
     run = make()
     run.feed(0, yard=1)
@@ -216,7 +230,7 @@ def test_a_rule_that_is_not_enabled_alerts_nowhere_and_is_still_told(
 
 
 def test_a_test_alert_says_that_it_is_one_and_leaves_the_rule_alone(
-    make: Callable[..., Any],
+    make: Callable[..., Fed],
 ) -> None:
     run = make()
     start, end = (AlertPayload.model_validate_json(m.payload)
@@ -238,7 +252,7 @@ class Doubting:
         return self.findings.pop(0)
 
 
-def test_an_alert_that_the_second_look_denies_is_not_told(make: Callable[..., Any]) -> None:
+def test_an_alert_that_the_second_look_denies_is_not_told(make: Callable[..., Fed]) -> None:
     box = Box("a cat", 0.75, (0.1, 0.2, 0.5, 1.0))
     look = Doubting(Finding(confirmed=False), Finding(confirmed=True, boxes=(box,)))
     run = make(confirm=look)
@@ -259,7 +273,7 @@ class NoNumbers(EngineDouble):
 
 
 def test_an_alert_is_told_from_start_to_end_though_the_detector_fails(
-    make: Callable[..., Any],
+    make: Callable[..., Fed],
 ) -> None:
     pixels = ImageSpec(
         height=2, width=2, resize="stretch", interpolation="bilinear", mean=(0,) * 3, std=(1,) * 3
@@ -273,7 +287,7 @@ def test_an_alert_is_told_from_start_to_end_though_the_detector_fails(
     assert [(alert["type"], alert["boxes"]) for alert in alerts] == [("start", None), ("end", None)]
 
 
-def test_an_alert_says_where_its_threshold_comes_from(make: Callable[..., Any]) -> None:
+def test_an_alert_says_where_its_threshold_comes_from(make: Callable[..., Fed]) -> None:
     prior = json.loads(make().feed(0, yard=1)[0].payload)
     assert (prior["calibration"], prior["threshold"]) == ("prior", 0.1)
     assert (prior["false_alarms_per_day"], prior["probability"]) == (1.0, None)
@@ -283,7 +297,7 @@ def test_an_alert_says_where_its_threshold_comes_from(make: Callable[..., Any]) 
     assert fixed["false_alarms_per_day"] is None
 
 
-def test_a_failed_batch_changes_no_state(make: Callable[..., Any]) -> None:
+def test_a_failed_batch_changes_no_state(make: Callable[..., Fed]) -> None:
     run = make()
     run.feed(0, yard=1)
     with pytest.raises(InferenceError):
@@ -291,7 +305,7 @@ def test_a_failed_batch_changes_no_state(make: Callable[..., Any]) -> None:
     assert ("yard", "alert") not in kinds(run.feed(0.6, yard=1))
 
 
-def test_finish_and_lost_end_what_runs(make: Callable[..., Any]) -> None:
+def test_finish_and_lost_end_what_runs(make: Callable[..., Fed]) -> None:
     run = make()
     run.feed(0, yard=1, door=1)
     run.feed(9, door=1)
@@ -302,7 +316,7 @@ def test_finish_and_lost_end_what_runs(make: Callable[..., Any]) -> None:
 
 
 def test_who_wants_to_know_is_told_of_each_start_what_can_be_learned_from(
-    make: Callable[..., Any],
+    make: Callable[..., Fed],
 ) -> None:
     told: list[StartedAlert] = []
     box = make(on_start=told.append)

@@ -1,8 +1,7 @@
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import FrozenInstanceError
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +14,14 @@ from edge.rules.text import TextEncoder
 from edge.scoring.margins import margins
 
 
-def prompt(*text: str, negatives: Any = ()) -> PromptConfig:
-    return PromptConfig(text=text, negatives=negatives)
+def prompt(*text: str, negatives: Sequence[str] = ()) -> PromptConfig:
+    return PromptConfig(text=text, negatives=tuple(negatives))
 
 
 @pytest.fixture
-def compile_(encoder: TextEncoder, spec: TextSpec) -> Callable[..., Any]:
+def compile_(encoder: TextEncoder, spec: TextSpec) -> Callable[..., PromptBank]:
     def run(
-        prompts: dict[str, PromptConfig], background: Any = ("empty yard", "empty street")
+        prompts: dict[str, PromptConfig], background: Sequence[str] = ("empty yard", "empty street")
     ) -> PromptBank:
         return compile_bank(prompts, background, encoder, spec, model_hash="model")
 
@@ -38,18 +37,18 @@ def test_explain_lists_the_heaviest_axes_and_only_those_that_weigh_something() -
     assert weight == pytest.approx(0.8)
 
 
-def test_a_bank_cannot_be_changed(compile_: Callable[..., Any]) -> None:
+def test_a_bank_cannot_be_changed(compile_: Callable[..., PromptBank]) -> None:
     bank = compile_({"p": prompt("dog")})
     with pytest.raises(ValueError, match="read-only"):
         bank.rows[0, 0] = 1
     with pytest.raises(ValueError, match="read-only"):
         bank.prompts[0].against[0] = 0
     with pytest.raises(FrozenInstanceError):
-        bank.rows = np.zeros((1, 16), np.float32)
+        bank.rows = np.zeros((1, 16), np.float32)  # type: ignore[misc]  # wrong on purpose
 
 
 def test_while_banks_are_swapped_every_frame_is_scored_against_one_whole_bank(
-    compile_: Callable[..., Any],
+    compile_: Callable[..., PromptBank],
 ) -> None:
     banks = (
         compile_({"dog": prompt("dog")}),
@@ -86,7 +85,7 @@ def test_while_banks_are_swapped_every_frame_is_scored_against_one_whole_bank(
     assert len(seen) == 3
 
 
-def test_a_rule_has_a_prompt_for_each_of_its_clauses(compile_: Callable[..., Any]) -> None:
+def test_a_rule_has_a_prompt_for_each_of_its_clauses(compile_: Callable[..., PromptBank]) -> None:
     bank = compile_({"p": prompt("a dog climbs then a cat climbs"), "p2": prompt("dog")})
     assert [compiled.name for compiled in bank.prompts_of("p")] == ["p#1", "p#2"]
     assert [compiled.name for compiled in bank.prompts_of("p2")] == ["p2"]

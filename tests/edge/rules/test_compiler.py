@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from present import present
 from prompts import prompt as rule_of
 
 from edge.config.prompt import PromptConfig
@@ -15,15 +16,15 @@ from edge.rules.text import TextEncoder
 from edge.scoring.margins import margins
 
 
-def prompt(*text: str, negatives: Any = ()) -> PromptConfig:
-    return PromptConfig(text=text, negatives=negatives)
+def prompt(*text: str, negatives: Sequence[str] = ()) -> PromptConfig:
+    return PromptConfig(text=text, negatives=tuple(negatives))
 
 
 @pytest.fixture
-def compile_(encoder: TextEncoder, spec: TextSpec) -> Callable[..., Any]:
+def compile_(encoder: TextEncoder, spec: TextSpec) -> Callable[..., PromptBank]:
     def run(
         prompts: dict[str, PromptConfig],
-        background: Any = ("empty yard", "empty street"),
+        background: Sequence[str] = ("empty yard", "empty street"),
         **keywords: str,
     ) -> PromptBank:
         return compile_bank(
@@ -44,7 +45,7 @@ def naive_row(encoder: TextEncoder, templates: Sequence[str], sentence: str) -> 
 
 
 def test_a_row_is_the_renormalised_mean_over_the_templates(
-    compile_: Callable[..., Any], encoder: TextEncoder, spec: TextSpec
+    compile_: Callable[..., PromptBank], encoder: TextEncoder, spec: TextSpec
 ) -> None:
     bank = compile_({"dog": prompt("dog", "red dog", negatives=["cat"]), "car": prompt("car")})
 
@@ -64,18 +65,18 @@ def test_without_the_second_normalisation_rows_would_be_short(
 
 
 def test_a_full_stop_and_blanks_around_a_sentence_change_nothing(
-    compile_: Callable[..., Any],
+    compile_: Callable[..., PromptBank],
 ) -> None:
     plain, dressed = compile_({"p": prompt("dog")}), compile_({"p": prompt("  dog. ")})
     assert plain.rows.tolist() == dressed.rows.tolist()
 
 
-def test_braces_in_a_sentence_are_text(compile_: Callable[..., Any]) -> None:
+def test_braces_in_a_sentence_are_text(compile_: Callable[..., PromptBank]) -> None:
     assert compile_({"p": prompt("dog {}")}).rows.shape == (3, 16)
 
 
 def test_background_that_means_the_same_as_a_prompt_does_not_count_for_it(
-    compile_: Callable[..., Any],
+    compile_: Callable[..., PromptBank],
 ) -> None:
     bank = compile_({"empty": prompt("empty yard"), "dog": prompt("dog")})
 
@@ -87,20 +88,20 @@ def test_background_that_means_the_same_as_a_prompt_does_not_count_for_it(
 
 
 def test_a_prompt_with_nothing_to_be_compared_against_is_refused(
-    compile_: Callable[..., Any],
+    compile_: Callable[..., PromptBank],
 ) -> None:
     with pytest.raises(ConfigError, match="'empty' has nothing to be compared against"):
         compile_({"dog": prompt("dog"), "empty": prompt("empty yard")}, ["empty yard"])
     assert compile_({"p": prompt("dog", negatives=["cat"])}, []).prompts[0].against.tolist() == [1]
 
 
-def test_no_prompts_at_all_are_refused(compile_: Callable[..., Any]) -> None:
+def test_no_prompts_at_all_are_refused(compile_: Callable[..., PromptBank]) -> None:
     with pytest.raises(ConfigError, match="at least one prompt"):
         compile_({})
 
 
 def test_an_overlong_sentence_names_its_prompt_and_both_numbers(
-    compile_: Callable[..., Any],
+    compile_: Callable[..., PromptBank],
 ) -> None:
     with pytest.raises(
         ConfigError, match=r"prompt 'long': expected at most 12 tokens, found \d+ in 'a photo of"
@@ -112,14 +113,14 @@ def test_an_overlong_sentence_names_its_prompt_and_both_numbers(
 
 @pytest.mark.parametrize("blank", ["", " ", ".", " . "])
 def test_a_blank_sentence_names_its_prompt_though_the_templates_have_words(
-    compile_: Callable[..., Any], blank: str
+    compile_: Callable[..., PromptBank], blank: str
 ) -> None:
     with pytest.raises(ConfigError, match="prompt 'p': expected a sentence, found"):
         compile_({"p": PromptConfig.model_construct(text=(blank,), negatives=())})
 
 
 def test_a_negation_that_no_absence_covers_is_refused_with_advice(
-    compile_: Callable[..., Any],
+    compile_: Callable[..., PromptBank],
 ) -> None:
     with pytest.raises(
         ConfigError, match=r"prompt 'p': .*found 'without' in 'person without helmet'"
@@ -128,7 +129,7 @@ def test_a_negation_that_no_absence_covers_is_refused_with_advice(
 
 
 def test_a_sentence_with_time_in_it_is_compiled_clause_by_clause(
-    compile_: Callable[..., Any],
+    compile_: Callable[..., PromptBank],
 ) -> None:
     bank = compile_(
         {"p": prompt("a dog climbs then a cat climbs", negatives=["car"]), "q": prompt("dog")}
@@ -146,12 +147,12 @@ def test_a_sentence_with_time_in_it_is_compiled_clause_by_clause(
         compile_({"p": prompt("a dog climbs then a cat climbs", "red car")})
 
 
-def test_ordinary_sentences_need_no_notes(compile_: Callable[..., Any]) -> None:
+def test_ordinary_sentences_need_no_notes(compile_: Callable[..., PromptBank]) -> None:
     assert compile_({"p": prompt("a person climbs the fence", "a dog")}).notes == ()
 
 
 def test_a_negative_that_the_model_cannot_tell_from_the_text_is_noted(
-    compile_: Callable[..., Any],
+    compile_: Callable[..., PromptBank],
 ) -> None:
     bank = compile_({"p": prompt("red car", negatives=["the red car", "dog"])})
     (note,) = bank.notes
@@ -161,7 +162,7 @@ def test_a_negative_that_the_model_cannot_tell_from_the_text_is_noted(
 
 
 def test_the_worst_text_decides_a_prompts_coverage_and_poor_coverage_is_noted(
-    encoder_of: Callable[..., Any], spec: TextSpec
+    encoder_of: Callable[..., TextEncoder], spec: TextSpec
 ) -> None:
     encoder, spec = encoder_of(coverage=True), spec.model_copy(update={"coverage_warning": 0.6})
     axes = [f"axis{number}" for number in range(16)]
@@ -172,9 +173,9 @@ def test_the_worst_text_decides_a_prompts_coverage_and_poor_coverage_is_noted(
 
     bank = compile_bank(prompts, ["empty yard"], encoder, spec, model_hash="m", axes=axes)
 
-    def coverage(sentence: str) -> np.float32:
+    def coverage(sentence: str) -> float:
         filled = [template.format(sentence) for template in spec.templates]
-        return encoder.encode(filled).coverage.mean()
+        return float(present(encoder.encode(filled).coverage).mean())
 
     known, odd = (p.coverage for p in bank.prompts)
     assert (known, odd) == pytest.approx((coverage("red car"), coverage("zeppelin gondola")))
@@ -187,7 +188,7 @@ def test_the_worst_text_decides_a_prompts_coverage_and_poor_coverage_is_noted(
 
 
 def test_the_hash_changes_with_every_sentence_and_with_the_model_and_with_nothing_else(
-    compile_: Callable[..., Any],
+    compile_: Callable[..., PromptBank],
 ) -> None:
     base = {"a": prompt("dog", negatives=["cat"]), "b": prompt("car")}
     banks = [
@@ -218,7 +219,7 @@ def sharpened(**changes: tuple[Any, ...]) -> PromptConfig:
 
 
 def test_a_sharpened_rules_sentences_become_one_row_by_their_weights(
-    compile_: Callable[..., Any], encoder: TextEncoder, spec: TextSpec
+    compile_: Callable[..., PromptBank], encoder: TextEncoder, spec: TextSpec
 ) -> None:
     bank = compile_({"pet": sharpened(), "tree": prompt("tree")})
     assert bank.sentences == ("dog", "tree", "car", "empty yard", "empty street")
@@ -233,7 +234,7 @@ def test_a_sharpened_rules_sentences_become_one_row_by_their_weights(
     assert (pet.texts, tree.texts) == (slice(0, 1), slice(1, 2))
 
 
-def test_taken_out_the_bank_is_byte_for_byte_as_before(compile_: Callable[..., Any]) -> None:
+def test_taken_out_the_bank_is_byte_for_byte_as_before(compile_: Callable[..., PromptBank]) -> None:
     plain = prompt("dog", "cat", negatives=["car"])
     before = compile_({"pet": plain})
     with_it = compile_({"pet": sharpened()})
@@ -244,7 +245,7 @@ def test_taken_out_the_bank_is_byte_for_byte_as_before(compile_: Callable[..., A
     assert after.rows.tobytes() == before.rows.tobytes()
 
 
-def test_a_threshold_alone_leaves_the_bank_as_it_is(compile_: Callable[..., Any]) -> None:
+def test_a_threshold_alone_leaves_the_bank_as_it_is(compile_: Callable[..., PromptBank]) -> None:
     moved = rule_of(
         text=("dog", "cat"), negatives=("car",), sharpened={"threshold": 0.1, "hysteresis": 0}
     )
@@ -253,7 +254,7 @@ def test_a_threshold_alone_leaves_the_bank_as_it_is(compile_: Callable[..., Any]
 
 
 def test_weights_of_another_bundle_and_of_a_sentence_with_time_are_refused(
-    compile_: Callable[..., Any],
+    compile_: Callable[..., PromptBank],
 ) -> None:
     with pytest.raises(ConfigError, match=r"each of the bundle's 3 templates, found 1: .* again"):
         compile_({"pet": sharpened(templates=(1,))})

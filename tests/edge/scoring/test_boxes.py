@@ -1,8 +1,5 @@
 """Scripted answers of a detector into labelled boxes; slow and obvious code as the reference."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -106,7 +103,7 @@ def test_a_box_on_the_bars_of_a_letterbox_is_nothing_and_one_over_them_is_cut() 
 
 @st.composite
 def placed(
-    draw: Callable[..., Any],
+    draw: st.DrawFn,
 ) -> tuple[tuple[int, int], tuple[int, int, int, int], tuple[int, int]]:
     """A picture's size, a box in it, and the size of the detector's input."""
     height, width = draw(st.integers(60, 400)), draw(st.integers(60, 400))

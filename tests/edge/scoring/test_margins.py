@@ -1,6 +1,3 @@
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,7 +16,7 @@ def unit(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
 
 
 @st.composite
-def banks(draw: Callable[..., Any]) -> PromptBank:
+def banks(draw: st.DrawFn) -> PromptBank:
     """A bank of any shape: 1 to 5 prompts, some without negatives, some without background."""
     count = draw(st.integers(1, 5))
     texts = draw(st.lists(st.integers(1, 4), min_size=count, max_size=count))
@@ -86,7 +83,7 @@ def test_an_offset_of_all_cosines_cancels_in_the_margin_and_only_there(
 
 @given(banks(), frames, st.data())
 def test_no_prompt_is_influenced_by_another(
-    bank: PromptBank, embeddings: NDArray[np.float32], data: Any
+    bank: PromptBank, embeddings: NDArray[np.float32], data: st.DataObject
 ) -> None:
     kept = data.draw(st.integers(0, len(bank.prompts) - 1))
     own = bank.prompts[kept]

@@ -1,11 +1,13 @@
 """A bundle of class C, opened and used as the daemon does it."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from present import present
 from tiny_bundle import tiny_tokenizer
 from tiny_window import (
     FRAMES,
@@ -29,6 +31,7 @@ from edge.errors import ModelError
 from edge.model.bundle.read import Bundle
 from edge.model.graphs import open_graph
 from edge.model.variants import Variant
+from edge.rules.bank import PromptBank
 from edge.scoring.open import Models, open_models
 from edge.scoring.scorers.window import WindowScorer
 from edge.video.sample import Arrival, Sample
@@ -48,19 +51,19 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture(params=KINDS)
-def models(request: pytest.FixtureRequest, bundle: Bundle) -> Any:
+def models(request: pytest.FixtureRequest, bundle: Bundle) -> Iterator[Models]:
     pytest.importorskip(request.param)
     with open_models(bundle, EngineConfig(kind=request.param)) as opened:
         yield opened
 
 
-def bank_of(models: Models) -> Any:
+def bank_of(models: Models) -> PromptBank:
     prompts = {name: PromptConfig.model_validate(p) for name, p in PROMPTS.items()}
     with models.scoring.open_compiler() as compiler:
         return compiler(prompts)
 
 
-def samples(clip: np.ndarray, start: float = 0.0) -> list[Sample]:
+def samples(clip: NDArray[np.int8], start: float = 0.0) -> list[Sample]:
     return [
         Sample("porch", number, Arrival(1.75e9, start + number / 2, None), pixels)
         for number, pixels in enumerate(clip)
@@ -76,19 +79,20 @@ def test_a_bundle_of_class_c_scores_clips_as_its_graphs_say(models: Models) -> N
     assert early == [None] * (FRAMES - 1)
     assert answer is not None
     embedding, context = video_reference(clip[None])
-    expected = head_reference(embedding, context, bank.rows * bank.lengths[:, None])
+    expected = head_reference(embedding, context, bank.rows * present(bank.lengths)[:, None])
     assert answer.cosines == pytest.approx(expected[0], abs=1e-5)
 
 
 def test_a_compiled_bank_holds_the_lengths_of_the_model_s_vectors(models: Models) -> None:
     bank = bank_of(models)
+    lengths = present(bank.lengths)
     golden = tiny_window_golden()["text"]
     # One plain template: the rows of the three colours are the golden ones.
-    assert bank.lengths[:3] == pytest.approx(golden.answers["length"], abs=1e-5)
+    assert lengths[:3] == pytest.approx(golden.answers["length"], abs=1e-5)
     assert bank.rows[:3] == pytest.approx(golden.answers["embedding"], abs=1e-5)
-    assert len(bank.lengths) == len(bank.rows)
+    assert len(lengths) == len(bank.rows)
     with pytest.raises(ValueError, match="read-only"):
-        bank.lengths[0] = 1
+        lengths[0] = 1
 
 
 def test_clips_become_alerts(models: Models, bundle: Bundle) -> None:

@@ -127,7 +127,7 @@ def test_what_it_learned_survives_a_restart(tail: AlarmTail, day: NDArray[np.flo
 
 @given(st.data())
 @settings(max_examples=60)
-def test_damaged_bytes_are_refused_in_words(tail: AlarmTail, data: Any) -> None:
+def test_damaged_bytes_are_refused_in_words(tail: AlarmTail, data: st.DataObject) -> None:
     good = tail.to_bytes()
     if data.draw(st.booleans()):
         bad = good[: data.draw(st.integers(0, len(good) - 1))]
@@ -149,7 +149,7 @@ def test_damaged_bytes_are_refused_in_words(tail: AlarmTail, data: Any) -> None:
     ],
 )
 def test_a_damaged_header_is_refused_in_words(
-    tail: Any, found: Any, ahead: Any, changed: Any
+    tail: AlarmTail, found: bytes, ahead: int, changed: bytes
 ) -> None:
     good = tail.to_bytes()
     place = good.index(found) + ahead

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +11,9 @@ from benchmarks.studies.altered import image_spec, samples
 
 
 @pytest.fixture(scope="session")
-def clip(footage: Path) -> Callable[..., Any]:
+def clip(footage: Path) -> Callable[[str, int], list[NDArray[np.int8]]]:
     """Every so many frames of a clip: int8 [3, 144, 256] each."""
-    kept = {}
+    kept: dict[tuple[str, int], list[NDArray[np.int8]]] = {}
 
     def load(name: str, every: int) -> list[NDArray[np.int8]]:
         if (name, every) not in kept:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -47,7 +46,7 @@ def test_brightness_and_colour_are_those_of_the_picture() -> None:
 @pytest.mark.footage
 @pytest.mark.parametrize("name", CLIPS)
 def test_real_days_are_days_and_their_infrared_is_night(
-    clip: Callable[..., Any], name: str
+    clip: Callable[[str, int], list[NDArray[np.int8]]], name: str
 ) -> None:
     samples = clip(name, CLIPS[name])
     assert set(words(Light(), samples)) == {"day"}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from itertools import cycle, islice
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,19 +20,24 @@ from benchmarks.studies.altered import (
     shadowed,
     signed,
 )
-from edge.alerts.scene.view import View, similarity
+from edge.alerts.scene.view import Moved, View, similarity
 
 CAR, SHOP = ("car-detection.mp4", 24), ("retail02_h264_640x360_15.mp4", 30)
+Picture = NDArray[np.int8]
+Clip = Callable[[str, int], list[Picture]]
+# (clip, every how many frames) -> what a camera sees, and the whole pictures it is cut out of.
+Scene = Callable[[tuple[str, int]], tuple[list[Picture], list[Picture]]]
+
 LONG = 90  # seconds: what lasts for a minute is told within
 
 
 def watch(
     view: View,
-    pictures: list[NDArray[np.int8]],
+    pictures: list[Picture],
     start: float = 0.0,
     seconds: int = LONG,
     every: float = 1.0,
-) -> list[Any]:
+) -> list[tuple[float, Moved]]:
     """Feed pictures over and over; what was told, with when."""
     looks = islice(cycle(pictures), int(seconds / every))
     told = ((start + count * every, pixels) for count, pixels in enumerate(looks))
@@ -41,10 +45,10 @@ def watch(
 
 
 @pytest.fixture(scope="session")
-def scene(clip: Callable[..., Any]) -> Callable[..., Any]:
+def scene(clip: Clip) -> Scene:
     """What a camera sees, and the whole picture that it is cut out of."""
 
-    def load(which: tuple[str, int]) -> tuple[list[NDArray[np.int8]], list[NDArray[np.int8]]]:
+    def load(which: tuple[str, int]) -> tuple[list[Picture], list[Picture]]:
         whole = clip(*which)
         return [reframed()(pixels) for pixels in whole], whole
 
@@ -52,11 +56,11 @@ def scene(clip: Callable[..., Any]) -> Callable[..., Any]:
     return kept.__getitem__
 
 
-def kinds(told: list[Any]) -> list[str]:
+def kinds(told: list[tuple[float, Moved]]) -> list[str]:
     return [moved.kind for _, moved in told]
 
 
-def moving(seed: int, count: int = 8) -> list[NDArray[np.int8]]:
+def moving(seed: int, count: int = 8) -> list[Picture]:
     """A scene without a clip: rectangles anywhere, and noise."""
     rng = np.random.default_rng(seed)
     still = np.full((3, 144, 256), 128)
@@ -82,7 +86,7 @@ def moving(seed: int, count: int = 8) -> list[NDArray[np.int8]]:
     ids=str,
 )
 def test_a_moved_camera_is_told_once_and_then_learned(
-    scene: Callable[..., Any], which: tuple[str, int], move: dict[str, Any]
+    scene: Scene, which: tuple[str, int], move: dict[str, float]
 ) -> None:
     before, whole = scene(which)
     after = [reframed(**move)(pixels) for pixels in whole]
@@ -105,7 +109,7 @@ def test_a_moved_camera_is_told_once_and_then_learned(
     ids=["half", "quarter", "bright", "infrared", "rain", "shadow"],
 )
 def test_other_light_and_weather_are_no_other_view(
-    scene: Callable[..., Any], which: tuple[str, int], alter: Callable[..., Any]
+    scene: Scene, which: tuple[str, int], alter: Callable[[Picture], Picture]
 ) -> None:
     before, _ = scene(which)
     view = View()
@@ -116,9 +120,7 @@ def test_other_light_and_weather_are_no_other_view(
 
 @pytest.mark.footage
 @pytest.mark.parametrize("which", [CAR, SHOP])
-def test_a_worse_encoding_is_no_other_view(
-    scene: Callable[..., Any], which: tuple[str, int]
-) -> None:
+def test_a_worse_encoding_is_no_other_view(scene: Scene, which: tuple[str, int]) -> None:
     before, _ = scene(which)
     view = View()
     watch(view, before, seconds=40)
@@ -129,9 +131,7 @@ def test_a_worse_encoding_is_no_other_view(
 @pytest.mark.parametrize(
     ("name", "every"), [("car-detection.mp4", 6), ("people-door.mp4", 1), ("worker-zone.mp4", 2)]
 )
-def test_people_and_cars_that_pass_are_no_other_view(
-    clip: Callable[..., Any], name: str, every: int
-) -> None:
+def test_people_and_cars_that_pass_are_no_other_view(clip: Clip, name: str, every: int) -> None:
     assert watch(View(), clip(name, every), seconds=200) == []
 
 
@@ -139,7 +139,7 @@ def test_people_and_cars_that_pass_are_no_other_view(
 @pytest.mark.parametrize("which", [CAR, SHOP])
 @pytest.mark.parametrize("alter", [black(), blurred], ids=["black", "blurred"])
 def test_a_covered_lens_is_told_once_and_the_view_is_kept(
-    scene: Callable[..., Any], which: tuple[str, int], alter: Callable[..., Any]
+    scene: Scene, which: tuple[str, int], alter: Callable[[Picture], Picture]
 ) -> None:
     before, whole = scene(which)
     view = View()

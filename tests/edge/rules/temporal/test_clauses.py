@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from edge.errors import ConfigError
 from edge.rules.temporal.clauses import (
     Absent,
+    Expr,
     Gone,
     Lasting,
     Seen,
@@ -63,7 +64,7 @@ WORDS = [
 ]
 
 
-def tree(expression: Any) -> Any:
+def tree(expression: Expr) -> Any:
     match expression:
         case Seen(text):
             return text

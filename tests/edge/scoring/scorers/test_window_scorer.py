@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engine_double import EngineDouble
+from numpy.typing import NDArray
 from present import present
 from tiny_bundle import DIM, SIDE
 from tiny_window import (
@@ -49,7 +50,7 @@ def engines(request: pytest.FixtureRequest) -> Iterator[tuple[Engine, Engine]]:
 
 
 @pytest.fixture
-def scorer(engines: tuple[Any, Any]) -> WindowScorer:
+def scorer(engines: tuple[Engine, Engine]) -> WindowScorer:
     return WindowScorer(*engines, FRAMES)
 
 
@@ -172,7 +173,7 @@ def test_single_pictures_cannot_be_passed_off_as_a_clip(scorer: WindowScorer) ->
 
 @pytest.mark.parametrize("frames", [2, 4, 8])
 def test_another_number_of_frames_than_the_graph_s_is_a_model_error(
-    engines: tuple[Any, Any], frames: int
+    engines: tuple[Engine, Engine], frames: int
 ) -> None:
     with pytest.raises(
         ModelError, match=rf"expected .* pixels \[N, {frames}, 3, H, W\], found pixels \[\?, 3, 3"
@@ -200,7 +201,7 @@ class Broken(EngineDouble):
         self._changes = changes
         self.inputs, self.outputs = engine.inputs, engine.outputs
 
-    def run(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    def run(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         answers = self._engine.run(tensors)
         return {
             name: self._changes.get(name, lambda a: a)(array) for name, array in answers.items()
