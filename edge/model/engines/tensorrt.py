@@ -68,7 +68,7 @@ class TensorRtEngine:
         self._most = {spec.name: _most(self._engine, spec) for spec in self.inputs}
         rows = with_rows(self.inputs, self.outputs)
         self._split = {spec.name for spec in rows if spec.shape[:1] == (None,)}
-        self._stream = cuda.Stream()
+        self._stream: Any = cuda.Stream()
         self._context = self._engine.create_execution_context()
         if self._context is None:
             raise EngineUnavailable(

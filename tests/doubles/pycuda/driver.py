@@ -144,7 +144,8 @@ def _block(address: int, size: int) -> np.ndarray:
 def _stack() -> list[Context]:
     if not hasattr(_stacks, "contexts"):
         _stacks.contexts = []
-    return _stacks.contexts
+    contexts: list[Context] = _stacks.contexts
+    return contexts
 
 
 def _current() -> Context:

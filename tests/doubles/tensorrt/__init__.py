@@ -7,6 +7,7 @@ use no name that TensorRT does not have. What tests set or look at begins with a
 
 import enum
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ _deserialized: list[bytes] = []
 _built: list[bytes] = []
 _refuse = False  # whether nothing starts, as without a fitting driver
 _refuse_contexts = False
+
+_Shape = Iterable[int]
 
 
 class DataType(enum.Enum):
@@ -119,10 +122,11 @@ class IOptimizationProfile:
     def __init__(self) -> None:
         self._shapes: dict[str, list[list[int]]] = {}
 
-    def set_shape(self, input: str, min: Any, opt: Any, max: Any) -> None:  # noqa: A002
-        for least, usual, most in zip(min, opt, max, strict=True):
-            assert 0 < least <= usual <= most
-        self._shapes[input] = [list(min), list(opt), list(max)]
+    def set_shape(self, input: str, min: _Shape, opt: _Shape, max: _Shape) -> None:  # noqa: A002
+        least, usual, most = list(min), list(opt), list(max)
+        for sizes in zip(least, usual, most, strict=True):
+            assert 0 < sizes[0] <= sizes[1] <= sizes[2]
+        self._shapes[input] = [least, usual, most]
 
 
 class IBuilderConfig:
@@ -268,14 +272,14 @@ class IExecutionContext:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
 
-    def set_input_shape(self, name: str, shape: Any) -> bool:
+    def set_input_shape(self, name: str, shape: _Shape) -> bool:
         _cuda._current()
-        shape = tuple(shape)
+        given = tuple(shape)
         fixed = self._engine._values[name].shape
         least, _, most = self._engine._shapes.get(name, [fixed] * 3)
-        if not all(a <= b <= c for a, b, c in zip(least, shape, most, strict=True)):
-            return self._problem(f"{name}: {shape} is outside of the profile")
-        self._shapes[name] = shape
+        if not all(a <= b <= c for a, b, c in zip(least, given, most, strict=True)):
+            return self._problem(f"{name}: {given} is outside of the profile")
+        self._shapes[name] = given
         return True
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:

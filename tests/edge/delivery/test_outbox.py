@@ -4,9 +4,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -23,8 +22,13 @@ from edge.errors import OutboxError
 MB = 1024 * 1024
 
 
-def bodies(outbox: Outbox, limit: int = 1000, **options: list[Any]) -> list[bytes]:
-    return [queued.message.payload for queued in outbox.pending(limit, **options)]
+def bodies(
+    outbox: Outbox,
+    limit: int = 1000,
+    excluding: Iterable[int] = (),
+    holding: Iterable[str] = (),
+) -> list[bytes]:
+    return [queued.message.payload for queued in outbox.pending(limit, excluding, holding)]
 
 
 def test_what_was_put_comes_back_whole(outbox: Outbox) -> None:

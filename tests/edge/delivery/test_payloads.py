@@ -218,7 +218,9 @@ def test_the_cddl_names_the_keys_on_the_wire() -> None:
 
 
 @pytest.mark.parametrize("vector", [[], [[1.0]], [float("nan")], [float("inf"), 1.0]])
-def test_a_vector_that_cannot_be_quantised_is_refused(vector: list[Any]) -> None:
+def test_a_vector_that_cannot_be_quantised_is_refused(
+    vector: list[float] | list[list[float]],
+) -> None:
     with pytest.raises(ValueError, match="expected a finite vector"):
         quantise(np.array(vector, np.float32))
 

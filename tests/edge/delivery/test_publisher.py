@@ -461,7 +461,7 @@ def test_ten_thousand_queued_alerts_drain(
     publish: Callable[..., Publisher],
     message: Callable[..., Message],
     eventually: Eventually,
-    record_property: Callable[..., Any],
+    record_property: Callable[[str, object], None],
 ) -> None:
     broker = make_broker("max_queued_messages 0")
     body = b"x" * 600

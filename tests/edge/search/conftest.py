@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from typing import Any
+from typing import Protocol, TypeVar
 
 import numpy as np
 import pytest
@@ -33,21 +33,37 @@ def entries() -> Callable[..., list[Entry]]:
     return make
 
 
+class Closes(Protocol):
+    def close(self) -> None: ...
+
+
+Thing = TypeVar("Thing", bound=Closes)
+
+
+class Opened(Protocol):
+    """Takes a thing that the end of the test closes, and gives it back."""
+
+    def __call__(self, thing: Thing) -> Thing: ...
+
+
 @pytest.fixture
-def opened() -> Iterator[Callable[..., Any]]:
-    """``opened(thing)``: closed at the end of the test."""
+def opened() -> Iterator[Opened]:
     with ExitStack() as stack:
-        yield lambda thing: stack.enter_context(closing(thing))
+
+        def until_the_end(thing: Thing) -> Thing:
+            return stack.enter_context(closing(thing))
+
+        yield until_the_end
 
 
 @pytest.fixture
-def make_writer(opened: Callable[..., Any]) -> Callable[..., SegmentWriter]:
+def make_writer(opened: Opened) -> Callable[..., SegmentWriter]:
     """Writers of segments of ``DIM`` dimensions, by folder."""
     return lambda folder, dim=DIM: opened(SegmentWriter(folder, dim))
 
 
 @pytest.fixture
-def make_store(opened: Callable[..., Any]) -> Callable[..., Store]:
+def make_store(opened: Opened) -> Callable[..., Store]:
     """Stores with room for all, by root; their segments are full at 64 rows."""
     plenty = Limits(max_age_s=1e9, max_bytes=10**9)
     return lambda root, limits=plenty, model="m": opened(

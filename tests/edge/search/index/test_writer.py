@@ -17,11 +17,11 @@ DIM = 16
 
 
 @pytest.fixture
-def run() -> Iterator[Callable[..., Any]]:
+def run() -> Iterator[Callable[..., IndexWriter]]:
     """``run(open_store)``: a writer that flushes at once, ended with the test."""
-    writers = []
+    writers: list[IndexWriter] = []
 
-    def start(open_store: Callable[..., Any], **bounds: Any) -> IndexWriter:
+    def start(open_store: Callable[[], Store], **bounds: Any) -> IndexWriter:
         limits = WriterLimits(flush_s=0.01, retry_s=0.05, **bounds)
         writers.append(IndexWriter(open_store, limits=limits))
         writers[-1].start()
@@ -39,7 +39,7 @@ def count(root: Path) -> int:
 PLENTY = Limits(1e12, 10**9)
 
 
-def opener(root: Path, limits: Limits = PLENTY) -> Callable[..., Any]:
+def opener(root: Path, limits: Limits = PLENTY) -> Callable[[], Store]:
     return lambda: Store(root, "m", DIM, limits)
 
 
