@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from export.compare.rounds import Spread, spread_of
+from export.compare.rounds import RoundsSummary, summarize
 
 Rounds = Sequence[Sequence[float]]
 """Samples of each round."""
@@ -27,7 +27,7 @@ def quantiles(samples: Sequence[float], percents: Sequence[int]) -> dict[str, fl
     return {f"p{percent}": float(value) for percent, value in zip(percents, values, strict=True)}
 
 
-def spread(values: Sequence[float]) -> Spread:
+def summary(values: Sequence[float]) -> RoundsSummary:
     """Return the median, the lowest and the highest of ``values``.
 
     Raises:
@@ -35,18 +35,18 @@ def spread(values: Sequence[float]) -> Spread:
     """
     if not len(values):
         raise ValueError("expected at least one value, found none")
-    return spread_of(values)
+    return summarize(values)
 
 
 def medians(rounds: Rounds) -> list[float]:
     """Return the median of each round."""
-    return [spread(samples).median for samples in rounds]
+    return [summary(samples).median for samples in rounds]
 
 
-def paired_ratio(above: Rounds, below: Rounds) -> Spread:
+def paired_ratio(above: Rounds, below: Rounds) -> RoundsSummary:
     """Divide the median of each round of ``above`` by that of the same round of ``below``.
 
     Raises:
         ValueError: The numbers of rounds differ, or there are none.
     """
-    return spread([a / b for a, b in zip(medians(above), medians(below), strict=True)])
+    return summary([a / b for a, b in zip(medians(above), medians(below), strict=True)])

@@ -13,7 +13,7 @@ from random import Random
 
 import numpy as np
 
-from benchmarks.measuring.statistics import Rounds, medians, paired_ratio, quantiles, spread
+from benchmarks.measuring.statistics import Rounds, medians, paired_ratio, quantiles, summary
 from benchmarks.model.results import (
     FLOOR,
     PERCENTS,
@@ -163,7 +163,7 @@ class _Contest:
             min_cosine=report.min_cosine if report else None,
             calls=len(calls),
             ms=ms,
-            rounds_ms=spread(medians(turns.ms)),
+            rounds_ms=summary(medians(turns.ms)),
             core_ms=float(np.mean(turns.core_ms)),
             frames_per_s=1000 / ms["p50"],
         )

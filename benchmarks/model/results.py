@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge.model.bundle.manifest import Precision
-from export.compare.rounds import Spread
+from export.compare.rounds import RoundsSummary
 
 PERCENTS = (50, 90, 99)
 FLOOR = "null"
@@ -81,7 +81,7 @@ class VariantResult:
     min_cosine: float | None = None
     calls: int = 0
     ms: dict[str, float] | None = None
-    rounds_ms: Spread | None = None
+    rounds_ms: RoundsSummary | None = None
     core_ms: float | None = None
     frames_per_s: float | None = None
 
@@ -100,7 +100,7 @@ class VariantRatio:
     batch: int
     above: str
     below: str
-    ratio: Spread
+    ratio: RoundsSummary
 
 
 @dataclass(frozen=True, slots=True)

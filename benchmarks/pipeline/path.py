@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measuring.statistics import medians, paired_ratio, spread
+from benchmarks.measuring.statistics import medians, paired_ratio, summary
 from edge.errors import InferenceError
-from export.compare.rounds import Spread
+from export.compare.rounds import RoundsSummary
 
 # Maximum time of the whole path, as a multiple of the bare engine call.
 TARGET_RATIO = 1.10
@@ -48,9 +48,9 @@ class PathResult:
         target: Largest ratio that the project allows itself.
     """
 
-    path_ms: Spread
-    engine_ms: Spread
-    ratio: Spread
+    path_ms: RoundsSummary
+    engine_ms: RoundsSummary
+    ratio: RoundsSummary
     pairs: int
     target: float = TARGET_RATIO
 
@@ -93,8 +93,8 @@ def compare(
                 this_engine.append(bare)
         progress()
     return PathResult(
-        path_ms=spread(medians(path_ms)),
-        engine_ms=spread(medians(engine_ms)),
+        path_ms=summary(medians(path_ms)),
+        engine_ms=summary(medians(engine_ms)),
         ratio=paired_ratio(path_ms, engine_ms),
         pairs=rounds * iterations,
     )

@@ -6,7 +6,7 @@ from benchmarks.pipeline import live, stages
 from benchmarks.pipeline.live import LiveResults
 from benchmarks.pipeline.results import PipelineResults, PipelineSettings
 from benchmarks.report.sections import Section, milliseconds
-from export.compare.rounds import Spread
+from export.compare.rounds import RoundsSummary
 
 # Text for a missing value, which is neither a measurement nor a zero.
 _NONE = "—"
@@ -145,7 +145,7 @@ def _quantiles(ms: dict[str, float] | None, columns: int) -> tuple[str, ...]:
     return (_NONE,) * columns if ms is None else tuple(map(milliseconds, ms.values()))
 
 
-def _range(values: Spread, digits: int) -> str:
+def _range(values: RoundsSummary, digits: int) -> str:
     return f"{values.low:.{digits}f} … {values.high:.{digits}f}"
 
 

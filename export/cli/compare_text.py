@@ -10,7 +10,7 @@ from rich.table import Table
 
 from export.cli.tables import megabytes, plain_table, safe_text
 from export.compare.likeness import Likeness
-from export.compare.rounds import Spread
+from export.compare.rounds import RoundsSummary
 from export.compare.two_bundles import (
     NAMES,
     Agreed,
@@ -87,11 +87,11 @@ def _share(share: Share | None) -> str:
     return f"{share.count} of {share.total}, {100 * share.value:.1f} % ({low:.0f} … {high:.0f})"
 
 
-def _ms(spread: Spread | None) -> str:
+def _ms(spread: RoundsSummary | None) -> str:
     return _rounds(spread, ".3g")
 
 
-def _rounds(spread: Spread | None, form: str) -> str:
+def _rounds(spread: RoundsSummary | None, form: str) -> str:
     if spread is None:
         return _NONE
     return f"{spread.median:{form}} ({spread.low:{form}} … {spread.high:{form}})"

@@ -17,7 +17,7 @@ from edge.model.bundle.read import Bundle
 from edge.model.engines import EngineSettings
 from edge.model.graphs import open_graph, prove
 from edge.model.variants import Variant, variants
-from export.compare.rounds import Call, Spread, in_turns, spread_of
+from export.compare.rounds import Call, RoundsSummary, in_turns, summarize
 from export.graph.macs import Work, count
 
 IMAGE: Final[Role] = "image"
@@ -54,7 +54,7 @@ class Costs:
     uncounted: str | None
     sizes: Mapping[str, int]
     total: int
-    ms: Mapping[str, Spread]
+    ms: Mapping[str, RoundsSummary]
 
 
 def runs_of(bundle: Bundle) -> Runs:
@@ -91,7 +91,7 @@ def measure(
     rounds: int,
     turn_s: float,
     turn_done: Callable[[], None],
-) -> tuple[dict[str, Costs], dict[str, Spread]]:
+) -> tuple[dict[str, Costs], dict[str, RoundsSummary]]:
     """Count and time bundles, in turns.
 
     Args:
@@ -114,7 +114,7 @@ def measure(
     costs = {
         name: _costs(
             bundle,
-            {str(one): spread_of(times[f"{name} {one}"]) for one in runs[name].sound},
+            {str(one): summarize(times[f"{name} {one}"]) for one in runs[name].sound},
         )
         for name, bundle in bundles.items()
     }
@@ -123,7 +123,7 @@ def measure(
     ratios = {}
     for variant in common:
         pairs = zip(times[f"{first} {variant}"], times[f"{second} {variant}"], strict=True)
-        ratios[str(variant)] = spread_of([one / other for one, other in pairs])
+        ratios[str(variant)] = summarize([one / other for one, other in pairs])
     return costs, ratios
 
 
@@ -133,7 +133,7 @@ def _opened(bundle: Bundle, variant: Variant) -> Call:
     return partial(open_graph(bundle, IMAGE, variant, SETTINGS).run, row)
 
 
-def _costs(bundle: Bundle, ms: Mapping[str, Spread]) -> Costs:
+def _costs(bundle: Bundle, ms: Mapping[str, RoundsSummary]) -> Costs:
     work, uncounted = None, None
     exact = bundle.read(IMAGE, bundle.precisions(IMAGE)[0], "onnx")
     try:

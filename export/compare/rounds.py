@@ -18,7 +18,7 @@ Call = Callable[[], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class RoundsSummary:
     """Median, lowest and highest number of several rounds."""
 
     median: float
@@ -26,9 +26,9 @@ class Spread:
     high: float
 
 
-def spread_of(rounds: Sequence[float]) -> Spread:
+def summarize(rounds: Sequence[float]) -> RoundsSummary:
     """Summarize one number per round, for at least one round."""
-    return Spread(median(rounds), min(rounds), max(rounds))
+    return RoundsSummary(median(rounds), min(rounds), max(rounds))
 
 
 def in_turns(

@@ -24,7 +24,7 @@ from export.compare.likeness import (
     prompts_of,
     unreadable,
 )
-from export.compare.rounds import Spread
+from export.compare.rounds import RoundsSummary
 from export.compare.settings import Settings
 from export.proof.agreement import Share
 
@@ -68,7 +68,7 @@ class Compared:
 
     bundles: Mapping[str, Bundle]
     costs: Mapping[str, Costs]
-    ratios: Mapping[str, Spread]
+    ratios: Mapping[str, RoundsSummary]
     agreed: Agreed | None
     notes: tuple[str, ...]
 
@@ -197,7 +197,7 @@ def document(compared: Compared) -> dict[str, Any]:
     agreed = compared.agreed
     return {
         **{name.lower(): _bundle_facts(compared, name) for name in NAMES},
-        "times_as_long": {name: _spread(one) for name, one in compared.ratios.items()},
+        "times_as_long": {name: _summary(one) for name, one in compared.ratios.items()},
         "agreement": None
         if agreed is None
         else {
@@ -222,7 +222,7 @@ def _bundle_facts(compared: Compared, name: str) -> dict[str, Any]:
         "parameters": costs.work and costs.work.parameters,
         "image_bytes": dict(costs.sizes),
         "bundle_bytes": costs.total,
-        "ms": {variant: _spread(one) for variant, one in costs.ms.items()},
+        "ms": {variant: _summary(one) for variant, one in costs.ms.items()},
     }
 
 
@@ -247,5 +247,5 @@ def _share(share: Share | None) -> dict[str, float] | None:
     return {"count": share.count, "total": share.total, "low": low, "high": high}
 
 
-def _spread(one: Spread) -> dict[str, float]:
+def _summary(one: RoundsSummary) -> dict[str, float]:
     return {"median": one.median, "low": one.low, "high": one.high}

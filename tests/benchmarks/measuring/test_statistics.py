@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.measuring.statistics import medians, paired_ratio, quantiles, spread
-from export.compare.rounds import Spread
+from benchmarks.measuring.statistics import medians, paired_ratio, quantiles, summary
+from export.compare.rounds import RoundsSummary
 
 TIMES = st.floats(1e-3, 1e3)
 SAMPLES = st.lists(TIMES, min_size=1, max_size=30)
@@ -36,7 +36,7 @@ def test_quantiles_of_known_samples() -> None:
 @given(SAMPLES)
 def test_a_spread_is_the_median_and_both_ends(values: list[float]) -> None:
     expected = (plain_quantile(values, 50), min(values), max(values))
-    found = spread(values)
+    found = summary(values)
     assert (found.median, found.low, found.high) == pytest.approx(expected)
 
 
@@ -57,7 +57,9 @@ def test_drift_that_hits_both_leaves_the_ratio_alone(drift: list[float]) -> None
 
 
 def test_drift_that_hits_one_shows_in_the_spread() -> None:
-    assert paired_ratio([[2.0], [4.0], [2.0]], [[1.0], [1.0], [1.0]]) == Spread(2.0, 2.0, 4.0)
+    assert paired_ratio([[2.0], [4.0], [2.0]], [[1.0], [1.0], [1.0]]) == RoundsSummary(
+        2.0, 2.0, 4.0
+    )
 
 
 def test_the_median_of_each_round_is_its_own() -> None:
@@ -66,7 +68,7 @@ def test_the_median_of_each_round_is_its_own() -> None:
 
 @pytest.mark.parametrize(
     "call",
-    [lambda: quantiles([], [50]), lambda: spread([]), lambda: paired_ratio([], [])],
+    [lambda: quantiles([], [50]), lambda: summary([]), lambda: paired_ratio([], [])],
 )
 def test_nothing_has_no_statistics(call: Any) -> None:
     with pytest.raises(ValueError, match="expected at least one"):
