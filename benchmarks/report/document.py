@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from benchmarks.measuring.machine import Machine, Memory
-from benchmarks.report.sections import Section
+from benchmarks.report.sections import ReportSection
 from edge.system.redact import redact
 
 SCHEMA = "edge-bench/1"
@@ -77,7 +77,7 @@ def to_json(header: Header, settings: Any, results: dict[str, Any]) -> str:
     return redact(json.dumps(_rounded(document), indent=1, allow_nan=False))
 
 
-def head(header: Header, facts: dict[str, str]) -> Section:
+def head(header: Header, facts: dict[str, str]) -> ReportSection:
     """Return the table about the run: the facts of every run, then ``facts``."""
     machine, memory = header.machine, header.memory
     governor = f", governor {machine.governor}" if machine.governor else ""
@@ -92,7 +92,7 @@ def head(header: Header, facts: dict[str, str]) -> Section:
         **facts,
         "memory": f"{memory.now_mb:.0f} MB now, {memory.peak_mb:.0f} MB at most",
     }
-    return Section(f"edge-bench {header.bench}", ("", ""), tuple(lines.items()))
+    return ReportSection(f"edge-bench {header.bench}", ("", ""), tuple(lines.items()))
 
 
 def _words(load: tuple[float, float, float]) -> str:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from benchmarks.measuring import machine
 from benchmarks.report.document import BundleUsed, Header
-from benchmarks.report.sections import Section, show, to_markdown
+from benchmarks.report.sections import ReportSection, show, to_markdown
 from edge.errors import ConfigError
 from edge.model.bundle.read import Bundle
 
@@ -59,7 +59,7 @@ class Output:
             memory=machine.memory(),
         )
 
-    def deliver(self, document: str, sections: Sequence[Section]) -> None:
+    def deliver(self, document: str, sections: Sequence[ReportSection]) -> None:
         """Write the JSON document to its file, and print the tables.
 
         Raises:

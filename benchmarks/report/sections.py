@@ -10,7 +10,7 @@ from rich.table import Table
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ReportSection:
     """Table whose first column is words and whose other columns are numbers.
 
     Attributes:
@@ -26,7 +26,7 @@ class Section:
     notes: tuple[str, ...] = ()
 
 
-def show(console: Console, sections: Sequence[Section]) -> None:
+def show(console: Console, sections: Sequence[ReportSection]) -> None:
     """Print tables for a terminal."""
     for section in sections:
         console.print(f"\n[bold]{escape(section.title)}[/]")
@@ -51,7 +51,7 @@ def show(console: Console, sections: Sequence[Section]) -> None:
             console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
-def to_markdown(sections: Sequence[Section]) -> str:
+def to_markdown(sections: Sequence[ReportSection]) -> str:
     """Return the tables as Markdown for a document."""
     return "\n\n".join(_markdown(section) for section in sections) + "\n"
 
@@ -61,7 +61,7 @@ def milliseconds(value: float) -> str:
     return f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 
-def _markdown(section: Section) -> str:
+def _markdown(section: ReportSection) -> str:
     align = ["---", *("---:" if any(section.columns) else "---" for _ in section.columns[1:])]
     lines = [section.columns, tuple(align), *section.rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -5,7 +5,7 @@ from benchmarks.model.results import ModelResults, ModelSettings, VariantResult
 from benchmarks.pipeline import live, stages
 from benchmarks.pipeline.live import LiveResults
 from benchmarks.pipeline.results import PipelineResults, PipelineSettings
-from benchmarks.report.sections import Section, milliseconds
+from benchmarks.report.sections import ReportSection, milliseconds
 from export.compare.rounds import RoundsSummary
 
 # Text for a missing value, which is neither a measurement nor a zero.
@@ -24,9 +24,9 @@ def model_facts(settings: ModelSettings, results: ModelResults) -> dict[str, str
     }
 
 
-def model_sections(results: ModelResults) -> list[Section]:
+def model_sections(results: ModelResults) -> list[ReportSection]:
     """Return the tables of the variants and of their pairs."""
-    times = Section(
+    times = ReportSection(
         "The engine alone, ms per frame",
         (
             "variant", "batch", *(f"p{percent}" for percent in model.PERCENTS), "rounds",
@@ -41,7 +41,7 @@ def model_sections(results: ModelResults) -> list[Section]:
     )  # fmt: skip
     if not results.ratios:
         return [times]
-    ratios = Section(
+    ratios = ReportSection(
         "Pair by pair, in the same rounds",
         ("time of", "batch", "ratio", "rounds"),
         tuple(
@@ -71,12 +71,12 @@ def pipeline_facts(settings: PipelineSettings, results: PipelineResults) -> dict
     }
 
 
-def pipeline_sections(results: PipelineResults, ran: LiveResults | None) -> list[Section]:
+def pipeline_sections(results: PipelineResults, ran: LiveResults | None) -> list[ReportSection]:
     """Return the tables: stages, whole path against the engine, estimates, daemon if it ran."""
     path, outlook = results.path, results.outlook
     verdict = "within" if path.ratio.median <= path.target else "ABOVE"
     sections = [
-        Section(
+        ReportSection(
             "Stages, per kept frame",
             ("stage", *(f"p{percent} ms" for percent in stages.PERCENTS), "core-ms", "share"),
             (
@@ -97,7 +97,7 @@ def pipeline_sections(results: PipelineResults, ran: LiveResults | None) -> list
                 f"Computed, not run: {outlook.cameras_per_core:.1f} cameras a core.",
             ),
         ),
-        Section(
+        ReportSection(
             "Decoded frame to embedding, by the bare engine call",
             ("", "median", "rounds"),
             (
@@ -111,8 +111,8 @@ def pipeline_sections(results: PipelineResults, ran: LiveResults | None) -> list
     return sections if ran is None else [*sections, _live(ran)]
 
 
-def _live(ran: LiveResults) -> Section:
-    return Section(
+def _live(ran: LiveResults) -> ReportSection:
+    return ReportSection(
         "The daemon on one camera: frame arrival to PUBACK",
         ("message", "count", *(f"p{percent} ms" for percent in live.PERCENTS)),
         tuple(
