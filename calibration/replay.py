@@ -18,7 +18,7 @@ from edge.alerts.rule_set import RuleSet
 from edge.cli.score_video import begin_s, length_s
 from edge.config.models import Config
 from edge.delivery.payloads import AlertPayload
-from edge.parts import model_ref
+from edge.resources import model_ref
 from edge.rules.bank import PromptBank
 from edge.scoring.open import Models
 from edge.scoring.scorers.base import Scored

@@ -1,6 +1,6 @@
-"""Runs the daemon: opens its parts, then one loop from the cameras to the outbox.
+"""Runs the daemon: opens its resources, then one loop from the cameras to the outbox.
 
-The parts are opened in ``edge.parts`` and closed in reverse. Cameras sample in threads of their
+The resources are opened in ``edge.resources`` and closed in reverse. Cameras sample in threads of their
 own, and the publisher empties the outbox in its own; the loop here owns the engine. A sample waits
 in its camera's slot until the loop comes by; a newer one replaces it there.
 """
@@ -26,7 +26,7 @@ from edge.delivery.payloads import (
     state_message,
 )
 from edge.errors import EngineError, InferenceError, ModelError, OutboxError
-from edge.parts import Parts, open_parts
+from edge.resources import Resources, open_resources
 from edge.system import systemd
 from edge.system.workers import WorkerGroup
 from edge.video.sample import Arrival
@@ -78,7 +78,7 @@ def run(
         OutboxError: There is no disk for the outbox.
     """
     with ExitStack() as stack:
-        Daemon(config, open_parts(config, stack, wake.set, on_delivered)).serve(stop, wake)
+        Daemon(config, open_resources(config, stack, wake.set, on_delivered)).serve(stop, wake)
 
 
 class Daemon:
@@ -86,29 +86,31 @@ class Daemon:
 
     Args:
         config: Checked configuration.
-        parts: Opened parts.
+        resources: Opened resources.
         periods: Periods of the loop.
     """
 
-    def __init__(self, config: Config, parts: Parts, *, periods: Periods = Periods()) -> None:
-        self._rollout = parts.rollout
-        self._orders = parts.orders
-        self._index = parts.index
-        self._desk = parts.desk
-        self._cameras = parts.cameras
-        self._models = parts.models
-        self._pipeline = parts.pipeline
-        self._outbox = parts.outbox
-        self._publisher = parts.publisher
-        self._topics = parts.topics
+    def __init__(
+        self, config: Config, resources: Resources, *, periods: Periods = Periods()
+    ) -> None:
+        self._rollout = resources.rollout
+        self._orders = resources.orders
+        self._index = resources.index
+        self._desk = resources.desk
+        self._cameras = resources.cameras
+        self._models = resources.models
+        self._pipeline = resources.pipeline
+        self._outbox = resources.outbox
+        self._publisher = resources.publisher
+        self._topics = resources.topics
         self._periods = periods
-        self._alerting = AlertingTopics(parts.topics)
+        self._alerting = AlertingTopics(resources.topics)
         self._latest_snapshots = config.homeassistant.discovery
         self._workers = WorkerGroup()
         self._status: Status = "online"
         self._failed_samples = 0
         self._disk_error: str | None = None
-        self._model_error = parts.models.failed
+        self._model_error = resources.models.failed
         self._watchdog_s = systemd.watchdog_interval()
 
     def serve(self, stop: threading.Event, wake: threading.Event) -> None:

@@ -22,7 +22,7 @@ from edge.control.preparation import compile_prompts
 from edge.delivery.outbox import Outbox
 from edge.errors import ConfigError
 from edge.model.bundle.read import Bundle
-from edge.parts import OUTBOX, model_ref
+from edge.resources import OUTBOX, model_ref
 from edge.scoring.open import Models, open_models
 from edge.video.decode import Frame
 from edge.video.preprocess import Preprocessor

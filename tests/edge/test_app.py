@@ -24,7 +24,7 @@ from edge.delivery.payloads import AlertMessage, AlertPayload, alert_message
 from edge.delivery.publisher import Publisher
 from edge.delivery.topics import Topics
 from edge.errors import InferenceError, ModelError, OutboxError
-from edge.parts import Parts
+from edge.resources import Resources
 from edge.scoring.open import Models
 from edge.system import systemd
 from edge.system.backoff import BROKER, Backoff
@@ -179,7 +179,7 @@ def serve(
         publisher = Publisher(config.mqtt, "box", outbox, retry=SOON)
         daemon = Daemon(
             config,
-            Parts(
+            Resources(
                 TOPICS,
                 {"yard": camera},
                 models,
@@ -365,7 +365,7 @@ def test_an_error_in_the_loop_ends_everything_in_order(
         publisher = Publisher(config.mqtt, "box", outbox)
         daemon = Daemon(
             config,
-            Parts(
+            Resources(
                 TOPICS,
                 {"yard": camera},
                 models,

@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from edge.cli.demo.scene import prompt_names
 from edge.delivery.device_state import DeviceStatePayload
 from edge.delivery.embedding import Embedding, decode_embedding
 from edge.delivery.message import Received
-from edge.delivery.payloads import AlertPayload, StatePayload
+from edge.delivery.payloads import AlertPayload, PromptsStatePayload, StatePayload
 from edge.rules.bank import PromptBank
 from edge.scoring.margins import margins
 from edge.system.redact import redact
+
+# What the device says of itself, by the first level of its topic: name and record.
+_OF_THE_DEVICE: Final = {
+    "state": ("device state", DeviceStatePayload),
+    "prompts": ("rules", PromptsStatePayload),
+}
 
 
 @dataclass(slots=True)
@@ -100,9 +106,10 @@ class Record:
             case ["status"]:
                 self.status = payload.decode()
                 return "status", self.status
-            case ["state"]:
-                DeviceStatePayload.model_validate_json(payload)
-                return "device state", json.loads(payload)
+            case ["state"] | ["prompts", "state"] as words:
+                kind, model = _OF_THE_DEVICE[words[0]]
+                model.model_validate_json(payload)
+                return kind, json.loads(payload)
             case [_, "state"]:
                 self.state = StatePayload.model_validate_json(payload)
                 return "state", json.loads(payload)

@@ -13,7 +13,7 @@ from edge.cli.demo.record import Record
 from edge.delivery.device_state import DeviceStatePayload
 from edge.delivery.embedding import Embedding, encode_embedding
 from edge.delivery.message import Received
-from edge.delivery.payloads import AlertPayload, ModelRef, PromptRef, utc
+from edge.delivery.payloads import AlertPayload, ModelRef, PromptRef, PromptsStatePayload, utc
 from edge.rules.bank import PromptBank
 
 ALERT_ID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"
@@ -99,6 +99,18 @@ def test_the_state_of_the_device_is_in_the_transcript(record: Record, out: Path)
     record.take(message("state", state.to_json()))
     assert record.kinds == {"device state": 1}
     assert lines(out, record)[0]["payload"]["schema"] == "edge-device-state/1"
+
+
+def test_the_rules_in_force_are_in_the_transcript_and_are_no_cameras_state(
+    record: Record, out: Path
+) -> None:
+    rules = PromptsStatePayload(
+        device="demo", hash="a" * 64, source="file", prompts={}, applied_at=utc(100.0)
+    )
+    record.take(message("prompts/state", rules.to_json()))
+    assert record.kinds == {"rules": 1}
+    assert record.state is None
+    assert lines(out, record)[0]["payload"]["schema"] == rules.schema_
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Opens the parts of the daemon, in order. The caller's stack closes them in reverse."""
+"""Opens the resources of the daemon, in order. The caller's stack closes them in reverse."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -46,7 +46,7 @@ _SPREAD: Final = 0.618034
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Parts:
+class Resources:
     """Everything that the daemon is made of.
 
     Attributes:
@@ -74,17 +74,17 @@ class Parts:
     desk: SearchDesk | None = None
 
 
-def open_parts(
+def open_resources(
     config: Config,
     stack: ExitStack,
     wake: Callable[[], None],
     on_delivered: Callable[[Message, float], None] | None = None,
-) -> Parts:
-    """Open all parts; none of their threads runs yet.
+) -> Resources:
+    """Open all resources; none of their threads runs yet.
 
     Args:
         config: Checked configuration.
-        stack: Closes the parts.
+        stack: Closes the resources.
         wake: Called when there is something for the loop to do.
         on_delivered: Called with each acknowledged message, as by ``Publisher``.
 
@@ -162,7 +162,7 @@ def open_parts(
         in_force=lambda: pipeline.rules,
         publish=publisher.publish_now,
     )
-    return Parts(
+    return Resources(
         topics,
         cameras,
         models,
