@@ -3,6 +3,7 @@
 import json
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,13 +14,13 @@ from edge.cli.demo.scene import prompt_names
 from edge.delivery.device_state import DeviceStatePayload
 from edge.delivery.embedding import Embedding, decode_embedding
 from edge.delivery.message import Received
-from edge.delivery.payloads import AlertPayload, PromptsStatePayload, StatePayload
+from edge.delivery.payloads import AlertPayload, Payload, PromptsStatePayload, StatePayload
 from edge.rules.bank import PromptBank
 from edge.scoring.margins import margins
 from edge.system.redact import redact
 
 # What the device says of itself, by the first level of its topic: name and record.
-_OF_THE_DEVICE: Final = {
+_OF_THE_DEVICE: Final[Mapping[str, tuple[str, type[Payload]]]] = {
     "state": ("device state", DeviceStatePayload),
     "prompts": ("rules", PromptsStatePayload),
 }
