@@ -1,7 +1,7 @@
 """Runs the daemon: opens its resources, then one loop from the cameras to the outbox.
 
-``edge.resources`` opens them and closes them in reverse. Cameras sample in threads of their own, and
-the publisher empties the outbox in its own; the loop here owns the engine. A sample waits
+``edge.resources`` opens them and closes them in reverse. Cameras sample in threads of their own,
+and the publisher empties the outbox in its own; the loop here owns the engine. A sample waits
 in its camera's slot until the loop comes by; a newer one replaces it there.
 """
 
