@@ -1,8 +1,7 @@
 """INT8 with Q/DQ: the nodes that TensorRT wants, the numbers of ONNX Runtime's own quantizer."""
 
-import weakref
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from export.graph.reshape import simplify
 from export.quantize import qdq
 from export.quantize.qdq import insert_qdq, layers
 from export.quantize.qdq_rules import qdq_violations
-from export.quantize.ranges import measure_ranges
 from export.quantize.static import quantize_static
 
 LINEAR = ["Conv", "MatMul", "Gemm"]
@@ -297,35 +295,6 @@ def test_a_dead_channel_and_a_dead_input_have_a_scale_that_float16_can_hold() ->
     scales = [array for name, array in constants(quantized).items() if name.endswith(".scale")]
     assert len(scales) == 2
     assert all((scale.astype(np.float16) > 0).all() for scale in scales)
-
-
-class Lazy(Sequence[Any]):
-    """Samples that are made when asked for, and how many of them were alive at once."""
-
-    def __init__(self, frames: NDArray[np.int8]) -> None:
-        self.frames, self.alive, self.most = frames, 0, 0
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __getitem__(self, index: Any) -> Any:
-        class Frame(np.ndarray):
-            pass
-
-        value = self.frames[index][None].copy().view(Frame)
-        self.alive += 1
-        self.most = max(self.most, self.alive)
-        weakref.finalize(value, self._gone)
-        return {"pixels": value}
-
-    def _gone(self) -> None:
-        self.alive -= 1
-
-
-def test_one_sample_is_in_memory_at_a_time(vit: onnx.ModelProto, frames: NDArray[np.int8]) -> None:
-    lazy = Lazy(frames)
-    assert measure_ranges(vit, lazy) == measure_ranges(vit, [{"pixels": f[None]} for f in frames])
-    assert lazy.most <= 2
 
 
 def test_samples_that_say_nothing_are_refused() -> None:
