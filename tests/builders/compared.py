@@ -39,7 +39,8 @@ def changed(model: bytes, change: Change) -> bytes:
         tensor.CopyFrom(numpy_helper.from_array(weights[tensor.name], tensor.name))
     for value in graph.graph.output:
         value.type.tensor_type.shape.dim[1].dim_value = len(weights["offset"])
-    return graph.SerializeToString()
+    data: bytes = graph.SerializeToString()
+    return data
 
 
 def other_bundle(path: Path, change: Change, *, text: Change | None = None, dim: int = 4) -> Bundle:

@@ -44,4 +44,4 @@ def conv_model(*, bias: bool = True, **attributes: Any) -> onnx.ModelProto:
 
 def run(model: onnx.ModelProto, value: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(model.SerializeToString())
-    return session.run(None, {session.get_inputs()[0].name: value})[0]
+    return np.asarray(session.run(None, {session.get_inputs()[0].name: value})[0])

@@ -24,4 +24,4 @@ def convolve(
     pads = ((0, 0), (top, bottom), (left, right))
     padded = np.pad(picture.astype(np.float64), pads, constant_values=border)
     windows = sliding_window_view(padded, (kernel, kernel), (1, 2))[:, ::stride, ::stride]
-    return np.einsum("chwij,ocij->ohw", windows, weight) + bias[:, None, None]
+    return np.asarray(np.einsum("chwij,ocij->ohw", windows, weight) + bias[:, None, None])
