@@ -5,11 +5,15 @@ Beside the golden numbers because this folder is on the tests' path.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 from rich.progress import Progress
+
+if TYPE_CHECKING:
+    from export.build import Built
+    from export.cache.steps import StepCache
 
 # Families and the function that saves a tiny checkpoint; imported when asked for, as torch takes
 # seconds.
@@ -33,7 +37,7 @@ class Exports:
     """What was built so far, below ``root``."""
 
     root: Path
-    built: dict[str, Any] = field(default_factory=dict)
+    built: "dict[str, Built]" = field(default_factory=dict)
     saved: dict[str, Path] = field(default_factory=dict)
 
     def pictures(self) -> Path:
@@ -56,13 +60,13 @@ class Exports:
             self.saved[family] = save(self.root / "checkpoints" / family)
         return self.saved[family]
 
-    def steps(self) -> Any:
+    def steps(self) -> "StepCache":
         """Where steps are kept."""
         from export.cache.steps import StepCache  # noqa: PLC0415
 
         return StepCache(self.root / "steps")
 
-    def build(self, family: str) -> Any:
+    def build(self, family: str) -> "Built":
         """What ``export.build.build`` gives for all targets."""
         if family not in self.built:
             from export.build import BuildRequest, build  # noqa: PLC0415 - torch takes seconds

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from present import present
 from prompts import prompt
 
 from edge.control.commands import (
     MAX_BYTES,
     MAX_RULES,
+    Command,
     Feature,
     Feedback,
     GiveFeedback,
@@ -31,7 +33,7 @@ ULID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"
 DESIRED = {"schema": "edge-prompts/1", "prompts": {"van": {"text": "a white van"}}}
 
 
-def command(topic: str, payload: Any, *, retain: bool = False) -> Any:
+def command(topic: str, payload: Any, *, retain: bool = False) -> Command | None:
     data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     return command_of(TOPICS, Received(f"edge/box/{topic}", data, retain))
 
@@ -43,7 +45,9 @@ def refusal(topic: str, payload: dict[str, Any]) -> str:
 
 
 def test_desired_prompts_are_those_of_the_configuration() -> None:
-    (said,) = [command("prompts/set", DESIRED).desired]
+    set_prompts = command("prompts/set", DESIRED)
+    assert isinstance(set_prompts, SetPrompts)
+    said = present(set_prompts.desired)
     assert said.prompts == {"van": prompt(text="a white van")}
     assert said.base == "file"
 

@@ -188,11 +188,12 @@ def test_a_text_graph_may_tell_its_coverage_too(tmp_path: Path) -> None:
     }
 
 
-def test_embeddings_that_are_not_finite_cost_the_batch(bundle: Bundle) -> None:
+def test_embeddings_that_are_not_finite_cost_the_batch(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with open_models(bundle, EngineConfig(kind="null")) as opened:
-        opened.main.engine.run = lambda tensors: {  # type: ignore[method-assign]
-            "embedding": np.full((1, 4), np.nan, np.float32)
-        }
+        bad = {"embedding": np.full((1, 4), np.nan, np.float32)}
+        monkeypatch.setattr(opened.main.engine, "run", lambda _tensors: bad)
         with pytest.raises(InferenceError, match="finite"):
             present(opened.scoring.crops).encode(PIXELS)
 

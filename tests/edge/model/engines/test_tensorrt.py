@@ -307,9 +307,12 @@ def test_a_failing_copy_is_an_inference_error_and_the_next_batch_runs(
 def test_a_shape_that_tensorrt_refuses_does_not_run_with_the_one_before(
     opened: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from edge.model.engines.tensorrt import TensorRtEngine  # noqa: PLC0415 - over the double
+
     engine = opened(tiny_image_model())
     engine.run({"pixels": pictures(1)})
-    monkeypatch.setitem(engine._engine._shapes, "pixels", [(1, 3, 8, 8)] * 3)  # type: ignore[attr-defined]
+    assert isinstance(engine, TensorRtEngine)
+    monkeypatch.setitem(engine._engine._shapes, "pixels", [(1, 3, 8, 8)] * 3)
     with pytest.raises(InferenceError, match=r"pixels: \(2, 3, 8, 8\) is outside of the profile"):
         engine.run({"pixels": pictures(2)})
 
