@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import av
 import numpy as np
@@ -148,8 +149,12 @@ def periods() -> Periods:
     return Periods()
 
 
+class GiveSample(Protocol):
+    def __call__(self, mark: int = 0) -> None: ...
+
+
 # The camera, the outbox, a listener at the broker, and a function that gives the camera a sample.
-Served = tuple[Camera, Outbox, Listener, Callable[..., None]]
+Served = tuple[Camera, Outbox, Listener, GiveSample]
 
 
 @pytest.fixture

@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from publishing import SOON, TIMINGS, MakeMessage, StartPublisher
 from scripted_broker import ScriptedBroker
 
 from edge.config.models import MqttConfig
+from edge.delivery.inbox import Inbox
 from edge.delivery.message import Kind, Message
 from edge.delivery.outbox import Outbox
-from edge.delivery.publisher import Publisher
+from edge.delivery.publisher import Publisher, PublisherTimings
 from edge.delivery.topics import Topics
-from edge.system.backoff import Backoff, RetryPolicy
+from edge.system.backoff import RetryPolicy
 
 TOPICS = Topics("edge", "box")
-SOON = RetryPolicy(
-    unreachable=Backoff(first_s=0.05, cap_s=0.2, shortest_share=0.5),
-    refused=Backoff(first_s=0.2, cap_s=0.2, shortest_share=1.0),
-)
 
 
 @pytest.fixture
@@ -29,12 +27,23 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
 
 
 @pytest.fixture
-def publish(outbox: Outbox) -> Iterator[Callable[..., Publisher]]:
+def publish(outbox: Outbox) -> Iterator[StartPublisher]:
     """Started publishers for the fixture's outbox; they hardly wait between connections."""
     publishers: list[Publisher] = []
 
-    def start(config: MqttConfig, **options: Any) -> Publisher:
-        publishers.append(Publisher(config, "box", outbox, **({"retry": SOON} | options)))
+    def start(
+        config: MqttConfig,
+        on_delivered: Callable[[Message, float], None] | None = None,
+        *,
+        inbox: Inbox | None = None,
+        retry: RetryPolicy = SOON,
+        timings: PublisherTimings = TIMINGS,
+    ) -> Publisher:
+        publishers.append(
+            Publisher(
+                config, "box", outbox, on_delivered, inbox=inbox, retry=retry, timings=timings
+            )
+        )
         publishers[-1].start()
         return publishers[-1]
 
@@ -53,7 +62,7 @@ def _message(kind: Kind, body: bytes, camera: str) -> Message:
 
 
 @pytest.fixture(scope="session")
-def message() -> Callable[..., Message]:
+def message() -> MakeMessage:
     """A small message by kind and body; its content matters to nobody."""
 
     def make(kind: Kind, body: bytes | int, camera: str = "yard") -> Message:

@@ -1,15 +1,12 @@
 """What the command line hears of boxes, and says to them."""
 
-from collections.abc import Callable
-
 import pytest
 from live_broker import Broker, MakeBroker
 from patience import Eventually
+from publishing import MakeMessage, StartPublisher
 
 from edge.delivery.client import ask, subscribe
-from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
-from edge.delivery.publisher import Publisher
 from edge.delivery.topics import Topics
 from edge.errors import PublishError
 
@@ -19,8 +16,8 @@ pytestmark = pytest.mark.broker
 def test_a_listener_hears_what_matches_its_filters(
     broker: Broker,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
 ) -> None:
     publisher = publish(broker.config())
@@ -38,8 +35,8 @@ def test_a_listener_hears_what_matches_its_filters(
 def test_a_listener_goes_on_after_a_lost_connection(
     make_broker: MakeBroker,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:

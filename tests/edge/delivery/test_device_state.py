@@ -2,19 +2,19 @@
 
 import contextlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 from live_broker import MakeBroker
+from publishing import MakeMessage, StartPublisher
 
 from edge.cli.schemas import schemas
 from edge.delivery.device_state import device_state, device_state_message
 from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
-from edge.delivery.publisher import Publisher, PublisherHealth
+from edge.delivery.publisher import PublisherHealth
 from edge.delivery.topics import Topics
 from edge.errors import OutboxError
 
@@ -48,7 +48,7 @@ def test_it_is_a_retained_message_of_the_device(outbox: Outbox) -> None:
 
 
 def test_it_counts_what_waits_and_what_was_dropped_for_want_of_room(
-    tmp_path: Path, message: Callable[..., Message]
+    tmp_path: Path, message: MakeMessage
 ) -> None:
     with contextlib.closing(Outbox(tmp_path / "outbox.db", 1000)) as outbox:
         outbox.put([message("alert", b"x" * 300) for _ in range(4)])
@@ -88,8 +88,8 @@ def test_a_state_without_its_device_is_refused_by_the_schema() -> None:
 @pytest.mark.broker
 def test_a_loss_from_memory_is_in_the_publishers_health(
     make_broker: MakeBroker,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     outbox: Outbox,
 ) -> None:
     publisher = publish(make_broker().config())

@@ -6,12 +6,12 @@ import pytest
 from live_broker import Broker, Listen, MakeBroker, Tell
 from paho.mqtt import publish as mqtt_publish
 from patience import Eventually
+from publishing import MakeMessage, StartPublisher
 from scripted_broker import ScriptedBroker
 
 from edge.delivery.inbox import Inbox
 from edge.delivery.message import Message, Received
 from edge.delivery.outbox import Outbox
-from edge.delivery.publisher import Publisher
 
 pytestmark = pytest.mark.broker
 
@@ -36,7 +36,7 @@ def test_a_command_arrives_with_where_its_answer_is_wanted(
     broker: Broker,
     inbox: Inbox,
     heard: list[Received],
-    publish: Callable[..., Publisher],
+    publish: StartPublisher,
     tell: Tell,
     eventually: Eventually,
 ) -> None:
@@ -54,7 +54,7 @@ def test_over_mqtt_3_a_command_arrives_without_an_address(
     broker: Broker,
     inbox: Inbox,
     heard: list[Received],
-    publish: Callable[..., Publisher],
+    publish: StartPublisher,
     tell: Tell,
     eventually: Eventually,
 ) -> None:
@@ -68,7 +68,7 @@ def test_over_mqtt_3_a_command_arrives_without_an_address(
 def test_an_answer_gives_the_correlation_back(
     broker: Broker,
     listen: Listen,
-    publish: Callable[..., Publisher],
+    publish: StartPublisher,
     eventually: Eventually,
 ) -> None:
     listener = listen(broker.port, "me/#")
@@ -87,7 +87,7 @@ def test_what_the_broker_kept_arrives_anew_at_each_connect(
     broker: Broker,
     inbox: Inbox,
     heard: list[Received],
-    publish: Callable[..., Publisher],
+    publish: StartPublisher,
     tell: Tell,
     eventually: Eventually,
 ) -> None:
@@ -103,8 +103,8 @@ def test_a_forbidden_subscription_is_reported_once_and_alerts_go_on(
     scripted: Callable[..., ScriptedBroker],
     inbox: Inbox,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -121,8 +121,8 @@ def test_a_broker_that_hangs_up_over_the_subscription_gets_the_alerts_without(
     scripted: Callable[..., ScriptedBroker],
     inbox: Inbox,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -138,7 +138,7 @@ def test_a_broker_that_hangs_up_over_the_subscription_gets_the_alerts_without(
 def test_a_subscription_that_was_refused_is_asked_for_again(
     scripted: Callable[..., ScriptedBroker],
     heard: list[Received],
-    publish: Callable[..., Publisher],
+    publish: StartPublisher,
     eventually: Eventually,
 ) -> None:
     broker = scripted(acknowledge, suback=b"\x87")
@@ -148,8 +148,8 @@ def test_a_subscription_that_was_refused_is_asked_for_again(
 
 def test_what_is_retained_and_too_large_does_not_break_every_connection(
     make_broker: MakeBroker,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     outbox: Outbox,
     eventually: Eventually,
     caplog: pytest.LogCaptureFixture,

@@ -4,13 +4,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from publishing import MakeMessage
 
 from edge.delivery.message import Kind, Message
 from edge.delivery.outbox import Outbox
@@ -41,16 +42,16 @@ def test_what_was_put_comes_back_whole(outbox: Outbox) -> None:
 
 
 def test_alerts_go_before_snapshots_before_embeddings_each_oldest_first(
-    outbox: Outbox, message: Callable[..., Message]
+    outbox: Outbox, message: MakeMessage
 ) -> None:
-    kinds = ["embedding", "snapshot", "alert", "embedding", "alert", "snapshot"]
+    kinds: list[Kind] = ["embedding", "snapshot", "alert", "embedding", "alert", "snapshot"]
     for number, kind in enumerate(kinds):
         outbox.put([message(kind, number)])
     assert bodies(outbox) == [b"2", b"4", b"1", b"5", b"0", b"3"]
 
 
 def test_messages_on_the_wire_and_lanes_on_hold_are_left_out(
-    outbox: Outbox, message: Callable[..., Message]
+    outbox: Outbox, message: MakeMessage
 ) -> None:
     outbox.put([message("alert", n, camera="yard" if n % 2 else "gate") for n in range(6)])
     first = outbox.pending(1)[0]
@@ -58,7 +59,7 @@ def test_messages_on_the_wire_and_lanes_on_hold_are_left_out(
 
 
 def test_deleted_messages_are_gone_after_a_restart_and_the_others_are_not(
-    tmp_path: Path, message: Callable[..., Message]
+    tmp_path: Path, message: MakeMessage
 ) -> None:
     path = tmp_path / "outbox.db"
     with contextlib.closing(Outbox(path, MB)) as box:
@@ -69,7 +70,7 @@ def test_deleted_messages_are_gone_after_a_restart_and_the_others_are_not(
 
 
 def test_a_number_is_not_used_twice_so_a_late_delete_hits_nothing_new(
-    outbox: Outbox, message: Callable[..., Message]
+    outbox: Outbox, message: MakeMessage
 ) -> None:
     outbox.put([message("alert", 1)])
     (old,) = outbox.pending(1)
@@ -93,7 +94,7 @@ def test_a_message_that_nobody_would_acknowledge_is_refused(outbox: Outbox, wron
 
 
 def test_listeners_hear_of_a_message_once_it_is_committed(
-    outbox: Outbox, message: Callable[..., Message]
+    outbox: Outbox, message: MakeMessage
 ) -> None:
     seen = []
     outbox.listen(lambda: seen.append(outbox.counts().queued["alert"]))
@@ -101,9 +102,7 @@ def test_listeners_hear_of_a_message_once_it_is_committed(
     assert seen == [2]
 
 
-def test_two_threads_may_put_and_delete_at_once(
-    outbox: Outbox, message: Callable[..., Message]
-) -> None:
+def test_two_threads_may_put_and_delete_at_once(outbox: Outbox, message: MakeMessage) -> None:
     def put() -> None:
         for number in range(200):
             outbox.put([message("alert", number)])
@@ -124,7 +123,7 @@ def size_of(message: Message) -> int:
 
 
 def test_a_full_outbox_drops_embeddings_then_snapshots_then_alerts_oldest_first(
-    tmp_path: Path, message: Callable[..., Message]
+    tmp_path: Path, message: MakeMessage
 ) -> None:
     with contextlib.closing(Outbox(tmp_path / "outbox.db", 6 * 1100)) as box:
         for number, kind in enumerate([*KINDS, *KINDS]):
@@ -145,9 +144,7 @@ def test_a_full_outbox_drops_embeddings_then_snapshots_then_alerts_oldest_first(
     assert dropped == [(0, 0, 1), (0, 0, 2), (0, 1, 2), (0, 2, 2), (1, 2, 2), (2, 2, 2)]
 
 
-def test_an_embedding_never_pushes_out_an_alert(
-    tmp_path: Path, message: Callable[..., Message]
-) -> None:
+def test_an_embedding_never_pushes_out_an_alert(tmp_path: Path, message: MakeMessage) -> None:
     alert = message("alert", b"a" * 500)
     with contextlib.closing(Outbox(tmp_path / "outbox.db", size_of(alert) * 3)) as box:
         box.put([alert] * 3)
@@ -158,7 +155,7 @@ def test_an_embedding_never_pushes_out_an_alert(
 
 
 def test_a_message_larger_than_the_outbox_costs_only_itself(
-    tmp_path: Path, message: Callable[..., Message]
+    tmp_path: Path, message: MakeMessage
 ) -> None:
     with contextlib.closing(Outbox(tmp_path / "outbox.db", 10_000)) as box:
         box.put([message("alert", 1), message("snapshot", b"x" * 20_000), message("alert", 2)])
@@ -167,7 +164,7 @@ def test_a_message_larger_than_the_outbox_costs_only_itself(
 
 
 def test_drops_are_reported_and_counted_over_restarts(
-    tmp_path: Path, message: Callable[..., Message], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, message: MakeMessage, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "outbox.db"
     for _ in range(2):
@@ -178,7 +175,7 @@ def test_drops_are_reported_and_counted_over_restarts(
     assert "outbox drops messages: 1 of kind embedding" in caplog.text
 
 
-def test_a_second_process_is_refused(tmp_path: Path, message: Callable[..., Message]) -> None:
+def test_a_second_process_is_refused(tmp_path: Path, message: MakeMessage) -> None:
     path = tmp_path / "outbox.db"
     script = "import sys, pathlib; from edge.delivery.outbox import Outbox; Outbox(pathlib.Path(sys.argv[1]), 1)"
     with contextlib.closing(Outbox(path, MB)):
@@ -191,7 +188,7 @@ def test_a_second_process_is_refused(tmp_path: Path, message: Callable[..., Mess
 
 
 def test_a_file_of_a_newer_version_is_refused_and_left_alone(
-    tmp_path: Path, message: Callable[..., Message]
+    tmp_path: Path, message: MakeMessage
 ) -> None:
     path = tmp_path / "outbox.db"
     with contextlib.closing(Outbox(path, MB)) as box:

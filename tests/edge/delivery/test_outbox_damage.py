@@ -7,18 +7,18 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from publishing import MakeMessage
 
-from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
 
 MB = 1024 * 1024
 
 
-def filled(path: Path, message: Callable[..., Message], number: int = 300) -> Path:
+def filled(path: Path, message: MakeMessage, number: int = 300) -> Path:
     with contextlib.closing(Outbox(path, 8 * MB)) as box:
         box.put([message("alert", b"%04d" % n + b"." * 700) for n in range(number)])
     return path
@@ -28,7 +28,7 @@ def numbers(outbox: Outbox) -> list[int]:
     return [int(queued.message.payload[:4]) for queued in outbox.pending(10_000)]
 
 
-def works(outbox: Outbox, message: Callable[..., Message]) -> bool:
+def works(outbox: Outbox, message: MakeMessage) -> bool:
     """It still does all that an outbox does."""
     outbox.put([message("alert", b"9999")])
     queued = outbox.pending(10_000)
@@ -38,7 +38,7 @@ def works(outbox: Outbox, message: Callable[..., Message]) -> bool:
 
 
 def test_a_file_that_is_no_database_is_set_aside(
-    tmp_path: Path, message: Callable[..., Message], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, message: MakeMessage, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "outbox.db"
     path.write_bytes(b"not a database at all" * 500)
@@ -50,9 +50,7 @@ def test_a_file_that_is_no_database_is_set_aside(
     assert aside.name in caplog.text
 
 
-def test_another_programs_database_is_set_aside(
-    tmp_path: Path, message: Callable[..., Message]
-) -> None:
+def test_another_programs_database_is_set_aside(tmp_path: Path, message: MakeMessage) -> None:
     path = tmp_path / "outbox.db"
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("CREATE TABLE theirs (x)")
@@ -62,7 +60,7 @@ def test_another_programs_database_is_set_aside(
 
 
 def test_a_broken_page_costs_only_the_messages_on_it(
-    tmp_path: Path, message: Callable[..., Message], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, message: MakeMessage, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = filled(tmp_path / "outbox.db", message)
     damaged = bytearray(path.read_bytes())
@@ -79,7 +77,7 @@ def test_a_broken_page_costs_only_the_messages_on_it(
 
 
 def test_a_flipped_bit_inside_a_message_is_noticed_and_counted(
-    tmp_path: Path, message: Callable[..., Message]
+    tmp_path: Path, message: MakeMessage
 ) -> None:
     path = filled(tmp_path / "outbox.db", message, number=10)
     damaged = bytearray(path.read_bytes())
@@ -92,7 +90,7 @@ def test_a_flipped_bit_inside_a_message_is_noticed_and_counted(
 
 
 def test_damage_while_running_is_healed_and_numbers_stay_unique(
-    tmp_path: Path, message: Callable[..., Message]
+    tmp_path: Path, message: MakeMessage
 ) -> None:
     path = tmp_path / "outbox.db"
     with contextlib.closing(Outbox(path, 64 * MB)) as box:
@@ -115,9 +113,7 @@ def test_damage_while_running_is_healed_and_numbers_stay_unique(
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_no_damage_prevents_a_start(
-    tmp_path: Path, message: Callable[..., Message], seed: int
-) -> None:
+def test_no_damage_prevents_a_start(tmp_path: Path, message: MakeMessage, seed: int) -> None:
     chance = random.Random(seed)
     path = filled(tmp_path / "outbox.db", message, number=100)
     damaged = bytearray(path.read_bytes())

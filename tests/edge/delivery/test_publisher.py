@@ -22,11 +22,11 @@ from jsonschema import Draft202012Validator
 from live_broker import Broker, Listen, Listener, MakeBroker
 from paho.mqtt import subscribe as mqtt_subscribe
 from patience import Eventually
+from publishing import MakeMessage, StartPublisher
 
 from edge.cli.schemas import schemas
 from edge.config.models import MqttConfig
 from edge.delivery.embedding import Embedding, decode_embedding
-from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import (
     AlertPayload,
@@ -83,7 +83,7 @@ def test_messages_on_the_wire_satisfy_their_contract(
     broker: Broker,
     listen: Listen,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
+    publish: StartPublisher,
     eventually: Eventually,
 ) -> None:
     listener = listen(broker.port)
@@ -128,8 +128,8 @@ def test_messages_on_the_wire_satisfy_their_contract(
 def test_delivered_messages_leave_the_outbox_and_are_reported_once(
     broker: Broker,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
 ) -> None:
     delivered: list[tuple[bytes, float]] = []
@@ -190,8 +190,8 @@ def test_nothing_is_lost_and_the_order_kept_over_a_wire_that_breaks(
     broker: Broker,
     listen: Listen,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
 ) -> None:
     listener = listen(broker.port, "edge/+/+/alert")
@@ -215,8 +215,8 @@ def test_a_broker_that_dies_again_and_again_gets_the_rest_in_order(
     make_broker: MakeBroker,
     listen: Listen,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
 ) -> None:
     broker = make_broker("persistence false").start()
@@ -245,8 +245,8 @@ def test_a_broker_that_is_down_at_start_gets_everything_later(
     make_broker: MakeBroker,
     listen: Listen,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -268,8 +268,8 @@ def test_urgent_messages_overtake_a_backlog(
     make_broker: MakeBroker,
     listen: Listen,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
 ) -> None:
     broker = make_broker()
@@ -286,7 +286,7 @@ def test_urgent_messages_overtake_a_backlog(
 def test_the_latest_state_is_retained_and_published_anew_on_a_broker_that_forgot(
     make_broker: MakeBroker,
     listen: Listen,
-    publish: Callable[..., Publisher],
+    publish: StartPublisher,
     eventually: Eventually,
 ) -> None:
     broker = make_broker("persistence false").start()
@@ -309,8 +309,8 @@ def test_the_latest_state_is_retained_and_published_anew_on_a_broker_that_forgot
 def test_messages_past_the_outbox_wait_in_memory_for_a_connection(
     make_broker: MakeBroker,
     listen: Listen,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
 ) -> None:
     broker = make_broker()
@@ -324,7 +324,7 @@ def test_messages_past_the_outbox_wait_in_memory_for_a_connection(
 
 
 def test_memory_keeps_the_newest_and_counts_what_it_forgets(
-    make_broker: MakeBroker, publish: Callable[..., Publisher], message: Callable[..., Message]
+    make_broker: MakeBroker, publish: StartPublisher, message: MakeMessage
 ) -> None:
     publisher = publish(make_broker().config())
     for number in range(1005):
@@ -338,8 +338,8 @@ def test_a_disk_in_trouble_neither_ends_the_publisher_nor_repeats_messages(
     broker: Broker,
     listen: Listen,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -368,8 +368,8 @@ def test_stop_brings_out_the_rest_says_stopped_and_leaves_no_will(
     broker: Broker,
     listen: Listen,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
 ) -> None:
     listener = listen(broker.port)
@@ -396,8 +396,8 @@ def listen_retained(broker: Broker) -> bytes:
 def test_stop_without_a_broker_returns_at_once_and_keeps_everything(
     make_broker: MakeBroker,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
 ) -> None:
     publisher = publish(make_broker().config())
@@ -412,9 +412,9 @@ def test_stop_without_a_broker_returns_at_once_and_keeps_everything(
 
 def test_a_broker_that_accepts_and_says_nothing_does_not_delay_stop(
     outbox: Outbox,
-    publish: Callable[..., Publisher],
+    publish: StartPublisher,
     eventually: Eventually,
-    message: Callable[..., Message],
+    message: MakeMessage,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         publisher = publish(
@@ -458,8 +458,8 @@ def test_the_last_will_says_offline_when_the_daemon_is_killed(
 def test_ten_thousand_queued_alerts_drain(
     make_broker: MakeBroker,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
     record_property: Callable[[str, object], None],
 ) -> None:

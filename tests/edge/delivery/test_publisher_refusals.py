@@ -14,14 +14,14 @@ from random import Random
 import pytest
 from live_broker import Broker, Listen, MakeBroker
 from patience import Eventually
+from publishing import MakeMessage, StartPublisher
 from scripted_broker import ScriptedBroker
 
 from edge.config.models import MqttConfig
-from edge.delivery.message import Message
 from edge.delivery.mqtt.connection import connect
 from edge.delivery.mqtt.refusals import Refused
 from edge.delivery.outbox import Outbox
-from edge.delivery.publisher import Publisher, PublisherTimings
+from edge.delivery.publisher import PublisherTimings
 from edge.errors import PublishError
 from edge.system.backoff import BROKER, Backoff, RetryPolicy
 
@@ -63,8 +63,8 @@ def old_broker() -> Iterator[int]:
 def test_an_old_broker_is_spoken_to_in_mqtt_3(
     old_broker: int,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
 ) -> None:
     # It falls silent over an MQTT 5 CONNECT with a last will.
@@ -103,7 +103,7 @@ def guarded(make_broker: MakeBroker, tmp_path: Path) -> Broker:
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_a_wrong_password_is_one_error_and_never_in_the_log(
     guarded: Broker,
-    publish: Callable[..., Publisher],
+    publish: StartPublisher,
     eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
     protocol: str,
@@ -120,7 +120,7 @@ def test_a_wrong_password_is_one_error_and_never_in_the_log(
 
 
 def test_refused_credentials_are_retried_slowly(
-    guarded: Broker, publish: Callable[..., Publisher], eventually: Eventually
+    guarded: Broker, publish: StartPublisher, eventually: Eventually
 ) -> None:
     publisher = publish(guarded.config(), retry=BROKER)
     eventually(lambda: publisher.health().error, "a refusal")
@@ -132,8 +132,8 @@ def test_a_forbidden_topic_waits_and_the_others_go_on(
     guarded: Broker,
     listen: Listen,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -159,8 +159,8 @@ def test_a_message_above_the_declared_packet_size_costs_only_itself(
     make_broker: MakeBroker,
     listen: Listen,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -177,8 +177,8 @@ def test_a_message_above_the_declared_packet_size_costs_only_itself(
 def test_a_message_above_an_undeclared_limit_costs_only_itself(
     make_broker: MakeBroker,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
 ) -> None:
     broker = make_broker("message_size_limit 5000").start()
@@ -192,8 +192,8 @@ def test_a_message_above_an_undeclared_limit_costs_only_itself(
 def test_a_message_that_breaks_mqtt_3_connections_is_found_out(
     make_broker: MakeBroker,
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -214,8 +214,8 @@ def puback(packet: bytes, code: int) -> bytes:
 def test_quota_exceeded_keeps_the_message_and_tries_again(
     scripted: Callable[..., ScriptedBroker],
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
 ) -> None:
     codes = {2: 0x97, 3: 0x97}  # the first packet is the status
@@ -232,8 +232,8 @@ def test_quota_exceeded_keeps_the_message_and_tries_again(
 def test_what_can_never_be_welcome_is_dropped_and_counted(
     scripted: Callable[..., ScriptedBroker],
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
     code: int,
 ) -> None:
@@ -252,8 +252,8 @@ def test_what_can_never_be_welcome_is_dropped_and_counted(
 def test_no_subscribers_is_no_refusal(
     scripted: Callable[..., ScriptedBroker],
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
 ) -> None:
     broker = scripted(lambda _number, packet: puback(packet, 0x10))
@@ -266,8 +266,8 @@ def test_no_subscribers_is_no_refusal(
 def test_an_alert_is_never_given_up_however_often_the_connection_breaks(
     scripted: Callable[..., ScriptedBroker],
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
 ) -> None:
     broker = scripted(lambda number, packet: puback(packet, 0) if number % 2 else b"\x00\x00")
@@ -281,8 +281,8 @@ def test_an_alert_is_never_given_up_however_often_the_connection_breaks(
 def test_the_window_is_no_wider_than_the_broker_allows(
     scripted: Callable[..., ScriptedBroker],
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
 ) -> None:
     """Receive maximum 3, and no acknowledgement ever after the status."""
@@ -300,7 +300,7 @@ def test_the_window_is_no_wider_than_the_broker_allows(
 
 def test_two_clients_of_one_id_are_named_as_the_reason(
     scripted: Callable[..., ScriptedBroker],
-    publish: Callable[..., Publisher],
+    publish: StartPublisher,
     eventually: Eventually,
 ) -> None:
     broker = scripted(lambda _number, _packet: b"\xe0\x02\x8e\x00")  # DISCONNECT: taken over
@@ -314,8 +314,8 @@ def test_two_clients_of_one_id_are_named_as_the_reason(
 def test_a_broker_that_talks_nonsense_is_left_and_tried_again(
     scripted: Callable[..., ScriptedBroker],
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
     noise: bytes,
 ) -> None:
@@ -329,8 +329,8 @@ def test_a_broker_that_talks_nonsense_is_left_and_tried_again(
 def test_a_broker_that_stops_acknowledging_is_left_and_tried_again(
     scripted: Callable[..., ScriptedBroker],
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
 ) -> None:
     broker = scripted(lambda number, packet: b"" if number == 2 else puback(packet, 0))
@@ -369,7 +369,7 @@ def counted() -> tuple[CountedBackoff, RetryPolicy]:
 
 
 def test_a_broker_that_lets_every_connect_time_out_is_tried_ever_less_often(
-    publish: Callable[..., Publisher],
+    publish: StartPublisher,
     eventually: Eventually,
     counted: tuple[CountedBackoff, RetryPolicy],
 ) -> None:
@@ -386,7 +386,7 @@ def test_a_broker_that_lets_every_connect_time_out_is_tried_ever_less_often(
 @pytest.mark.parametrize(("sound_s", "failures"), [(0.05, [1, 1, 1]), (30.0, [1, 2, 3])])
 def test_only_a_connection_that_lasted_begins_the_count_anew(
     scripted: Callable[..., ScriptedBroker],
-    publish: Callable[..., Publisher],
+    publish: StartPublisher,
     eventually: Eventually,
     counted: tuple[CountedBackoff, RetryPolicy],
     sound_s: float,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from live_broker import Broker, Listen
 from patience import Eventually
+from publishing import MakeMessage
 
-from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
 from edge.delivery.publisher import Publisher
 
@@ -28,7 +28,7 @@ class Interrupted(Outbox):
 def test_a_message_put_just_before_the_stop_is_sent(
     broker: Broker,
     listen: Listen,
-    message: Callable[..., Message],
+    message: MakeMessage,
     tmp_path: Path,
     eventually: Eventually,
 ) -> None:

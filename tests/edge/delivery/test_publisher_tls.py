@@ -3,16 +3,16 @@
 import gc
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from live_broker import Broker, MakeBroker
 from patience import Eventually
+from publishing import MakeMessage, StartPublisher
 
 from edge.config.models import MqttConfig
-from edge.delivery.message import Message
 from edge.delivery.mqtt.connection import connect
 from edge.delivery.outbox import Outbox
 from edge.delivery.publisher import Publisher
@@ -112,8 +112,8 @@ def test_alerts_travel_over_tls(
     ours: Authority,
     server: tuple[Path, Path],
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
 ) -> None:
     broker = secure(make_broker, ours, server)
@@ -129,8 +129,8 @@ def test_a_client_certificate_opens_the_door(
     server: tuple[Path, Path],
     client: tuple[Path, Path],
     outbox: Outbox,
-    publish: Callable[..., Publisher],
-    message: Callable[..., Message],
+    publish: StartPublisher,
+    message: MakeMessage,
     eventually: Eventually,
 ) -> None:
     broker = mutual(make_broker, ours, server)

@@ -1,8 +1,7 @@
 """What waits in memory for a connection: what is replaced, sent again, and lost."""
 
-from collections.abc import Callable
-
 import pytest
+from publishing import MakeMessage
 
 from edge.delivery.message import Message
 from edge.delivery.unsent import Unsent
@@ -29,7 +28,7 @@ def test_the_latest_retained_message_of_a_topic_is_sent(unsent: Unsent) -> None:
 
 
 def test_retained_messages_are_sent_again_before_what_waits(
-    unsent: Unsent, message: Callable[..., Message]
+    unsent: Unsent, message: MakeMessage
 ) -> None:
     unsent.put(retained("a", b"1"))
     assert taken(unsent) == [b"1"]
@@ -39,17 +38,18 @@ def test_retained_messages_are_sent_again_before_what_waits(
 
 
 def test_the_newest_stay_and_the_loss_is_counted_by_kind(
-    unsent: Unsent, message: Callable[..., Message]
+    unsent: Unsent, message: MakeMessage
 ) -> None:
     unsent.put(retained("a", b"kept"))
-    for kind, number in (("snapshot", 0), ("alert", 1), ("alert", 2), ("alert", 3), ("alert", 4)):
-        unsent.put(message(kind, number))
+    unsent.put(message("snapshot", 0))
+    for number in range(1, 5):
+        unsent.put(message("alert", number))
     assert unsent.forgotten == {"snapshot": 1, "alert": 1}
     assert taken(unsent) == [b"kept", b"2", b"3", b"4"]
 
 
 def test_what_a_lost_connection_gives_back_comes_first_and_is_the_first_to_go(
-    unsent: Unsent, message: Callable[..., Message]
+    unsent: Unsent, message: MakeMessage
 ) -> None:
     for number in (3, 4):
         unsent.put(message("alert", number))

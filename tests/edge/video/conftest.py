@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from patience import Until
 
 from edge.model.bundle.manifest import ImageSpec
 from edge.testing import Clip, TestCamera
@@ -39,10 +40,10 @@ def camera(recording: Clip) -> Iterator[TestCamera]:
 
 
 @pytest.fixture
-def until() -> Callable[..., None]:
+def until() -> Until:
     """Wait until a condition holds, or fail with what it was."""
 
-    def wait(what: str, holds: Callable[[], bool], deadline_s: float = 15.0) -> None:
+    def wait(what: str, holds: Callable[[], object], deadline_s: float = 15.0) -> None:
         give_up = time.monotonic() + deadline_s
         while not holds():
             assert time.monotonic() < give_up, f"not within {deadline_s} s: {what}"

@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 from known import known
+from patience import Until
 from PIL import Image
 
 from edge.config.models import CameraConfig, SnapshotsConfig
@@ -48,7 +49,7 @@ def watch(
     return start
 
 
-def take_next(worker: ThreadCamera, until: Callable[..., None]) -> Sample:
+def take_next(worker: ThreadCamera, until: Until) -> Sample:
     taken: list[Sample] = []
 
     def look() -> bool:
@@ -62,7 +63,7 @@ def take_next(worker: ThreadCamera, until: Callable[..., None]) -> Sample:
 
 
 def test_samples_come_numbered_stamped_and_announced(
-    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until
 ) -> None:
     woken = threading.Event()
     worker = watch(camera.url("yard"), wake=woken.set)
@@ -85,7 +86,7 @@ def test_samples_come_numbered_stamped_and_announced(
 
 
 def test_rates_are_those_of_the_camera_and_of_the_sampler(
-    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until
 ) -> None:
     worker = watch(camera.url("yard"), fps=5.0)
     until("two seconds of samples", lambda: worker.health().samples >= 11)
@@ -95,7 +96,7 @@ def test_rates_are_those_of_the_camera_and_of_the_sampler(
 
 
 def test_the_newest_sample_wins_and_the_others_are_counted(
-    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until
 ) -> None:
     worker = watch(camera.url("yard"))
     until("six samples", lambda: worker.health().samples >= 6)
@@ -109,7 +110,7 @@ def test_the_newest_sample_wins_and_the_others_are_counted(
 def test_a_snapshot_shows_the_frame_of_its_sample(
     clip: Path,
     watch: Callable[..., ThreadCamera],
-    until: Callable[..., None],
+    until: Until,
     image_spec: Callable[..., ImageSpec],
 ) -> None:
     worker = watch(clip)
@@ -130,7 +131,7 @@ def frame_of(picture: Image.Image) -> av.VideoFrame:
 
 
 def test_no_snapshot_where_none_is_wanted(
-    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until
 ) -> None:
     worker = watch(camera.url("yard"), snapshots=SnapshotsConfig(publish=False))
     assert worker.snapshot(take_next(worker, until).sequence) is None
@@ -139,7 +140,7 @@ def test_no_snapshot_where_none_is_wanted(
 def test_a_camera_that_hangs_up_is_called_again(
     camera: TestCamera,
     watch: Callable[..., ThreadCamera],
-    until: Callable[..., None],
+    until: Until,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "edge")
@@ -157,7 +158,7 @@ def test_a_camera_that_hangs_up_is_called_again(
 
 
 def test_a_camera_that_freezes_is_called_stalled_then_called_again(
-    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until
 ) -> None:
     worker = watch(camera.url("yard"), timeout=1.0)
     take_next(worker, until)
@@ -170,7 +171,7 @@ def test_a_camera_that_freezes_is_called_stalled_then_called_again(
 
 
 def test_a_camera_that_was_off_is_found_when_it_comes_on(
-    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until
 ) -> None:
     camera.power_off()
     worker = watch(camera.url("yard"))
@@ -182,7 +183,7 @@ def test_a_camera_that_was_off_is_found_when_it_comes_on(
 
 
 def test_a_stream_without_a_keyframe_is_given_up_with_advice(
-    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until
 ) -> None:
     camera.faults.no_keyframe = True
     worker = watch(camera.url("yard"))
@@ -196,7 +197,7 @@ def test_a_stream_without_a_keyframe_is_given_up_with_advice(
 
 
 def test_sampling_more_rarely_than_the_watchdog_waits_is_no_failure(
-    tmp_path: Path, watch: Callable[..., ThreadCamera], until: Callable[..., None]
+    tmp_path: Path, watch: Callable[..., ThreadCamera], until: Until
 ) -> None:
     path = tmp_path / "clip.mp4"
     write_clip(path, codec="hevc", fps=20, seconds=5, gop=4, width=64, height=64)
@@ -207,7 +208,7 @@ def test_sampling_more_rarely_than_the_watchdog_waits_is_no_failure(
 
 
 def test_a_wrong_password_waits_long_and_is_shown_without_the_password(
-    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until
 ) -> None:
     worker = watch(camera.url("yard", password="other-s3cr3t"))
     until("the refusal", lambda: worker.health().state == "refused")
@@ -218,7 +219,7 @@ def test_a_wrong_password_waits_long_and_is_shown_without_the_password(
 
 
 def test_damaged_frames_are_counted_and_left_out(
-    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until
 ) -> None:
     camera.faults.corruption = 0.05
     worker = watch(camera.url("yard"))
@@ -227,7 +228,7 @@ def test_damaged_frames_are_counted_and_left_out(
 
 
 def test_one_bad_camera_does_not_disturb_another(
-    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None], clip: Path
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until, clip: Path
 ) -> None:
     good = watch(camera.url("yard"))
     with TestCamera({"yard": clip}) as other:
@@ -241,7 +242,7 @@ def test_one_bad_camera_does_not_disturb_another(
 
 
 def test_a_file_is_played_at_its_pace_and_ends(
-    clip: Path, watch: Callable[..., ThreadCamera], until: Callable[..., None]
+    clip: Path, watch: Callable[..., ThreadCamera], until: Until
 ) -> None:
     began = time.monotonic()
     woken = threading.Event()
@@ -253,7 +254,7 @@ def test_a_file_is_played_at_its_pace_and_ends(
 
 
 def test_a_looped_file_goes_on(
-    tmp_path: Path, watch: Callable[..., ThreadCamera], until: Callable[..., None]
+    tmp_path: Path, watch: Callable[..., ThreadCamera], until: Until
 ) -> None:
     path = write_clip(tmp_path / "short.mp4", fps=10, seconds=0.5, gop=5)
     worker = watch(path, loop=True)
@@ -262,7 +263,7 @@ def test_a_looped_file_goes_on(
 
 
 def test_a_file_that_is_no_video_is_retried_as_it_may_be_replaced(
-    tmp_path: Path, watch: Callable[..., ThreadCamera], until: Callable[..., None], clip: Path
+    tmp_path: Path, watch: Callable[..., ThreadCamera], until: Until, clip: Path
 ) -> None:
     path = tmp_path / "clip.mp4"
     path.write_text("not yet")
@@ -275,7 +276,7 @@ def test_a_file_that_is_no_video_is_retried_as_it_may_be_replaced(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_worker_that_dies_of_a_bug_does_not_look_alive(
-    clip: Path, watch: Callable[..., ThreadCamera], until: Callable[..., None]
+    clip: Path, watch: Callable[..., ThreadCamera], until: Until
 ) -> None:
     def wake() -> None:
         raise RuntimeError("a bug in the caller")
@@ -285,7 +286,7 @@ def test_a_worker_that_dies_of_a_bug_does_not_look_alive(
 
 
 def test_stopping_takes_less_than_a_second_while_frames_come(
-    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until
 ) -> None:
     worker = watch(camera.url("yard"), timeout=5.0)
     take_next(worker, until)
@@ -295,7 +296,7 @@ def test_stopping_takes_less_than_a_second_while_frames_come(
 
 
 def test_stopping_does_not_wait_for_the_next_attempt(
-    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until
 ) -> None:
     worker = watch(camera.url("yard", password="wrong-pass"))
     until("the refusal", lambda: worker.health().state == "refused")
@@ -303,7 +304,7 @@ def test_stopping_does_not_wait_for_the_next_attempt(
 
 
 def test_stopping_a_silent_camera_gives_up_waiting_and_says_so(
-    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Callable[..., None]
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until
 ) -> None:
     worker = watch(camera.url("yard"), timeout=4.0)
     take_next(worker, until)
@@ -347,7 +348,7 @@ print([worker.health().state for worker in workers])
 
 @pytest.mark.footage
 def test_real_footage_is_sampled_without_loss(
-    footage: Path, watch: Callable[..., ThreadCamera], until: Callable[..., None]
+    footage: Path, watch: Callable[..., ThreadCamera], until: Until
 ) -> None:
     with TestCamera({"street": footage / "bottle-detection.mp4"}) as camera:
         worker = watch(camera.url("street"), fps=5.0, timeout=2.0)
