@@ -118,3 +118,24 @@ def test_links_lead_somewhere(page: str) -> None:
     local = [target for target in targets if "://" not in target]
     missing = [target for target in local if not (path.parent / target).exists()]
     assert missing == []
+
+
+def paths_in(text: str) -> set[str]:
+    """Paths of this repository between backticks."""
+    return set(
+        re.findall(r"`((?:edge|export|calibration|benchmarks|tests|docs)/[\w/.-]*\w)`", text)
+    )
+
+
+def test_paths_that_a_page_names_exist() -> None:
+    pages = [*(ROOT / page for page in PAGES), *(ROOT / "docs").rglob("*.md")]
+    named = {(page.name, path) for page in pages for path in paths_in(page.read_text("utf-8"))}
+    assert len(named) > 30
+    missing = {(page, path) for page, path in named if not (ROOT / path).exists()}
+    # Topics of MQTT begin with the prefix `edge`, as the package does.
+    assert {(page, path) for page, path in missing if re.search(r"\.\w+$", path)} == set()
+
+
+def test_a_path_that_does_not_exist_would_be_found() -> None:
+    assert paths_in("see `edge/nowhere.py` and edge/app.py") == {"edge/nowhere.py"}
+    assert not (ROOT / "edge/nowhere.py").exists()
