@@ -1,7 +1,6 @@
-"""A small real set-up of distillation: tiny CLIP teaches a tiny network of timm.
+"""Builds a small real distillation: tiny CLIP teaches a tiny network of timm.
 
-Beside the golden numbers because this folder is on the tests' path. Run as a program it trains, as
-the tests do in processes of their own.
+Run as a program, it trains, as the tests do in processes of their own.
 """
 
 import json
@@ -37,7 +36,7 @@ LAYERS = 2
 
 @dataclass(frozen=True)
 class Classroom:
-    """What was prepared: a teacher, what it said, and how its layers look."""
+    """A teacher's bundle, the training set of its answers, and its layers."""
 
     bundle: Bundle
     training_set: TrainingSet

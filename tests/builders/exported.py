@@ -1,7 +1,4 @@
-"""A tiny checkpoint of every family, and its bundle for all targets: built once for all tests.
-
-Beside the golden numbers because this folder is on the tests' path.
-"""
+"""Builds a tiny checkpoint of every family, and its bundle for all targets, once for all tests."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +31,7 @@ _SIZE = {"grounding_dino": (64, 96)}
 
 @dataclass
 class Exports:
-    """What was built so far, below ``root``."""
+    """Checkpoints and bundles that were built so far, below ``root``."""
 
     root: Path
     built: "dict[str, Built]" = field(default_factory=dict)
@@ -61,13 +58,13 @@ class Exports:
         return self.saved[family]
 
     def steps(self) -> "StepCache":
-        """Where steps are kept."""
+        """Return the cache of build steps."""
         from export.cache.steps import StepCache  # noqa: PLC0415
 
         return StepCache(self.root / "steps")
 
     def build(self, family: str) -> "Built":
-        """What ``export.build.build`` gives for all targets."""
+        """Return the result of ``export.build.build`` for all targets."""
         if family not in self.built:
             from export.build import BuildRequest, build  # noqa: PLC0415 - torch takes seconds
             from export.bundle.targets import TARGETS  # noqa: PLC0415

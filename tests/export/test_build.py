@@ -174,10 +174,10 @@ def test_the_command_builds_and_signs(
         "build", exports.checkpoint("clip"), "--out", out, "--calibration", exports.pictures(),
         "--frames", PICTURES, "--key", key, "--json",
     )  # fmt: skip
-    told = json.loads(capsys.readouterr().out)
-    assert told["path"] == str(out)
-    assert "image.int8.onnx" in told["graphs"]
-    assert "image.fp16.onnx" not in told["graphs"]  # nobody asked for TensorRT
+    document = json.loads(capsys.readouterr().out)
+    assert document["path"] == str(out)
+    assert "image.int8.onnx" in document["graphs"]
+    assert "image.fp16.onnx" not in document["graphs"]  # nobody asked for TensorRT
     assert open_bundle(out).signed is not None
 
 
@@ -189,7 +189,7 @@ def test_the_command_builds_and_signs(
         (("--key", "nowhere.key"), "expected the file of a private key"),
     ],
 )
-def test_a_wrong_option_is_told_before_the_work(
+def test_a_wrong_option_is_reported_before_the_work(
     tmp_path: Path, arguments: Any, message: Any
 ) -> None:
     with pytest.raises(EdgeError, match=message):

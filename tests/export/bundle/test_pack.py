@@ -143,20 +143,20 @@ from pathlib import Path
 from edge.errors import ModelError
 from tiny_bundle import tiny_bundle
 folder, *limits = sys.argv[1:]
-told = []
+results = []
 for out in (Path(folder) / "bundle", Path(folder) / "fresh"):
     for limit in map(int, limits):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         try:
             tiny_bundle(out)
-            told.append("packed")
+            results.append("packed")
         except ModelError as exc:
-            told.append(str(exc).partition("found: ")[2])
+            results.append(str(exc).partition("found: ")[2])
         if limit == int(limits[-1]):
             break
         there = sorted(path.name for path in Path(folder).iterdir())
         assert there == ["bundle"], (limit, there)
-print(json.dumps(told))
+print(json.dumps(results))
 """
 
 

@@ -82,7 +82,7 @@ def test_half_precision_weights_become_float32(clip: Path) -> None:
     assert {p.dtype for p in opened.model.parameters()} == {torch.float32}
 
 
-def test_a_directory_of_open_clip_is_told_by_its_config(saved_open_clip: Path) -> None:
+def test_a_directory_of_open_clip_is_known_by_its_config(saved_open_clip: Path) -> None:
     opened = open_checkpoint(str(saved_open_clip))
     assert (opened.family, opened.config) == ("open_clip", None)
     assert opened.preprocessor["resize_mode"] == "shortest"

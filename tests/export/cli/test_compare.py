@@ -27,8 +27,8 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def test_help_has_examples(edge_export: Run) -> None:
-    told = " ".join(edge_export("compare", "--help").out.split())
-    assert "edge-export compare bundles/teacher bundles/student" in told
+    text = " ".join(edge_export("compare", "--help").out.split())
+    assert "edge-export compare bundles/teacher bundles/student" in text
     assert "compare" in edge_export("--help").out
 
 
@@ -71,7 +71,7 @@ def test_the_plot_is_a_picture(
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_file_that_is_no_picture_is_skipped_and_told(
+def test_a_file_that_is_no_picture_is_skipped_and_reported(
     edge_export: Run, teacher: Bundle, pictures: Path, tmp_path: Path
 ) -> None:
     for file in sorted(pictures.iterdir())[:6]:
@@ -84,13 +84,13 @@ def test_a_file_that_is_no_picture_is_skipped_and_told(
     assert "note: 1 files cannot be read, the first:" in done.out
 
 
-def test_what_is_no_bundle_is_told(edge_export: Run, teacher: Bundle, tmp_path: Path) -> None:
+def test_what_is_no_bundle_is_reported(edge_export: Run, teacher: Bundle, tmp_path: Path) -> None:
     done = edge_export("compare", teacher.path, tmp_path)
     assert done.code == 3
     assert f"{tmp_path}: expected a bundle with manifest.json, found none" in done.err
 
 
-def test_no_footage_is_told(edge_export: Run, teacher: Bundle, tmp_path: Path) -> None:
+def test_no_footage_is_reported(edge_export: Run, teacher: Bundle, tmp_path: Path) -> None:
     arguments = (teacher.path, teacher.path, "--footage", tmp_path / "gone", *PROMPTS)
     done = edge_export("compare", *arguments)
     assert done.code == 3
@@ -104,7 +104,7 @@ def test_a_single_picture_is_too_few(edge_export: Run, teacher: Bundle, pictures
     assert "expected at least two different pictures, found 1 in 1 files;" in done.err
 
 
-def test_a_model_of_another_class_is_told(
+def test_a_model_of_another_class_is_reported(
     edge_export: Run, teacher: Bundle, tmp_path: Path
 ) -> None:
     detector = tiny_detector_bundle(tmp_path / "detector")
@@ -120,7 +120,7 @@ def test_one_sentence_is_no_choice(edge_export: Run, teacher: Bundle, pictures: 
     assert "expected two sentences or more to choose among, found 1" in done.err
 
 
-def test_no_readable_file_is_told_with_the_first_reason(
+def test_no_readable_file_is_reported_with_the_first_reason(
     edge_export: Run, teacher: Bundle, tmp_path: Path
 ) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
@@ -141,16 +141,16 @@ def test_a_plot_without_matplotlib_says_what_to_install(
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [("cost.txt", "expected a picture such as"), ("no/cost.png", "expected an existing folder")],
 )
-def test_a_plot_that_cannot_be_written_is_told_before_the_work(
-    edge_export: Run, teacher: Bundle, tmp_path: Path, name: str, told: str
+def test_a_plot_that_cannot_be_written_is_reported_before_the_work(
+    edge_export: Run, teacher: Bundle, tmp_path: Path, name: str, message: str
 ) -> None:
     pytest.importorskip("matplotlib")
     done = edge_export("compare", teacher.path, teacher.path, "--plot", tmp_path / name)
     assert done.code == 2
-    assert told in done.err
+    assert message in done.err
 
 
 def test_a_plot_of_costs_alone_is_refused(
@@ -162,7 +162,7 @@ def test_a_plot_of_costs_alone_is_refused(
     assert "--plot: expected embeddings that compare, found" in done.err
 
 
-def test_a_damaged_file_is_told(edge_export: Run, pictures: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported(edge_export: Run, pictures: Path, tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "b")
     file = bundle.path / "image.int8.onnx"
     file.write_bytes(file.read_bytes()[:-1] + b"x")

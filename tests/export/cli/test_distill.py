@@ -25,7 +25,7 @@ from export.cli.distill import _weights as parsed_weights
         (("--student", "resnet5000"), "expected a student that timm knows, found 'resnet5000'"),
     ],
 )
-def test_a_wrong_option_is_told_before_the_work(
+def test_a_wrong_option_is_reported_before_the_work(
     edge_export: Run,
     bundle: Path,
     tmp_path: Path,
@@ -41,7 +41,7 @@ def test_a_wrong_option_is_told_before_the_work(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_empty_folder_of_pictures_is_told(
+def test_an_empty_folder_of_pictures_is_reported(
     edge_export: Run, bundle: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "data").mkdir()
@@ -51,7 +51,7 @@ def test_an_empty_folder_of_pictures_is_told(
     assert "an empty folder" in outcome.err
 
 
-def test_a_teacher_that_is_no_bundle_is_told(edge_export: Run, tmp_path: Path) -> None:
+def test_a_teacher_that_is_no_bundle_is_reported(edge_export: Run, tmp_path: Path) -> None:
     outcome = edge_export("distill", tmp_path, "--data", tmp_path, "--out", tmp_path / "out")
     assert outcome.code == 3
     assert "expected a bundle with manifest.json" in outcome.err

@@ -107,7 +107,9 @@ def test_a_bundle_cannot_steer_the_terminal(edge_export: Run, tmp_path: Path) ->
     "content",
     [b"[]", b"{}", b'{"variants": []}', b'{"variants": {"a": 1}}', b"\xff", b"[" * 100_000],
 )
-def test_losses_that_are_none_are_told(edge_export: Run, tmp_path: Path, content: bytes) -> None:
+def test_losses_that_are_none_are_reported(
+    edge_export: Run, tmp_path: Path, content: bytes
+) -> None:
     files = tiny_files() | {"accuracy.json": Artefact("accuracy", content)}
     path = write_bundle(tmp_path / "bundle", tiny_facts(), files).path
     outcome = edge_export("inspect", path)

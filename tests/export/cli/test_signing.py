@@ -54,7 +54,7 @@ def test_all_of_it_as_json(edge_export: Run, bundle: Path, tmp_path: Path) -> No
     assert json.loads(edge_export("verify", bundle, "--json").out)["signed"] is None
 
 
-def test_what_is_wrong_is_told_with_an_exit_code(
+def test_what_is_wrong_is_reported_with_an_exit_code(
     edge_export: Run, bundle: Path, key: Path, tmp_path: Path
 ) -> None:
     def assert_told(code: int, words: str, *arguments: object) -> None:

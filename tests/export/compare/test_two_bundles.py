@@ -84,7 +84,7 @@ def test_the_more_a_student_is_spoilt_the_less_it_agrees(
 def test_what_is_taken_for_something_else_is_another_first_choice(
     beside: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """Of reds, greens and blues only the reds are still told alike."""
+    """Of reds, greens and blues only the reds are still chosen alike."""
     row = beside(other_bundle(tmp_path / "b", swapped)).agreed.rows["B openvino fp32"]
     share = row.measured.same_prompt.share
     assert (share.count, share.total) == (10, 30)
@@ -192,7 +192,7 @@ def test_embeddings_of_another_size_are_compared_by_cost_alone(
     assert document(found)["agreement"] is None
 
 
-def test_other_words_for_the_same_picture_are_told(
+def test_other_words_for_the_same_picture_are_reported(
     beside: Callable[..., Any], tmp_path: Path
 ) -> None:
     def shifted(weights: dict[str, np.ndarray]) -> None:
@@ -206,7 +206,7 @@ def test_other_words_for_the_same_picture_are_told(
     assert [note.partition(";")[0] for note in other.notes] == ["sentences are A's here"]
 
 
-def test_a_class_is_told_before_anything_is_read(teacher: Bundle, tmp_path: Path) -> None:
+def test_a_class_is_reported_before_anything_is_read(teacher: Bundle, tmp_path: Path) -> None:
     detector = open_bundle(tiny_detector_bundle(tmp_path / "detector").path)
     with pytest.raises(ConfigError, match="found class P"):
         compare(detector, teacher, [], QUICK, Progress(disable=True))

@@ -149,20 +149,24 @@ def rows(seed: int, count: int) -> torch.Tensor:
 
 
 def test_the_joint_loss_is_the_weighted_sum_of_its_parts() -> None:
-    student, teacher, told, bank = (rows(seed, count) for seed, count in enumerate((5, 5, 5, 9)))
+    student, teacher, captions, bank = (
+        rows(seed, count) for seed, count in enumerate((5, 5, 5, 9))
+    )
     parts = {
         "mimicry": losses.mimicry(student, teacher),
         "relational": losses.relational(student, teacher, bank, 10),
-        "contrastive": losses.contrastive(student, told, 10),
+        "contrastive": losses.contrastive(student, captions, 10),
     }
     for name, value in parts.items():
         only = LossWeights(**dict.fromkeys(parts, 0.0) | {name: 3.0}, alignment=0)
-        assert joint_loss(student, teacher, told, bank, 10, only) == pytest.approx(float(3 * value))
-    whole = joint_loss(student, teacher, told, bank, 10, LossWeights(2, 3, 0, 4))
+        assert joint_loss(student, teacher, captions, bank, 10, only) == pytest.approx(
+            float(3 * value)
+        )
+    whole = joint_loss(student, teacher, captions, bank, 10, LossWeights(2, 3, 0, 4))
     assert float(whole) == pytest.approx(
         float(2 * parts["mimicry"] + 3 * parts["relational"] + 4 * parts["contrastive"]), rel=1e-5
     )
-    silent = joint_loss(student, teacher, told[:, :0], bank, 10, LossWeights(2, 3, 0, 4))
+    silent = joint_loss(student, teacher, captions[:, :0], bank, 10, LossWeights(2, 3, 0, 4))
     assert float(silent) == pytest.approx(
         float(2 * parts["mimicry"] + 3 * parts["relational"]), rel=1e-5
     )

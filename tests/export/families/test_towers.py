@@ -46,6 +46,6 @@ def test_words_change_what_aosm_says(models: Models) -> None:
     frames /= np.linalg.norm(frames, axis=1, keepdims=True)
     with_words, without = pool_of("aosm", 4, bank.words), pool_of("aosm", 4)
     for frame in frames:
-        told = with_words.push(bank.rows @ frame, frame), without.push(bank.rows @ frame, frame)
-    assert np.abs(told[0] - told[1]).max() > 1e-3
-    assert np.isfinite(told[0]).all()
+        scores = with_words.push(bank.rows @ frame, frame), without.push(bank.rows @ frame, frame)
+    assert np.abs(scores[0] - scores[1]).max() > 1e-3
+    assert np.isfinite(scores[0]).all()

@@ -85,13 +85,13 @@ def by_hooks(network: nn.Module, side: int) -> tuple[int, int]:
     """Multiply-accumulates of convolutions and linear layers, and numbers that norms give."""
     found = [0, 0]
 
-    def told(module: nn.Module, _: object, result: torch.Tensor) -> None:
+    def noted(module: nn.Module, _: object, result: torch.Tensor) -> None:
         if isinstance(module, nn.Conv2d | nn.Linear):
             found[0] += result.numel() * module.weight[0].numel()
         elif isinstance(module, nn.BatchNorm2d):
             found[1] += result.numel()
 
-    hooks = [module.register_forward_hook(told) for module in network.modules()]
+    hooks = [module.register_forward_hook(noted) for module in network.modules()]
     with torch.no_grad():
         network(torch.zeros(1, 3, side, side))
     for hook in hooks:

@@ -102,7 +102,7 @@ def test_margins_are_those_of_the_device() -> None:
             assert margins[n, p] == pytest.approx(float(embeddings[n] @ rows[p]) - rival, abs=1e-6)
 
 
-def test_first_choices_are_counted_and_the_worst_change_is_told() -> None:
+def test_first_choices_are_counted_and_the_worst_change_is_reported() -> None:
     reference = np.array([[3, 1, 0], [2, 2.5, 0], [0, 1, 4], [1, 0, 0.75]])
     found = np.array([[3, 1, 0], [2.6, 2.5, 0], [9, 1, 4], [1, 0, 2]])
     agreement = first_choice(found, reference)

@@ -44,7 +44,7 @@ def test_programs_read_what_people_read() -> None:
 def test_the_format_page_names_every_key() -> None:
     page = (Path(__file__).parents[3] / "docs" / "bundle-format.md").read_text()
     section = page.partition("## `accuracy.json`")[2].partition("\n## ")[0]
-    told = set(re.findall(r"`(\w+)`", section))
+    described = set(re.findall(r"`(\w+)`", section))
     document = json.loads(accuracy_json(CARD))
     row = document["variants"]["image.fp32.onnx"]
     measured = replace(CARD.variants[0].measured, matched=Share(1, 2))
@@ -53,7 +53,7 @@ def test_the_format_page_names_every_key() -> None:
     )["variants"]["image.fp32.onnx"]
     written = {*document, *document["model"], *document["measured"], *row, *row["checks"][0]}
     written |= {*row["outputs"]["embedding"], *row["same_prompt"]}
-    assert written - told == set()
+    assert written - described == set()
 
 
 def test_small_numbers_are_not_rounded_to_nothing() -> None:

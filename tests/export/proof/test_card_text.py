@@ -70,7 +70,7 @@ def test_the_card_says_this() -> None:
     assert accuracy_card(SAID, "accuracy.png").decode() == GOLDEN
 
 
-def test_inputs_that_nothing_was_asked_are_not_told() -> None:
+def test_inputs_that_nothing_was_asked_are_not_reported() -> None:
     card = replace(CARD, inputs={"frames": "of the yard", "clips": "of the street"})
     assert b"* frames: of the yard\n" in accuracy_card(card)
     assert b"of the street" not in accuracy_card(card)
@@ -85,7 +85,7 @@ def test_nothing_left_out_is_said_too() -> None:
     assert "## Left out of the bundle\n\nNothing.\n" in accuracy_card(card).decode()
 
 
-def test_a_detector_is_told_by_its_detections() -> None:
+def test_a_detector_is_reported_by_its_detections() -> None:
     measured = replace(
         CARD.variants[0].measured, margins=None, same_prompt=None, alerts=None, finds_itself=None,
         matched=Share(57, 60),

@@ -136,7 +136,7 @@ def test_an_int32_bias_is_one_violation_only() -> None:
     assert broken(spoil) == [("bias_dq", "a float bias", found)]
 
 
-def test_a_zero_point_that_is_not_zero_is_told_with_its_value() -> None:
+def test_a_zero_point_that_is_not_zero_is_reported_with_its_value() -> None:
     rule = "a constant zero point of 0"
     assert broken(lambda model: set_constant(model, "relu_zero", np.int8(-3))) == [
         ("relu_q", rule, "-3"),
@@ -148,16 +148,16 @@ def test_a_zero_point_that_is_not_zero_is_told_with_its_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"), [(0, "0"), (-1, "-1"), (np.nan, "nan"), (np.inf, "inf")]
+    ("value", "found"), [(0, "0"), (-1, "-1"), (np.nan, "nan"), (np.inf, "inf")]
 )
-def test_a_scale_must_be_finite_and_above_zero(value: float, told: str) -> None:
+def test_a_scale_must_be_finite_and_above_zero(value: float, found: str) -> None:
     def spoil(model: onnx.ModelProto) -> None:
         scales = np.ones(64, np.float32)
         scales[[3, 9]] = value
         set_constant(model, "fc_w_scale", scales)
 
     rule = "constant scales that are finite and above 0"
-    assert broken(spoil) == [("fc_w_dq", rule, f"2 of 64 not so, the first {told}")]
+    assert broken(spoil) == [("fc_w_dq", rule, f"2 of 64 not so, the first {found}")]
 
 
 def test_scales_computed_while_running_are_refused() -> None:
@@ -188,7 +188,7 @@ def test_an_activations_scale_is_a_scalar_and_no_list_of_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layer", "wrong", "told"),
+    ("layer", "wrong", "found"),
     [
         ("patch", 1, "axis 1 of the weight [32, 16, 8, 8] of this Conv, where 0 is due"),
         ("query", 0, "axis 0 of the weight [32, 32] of this MatMul, where 1 is due"),
@@ -196,12 +196,12 @@ def test_an_activations_scale_is_a_scalar_and_no_list_of_one() -> None:
         ("fc", -1, "axis 1 of the weight [64, 32] of this Gemm, where 0 is due"),
     ],
 )
-def test_scales_of_a_weight_follow_its_output_channels(layer: str, wrong: int, told: str) -> None:
+def test_scales_of_a_weight_follow_its_output_channels(layer: str, wrong: int, found: str) -> None:
     def spoil(model: onnx.ModelProto) -> None:
         node(model, f"{layer}_w_dq").attribute[0].i = wrong
 
     rule = "scales of a weight along its output channels"
-    assert broken(spoil) == [(layer, rule, told)]
+    assert broken(spoil) == [(layer, rule, found)]
 
 
 def test_the_axis_of_a_gemm_follows_its_transposition() -> None:

@@ -334,7 +334,7 @@ def test_a_shard_that_is_none_is_named_or_empty(data: bytes, folder: Path, tmp_p
     assert set(pictures.skipped) <= {"bad.tar"}
 
 
-def test_a_member_twice_is_told_and_a_key_twice_is_made_unique(
+def test_a_member_twice_is_reported_and_a_key_twice_is_made_unique(
     folder: Path, tmp_path: Path
 ) -> None:
     data = file_bytes(scene())
@@ -496,7 +496,7 @@ def test_a_damaged_set_is_refused_and_made_again(
         assert prepare([folder], out).digest == digest
 
 
-def test_damage_within_a_file_is_told_with_the_picture(folder: Path, tmp_path: Path) -> None:
+def test_damage_within_a_file_is_reported_with_the_picture(folder: Path, tmp_path: Path) -> None:
     write_picture(folder / "a.png")
     prepare([folder], tmp_path / "set")
     shard = next((tmp_path / "set").glob("*.safetensors"))

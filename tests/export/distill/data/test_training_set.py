@@ -210,7 +210,7 @@ def test_pictures_that_are_all_alike_are_too_few(exports: Any, gather: Any, tmp_
 def test_captions_teach_only_where_every_picture_has_one(
     exports: Any, gather: Any, complete: Any, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "told"
+    folder = tmp_path / "captioned"
     folder.mkdir()
     for index, path in enumerate(sorted(exports.pictures().iterdir())):
         shutil.copy(path, folder)

@@ -31,7 +31,7 @@ ENVIRONMENT = os.environ | {
 
 
 def launched(processes: int) -> list[str]:
-    """Without MPI, ``accelerate launch --cpu`` starts one process, whatever it is told.
+    """Without MPI, ``accelerate launch --cpu`` starts one process, whatever its options say.
 
     So torch's own launcher starts them, as accelerate's does for GPUs.
     """

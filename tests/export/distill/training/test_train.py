@@ -264,11 +264,11 @@ def test_what_several_names_share_is_kept_under_each(tmp_path: Path) -> None:
 def poisoned(monkeypatch: pytest.MonkeyPatch, poison: set[tuple[int, int]]) -> None:
     get = AnswerCache.__getitem__
 
-    def told(self: AnswerCache, asked: tuple[int, int]) -> Answers:
+    def spoilt(self: AnswerCache, asked: tuple[int, int]) -> Answers:
         found = get(self, asked)
         return replace(found, embedding=found.embedding * np.nan) if asked in poison else found
 
-    monkeypatch.setattr(AnswerCache, "__getitem__", told)
+    monkeypatch.setattr(AnswerCache, "__getitem__", spoilt)
 
 
 def test_a_loss_that_is_no_number_ends_it_and_the_last_good_state_goes_on(
@@ -317,12 +317,12 @@ def test_held_out_pictures_that_give_no_number_end_it(
 def test_it_ends_when_nothing_improves_and_the_best_is_taken(
     learn: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = iter([3.0, 2.0, 2.5, 2.0, 1.0])
+    losses = iter([3.0, 2.0, 2.5, 2.0, 1.0])
     seen = []
 
     def fake(trainee: Trainee, _school: object) -> HeldOut:
         seen.append({name: tensor.clone() for name, tensor in trainee.state_dict().items()})
-        return HeldOut(next(told), 0, 0, 0, 0)
+        return HeldOut(next(losses), 0, 0, 0, 0)
 
     monkeypatch.setattr(module, "evaluate", fake)
     found = learn(recipe=replace(RECIPE, patience=2), phase=replace(PHASE, epochs=9))
@@ -336,8 +336,8 @@ def test_it_ends_when_nothing_improves_and_the_best_is_taken(
 def test_a_student_that_training_only_spoils_is_taken_as_it_began(
     learn: Callable[..., Any], room: Classroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = iter([1.0, 2.0, 2.0, 2.0])
-    monkeypatch.setattr(module, "evaluate", lambda *_: HeldOut(next(told), 0, 0, 0, 0))
+    losses = iter([1.0, 2.0, 2.0, 2.0])
+    monkeypatch.setattr(module, "evaluate", lambda *_: HeldOut(next(losses), 0, 0, 0, 0))
     trainee = room.trainee()
     began = {name: tensor.clone() for name, tensor in trainee.state_dict().items()}
     found = learn(trainee=trainee)
