@@ -69,6 +69,7 @@ def _usable(config: Config, compiler: Compiler) -> Config:
 
 @contextmanager
 def progress_bar(what: str, steps: int) -> Iterator[Progress]:
+    """Show a bar of ``steps`` steps on standard error while the block runs."""
     columns = TextColumn(what), BarColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         progress.add_task(what, total=steps)

@@ -174,6 +174,7 @@ def rows(trace: Trace, passes: int) -> list[tuple[float, Event | None, Alerted |
 
 
 def percent(value: float | None) -> str:
+    """Return a share in percent; the word none without a share."""
     return "none" if value is None else f"{value:.0%}"
 
 

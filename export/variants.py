@@ -54,6 +54,7 @@ class Made:
 
     @property
     def passed(self) -> bool:
+        """Whether the variant was measured and passed its gate."""
         return self.variant is not None and self.variant.verdict.passed
 
 

@@ -33,10 +33,12 @@ class Difference:
 
     @property
     def differing_files(self) -> list[str]:
+        """Purposes of the files that differ."""
         return [label for label, (one, other) in self.files.items() if one != other]
 
     @property
     def equal(self) -> bool:
+        """Whether the two bundles say and hold the same."""
         return not self.facts and not self.differing_files
 
 

@@ -28,6 +28,7 @@ class QdqView:
     inputs: dict[str, int] = field(default_factory=dict)
 
     def array(self, name: str) -> NDArray[Any] | None:
+        """Return the value of a constant; None where the name is not that of a constant."""
         tensor = self.constants.get(name)
         return None if tensor is None else numpy_helper.to_array(tensor)
 
@@ -61,18 +62,22 @@ def views(graph: onnx.GraphProto, outer: QdqView) -> Iterator[QdqView]:
 
 
 def title(node: onnx.NodeProto) -> str:
+    """Return the name of a node, or of its first output where the node has none."""
     return str(node.name or node.output[0])
 
 
 def is_qdq(node: onnx.NodeProto) -> bool:
+    """Return whether a node is a standard QuantizeLinear or DequantizeLinear."""
     return node.op_type in {"QuantizeLinear", "DequantizeLinear"} and node.domain in STANDARD
 
 
 def input_of(node: onnx.NodeProto, index: int) -> str:
+    """Return the name of an input; empty where the node has no such input."""
     return node.input[index] if len(node.input) > index else ""
 
 
 def attribute_of(node: onnx.NodeProto, name: str, default: Any) -> Any:
+    """Return the value of an attribute; ``default`` where the node does not have it."""
     for attribute in node.attribute:
         if attribute.name == name:
             return helper.get_attribute_value(attribute)
@@ -97,6 +102,7 @@ def quantized_type(view: QdqView, node: onnx.NodeProto) -> int | None:
 
 
 def activation_scale(view: QdqView, node: onnx.NodeProto) -> NDArray[Any] | None:
+    """Return the constant scale of a quantized activation; None for other nodes and scales."""
     if not is_qdq(node) or view.is_weight(node):
         return None
     return view.array(node.input[1])
@@ -119,6 +125,7 @@ def weight_of(view: QdqView, node: onnx.NodeProto) -> tuple[onnx.NodeProto, list
 
 
 def weight_shape(view: QdqView, dequantize: onnx.NodeProto) -> list[int]:
+    """Return the shape of the constant behind a weight's DequantizeLinear."""
     name = dequantize.input[0]
     if name not in view.constants:
         name = view.producers[name].input[0]
