@@ -76,7 +76,7 @@ class Alignment(nn.Module):
     Args:
         channels: Channels of each of the student's feature maps, shallow first.
         layers: Shape of each of the teacher's layers, shallow first.
-        base: Which side explains the other.
+        base: Side that explains the other.
     """
 
     def __init__(

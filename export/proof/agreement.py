@@ -62,7 +62,7 @@ class Prompts:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How often the variant makes the float original's choice.
+    """Agreement of the variant's first choices with the float original's.
 
     Attributes:
         share: Share of inputs with the same first choice.

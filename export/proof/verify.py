@@ -44,7 +44,7 @@ _SATURATED: Final = 60.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Closeness:
-    """How close one output is to its reference.
+    """Closeness of one output to its reference.
 
     Attributes:
         max_abs: Largest difference of any number.
