@@ -28,7 +28,7 @@ from calibration.options import (
 from calibration.replay import Setup, Trace, replay
 from calibration.rules import config_of
 from calibration.sharpen import events_of, shots_of
-from calibration.tables import verdict_table
+from calibration.tables import judgement_table
 from edge.config.load import load_config
 from edge.config.models import Config, EngineConfig
 from edge.config.prompt import PromptConfig, SharpenedConfig
@@ -102,13 +102,13 @@ def sharpen_rule(  # noqa: PLR0913, PLR0917  options of a command line
             raise ConfigError(f"--event: {exc}") from exc
         record = None if lesson.change is None else record_of(lesson.change)
         traces = _replayed(clip, events_of(clip, event, rule), setup, prompt, record)
-    verdicts = [replace(judge([trace], 1), text=trace.rule) for trace in traces]
+    judgements = [replace(judge([trace], 1), text=trace.rule) for trace in traces]
     if out is not None:
-        report.write(out, report.to_html(_evaluation(setup, traces, verdicts)))
+        report.write(out, report.to_html(_evaluation(setup, traces, judgements)))
     if as_json:
-        typer.echo(json.dumps(_document(lesson, record, verdicts), allow_nan=False))
+        typer.echo(json.dumps(_document(lesson, record, judgements), allow_nan=False))
     else:
-        _show(prompt, lesson, record, verdicts, setup.models.bundle.manifest.text.templates)
+        _show(prompt, lesson, record, judgements, setup.models.bundle.manifest.text.templates)
     if record is None:
         raise typer.Exit(1)
     if apply and config is not None:
@@ -160,7 +160,9 @@ def _replayed(
         return replay(clip, dict.fromkeys(prompts, events), both)
 
 
-def _evaluation(setup: Setup, traces: list[Trace], verdicts: list[Judgement]) -> report.Evaluation:
+def _evaluation(
+    setup: Setup, traces: list[Trace], judgements: list[Judgement]
+) -> report.Evaluation:
     return report.Evaluation(
         model=f"{setup.models.bundle.manifest.name} {setup.models.used}",
         fps=setup.fps,
@@ -168,20 +170,20 @@ def _evaluation(setup: Setup, traces: list[Trace], verdicts: list[Judgement]) ->
         warm_up_s=0.0,
         left_out=(),
         traces=tuple(traces),
-        verdicts=tuple(verdicts),
-        rules=tuple(verdicts[:-1]),
-        total=verdicts[-1],
+        judgements=tuple(judgements),
+        rules=tuple(judgements[:-1]),
+        total=judgements[-1],
     )
 
 
 def _document(
-    lesson: Lesson, record: SharpenedConfig | None, verdicts: list[Judgement]
+    lesson: Lesson, record: SharpenedConfig | None, judgements: list[Judgement]
 ) -> dict[str, Any]:
     return {
         "helps": record is not None,
         "sharpened": None if record is None else record.model_dump(exclude_defaults=True),
         "left_out": {_BEFORE: asdict(lesson.before), _AFTER: asdict(lesson.after)},
-        "clip": [report.verdict_json(verdict) for verdict in verdicts],
+        "clip": [report.judgement_json(judgement) for judgement in judgements],
     }
 
 
@@ -189,7 +191,7 @@ def _show(
     prompt: PromptConfig,
     lesson: Lesson,
     record: SharpenedConfig | None,
-    verdicts: list[Judgement],
+    judgements: list[Judgement],
     templates: tuple[str, ...],
 ) -> None:
     console = Console(highlight=False)
@@ -213,7 +215,7 @@ def _show(
             for weight, sentence in sorted(zip(weights, sentences, strict=True), reverse=True):
                 console.print(Text(f"{kind} {weight:5.2f}  {sentence}"))
     console.print("The whole clip, these events among it:")
-    console.print(verdict_table(verdicts))
+    console.print(judgement_table(judgements))
     console.print(Text(sharpened_line(record)), soft_wrap=True)
 
 

@@ -24,7 +24,7 @@ from calibration.options import (
 )
 from calibration.replay import Trace, replay
 from calibration.rules import config_of, rules_of
-from calibration.tables import verdict_table
+from calibration.tables import judgement_table
 from edge.config.load import load_config
 from edge.config.models import Config, EngineConfig
 from edge.errors import ConfigError
@@ -106,7 +106,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  options of a command line
         warm_up_s=warm_up,
         left_out=tuple(dict.fromkeys(x.prompt for x in labels if x.prompt not in by_rule)),
         traces=tuple(traces),
-        verdicts=tuple(judge([trace], repeat) for trace in traces),
+        judgements=tuple(judge([trace], repeat) for trace in traces),
         rules=tuple(
             judge([trace for trace in traces if trace.rule == rule], repeat)
             for rule in dict.fromkeys(trace.rule for trace in traces)
@@ -120,7 +120,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  options of a command line
         return
     console = Console(highlight=False)
     console.print(f"{model}, {fps:g} frames a second, passes: {repeat}", markup=False)
-    console.print(verdict_table([*evaluation.verdicts, evaluation.total]))
+    console.print(judgement_table([*evaluation.judgements, evaluation.total]))
     if out is not None:
         console.print(f"report: {out}", markup=False, soft_wrap=True)
 

@@ -97,7 +97,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Verdict on one rule on one clip, or on several together.
+    """Judgement on one rule on one clip, or on several together.
 
     Attributes:
         clip: File name of the clip; empty for several.
@@ -143,7 +143,7 @@ def is_false(trace: Trace, passes: int, alert: Alerted) -> bool:
 
 
 def judge(traces: Sequence[Trace], passes: int) -> Judgement:
-    """Return one verdict on rules and clips together; each clip was played ``passes`` times."""
+    """Return one judgement on rules and clips together; each clip was played ``passes`` times."""
     events = [event for trace in traces for event in events_of(trace, passes)]
     alerts = [(trace, alert) for trace in traces for alert in trace.alerts]
     false = sum(is_false(trace, passes, alert) for trace, alert in alerts)

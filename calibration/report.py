@@ -30,9 +30,9 @@ class Evaluation:
         warm_up_s: Length of the warm-up with unlabelled frames, seconds.
         left_out: Labelled prompts that no rule has.
         traces: Trace of each rule on each clip.
-        verdicts: Verdict on each trace, in the same order.
-        rules: Verdict on each rule over all its clips.
-        total: Verdict over all rules and clips.
+        judgements: Judgement on each trace, in the same order.
+        rules: Judgement on each rule over all its clips.
+        total: Judgement over all rules and clips.
     """
 
     model: str
@@ -41,7 +41,7 @@ class Evaluation:
     warm_up_s: float
     left_out: tuple[str, ...]
     traces: tuple[Trace, ...]
-    verdicts: tuple[Judgement, ...]
+    judgements: tuple[Judgement, ...]
     rules: tuple[Judgement, ...]
     total: Judgement
 
@@ -80,9 +80,9 @@ def to_json(evaluation: Evaluation, *, traces: bool = True) -> dict[str, Any]:
         "passes": evaluation.passes,
         "warm_up_s": evaluation.warm_up_s,
         "left_out": list(evaluation.left_out),
-        "total": verdict_json(evaluation.total),
-        "rules": [verdict_json(verdict) for verdict in evaluation.rules],
-        "clips": [verdict_json(verdict) for verdict in evaluation.verdicts],
+        "total": judgement_json(evaluation.total),
+        "rules": [judgement_json(judgement) for judgement in evaluation.rules],
+        "clips": [judgement_json(judgement) for judgement in evaluation.judgements],
     }
     if traces:
         document["traces"] = [_trace(trace, evaluation.passes) for trace in evaluation.traces]
@@ -104,8 +104,8 @@ def to_html(evaluation: Evaluation) -> str:
     return page.render(
         evaluation=evaluation,
         cases=[
-            (verdict, plot(trace, passes), rows(trace, passes))
-            for trace, verdict in zip(evaluation.traces, evaluation.verdicts, strict=True)
+            (judgement, plot(trace, passes), rows(trace, passes))
+            for trace, judgement in zip(evaluation.traces, evaluation.judgements, strict=True)
         ],
     )
 
@@ -185,9 +185,9 @@ def of_text(share: Proportion) -> str:
     return f"{share.count}/{share.of} ({share.low:.0%} to {share.high:.0%})"
 
 
-def rate_text(verdict: Judgement) -> str:
+def rate_text(judgement: Judgement) -> str:
     """Format false alarms per hour with their interval."""
-    rate = verdict.false_alarms
+    rate = judgement.false_alarms
     if rate.per_hour is None:
         return f"{rate.count} in no unlabelled time"
     low, high = number(rate.low), number(rate.high)
@@ -199,16 +199,16 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def delay_text(verdict: Judgement) -> str:
+def delay_text(judgement: Judgement) -> str:
     """Format the median and the worst delay."""
-    if verdict.delays is None:
+    if judgement.delays is None:
         return "none"
-    return f"{verdict.delays.median_s:.1f} s, worst {verdict.delays.worst_s:.1f} s"
+    return f"{judgement.delays.median_s:.1f} s, worst {judgement.delays.worst_s:.1f} s"
 
 
-def asked_text(verdict: Judgement) -> str:
+def asked_text(judgement: Judgement) -> str:
     """Compare the allowed false alarms with the measured ones, in words."""
-    asked, rate = verdict.asked_per_day, verdict.false_alarms
+    asked, rate = judgement.asked_per_day, judgement.false_alarms
     if asked is None:
         return "fixed threshold"
     if not rate.hours:
@@ -218,7 +218,7 @@ def asked_text(verdict: Judgement) -> str:
     said = f"{asked:g}/day asked, {found}"
     if low > asked:
         return f"{said}: more than asked"
-    if (verdict.under_alert or 0.0) > _HARDLY_ENDS:
+    if (judgement.under_alert or 0.0) > _HARDLY_ENDS:
         return f"{said}, but alerts hardly end"
     return f"{said}: fewer than asked" if high < asked else f"{said}: no contradiction"
 
@@ -233,12 +233,12 @@ def _end_s(alert: Alerted) -> float:
     return math.inf if alert.ended_s is None else alert.ended_s
 
 
-def verdict_json(verdict: Judgement) -> dict[str, Any]:
-    """Return the verdict as JSON values."""
-    document = asdict(verdict)
-    document["recall"]["value"] = verdict.recall.value
-    document["precision"]["value"] = verdict.precision.value
-    document["false_alarms"]["per_hour"] = verdict.false_alarms.per_hour
+def judgement_json(judgement: Judgement) -> dict[str, Any]:
+    """Return the judgement as JSON values."""
+    document = asdict(judgement)
+    document["recall"]["value"] = judgement.recall.value
+    document["precision"]["value"] = judgement.precision.value
+    document["false_alarms"]["per_hour"] = judgement.false_alarms.per_hour
     finite: dict[str, Any] = _finite(document)
     return finite
 

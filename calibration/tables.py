@@ -1,4 +1,4 @@
-"""Makes a terminal table of verdicts."""
+"""Makes a terminal table of judgements."""
 
 from collections.abc import Sequence
 
@@ -14,22 +14,22 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def verdict_table(verdicts: Sequence[Judgement]) -> Table:
-    """Return a table with a row for each verdict."""
+def judgement_table(judgements: Sequence[Judgement]) -> Table:
+    """Return a table with a row for each judgement."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in _COLUMNS:
         table.add_column(column, overflow="fold")
-    for verdict in verdicts:
+    for judgement in judgements:
         table.add_row(
             *map(Text, (
-                verdict.clip or "all",
-                verdict.text or "all",
-                report.of_text(verdict.recall),
-                report.of_text(verdict.precision),
-                report.delay_text(verdict),
-                report.rate_text(verdict),
-                report.percent(verdict.under_alert),
-                verdict.state,
+                judgement.clip or "all",
+                judgement.text or "all",
+                report.of_text(judgement.recall),
+                report.of_text(judgement.precision),
+                report.delay_text(judgement),
+                report.rate_text(judgement),
+                report.percent(judgement.under_alert),
+                judgement.state,
             ))
         )  # fmt: skip
     return table

@@ -23,13 +23,13 @@ def test_planted_events_are_hit_once_each_with_nothing_false(
     calibrate: Run, clips: Path, bundle: Path, label_file: Callable[..., Path]
 ) -> None:
     told = document(calibrate("eval", clips, label_file(), "--bundle", bundle, "--json"))
-    (verdict,) = told["clips"]
-    assert (verdict["recall"]["count"], verdict["recall"]["of"]) == (2, 2)
-    assert (verdict["precision"]["count"], verdict["precision"]["of"]) == (2, 2)
-    assert verdict["false_alarms"]["count"] == 0
+    (judgement,) = told["clips"]
+    assert (judgement["recall"]["count"], judgement["recall"]["of"]) == (2, 2)
+    assert (judgement["precision"]["count"], judgement["precision"]["of"]) == (2, 2)
+    assert judgement["false_alarms"]["count"] == 0
     # Two of three samples at 2 fps: half a second after the first that counts.
-    assert verdict["delays"]["median_s"] == pytest.approx(0.5, abs=0.11)
-    assert verdict["under_alert"] < 0.01
+    assert judgement["delays"]["median_s"] == pytest.approx(0.5, abs=0.11)
+    assert judgement["under_alert"] < 0.01
     assert (told["total"]["state"], told["total"]["asked_per_day"]) == ("prior", 1.0)
     (trace,) = told["traces"]
     assert [sample["t"] for sample in trace["samples"]] == pytest.approx(
@@ -93,9 +93,13 @@ cameras:
     outcome = calibrate("eval", clips, labels, "--config", config, "--json")
     assert "rule 'fire': its second look is not asked here" in outcome.err
     told = document(outcome)
-    (verdict,) = told["clips"]
-    assert (verdict["rule"], verdict["recall"]["count"], verdict["state"]) == ("fire", 2, "fixed")
-    assert verdict["delays"]["worst_s"] == pytest.approx(0, abs=0.11)  # one sample is enough
+    (judgement,) = told["clips"]
+    assert (judgement["rule"], judgement["recall"]["count"], judgement["state"]) == (
+        "fire",
+        2,
+        "fixed",
+    )
+    assert judgement["delays"]["worst_s"] == pytest.approx(0, abs=0.11)  # one sample is enough
     assert told["left_out"] == ["snow"]
     outcome = calibrate("eval", clips, labels, "--config", config, "--prompt", "snow")
     assert outcome.code == 2

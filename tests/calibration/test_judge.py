@@ -29,33 +29,33 @@ def trace(
 
 
 def test_an_alert_in_time_is_a_hit_with_its_delay() -> None:
-    verdict = judge([trace((4.5, 5.0, 8.0))], 1)
-    assert (verdict.recall.count, verdict.recall.of) == (1, 1)
-    assert (verdict.precision.count, verdict.precision.of) == (1, 1)
-    assert known(verdict.delays).median_s == pytest.approx(1.0)
-    assert verdict.false_alarms.count == 0
-    assert verdict.under_alert == 0
+    judgement = judge([trace((4.5, 5.0, 8.0))], 1)
+    assert (judgement.recall.count, judgement.recall.of) == (1, 1)
+    assert (judgement.precision.count, judgement.precision.of) == (1, 1)
+    assert known(judgement.delays).median_s == pytest.approx(1.0)
+    assert judgement.false_alarms.count == 0
+    assert judgement.under_alert == 0
 
 
 def test_no_alert_is_a_miss() -> None:
-    verdict = judge([trace()], 1)
-    assert (verdict.recall.count, verdict.recall.of) == (0, 1)
-    assert (verdict.delays, verdict.precision.value) == (None, None)
+    judgement = judge([trace()], 1)
+    assert (judgement.recall.count, judgement.recall.of) == (0, 1)
+    assert (judgement.delays, judgement.precision.value) == (None, None)
 
 
 def test_an_alert_elsewhere_is_false_and_counts_as_time() -> None:
-    verdict = judge([trace((10.0, 10.5, 11.56))], 1)
-    assert (verdict.recall.count, verdict.precision.count, verdict.precision.of) == (0, 0, 1)
-    assert verdict.false_alarms.count == 1
-    assert verdict.false_alarms.hours == pytest.approx(15.6 / 3600)
-    assert verdict.under_alert == pytest.approx(1.56 / 15.6)
+    judgement = judge([trace((10.0, 10.5, 11.56))], 1)
+    assert (judgement.recall.count, judgement.precision.count, judgement.precision.of) == (0, 0, 1)
+    assert judgement.false_alarms.count == 1
+    assert judgement.false_alarms.hours == pytest.approx(15.6 / 3600)
+    assert judgement.under_alert == pytest.approx(1.56 / 15.6)
 
 
 def test_an_alert_that_never_ends_hits_all_and_shows_in_the_time_under_it() -> None:
-    verdict = judge([trace((-5.0, -5.0, None))], 2)
-    assert (verdict.recall.count, verdict.recall.of) == (2, 2)
-    assert verdict.delays is None
-    assert verdict.under_alert == pytest.approx(1.0)
+    judgement = judge([trace((-5.0, -5.0, None))], 2)
+    assert (judgement.recall.count, judgement.recall.of) == (2, 2)
+    assert judgement.delays is None
+    assert judgement.under_alert == pytest.approx(1.0)
 
 
 def test_the_labels_uncertainty_is_in_favour_of_the_rule() -> None:
@@ -78,8 +78,8 @@ def test_rules_are_judged_together_by_adding_up() -> None:
 
 def test_a_clip_that_is_labelled_throughout_has_no_rate() -> None:
     whole = Label(clip="c", prompt="p", start_s=0.0, end_s=20.0)
-    verdict = judge([trace((0.5, 1.0, None), labels=(whole,))], 1)
-    assert (verdict.under_alert, verdict.false_alarms.per_hour) == (None, None)
+    judgement = judge([trace((0.5, 1.0, None), labels=(whole,))], 1)
+    assert (judgement.under_alert, judgement.false_alarms.per_hour) == (None, None)
 
 
 def test_playing_a_clip_more_often_narrows_no_interval() -> None:
@@ -124,10 +124,10 @@ def test_what_was_asked_for_is_held_against_what_was_measured(
 @given(st.lists(st.tuples(st.floats(0, 40), st.floats(0, 10)), max_size=6))
 def test_the_time_under_an_alert_is_that_of_a_fine_grid(spans: list[tuple[float, float]]) -> None:
     alerts = [(start, start, start + length) for start, length in spans]
-    verdict = judge([trace(*alerts)], 2)
+    judgement = judge([trace(*alerts)], 2)
     grid = np.arange(0, 40, 0.002) + 0.001
     labelled = sum((grid >= at + 3.8) & (grid <= at + 8.2) for at in (0, 20)) > 0
     under = np.zeros(len(grid), bool)
     for start, _, end in alerts:
         under |= (grid >= start) & (grid <= end)
-    assert verdict.under_alert == pytest.approx(under[~labelled].mean(), abs=2e-3)
+    assert judgement.under_alert == pytest.approx(under[~labelled].mean(), abs=2e-3)
