@@ -17,6 +17,7 @@ from pydantic import (
     ValidationInfo,
 )
 
+from edge.config.hosts import host, mqtt_text
 from edge.config.urls import resolve_url
 
 _DURATION = r"^([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)?$"
@@ -92,6 +93,12 @@ def camera_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
     return SecretStr(resolve_url(value.get_secret_value(), _folder(info)))
 
 
+def mqtt_secret(value: SecretStr) -> SecretStr:
+    """Check that a password fits into a CONNECT packet."""
+    mqtt_text(value.get_secret_value())
+    return value
+
+
 Seconds = Annotated[
     float,
     BeforeValidator(
@@ -101,6 +108,8 @@ Seconds = Annotated[
     ),
 ]
 Text = Annotated[str, AfterValidator(_not_blank)]
+Host = Annotated[Text, AfterValidator(host)]
+MqttText = Annotated[Text, AfterValidator(mqtt_text)]
 Texts = Annotated[
     tuple[Text, ...],
     BeforeValidator(one_or_more, json_schema_input_type=str | tuple[str, ...]),

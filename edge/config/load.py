@@ -121,6 +121,9 @@ def _printable(message: str) -> str:
 
 def _register_secrets(document: Document) -> None:
     for place, value in _leaves(document.values):
+        if place == ("mqtt", "host"):  # a URL, by mistake
+            for secret in passwords(f"//{str(value).rpartition('://')[2]}"):
+                register_secret(secret)
         if not expected_at(place).get("writeOnly"):
             continue
         if place[-1] != "url":

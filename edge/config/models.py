@@ -11,8 +11,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from edge.config.fields import (
     CameraName,
     ConfigSection,
+    Host,
     LocalPath,
     LocalPaths,
+    MqttText,
     Name,
     Names,
     Polygon,
@@ -22,6 +24,7 @@ from edge.config.fields import (
     Topic,
     camera_url,
     digits_as_text,
+    mqtt_secret,
 )
 from edge.config.prompt import PromptConfig
 from edge.config.schedule import Timezone
@@ -90,16 +93,16 @@ class MqttConfig(ConfigSection):
         tls: Encryption; without this section nothing is encrypted.
     """
 
-    host: Text
+    host: Host
     port: int = Field(default=1883, ge=1, le=65535)
     topic_prefix: Name = "edge"
     protocol: Annotated[
         Literal["auto", "5", "3.1.1"],
         BeforeValidator(digits_as_text, json_schema_input_type=Literal["auto", "5", "3.1.1", 5]),
     ] = "auto"
-    client_id: Text | None = None
-    username: Text | None = None
-    password: SecretStr | None = None
+    client_id: MqttText | None = None
+    username: MqttText | None = None
+    password: Annotated[SecretStr, AfterValidator(mqtt_secret)] | None = None
     keepalive: Seconds = Field(default=30.0, ge=5, le=3600)
     max_inflight: int = Field(default=100, ge=1, le=10_000)
     tls: TlsConfig | None = None

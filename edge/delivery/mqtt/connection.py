@@ -217,7 +217,7 @@ class Connection:
                 f"broker {self._where}: its certificate is not trusted ({exc.verify_message}):"
                 " check mqtt.tls.ca, mqtt.host and this machine's clock"
             ) from exc
-        except OSError as exc:
+        except (OSError, ValueError) as exc:  # UnicodeError: a name that no resolver takes
             raise PublishError(f"broker {self._where} is unreachable: {exc}") from exc
         if isinstance(sock := self._client.socket(), socket.socket):
             # Nagle's algorithm would delay a small message until the TCP ack of the one before.

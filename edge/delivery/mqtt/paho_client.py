@@ -2,6 +2,7 @@
 
 import ssl
 from functools import lru_cache
+from pathlib import Path
 
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -49,22 +50,36 @@ def tls_context(tls: TlsConfig) -> ssl.SSLContext:
         ConfigError: A file is missing or has the wrong content.
     """
     for name, path in (("ca", tls.ca), ("cert", tls.cert), ("key", tls.key)):
-        if path is not None and not path.is_file():
-            raise ConfigError(f"mqtt.tls.{name}: expected a PEM file, found nothing at {path}")
+        if path is not None:
+            _check_readable(name, path)
     try:
         context = ssl.create_default_context(cafile=tls.ca)
-    except ssl.SSLError as exc:
+    except OSError as exc:
         raise ConfigError(f"mqtt.tls.ca: expected PEM certificates in {tls.ca}: {exc}") from exc
     if tls.cert:
         try:
             # Without this argument, OpenSSL would ask for a password on the terminal.
             context.load_cert_chain(tls.cert, tls.key, password="")
-        except ssl.SSLError as exc:
+        except OSError as exc:
+            if isinstance(exc, ssl.SSLError) and exc.reason == "KEY_VALUES_MISMATCH":
+                raise ConfigError(f"mqtt.tls.key: {tls.key} is not the key of {tls.cert}") from exc
             raise ConfigError(
                 f"mqtt.tls.cert, mqtt.tls.key: expected a PEM certificate and its unencrypted key"
                 f" in {tls.cert} and {tls.key or tls.cert}: {exc}"
             ) from exc
     return context
+
+
+def _check_readable(name: str, path: Path) -> None:
+    try:
+        path.open("rb").close()
+    except FileNotFoundError as exc:
+        raise ConfigError(f"mqtt.tls.{name}: expected a PEM file, found nothing at {path}") from exc
+    except OSError as exc:
+        raise ConfigError(
+            f"mqtt.tls.{name}: expected a PEM file that the user of the daemon can read,"
+            f" found at {path}: {exc.strerror}"
+        ) from exc
 
 
 def publish_properties(message: Message) -> Properties:

@@ -179,11 +179,13 @@ cameras:
 
 def test_variables_are_filled_in_with_defaults_and_escapes(load: Callable[..., Config]) -> None:
     config = load(
-        changed("broker.example}", '"h-${A}-${B:dflt}-${C:}-$${A}-$A", port: "${PORT}"}'),
+        changed(
+            "example}", 'example, client_id: "h-${A}-${B:dflt}-${C:}-$${A}-$A", port: "${PORT}"}'
+        ),
         A="one",
         PORT="8883",
     )
-    assert config.mqtt.host == "h-one-dflt--${A}-$A"
+    assert config.mqtt.client_id == "h-one-dflt--${A}-$A"
     assert config.mqtt.port == 8883
 
 
@@ -210,8 +212,8 @@ def test_a_malformed_variable_is_refused_not_taken_literally(
 
 
 def test_a_variable_cannot_bring_in_yaml(load: Callable[..., Config]) -> None:
-    text = changed("host: broker.example", "host: '${A}'")
-    assert load(text, A="x, port: 1\nbundle: y").mqtt.host == "x, port: 1\nbundle: y"
+    text = changed("example}", "example, client_id: '${A}'}")
+    assert load(text, A="x, port: 1\nbundle: y").mqtt.client_id == "x, port: 1\nbundle: y"
 
 
 def secrets_file(tmp_path: Path, text: str, mode: int = 0o600) -> None:

@@ -203,7 +203,10 @@ def test_unusable_tls_files_are_configuration_errors(
         check=True,
         capture_output=True,
     )
+    other, _ = ours.issue("other")
     wrong = {
+        "ca: expected a PEM file that the user of the daemon can read": {"ca": tmp_path},
+        "box.key is not the key of .*other.pem": {"cert": other, "key": key},
         "ca: expected a PEM file, found nothing": {"ca": tmp_path / "absent.pem"},
         "ca: expected PEM certificates": {"ca": junk},
         "expected a PEM certificate and its unencrypted key": {"cert": certificate, "key": locked},
@@ -211,3 +214,51 @@ def test_unusable_tls_files_are_configuration_errors(
     for text, tls in wrong.items():
         with pytest.raises(ConfigError, match=text):
             Publisher(broker.config(tls=tls), "box", outbox)
+
+
+@pytest.mark.parametrize("name", ["ca", "key"])
+def test_a_file_that_the_daemon_may_not_read_is_a_configuration_error(
+    ours: Authority,
+    client: tuple[Path, Path],
+    broker: Broker,
+    outbox: Outbox,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Root reads everything, so the refusal comes from a double of ``open``."""
+    certificate, key = client
+    files = {"ca": ours.certificate, "cert": certificate, "key": key}
+    opened = Path.open
+
+    def refuse(path: Path, mode: str = "r") -> object:
+        if path == files[name]:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, mode)
+
+    Publisher(broker.config(tls=files), "box", outbox).stop()
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ConfigError, match=f"mqtt.tls.{name}: .* found at .*: Permission denied"):
+        Publisher(broker.config(tls=files), "box", outbox)
+
+
+def test_a_file_that_becomes_unreadable_later_ends_no_thread(
+    make_broker: MakeBroker,
+    ours: Authority,
+    server: tuple[Path, Path],
+    publish: StartPublisher,
+    eventually: Eventually,
+    tmp_path: Path,
+) -> None:
+    authority = tmp_path / "ca.pem"
+    shutil.copy(ours.certificate, authority)
+    broker = secure(make_broker, ours, server)
+    publisher = publish(broker.config(tls={"ca": authority}))
+    eventually(lambda: publisher.connected, "a connection")
+    authority.unlink()
+    authority.mkdir()
+    broker.kill()
+    broker.start()
+    eventually(lambda: "mqtt.tls.ca" in (publisher.health().error or ""), "an error")
+    authority.rmdir()
+    shutil.copy(ours.certificate, authority)
+    eventually(lambda: publisher.connected, "a connection again")
