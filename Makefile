@@ -8,10 +8,10 @@ PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-
 # Tests in which cameras, brokers and a daemon keep time: they run one after the other.
 TIMED := tests/e2e tests/edge/delivery tests/edge/test_app.py tests/edge/video
 
-export VIDEO URL PROMPT
+export VIDEO URL PROMPT MINUTES
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick footage soak events export-full distill-demo distill-full distill-study check format clean
+.PHONY: help demo test quick footage soak fuzz events export-full distill-demo distill-full distill-study check format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ soak: $(VENV)/.test ## Forty times kill -9, of the daemon and of the publisher a
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
 	@EDGE_KILLS=40 $(BIN)/python -m pytest -q -s tests/e2e/test_daemon.py \
 		tests/edge/delivery/test_outbox_crash.py -k 'kill or crash' --timeout 900
+
+fuzz: $(VENV)/.test ## Hostile bytes for every reader, guided by coverage: MINUTES=5
+	@$(PIP) --editable '.[fuzz]'
+	@$(BIN)/python tests/fuzz/run.py --minutes $${MINUTES:-5}
 
 events: $(VENV)/.test ## Asked against measured false alarms, order, pools; half an hour
 	@$(BIN)/python -m benchmarks.studies.temporal

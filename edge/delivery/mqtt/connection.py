@@ -10,12 +10,14 @@ import logging
 import select
 import socket
 import ssl
+import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from paho.mqtt import MQTTException
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import LogLevel, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
@@ -37,6 +39,11 @@ CONNECT_S: Final = 5.0
 _RECEIVE_MAXIMUM: Final = 65_535
 
 _SESSION_TAKEN_OVER: Final = 0x8E
+
+# What paho raises for packets that break the protocol (found by fuzzing, tests/fuzz).
+_MALFORMED: Final = (
+    ValueError, LookupError, TypeError, AttributeError, struct.error, MQTTException,
+)  # fmt: skip
 
 
 class HasFileno(Protocol):
@@ -182,13 +189,22 @@ class Connection:
             events = dict(poller.poll(0 if buffered else timeout_s * 1000))
             happened = events.get(sock.fileno(), 0)
             if buffered or happened & ~select.POLLOUT:
-                self._client.loop_read()
+                self._read()
                 _acknowledge_at_once(sock)
             if happened & select.POLLOUT:
                 self._client.loop_write()
             self._client.loop_misc()
         if self._lost:
             raise self._lost
+
+    def _read(self) -> None:
+        try:
+            self._client.loop_read()
+        except _MALFORMED as exc:
+            # The client takes a packet's fields as they come: what a peer writes raises anything.
+            self._lost = PublishError(
+                f"broker {self._where}: expected a packet of MQTT, found {exc!r:.200}"
+            )
 
     def acknowledged(self) -> list[Acknowledged]:
         """PUBACKs that arrived since the last call."""
