@@ -8,10 +8,10 @@ PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-
 # Tests in which cameras, brokers and a daemon keep time: they run one after the other.
 TIMED := tests/e2e tests/edge/delivery tests/edge/test_app.py tests/edge/video
 
-export VIDEO URL PROMPT MINUTES
+export VIDEO URL PROMPT MINUTES HOURS KILLS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick footage soak fuzz events export-full distill-demo distill-full distill-study check format clean
+.PHONY: help demo test quick footage kills soak fuzz events export-full distill-demo distill-full distill-study check format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,10 +43,15 @@ footage: $(VENV)/.test ## Alerts against labels and INT8 against float on real f
 	@$(BIN)/edge-export default >/dev/null
 	@$(BIN)/python -m pytest -q tests/e2e/test_footage.py tests/e2e/test_int8_on_footage.py
 
-soak: $(VENV)/.test ## Forty times kill -9, of the daemon and of the publisher alone
+kills: $(VENV)/.test ## kill -9 of the daemon and of the publisher alone: KILLS=40
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
-	@EDGE_KILLS=40 $(BIN)/python -m pytest -q -s tests/e2e/test_daemon.py \
-		tests/edge/delivery/test_outbox_crash.py -k 'kill or crash' --timeout 900
+	@EDGE_KILLS=$${KILLS:-40} $(BIN)/python -m pytest -q -s tests/e2e/test_daemon.py \
+		tests/edge/delivery/test_outbox_crash.py -k 'kill or crash' --timeout 3000
+
+soak: $(VENV)/.test ## Hours under faults: does memory grow? HOURS=1
+	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
+	@$(BIN)/edge-export default >/dev/null
+	@$(BIN)/python -m benchmarks.studies.soak --hours $${HOURS:-1} --out build/soak
 
 fuzz: $(VENV)/.test ## Hostile bytes for every reader, guided by coverage: MINUTES=5
 	@$(PIP) --editable '.[fuzz]'
