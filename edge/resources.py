@@ -10,6 +10,7 @@ from edge.alerts.learned import CalibrationFile, Calibrations
 from edge.alerts.pipeline import Pipeline
 from edge.alerts.second_look.open import clip_spec, open_looks
 from edge.config.models import Config
+from edge.control.answers import AnswerRoute
 from edge.control.desired.file import DESIRED, DesiredFile
 from edge.control.desired.restore import restored
 from edge.control.learning.feedback import FEEDBACK, FeedbackFile
@@ -149,7 +150,8 @@ def open_resources(
     publisher = Publisher(config.mqtt, config.device.id, outbox, on_delivered, inbox=inbox)
     desk = None
     if index is not None and searches is not None:
-        desk = SearchDesk(topics, index.answerer, searches, publisher.publish_now)
+        route = AnswerRoute(topics, config.homeassistant)
+        desk = SearchDesk(route, index.answerer, searches, publisher.publish_now)
     orders = Orders(wake)
     rollout = Rollout(
         config,

@@ -142,18 +142,6 @@ class GiveFeedback:
 Command = SetPrompts | SetFeature | SetProfile | TryRule | GiveFeedback
 
 
-def answer_topic(topics: Topics, received: Received) -> str:
-    """Return the topic of the answer: the one that the sender asks for, or else our own.
-
-    It is our own too where the sender asks for a pattern, or for a topic of commands.
-    """
-    wanted, ours = received.response, f"{topics.prefix}/"
-    if not wanted or set(wanted) & set("+#\0"):
-        return topics.answer()
-    commands = wanted.startswith(ours) and wanted.endswith(("/set", "/search"))
-    return topics.answer() if commands else wanted
-
-
 def command_filters(topics: Topics) -> list[str]:
     """Return the topic filters of commands; no filter matches a topic that we publish to."""
     return [

@@ -17,12 +17,12 @@ from typing import Final
 from edge.alerts.rule_set import RuleSet
 from edge.config.models import Config
 from edge.control.announce.announcer import Announcer
+from edge.control.answers import AnswerRoute
 from edge.control.commands import (
     Command,
     GiveFeedback,
     SetFeature,
     TryRule,
-    answer_topic,
     command_of,
     known_rule,
 )
@@ -79,6 +79,7 @@ class Rollout:
     ) -> None:
         self._config = config
         self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
+        self._route = AnswerRoute(self._topics, config.homeassistant)
         self._desired = start.desired
         self._error = start.error
         self._mailbox = mailbox
@@ -199,16 +200,4 @@ class Rollout:
         answer = AnswerPayload(
             device=self._config.device.id, topic=received.topic, at=utc(time.time()), error=error
         )
-        self._publish(
-            Message(
-                answer_topic(self._topics, received),
-                answer.to_json(),
-                "answer",
-                None,
-                1,
-                False,
-                "application/json",
-                ANSWER_SCHEMA,
-                correlation=received.correlation,
-            )
-        )
+        self._publish(self._route.message(received, answer.to_json(), ANSWER_SCHEMA))

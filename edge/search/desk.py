@@ -7,10 +7,9 @@ publisher waits for it.
 from collections.abc import Callable
 from typing import Final
 
-from edge.control.commands import answer_topic
+from edge.control.answers import AnswerRoute
 from edge.control.mailbox import Mailbox
 from edge.delivery.message import Message
-from edge.delivery.topics import Topics
 from edge.search.request import SEARCH_SCHEMA, Answerer
 from edge.system.workers import WorkerThread
 
@@ -22,7 +21,7 @@ class SearchDesk:
     """Thread that answers search requests.
 
     Args:
-        topics: Topics of the box.
+        route: Says where an answer goes.
         answerer: Turns a request into an answer, both as bytes.
         mailbox: Queue of received requests.
         publish: Sends a message; called from the desk's thread.
@@ -30,12 +29,12 @@ class SearchDesk:
 
     def __init__(
         self,
-        topics: Topics,
+        route: AnswerRoute,
         answerer: Answerer,
         mailbox: Mailbox,
         publish: Callable[[Message], None],
     ) -> None:
-        self._topics = topics
+        self._route = route
         self._answerer = answerer
         self._mailbox = mailbox
         self._publish = publish
@@ -58,16 +57,5 @@ class SearchDesk:
         for received in self._mailbox:
             if received.retain:
                 continue  # the broker retained it, so it is old
-            self._publish(
-                Message(
-                    answer_topic(self._topics, received),
-                    self._answerer.answer(received.payload),
-                    "answer",
-                    None,
-                    1,
-                    False,
-                    "application/json",
-                    SEARCH_SCHEMA,
-                    correlation=received.correlation,
-                )
-            )
+            answer = self._answerer.answer(received.payload)
+            self._publish(self._route.message(received, answer, SEARCH_SCHEMA))

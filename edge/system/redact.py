@@ -32,7 +32,10 @@ def register_secret(secret: str) -> None:
         repr(secret)[1:-1],
     }
     # A secret of one or two characters would mask parts of most sentences.
-    _secrets.update(form for form in forms if len(form) > 2)
+    new = {form for form in forms if len(form) > 2} - _secrets
+    if not new:
+        return
+    _secrets.update(new)
     longest_first = sorted(_secrets, key=len, reverse=True)
     _any_secret = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 

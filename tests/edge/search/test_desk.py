@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from patience import Eventually
 
+from edge.config.models import HomeAssistantConfig
+from edge.control.answers import AnswerRoute
 from edge.control.mailbox import Mailbox
 from edge.delivery.message import Message, Received
 from edge.delivery.topics import Topics
@@ -35,7 +37,7 @@ def echo() -> Echo:
 def office(echo: Echo) -> Iterator[tuple[Mailbox, list[Message]]]:
     mailbox = Mailbox("searches", WAITING)
     sent: list[Message] = []
-    desk = SearchDesk(TOPICS, echo, mailbox, sent.append)
+    desk = SearchDesk(AnswerRoute(TOPICS, HomeAssistantConfig()), echo, mailbox, sent.append)
     desk.start()
     yield mailbox, sent
     echo.release.set()
@@ -55,16 +57,6 @@ def test_the_answer_goes_where_it_is_wanted_with_the_askers_correlation(
     (message,) = sent
     assert (message.topic, message.payload) == ("client/7/inbox", b"answer to q")
     assert (message.correlation, message.qos, message.retain) == (b"\x01\x02", 1, False)
-
-
-@pytest.mark.parametrize("wanted", [None, "#", "edge/box/prompts/set", "edge/box/search", "a\0b"])
-def test_without_a_place_that_does_no_harm_it_goes_to_our_own(
-    office: tuple[Mailbox, list[Message]], eventually: Eventually, wanted: str | None
-) -> None:
-    mailbox, sent = office
-    mailbox.receive(asked(response=wanted))
-    eventually(lambda: sent, "an answer")
-    assert sent[0].topic == "edge/box/answer"
 
 
 def test_an_old_request_that_the_broker_kept_is_not_answered(

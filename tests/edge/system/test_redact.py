@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import re
 from urllib.parse import quote
 
 import pytest
@@ -45,6 +46,17 @@ def test_a_secret_that_contains_another_is_masked_whole() -> None:
     register_secret("hush")
     register_secret("hushhush")
     assert redact("hushhush hush") == f"{MASK} {MASK}"
+
+
+def test_a_secret_that_is_known_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    register_secret("hush hush")
+    compiled = re.compile("as it is")
+    monkeypatch.setattr(redact_module, "_any_secret", compiled)
+    register_secret("hush hush")
+    assert redact_module._any_secret is compiled
+    monkeypatch.setattr(redact_module, "_secrets", set())
+    register_secret("hush hush")
+    assert redact("hush hush") == MASK
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="*"), min_size=3, max_size=20))
