@@ -24,9 +24,10 @@ from edge.alerts.events import Rule
 from edge.alerts.null.alarms import AlarmTail
 from edge.alerts.scene.view import View
 from edge.config.load import load_config
-from edge.config.models import MqttConfig
+from edge.config.models import HomeAssistantConfig, MqttConfig
 from edge.config.prompt import SharpenedConfig
-from edge.control.commands import answer_topic, command_of
+from edge.control.answers import AnswerRoute
+from edge.control.commands import command_of
 from edge.delivery.embedding import decode_embedding
 from edge.delivery.message import Message, Received
 from edge.delivery.mqtt.connection import connect
@@ -48,6 +49,7 @@ DIM: Final = 8
 CORPUS: Final = Path(__file__).parent / "corpus"
 _RULE: Final = Rule(threshold=0.1)
 _TOPICS: Final = Topics("edge", "box")
+_ROUTE: Final = AnswerRoute(_TOPICS, HomeAssistantConfig())
 _SHARPENED: Final = SharpenedConfig(threshold=0.1, hysteresis=0.01)
 _COMMANDS: Final = (
     "edge/box/prompts/set", "edge/box/prompt/cat/threshold/set", "edge/box/prompt/cat/enabled/set",
@@ -102,7 +104,7 @@ def _command(data: bytes) -> None:
         response=response.decode("utf-8", "replace") or None,
         correlation=response,
     )
-    answer_topic(_TOPICS, received)
+    _ROUTE.message(received, b"", "edge-answer/1")
     command_of(_TOPICS, received)
 
 
