@@ -11,7 +11,7 @@ TIMED := tests/e2e tests/edge/delivery tests/edge/test_app.py tests/edge/video
 export VIDEO URL PROMPT MINUTES HOURS KILLS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick footage kills soak fuzz events export-full distill-demo distill-full distill-study check format clean
+.PHONY: help demo test quick footage kills soak fuzz sbom events export-full distill-demo distill-full distill-study check format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ soak: $(VENV)/.test ## Hours under faults: does memory grow? HOURS=1
 fuzz: $(VENV)/.test ## Hostile bytes for every reader, guided by coverage: MINUTES=5
 	@$(PIP) --editable '.[fuzz]'
 	@$(BIN)/python tests/fuzz/run.py --minutes $${MINUTES:-5}
+
+sbom: $(VENV)/.test ## What is installed, as CycloneDX: build/sbom.json
+	@$(PIP) --editable '.[sbom]'
+	@PATH="$(BIN):$$PATH" $(BIN)/python deploy/sbom.py build/sbom.json
 
 events: $(VENV)/.test ## Asked against measured false alarms, order, pools; half an hour
 	@$(BIN)/python -m benchmarks.studies.temporal

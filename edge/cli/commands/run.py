@@ -11,6 +11,7 @@ import typer
 
 from edge import app
 from edge.config.load import load_config
+from edge.system.private import keep_to_ourselves
 
 
 def run(
@@ -20,6 +21,7 @@ def run(
 
     Example: `edge run /etc/edge/edge.yaml`
     """
+    keep_to_ourselves()
     settings = load_config(config)
     stop, wake = threading.Event(), threading.Event()
 
