@@ -239,6 +239,7 @@ class _Watcher:
         for message in self._pipeline.process(sample):
             if message.kind == "alert":
                 self._note(AlertPayload.model_validate_json(message.payload))
+        self._pipeline.pass_on()
 
     def _note(self, alert: AlertPayload) -> None:
         alerts, begin = self.trace.alerts, _EPOCH + self._warmed_s

@@ -25,6 +25,7 @@ from edge.delivery.payloads import (
     Status,
     state_message,
 )
+from edge.delivery.publisher import PublisherHealth
 from edge.errors import EngineError, InferenceError, ModelError, OutboxError
 from edge.resources import Resources, open_resources
 from edge.system import systemd
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 # Shares of cameras, index and broker in the 5 s within which the daemon must end after SIGTERM.
 _CAMERAS_STOP_S: Final = 1.0
-_INDEX_STOP_S: Final = 1.0
+_INDEX_STOP_S: Final = 1.0  # together with the side files
 _PUBLISHER_STOP_S: Final = 3.0
 _HEALTHY: Final = {"streaming", "connecting", "ended"}
 
@@ -97,6 +98,7 @@ class Daemon:
         self._orders = resources.orders
         self._index = resources.index
         self._desk = resources.desk
+        self._keeper = resources.keeper
         self._cameras = resources.cameras
         self._models = resources.models
         self._pipeline = resources.pipeline
@@ -112,6 +114,7 @@ class Daemon:
         self._disk_error: str | None = None
         self._model_error = resources.models.failed
         self._watchdog_s = systemd.watchdog_interval()
+        self._next_ping = 0.0
 
     def serve(self, stop: threading.Event, wake: threading.Event) -> None:
         """Start everything, loop until ``stop``, and end everything in order, also on an error."""
@@ -125,7 +128,7 @@ class Daemon:
         """Start the workers, and put the steps of the end on ``ending``, which reverses them."""
         names = [f"camera[{name}]" for name in self._cameras]
         ending.callback(self._workers.stop, ["publisher"], _PUBLISHER_STOP_S)
-        ending.callback(self._workers.stop, ["search", "index"], _INDEX_STOP_S)
+        ending.callback(self._workers.stop, ["search", "index", "keeper"], _INDEX_STOP_S)
         ending.callback(self._wind_up)
         ending.callback(self._workers.stop, names, _CAMERAS_STOP_S)
         ending.callback(self._workers.stop, ["rollout"], 0.0)
@@ -135,13 +138,14 @@ class Daemon:
             self._workers.start("index", self._index, essential=False)
         if self._desk is not None:
             self._workers.start("search", self._desk, essential=False)
+        self._workers.start("keeper", self._keeper, essential=False)
         self._workers.start("publisher", self._publisher, essential=True)
         for name, camera in zip(names, self._cameras.values(), strict=True):
             self._workers.start(name, camera, essential=True)
 
     def _loop(self, stop: threading.Event, wake: threading.Event) -> None:
         periods = self._periods
-        next_tick, next_ping = 0.0, 0.0
+        next_tick = 0.0
         next_proof = time.monotonic() + periods.proof_s
         next_save = time.monotonic() + periods.save_s
         while not stop.is_set():
@@ -149,9 +153,7 @@ class Daemon:
             if now >= next_tick:
                 self._tick()
                 next_tick = now + periods.tick_s
-            if self._watchdog_s is not None and now >= next_ping and self._workers.progressing:
-                systemd.notify("WATCHDOG=1")
-                next_ping = now + self._watchdog_s
+            self._ping()
             if now >= next_proof:
                 self._prove()
                 next_proof = now + periods.proof_s
@@ -163,6 +165,13 @@ class Daemon:
             self._obey()
             self._process()
             self._show()
+
+    def _ping(self) -> None:
+        """Say to the watchdog that the loop goes on, where it is time to."""
+        now = time.monotonic()
+        if self._watchdog_s is not None and now >= self._next_ping and self._workers.progressing:
+            systemd.notify("WATCHDOG=1")
+            self._next_ping = now + self._watchdog_s
 
     def _obey(self) -> None:
         """Carry out the orders of the rollout."""
@@ -215,6 +224,8 @@ class Daemon:
                 logger.error("sample %d dropped: %s", self._failed_samples, exc)  # noqa: TRY400  expected: no traceback
             else:
                 self._put(messages)
+                self._pipeline.pass_on()
+            self._ping()  # many cameras on a slow disk take longer than the watchdog waits
 
     def _put(self, messages: Sequence[Message]) -> None:
         """Commit messages to the outbox; without a disk, publish the alerts from memory."""
@@ -253,13 +264,11 @@ class Daemon:
     def _tick(self) -> None:
         """Publish the state of every camera and of the device; end the alerts of lost cameras."""
         now = _now()
+        self._pipeline.catch_up()
         self._put(self._pipeline.lost(now))
-        # Without a connection nobody receives a status, and when it returns the outage is over.
         publisher = self._publisher.health()
-        queue = publisher.error if self._publisher.connected else None
-        index = None if self._index is None else self._index.health().error
-        errors = (self._disk_error, self._model_error, queue, index)
-        troubled = bool(self._workers.failed()) or any(error is not None for error in errors)
+        errors = self._errors(publisher)
+        troubled = bool(errors)
         for name, camera in self._cameras.items():
             health = camera.health()
             troubled = troubled or health.state not in _HEALTHY
@@ -267,12 +276,25 @@ class Daemon:
                 self._topics.device, name, now, health, self._pipeline.status(name)
             )
             self._publisher.publish_now(state_message(self._topics, state))
-        delivery = device_state(self._topics.device, now.wall, self._outbox, publisher)
+        delivery = device_state(self._topics.device, now.wall, self._outbox, publisher, errors)
         self._publisher.publish_now(device_state_message(self._topics, delivery))
         status: Status = "degraded" if troubled else "online"
         if status != self._status:
             self._status = status
             self._publisher.announce(status)
+
+    def _errors(self, publisher: PublisherHealth) -> dict[str, str]:
+        """Return what is wrong with the parts of the device, cameras apart, by name."""
+        errors = {
+            "outbox": self._disk_error,
+            "model": self._model_error,
+            # Without a connection nobody receives a status; when it returns the outage is over.
+            "publisher": publisher.error if self._publisher.connected else None,
+            "index": None if self._index is None else self._index.health().error,
+        }
+        failed = dict.fromkeys(self._workers.failed(), "it has ended by an error: see the log")
+        found = {name: error for name, error in errors.items() if error is not None}
+        return found | self._keeper.errors() | failed
 
     def _wind_up(self) -> None:
         """Process the last samples, end running alerts, and save."""

@@ -11,6 +11,8 @@
     ├─ SourceError             camera unreachable, stream broken  retry for ever, with back-off
     │  └─ SourceRefused        the camera said no (401, 404)      retry for ever, slowly
     ├─ PublishError            broker refused or lost             retry for ever
+    ├─ SideFileError           a side file locked, failing, full   go on without, try again,
+    │                          or of a newer version              report
     └─ OutboxError             no disk for the queue              exit 6 at start; later on,
                                                                   alerts go out from memory
 
@@ -66,6 +68,21 @@ class PublishError(EdgeError):
     """The broker is unreachable or refused us."""
 
     exit_code = 5
+
+
+class SideFileError(EdgeError):
+    """A file that the daemon can do without cannot be read or written now.
+
+    Args:
+        message: What is wrong, and what to do.
+        trouble: Kind of the trouble (``edge.system.trouble``).
+    """
+
+    exit_code = 6
+
+    def __init__(self, message: str, trouble: str) -> None:
+        super().__init__(message)
+        self.trouble = trouble
 
 
 class OutboxError(EdgeError):

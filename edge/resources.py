@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from edge.alerts.learned import CalibrationFile, Calibrations
+from edge.alerts.calibration_file import CalibrationFile
+from edge.alerts.learned import Calibrations
 from edge.alerts.pipeline import Pipeline
 from edge.alerts.second_look.open import clip_spec, open_looks
 from edge.config.models import Config
@@ -33,6 +34,7 @@ from edge.search.desk import WAITING, SearchDesk
 from edge.search.index.recorder import PICTURE_WIDTH
 from edge.search.index.writer import IndexWriter
 from edge.search.open import open_index
+from edge.system.keeper import Keeper
 from edge.video.camera import ThreadCamera
 from edge.video.worker import CameraWorker
 
@@ -61,6 +63,7 @@ class Resources:
         orders: Queue of what the rollout asks the loop to do.
         index: Writes the index; None where nothing is kept for the search.
         desk: Answers searches; None where nothing is kept.
+        keeper: Writes the side files.
     """
 
     topics: Topics
@@ -73,6 +76,7 @@ class Resources:
     orders: Orders
     index: IndexWriter | None = None
     desk: SearchDesk | None = None
+    keeper: Keeper = field(default_factory=lambda: Keeper(()))
 
 
 def open_resources(
@@ -130,15 +134,14 @@ def open_resources(
         models.scoring.open_compiler,
         lambda camera, sequence: cameras[camera].snapshot(sequence, PICTURE_WIDTH),
     )
+    learned = CalibrationFile(config.state_dir / LEARNED)
     pipeline = Pipeline(
         config,
         reference,
         bundle.manifest.decision,
         models.scoring.scorer,
         start.rules,
-        calibrations=Calibrations(
-            CalibrationFile(config.state_dir / LEARNED), reference, config.background
-        ),
+        calibrations=Calibrations(learned, reference, config.background),
         snapshot_of=lambda camera, sequence: cameras[camera].snapshot(sequence),
         see=looks.see,
         recorder=None if index is None else index.recorder,
@@ -175,6 +178,7 @@ def open_resources(
         orders,
         None if index is None else index.writer,
         desk,
+        Keeper((learned, feedback)),
     )
 
 

@@ -132,6 +132,7 @@ class Line:
             messages = pipeline.report(sample, scored, happenings)
         with watch.stage("outbox"):
             self.outbox.put(messages)
+        pipeline.pass_on()
         if self.acknowledgements is not None:
             with watch.stage("mqtt", core=time.process_time_ns):
                 self.acknowledgements.wait_for(len(messages))

@@ -1,19 +1,17 @@
-"""Keeps all calibrations and views of the device across restarts, in one SQLite file.
+"""Makes the calibrations and views of the cameras, with what was learned before.
 
 Each entry lies under a key of everything that it depends on: model, precision, sentences, rhythm.
-Where the key changes, the entry is not found, and learning starts anew. A damaged file or a full
-disk costs what was learned and nothing else.
+Where the key changes, the entry is not found, and learning starts anew.
 """
 
 import hashlib
 import json
 import logging
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Final
 
+from edge.alerts.calibration_file import VERSION, CalibrationFile
 from edge.alerts.events import Rule
 from edge.alerts.null import AlarmTail
 from edge.alerts.scene.scene import Scene
@@ -22,61 +20,27 @@ from edge.alerts.threshold import EVERYWHERE, Calibration
 from edge.config.prompt import PromptConfig
 from edge.delivery.payloads import ModelRef
 from edge.rules.plan import plan
-from edge.system.kept_file import KeptFile
 
 logger = logging.getLogger(__name__)
 
-# Raise this when a tail's meaning changes: entries of older versions are then ignored.
-_VERSION: Final = 1
 # Settings of a rule that decide its margins, beside the weights.
 _SCORED: Final = {"text", "negatives", "pool"}
 _WEIGHTS: Final = {"texts", "templates", "negatives"}
 _VIEW: Final = "#view"  # a name that no rule may have
-_SCHEMA: Final = (
-    "CREATE TABLE IF NOT EXISTS learned (camera TEXT, rule TEXT, regime TEXT, key TEXT, data BLOB,"
-    " saved_at REAL, PRIMARY KEY (camera, rule, regime))"
-)
 
 
 def key_of(facts: object) -> str:
     """Return the SHA-256 of ``facts``, which may be anything that JSON takes."""
-    return hashlib.sha256(json.dumps([_VERSION, facts], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([VERSION, facts], sort_keys=True).encode()).hexdigest()
 
 
-class CalibrationFile:
-    """File of tails and views.
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A calibration with what its entries lie under."""
 
-    Args:
-        path: Path of the file, which is made where there is none.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = KeptFile(path, _SCHEMA, "what was learned is not kept")
-
-    def load(self, camera: str, name: str, key: str, rule: Rule) -> dict[str, AlarmTail]:
-        """Return the tails of this camera and rule, by regime; empty where no entry fits."""
-        tails = {}
-        for regime, data in self._rows(camera, name, key):
-            try:
-                tails[regime] = AlarmTail.from_bytes(rule, data)
-            except ValueError as exc:
-                logger.warning("%s: %s/%s learns anew: %s", self._file.path, camera, name, exc)
-        return tails
-
-    def bytes_of(self, camera: str, rule: str, key: str) -> bytes | None:
-        """Return another entry (a camera's view), which lies under a name that no rule has."""
-        return next((data for _, data in self._rows(camera, rule, key)), None)
-
-    def save(self, rows: Iterable[tuple[str, str, str, str, bytes]]) -> None:
-        """Replace rows (camera, rule, regime, key, data) in one transaction."""
-        now = time.time()
-        stamped = [(*row, now) for row in rows]
-        statement = "REPLACE INTO learned VALUES (?, ?, ?, ?, ?, ?)"
-        self._file.do(lambda db: db.executemany(statement, stamped), None)
-
-    def _rows(self, camera: str, rule: str, key: str) -> list[tuple[str, bytes]]:
-        query = "SELECT regime, data FROM learned WHERE camera = ? AND rule = ? AND key = ?"
-        return self._file.do(lambda db: db.execute(query, (camera, rule, key)).fetchall(), [])
+    key: str
+    rule: Rule
+    calibration: Calibration
 
 
 class Calibrations:
@@ -94,9 +58,10 @@ class Calibrations:
         self._file = file
         self._model = model
         self._background = background
-        self._running: dict[tuple[str, str], tuple[str, Calibration]] = {}
+        self._running: dict[tuple[str, str], _Running] = {}
         self._scenes: dict[str, Scene] = {}
         self._view_key = key_of(["view", model.hash])  # the bundle decides the preprocessing
+        self._caught_up = file is None or file.ready
 
     def calibration(
         self, camera: str, name: str, prompt: PromptConfig, rule: Rule, fps: float
@@ -106,26 +71,33 @@ class Calibrations:
             [self._model.model_dump(), self._background, _scored(prompt), _rhythm(rule), fps]
         )
         asked = prompt.false_alarms_per_day if prompt.threshold is None else None
-        tails = {}
-        if asked is not None and self._file is not None:
-            tails = self._file.load(camera, name, key, rule)
         # Below the clauses' own threshold, the order in time that a rule asks for means nothing.
         lowest = rule.threshold if plan(name, prompt).has_time else None
+        tails = {} if asked is None else self._tails(camera, name, key, rule)
         calibration = Calibration(rule, asked, tails, lowest=lowest)
-        self._running[camera, name] = key, calibration
+        self._running[camera, name] = _Running(key, rule, calibration)
         return calibration
 
     def scene(self, camera: str) -> Scene:
         """Make the scene of this camera, with the view that was learned before."""
-        view = None
-        data = self._file.bytes_of(camera, _VIEW, self._view_key) if self._file else None
-        if data is not None:
-            try:
-                view = View.from_bytes(data)
-            except ValueError as exc:
-                logger.warning("camera %s: its view is learned anew: %s", camera, exc)
-        self._scenes[camera] = Scene(view)
+        self._scenes[camera] = Scene(self._view(camera))
         return self._scenes[camera]
+
+    def catch_up(self) -> None:
+        """Take in what was learned before, once a file can be read that could not at the start.
+
+        Of each tail the one that has learned from more samples stays.
+        """
+        if self._caught_up or self._file is None or not self._file.ready:
+            return
+        self._caught_up = True
+        for (camera, name), running in self._running.items():
+            if running.calibration.learns:
+                tails = self._tails(camera, name, running.key, running.rule)
+                running.calibration.restore(tails)
+        for camera, scene in self._scenes.items():
+            scene.view = self._view(camera) or scene.view
+        logger.info("what was learned before is back")
 
     def drop(self, camera: str, name: str) -> None:
         """Stop the calibration of this rule on this camera. What it learned stays on disk."""
@@ -134,28 +106,59 @@ class Calibrations:
     def admit(self, camera: str, name: str, levels: Mapping[str, float]) -> None:
         """Count an alert of this rule on this camera as ordinary, up to ``levels`` by regime."""
         if (camera, name) in self._running:
-            self._running[camera, name][1].admit(levels)
+            self._running[camera, name].calibration.admit(levels)
 
     def forget(self, camera: str) -> None:
         """Begin anew with this camera, because it sees something else."""
-        for (whose, _), (_, calibration) in self._running.items():
+        for (whose, _), running in self._running.items():
             if whose == camera:
-                calibration.forget()
+                running.calibration.forget()
 
     def save(self) -> None:
-        """Write everything that was learned."""
+        """Give everything that was learned to the file, which writes it; return at once."""
         if self._file is None:
             return
-        tails = [
-            (camera, name, regime, key, tail.to_bytes())
-            for (camera, name), (key, calibration) in self._running.items()
-            for regime, tail in calibration.tails.items()
-        ]
-        views = [
-            (camera, _VIEW, EVERYWHERE, self._view_key, scene.view.to_bytes())
+        self.catch_up()
+        tails = {
+            (camera, name, regime): (running.key, tail.to_bytes())
+            for (camera, name), running in self._running.items()
+            for regime, tail in running.calibration.tails.items()
+        }
+        views = {
+            (camera, _VIEW, EVERYWHERE): (self._view_key, scene.view.to_bytes())
             for camera, scene in self._scenes.items()
-        ]
-        self._file.save(tails + views)
+        }
+        self._file.save(tails | views)
+
+    def _tails(self, camera: str, name: str, key: str, rule: Rule) -> dict[str, AlarmTail]:
+        """Return the tails of this camera and rule that the file has, by regime."""
+        tails: dict[str, AlarmTail] = {}
+        if self._file is None:
+            return tails
+        for regime in self._file.regimes(camera, name):
+            data = self._file.get(camera, name, regime, key)
+            if data is None:
+                continue
+            try:
+                tails[regime] = AlarmTail.from_bytes(rule, data)
+            except ValueError as exc:
+                self._file.spoiled()
+                logger.warning("%s: %s/%s learns anew: %s", self._file.name, camera, name, exc)
+        return tails
+
+    def _view(self, camera: str) -> View | None:
+        """Return the view of this camera that the file has; None where it has none."""
+        if self._file is None:
+            return None
+        data = self._file.get(camera, _VIEW, EVERYWHERE, self._view_key)
+        if data is None:
+            return None
+        try:
+            return View.from_bytes(data)
+        except ValueError as exc:
+            self._file.spoiled()
+            logger.warning("camera %s: its view is learned anew: %s", camera, exc)
+            return None
 
 
 def _scored(prompt: PromptConfig) -> list[object]:

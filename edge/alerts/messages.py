@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -76,7 +77,10 @@ class Recorder(Protocol):
 
 
 class Reporter:
-    """Makes messages, and passes samples and alerts on to the recorder and to ``on_start``.
+    """Makes messages; passes samples and alerts on to the recorder and to ``on_start``.
+
+    It passes them on when it is asked to, because nothing may stand between a sample and the commit
+    of its alert.
 
     Args:
         config: Settings that say what is published.
@@ -102,6 +106,7 @@ class Reporter:
         self._embeddings = config.embeddings
         self._device = config.device.id
         self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
+        self._afterwards: list[Callable[[], None]] = []
         self._embedded_at: dict[str, float] = {}  # monotonic, of the embedding last published
 
     def sample(
@@ -124,21 +129,26 @@ class Reporter:
         for happening in happenings:
             start = happening.transition
             if start.type == "start":
-                self._on_start(
-                    StartedAlert(
-                        alert=start.id,
-                        camera=sample.camera,
-                        rule=happening.prompt,
-                        sentences=happening.sentences,
-                        levels=happening.levels,
-                        embedding=embedding,
-                    )
+                started = StartedAlert(
+                    alert=start.id,
+                    camera=sample.camera,
+                    rule=happening.prompt,
+                    sentences=happening.sentences,
+                    levels=happening.levels,
+                    embedding=embedding,
                 )
+                self._afterwards.append(partial(self._on_start, started))
         if embedding is not None:
             messages += self._embedding(sample, embedding, alerting=alerting)
             if self._recorder is not None:
-                self._recorder.sample(sample, embedding)
+                self._afterwards.append(partial(self._recorder.sample, sample, embedding))
         return messages
+
+    def pass_on(self) -> None:
+        """Pass on what came since the last time. Its messages are committed."""
+        afterwards, self._afterwards = self._afterwards, []
+        for pass_on in afterwards:
+            pass_on()
 
     def alerts(
         self, camera: str, happenings: Sequence[Happening], sequence: int | None = None
@@ -174,7 +184,8 @@ class Reporter:
             if jpeg:
                 messages.append(snapshot_message(self._topics, camera, transition.id, jpeg))
                 if self._recorder is not None:
-                    self._recorder.alert(camera, transition.at, jpeg)
+                    keep = partial(self._recorder.alert, camera, transition.at, jpeg)
+                    self._afterwards.append(keep)
         return messages
 
     def tested(self, camera: str, name: str, rule: WatchedRule, now: Arrival) -> list[Message]:

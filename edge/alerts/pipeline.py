@@ -58,7 +58,7 @@ class Pipeline:
         snapshot_of: Gives the picture of an alert.
         see: Called with each sample before it is scored, for a second look that needs the past.
         recorder: Keeps samples for the search; by default nothing does.
-        on_start: Called with each alert that starts.
+        on_start: Called with each alert that has started, by ``pass_on``.
 
     Attributes:
         rules: Rules in force.
@@ -120,7 +120,7 @@ class Pipeline:
         return messages
 
     def process(self, sample: Sample) -> list[Message]:
-        """Take one sample of a camera.
+        """Take one sample of a camera. The caller commits the messages, then calls ``pass_on``.
 
         The four steps are public so that ``edge-bench`` can time each.
 
@@ -170,6 +170,14 @@ class Pipeline:
         camera.lag_s = time.monotonic() - sample.arrival.monotonic
         return messages
 
+    def pass_on(self) -> None:
+        """Pass the last samples and alerts on to the recorder and to ``on_start``."""
+        self._reporter.pass_on()
+
+    def catch_up(self) -> None:
+        """Take in what was learned before, once its file can be read."""
+        self._calibrations.catch_up()
+
     def lost(self, now: Arrival) -> list[Message]:
         """End the alerts of cameras that have been silent for long."""
         return [
@@ -187,7 +195,7 @@ class Pipeline:
         ]
 
     def save(self) -> None:
-        """Write what the thresholds rest on to disk."""
+        """Have what the thresholds rest on written to disk; return at once."""
         self._calibrations.save()
 
     def admit(self, camera: str, rule: str, levels: Mapping[str, float]) -> None:

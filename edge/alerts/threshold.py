@@ -89,6 +89,20 @@ class Calibration:
             return self._rule.threshold
         return max(self._lowest, self.tails[self._judge].baseline + estimate.level)
 
+    @property
+    def learns(self) -> bool:
+        """Whether its threshold is learned."""
+        return self._asked is not None
+
+    def restore(self, tails: Mapping[str, AlarmTail]) -> None:
+        """Go on with tails that were learned before, where they know more than the present ones."""
+        for name, tail in tails.items():
+            if name not in self.tails or tail.samples > self.tails[name].samples:
+                self.tails[name] = tail
+        self._estimates.clear()
+        self._due.clear()
+        self._judge = EVERYWHERE
+
     def observe(self, margin: float, at: float, *, alerting: bool, regime: str) -> None:
         """Learn from one sample, and make a new estimate from time to time.
 

@@ -36,7 +36,7 @@ from edge.control.preparation import Preparation
 from edge.delivery.message import Message, Received
 from edge.delivery.payloads import ANSWER_SCHEMA, AnswerPayload, utc
 from edge.delivery.topics import Topics
-from edge.errors import ConfigError, EdgeError, EngineError, ModelError
+from edge.errors import ConfigError, EdgeError, EngineError, ModelError, SideFileError
 from edge.system.workers import WorkerThread
 
 logger = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class Rollout:
             if command is None:
                 return
             self._follow(command)
-        except (ConfigError, ModelError, EngineError) as exc:
+        except (ConfigError, ModelError, EngineError, SideFileError) as exc:
             error = str(exc)
             logger.warning("%s refused: %s", received.topic, exc)
         self._error = error

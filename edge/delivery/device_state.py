@@ -1,4 +1,4 @@
-"""Reports the state of a device's delivery: what waits in the outbox, and what was lost."""
+"""Reports the state of a device: what waits in the outbox, what was lost, and what is wrong."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal, get_args
@@ -32,11 +32,12 @@ class OutboxRef(Payload):
 
 
 class DeviceStatePayload(Payload):
-    """Payload of ``state``: messages of the device that wait, and messages that were lost.
+    """Payload of ``state``: messages of the device that wait or were lost, and what is wrong.
 
     ``outbox`` is null while its file cannot be read. ``refused`` counts what the broker refused for
     good, ``forgotten`` what was lost from memory; both by kind, since the start. A refused message
-    of the outbox also counts in ``outbox.dropped``.
+    of the outbox also counts in ``outbox.dropped``. ``errors`` says in words what is wrong with
+    each part of the device that is in trouble now.
     """
 
     schema_: Literal["edge-device-state/1"] = Field(default=DEVICE_STATE_SCHEMA, alias="schema")
@@ -45,10 +46,11 @@ class DeviceStatePayload(Payload):
     outbox: OutboxRef | None
     refused: dict[Kind, Count]
     forgotten: dict[Kind, Count]
+    errors: dict[str, str] = Field(default_factory=dict)
 
 
 def device_state(
-    device: str, at: float, outbox: Outbox, health: PublisherHealth
+    device: str, at: float, outbox: Outbox, health: PublisherHealth, errors: Mapping[str, str]
 ) -> DeviceStatePayload:
     """Make the payload of a device's state.
 
@@ -57,6 +59,7 @@ def device_state(
         at: Time of the state, UTC seconds.
         outbox: Queue of the device.
         health: Health of its publisher.
+        errors: What is wrong, by the name of the part.
     """
     return DeviceStatePayload(
         device=device,
@@ -64,6 +67,7 @@ def device_state(
         outbox=_outbox_ref(outbox),
         refused=_filled(health.refused, _EVERY_KIND),
         forgotten=_filled(health.forgotten, _EVERY_KIND),
+        errors=dict(errors),
     )
 
 

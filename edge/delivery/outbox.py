@@ -30,7 +30,7 @@ from edge.delivery.outbox_file import (
     unpack,
 )
 from edge.errors import OutboxError
-from edge.system.kept_file import is_damage, is_disk_full
+from edge.system.trouble import trouble_of
 
 logger = logging.getLogger(__name__)
 
@@ -173,11 +173,11 @@ class Outbox:
             try:
                 return action()
             except sqlite3.DatabaseError as exc:
-                if is_damage(exc):
+                if trouble_of(exc) == "damaged":
                     self._db.close()
                     self._damaged += 1
                     self._db = replace_file(self._path, str(exc))
-                elif is_disk_full(exc):
+                elif trouble_of(exc) == "full":
                     self._reserve.release()
                     self._shorten_log()
                     if room:

@@ -20,7 +20,8 @@ import cbor2
 
 from edge.delivery.message import Kind, Message
 from edge.errors import OutboxError
-from edge.system.kept_file import is_damage, move_aside
+from edge.system.set_aside import set_aside
+from edge.system.trouble import trouble_of
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ def open_file(path: Path) -> sqlite3.Connection:
             _make_or_check(db, path)
     except sqlite3.DatabaseError as exc:
         db.close()
-        if is_damage(exc):
+        if trouble_of(exc) == "damaged":
             raise Damaged(str(exc)) from exc
         raise
     except BaseException:
@@ -167,11 +168,7 @@ def _make_or_check(db: sqlite3.Connection, path: Path) -> None:
 
 def replace_file(path: Path, why: str) -> sqlite3.Connection:
     """Set a damaged file aside and open a new one with all messages that are still readable."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    for older in path.parent.glob(f"{path.stem}-corrupt-*"):
-        older.unlink()  # Only the newest is kept, so that a bad disk does not fill up.
-    aside = path.with_name(f"{path.stem}-corrupt-{stamp}{path.suffix}")
-    move_aside(path, aside)
+    aside = set_aside(path, most=1)  # it may be as large as the outbox's limit
     db = open_file(path)
     saved = 0
     with transaction(db):

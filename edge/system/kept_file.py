@@ -1,41 +1,31 @@
-"""Handles SQLite files of the device: detects damage, and renames a damaged file.
+"""Keeps what the device can do without in an SQLite file: a side file.
 
-``KeptFile`` stores data that can be learned again. A damaged file or a failing disk loses these
-data and stops nothing else. (The outbox has its own code, because it must not lose anything.)
+A side file costs only itself. A damaged one is set aside and begun anew; one that is locked,
+failing, full or of a newer version raises, and is neither read as empty nor written.
 """
 
 import contextlib
 import logging
 import sqlite3
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
+
+from edge.errors import SideFileError
+from edge.system.set_aside import set_aside
+from edge.system.trouble import ADVICE, trouble_of
 
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-
-def is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether the error means that the file itself is damaged."""
-    return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+# Longest wait for another process that holds the file. Whoever cannot wait asks a keeper.
+BUSY_S: Final = 0.5
 
 
-def is_disk_full(error: sqlite3.DatabaseError) -> bool:
-    return _code(error) == sqlite3.SQLITE_FULL
-
-
-def _code(error: sqlite3.DatabaseError) -> int | None:
-    code = getattr(error, "sqlite_errorcode", None)  # absent in errors that Python raises
-    return None if code is None else code & 0xFF  # the primary part of an extended code
-
-
-def move_aside(path: Path, aside: Path) -> None:
-    """Rename a database and its log files: a new database must not find an old log."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        with contextlib.suppress(FileNotFoundError):
-            Path(f"{path}{suffix}").replace(f"{aside}{suffix}")
+class _NotOurs(sqlite3.OperationalError):
+    """The file has other tables: it counts as damaged."""
 
 
 class KeptFile:
@@ -44,28 +34,82 @@ class KeptFile:
     Args:
         path: Path of the file. The file and its folder are created where they do not exist.
         table: SQL statement that creates the table.
-        cost: What is lost when an action fails, in words for the log.
+        version: Version of the table's content; a file of a higher one is left alone.
+        busy_s: Longest wait for another process that holds the file, seconds.
     """
 
-    def __init__(self, path: Path, table: str, cost: str) -> None:
+    def __init__(self, path: Path, table: str, *, version: int = 1, busy_s: float = BUSY_S) -> None:
         self.path = path
         self._table = table
-        self._cost = cost
+        self._version = version
+        self._busy_s = busy_s
+        self._lock = threading.Lock()
 
-    def do(self, action: Callable[[sqlite3.Connection], _T], otherwise: _T) -> _T:
-        """Run ``action`` in one transaction and return its result; ``otherwise`` if it fails."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.closing(sqlite3.connect(self.path)) as db, db:
-                db.execute(self._table)
-                return action(db)
-        except sqlite3.DatabaseError as exc:
-            if is_damage(exc):
-                aside = self.path.with_suffix(f".corrupt-{time.time():.0f}.db")
-                move_aside(self.path, aside)
-                logger.warning("%s: %s; set aside as %s", self.path, exc, aside.name)
-            else:
-                logger.warning("%s: %s; %s", self.path, exc, self._cost)
-        except OSError as exc:
-            logger.warning("%s: %s; %s", self.path, exc, self._cost)
-        return otherwise
+    def read(self, action: Callable[[sqlite3.Connection], _T], empty: _T) -> _T:
+        """Run ``action``, which reads; return ``empty`` where there is no file. Else as ``do``."""
+        with contextlib.suppress(OSError):  # ``do`` meets it again, and names it
+            if not self.path.exists():
+                return empty
+        return self.do(action)
+
+    def do(self, action: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Run ``action`` in one transaction and return its result.
+
+        Where the file is damaged, it is set aside, and the action runs on a new one.
+
+        Raises:
+            SideFileError: The file is locked, failing, full, or was written by a newer version.
+                Nothing was changed.
+        """
+        with self._lock:
+            try:
+                try:
+                    return self._transact(action)
+                except sqlite3.Error as exc:
+                    if trouble_of(exc) != "damaged":
+                        raise
+                    logger.error(  # noqa: TRY400  expected: no traceback
+                        "%s is damaged (%s): set aside as %s, and begun anew",
+                        self.path, exc, set_aside(self.path).name,
+                    )  # fmt: skip
+                return self._transact(action)
+            except (sqlite3.Error, OSError) as exc:
+                trouble = trouble_of(exc)
+                raise SideFileError(f"{self.path}: {exc}; {ADVICE[trouble]}", trouble) from exc
+
+    def keep_copy(self) -> None:
+        """Set a copy of the file aside, because some of it cannot be read and will be replaced.
+
+        Raises:
+            SideFileError: There is no room for the copy, or the disk fails.
+        """
+        with self._lock:
+            try:
+                aside = set_aside(self.path, copy=True)
+            except OSError as exc:
+                trouble = trouble_of(exc)
+                raise SideFileError(f"{self.path}: {exc}; {ADVICE[trouble]}", trouble) from exc
+            logger.warning("%s: some of it cannot be read; a copy is %s", self.path, aside.name)
+
+    def _transact(self, action: Callable[[sqlite3.Connection], _T]) -> _T:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, timeout=self._busy_s, isolation_level=None)
+        with contextlib.closing(connection) as db, db:
+            db.execute("BEGIN")
+            self._make_or_check(db)
+            return action(db)
+
+    def _make_or_check(self, db: sqlite3.Connection) -> None:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > self._version:
+            raise SideFileError(
+                f"{self.path} was written by a newer version (format {version}, this one knows up"
+                f" to {self._version}): {ADVICE['newer']}",
+                "newer",
+            )
+        tables = [sql for (sql,) in db.execute("SELECT sql FROM sqlite_schema WHERE type='table'")]
+        if not tables:
+            db.execute(self._table)
+            db.execute(f"PRAGMA user_version={self._version}")
+        elif tables != [self._table]:
+            raise _NotOurs("its tables are another program's")

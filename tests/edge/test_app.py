@@ -1,6 +1,7 @@
 """The loop: what it does when a part of it is in trouble."""
 
 import contextlib
+import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,11 +25,12 @@ from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import AlertMessage, AlertPayload, alert_message
 from edge.delivery.publisher import Publisher
 from edge.delivery.topics import Topics
-from edge.errors import InferenceError, ModelError, OutboxError
+from edge.errors import InferenceError, ModelError, OutboxError, SideFileError
 from edge.resources import Resources
 from edge.scoring.open import Models
 from edge.system import systemd
 from edge.system.backoff import BROKER, Backoff
+from edge.system.keeper import Keeper
 from edge.video.sample import Arrival, Sample
 from edge.video.worker import CameraHealth
 
@@ -89,6 +91,12 @@ class Line(Pipeline):
             raise InferenceError("told to fail")
         return [alert_message(TOPICS, AlertPayload.model_validate(ALERT))]
 
+    def pass_on(self) -> None:
+        pass
+
+    def catch_up(self) -> None:
+        pass
+
     def lost(self, now: Arrival) -> list[Message]:
         return []
 
@@ -144,6 +152,22 @@ def rollout() -> Quiet:
     return Quiet()
 
 
+class Page:
+    """A side file that is in trouble while ``trouble`` is set."""
+
+    name = "feedback.db"
+    trouble: str | None = None
+
+    def flush(self) -> None:
+        if self.trouble:
+            raise SideFileError(f"feedback.db: {self.trouble}", self.trouble)
+
+
+@pytest.fixture
+def page() -> Page:
+    return Page()
+
+
 @pytest.fixture
 def periods() -> Periods:
     return Periods()
@@ -166,6 +190,7 @@ def serve(
     models: Proof,
     periods: Periods,
     rollout: Quiet,
+    page: Page,
 ) -> Iterator[Callable[[], Served]]:
     """Run a daemon around one camera, a real outbox, a real publisher and a real broker."""
     config = Config.model_validate(
@@ -193,6 +218,7 @@ def serve(
                 publisher,
                 rollout,
                 Orders(wake.set),
+                keeper=Keeper([page], period_s=0.05),
             ),
             periods=periods,
         )
@@ -243,6 +269,22 @@ def test_without_a_disk_alerts_go_out_from_memory(
     monkeypatch.undo()
     sample()
     eventually(lambda: len(alerts(listener)) == 2, "the next alert")
+    eventually(lambda: listener.payloads("/status")[-1] == b"online", "online again")
+
+
+@pytest.mark.parametrize("periods", [Periods(tick_s=0.1)])
+def test_a_side_file_in_trouble_degrades_the_device_and_alerts_go_on(
+    serve: Callable[[], Served], page: Page, periods: Periods, eventually: Eventually
+) -> None:
+    _camera, _outbox, listener, sample = serve()
+    eventually(lambda: listener.payloads("/status")[-1] == b"online", "online")
+    page.trouble = "locked"
+    eventually(lambda: listener.payloads("/status")[-1] == b"degraded", "degraded")
+    sample()
+    eventually(lambda: alerts(listener), "the alert")
+    state = json.loads(listener.payloads("box/state")[-1])
+    assert state["errors"] == {"feedback.db": "feedback.db: locked"}
+    page.trouble = None
     eventually(lambda: listener.payloads("/status")[-1] == b"online", "online again")
 
 

@@ -119,6 +119,11 @@ class AlarmTail:
         self._peaks = Peaks()
         self._known: _Known | None = None
 
+    @property
+    def samples(self) -> int:
+        """Number of samples that it has learned from."""
+        return self._samples
+
     def observe(
         self, margin: float, at: float, *, alerting: bool, threshold: float = math.inf
     ) -> None:

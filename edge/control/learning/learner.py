@@ -53,6 +53,7 @@ class Learning:
 
         Raises:
             ConfigError: The alert is not known, or no longer.
+            SideFileError: The file of feedback cannot be used now; nothing is noted.
         """
         alert = self._file.add(feedback)
         if alert is None:
@@ -66,6 +67,7 @@ class Learning:
 
         Raises:
             ConfigError: A rule cannot be as it would follow.
+            SideFileError: The file of feedback cannot be read now.
             ModelError: The text graph is not usable.
             EngineUnavailable: The device is gone.
         """

@@ -16,8 +16,9 @@ from present import present
 from prompts import prompt
 
 from benchmarks.studies.altered import signed
+from edge.alerts.calibration_file import CalibrationFile
 from edge.alerts.conditions import Conditions, alike, conditions_of, is_on
-from edge.alerts.learned import CalibrationFile, Calibrations
+from edge.alerts.learned import Calibrations
 from edge.alerts.pipeline import Pipeline
 from edge.alerts.rule_set import RuleSet
 from edge.alerts.scene.light import Word
@@ -324,14 +325,16 @@ def test_a_covered_camera_forgets_nothing_and_says_so(
 def test_a_camera_moved_while_the_box_was_off_is_noticed(
     make: Callable[..., Fed], tmp_path: Path, seed: int, moved: bool
 ) -> None:
-    def kept() -> Calibrations:
-        return Calibrations(CalibrationFile(tmp_path / "learned.db"), MODEL, None)
+    def kept() -> CalibrationFile:
+        return CalibrationFile(tmp_path / "learned.db")
 
-    before = make(calibrations=kept())
+    file = kept()
+    before = make(calibrations=Calibrations(file, MODEL, None))
     for second in range(60):
         before.feed(MONDAY_NOON + timedelta(seconds=second), scene(1))
     before.pipeline.save()
-    after = make(calibrations=kept())
+    file.flush()
+    after = make(calibrations=Calibrations(kept(), MODEL, None))
     for second in range(90):
         after.feed(MONDAY_NIGHT + timedelta(seconds=second), scene(seed))
     assert (after.pipeline.status("yard").view_change is not None) == moved

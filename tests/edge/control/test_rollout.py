@@ -1,6 +1,8 @@
 """Commands become rules in force, or are refused and told; restarts and crashes lose nothing."""
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -339,6 +341,22 @@ def test_other_words_do_not_switch_it_on_again(box: ControlBox) -> None:
     box.say("prompt/cat/text/set", b"a tomcat")
     a_false_alarm(box)
     assert box.rules.prompts["cat"].sharpened is None
+
+
+def test_feedback_that_cannot_be_kept_now_is_refused_and_can_be_said_again(
+    box: ControlBox,
+) -> None:
+    box.start()
+    assert a_false_alarm(box)["error"] is None
+    orders = len(box.orders)
+    path = box.config.state_dir / "feedback.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        answer = a_false_alarm(box, ULID[:-1] + "1")
+    assert "another process holds it" in answer["error"]
+    assert len(box.orders) == orders
+    assert a_false_alarm(box, ULID[:-1] + "1")["error"] is None
+    assert len(box.orders) == orders + 1
 
 
 def test_what_helps_no_more_is_taken_back(box: ControlBox) -> None:

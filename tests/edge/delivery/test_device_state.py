@@ -31,9 +31,11 @@ HEALTH = PublisherHealth(
 )
 
 
-def state_of(outbox: Outbox, health: PublisherHealth = HEALTH) -> tuple[Message, dict[str, Any]]:
+def state_of(
+    outbox: Outbox, health: PublisherHealth = HEALTH, **errors: str
+) -> tuple[Message, dict[str, Any]]:
     message = device_state_message(
-        Topics("edge", "box"), device_state("box", 1_700_000_000.0, outbox, health)
+        Topics("edge", "box"), device_state("box", 1_700_000_000.0, outbox, health, errors)
     )
     state = json.loads(message.payload)
     Draft202012Validator(json.loads(schemas()["device-state.json"])).validate(state)
@@ -66,6 +68,11 @@ def test_it_counts_what_the_broker_refused_and_what_memory_lost(outbox: Outbox) 
     none = dict.fromkeys(("alert", "snapshot", "embedding", "status", "state", "answer"), 0)
     assert state["refused"] == none | {"snapshot": 2}
     assert state["forgotten"] == none | {"alert": 1}
+
+
+def test_it_says_what_is_wrong_by_part(outbox: Outbox) -> None:
+    assert state_of(outbox)[1]["errors"] == {}
+    assert state_of(outbox, model="cosine 0.3")[1]["errors"] == {"model": "cosine 0.3"}
 
 
 def test_without_a_disk_the_rest_is_still_reported(

@@ -1,6 +1,10 @@
 """What was said of alerts, on disk; and what a rule learns from it."""
 
-from collections.abc import Iterator
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +19,7 @@ from edge.config.prompt import PoolConfig, PromptConfig
 from edge.control.commands import Feedback
 from edge.control.learning.feedback import FeedbackFile
 from edge.control.learning.teacher import FeedbackTeacher, TeachingResult
-from edge.errors import ConfigError
+from edge.errors import ConfigError, SideFileError
 from edge.rules.shots import Shots
 from edge.scoring.margins import margins
 from edge.scoring.open import Models, open_models
@@ -36,7 +40,9 @@ def said(number: int, *, correct: bool) -> Feedback:
 
 def test_it_is_remembered_across_restarts_with_whose_alert_it_was(tmp_path: Path) -> None:
     path = tmp_path / "state" / "feedback.db"
-    FeedbackFile(path, "m").expect(told(3))
+    first = FeedbackFile(path, "m")
+    first.expect(told(3))
+    first.flush()
     again = FeedbackFile(path, "m")
     found = present(again.add(said(3, correct=False)))
     assert (found.camera, found.rule, found.sentences) == ("yard", "cat", ("a cat",))
@@ -72,9 +78,87 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFi
     path.write_bytes(b"no database" * 500)
     file = FeedbackFile(path, "m")
     file.expect(told(0))
+    file.flush()
     assert "set aside" in caplog.text
-    file.expect(told(1))
-    assert present(file.add(said(1, correct=True))).rule == "cat"
+    assert present(file.add(said(0, correct=True))).rule == "cat"
+
+
+def test_a_locked_file_holds_no_alert_up_and_loses_none(tmp_path: Path) -> None:
+    path = tmp_path / "feedback.db"
+    file = FeedbackFile(path, "m")
+    file.expect(told(0))
+    file.flush()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        began = time.monotonic()
+        for number in range(1, 5):
+            file.expect(told(number))
+        assert time.monotonic() - began < 0.2  # one wait for the file would be longer
+        uses: list[Callable[[], object]] = [file.flush, lambda: file.add(said(1, correct=False))]
+        for use in uses:
+            with pytest.raises(SideFileError, match="database is locked; another process holds it"):
+                use()
+    # Feedback may come before the keeper has come by.
+    assert present(file.add(said(4, correct=False))).correct is None
+    again = FeedbackFile(path, "m")
+    assert all(again.add(said(number, correct=True)) for number in range(5))
+    assert present(again.add(said(4, correct=True))).correct is True
+
+
+def test_a_clock_that_was_wrong_costs_no_alert(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.control.learning.feedback._ALERTS", 3)
+    file = FeedbackFile(tmp_path / "feedback.db", "m")
+    for number, year in enumerate((2026, 2030, 2026, 2026, 1970)):
+        at = (year - 1970) * 31_556_952.0
+        with monkeypatch.context() as clock:
+            clock.setattr("edge.control.learning.feedback.time.time", partial(float, at))
+            file.expect(told(number))
+        file.flush()
+    # The three newest, in the order in which they came.
+    known = [file.add(said(number, correct=True)) is not None for number in range(5)]
+    assert known == [False, False, True, True, True]
+
+
+def test_what_was_said_of_an_alert_stays_when_it_is_noted_again(tmp_path: Path) -> None:
+    file = FeedbackFile(tmp_path / "feedback.db", "m")
+    file.expect(told(0))
+    file.add(said(0, correct=False))
+    file.expect(told(0))
+    assert present(file.add(said(0, correct=False))).correct is False
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("sentences", "'['"), ("levels", "'[1]'"), ("levels", "NULL")]
+)
+def test_a_damaged_row_is_an_alert_that_is_not_known(
+    tmp_path: Path, column: str, value: str
+) -> None:
+    path = tmp_path / "feedback.db"
+    file = FeedbackFile(path, "m")
+    for number in (0, 1):
+        file.expect(told(number))
+    file.flush()
+    damage(path, f"UPDATE alerts SET {column} = {value} WHERE alert = '{ULIDS[0]}'")
+    assert file.add(said(0, correct=True)) is None
+    assert file.add(said(1, correct=True)) is not None
+
+
+@pytest.mark.parametrize("value", ["x'00'", "x'00000000'", "x'0000c07f0000c07f'"])
+def test_a_damaged_embedding_is_no_shot(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "feedback.db"
+    file = FeedbackFile(path, "m")
+    for number in range(3):
+        file.expect(told(number))
+        file.add(said(number, correct=True))
+    damage(path, f"UPDATE alerts SET embedding = {value} WHERE alert = '{ULIDS[1]}'")
+    assert len(present(file.shots("cat", ("a cat",))).embeddings) == 2
+
+
+def damage(path: Path, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute(statement)
 
 
 @pytest.fixture(scope="module")

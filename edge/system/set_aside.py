@@ -1,0 +1,60 @@
+"""Sets damaged files aside under a name of their own, and keeps the newest few of them."""
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import Final
+
+KEPT: Final = 3
+"""Number of files that are kept aside of each file."""
+
+# A new database must not find the logs of an old one. Where the file itself is gone already, SQLite
+# removes the logs that it finds.
+_WITH: Final = ("", "-wal", "-shm", "-journal")
+
+
+def set_aside(path: Path, *, copy: bool = False, most: int = KEPT) -> Path:
+    """Rename a file and its logs to ``<stem>-corrupt-<number>``, and return the new path.
+
+    The numbers go on, whatever the clock says. Older files aside are removed, so that a disk that
+    damages files again and again does not fill up with them.
+
+    Args:
+        path: Path of the file.
+        copy: Leave the file in place, and set a copy aside.
+        most: Number of files aside to keep.
+
+    Raises:
+        OSError: The disk refuses it. The file itself is in place.
+    """
+    older = _aside(path)
+    number = older[-1][0] + 1 if older else 1
+    aside = path.with_name(f"{path.stem}-corrupt-{number}{path.suffix}")
+    # Before the new one: the room may be needed.
+    for _, old in older[: max(0, len(older) - most + 1)]:
+        remove_with_logs(old)
+    for suffix in _WITH:
+        with contextlib.suppress(FileNotFoundError):
+            source, target = Path(f"{path}{suffix}"), Path(f"{aside}{suffix}")
+            if copy:
+                shutil.copy2(source, target)
+            else:
+                source.replace(target)
+    return aside
+
+
+def remove_with_logs(path: Path) -> None:
+    """Remove a file and its logs, where they exist."""
+    for suffix in _WITH:
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+def _aside(path: Path) -> list[tuple[int, Path]]:
+    """Return the files aside of ``path`` with their numbers, oldest first."""
+    begin = f"{path.stem}-corrupt-"
+    found = []
+    for other in path.parent.glob(f"{begin}*{path.suffix}"):
+        number = other.name.removeprefix(begin).removesuffix(path.suffix)
+        # A name with a time in it, as an earlier version gave it, is older than any number.
+        found.append((int(number) if number.isdecimal() else 0, other))
+    return sorted(found)

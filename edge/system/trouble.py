@@ -1,0 +1,41 @@
+"""Names what is wrong with a file of the device. Each of the five kinds asks for something else.
+
+``locked`` ends by itself, ``full`` when there is room; ``failing`` is the disk or a permission,
+``newer`` another version's file, and only ``damaged`` means that the content is lost.
+"""
+
+import errno
+import sqlite3
+from typing import Final, Literal
+
+Trouble = Literal["locked", "failing", "full", "newer", "damaged"]
+
+ADVICE: Final[dict[Trouble, str]] = {
+    "locked": "another process holds it: it is tried again",
+    "failing": "check the disk and the permissions: it is tried again",
+    "full": "make room on the disk: it is tried again",
+    "newer": "start the version that wrote it, or move the file away",
+    "damaged": "it is set aside",
+}
+
+# SQLITE_ERROR is among them because the statements are right: the schema that they meet is not.
+_SQLITE: Final[dict[int, Trouble]] = {
+    sqlite3.SQLITE_BUSY: "locked",
+    sqlite3.SQLITE_LOCKED: "locked",
+    sqlite3.SQLITE_FULL: "full",
+    sqlite3.SQLITE_CORRUPT: "damaged",
+    sqlite3.SQLITE_NOTADB: "damaged",
+    sqlite3.SQLITE_FORMAT: "damaged",
+    sqlite3.SQLITE_ERROR: "damaged",
+}
+
+
+def trouble_of(error: sqlite3.Error | OSError) -> Trouble:
+    """Return the kind of trouble that an error of SQLite or of the system stands for."""
+    if isinstance(error, OSError):
+        return "full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "failing"
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None:
+        return _SQLITE.get(code & 0xFF, "failing")  # the primary part of an extended code
+    # Python itself finds text that is not UTF-8, and has no code for it.
+    return "damaged" if isinstance(error, sqlite3.OperationalError) else "failing"
