@@ -11,7 +11,7 @@ TIMED := tests/e2e tests/edge/delivery tests/edge/test_app.py tests/edge/video
 export VIDEO URL PROMPT MINUTES HOURS KILLS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick footage kills soak fuzz sbom events export-full distill-demo distill-full distill-study check format clean
+.PHONY: help demo test quick footage trust kills soak fuzz sbom events export-full distill-demo distill-full distill-study check format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,11 @@ footage: $(VENV)/.test ## Alerts against labels and INT8 against float on real f
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
 	@$(BIN)/edge-export default >/dev/null
 	@$(BIN)/python -m pytest -q tests/e2e/test_footage.py tests/e2e/test_int8_on_footage.py
+
+trust: $(VENV)/.test ## Named faults against what is promised: a line each, and docs/scorecard.md
+	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
+	@$(BIN)/edge-export default >/dev/null
+	@$(BIN)/python tests/faults/scorecard.py
 
 kills: $(VENV)/.test ## kill -9 of the daemon and of the publisher alone: KILLS=40
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)

@@ -30,7 +30,7 @@ from edge.delivery.outbox_file import (
     unpack,
 )
 from edge.errors import OutboxError
-from edge.system.trouble import trouble_of
+from edge.system.trouble import SQLITE_ERRORS, trouble_of
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class Outbox:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = self._open()
-        except (OSError, sqlite3.DatabaseError) as exc:
+        except (OSError, *SQLITE_ERRORS) as exc:
             raise self._failure(exc) from exc
         self._reserve.keep()
         (newest,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM messages").fetchone()
@@ -172,7 +172,7 @@ class Outbox:
         try:
             try:
                 return action()
-            except sqlite3.DatabaseError as exc:
+            except SQLITE_ERRORS as exc:
                 if trouble_of(exc) == "damaged":
                     self._db.close()
                     self._damaged += 1
@@ -185,7 +185,7 @@ class Outbox:
                 else:
                     raise
             return action()
-        except (OSError, sqlite3.DatabaseError) as exc:
+        except (OSError, *SQLITE_ERRORS) as exc:
             raise self._failure(exc) from exc
 
     def _insert(self, rows: list[_Row]) -> None:

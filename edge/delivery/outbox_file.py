@@ -21,7 +21,7 @@ import cbor2
 from edge.delivery.message import Kind, Message
 from edge.errors import OutboxError
 from edge.system.set_aside import set_aside
-from edge.system.trouble import trouble_of
+from edge.system.trouble import SQLITE_ERRORS, trouble_of
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def open_file(path: Path) -> sqlite3.Connection:
         db.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
         with transaction(db):
             _make_or_check(db, path)
-    except sqlite3.DatabaseError as exc:
+    except SQLITE_ERRORS as exc:
         db.close()
         if trouble_of(exc) == "damaged":
             raise Damaged(str(exc)) from exc
@@ -192,11 +192,11 @@ def _salvage(aside: Path) -> Iterator[tuple[int, Message, bytes]]:
             try:
                 for seq, crc, body in db.execute(query, (last,)):
                     if seq <= last:  # circular pages give rows for ever
-                        raise sqlite3.DatabaseError("rows out of order")  # noqa: TRY301  as SQLite does
+                        raise sqlite3.DatabaseError("rows out of order")
                     last, step = seq, 1
                     if message := unpack(body, crc):
                         yield seq, message, body
-            except sqlite3.DatabaseError:
+            except SQLITE_ERRORS:
                 last, step = last + step, step + step // 4 + 1
             else:
                 return

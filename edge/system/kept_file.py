@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from edge.errors import SideFileError
 from edge.system.set_aside import set_aside
-from edge.system.trouble import ADVICE, trouble_of
+from edge.system.trouble import ADVICE, SQLITE_ERRORS, trouble_of
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class KeptFile:
             try:
                 try:
                     return self._transact(action)
-                except sqlite3.Error as exc:
+                except SQLITE_ERRORS as exc:
                     if trouble_of(exc) != "damaged":
                         raise
                     logger.error(  # noqa: TRY400  expected: no traceback
@@ -73,7 +73,7 @@ class KeptFile:
                         self.path, exc, set_aside(self.path).name,
                     )  # fmt: skip
                 return self._transact(action)
-            except (sqlite3.Error, OSError) as exc:
+            except (OSError, *SQLITE_ERRORS) as exc:
                 trouble = trouble_of(exc)
                 raise SideFileError(f"{self.path}: {exc}; {ADVICE[trouble]}", trouble) from exc
 

@@ -18,6 +18,9 @@ ADVICE: Final[dict[Trouble, str]] = {
     "damaged": "it is set aside",
 }
 
+SQLITE_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
+"""Errors of ``sqlite3``. Its words about a damaged page quote the page, which may be no UTF-8."""
+
 # SQLITE_ERROR is among them because the statements are right: the schema that they meet is not.
 _SQLITE: Final[dict[int, Trouble]] = {
     sqlite3.SQLITE_BUSY: "locked",
@@ -30,10 +33,12 @@ _SQLITE: Final[dict[int, Trouble]] = {
 }
 
 
-def trouble_of(error: sqlite3.Error | OSError) -> Trouble:
-    """Return the kind of trouble that an error of SQLite or of the system stands for."""
+def trouble_of(error: Exception) -> Trouble:
+    """Return the kind of trouble that one of ``SQLITE_ERRORS``, or an OSError, stands for."""
     if isinstance(error, OSError):
         return "full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "failing"
+    if isinstance(error, UnicodeDecodeError):
+        return "damaged"
     code = getattr(error, "sqlite_errorcode", None)
     if code is not None:
         return _SQLITE.get(code & 0xFF, "failing")  # the primary part of an extended code

@@ -270,6 +270,7 @@ def test_kill_9_in_the_middle_of_a_burst_loses_no_committed_alert(
     listen: Callable[..., Any],
     eventually: Callable[..., Any],
     alerts_of: Callable[..., Any],
+    record_property: Callable[[str, object], None],
 ) -> None:
     """What the log says was committed is heard by an independent subscriber, each time.
 
@@ -294,4 +295,5 @@ def test_kill_9_in_the_middle_of_a_burst_loses_no_committed_alert(
         last = run_daemon(**sections(broker.port, camera.url("yard")))
         eventually(lambda: not committed - heard(), "every committed alert")
         eventually(lambda: messages_of(last), "a daemon that is well after all that")
+    record_property("lost", (committed - heard()).total())
     assert len(committed) == KILLS

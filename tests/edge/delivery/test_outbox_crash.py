@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -129,10 +129,16 @@ def patient_broker(make_broker: MakeBroker) -> Broker:
 @pytest.mark.broker
 @pytest.mark.slow
 def test_nothing_committed_is_lost_when_the_daemon_is_killed(
-    patient_broker: Broker, listen: Listen, eventually: Eventually, tmp_path: Path
+    patient_broker: Broker,
+    listen: Listen,
+    eventually: Eventually,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     path = tmp_path / "outbox.db"
     account = crash_repeatedly(patient_broker, listen, eventually, path, "real", KILLS)
+    record_property("committed", account.committed)
+    record_property("lost", len(account.lost))
     print(f"{KILLS} kills: {account.committed} committed, {len(account.lost)} lost, "
           f"{account.repeated} repeated on the wire")  # fmt: skip
     assert account.committed >= KILLS * BURST
