@@ -141,7 +141,7 @@ class Daemon:
         self._workers.start("keeper", self._keeper, essential=False)
         self._workers.start("publisher", self._publisher, essential=True)
         for name, camera in zip(names, self._cameras.values(), strict=True):
-            self._workers.start(name, camera, essential=True)
+            self._workers.start(name, camera, essential=False)
 
     def _loop(self, stop: threading.Event, wake: threading.Event) -> None:
         periods = self._periods

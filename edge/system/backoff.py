@@ -6,7 +6,7 @@ Pure, but for the random numbers.
 from dataclasses import dataclass
 from random import Random
 
-from edge.errors import SourceError, SourceRefused
+from edge.errors import SourceRefused
 
 # A stream that ran this long was healthy: its next failure starts from the shortest delay.
 HEALTHY_S = 30.0
@@ -47,7 +47,8 @@ class RetryPolicy:
 
 
 CAMERA = RetryPolicy(
-    unreachable=Backoff(first_s=1.0, cap_s=30.0, shortest_share=0.8),
+    # One connection in ten seconds burdens no camera, and nothing is seen while we wait.
+    unreachable=Backoff(first_s=1.0, cap_s=10.0, shortest_share=0.8),
     # Many cameras lock an account after five wrong passwords within minutes.
     refused=Backoff(first_s=30.0, cap_s=300.0, shortest_share=0.8),
 )
@@ -65,7 +66,7 @@ class CameraRetry:
         self._backoff = CAMERA.unreachable
         self._failures = 0
 
-    def delay_s(self, error: SourceError, *, streamed_s: float) -> float:
+    def delay_s(self, error: Exception, *, streamed_s: float) -> float:
         """Return how long to wait, in seconds.
 
         Args:

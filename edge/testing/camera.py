@@ -188,7 +188,7 @@ class TestCamera:
         def start(track: Track) -> Player:
             return self._start(track, rng)
 
-        dialogue = Dialogue(self._clips, self._authentication, self._host)
+        dialogue = Dialogue(self._clips, self._authentication, self._host, self.faults)
         try:
             Session(connection, dialogue, self.faults, start).run()
         finally:

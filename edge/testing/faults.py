@@ -1,6 +1,7 @@
 """Defines the faults of the test camera."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 
@@ -24,6 +25,11 @@ class Faults:
             to 0. RTP time has 32 bits, so only jumps below 23,860 s in either direction are unique.
         no_keyframe: Whether keyframes are left out. Packets arrive, but a client that starts now
             never gets a picture.
+        frozen: Whether the newest keyframe is sent again and again, at the pace of the clip: the
+            camera streams, and its picture stands still.
+        answers: Status line instead of an answer, by method, such as ``{"SETUP": "453 Not Enough
+            Bandwidth"}``.
+        title: Name of the session in the description, in any encoding.
         seed: Seed of ``loss`` and ``corruption``, for clients that connect later.
     """
 
@@ -34,6 +40,9 @@ class Faults:
     corruption: float = 0.0
     time_jump_s: float = 0.0
     no_keyframe: bool = False
+    frozen: bool = False
+    answers: Mapping[str, str] = field(default_factory=dict)
+    title: bytes = b"edge.testing"
     seed: int = 0
     _jumped_s: float = field(default=0.0, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)

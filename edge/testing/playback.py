@@ -74,6 +74,7 @@ class Player:
         self._next = next(self._showings, None)
         self._began_wall, self._began = time.time(), time.monotonic()
         self._report_due_s = 0.0
+        self._keyframe: AccessUnit | None = None  # the newest one that was due
         # Earlier jumps do not count for this client.
         self._earlier_jumps_s = faults.clock_offset_s()
 
@@ -105,8 +106,13 @@ class Player:
         return interleaved(self._rtcp_channel, report)
 
     def _video(self, showing: Showing, jump_s: float) -> bytes:
-        if self._faults.no_keyframe and showing.unit.keyframe:
+        unit = showing.unit
+        if self._faults.frozen and self._keyframe is not None:
+            unit = self._keyframe
+        elif unit.keyframe:
+            self._keyframe = unit
+        if self._faults.no_keyframe and unit.keyframe:
             return b""
-        packets = self._stream.packets(showing.unit.nals, showing.time_s + jump_s)
+        packets = self._stream.packets(unit.nals, showing.time_s + jump_s)
         arriving = self._faults.damage(packets, self._rng)
         return b"".join(interleaved(self._rtp_channel, packet) for packet in arriving)

@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from random import Random
@@ -19,9 +18,11 @@ from edge.system.workers import WorkerThread
 from edge.video.decode import Decoder, Frame, kept_frames
 from edge.video.jpeg import jpeg
 from edge.video.preprocess import Preprocessor
+from edge.video.rate import RateMeter
 from edge.video.sample import Sample
 from edge.video.sampler import Sampler
-from edge.video.sources import Packet, SourceSettings, open_source
+from edge.video.shortfall import SHORTEST_S, Shortfall
+from edge.video.sources import Packet, SourceSettings, is_live, open_source
 from edge.video.worker import CameraHealth, State
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,6 @@ logger = logging.getLogger(__name__)
 # because a camera with a "smart" codec may send a keyframe only every ten seconds, and a client may
 # connect in between.
 _FRAMELESS_TIMEOUTS = 4
-_RATE_WINDOW_S = 5.0
 
 
 class ThreadCamera:
@@ -49,6 +49,7 @@ class ThreadCamera:
         wake: Called from the thread when there is a new sample, and when the camera has ended.
         phase: Position of the samples within a sampling period, 0..1 (``edge.video.sampler``).
         clip_spec: Size and resize rule of a clip model's pixels; None without a clip model.
+        judge_s: Seconds of the stream that are judged together (``edge.video.shortfall``).
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class ThreadCamera:
         phase: float = 0.0,
         *,
         clip_spec: ImageSpec | None = None,
+        judge_s: float = SHORTEST_S,
     ) -> None:
         self.name = name
         self._url = config.url.get_secret_value()
@@ -78,10 +80,12 @@ class ThreadCamera:
         self._thread = WorkerThread(f"camera[{name}]", self._run)
 
         self._streaming_since: float | None = None
+        self._live, self._judge_s = is_live(self._url), judge_s
+        self._shortfall: Shortfall | None = None  # of a camera that streams
 
         self._lock = threading.Lock()  # guards all fields below
         self._health = CameraHealth("connecting", 0.0, 0.0, 0, 0, 0, 0, None, None)
-        self._arrivals, self._sampled = _Rate(), _Rate()
+        self._arrivals, self._sampled = RateMeter(), RateMeter()
         self._slot: Sample | None = None  # one place: the newest sample wins
         self._newest: tuple[int, Frame] | None = None
         self._taken: tuple[int, Frame] | None = None
@@ -133,7 +137,7 @@ class ThreadCamera:
             while not self._stop.is_set():
                 try:
                     self._stream()
-                except SourceError as exc:
+                except Exception as exc:  # noqa: BLE001  this thread's owner: one attempt is lost
                     if not self._stop.is_set():
                         self._wait_after(exc)
                 else:
@@ -146,7 +150,7 @@ class ThreadCamera:
 
     def _stream(self) -> None:
         """Sample the stream until it ends."""
-        self._streaming_since = None
+        self._streaming_since = self._shortfall = None
         with open_source(self._url, self._settings, self._stop) as source:
             decoder, sampler = Decoder(source.stream), Sampler(self._fps, self._phase)
             packets = self._watched(source.packets(), decoder, sampler)
@@ -165,8 +169,10 @@ class ThreadCamera:
                 self._arrivals.add(packet.arrival.monotonic)
                 self._health = replace(self._health, last_arrival=packet.arrival.wall)
             yield packet
+            corrupt = corrupt_before + decoder.corrupt
+            self._note_shortfall(packet.arrival.monotonic, corrupt - self._health.corrupt)
             with self._lock:
-                self._health = replace(self._health, corrupt=corrupt_before + decoder.corrupt)
+                self._health = replace(self._health, corrupt=corrupt)
             # In keyframes-only mode packets are skipped on purpose: there are enough keyframes.
             if decoder.frames > frames or sampler.keyframes_only:
                 frames, fruitful = decoder.frames, packet.arrival.monotonic
@@ -193,12 +199,16 @@ class ThreadCamera:
                 dropped=self._health.dropped + (self._slot is not None),
             )
             self._sampled.add(frame.arrival.monotonic)
+            if self._shortfall is not None:
+                self._shortfall.sampled(frame.arrival.monotonic)
             self._slot = sample
             self._newest = (sample.sequence, frame)
         self._wake()
 
     def _note_streaming(self, frame: Frame) -> None:
         self._streaming_since = time.monotonic()
+        if self._live:
+            self._shortfall = Shortfall(self._fps, frame.arrival.monotonic, self._judge_s)
         picture = frame.picture
         logger.info("camera %s: streaming %dx%d", self.name, picture.width, picture.height)
         with self._lock:
@@ -210,45 +220,38 @@ class ThreadCamera:
                 error=None,
             )
 
-    def _wait_after(self, error: SourceError) -> None:
+    def _note_shortfall(self, now: float, damaged: int) -> None:
+        """Call the camera degraded while hardly any samples come of it."""
+        shortfall = self._shortfall
+        if shortfall is None:
+            return
+        before = shortfall.reason
+        shortfall.arrived(now, damaged)
+        if shortfall.reason == before:
+            return
+        if shortfall.reason is None:
+            logger.info("camera %s: enough samples again", self.name)
+            self._set("streaming")
+        else:
+            logger.warning("camera %s: %s", self.name, shortfall.reason)
+            self._set("degraded", shortfall.reason)
+
+    def _wait_after(self, error: Exception) -> None:
+        """Say what went wrong, and wait; a defect of ours or a library's costs one attempt too."""
         since = self._streaming_since
         streamed_s = 0.0 if since is None else time.monotonic() - since
         delay_s = self._retry.delay_s(error, streamed_s=streamed_s)
-        text = redact(str(error))
+        expected = isinstance(error, SourceError)
+        text = redact(str(error) if expected else f"{type(error).__name__}: {error}")
         known = text == self._health.error
-        self._set("refused" if isinstance(error, SourceRefused) else "retrying", text)
-        level = logging.DEBUG if known else logging.WARNING  # once per failure, not per attempt
-        logger.log(level, "camera %s: %s; next try in %.1f s", self.name, text, delay_s)
+        refused = isinstance(error, SourceRefused)
+        self._set("refused" if refused else "retrying" if expected else "failed", text)
+        level = logging.DEBUG if known else logging.WARNING if expected else logging.ERROR
+        trace = None if known or expected else error  # once per failure, not per attempt
+        message = "camera %s: %s; next try in %.1f s"
+        logger.log(level, message, self.name, text, delay_s, exc_info=trace)
         self._stop.wait(delay_s)
 
     def _set(self, state: State, error: str | None = None) -> None:
         with self._lock:
             self._health = replace(self._health, state=state, error=error)
-
-
-class _Rate:
-    """Rate of events over the last seconds, per second."""
-
-    def __init__(self) -> None:
-        self._times: deque[float] = deque()
-        self._first = self._last = float("-inf")
-
-    def add(self, now: float) -> None:
-        if not self._times and self._first < 0:
-            self._first = now
-        self._last = now
-        self._times.append(now)
-        self._forget(now)
-
-    def silence_s(self, now: float) -> float:
-        """Return the seconds since the last event."""
-        return now - self._last
-
-    def per_second(self, now: float) -> float:
-        self._forget(now)
-        # A young rate is divided by its age, but by at least one second.
-        return len(self._times) / min(_RATE_WINDOW_S, max(1.0, now - self._first))
-
-    def _forget(self, now: float) -> None:
-        while self._times and self._times[0] < now - _RATE_WINDOW_S:
-            self._times.popleft()

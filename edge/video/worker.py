@@ -12,7 +12,15 @@ import av
 from edge.video.sample import Sample
 
 State = Literal[
-    "connecting", "streaming", "stalled", "retrying", "refused", "ended", "stopped", "failed"
+    "connecting",
+    "streaming",
+    "degraded",
+    "stalled",
+    "retrying",
+    "refused",
+    "ended",
+    "stopped",
+    "failed",
 ]
 
 
@@ -21,9 +29,10 @@ class CameraHealth:
     """Health of a camera.
 
     Attributes:
-        state: ``stalled``: connected, but silent for more than half the timeout; ``retrying`` and
-            ``refused``: waiting to connect again; ``ended``: the file is over; ``failed``: the
-            worker ended by a defect (its traceback is in the log).
+        state: ``degraded``: streaming, but hardly any samples come; ``stalled``: connected, but
+            silent for more than half the timeout; ``retrying`` and ``refused``: waiting to connect
+            again; ``ended``: the file is over; ``failed``: an error that nobody expected ended the
+            attempt (its traceback is in the log), and the camera is tried again.
         fps_in: Pictures received per second, over the last five seconds.
         fps_sampled: Samples per second, over the last five seconds.
         samples: Samples made since start.

@@ -335,26 +335,35 @@ def test_a_choice_that_failed_at_the_start_degrades_the_device(
     eventually(lambda: b"degraded" in listener.payloads("/status"), "degraded")
 
 
-def test_the_watchdog_is_not_told_while_a_camera_worker_is_dead(
-    serve: Callable[[], Served], monkeypatch: pytest.MonkeyPatch, eventually: Eventually
-) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(systemd, "notify", told.append)
+@pytest.fixture
+def pings(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Count the pings of the watchdog; stands before ``serve``, which makes the daemon."""
+    sent: list[str] = []
+    monkeypatch.setattr(systemd, "notify", sent.append)
     monkeypatch.setattr(systemd, "watchdog_interval", lambda: 0.05)
-    camera, _outbox, listener, _sample = serve()
+    return lambda: sent.count("WATCHDOG=1")
 
-    def states() -> int:
-        return len(listener.payloads("/state"))
 
-    eventually(lambda: states() > 2, "the loop turning")
-    before = states()
-    camera.now = replace(STREAMING, state="failed")
+def test_a_camera_that_is_dead_withholds_the_watchdog_of_nobody_a_dead_publisher_does(
+    pings: Callable[[], int],
+    serve: Callable[[], Served],
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Eventually,
+) -> None:
+    camera, _outbox, listener, sample = serve()
+    camera.now = replace(STREAMING, state="failed", error="a defect")
     camera.failed = True
-    eventually(lambda: states() > before + 1, "the loop turning with a dead worker")
-    pings = told.count("WATCHDOG=1")
-    before = states()
-    eventually(lambda: states() > before + 1, "the loop turning on")
-    assert told.count("WATCHDOG=1") == pings
+    eventually(lambda: listener.payloads("/status")[-1] == b"degraded", "degraded")
+    before = pings()
+    eventually(lambda: pings() > before + 1, "the watchdog goes on")
+    sample()
+    eventually(lambda: alerts(listener), "the alert")
+    monkeypatch.setattr(Publisher, "failed", property(lambda _: True))
+    states = len(listener.payloads("/state"))
+    eventually(lambda: len(listener.payloads("/state")) > states + 2, "the loop turning")
+    before = pings()
+    eventually(lambda: len(listener.payloads("/state")) > states + 6, "the loop turning on")
+    assert pings() == before
 
 
 def test_a_rollout_that_died_degrades_the_device_and_alerts_go_on(

@@ -7,6 +7,7 @@ from secrets import token_hex
 from urllib.parse import unquote, urlsplit
 
 from edge.testing.clip import Clip
+from edge.testing.faults import Faults
 from edge.testing.protocol.auth import Authentication
 from edge.testing.protocol.rtp import RtpStream
 from edge.testing.protocol.rtsp import BadRequest, Response, RtspRequest
@@ -41,9 +42,14 @@ class Dialogue:
     """
 
     def __init__(
-        self, clips: Mapping[str, Clip], authentication: Authentication, host: str
+        self,
+        clips: Mapping[str, Clip],
+        authentication: Authentication,
+        host: str,
+        faults: Faults,
     ) -> None:
         self._clips = clips
+        self._faults = faults
         self._authentication = authentication
         self._host = host
         self._session = token_hex(4).upper()
@@ -73,6 +79,8 @@ class Dialogue:
         authorization = request.headers.get("authorization", "")
         if not self._authentication.accepts(authorization, request.method):
             return Response(401, {"WWW-Authenticate": self._authentication.challenge()})
+        if status_line := self._faults.answers.get(request.method):
+            return Response(status_line)
         name = self._clip_name(request.uri)
         return Response(404) if name is None else method(request, name)
 
@@ -91,7 +99,8 @@ class Dialogue:
             "Content-Base": f"{request.uri.rstrip('/')}/",
             "Content-Type": "application/sdp",
         }
-        return Response(headers=headers, body=describe(self._clips[name], self._host))
+        body = describe(self._clips[name], self._host, self._faults.title)
+        return Response(headers=headers, body=body)
 
     def _set_up(self, request: RtspRequest, name: str) -> Response:
         if self.playing:

@@ -41,22 +41,29 @@ class RtspRequest:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """RTSP response; ``encode`` adds ``CSeq`` and ``Content-Length``."""
+    """RTSP response; ``encode`` adds ``CSeq`` and ``Content-Length``.
 
-    status: int = 200
+    Attributes:
+        status: Status, with its usual reason, or a whole status line such as ``453 Low Power``.
+        headers: Headers by name.
+        body: Body.
+    """
+
+    status: int | str = 200
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: str = ""
+    body: bytes = b""
 
     def encode(self, cseq: str | None = None) -> bytes:
         """Return the bytes on the wire, as the answer to the request with number ``cseq``."""
         headers = {} if cseq is None else {"CSeq": cseq}
         headers.update(self.headers)
-        body = self.body.encode()
-        if body:
-            headers["Content-Length"] = str(len(body))
-        lines = [f"RTSP/1.0 {self.status} {_REASONS[self.status]}"]
+        if self.body:
+            headers["Content-Length"] = str(len(self.body))
+        status = self.status
+        line = f"{status} {_REASONS[status]}" if isinstance(status, int) else status
+        lines = [f"RTSP/1.0 {line}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        return "\r\n".join([*lines, "", ""]).encode() + body
+        return "\r\n".join([*lines, "", ""]).encode() + self.body
 
 
 class RequestParser:

@@ -11,12 +11,12 @@ CONTROL = "track1"
 _ENCODING = {"h264": "H264", "hevc": "H265"}
 
 
-def describe(clip: Clip, host: str) -> str:
-    """Return the session description of ``clip`` as served from ``host``."""
+def describe(clip: Clip, host: str, title: bytes) -> bytes:
+    """Return the session description of ``clip`` served from ``host``; ``title`` may be no text."""
     lines = [
         "v=0",
         f"o=- 1 1 IN IP4 {host}",
-        "s=edge.testing",
+        f"s={title.decode('latin-1')}",
         "c=IN IP4 0.0.0.0",
         "t=0 0",
         "a=control:*",
@@ -25,7 +25,7 @@ def describe(clip: Clip, host: str) -> str:
         f"a=fmtp:{PAYLOAD_TYPE} {_format_parameters(clip)}",
         f"a=control:{CONTROL}",
     ]
-    return "".join(f"{line}\r\n" for line in lines)
+    return "".join(f"{line}\r\n" for line in lines).encode("latin-1")  # which keeps each byte
 
 
 def _format_parameters(clip: Clip) -> str:

@@ -60,7 +60,11 @@ class Container:
         began = time.monotonic()
         try:
             self._input = av.open(
-                location, "r", options=bounded, timeout=(open_timeout_s, read_timeout_s)
+                location,
+                "r",
+                options=bounded,
+                timeout=(open_timeout_s, read_timeout_s),
+                metadata_errors="replace",  # names in GBK or Latin-1, which nobody reads here
             )
         except av.error.FFmpegError as exc:
             # FFmpeg reports a timeout by several errors, "invalid data" among them.

@@ -19,7 +19,7 @@ def delays(backoff: Backoff, rng: Random, failures: int) -> list[float]:
 
 
 def test_delays_double_up_to_the_cap() -> None:
-    assert delays(CAMERA.unreachable, NoJitter(), 7) == [1, 2, 4, 8, 16, 30, 30]
+    assert delays(CAMERA.unreachable, NoJitter(), 7) == [1, 2, 4, 8, 10, 10, 10]
 
 
 def test_a_camera_that_said_no_is_asked_rarely() -> None:

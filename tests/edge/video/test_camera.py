@@ -36,12 +36,14 @@ def watch(
         wake: Callable[[], None] = lambda: None,
         fps: float = 10.0,
         timeout: float = 0.5,
+        judge_s: float = 12.0,
         **more: bool,
     ) -> ThreadCamera:
         config = CameraConfig.model_validate(
             {"url": str(url), "timeout": timeout, "sample": {"fps": fps}} | more
         )
-        worker = ThreadCamera("yard", config, image_spec(), snapshots or SnapshotsConfig(), wake)
+        pictures = snapshots or SnapshotsConfig()
+        worker = ThreadCamera("yard", config, image_spec(), pictures, wake, judge_s=judge_s)
         request.addfinalizer(lambda: worker.stop(5.0))
         worker.start()
         return worker
@@ -227,6 +229,23 @@ def test_damaged_frames_are_counted_and_left_out(
     take_next(worker, until)
 
 
+def test_a_camera_with_hardly_a_sound_picture_is_degraded_until_the_line_is_mended(
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until
+) -> None:
+    worker = watch(camera.url("yard"), judge_s=1.0, timeout=5.0)
+    until("a sound stream for two judgements", lambda: worker.health().samples >= 21)
+    assert worker.health().state == "streaming"
+    camera.faults.corruption = 0.9
+    until("degraded", lambda: worker.health().state == "degraded")
+    error = known(worker.health().error)
+    assert error.startswith("only ")
+    assert " of 10 samples a second come: " in error
+    assert "are damaged" in error
+    camera.faults.corruption = 0.0
+    until("streaming", lambda: worker.health().state == "streaming")
+    assert worker.health().error is None
+
+
 def test_one_bad_camera_does_not_disturb_another(
     camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until, clip: Path
 ) -> None:
@@ -274,15 +293,38 @@ def test_a_file_that_is_no_video_is_retried_as_it_may_be_replaced(
     take_next(worker, until)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_worker_that_dies_of_a_bug_does_not_look_alive(
-    clip: Path, watch: Callable[..., ThreadCamera], until: Until
+@pytest.mark.parametrize("title", ["门口摄像机".encode("gbk"), b"K\xfcche \xff\xfe", b"\xc0\x80"])
+def test_a_camera_whose_description_is_no_text_is_watched(
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until, title: bytes
 ) -> None:
-    def wake() -> None:
-        raise RuntimeError("a bug in the caller")
+    camera.faults.title = title
+    worker = watch(camera.url("yard"))
+    take_next(worker, until)
+    assert worker.health().error is None
 
-    worker = watch(clip, wake=wake)
+
+def test_an_error_that_nobody_expected_costs_the_camera_one_attempt(
+    camera: TestCamera,
+    watch: Callable[..., ThreadCamera],
+    until: Until,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broken = threading.Event()
+    broken.set()
+
+    def wake() -> None:
+        if broken.is_set():
+            raise ZeroDivisionError(f"a defect at {camera.url('yard')}")
+
+    worker = watch(camera.url("yard"), wake=wake)
     until("failed", lambda: worker.health().state == "failed")
+    error = known(worker.health().error)
+    assert error.startswith("ZeroDivisionError: a defect at rtsp://viewer:***@")
+    assert not worker.failed  # the thread lives on
+    assert "Traceback" in caplog.text
+    broken.clear()
+    until("streaming", lambda: worker.health().state == "streaming")
+    assert worker.health().error is None
 
 
 def test_stopping_takes_less_than_a_second_while_frames_come(

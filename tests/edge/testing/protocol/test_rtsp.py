@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.testing.clip import Clip
+from edge.testing.faults import Faults
 from edge.testing.protocol.auth import authentication
 from edge.testing.protocol.dialogue import Dialogue
 from edge.testing.protocol.rtsp import MAX_BODY, MAX_HEAD, BadRequest, RequestParser, RtspRequest
@@ -129,7 +130,8 @@ def test_no_sequence_of_requests_confuses_the_dialogue(
     clips: dict[str, Clip], auth: Literal["basic", "digest"] | None, requests: list[RtspRequest]
 ) -> None:
     user, password = ("u", "p") if auth else (None, None)
-    dialogue = Dialogue(clips, authentication(auth or "digest", user, password), "127.0.0.1")
+    authenticated = authentication(auth or "digest", user, password)
+    dialogue = Dialogue(clips, authenticated, "127.0.0.1", Faults())
     for request in requests:
         try:
             response = dialogue.answer(request)
