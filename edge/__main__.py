@@ -1,5 +1,23 @@
-"""``python -m edge``."""
+"""The process ``edge``; ``python -m edge`` is the same."""
 
-from edge.cli.main import main
+import sys
 
-main()
+from edge.system.ending import end_at_once_when_asked, leave
+
+
+def main() -> None:
+    """Run ``edge`` and end the process, whatever its threads are doing."""
+    if "run" in sys.argv:
+        end_at_once_when_asked()
+    from edge.cli.main import main as run  # noqa: PLC0415  takes a second, and may be interrupted
+
+    try:
+        run()
+    except SystemExit as exc:
+        if isinstance(exc.code, str):
+            raise
+        leave(exc.code or 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,9 +6,10 @@ in its camera's slot until the loop comes by; a newer one replaces it there.
 """
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
@@ -29,15 +30,22 @@ from edge.delivery.publisher import PublisherHealth
 from edge.errors import EngineError, InferenceError, ModelError, OutboxError
 from edge.resources import Resources, open_resources
 from edge.system import systemd
+from edge.system.ending import Ended, Stop
 from edge.system.workers import WorkerGroup
 from edge.video.sample import Arrival
 
 logger = logging.getLogger(__name__)
 
-# Shares of cameras, index and broker in the 5 s within which the daemon must end after SIGTERM.
+# The daemon must end within 5 s of SIGTERM. Its own end takes at most these seconds from the signal
+# on, and each step at most its share of what is left of them.
+_END_S: Final = 4.0
 _CAMERAS_STOP_S: Final = 1.0
-_INDEX_STOP_S: Final = 1.0  # together with the side files
+_SAMPLES_S: Final = 2.0
+_FILES_STOP_S: Final = 1.0  # index and side files
 _PUBLISHER_STOP_S: Final = 3.0
+# Left for the threads that compile sentences, when everything else has ended.
+_COMPILERS_STOP_S: Final = 0.5
+_COMPILERS: Final = ("rollout", "search")
 _HEALTHY: Final = {"streaming", "connecting", "ended"}
 
 
@@ -60,7 +68,7 @@ class Periods:
 
 def run(
     config: Config,
-    stop: threading.Event,
+    stop: Stop,
     wake: threading.Event,
     on_delivered: Callable[[Message, float], None] | None = None,
 ) -> None:
@@ -78,8 +86,12 @@ def run(
         ConfigError: A prompt cannot be compiled, or a key of ``bundle_keys`` cannot be read.
         OutboxError: There is no disk for the outbox.
     """
-    with ExitStack() as stack:
-        Daemon(config, open_resources(config, stack, wake.set, on_delivered)).serve(stop, wake)
+    try:
+        with ExitStack() as stack:
+            resources = open_resources(config, stack, stop, wake.set, on_delivered)
+            Daemon(config, resources).serve(stop, wake)
+    except Ended:
+        logger.info("asked to end before the start was done")
 
 
 class Daemon:
@@ -115,24 +127,26 @@ class Daemon:
         self._model_error = resources.models.failed
         self._watchdog_s = systemd.watchdog_interval()
         self._next_ping = 0.0
+        self._ends_at = math.inf
 
-    def serve(self, stop: threading.Event, wake: threading.Event) -> None:
+    def serve(self, stop: Stop, wake: threading.Event) -> None:
         """Start everything, loop until ``stop``, and end everything in order, also on an error."""
         with ExitStack() as ending:
-            self._start(ending)
+            self._start(stop, ending)
             logger.info("watching %s", ", ".join(self._cameras))
             systemd.notify("READY=1")
             self._loop(stop, wake)
 
-    def _start(self, ending: ExitStack) -> None:
+    def _start(self, stop: Stop, ending: ExitStack) -> None:
         """Start the workers, and put the steps of the end on ``ending``, which reverses them."""
         names = [f"camera[{name}]" for name in self._cameras]
-        ending.callback(self._workers.stop, ["publisher"], _PUBLISHER_STOP_S)
-        ending.callback(self._workers.stop, ["search", "index", "keeper"], _INDEX_STOP_S)
+        ending.callback(self._end, _COMPILERS, math.inf)
+        ending.callback(self._end, ["publisher"], _PUBLISHER_STOP_S, _COMPILERS_STOP_S)
+        ending.callback(self._end, ["index", "keeper"], _FILES_STOP_S)
         ending.callback(self._wind_up)
-        ending.callback(self._workers.stop, names, _CAMERAS_STOP_S)
-        ending.callback(self._workers.stop, ["rollout"], 0.0)
-        ending.callback(_say_stopping)
+        ending.callback(self._end, names, _CAMERAS_STOP_S)
+        ending.callback(self._workers.ask, _COMPILERS)
+        ending.callback(self._begin_end, stop)
         self._workers.start("rollout", self._rollout, essential=False)
         if self._index is not None:
             self._workers.start("index", self._index, essential=False)
@@ -143,7 +157,7 @@ class Daemon:
         for name, camera in zip(names, self._cameras.values(), strict=True):
             self._workers.start(name, camera, essential=False)
 
-    def _loop(self, stop: threading.Event, wake: threading.Event) -> None:
+    def _loop(self, stop: Stop, wake: threading.Event) -> None:
         periods = self._periods
         next_tick = 0.0
         next_proof = time.monotonic() + periods.proof_s
@@ -163,7 +177,7 @@ class Daemon:
             wake.wait(max(0.0, next_tick - time.monotonic()))
             wake.clear()
             self._obey()
-            self._process()
+            self._process(stop.is_set)
             self._show()
 
     def _ping(self) -> None:
@@ -207,14 +221,14 @@ class Daemon:
         else:
             self._model_error = None
 
-    def _process(self) -> None:
-        """Bring every waiting sample through the pipeline, camera by camera.
+    def _process(self, enough: Callable[[], bool]) -> None:
+        """Bring every waiting sample through the pipeline, camera by camera, until ``enough``.
 
         One batch of all samples would be no faster on a CPU (measured: 26, 28 and 24 ms a frame in
         batches of 1, 4 and 8), and the first camera's alert would wait for the last camera's frame.
         """
         for camera in self._cameras.values():
-            sample = camera.take()
+            sample = None if enough() else camera.take()
             if sample is None:
                 continue
             try:
@@ -296,17 +310,24 @@ class Daemon:
         found = {name: error for name, error in errors.items() if error is not None}
         return found | self._keeper.errors() | failed
 
+    def _begin_end(self, stop: Stop) -> None:
+        systemd.notify("STOPPING=1")
+        logger.info("stopping")
+        since = time.monotonic() if stop.since is None else stop.since
+        self._ends_at = since + _END_S
+
+    def _end(self, names: Iterable[str], share_s: float, reserve_s: float = 0.0) -> None:
+        """Stop workers within their share of the time that is left, less a reserve for others."""
+        left_s = self._ends_at - time.monotonic() - reserve_s
+        self._workers.stop(names, max(0.0, min(share_s, left_s)))
+
     def _wind_up(self) -> None:
-        """Process the last samples, end running alerts, and save."""
-        self._process()
+        """Process the last samples while there is time, end running alerts, and save."""
+        until = self._ends_at - _SAMPLES_S
+        self._process(lambda: time.monotonic() > until)
         self._put(self._pipeline.finish(_now()))
         self._show()
         self._pipeline.save()
-
-
-def _say_stopping() -> None:
-    systemd.notify("STOPPING=1")
-    logger.info("stopping")
 
 
 def _now() -> Arrival:

@@ -34,6 +34,8 @@ from edge.search.desk import WAITING, SearchDesk
 from edge.search.index.recorder import PICTURE_WIDTH
 from edge.search.index.writer import IndexWriter
 from edge.search.open import open_index
+from edge.system.cache_file import CacheFile
+from edge.system.ending import Stop
 from edge.system.keeper import Keeper
 from edge.video.camera import ThreadCamera
 from edge.video.worker import CameraWorker
@@ -42,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 OUTBOX: Final = "outbox.db"
 LEARNED: Final = "learned.db"
+SENTENCES: Final = "sentences.db"
 # Golden section, whose multiples modulo 1 lie evenly for any number of cameras. Measured with 16
 # cameras at 1 fps, from arrival to subscriber: 264 ms median and 619 ms p95 when all are sampled at
 # the same moment, 47 ms and 102 ms with this spread.
@@ -82,6 +85,7 @@ class Resources:
 def open_resources(
     config: Config,
     stack: ExitStack,
+    stop: Stop,
     wake: Callable[[], None],
     on_delivered: Callable[[Message, float], None] | None = None,
 ) -> Resources:
@@ -90,10 +94,12 @@ def open_resources(
     Args:
         config: Checked configuration.
         stack: Closes the resources.
+        stop: Asks the daemon to end.
         wake: Called when there is something for the loop to do.
         on_delivered: Called with each acknowledged message, as by ``Publisher``.
 
     Raises:
+        Ended: The daemon is asked to end.
         ModelError: The bundle is not usable, or not signed by one of ``bundle_keys``.
         EngineUnavailable: The runtime or device is not there.
         ConfigError: A prompt cannot be compiled, or a key of ``bundle_keys`` cannot be read.
@@ -102,7 +108,12 @@ def open_resources(
     topics = Topics(config.mqtt.topic_prefix, config.device.id)
     bundle = open_bundle(config.bundle, read_keys(config.bundle_keys))
     logger.info("bundle %s, %s", bundle.hash[:12], signature_in_words(bundle.signed))
-    models = stack.enter_context(open_models(bundle, config.engine, config.state_dir / CHOICES))
+    sentences = CacheFile(config.state_dir / SENTENCES)
+    models = stack.enter_context(
+        open_models(
+            bundle, config.engine, config.state_dir / CHOICES, stop=stop, sentences=sentences
+        )
+    )
     outbox = stack.enter_context(
         closing(Outbox(config.state_dir / OUTBOX, config.outbox.max_bytes))
     )
@@ -131,7 +142,7 @@ def open_resources(
         config,
         bundle,
         start.rules.bank.rows.shape[1],
-        models.scoring.open_compiler,
+        models.open_text_engine,
         lambda camera, sequence: cameras[camera].snapshot(sequence, PICTURE_WIDTH),
     )
     learned = CalibrationFile(config.state_dir / LEARNED)

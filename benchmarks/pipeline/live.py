@@ -21,6 +21,7 @@ from edge.delivery.message import Message
 from edge.delivery.payloads import AlertPayload
 from edge.errors import PublishError, SourceError
 from edge.model.bundle.read import Bundle
+from edge.system.ending import Stop
 from edge.video.sources import is_live
 
 PERCENTS = (50, 95, 99)
@@ -120,7 +121,7 @@ def measure(
             bundle, url, settings.fps, settings.prompts, settings.engine, broker, state_dir
         )
         tally = _Tally()
-        stop, wake = threading.Event(), threading.Event()
+        stop, wake = Stop(), threading.Event()
 
         def supervise() -> None:
             tally.measure(settings.seconds, progress)

@@ -37,16 +37,13 @@ from edge.delivery.message import Message, Received
 from edge.delivery.payloads import ANSWER_SCHEMA, AnswerPayload, utc
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError, EdgeError, EngineError, ModelError, SideFileError
+from edge.system.ending import Ended
 from edge.system.workers import WorkerThread
 
 logger = logging.getLogger(__name__)
 
 # How often a wait for the loop looks whether the daemon stops.
 _TICK_S: Final = 0.1
-
-
-class _Ended(Exception):
-    """The daemon stops; what is pending is tried again at the next start."""
 
 
 class Rollout:
@@ -114,10 +111,7 @@ class Rollout:
         for received in self._mailbox:
             if self._stopping.is_set():
                 return
-            try:
-                self._take(received)
-            except _Ended:
-                return
+            self._take(received)
 
     def _take(self, received: Received) -> None:
         if received.topic == self._config.homeassistant.birth:
@@ -182,14 +176,14 @@ class Rollout:
         """Wait for the loop.
 
         Raises:
-            _Ended: The daemon stops first.
+            Ended: The daemon stops first; what is pending is tried again at the next start.
         """
         while True:
             try:
                 return done.result(_TICK_S)
             except TimeoutError:
                 if self._stopping.is_set():
-                    raise _Ended from None
+                    raise Ended from None
 
     def _announce(self) -> None:
         lessons = self._desired.lessons(self._config.prompts)

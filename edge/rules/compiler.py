@@ -22,12 +22,11 @@ from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError
 from edge.model.bundle.manifest import TextSpec
 from edge.model.bundle.read import Bundle
-from edge.model.engines.base import Engine
 from edge.rules.bank import CompiledPrompt, Note, PromptBank, explain
 from edge.rules.plan import plan
 from edge.rules.sheet import Sheet, blends_of
 from edge.rules.temporal.pools import Words
-from edge.rules.text import TextEncoder, Tokenizer
+from edge.rules.text import Encoder
 
 # A background sentence whose cosine to a prompt is above this means the same (the background "an
 # empty room" beside the prompt "an empty room"): a margin against it would stay at zero for ever.
@@ -50,14 +49,9 @@ class Compiler(Protocol):
         ...
 
 
-def compiler_of(bundle: Bundle, engine: Engine) -> Compiler:
-    """The compiler of a model whose sentences stand alone, by its open text graph.
-
-    Raises:
-        ModelError: The engine is not a text graph, or the tokenizer of the bundle cannot be read.
-    """
+def compiler_of(bundle: Bundle, encoder: Encoder) -> Compiler:
+    """The compiler of a model whose sentences stand alone, by what embeds them."""
     spec, axes = bundle.manifest.text, bundle.axes()
-    encoder = TextEncoder(engine, Tokenizer(bundle.tokenizer(), spec), spec)
 
     def compile_prompts(
         prompts: Mapping[str, PromptConfig], background: Sequence[str] | None = None
@@ -77,7 +71,7 @@ def compiler_of(bundle: Bundle, engine: Engine) -> Compiler:
 def compile_bank(
     prompts: Mapping[str, PromptConfig],
     background: Sequence[str],
-    encoder: TextEncoder,
+    encoder: Encoder,
     spec: TextSpec,
     *,
     model_hash: str,
@@ -203,9 +197,9 @@ def _wants_words(prompts: Mapping[str, PromptConfig]) -> bool:
     return any(prompt.pool and prompt.pool.kind == "aosm" for prompt in prompts.values())
 
 
-def _words(encoder: TextEncoder, sentences: Sequence[str]) -> Words | None:
+def _words(encoder: Encoder, sentences: Sequence[str]) -> Words | None:
     """Words of each sentence by itself, without templates; None where the model gives none."""
-    states = encoder.encode([sentence.strip().rstrip(".") for sentence in sentences]).words
+    states = encoder.words([sentence.strip().rstrip(".") for sentence in sentences])
     if states is None:
         return None
     longest = int(states.any(axis=2).sum(axis=1).max())

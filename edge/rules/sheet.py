@@ -14,11 +14,11 @@ from edge.errors import ConfigError
 from edge.model.bundle.manifest import TextSpec
 from edge.rules.blend import blend
 from edge.rules.plan import plan
-from edge.rules.text import TextEncoder, TextEncoding, unit_rows
+from edge.rules.text import Encoder, TextEncoding, unit_rows
 
 
 def sentence_rows(
-    encoder: TextEncoder, templates: Sequence[str], sentences: Sequence[str]
+    encoder: Encoder, templates: Sequence[str], sentences: Sequence[str]
 ) -> NDArray[np.float32]:
     """Embed each sentence in each template: float32 [sentences, T, D], unit rows.
 
@@ -83,7 +83,7 @@ def _blended(encodings: Sequence[TextEncoding], weights: Blend) -> TextEncoding:
 class Sheet:
     """The rows of a bank while they are collected."""
 
-    def __init__(self, encoder: TextEncoder, templates: Sequence[str]) -> None:
+    def __init__(self, encoder: Encoder, templates: Sequence[str]) -> None:
         self._encoder = encoder
         self._templates = templates
         self.sentences: list[str] = []

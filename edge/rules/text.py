@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Final, Protocol, Self
 
 import numpy as np
 from kitoken import Kitoken
@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 
 from edge.errors import ConfigError, ModelError
 from edge.model.bundle.manifest import TextSpec
+from edge.model.bundle.read import Bundle
 from edge.model.engines.base import Engine
+
+# Texts of one run of a graph that takes any number: few enough for a stop between two runs, and
+# for the memory of their words.
+_BATCH: Final = 32
 
 
 class Tokenizer:
@@ -111,6 +116,24 @@ class TextEncoding:
     words: NDArray[np.float32] | None = None
 
 
+class Encoder(Protocol):
+    """Embeds texts."""
+
+    def encode(self, texts: Sequence[str]) -> TextEncoding:
+        """Embed K texts, K at least 1.
+
+        Raises:
+            ConfigError: A text cannot be tokenized.
+            ModelError: The graph answered with a vector that has no direction.
+            InferenceError: The engine failed.
+        """
+        ...
+
+    def words(self, texts: Sequence[str]) -> NDArray[np.float32] | None:
+        """Embed each token of K texts, as in ``TextEncoding.words``; errors as ``encode``."""
+        ...
+
+
 class TextEncoder:
     """Embeds texts with a tokenizer and an open text graph."""
 
@@ -140,13 +163,6 @@ class TextEncoder:
         self._tokenizer = tokenizer
 
     def encode(self, texts: Sequence[str]) -> TextEncoding:
-        """Embed K texts, K at least 1.
-
-        Raises:
-            ConfigError: A text cannot be tokenized.
-            ModelError: The graph answered with a vector that has no direction.
-            InferenceError: The engine failed.
-        """
         ids = self._tokenizer.encode(texts)
         outputs = [self._run(chunk) for chunk in self._chunks(ids)]
         embeddings = np.concatenate([output["embedding"] for output in outputs])[: len(ids)]
@@ -158,9 +174,22 @@ class TextEncoder:
         )
         return TextEncoding(unit_rows(embeddings), coverage, lengths, words)
 
+    @classmethod
+    def of(cls, bundle: Bundle, engine: Engine) -> Self:
+        """Make the encoder of a bundle by its open text graph.
+
+        Raises:
+            ModelError: The engine is not a text graph, or the bundle's tokenizer cannot be read.
+        """
+        spec = bundle.manifest.text
+        return cls(engine, Tokenizer(bundle.tokenizer(), spec), spec)
+
+    def words(self, texts: Sequence[str]) -> NDArray[np.float32] | None:
+        return self.encode(texts).words
+
     def _chunks(self, ids: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Split ``ids`` into the batches that the graph takes; a short one repeats its last row."""
-        size = self._batch or len(ids)
+        size = self._batch or min(len(ids), _BATCH)
         missing = -len(ids) % size
         filled = np.pad(ids, ((0, missing), (0, 0)), mode="edge")  # [K, L] -> [n * size, L]
         return np.split(filled, len(filled) // size)

@@ -5,8 +5,9 @@ when a bundle is opened. What a class does not have is None.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 from edge.config.prompt import PromptConfig
 from edge.model.bundle.manifest import Role
@@ -14,11 +15,13 @@ from edge.model.bundle.read import Bundle
 from edge.model.engines import Engine
 from edge.rules.bank import PromptBank
 from edge.rules.compiler import Compiler, compiler_of, phrase_bank
-from edge.rules.text import Tokenizer
+from edge.rules.kept_encoder import KeptEncoder
+from edge.rules.text import TextEncoder, Tokenizer
 from edge.scoring.scorers.base import Scorer
 from edge.scoring.scorers.detect import DetectScorer
 from edge.scoring.scorers.frames import FrameScorer
 from edge.scoring.scorers.window import WindowScorer
+from edge.system.cache_file import CacheFile
 
 OpenText = Callable[[], AbstractContextManager[Engine]]
 """Opens the text graph for as long as it is needed."""
@@ -45,13 +48,19 @@ class Scoring:
     windows: WindowScorer | None = None
 
 
-def scoring_of(bundle: Bundle, engines: Mapping[Role, Engine], open_text: OpenText) -> Scoring:
+def scoring_of(
+    bundle: Bundle,
+    engines: Mapping[Role, Engine],
+    open_text: OpenText,
+    sentences: CacheFile | None = None,
+) -> Scoring:
     """Put together what the frame class of ``bundle`` needs.
 
     Args:
         bundle: The model.
         engines: Open engines of the graphs that run for each sample.
         open_text: Opens the bundle's text graph.
+        sentences: Keeps what the text graph makes of sentences; None keeps nothing.
 
     Raises:
         ModelError: The graphs do not fit each other or the manifest.
@@ -60,8 +69,20 @@ def scoring_of(bundle: Bundle, engines: Mapping[Role, Engine], open_text: OpenTe
 
     @contextmanager
     def open_compiler() -> Iterator[Compiler]:
-        with open_text() as engine:
-            yield compiler_of(bundle, engine)
+        tokenizer = Tokenizer(bundle.tokenizer(), manifest.text)
+        with ExitStack() as stack:
+
+            @cache
+            def open_encoder() -> TextEncoder:
+                return TextEncoder(stack.enter_context(open_text()), tokenizer, manifest.text)
+
+            if sentences is None:
+                yield compiler_of(bundle, open_encoder())
+                return
+            engine = next(iter(engines.values()))  # the text graph runs where the others do
+            facts = bundle.hash, engine.runtime, engine.device
+            kept = stack.enter_context(sentences.opened())
+            yield compiler_of(bundle, KeptEncoder(kept, tokenizer, facts, open_encoder))
 
     match manifest.frame_class:
         case "F":

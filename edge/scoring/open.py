@@ -18,11 +18,14 @@ from edge.model.bundle.manifest import Precision, Role
 from edge.model.bundle.read import Bundle
 from edge.model.choice import Choice, choose
 from edge.model.engines import Engine, EngineSettings
+from edge.model.engines.interruptible import InterruptibleEngine
 from edge.model.graphs import open_graph, open_proven, open_text_engine, prove
 from edge.model.selftest import Report
 from edge.model.variants import Variant
 from edge.scoring.frame_class import scoring_of
 from edge.system import paths
+from edge.system.cache_file import CacheFile
+from edge.system.ending import Stop
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +61,8 @@ class Models:
         main: The graph that sees the pictures.
         scoring: What the bundle's frame class does with samples and sentences.
         text_precision: Precision of the text graph.
+        stop: Asks the daemon to end.
+        sentences: Keeps what the text graph makes of sentences; None keeps nothing.
     """
 
     def __init__(
@@ -67,8 +72,12 @@ class Models:
         settings: EngineSettings,
         choice: Choice,
         failed: str | None = None,
+        stop: Stop | None = None,
+        sentences: CacheFile | None = None,
     ) -> None:
         """Open the graphs that run for each sample; errors as ``open_models``."""
+        self.stop = stop or Stop()
+        self.sentences = sentences
         self.bundle = bundle
         self.choice = choice
         self.failed = failed
@@ -82,7 +91,7 @@ class Models:
             }
             self.main = next(iter(self._graphs.values()))
             engines = {role: graph.engine for role, graph in self._graphs.items()}
-            self.scoring = scoring_of(bundle, engines, self.open_text_engine)
+            self.scoring = scoring_of(bundle, engines, self.open_text_engine, sentences)
         except BaseException:
             self._stack.close()
             raise
@@ -111,9 +120,11 @@ class Models:
         Raises:
             ModelError: The graph is not what the manifest says, or fails its self-test.
             EngineUnavailable: The device is gone.
+            Ended: The daemon is asked to end; the engine raises it too.
         """
+        self.stop.check()
         with open_text_engine(self.bundle, self.variant.kind, self.settings) as engine:
-            yield engine
+            yield InterruptibleEngine(engine, self.stop)
 
     @contextmanager
     def open_regions(self) -> Iterator[Engine | None]:
@@ -145,6 +156,7 @@ class Models:
         self.close()
 
     def _open(self, role: Role) -> Running:
+        self.stop.check()
         wanted = self.variant
         found = self.bundle.precisions(role, wanted.format)
         precision = wanted.precision if wanted.precision in found else found[-1]
@@ -161,6 +173,8 @@ def open_models(
     *,
     tune: bool = False,
     keep: bool = True,
+    stop: Stop | None = None,
+    sentences: CacheFile | None = None,
 ) -> Models:
     """Open the graphs that run for each sample; each must pass its self-test.
 
@@ -171,8 +185,11 @@ def open_models(
         cache: Folder for the measurements; None for the user's own.
         tune: Measure again, even if there are measurements.
         keep: Keep the measurements.
+        stop: Asks the daemon to end; None outside of it.
+        sentences: Keeps what the text graph makes of sentences; None keeps nothing.
 
     Raises:
+        Ended: The daemon is asked to end.
         EngineUnavailable: The engine or its device is not there.
         ModelError: The bundle lacks the precision, or a graph is not what the manifest says or
             fails its self-test, and there is no other choice.
@@ -185,7 +202,7 @@ def open_models(
     choice = choose(bundle, config, folder, again=tune, keep=keep)
     failed: str | None = None
     try:
-        models = Models(bundle, choice.variant, settings, choice)
+        models = Models(bundle, choice.variant, settings, choice, None, stop, sentences)
     except (EngineError, ModelError) as exc:
         if not choice.remembered:
             raise
@@ -193,7 +210,7 @@ def open_models(
         failed = f"{choice.variant} was chosen before and fails now: {exc}"
         _log.error("%s; measuring again", failed)
         choice = choose(bundle, config, folder, again=True, keep=keep)
-        models = Models(bundle, choice.variant, settings, choice, failed)
+        models = Models(bundle, choice.variant, settings, choice, failed, stop, sentences)
     engine = models.main.engine
     _log.info("model %s on %s, %s", models.main.variant, engine.runtime, engine.device)
     return models

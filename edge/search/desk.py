@@ -49,9 +49,10 @@ class SearchDesk:
         """Start the thread."""
         self._thread.start()
 
-    def stop(self, _timeout_s: float) -> None:
-        """Stop answering. A running search is not waited for, because it only reads."""
+    def stop(self, timeout_s: float) -> bool:
+        """Stop answering, and wait up to ``timeout_s``; return whether the thread has ended."""
         self._mailbox.close()
+        return self._thread.join(timeout_s)
 
     def _run(self) -> None:
         for received in self._mailbox:

@@ -10,8 +10,10 @@ from edge.config.models import Config
 from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError
 from edge.model.bundle.read import Bundle
+from edge.model.engines import Engine
 from edge.rules.bank import PromptBank
-from edge.rules.compiler import Compiler
+from edge.rules.compiler import compiler_of
+from edge.rules.text import TextEncoder
 from edge.search.index.recorder import IndexRecorder, PictureOf
 from edge.search.index.store import INDEX, Limits, Reader, Store
 from edge.search.index.writer import IndexWriter
@@ -40,7 +42,7 @@ def open_index(
     config: Config,
     bundle: Bundle,
     dim: int,
-    open_compiler: Callable[[], AbstractContextManager[Compiler]],
+    open_text: Callable[[], AbstractContextManager[Engine]],
     picture_of: PictureOf,
 ) -> LocalIndex | None:
     """Open the index; None if the configuration switches it off.
@@ -52,7 +54,7 @@ def open_index(
         config: Configuration of the box.
         bundle: Bundle of the model.
         dim: Dimension of its embeddings, D.
-        open_compiler: Opens the text graph.
+        open_text: Opens the text graph.
         picture_of: Makes a small picture, as for ``IndexRecorder``.
 
     Raises:
@@ -66,7 +68,8 @@ def open_index(
 
     @lru_cache(_KEPT)
     def compile_text(text: str) -> PromptBank:
-        with open_compiler() as compiler:
+        with open_text() as engine:
+            compiler = compiler_of(bundle, TextEncoder.of(bundle, engine))
             return compiler({"search": PromptConfig(text=(text,))}, config.background)
 
     writer = IndexWriter(lambda: Store(root, bundle.hash, dim, limits))

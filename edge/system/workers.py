@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from edge.system.ending import Ended
+
 logger = logging.getLogger(__name__)
 
 
@@ -34,7 +36,7 @@ class WorkerThread:
 
     Args:
         name: Name of the thread.
-        run: Work; it returns when the worker was asked to end.
+        run: Work; it returns, or raises ``Ended``, when the worker was asked to end.
 
     Attributes:
         failed: Whether an exception of ``run`` has ended the thread. It is logged with its
@@ -63,6 +65,8 @@ class WorkerThread:
     def _work(self) -> None:
         try:
             self._run()
+        except Ended:
+            logger.debug("%s has given up its work, as asked", self._thread.name)
         except BaseException:
             self.failed = True
             logger.critical("%s has ended by an error", self._thread.name, exc_info=True)
@@ -103,6 +107,12 @@ class WorkerGroup:
     def progressing(self) -> bool:
         """Whether no essential worker has failed."""
         return not self._essential.intersection(self.failed())
+
+    def ask(self, names: Iterable[str]) -> None:
+        """Ask some workers to end, without waiting; ``stop`` waits for them later."""
+        for name in names:
+            if name in self._running:
+                self._running[name].stop(0.0)
 
     def stop(self, names: Iterable[str], timeout_s: float) -> None:
         """Stop some workers together: all are asked first, then waited for.

@@ -43,11 +43,15 @@ def spec() -> TextSpec:
 class WordSum(EngineDouble):
     """An engine whose graph adds up one vector per word; ``batch`` rows per run, None for any."""
 
-    def __init__(self, batch: int | None = None, *, coverage: bool = False) -> None:
+    def __init__(
+        self, batch: int | None = None, *, coverage: bool = False, length: bool = False
+    ) -> None:
         self.inputs = (TensorSpec("input_ids", "int64", (batch, 12)),)
         self.outputs = (TensorSpec("embedding", "float32", (batch, DIM)),)
         if coverage:
             self.outputs += (TensorSpec("coverage", "float32", (batch,)),)
+        if length:
+            self.outputs += (TensorSpec("length", "float32", (batch,)),)
         self._batch = batch
         self.table = np.random.default_rng(7).normal(size=(4 + len(WORDS), DIM))
         self.table[[0, 2, 3]] = 0  # padding and the ends say nothing
@@ -58,19 +62,21 @@ class WordSum(EngineDouble):
         assert self._batch in (None, len(ids))
         sums = self.table[ids].sum(axis=1)
         unit = sums / np.linalg.norm(sums, axis=1, keepdims=True)
-        result = {"embedding": unit.astype(np.float32)}
-        if len(self.outputs) == 2:
-            known = (ids > 3).sum(axis=1) / (ids > 0).sum(axis=1)
-            result["coverage"] = known.astype(np.float32)
-        return result
+        known = (ids > 3).sum(axis=1) / (ids > 0).sum(axis=1)
+        results = {
+            "embedding": unit.astype(np.float32),
+            "coverage": known.astype(np.float32),
+            "length": np.linalg.norm(sums, axis=1).astype(np.float32),
+        }
+        return {spec.name: results[spec.name] for spec in self.outputs}
 
 
 @pytest.fixture
 def encoder_of(tokenizer_json: bytes, spec: TextSpec) -> Callable[..., TextEncoder]:
     """Makes an encoder over ``WordSum``, given that engine's arguments."""
 
-    def make(batch: int | None = None, *, coverage: bool = False) -> TextEncoder:
-        return TextEncoder(WordSum(batch, coverage=coverage), Tokenizer(tokenizer_json, spec), spec)
+    def make(batch: int | None = None, **outputs: bool) -> TextEncoder:
+        return TextEncoder(WordSum(batch, **outputs), Tokenizer(tokenizer_json, spec), spec)
 
     return make
 

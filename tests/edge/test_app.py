@@ -30,6 +30,7 @@ from edge.resources import Resources
 from edge.scoring.open import Models
 from edge.system import systemd
 from edge.system.backoff import BROKER, Backoff
+from edge.system.ending import Stop
 from edge.system.keeper import Keeper
 from edge.video.sample import Arrival, Sample
 from edge.video.worker import CameraHealth
@@ -203,7 +204,7 @@ def serve(
         }
     )
     camera = Camera("yard")
-    stop, wake = threading.Event(), threading.Event()
+    stop, wake = Stop(), threading.Event()
     with contextlib.ExitStack() as stack:
         outbox = stack.enter_context(contextlib.closing(Outbox(tmp_path / "outbox.db", 1 << 20)))
         publisher = Publisher(config.mqtt, "box", outbox, retry=SOON)
@@ -433,6 +434,6 @@ def test_an_error_in_the_loop_ends_everything_in_order(
             ),
         )
         with pytest.raises(RuntimeError, match="a bug"):
-            daemon.serve(threading.Event(), wake)
+            daemon.serve(Stop(), wake)
         assert ended == ["rollout", "camera", "finish", "save"]
         assert not publisher.health().running

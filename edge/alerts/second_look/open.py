@@ -10,7 +10,7 @@ from edge.alerts.second_look.second import SecondLooks
 from edge.config.models import Config
 from edge.errors import ModelError
 from edge.model.bundle.manifest import ImageSpec
-from edge.model.bundle.read import open_bundle
+from edge.model.bundle.read import Bundle, open_bundle
 from edge.model.bundle.signature import read_keys
 from edge.rules.text import Tokenizer
 from edge.scoring.open import CHOICES, Models, open_models
@@ -40,7 +40,7 @@ def open_looks(config: Config, models: Models, frame_of: FrameOf) -> Iterator[Se
             config,
             manifest.decision.threshold,
             detector=_detector(config, models, frame_of, stack),
-            clip=_clip(config, stack),
+            clip=_clip(config, models, stack),
             crops=crops,
             frame_of=frame_of,
         )
@@ -70,7 +70,7 @@ def _detector(
             f"detector.bundle: expected a model that finds boxes (class P), found {manifest.name} "
             f"of class {manifest.frame_class}"
         )
-    found = stack.enter_context(open_models(bundle, config.engine, config.state_dir / CHOICES))
+    found = stack.enter_context(_open_beside(models, bundle, config))
     return CaptionDetector(
         found.main.engine,
         found.open_text_engine,
@@ -81,9 +81,20 @@ def _detector(
     )
 
 
-def _clip(config: Config, stack: ExitStack) -> ClipLook | None:
+def _clip(config: Config, models: Models, stack: ExitStack) -> ClipLook | None:
     if config.clip is None:
         return None
     bundle = open_bundle(config.clip.bundle, read_keys(config.bundle_keys))
-    models = stack.enter_context(open_models(bundle, config.engine, config.state_dir / CHOICES))
-    return ClipLook(models.scoring, bundle.manifest, config.background)
+    found = stack.enter_context(_open_beside(models, bundle, config))
+    return ClipLook(found.scoring, bundle.manifest, config.background)
+
+
+def _open_beside(models: Models, bundle: Bundle, config: Config) -> Models:
+    """Open a second bundle, which ends and keeps sentences as the main one does."""
+    return open_models(
+        bundle,
+        config.engine,
+        config.state_dir / CHOICES,
+        stop=models.stop,
+        sentences=models.sentences,
+    )

@@ -24,6 +24,7 @@ from edge.model.graphs import open_text_engine
 from edge.model.variants import variants
 from edge.rules.bank import PromptBank
 from edge.rules.compiler import compiler_of
+from edge.rules.text import TextEncoder
 from edge.search.index.store import INDEX, Reader
 from edge.search.query import Page, Query
 from edge.search.query import search as find
@@ -116,7 +117,7 @@ def _compile(
     with open_text_engine(
         model, kind, EngineSettings(engine.device, engine.threads)
     ) as text_engine:
-        return compiler_of(model, text_engine)(prompts, background)
+        return compiler_of(model, TextEncoder.of(model, text_engine))(prompts, background)
 
 
 def _table(page: Page, threshold: float, folder: Path) -> Table:

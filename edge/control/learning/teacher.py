@@ -16,7 +16,7 @@ from edge.rules.fit import Sharpened
 from edge.rules.sharpen import sharpen
 from edge.rules.sheet import sentence_rows
 from edge.rules.shots import Shots
-from edge.rules.text import TextEncoder, Tokenizer
+from edge.rules.text import TextEncoder
 from edge.scoring.open import Models
 
 # A sum of rounded weights must still be one.
@@ -143,7 +143,7 @@ def rows_of(models: Models, bank: PromptBank, name: str, prompt: PromptConfig) -
         raise ConfigError(f"prompt {name!r}: expected one clause, found time in {prompt.text[0]!r}")
     spec, dim = bundle.manifest.text, bundle.manifest.dim
     with models.open_text_engine() as engine:
-        encoder = TextEncoder(engine, Tokenizer(bundle.tokenizer(), spec), spec)
+        encoder = TextEncoder.of(bundle, engine)
         texts, negatives = (
             sentence_rows(encoder, spec.templates, sentences)
             if sentences

@@ -19,11 +19,14 @@ from tiny_bundle import (
 )
 
 from edge.config.models import EngineConfig
+from edge.config.prompt import PromptConfig
 from edge.errors import EngineUnavailable, InferenceError, ModelError
 from edge.model import variants
 from edge.model.bundle.manifest import Precision
 from edge.model.bundle.read import Bundle
 from edge.scoring.open import open_models
+from edge.system.cache_file import CacheFile
+from edge.system.ending import Ended
 from export.bundle.pack import write_bundle
 
 EngineKind = Literal["openvino", "onnxruntime"]
@@ -63,6 +66,28 @@ def test_pictures_and_sentences_meet_in_one_space(bundle: Bundle, kind: EngineKi
             sentences = engine.run({"input_ids": golden["text"].inputs["input_ids"]})["embedding"]
     assert (pictures @ sentences.T).argmax(axis=1).tolist() == [0, 1, 2]
     assert pictures.dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sentences_that_are_kept_need_no_text_graph(
+    bundle: Bundle, kind: EngineKind, tmp_path: Path
+) -> None:
+    pytest.importorskip(kind)
+    sentences = CacheFile(tmp_path / "sentences.db")
+    rules = {"red": PromptConfig(text=("red", "green"))}
+    with open_models(bundle, EngineConfig(kind=kind), sentences=sentences) as opened:
+        with opened.scoring.open_compiler() as compile_prompts:
+            first = compile_prompts(rules)
+        opened.stop.set()  # from now on the text graph cannot be opened
+        with opened.scoring.open_compiler() as compile_prompts:
+            again = compile_prompts(rules)
+        assert (again.rows == first.rows).all()
+        assert again.hash == first.hash
+        with (
+            opened.scoring.open_compiler() as compile_prompts,
+            pytest.raises(Ended),
+        ):
+            compile_prompts({"blue": PromptConfig(text=("blue",))})
 
 
 @pytest.mark.parametrize("kind", KINDS)

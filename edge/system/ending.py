@@ -1,0 +1,139 @@
+"""Ends the daemon: hears its signals at any moment, and ends where a call does not return.
+
+Python runs the handler of a signal in the main thread, between two of its own steps: not while
+that thread opens a model or runs one, which takes seconds. So a thread of its own hears the signals
+here, through a socket that the handler of the operating system writes to.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final, NoReturn
+
+logger = logging.getLogger(__name__)
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+# Of the 5 s within which the daemon must end; the rest is for the end of the process.
+_PATIENCE_S: Final = 4.6
+# A log that nobody reads blocks its writer, and must not keep the process alive.
+_LAST_WORDS_S: Final = 0.1
+
+
+class Ended(Exception):
+    """The daemon is asked to end, so a piece of work was given up. Nothing is wrong."""
+
+
+class Stop(threading.Event):
+    """Asks the daemon to end, and knows since when.
+
+    Attributes:
+        since: ``time.monotonic()`` of the request; None before it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.since: float | None = None
+
+    def set(self) -> None:
+        if self.since is None:
+            self.since = time.monotonic()
+        super().set()
+
+    def check(self) -> None:
+        """Give up the work of this thread if the daemon is asked to end.
+
+        Raises:
+            Ended: It is.
+        """
+        if self.is_set():
+            raise Ended
+
+
+def end_at_once_when_asked() -> None:
+    """Let SIGTERM and SIGINT end the process with exit code 0: nothing has begun yet."""
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: os._exit(0))
+
+
+@contextmanager
+def heeding_signals(
+    stop: Stop, wake: threading.Event, patience_s: float = _PATIENCE_S
+) -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into a request to end, until the block ends.
+
+    A block that does not end within ``patience_s`` of the request is in a call that does not
+    return: a runtime that opens a model, a disk, a driver. Nothing can interrupt that. The process
+    then ends with exit code 0, as after a power cut: what was committed is on disk, and the broker
+    publishes the last will.
+
+    Args:
+        stop: Set at the first signal.
+        wake: Set after ``stop``.
+        patience_s: Seconds for the block to end.
+    """
+    heard, hears = socket.socketpair()
+    hears.setblocking(False)
+    ended = threading.Event()
+
+    def attend() -> None:
+        if not heard.recv(1):  # the block has ended, and nobody asked
+            return
+        stop.set()
+        wake.set()
+        if not ended.wait(patience_s):
+            _speak("a call has not returned for %.1f s: ending without it", patience_s)
+            os._exit(0)
+
+    attendant = threading.Thread(target=attend, name="signals", daemon=True)
+    attendant.start()
+    for number in _SIGNALS:
+        signal.signal(number, _heard)
+    signal.set_wakeup_fd(hears.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        # Python restores the default handlers shortly before it exits: a second SIGTERM from an
+        # impatient supervisor would then turn a clean end into exit code -15.
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        signal.set_wakeup_fd(-1)
+        ended.set()
+        hears.close()
+        attendant.join()
+        heard.close()
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with an exit code.
+
+    A thread may still be in a call of a runtime, which stops for nothing. If the interpreter ended
+    meanwhile, this thread would come back to no interpreter and end the process by SIGABRT or
+    SIGSEGV. So the interpreter ends only where no such thread is left; otherwise the process ends
+    without it, when everything is closed already.
+    """
+    left = [thread.name for thread in threading.enumerate() if thread.daemon]
+    if not left:
+        sys.exit(code)
+    logger.debug("ending without waiting for %s", ", ".join(left))
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
+def _heard(_number: int, _frame: FrameType | None) -> None:
+    """Handle nothing: a signal without a handler in Python would not be written to the socket."""
+
+
+def _speak(text: str, *values: object) -> None:
+    """Log a warning; wait only a moment for a log that is blocked."""
+    speaker = threading.Thread(target=logger.warning, args=(text, *values), daemon=True)
+    speaker.start()
+    speaker.join(_LAST_WORDS_S)

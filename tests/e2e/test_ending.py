@@ -1,0 +1,110 @@
+"""SIGTERM at the worst moments: while sentences are compiled, at the start and while it runs."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice, product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slow_graph import slowed
+from tiny_bundle import tiny_facts, tiny_files
+
+from edge.testing import TestCamera
+from edge.testing.synthetic import write_clip
+from export.bundle.pack import write_bundle
+
+# More sentences than are compiled within the patience of any test.
+MANY = [" ".join(words) for words in islice(product(("red", "green", "blue"), repeat=5), 200)]
+BOTH = pytest.mark.parametrize("kind", ["openvino", "onnxruntime"])
+
+
+@pytest.fixture(scope="session")
+def slow_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle with a text graph that takes 0.1 s for a sentence."""
+    path = tmp_path_factory.mktemp("bundles") / "slow"
+    files = tiny_files()
+    text = files["text.fp32.onnx"]
+    slow = replace(text, data=slowed(text.data, 10))
+    write_bundle(path, tiny_facts(), files | {"text.fp32.onnx": slow})
+    return path
+
+
+@pytest.fixture
+def camera(tmp_path: Path) -> Iterator[TestCamera]:
+    clip = write_clip(tmp_path / "clip.mp4", width=64, height=64, fps=10, seconds=2, gop=10)
+    with TestCamera({"yard": clip}) as camera:
+        yield camera
+
+
+@pytest.fixture
+def start(
+    slow_bundle: Path, camera: TestCamera, broker: Any, run_daemon: Callable[..., Any]
+) -> Callable[..., Any]:
+    def run(kind: str, *texts: str) -> Any:
+        return run_daemon(
+            bundle=str(slow_bundle),
+            engine={"kind": kind},
+            mqtt={"host": "127.0.0.1", "port": broker.port},
+            index={"enabled": True},
+            prompts={"rule": {"text": list(texts)}},
+            cameras={"yard": {"url": camera.url("yard"), "sample": {"fps": 10}}},
+        )
+
+    return run
+
+
+def ends_well(daemon: Any) -> None:
+    began = time.monotonic()
+    assert daemon.terminate() == 0, daemon.log()
+    assert time.monotonic() - began < 5
+    assert "has not returned" not in daemon.log()
+    assert "Traceback" not in daemon.log()
+
+
+@BOTH
+def test_while_a_command_and_a_search_are_compiled(
+    start: Callable[..., Any],
+    kind: str,
+    broker: Any,
+    tell: Callable[..., Any],
+    tmp_path: Path,
+    eventually: Callable[..., Any],
+) -> None:
+    daemon = start(kind, "red")
+    eventually(lambda: "connected to broker" in daemon.log(), "a connection")
+    eventually(lambda: "streaming" in daemon.log(), "a picture")
+    rules = {"schema": "edge-prompts/1", "prompts": {"rule": {"text": MANY}}}
+    tell(broker.port, "edge/box/search", json.dumps({"schema": "edge-search/1", "text": "blue"}))
+    tell(broker.port, "edge/box/prompts/set", json.dumps(rules))
+    eventually((tmp_path / "state" / "desired.json").exists, "the command to be taken")
+    ends_well(daemon)
+    # What was pending is tried again, and so is not lost.
+    assert b"green" in (tmp_path / "state" / "desired.json").read_bytes()
+
+
+@BOTH
+def test_while_the_first_sentences_are_compiled(
+    start: Callable[..., Any], kind: str, eventually: Callable[..., Any]
+) -> None:
+    daemon = start(kind, *MANY)
+    eventually(lambda: "edge.scoring.open: model " in daemon.log(), "an open model")
+    ends_well(daemon)
+    assert "asked to end before the start was done" in daemon.log()
+    assert "watching" not in daemon.log()
+
+
+def test_sentences_that_were_compiled_once_are_not_compiled_at_the_next_start(
+    start: Callable[..., Any], tmp_path: Path, eventually: Callable[..., Any]
+) -> None:
+    texts = MANY[:10]
+    first = start("openvino", *texts)
+    eventually(lambda: "watching yard" in first.log(), "the first start")
+    assert first.terminate() == 0
+    compiled = (tmp_path / "state" / "sentences.db").stat().st_mtime_ns
+    second = start("openvino", *texts)
+    eventually(lambda: "watching yard" in second.log(), "the second start")
+    assert second.terminate() == 0
+    assert (tmp_path / "state" / "sentences.db").stat().st_mtime_ns == compiled

@@ -1,0 +1,157 @@
+"""The process ends in time and with the right exit code, whatever its threads are doing."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from slow_graph import slow_model
+
+from edge.system.ending import Ended, Stop
+from edge.system.workers import WorkerThread
+
+# A mutex that is locked twice: a call that no signal interrupts, as of a runtime or a driver.
+HANG = """
+import ctypes
+mutex = ctypes.create_string_buffer(64)
+libc = ctypes.CDLL(None)
+libc.pthread_mutex_lock(mutex)
+libc.pthread_mutex_lock(mutex)
+"""
+HEED = """
+import logging, threading
+from edge.system.ending import Stop, heeding_signals
+logging.basicConfig(format="%(message)s")
+stop, wake = Stop(), threading.Event()
+with heeding_signals(stop, wake, 0.3):
+    print("ready", flush=True)
+    {body}
+print("left the block", stop.is_set())
+"""
+BUSY = """
+import sys, threading, time
+from pathlib import Path
+import numpy as np
+from edge.model.engines import EngineSettings, open_engine
+from edge.system.ending import leave
+class Slow:
+    def __del__(self, sleep=time.sleep):
+        sleep(5)  # the interpreter takes long to end, so that the thread comes back meanwhile
+slow = Slow()
+engine = open_engine(sys.argv[1], Path(sys.argv[2]).read_bytes(), EngineSettings())
+begun = threading.Event()
+def work():
+    while True:
+        begun.set()
+        engine.run({"x": np.zeros((1, 1), np.float32)})
+threading.Thread(target=work, daemon=True).start()
+begun.wait()
+time.sleep(0.05)
+print("said before the end", end="")
+END(7)
+"""
+
+
+@pytest.fixture
+def python() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Run Python code as a process."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(code: str, *arguments: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def asked(process: subprocess.Popen[str], number: int) -> tuple[int, str, str]:
+    """Send a signal once the process is ready; its exit code and the rest of its output."""
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    out, err = process.communicate(timeout=10)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_sets_the_stop_and_the_block_ends_by_itself(
+    python: Callable[..., subprocess.Popen[str]], number: int
+) -> None:
+    code = HEED.format(body="wake.wait(10)")
+    assert asked(python(code), number) == (0, "left the block True\n", "")
+
+
+def test_a_call_that_does_not_return_ends_with_exit_code_0_all_the_same(
+    python: Callable[..., subprocess.Popen[str]],
+) -> None:
+    code = HEED.format(body=HANG.replace("\n", "; ").strip("; "))
+    code_, out, err = asked(python(code), signal.SIGTERM)
+    assert (code_, out) == (0, "")
+    assert "a call has not returned for 0.3 s" in err
+
+
+def test_a_block_that_nobody_asks_to_end_leaves_no_thread(
+    python: Callable[..., subprocess.Popen[str]],
+) -> None:
+    process = python(HEED.format(body="pass") + "print(threading.enumerate())")
+    out, err = process.communicate(timeout=10)
+    assert "left the block False" in out
+    assert "signals" not in out + err
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_a_thread_in_a_runtime_does_not_change_the_exit_code(
+    python: Callable[..., subprocess.Popen[str]], name: str, tmp_path: Path
+) -> None:
+    model = tmp_path / "slow.onnx"
+    model.write_bytes(slow_model(5))
+    process = python(BUSY.replace("END", "leave"), name, model)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (7, "said before the end", "")
+
+
+def test_without_that_care_the_same_thread_ends_the_process_by_sigabrt(
+    python: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    model = tmp_path / "slow.onnx"
+    model.write_bytes(slow_model(5))
+    process = python(BUSY.replace("END", "sys.exit"), "onnxruntime", model)
+    process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGABRT
+
+
+def test_work_that_is_given_up_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    stop = Stop()
+    stop.check()
+    stop.set()
+    with pytest.raises(Ended):
+        stop.check()
+    worker = WorkerThread("rollout", stop.check)
+    worker.start()
+    assert worker.join(10)
+    assert not worker.failed
+    assert "error" not in caplog.text
+
+
+def test_the_time_of_the_first_request_counts() -> None:
+    stop = Stop()
+    assert stop.since is None
+    stop.set()
+    first = stop.since
+    threading.Event().wait(0.01)
+    stop.set()
+    assert stop.since == first
