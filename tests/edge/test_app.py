@@ -435,5 +435,5 @@ def test_an_error_in_the_loop_ends_everything_in_order(
         )
         with pytest.raises(RuntimeError, match="a bug"):
             daemon.serve(Stop(), wake)
-        assert ended == ["rollout", "camera", "finish", "save"]
+        assert ended == ["rollout", "camera", "finish", "save", "rollout"]  # asked first, awaited last
         assert not publisher.health().running
