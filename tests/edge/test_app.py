@@ -435,5 +435,6 @@ def test_an_error_in_the_loop_ends_everything_in_order(
         )
         with pytest.raises(RuntimeError, match="a bug"):
             daemon.serve(Stop(), wake)
-        assert ended == ["rollout", "camera", "finish", "save", "rollout"]  # asked first, awaited last
+        # The rollout is asked first and awaited last.
+        assert ended == ["rollout", "camera", "finish", "save", "rollout"]
         assert not publisher.health().running
