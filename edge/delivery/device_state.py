@@ -36,8 +36,9 @@ class DeviceStatePayload(Payload):
 
     ``outbox`` is null while its file cannot be read. ``refused`` counts what the broker refused for
     good, ``forgotten`` what was lost from memory; both by kind, since the start. A refused message
-    of the outbox also counts in ``outbox.dropped``. ``errors`` says in words what is wrong with
-    each part of the device that is in trouble now.
+    of the outbox also counts in ``outbox.dropped``. ``quarantined`` has the topics of messages that
+    wait because connections ended over them. ``errors`` says in words what is wrong with each part
+    of the device that is in trouble now.
     """
 
     schema_: Literal["edge-device-state/1"] = Field(default=DEVICE_STATE_SCHEMA, alias="schema")
@@ -46,6 +47,7 @@ class DeviceStatePayload(Payload):
     outbox: OutboxRef | None
     refused: dict[Kind, Count]
     forgotten: dict[Kind, Count]
+    quarantined: tuple[str, ...] = ()
     errors: dict[str, str] = Field(default_factory=dict)
 
 
@@ -67,6 +69,7 @@ def device_state(
         outbox=_outbox_ref(outbox),
         refused=_filled(health.refused, _EVERY_KIND),
         forgotten=_filled(health.forgotten, _EVERY_KIND),
+        quarantined=health.quarantined,
         errors=dict(errors),
     )
 

@@ -1,5 +1,7 @@
-"""Sends the outbox over one connection in a window, and handles the broker's answers.
+"""Sends messages over one connection in a window, and handles the broker's answers.
 
+The window holds the messages of the outbox and those from memory, as the broker's receive maximum
+counts both. The order is: the device's status, alerts, others from memory, snapshots, embeddings.
 Only ``Standing`` survives a connection; the next connection starts again from the outbox. So a
 message is sent again after each break of the connection until it is acknowledged.
 """
@@ -8,14 +10,16 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from edge.delivery.message import Kind, Message
 from edge.delivery.mqtt.connection import Acknowledged, Connection
 from edge.delivery.mqtt.paho_client import packet_size
-from edge.delivery.outbox import Outbox, Queued
-from edge.errors import PublishError
+from edge.delivery.outbox import Outbox
+from edge.delivery.quarantine import STRIKES, Key, Quarantine
+from edge.delivery.unsent import Unsent
+from edge.errors import OutboxError, PublishError
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +29,10 @@ _TOPIC_NAME_INVALID, _PACKET_TOO_LARGE, _PAYLOAD_FORMAT_INVALID = 0x90, 0x95, 0x
 # Refusals that are final for a message. Any other one may be temporary: rights and quotas change.
 _HOPELESS: Final = {_TOPIC_NAME_INVALID, _PACKET_TOO_LARGE, _PAYLOAD_FORMAT_INVALID}
 
-_STRIKES: Final = 3
 _READ_AHEAD: Final = 100
 _DELETE_S: Final = 0.1
+# Size of the unacknowledged messages from which on the window is full.
+_WINDOW_BYTES: Final = 4 * 1024 * 1024
 
 
 @dataclass
@@ -35,38 +40,49 @@ class Standing:
     """State of the delivery that lasts from one connection to the next.
 
     Attributes:
+        quarantine: Messages over which connections end.
         held: Lanes that the broker refused, with the monotonic second of the next attempt.
         finished: Messages to delete from the outbox, and whether they were dropped. They stay here
             while the disk fails, so that they are not sent again.
-        cautious: Whether the last connection broke without an acknowledgement; the next one then
-            starts with a single message.
-        strikes: Connections that broke on one message that was sent alone.
-        delivered: Acknowledged messages since start, by kind.
+        delivered: Acknowledged messages of the outbox since start, by kind.
         refused: Messages that the broker refused since start, by kind.
     """
 
+    quarantine: Quarantine
     held: dict[str, float] = field(default_factory=dict)
     finished: dict[int, bool] = field(default_factory=dict)
-    cautious: bool = False
-    strikes: Counter[int] = field(default_factory=Counter)
     delivered: Counter[Kind] = field(default_factory=Counter)
     refused: Counter[Kind] = field(default_factory=Counter)
 
 
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A message to send; ``seq`` is its number in the outbox, None for one from memory."""
+
+    message: Message
+    seq: int | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.message.topic if self.seq is None else self.seq
+
+
 class Delivery:
-    """Delivers the outbox over one connection, in the thread that owns the connection.
+    """Delivers messages over one connection, in the thread that owns the connection.
 
     Args:
         window: Largest number of messages sent and not acknowledged.
         patience_s: Seconds without any acknowledgement after which the connection counts as lost.
         hold_s: Seconds from a refusal that may be temporary to the next try of that lane.
-        on_delivered: Called with each acknowledged message and its ``time.monotonic()``.
+        on_delivered: Called with each acknowledged message of the outbox and its
+            ``time.monotonic()``.
     """
 
     def __init__(
         self,
         connection: Connection,
         outbox: Outbox,
+        unsent: Unsent,
         standing: Standing,
         *,
         window: int,
@@ -76,43 +92,39 @@ class Delivery:
     ) -> None:
         self._connection = connection
         self._outbox = outbox
+        self._unsent = unsent
         self._standing = standing
         self._window = min(window, connection.receive_maximum)
         self._patience_s = patience_s
         self._hold_s = hold_s
         self._on_delivered = on_delivered
-        self._queued: dict[int, Queued] = {}  # packet number -> message of the outbox
-        self._direct: dict[int, Message] = {}
-        self._ready: deque[Queued] = deque()  # read ahead, not sent yet
+        self._sent: dict[int, _Item] = {}  # packet number -> unacknowledged message
+        self._sent_bytes = 0
+        self._unproven: dict[str, int] = {}  # topic of QoS 0 -> packet of QoS 1 sent before it
+        self._last_packet = 0
+        self._waiting: deque[_Item] = deque()  # from memory, not sent yet
+        self._ready: deque[_Item] = deque()  # of the outbox, read ahead, not sent yet
         self._more = True  # the outbox may contain more
+        self._disk_failure: OutboxError | None = None
         self._deleted_at = -float("inf")
         self._progress_at = time.monotonic()
-        self._acknowledged = False  # any message of the outbox, on this connection
+        self._answered = False
 
     @property
     def idle(self) -> bool:
         """Whether no message is unacknowledged and none is left to send."""
-        return not (
-            self._queued or self._direct or self._ready or self._more or self._standing.finished
-        )
+        unfinished = self._sent or self._waiting or self._ready or self._more
+        return not unfinished and not self._standing.finished and self._unsent.empty
 
     @property
     def unacknowledged(self) -> list[Message]:
         """Unacknowledged messages that were not sent from the outbox."""
-        return list(self._direct.values())
+        return [item.message for item in self._sent.values() if item.seq is None]
 
     def look_again(self) -> None:
         """Read the outbox again: new messages may be more urgent than those read ahead."""
         self._ready.clear()
         self._more = True
-
-    def send(self, message: Message) -> None:
-        """Send without the outbox; log and drop a message over the broker's packet limit."""
-        limit = self._connection.max_packet
-        if limit is not None and packet_size(message) > limit:
-            self._drop(message, f"takes packets of up to {limit} bytes")
-        elif (packet := self._connection.publish(message)) is not None:
-            self._direct[packet] = message
 
     def settle(self) -> None:
         """Handle acknowledgements; from time to time delete those messages from the outbox.
@@ -123,14 +135,14 @@ class Delivery:
         """
         now = time.monotonic()
         answers = self._connection.acknowledged()
-        if answers or not self._queued:
+        if answers or not self._sent:
             self._progress_at = now
         elif now > self._progress_at + self._patience_s:
             raise PublishError(f"the broker acknowledged nothing for {self._patience_s:.0f} s")
         for answer in answers:
-            self._direct.pop(answer.packet, None)
-            if queued := self._queued.pop(answer.packet, None):
-                self._settle_one(queued, answer, now)
+            if item := self._sent.pop(answer.packet, None):
+                self._sent_bytes -= item.message.size
+                self._settle_one(item, answer, now)
         # Many messages share one commit; the limit bounds how many a crash causes to be sent again.
         finished = len(self._standing.finished)
         if finished >= _READ_AHEAD or not self._ready or now > self._deleted_at + _DELETE_S:
@@ -148,87 +160,159 @@ class Delivery:
                     del finished[seq]
 
     def fill(self) -> None:
-        """Send from the outbox until the window is full.
+        """Send until the window is full; messages from memory also while the disk fails.
 
         Raises:
             OutboxError: The disk fails; call again later.
         """
-        self._release_lanes()
-        window = 1 if self._standing.cautious else self._window
-        while (room := window - len(self._queued) - len(self._direct)) > 0:
-            if not self._ready and not self._read_ahead():
-                return
-            for _ in range(min(room, len(self._ready))):
-                self._send_queued(self._ready.popleft())
+        self._release()
+        self._disk_failure = None
+        while self._room and (queue := self._most_urgent()):
+            if self._standing.quarantine.suspects(queue[0].key) and self._sent:
+                break  # it must be alone on the wire
+            self._send(queue.popleft())
+        if self._disk_failure:
+            raise self._disk_failure
+
+    def say_last(self, message: Message) -> None:
+        """Send a message at once, with QoS 0 where the window is full."""
+        full = len(self._sent) >= self._window
+        self._send(_Item(replace(message, qos=0) if full else message))
 
     def broken(self) -> None:
-        """Record that the connection is lost, and which message may have caused it."""
-        standing = self._standing
-        if not self._queued or self._acknowledged:
+        """Give back what was not delivered, and find out which message ended the connection."""
+        items = list(self._sent.values())
+        keys = [*(item.key for item in items), *self._unproven]
+        if self._standing.quarantine.broken(keys, answered=self._answered) is not None:
+            self._strike_out(items.pop())
+        rest = [item for item in (*items, *self._waiting) if item.seq is None]
+        self._unsent.give_back(item.message for item in rest)
+
+    @property
+    def _room(self) -> bool:
+        # A suspect is sent only while nothing else is on the wire; nothing follows it.
+        alone = len(self._sent) == 1 and any(
+            self._standing.quarantine.suspects(item.key) for item in self._sent.values()
+        )
+        roomy = len(self._sent) < self._window and self._sent_bytes < _WINDOW_BYTES
+        return roomy and not alone and not self._connection.congested
+
+    def _most_urgent(self) -> deque[_Item] | None:
+        """Queue whose first message is the next to send; None where there is none."""
+        if status := self._unsent.take_status():
+            self._waiting.appendleft(_Item(status))
+        if not self._waiting and (batch := self._unsent.take_all()):
+            self._waiting.extend(_Item(message) for message in batch)
+            self.look_again()  # an alert of the outbox is older than a message that follows it
+        if self._waiting and self._waiting[0].message.kind == "status":
+            return self._waiting
+        self._read_ahead()
+        if self._ready and (not self._waiting or self._ready[0].message.kind == "alert"):
+            return self._ready
+        return self._waiting or None
+
+    def _read_ahead(self) -> None:
+        """Read messages for the next few windows at once."""
+        if self._ready or not self._more or self._disk_failure:
             return
-        if standing.cautious:
-            (suspect,) = self._queued.values()
-            standing.strikes[suspect.seq] += 1
-            if standing.strikes[suspect.seq] >= _STRIKES and suspect.message.kind != "alert":
-                self._refuse(suspect, f"closes the connection on it, {_STRIKES} times in a row")
-        standing.cautious = True
+        standing = self._standing
+        taken = {item.seq for item in self._sent.values() if item.seq is not None}
+        taken.update(standing.finished)
+        taken.update(key for key in standing.quarantine.held() if isinstance(key, int))
+        try:
+            read = self._outbox.pending(_READ_AHEAD, excluding=taken, holding=standing.held)
+        except OutboxError as exc:
+            self._disk_failure = exc
+            return
+        self._ready.extend(_Item(queued.message, queued.seq) for queued in read)
+        self._more = bool(read)
 
-    def _read_ahead(self) -> bool:
-        """Read messages for the next few windows at once; return whether any is ready."""
-        if self._more:
-            taken = {queued.seq for queued in self._queued.values()}.union(self._standing.finished)
-            self._ready.extend(
-                self._outbox.pending(_READ_AHEAD, excluding=taken, holding=self._standing.held)
-            )
-            self._more = len(self._ready) == _READ_AHEAD
-        return bool(self._ready)
-
-    def _settle_one(self, queued: Queued, answer: Acknowledged, now: float) -> None:
-        self._acknowledged = True
-        self._standing.cautious = False
-        self._standing.strikes.clear()
-        if answer.code < _FAILURE:
-            self._standing.finished[queued.seq] = False
-            self._standing.delivered[queued.message.kind] += 1
-            self._on_delivered(queued.message, now)
-        elif answer.code in _HOPELESS:
-            self._refuse(queued, f"says: {answer.reason}")
-        else:
-            self._hold(queued.message, answer.reason, now)
-
-    def _send_queued(self, queued: Queued) -> None:
+    def _send(self, item: _Item) -> None:
+        message = item.message
         limit = self._connection.max_packet
-        if limit is not None and packet_size(queued.message) > limit:
-            self._refuse(queued, f"takes packets of up to {limit} bytes")
-        elif (packet := self._connection.publish(queued.message)) is not None:
-            self._queued[packet] = queued
+        if self._standing.quarantine.holds(item.key):
+            return  # the latest message of its topic is sent once the quarantine is over
+        if limit is not None and packet_size(message) > limit:
+            self._refuse(item, f"takes packets of up to {limit} bytes")
+            return
+        if self._standing.quarantine.suspicious:
+            message = replace(message, qos=1)  # so that a break shows which message was the last
+        packet = self._connection.publish(message)
+        if packet is None:
+            self._unproven[message.topic] = self._last_packet
+        else:
+            self._last_packet = packet
+            self._sent[packet] = item
+            self._sent_bytes += message.size
 
-    def _refuse(self, queued: Queued, reason: str) -> None:
-        self._drop(queued.message, reason)
-        self._standing.finished[queued.seq] = True
+    def _settle_one(self, item: _Item, answer: Acknowledged, now: float) -> None:
+        self._answered = True
+        # A broker handles packets in order: this one proves all that were sent before it.
+        if answer.packet == self._last_packet:
+            self._unproven = {
+                topic: packet
+                for topic, packet in self._unproven.items()
+                if packet == self._last_packet
+            }
+        self._standing.quarantine.acknowledged(item.key)
+        if answer.code >= _FAILURE:
+            if answer.code in _HOPELESS:
+                self._refuse(item, f"says: {answer.reason}")
+            else:
+                self._hold(item, answer.reason, now)
+        elif item.seq is None:
+            self._unsent.acknowledged(item.message)
+        else:
+            self._standing.finished[item.seq] = False
+            self._standing.delivered[item.message.kind] += 1
+            self._on_delivered(item.message, now)
 
-    def _drop(self, message: Message, reason: str) -> None:
+    def _strike_out(self, item: _Item) -> None:
+        """Drop a message, or put it into quarantine if it is an alert or will be replaced."""
+        kept = item.message.kind == "alert" if item.seq is not None else item.message.retain
+        if not kept:
+            self._refuse(item, f"closes the connection on it, {STRIKES} times in a row")
+            self._standing.quarantine.acknowledged(item.key)
+            return
+        self._standing.quarantine.add(item.key, item.message.topic, time.monotonic())
+        logger.error(
+            "the broker closes the connection on a message on %s, %d times in a row: it waits, the"
+            " others go on",
+            item.message.topic,
+            STRIKES,
+        )
+
+    def _refuse(self, item: _Item, reason: str) -> None:
         logger.error(
             "dropped a message on %s (%d bytes): the broker %s",
-            message.topic,
-            len(message.payload),
+            item.message.topic,
+            len(item.message.payload),
             reason,
         )
-        self._standing.refused[message.kind] += 1
+        self._standing.refused[item.message.kind] += 1
+        if item.seq is not None:
+            self._standing.finished[item.seq] = True
 
-    def _hold(self, message: Message, reason: str, now: float) -> None:
+    def _hold(self, item: _Item, reason: str, now: float) -> None:
+        message, again = item.message, f"in {self._hold_s:.0f} s"
+        if item.seq is None:
+            self._standing.refused[message.kind] += 1
+            again = "when it changes, and at the next connect"
         if message.lane not in self._standing.held:
             logger.error(
-                "the broker refuses messages on %s: %s; trying again in %.0f s",
+                "the broker refuses messages on %s: %s; trying again %s",
                 message.topic,
                 reason,
-                self._hold_s,
+                again,
             )
         self._standing.held[message.lane] = now + self._hold_s
         self.look_again()
 
-    def _release_lanes(self) -> None:
+    def _release(self) -> None:
+        """Let the lanes and messages go whose time is over."""
         now = time.monotonic()
-        for lane in [lane for lane, until in self._standing.held.items() if until <= now]:
+        over = [lane for lane, until in self._standing.held.items() if until <= now]
+        for lane in over:
             del self._standing.held[lane]
+        if self._standing.quarantine.release(now) or over:
             self.look_again()

@@ -30,6 +30,11 @@ class Message:
     correlation: bytes | None = None
 
     @property
+    def size(self) -> int:
+        """Size in memory, about, in bytes."""
+        return len(self.payload) + len(self.topic) + len(self.correlation or b"")
+
+    @property
     def lane(self) -> str:
         """Lane of the message (camera and kind); a lane's messages are delivered in order."""
         return f"{self.camera}/{self.kind}"

@@ -38,6 +38,8 @@ _T = TypeVar("_T")
 _Row = tuple[Message, bytes]
 
 _DROP_REPORT_S: Final = 60.0
+# Size of the messages that are read at once.
+_READ_BYTES: Final = 4 * 1024 * 1024
 # Least number of bytes freed on a full disk before the second attempt.
 _ROOM_BYTES: Final = 64 * 1024
 
@@ -125,7 +127,7 @@ class Outbox:
         """Next messages to send: alerts, then snapshots, then embeddings, each oldest first.
 
         Args:
-            limit: Largest number of messages.
+            limit: Largest number of messages; fewer where they are large.
             excluding: Sequence numbers to leave out, such as those on the wire.
             holding: Lanes to leave out (``Message.lane``).
         """
@@ -230,8 +232,15 @@ class Outbox:
             " WHERE seq NOT IN (SELECT value FROM json_each(?))"
             " AND lane NOT IN (SELECT value FROM json_each(?)) ORDER BY kind, seq LIMIT ?",
             (excluded, lanes, limit),
-        ).fetchall()
-        read = [(seq, unpack(body, crc)) for seq, crc, body in rows]
+        )
+        read: list[tuple[int, Message | None]] = []
+        size = 0
+        for seq, crc, body in rows:
+            read.append((seq, unpack(body, crc)))
+            size += len(body)
+            if size >= _READ_BYTES:
+                break
+        rows.close()
         damaged = [seq for seq, message in read if message is None]
         if damaged:
             self._remove(damaged, dropped=True)

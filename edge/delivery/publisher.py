@@ -22,6 +22,7 @@ from edge.delivery.mqtt.paho_client import tls_context
 from edge.delivery.mqtt.refusals import Refused
 from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import Status, status_message
+from edge.delivery.quarantine import Quarantine
 from edge.delivery.topics import Topics
 from edge.delivery.unsent import Unsent
 from edge.errors import ConfigError, OutboxError, PublishError
@@ -37,6 +38,7 @@ _TICK_S: Final = 1.0
 _PARTING_S: Final = 0.5
 # Largest number of messages that wait in memory, retained ones apart, for a connection.
 _MEMORY: Final = 1000
+_MEMORY_BYTES: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,14 @@ class PublisherTimings:
         hold_s: Seconds from a refusal that may be temporary to the next try.
         patience_keepalives: Number of keep-alive intervals without any PUBACK, after which a broker
             that still answers pings counts as stuck.
+        rest_s: Seconds for which a message over which connections end is not sent.
     """
 
     connect_s: float = CONNECT_S
     sound_s: float = 5.0
     hold_s: float = 30.0
     patience_keepalives: float = 2.0
+    rest_s: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class PublisherHealth:
         refused: Messages that the broker refused since start, by kind.
         forgotten: Messages lost from memory since start, because too many waited for a
             connection, by kind.
+        quarantined: Topics of messages that wait because connections end over them.
     """
 
     running: bool
@@ -78,6 +83,7 @@ class PublisherHealth:
     delivered: dict[Kind, int]
     refused: dict[Kind, int]
     forgotten: dict[Kind, int]
+    quarantined: tuple[str, ...] = ()
 
 
 class Publisher:
@@ -120,12 +126,12 @@ class Publisher:
         self._retry = retry
         self._timings = timings
         self._rng = random.Random()  # noqa: S311  jitter, no secret
-        self._standing = Standing()
+        self._standing = Standing(Quarantine(timings.rest_s))
         self._protocol: str | None = None
         self._error: str | None = None
         self._disk_error: str | None = None
         self._failures = 0
-        self._unsent = Unsent(_MEMORY)
+        self._unsent = Unsent(_MEMORY, _MEMORY_BYTES)
         self._stopping = threading.Event()
         self._deadline = 0.0
         self._wake = SocketWake()
@@ -145,6 +151,7 @@ class Publisher:
             delivered=dict(self._standing.delivered),
             refused=dict(self._standing.refused),
             forgotten=self._unsent.forgotten,
+            quarantined=self._standing.quarantine.topics,
         )
 
     def start(self) -> None:
@@ -159,7 +166,8 @@ class Publisher:
         """Publish a message without the outbox.
 
         A retained message replaces the previous one on its topic, and is published again at each
-        connect. Other messages wait in memory for a connection; the newest thousand are kept.
+        connect. Other messages wait in memory for a connection; the newest thousand are kept, as
+        far as they have 16 MiB.
         """
         self._unsent.put(message)
         self._wake.set()
@@ -225,6 +233,7 @@ class Publisher:
         delivery = Delivery(
             connection,
             self._outbox,
+            self._unsent,
             self._standing,
             window=self._config.max_inflight,
             patience_s=self._timings.patience_keepalives * self._config.keepalive,
@@ -236,7 +245,6 @@ class Publisher:
             while not self._time_is_up():
                 if self._inbox:
                     self._inbox.listen(connection)
-                self._send_unsent(delivery)
                 self._advance(delivery)
                 parting = self._stopping.is_set() and delivery.idle
                 if not parting:
@@ -249,30 +257,25 @@ class Publisher:
             self._part(connection, delivery)
         except PublishError:
             delivery.broken()
-            self._unsent.give_back(delivery.unacknowledged)
             raise
 
-    def _send_unsent(self, delivery: Delivery) -> None:
-        while (message := self._unsent.take()) is not None:
-            delivery.send(message)
-
     def _advance(self, delivery: Delivery) -> None:
-        try:
-            delivery.settle()
-            delivery.fill()
-        except OutboxError as exc:
-            if self._disk_error is None:
-                logger.error("%s; trying again for ever", exc)  # noqa: TRY400  expected: no traceback
-            self._disk_error = str(exc)
-        else:
-            self._disk_error = None
+        error = None
+        for step in (delivery.settle, delivery.fill):
+            try:
+                step()
+            except OutboxError as exc:
+                error = str(exc)
+        if error is not None and self._disk_error is None:
+            logger.error("%s; trying again for ever", error)
+        self._disk_error = error
 
     def _time_is_up(self) -> bool:
         return self._stopping.is_set() and time.monotonic() > self._deadline
 
     def _part(self, connection: Connection, delivery: Delivery) -> None:
         """Publish "stopped", and wait a short time for its acknowledgement."""
-        delivery.send(status_message(self._topics, "stopped"))
+        delivery.say_last(status_message(self._topics, "stopped"))
         end = time.monotonic() + _PARTING_S
         with contextlib.suppress(OutboxError):  # the next start sends them again
             while delivery.unacknowledged and time.monotonic() < end:

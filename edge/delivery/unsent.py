@@ -11,18 +11,25 @@ class Unsent:
     """Messages to publish that are not in the outbox; methods may be called from any thread.
 
     The latest retained message of each topic is kept for ever, and is sent again on each new
-    connection. Other messages are sent once; the newest ``most`` of them wait for a connection.
+    connection. Other messages are sent once; the newest of them wait for a connection, and alerts
+    are the last to go.
 
     Args:
         most: Largest number of waiting messages that are not retained.
+        most_bytes: Largest size of these messages; also the largest size of the retained pictures,
+            of which the oldest are not sent again.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, most_bytes: int) -> None:
         self._most = most
+        self._most_bytes = most_bytes
         self._lock = threading.Lock()
         self._latest: dict[str, Message] = {}
         self._changed: dict[str, Message] = {}
-        self._fleeting: deque[Message] = deque()
+        self._pictures: dict[str, int] = {}  # sizes, the oldest picture first
+        self._alerts: deque[Message] = deque()
+        self._others: deque[Message] = deque()
+        self._bytes = 0  # of alerts and others
         self._forgotten: Counter[Kind] = Counter()
 
     @property
@@ -31,6 +38,12 @@ class Unsent:
         with self._lock:
             return dict(self._forgotten)
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits."""
+        with self._lock:
+            return not (self._changed or self._alerts or self._others)
+
     def put(self, message: Message) -> None:
         """Add a message; a retained one replaces the previous one on its topic."""
         with self._lock:
@@ -38,29 +51,69 @@ class Unsent:
                 self._latest[message.topic] = message
                 self._changed.pop(message.topic, None)  # the newest is sent last
                 self._changed[message.topic] = message
+                self._shorten_pictures(message)
             else:
-                self._fleeting.append(message)
+                self._queue(message.kind).append(message)
+                self._bytes += message.size
                 self._shorten()
 
-    def take(self) -> Message | None:
-        """Remove and return the next message to send; None where there is none."""
+    def take_status(self) -> Message | None:
+        """Remove and return the device's status; None where it has not changed."""
         with self._lock:
-            if self._changed:
-                return self._changed.pop(next(iter(self._changed)))
-            return self._fleeting.popleft() if self._fleeting else None
+            for topic, message in self._changed.items():
+                if message.kind == "status":
+                    return self._changed.pop(topic)
+        return None
+
+    def take_all(self) -> list[Message]:
+        """Remove and return everything that waits: alerts, what is retained, the rest.
+
+        An alert goes before what is retained, because the retained ``ON`` of a rule follows it.
+        """
+        with self._lock:
+            batch = [*self._alerts, *self._changed.values(), *self._others]
+            self._alerts.clear()
+            self._changed.clear()
+            self._others.clear()
+            self._bytes = 0
+        return batch
 
     def send_retained_again(self) -> None:
         """Send every retained message again: the broker of a new connection may have none."""
         with self._lock:
             self._changed = dict(self._latest)
 
+    def acknowledged(self, message: Message) -> None:
+        """Forget an empty retained message, which has removed its topic from the broker."""
+        with self._lock:
+            if not message.payload and self._latest.get(message.topic) is message:
+                del self._latest[message.topic]
+
     def give_back(self, messages: Iterable[Message]) -> None:
-        """Take back messages that a lost connection did not acknowledge, oldest first."""
+        """Take back messages that a lost connection did not deliver, oldest first."""
         again = [message for message in messages if not message.retain]
         with self._lock:
-            self._fleeting.extendleft(reversed(again))
+            for message in reversed(again):
+                self._queue(message.kind).appendleft(message)
+                self._bytes += message.size
             self._shorten()
 
+    def _queue(self, kind: Kind) -> deque[Message]:
+        return self._alerts if kind == "alert" else self._others
+
     def _shorten(self) -> None:
-        while len(self._fleeting) > self._most:
-            self._forgotten[self._fleeting.popleft().kind] += 1
+        while len(self._alerts) + len(self._others) > self._most or self._bytes > self._most_bytes:
+            gone = (self._others or self._alerts).popleft()
+            self._bytes -= gone.size
+            self._forgotten[gone.kind] += 1
+
+    def _shorten_pictures(self, newest: Message) -> None:
+        if not newest.content_type.startswith("image/"):
+            return
+        self._pictures.pop(newest.topic, None)
+        self._pictures[newest.topic] = newest.size
+        while len(self._pictures) > 1 and sum(self._pictures.values()) > self._most_bytes:
+            topic = next(iter(self._pictures))
+            del self._pictures[topic], self._latest[topic]
+            if self._changed.pop(topic, None):
+                self._forgotten[newest.kind] += 1

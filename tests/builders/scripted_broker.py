@@ -17,6 +17,7 @@ class ScriptedBroker:
         answer: Bytes that answer a PUBLISH, by its number from 1 and the id of its packet.
         connack: Bytes of the CONNACK from its reason code on.
         suback: Reason code of each SUBACK; None hangs up instead.
+        hates: Ending of the topics over which it hangs up.
     """
 
     def __init__(
@@ -24,12 +25,15 @@ class ScriptedBroker:
         answer: Callable[[int, bytes], bytes],
         connack: bytes = b"\x00",
         suback: bytes | None = b"\x01",
+        hates: bytes | None = None,
     ) -> None:
         self.server = socket.create_server(("127.0.0.1", 0))
         self.config = MqttConfig(host="127.0.0.1", port=self.server.getsockname()[1], protocol="5")
         self.topics: list[bytes] = []
+        self.connections = 0
         self.subscriptions = 0
         self._answer, self._connack, self._suback = answer, connack, suback
+        self.hates = hates
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
@@ -52,11 +56,15 @@ class ScriptedBroker:
                     break
             body = stream.read(length)
             if head[0] >> 4 == 1:  # CONNECT
+                self.connections += 1
                 client.sendall(bytes([0x20, 2 + len(self._connack), 0, 0]) + self._connack)
-            elif head[0] >> 4 == 3:  # PUBLISH, QoS 1
+            elif head[0] >> 4 == 3:  # PUBLISH
                 (size,) = struct.unpack_from("!H", body)
                 self.topics.append(body[2 : 2 + size])
-                client.sendall(self._answer(len(self.topics), body[2 + size : 4 + size]))
+                if self.hates and self.topics[-1].endswith(self.hates):
+                    return  # hangs up
+                if head[0] & 6:  # QoS 1
+                    client.sendall(self._answer(len(self.topics), body[2 + size : 4 + size]))
             elif head[0] >> 4 == 8:  # SUBSCRIBE, of one filter
                 self.subscriptions += 1
                 if self._suback is None:

@@ -206,6 +206,11 @@ class Connection:
                 f"broker {self._where}: expected a packet of MQTT, found {exc!r:.200}"
             )
 
+    @property
+    def congested(self) -> bool:
+        """Whether bytes wait because the network takes no more now."""
+        return self._client.want_write()
+
     def acknowledged(self) -> list[Acknowledged]:
         """PUBACKs that arrived since the last call."""
         taken, self._acknowledged = self._acknowledged, []

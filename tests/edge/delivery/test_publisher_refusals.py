@@ -271,7 +271,7 @@ def test_an_alert_is_never_given_up_however_often_the_connection_breaks(
     eventually: Eventually,
 ) -> None:
     broker = scripted(lambda number, packet: puback(packet, 0) if number % 2 else b"\x00\x00")
-    publisher = publish(broker.config)
+    publisher = publish(broker.config, timings=PublisherTimings(rest_s=0.01))
     outbox.put([message("alert", 1)])
     eventually(lambda: broker.topics.count(b"edge/box/yard/alert") >= 6, "six tries")
     publisher.stop(1)
