@@ -4,6 +4,7 @@ Durations are seconds in code; the file may also give them as ``500ms``, ``10s``
 """
 
 import re
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from edge.config.hosts import host, mqtt_text
 from edge.config.urls import resolve_url
 
 _DURATION = r"^([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)?$"
+_RATIO = r"^[0-9]{1,5}:[0-9]{1,5}$"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -52,6 +54,24 @@ def one_or_more(value: Any) -> Any:
 def digits_as_text(value: Any) -> Any:
     """Turn a whole number into text: people write ``protocol: 5``, a number in YAML."""
     return str(value) if type(value) is int else value
+
+
+def ratio(text: str) -> Fraction:
+    """Return the value of a ratio such as ``16:9``."""
+    wide, high = text.split(":")
+    return Fraction(int(wide), int(high))
+
+
+def _possible_shape(text: str) -> str:
+    if not int(text.split(":")[1]) or not Fraction(1, 4) <= ratio(text) <= 4:
+        raise ValueError("expected width:height of a picture, from 1:4 to 4:1")
+    return text
+
+
+def _as_ratio(value: Any) -> Any:
+    if not isinstance(value, str) or not re.fullmatch(_RATIO, value):
+        raise ValueError("expected width:height of the picture, such as 16:9")
+    return value
 
 
 def _not_blank(value: Any) -> Any:
@@ -119,6 +139,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Names = Annotated[
     tuple[Name, ...],
     BeforeValidator(one_or_more, json_schema_input_type=Name | tuple[Name, ...]),
+]
+AspectRatio = Annotated[
+    str, Field(pattern=_RATIO), BeforeValidator(_as_ratio), AfterValidator(_possible_shape)
 ]
 Share = Annotated[float, Field(ge=0, le=1)]
 Polygon = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3)]

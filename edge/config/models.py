@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from edge.config.fields import (
+    AspectRatio,
     CameraName,
     ConfigSection,
     Host,
@@ -205,7 +206,10 @@ class CameraConfig(ConfigSection):
     Attributes:
         url: ``rtsp://``, ``rtsps://``, ``file:`` or a path; use the substream where there is one.
         prompts: Rules that watch the camera; default all.
-        zones: Polygons by name, corners in 0..1 of the picture's width and height.
+        aspect: Width:height of the upright picture, where the camera's stream does not say it
+            rightly; default as the stream says.
+        rotate: Degrees clockwise that turn the picture upright; default as the stream says.
+        zones: Polygons by name, corners in 0..1 of the upright picture's width and height.
         sample: Sampling of the camera.
         transport: Transport of RTSP media: TCP (default) or UDP.
         timeout: Time without data after which the connection counts as dead.
@@ -214,6 +218,8 @@ class CameraConfig(ConfigSection):
 
     url: Annotated[SecretStr, AfterValidator(camera_url)]
     prompts: Names | None = None
+    aspect: AspectRatio | None = None
+    rotate: Literal[0, 90, 180, 270] | None = None
     zones: dict[Name, Polygon] = Field(default_factory=dict)
     sample: SampleConfig = SampleConfig()
     transport: Literal["tcp", "udp"] = "tcp"

@@ -26,6 +26,9 @@ def write_clip(  # noqa: PLR0913 (all by name)
     seconds: float = 2.0,
     gop: int = 10,
     bframes: int = 0,
+    pixel_aspect: Fraction | None = None,
+    turn: float | None = None,
+    mirrored: bool = False,
     pattern: Pattern | None = None,
 ) -> Path:
     """Encode a clip of ``round(seconds * fps)`` frames and return its path.
@@ -42,6 +45,10 @@ def write_clip(  # noqa: PLR0913 (all by name)
         seconds: Length in seconds.
         gop: Frames from keyframe to keyframe.
         bframes: B-frames in a row; with them, picture order differs from sending order.
+        pixel_aspect: Width of a pixel divided by its height, as codec and container state it;
+            default they state nothing.
+        turn: Degrees counter-clockwise of the container's display matrix; default none.
+        mirrored: Whether that matrix exchanges left and right, after the turn.
         pattern: Function that draws the picture of a time; default a moving square.
     """
     draw = pattern or moving_square(width, height)
@@ -49,6 +56,10 @@ def write_clip(  # noqa: PLR0913 (all by name)
         stream = container.add_stream(_ENCODERS[codec], rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.thread_count = 1
+        if pixel_aspect is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
+        if turn is not None:
+            stream.set_display_rotation(turn, hflip=mirrored)
         stream.options = _encoder_options(codec, gop, bframes)
         for index in range(round(seconds * fps)):
             frame = av.VideoFrame.from_ndarray(draw(index / fps), format="rgb24")

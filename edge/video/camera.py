@@ -16,6 +16,7 @@ from edge.system.backoff import CameraRetry
 from edge.system.redact import redact
 from edge.system.workers import WorkerThread
 from edge.video.decode import Decoder, Frame, kept_frames
+from edge.video.geometry import geometry_settings
 from edge.video.jpeg import jpeg
 from edge.video.preprocess import Preprocessor
 from edge.video.rate import RateMeter
@@ -67,6 +68,7 @@ class ThreadCamera:
         self.name = name
         self._url = config.url.get_secret_value()
         self._timeout_s = config.timeout
+        self._geometry = geometry_settings(config)
         self._fps, self._phase = config.sample.fps, phase
         self._settings = SourceSettings(
             transport=config.transport, timeout_s=config.timeout, realtime=True, loop=config.loop
@@ -152,7 +154,10 @@ class ThreadCamera:
         """Sample the stream until it ends."""
         self._streaming_since = self._shortfall = None
         with open_source(self._url, self._settings, self._stop) as source:
-            decoder, sampler = Decoder(source.stream), Sampler(self._fps, self._phase)
+            if source.choice is not None:
+                logger.info("camera %s: %s", self.name, source.choice)
+            decoder = Decoder(source.stream, self._geometry)
+            sampler = Sampler(self._fps, self._phase)
             packets = self._watched(source.packets(), decoder, sampler)
             for frame in kept_frames(packets, decoder, sampler):
                 self._offer(frame)

@@ -1,17 +1,29 @@
 """Decodes packets into frames with FFmpeg, and limits what hostile or damaged video can do.
 
+A decoded frame is as the camera stored it; ``kept_frames`` gives frames as they are to be seen.
+
 A packet that cannot be decoded and a frame that the decoder marks as damaged are counted and left
 out. A picture larger than ``MAX_PIXELS`` is refused before its memory is allocated.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import cast
 
 import av
 import av.error
 
 from edge.errors import SourceError
+from edge.video.geometry import (
+    AS_STORED,
+    Geometry,
+    GeometrySettings,
+    Orientation,
+    is_plausible,
+    stated_orientation,
+    upright,
+)
 from edge.video.packet import MAX_PIXELS, Packet
 from edge.video.sample import Arrival
 from edge.video.sampler import Sampler, Use
@@ -24,24 +36,52 @@ class Frame:
     Attributes:
         arrival: Arrival of the packet that contained the picture.
         picture: FFmpeg's frame, in the camera's own pixel format.
+        geometry: How ``picture`` is to be seen.
     """
 
     arrival: Arrival
     picture: av.VideoFrame
+    geometry: Geometry = AS_STORED
+
+    def upright(self) -> "Frame":
+        """Return the frame as it is to be seen.
+
+        Raises:
+            SourceError: FFmpeg cannot turn or scale this picture.
+        """
+        return replace(self, picture=upright(self.picture, self.geometry), geometry=AS_STORED)
+
+
+@dataclass(slots=True)
+class _Sent:
+    """What a picture takes along through the decoder, which may hold it back.
+
+    Attributes:
+        arrival: Arrival of the packet that contains the picture.
+        pixel_aspect: Pixel aspect that the codec states for it; None where it states none.
+    """
+
+    arrival: Arrival
+    pixel_aspect: Fraction | None = None
 
 
 class Decoder:
     """Decodes one stream in the calling thread.
 
+    Args:
+        stream: FFmpeg's stream, of which nothing has been decoded yet.
+        settings: How its pictures are to be seen, in place of what the stream says.
+
     Attributes:
         frames: Number of undamaged frames so far.
         corrupt: Number of undecodable packets and damaged frames so far.
+        implausible: Pixel aspect that the stream states and that cannot be meant; None without one.
 
     Raises:
         SourceError: The stream announces pictures larger than ``MAX_PIXELS``.
     """
 
-    def __init__(self, stream: av.VideoStream) -> None:
+    def __init__(self, stream: av.VideoStream, settings: GeometrySettings | None = None) -> None:
         if stream.width * stream.height > MAX_PIXELS:
             raise SourceError(
                 f"pictures of {stream.width}x{stream.height} are too large, expected up to "
@@ -49,8 +89,15 @@ class Decoder:
             )
         self.frames = 0
         self.corrupt = 0
+        self.implausible: Fraction | None = None
         self._last_error: str | None = None
+        self._settings = settings or GeometrySettings()
         self._context = stream.codec_context
+        # FFmpeg prefers what the container says. Only where it differs from the codec's can it be
+        # told apart; otherwise the codec counts, which may say something else later.
+        stated, coded = stream.sample_aspect_ratio, self._context.sample_aspect_ratio
+        self._container_aspect = None if stated == coded else stated
+        self._orientation: Orientation | None = None
         # Frame threads cost 5 to 18 % more CPU and delay every frame; each camera has its thread.
         self._context.thread_type = "NONE"
         self._context.thread_count = 1
@@ -59,8 +106,9 @@ class Decoder:
 
     def decode(self, packet: Packet) -> list[Frame]:
         """Decode the next packet of the stream; frames may come later than their packets."""
-        packet.data.opaque = packet.arrival
-        return self._decode(packet.data)
+        sent = _Sent(packet.arrival)
+        packet.data.opaque = sent
+        return self._decode(packet.data, sent)
 
     def decode_alone(self, packet: Packet) -> list[Frame]:
         """Decode a keyframe without its neighbours; its frame comes at once.
@@ -82,21 +130,43 @@ class Decoder:
             return f"the decoder says: {self._last_error}"
         return "all were damaged" if self.corrupt else "no keyframe came"
 
-    def _decode(self, data: "av.Packet[av.VideoStream] | None") -> list[Frame]:
+    def _decode(
+        self, data: "av.Packet[av.VideoStream] | None", sent: _Sent | None = None
+    ) -> list[Frame]:
         try:
             pictures = self._context.decode(data)
         except av.error.FFmpegError as exc:
             self.corrupt += 1
             self._last_error = exc.strerror
             return []
+        if sent is not None:
+            sent.pixel_aspect = self._context.sample_aspect_ratio
         sound = [picture for picture in pictures if not picture.is_corrupt]
         self.frames += len(sound)
         self.corrupt += len(pictures) - len(sound)
-        return [Frame(cast("Arrival", picture.opaque), picture) for picture in sound]
+        return [self._frame(picture, cast("_Sent", picture.opaque)) for picture in sound]
+
+    def _frame(self, picture: av.VideoFrame, sent: _Sent) -> Frame:
+        orientation = stated_orientation(picture)
+        # A codec states it with a keyframe, for all pictures up to the next one.
+        if orientation is not None or picture.key_frame:
+            self._orientation = orientation
+        geometry = self._settings.geometry(
+            picture, self._pixel_aspect(sent), self._orientation or Orientation()
+        )
+        return Frame(sent.arrival, picture, geometry)
+
+    def _pixel_aspect(self, sent: _Sent) -> Fraction:
+        """Return the first plausible pixel aspect that anybody states; 1 where nobody does."""
+        for stated in (self._container_aspect, sent.pixel_aspect):
+            if stated is not None and is_plausible(stated):
+                return stated
+            self.implausible = stated or self.implausible
+        return Fraction(1)
 
 
 def kept_frames(packets: Iterable[Packet], decoder: Decoder, sampler: Sampler) -> Iterator[Frame]:
-    """Yield the frames that ``sampler`` keeps; decode only the packets needed for them.
+    """Yield the frames that ``sampler`` keeps, upright; decode only the packets needed for them.
 
     The sampler sees a frame at the arrival of the packet after which the decoder returned it: these
     arrivals are in order, while the arrivals of reordered frames are not.
@@ -116,7 +186,7 @@ def kept_frames(packets: Iterable[Packet], decoder: Decoder, sampler: Sampler) -
                     sampler.keyframe_failed()
             case Use.CHAIN:
                 frames = decoder.decode(packet)
-        yield from (frame for frame in frames if sampler.keep(now))
-    yield from (frame for frame in decoder.flush() if sampler.keep(now))
+        yield from (frame.upright() for frame in frames if sampler.keep(now))
+    yield from (frame.upright() for frame in decoder.flush() if sampler.keep(now))
     if not decoder.frames:
         raise SourceError(f"no decodable frame ({decoder.why_no_frames()})")

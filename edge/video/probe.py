@@ -1,7 +1,9 @@
 """Probes a camera: whether it answers, what it sends, and which settings would be better."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from statistics import median
 from typing import Final
@@ -10,6 +12,7 @@ from edge.config.models import CameraConfig
 from edge.errors import SourceError
 from edge.system.redact import redact
 from edge.video.decode import Decoder, Frame
+from edge.video.geometry import geometry_settings, whole_shape
 from edge.video.sources import Packet, SourceSettings, is_live, open_source
 
 # Longest part of the video that is examined while no second keyframe comes.
@@ -30,31 +33,44 @@ class VideoProperties:
 
     Attributes:
         codec: FFmpeg's name of the codec, such as ``h264``.
-        width: Width of the pictures, pixels.
-        height: Height of the pictures, pixels.
+        width: Width of the stored pictures, pixels.
+        height: Height of the stored pictures, pixels.
+        shown: Width and height of the upright pictures with square pixels.
         fps: Pictures per second; None for a single picture.
         keyframe_s: Seconds from keyframe to keyframe; None where no second keyframe came.
         looked_s: Seconds of video that were examined.
         first_frame_s: Seconds from opening to the first decoded frame.
+        implausible: Pixel aspect that the stream states and that cannot be meant; None without one.
+        choice: Which of several video streams this is, in words; None where there is only one.
     """
 
     codec: str
     width: int
     height: int
+    shown: tuple[int, int]
     fps: float | None
     keyframe_s: float | None
     looked_s: float
     first_frame_s: float
+    implausible: Fraction | None = None
+    choice: str | None = None
 
     def __str__(self) -> str:
+        text = self._text()
+        return text if self.choice is None else f"{text}; {self.choice}"
+
+    def _text(self) -> str:
+        size = f"{self.width}x{self.height}"
+        if self.shown != (self.width, self.height):
+            size += " shown as {}x{}".format(*self.shown)
         if self.fps is None:
-            return f"{self.codec}, {self.width}x{self.height}, one picture"
+            return f"{self.codec}, {size}, one picture"
         if self.keyframe_s is None:
             keyframes = f"no second keyframe within {self.looked_s:.1f} s"
         else:
             keyframes = f"a keyframe every {self.keyframe_s:.1f} s"
         return (
-            f"{self.codec}, {self.width}x{self.height}, {self.fps:.3g} fps, {keyframes}, first "
+            f"{self.codec}, {size}, {self.fps:.3g} fps, {keyframes}, first "
             f"frame after {self.first_frame_s:.2f} s"
         )
 
@@ -74,7 +90,7 @@ def look_at(camera: CameraConfig) -> VideoProperties:
     first_frame: tuple[float, Frame] | None = None
     packets: list[Packet] = []
     with open_source(url, settings) as source:
-        decoder = Decoder(source.stream)
+        decoder = Decoder(source.stream, geometry_settings(camera))
         for packet in source.packets():
             packets.append(packet)
             if first_frame is None and (frames := decoder.decode(packet)):
@@ -89,25 +105,29 @@ def look_at(camera: CameraConfig) -> VideoProperties:
                 f"decodable frame ({decoder.why_no_frames()}): ask the camera for H.264 with a "
                 "keyframe every 2 s (its I-frame interval)"
             )
-        codec = source.stream.codec_context.name
+        codec, choice = source.stream.codec_context.name, source.choice
     first_frame_s, frame = first_frame
+    seen = frame.upright().picture
     fps = _fps(packets)
     return VideoProperties(
         codec=codec,
         width=frame.picture.width,
         height=frame.picture.height,
+        shown=(seen.width, seen.height),
         fps=fps,
         keyframe_s=_keyframe_s(packets, fps),
         looked_s=_looked_s(packets),
         first_frame_s=first_frame_s,
+        implausible=decoder.implausible,
+        choice=choice,
     )
 
 
 def advice(look: VideoProperties, camera: CameraConfig) -> tuple[str, ...]:
-    """Advice on better settings, one sentence each; empty for a recording."""
+    """Advice on better settings, one sentence each; for a recording only on how it is shown."""
+    remarks = list(_advice_on_shape(look, camera))
     if not is_live(camera.url.get_secret_value()):
-        return ()
-    remarks = []
+        return tuple(remarks)
     if look.width > _WIDE:
         remarks.append(
             f"give its substream: {look.width}x{look.height} costs about ten times the decoding of"
@@ -127,6 +147,24 @@ def advice(look: VideoProperties, camera: CameraConfig) -> tuple[str, ...]:
             "use transport: tcp, or H.264: damage that UDP leaves in H.265 goes unnoticed"
         )
     return tuple(remarks)
+
+
+def _advice_on_shape(look: VideoProperties, camera: CameraConfig) -> Iterator[str]:
+    """Advise to set the shape where the stream's pictures are probably squeezed."""
+    if camera.aspect is not None:
+        return
+    width, height = look.shown
+    whole = whole_shape(width, height)
+    if whole is not None:
+        yield (
+            f"{width}x{height} is the shape of half a picture of {whole}: if things look squeezed, "
+            f'set aspect: "{whole}"'
+        )
+    elif look.implausible is not None:
+        yield (
+            f"it says that its pixels are {float(look.implausible):.3g} times as wide as high, "
+            'which is ignored: if things look squeezed, set aspect, such as "16:9"'
+        )
 
 
 def _seen_enough(packets: list[Packet], *, decoded: bool) -> bool:

@@ -156,6 +156,8 @@ def _first_frame(image: str) -> Frame:
         SourceError: The source cannot be read, or has no frame.
     """
     with open_source(image) as source:
+        if source.choice is not None:
+            typer.echo(f"note: {source.choice}", err=True)
         return next(kept_frames(source.packets(), Decoder(source.stream), Sampler(1)))
 
 

@@ -82,6 +82,8 @@ def score(  # noqa: PLR0913, PLR0917  options of a command line
         for note in bank.notes:
             typer.echo(f"note: {note}", err=True)
         with open_source(video) as source:
+            if source.choice is not None:
+                typer.echo(f"note: {source.choice}", err=True)
             length = length_s(source.stream) if duration is None else duration
             scored = score_frames(
                 source,

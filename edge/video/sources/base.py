@@ -34,9 +34,11 @@ class Source(Protocol):
 
     Attributes:
         stream: FFmpeg's stream, for the decoder.
+        choice: Which of several video streams this is, in words; None where there is only one.
     """
 
     stream: av.VideoStream
+    choice: str | None
 
     def packets(self) -> Iterator[Packet]:
         """Yield packets as they come; end when a file ends or the stop event is set.

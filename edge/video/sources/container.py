@@ -12,6 +12,7 @@ import av.error
 from edge.errors import SourceError, SourceRefused
 from edge.system.redact import redact
 from edge.video.packet import MAX_PIXELS
+from edge.video.sources.choice import best_video, which
 
 _REFUSALS: dict[type[av.error.FFmpegError], str] = {
     av.error.HTTPUnauthorizedError: (
@@ -39,7 +40,8 @@ class Container:
 
     Attributes:
         name: Location without credentials.
-        stream: First video stream.
+        stream: Video stream that is the best to watch.
+        choice: Which of several video streams this is, in words; None where there is only one.
 
     Raises:
         SourceRefused: The camera answered with a refusal.
@@ -74,7 +76,12 @@ class Container:
         if not self._input.streams.video:
             self.close()
             raise SourceError(f"{self.name} has no video stream, expected one")
-        self.stream = self._input.streams.video[0]
+        stream = best_video(self._input.streams)
+        if stream is None:
+            self.close()
+            raise SourceError(f"{self.name} has a cover picture only, expected a video stream")
+        self.stream = stream
+        self.choice = which(stream, self._input.streams)
 
     def demux(self) -> "Iterator[av.Packet[av.VideoStream]]":
         """Yield the video packets up to the end of the stream.

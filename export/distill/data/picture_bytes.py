@@ -15,6 +15,7 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from edge.errors import SourceError
+from edge.video.geometry import Geometry, Orientation, stated_orientation, upright
 from edge.video.preprocess import yuv_matrix
 
 # FFmpeg's decoder by the first bytes of a file, because file endings can be wrong. RIFF is the
@@ -46,7 +47,9 @@ _QUANTIZER: Final = 1
 
 
 def read_still(data: bytes) -> VideoFrame:
-    """Decode a PNG, JPEG, WebP or BMP file.
+    """Decode a PNG, JPEG, WebP or BMP file, upright.
+
+    The density of its pixels is ignored, as viewers do: it is meant for printers.
 
     Raises:
         SourceError: The file is of another type, truncated, damaged or larger than 64 megapixels.
@@ -66,11 +69,11 @@ def read_still(data: bytes) -> VideoFrame:
         ) from exc
     if not frames:
         raise SourceError(f"expected a {decoder} picture, found none in the file")
-    return frames[0]
+    return upright(frames[0], Geometry(orientation=stated_orientation(frames[0]) or Orientation()))
 
 
 def rgb_of(frame: VideoFrame, side: int) -> NDArray[np.uint8]:
-    """Return a frame as upright RGB, on a grey background where it is transparent.
+    """Return an upright frame as RGB, on a grey background where it is transparent.
 
     Args:
         frame: Frame in any pixel format.
@@ -105,10 +108,7 @@ def rgb_of(frame: VideoFrame, side: int) -> NDArray[np.uint8]:
             f"a picture of {frame.width}x{frame.height} {frame.format.name} cannot be converted "
             f"to RGB: {exc.strerror}"
         ) from exc
-    # Rotation that the metadata of photographs and phone videos states. FFmpeg's angle leaves out
-    # mirroring, which cameras do not write.
-    upright = np.rot90(scaled.to_ndarray(), frame.rotation // 90)
-    return np.ascontiguousarray(upright, np.uint8)
+    return np.ascontiguousarray(scaled.to_ndarray(), np.uint8)
 
 
 def encode(rgb: NDArray[np.uint8]) -> bytes:

@@ -124,6 +124,37 @@ def test_durations_have_units_and_plain_numbers_are_seconds(
     assert config.prompts["intruder"].cooldown == seconds
 
 
+@pytest.mark.parametrize("written", ["16:9", '"16:9"', "1:4", "4:1", "1080:1920"])
+def test_the_shape_of_a_cameras_picture_needs_no_quotes(
+    load: Callable[..., Config], written: str
+) -> None:
+    text = changed(
+        "url: rtsp://192.0.2.10/stream2", f"url: rtsp://192.0.2.10/stream2, aspect: {written}"
+    )
+    assert load(text).cameras["yard"].aspect == written.strip('"')
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("aspect: 1.78", "aspect: expected width:height of the picture, such as 16:9"),
+        ("aspect: 16/9", "aspect: expected width:height of the picture, such as 16:9"),
+        ("aspect: 16:0", "aspect: expected width:height of a picture, from 1:4 to 4:1"),
+        ("aspect: 0:9", "aspect: expected width:height of a picture, from 1:4 to 4:1"),
+        ("aspect: 9:1", "aspect: expected width:height of a picture, from 1:4 to 4:1"),
+        ("rotate: 45", "rotate: expected 0, 90, 180 or 270"),
+        ("rotate: -90", "rotate: expected 0, 90, 180 or 270"),
+    ],
+)
+def test_a_shape_and_a_turn_that_no_camera_has_are_refused(
+    problems: Callable[..., list[str]], written: str, expected: str
+) -> None:
+    (line,) = problems(
+        changed("url: rtsp://192.0.2.10/stream2", f"url: rtsp://192.0.2.10/stream2, {written}")
+    )
+    assert f"cameras.yard.{expected}" in line
+
+
 def test_on_and_off_are_words_though_yaml_1_1_calls_them_booleans(
     load: Callable[..., Config],
 ) -> None:

@@ -37,7 +37,7 @@ def watch(
         fps: float = 10.0,
         timeout: float = 0.5,
         judge_s: float = 12.0,
-        **more: bool,
+        **more: object,
     ) -> ThreadCamera:
         config = CameraConfig.model_validate(
             {"url": str(url), "timeout": timeout, "sample": {"fps": fps}} | more
@@ -126,6 +126,25 @@ def test_a_snapshot_shows_the_frame_of_its_sample(
     take_next(worker, until)
     take_next(worker, until)
     assert worker.snapshot(sample.sequence) is None  # and let go for the next
+
+
+def test_samples_and_snapshots_show_the_picture_as_the_camera_is_configured(
+    tmp_path: Path,
+    watch: Callable[..., ThreadCamera],
+    until: Until,
+    image_spec: Callable[..., ImageSpec],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, logger="edge.video.camera")
+    squeezed = write_clip(tmp_path / "squeezed.mp4", fps=10, seconds=4, width=240, height=270)
+    worker = watch(squeezed, aspect="9:16", rotate=90)
+    sample = take_next(worker, until)
+    assert sample.size == (480, 270)  # upright
+    picture = Image.open(io.BytesIO(known(worker.snapshot(sample.sequence))))
+    assert picture.size == (270, 480)
+    shown = Preprocessor(image_spec())(frame_of(picture))
+    assert np.abs(shown.astype(int) - sample.pixels).mean() < 8
+    assert "camera yard: streaming 270x480" in caplog.text
 
 
 def frame_of(picture: Image.Image) -> av.VideoFrame:

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +237,7 @@ def test_a_camera_that_never_answers_is_given_up() -> None:
     assert works.verdict == "ok"
 
 
-GOOD = VideoProperties("h264", 640, 360, 15.0, 2.0, looked_s=2.1, first_frame_s=0.1)
+GOOD = VideoProperties("h264", 640, 360, (640, 360), 15.0, 2.0, looked_s=2.1, first_frame_s=0.1)
 
 
 @pytest.mark.parametrize(
@@ -253,6 +254,40 @@ def test_advice_about_a_camera(seen: dict[str, Any], settings: dict[str, Any], w
     [remark] = advice(replace(GOOD, **seen), camera_config(**settings))
     assert words in remark
     assert advice(replace(GOOD, **seen), camera_config("recording.mp4", **settings)) == ()
+
+
+@pytest.mark.parametrize("url", ["rtsp://192.0.2.1/live", "recording.mp4"])
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        ({"shown": (960, 1080)}, "960x1080 is the shape of half a picture of 16:9"),
+        ({"shown": (352, 576)}, 'if things look squeezed, set aspect: "4:3"'),
+        (
+            {"implausible": Fraction(40)},
+            "its pixels are 40 times as wide as high, which is ignored",
+        ),
+    ],
+)
+def test_a_shape_is_advised_where_things_may_look_squeezed(
+    url: str, seen: dict[str, Any], words: str
+) -> None:
+    [remark] = advice(replace(GOOD, **seen), camera_config(url))
+    assert words in remark
+    assert advice(replace(GOOD, **seen), camera_config(url, aspect="16:9")) == ()
+    shown_whole = replace(GOOD, width=960, height=1080, shown=(1920, 1080))
+    assert advice(shown_whole, camera_config(url)) == ()
+
+
+def test_the_shape_that_is_shown_and_the_stream_that_was_chosen_are_reported(
+    tmp_path: Path,
+) -> None:
+    path = write_clip(
+        tmp_path / "clip.mp4", width=64, height=48, pixel_aspect=Fraction(2), turn=90, fps=10
+    )
+    text = str(look_at(camera_config(path)))
+    assert text.startswith("h264, 64x48 shown as 48x128, 10 fps")
+    chosen = replace(GOOD, choice="video stream #1 (h264 640x360), not #0 (png 64x48)")
+    assert str(chosen).endswith("; video stream #1 (h264 640x360), not #0 (png 64x48)")
 
 
 @pytest.mark.parametrize("seen", [{}, {"codec": "hevc"}, {"width": 1280}, {"fps": 1.99}])
