@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from edge.config.models import MqttConfig
 from edge.delivery.message import Message, Received
-from edge.delivery.mqtt.connection import Connection, connect
+from edge.delivery.mqtt.connection import Connection
+from edge.delivery.mqtt.dialer import Dialer, connect
 from edge.delivery.payloads import AnswerPayload
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError, PublishError
@@ -39,12 +40,12 @@ def subscribe(
         ConfigError: The TLS files are unusable.
     """
     end = None if timeout_s is None else time.monotonic() + timeout_s
-    client_id = f"edge-listen-{secrets.token_hex(6)}"
+    dialer = Dialer(config, f"edge-listen-{secrets.token_hex(6)}")
     rng = random.Random()  # noqa: S311  jitter, no secret
     failures, heard = 0, False
     while end is None or time.monotonic() < end:
         try:
-            with connect(config, client_id) as connection:
+            with dialer.connect() as connection:
                 connection.subscribe(filters)
                 failures, heard = 0, True
                 yield from _listen(connection, end)

@@ -94,7 +94,7 @@ class Delivery:
         self._outbox = outbox
         self._unsent = unsent
         self._standing = standing
-        self._window = min(window, connection.receive_maximum)
+        self._window = min(window, connection.terms.receive_maximum)
         self._patience_s = patience_s
         self._hold_s = hold_s
         self._on_delivered = on_delivered
@@ -229,7 +229,7 @@ class Delivery:
 
     def _send(self, item: _Item) -> None:
         message = item.message
-        limit = self._connection.max_packet
+        limit = self._connection.terms.max_packet
         if self._standing.quarantine.holds(item.key):
             return  # the latest message of its topic is sent once the quarantine is over
         if limit is not None and packet_size(message) > limit:

@@ -17,7 +17,8 @@ from edge.config.models import MqttConfig
 from edge.delivery.in_flight import Delivery, Standing
 from edge.delivery.inbox import Inbox
 from edge.delivery.message import Kind, Message
-from edge.delivery.mqtt.connection import CONNECT_S, Connection, connect
+from edge.delivery.mqtt.connection import Connection
+from edge.delivery.mqtt.dialer import CONNECT_S, Dialer
 from edge.delivery.mqtt.paho_client import tls_context
 from edge.delivery.mqtt.refusals import Refused
 from edge.delivery.outbox import Outbox
@@ -117,9 +118,13 @@ class Publisher:
         if config.tls is not None:
             tls_context(config.tls)
         self._config = config
-        self._client_id = config.client_id or f"edge-{device}"
         self._topics = Topics(config.topic_prefix, device)
-        self._will = status_message(self._topics, "offline")
+        self._dialer = Dialer(
+            config,
+            config.client_id or f"edge-{device}",
+            status_message(self._topics, "offline"),
+            timeout_s=timings.connect_s,
+        )
         self._outbox = outbox
         self._on_delivered = on_delivered or (lambda _message, _at: None)
         self._inbox = inbox
@@ -128,6 +133,7 @@ class Publisher:
         self._rng = random.Random()  # noqa: S311  jitter, no secret
         self._standing = Standing(Quarantine(timings.rest_s))
         self._protocol: str | None = None
+        self._shortfalls: tuple[str, ...] = ()
         self._error: str | None = None
         self._disk_error: str | None = None
         self._failures = 0
@@ -199,9 +205,7 @@ class Publisher:
         timings = self._timings
         opened_at: float | None = None
         try:
-            with connect(
-                self._config, self._client_id, self._will, timeout_s=timings.connect_s
-            ) as connection:
+            with self._dialer.connect() as connection:
                 opened_at = time.monotonic()
                 self._serve(connection)
         except (PublishError, ConfigError) as exc:
@@ -229,6 +233,10 @@ class Publisher:
             "connected to broker %s:%d, MQTT %s", self._config.host, self._config.port,
             connection.protocol,
         )  # fmt: skip
+        if connection.terms.shortfalls != self._shortfalls:
+            self._shortfalls = connection.terms.shortfalls
+            for shortfall in self._shortfalls:
+                logger.warning("broker %s: %s", self._config.host, shortfall)
         self._protocol, self._error = connection.protocol, None
         delivery = Delivery(
             connection,

@@ -15,7 +15,8 @@ class ScriptedBroker:
 
     Args:
         answer: Bytes that answer a PUBLISH, by its number from 1 and the id of its packet.
-        connack: Bytes of the CONNACK from its reason code on.
+        connack: Properties of each CONNACK with their length in front; or what answers a CONNECT,
+            by its number from 1 and its version of MQTT: a whole packet, or nothing.
         suback: Reason code of each SUBACK; None hangs up instead.
         hates: Ending of the topics over which it hangs up.
     """
@@ -23,7 +24,7 @@ class ScriptedBroker:
     def __init__(
         self,
         answer: Callable[[int, bytes], bytes],
-        connack: bytes = b"\x00",
+        connack: bytes | Callable[[int, int], bytes] = b"\x00",
         suback: bytes | None = b"\x01",
         hates: bytes | None = None,
     ) -> None:
@@ -32,6 +33,10 @@ class ScriptedBroker:
         self.topics: list[bytes] = []
         self.connections = 0
         self.subscriptions = 0
+        self.versions: list[int] = []  # of MQTT, of each CONNECT: 4 is 3.1.1
+        self.flags: list[int] = []  # connect flags of each CONNECT: 0x20 retained will, 0x08 QoS 1
+        self.retained: list[bool] = []  # of each PUBLISH
+        self.filters: list[bytes] = []
         self._answer, self._connack, self._suback = answer, connack, suback
         self.hates = hates
         self._thread = threading.Thread(target=self._serve)
@@ -57,8 +62,9 @@ class ScriptedBroker:
             body = stream.read(length)
             if head[0] >> 4 == 1:  # CONNECT
                 self.connections += 1
-                client.sendall(bytes([0x20, 2 + len(self._connack), 0, 0]) + self._connack)
+                client.sendall(self._greet(body))
             elif head[0] >> 4 == 3:  # PUBLISH
+                self.retained.append(bool(head[0] & 1))
                 (size,) = struct.unpack_from("!H", body)
                 self.topics.append(body[2 : 2 + size])
                 if self.hates and self.topics[-1].endswith(self.hates):
@@ -67,9 +73,17 @@ class ScriptedBroker:
                     client.sendall(self._answer(len(self.topics), body[2 + size : 4 + size]))
             elif head[0] >> 4 == 8:  # SUBSCRIBE, of one filter
                 self.subscriptions += 1
+                self.filters.append(body)
                 if self._suback is None:
                     return  # hangs up
                 client.sendall(b"\x90\x04" + body[:2] + b"\x00" + self._suback)
+
+    def _greet(self, body: bytes) -> bytes:
+        self.versions.append(body[6])
+        self.flags.append(body[7])
+        if isinstance(self._connack, bytes):
+            return bytes([0x20, 2 + len(self._connack), 0, 0]) + self._connack
+        return self._connack(self.connections, body[6])
 
     def close(self) -> None:
         self.server.shutdown(socket.SHUT_RDWR)

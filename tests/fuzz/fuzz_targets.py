@@ -30,7 +30,7 @@ from edge.control.answers import AnswerRoute
 from edge.control.commands import command_of
 from edge.delivery.embedding import decode_embedding
 from edge.delivery.message import Message, Received
-from edge.delivery.mqtt.connection import connect
+from edge.delivery.mqtt.dialer import connect
 from edge.delivery.outbox import Outbox
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError, ModelError, OutboxError, PublishError

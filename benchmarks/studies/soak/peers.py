@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.measuring.broker import find_mosquitto, free_port
 from edge.config.models import MqttConfig
-from edge.delivery.mqtt.connection import connect
+from edge.delivery.mqtt.dialer import connect
 from edge.errors import PublishError
 
 

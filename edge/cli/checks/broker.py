@@ -5,7 +5,7 @@ from typing import Final
 
 from edge.cli.checks.result import CheckResult, failure
 from edge.config.models import MqttConfig
-from edge.delivery.mqtt.connection import connect
+from edge.delivery.mqtt.dialer import connect
 from edge.errors import EdgeError
 
 _LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}

@@ -20,7 +20,8 @@ from edge.cli.demo.view import DemoView
 from edge.cli.plot import check_plot, plot_scores
 from edge.config.load import load_config
 from edge.config.models import Config
-from edge.delivery.mqtt.connection import Connection, connect
+from edge.delivery.mqtt.connection import Connection
+from edge.delivery.mqtt.dialer import connect
 from edge.model.bundle.read import Bundle, open_bundle
 from edge.rules.bank import PromptBank
 from edge.scoring.open import open_models

@@ -18,7 +18,7 @@ from publishing import MakeMessage, StartPublisher
 from scripted_broker import ScriptedBroker
 
 from edge.config.models import MqttConfig
-from edge.delivery.mqtt.connection import connect
+from edge.delivery.mqtt.dialer import connect
 from edge.delivery.mqtt.refusals import Refused
 from edge.delivery.outbox import Outbox
 from edge.delivery.publisher import PublisherTimings

@@ -1,6 +1,7 @@
 """TLS and client certificates, with authorities made on the spot."""
 
 import gc
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from patience import Eventually
 from publishing import MakeMessage, StartPublisher
 
 from edge.config.models import MqttConfig
-from edge.delivery.mqtt.connection import connect
+from edge.delivery.mqtt.dialer import connect
 from edge.delivery.outbox import Outbox
 from edge.delivery.publisher import Publisher
 from edge.errors import ConfigError, PublishError
@@ -154,7 +155,7 @@ def test_without_a_client_certificate_it_stays_shut(
 ) -> None:
     broker = mutual(make_broker, ours, server)
     text = refusal(broker.config(tls={"ca": ours.certificate}, protocol=protocol))
-    assert "it may want TLS, a client certificate" in text
+    assert "it may want a client certificate (mqtt.tls.cert)" in text
     assert "peer did not return a certificate" in broker.log()
 
 
@@ -187,8 +188,12 @@ def test_a_certificate_for_another_host_is_not_trusted(
 def test_tls_to_a_plain_port_and_plain_to_a_tls_port_are_errors(
     make_broker: MakeBroker, broker: Broker, ours: Authority, server: tuple[Path, Path]
 ) -> None:
-    assert "unreachable" in refusal(broker.config(tls={"ca": ours.certificate}))
-    assert "it may want TLS" in refusal(secure(make_broker, ours, server).config())
+    text = refusal(broker.config(tls={"ca": ours.certificate}))
+    assert "does not answer in TLS" in text
+    assert "or remove mqtt.tls" in text
+    for protocol in ("auto", "5", "3.1.1"):
+        text = refusal(secure(make_broker, ours, server).config(protocol=protocol))
+        assert re.search(r"speaks TLS: set mqtt\.tls|it may want TLS \(mqtt\.tls\)", text), text
 
 
 def test_unusable_tls_files_are_configuration_errors(
