@@ -254,6 +254,7 @@ class Daemon:
             for message in messages:
                 if message.kind == "alert":
                     self._publisher.publish_now(message)
+            self._outbox.lose(message for message in messages if message.kind != "alert")
         else:
             self._disk_error = None
             self._log(messages)
@@ -296,11 +297,13 @@ class Daemon:
         if status != self._status:
             self._status = status
             self._publisher.announce(status)
+        if self._outbox.error is None:
+            self._disk_error = None
 
     def _errors(self, publisher: PublisherHealth) -> dict[str, str]:
         """Return what is wrong with the parts of the device, cameras apart, by name."""
         errors = {
-            "outbox": self._disk_error,
+            "outbox": self._disk_error or self._outbox.error,
             "model": self._model_error,
             # Without a connection nobody receives a status; when it returns the outage is over.
             "publisher": publisher.error if self._publisher.connected else None,

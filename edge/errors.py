@@ -13,7 +13,8 @@
     ├─ PublishError            broker refused or lost             retry for ever
     ├─ SideFileError           a side file locked, failing, full   go on without, try again,
     │                          or of a newer version              report
-    └─ OutboxError             no disk for the queue              exit 6 at start; later on,
+    └─ OutboxError             no disk for the queue              exit 6 at start; later on, and
+                                                                  on a full disk at the start,
                                                                   alerts go out from memory
 
 A class exists only where the daemon acts differently. A message says what was expected, what was

@@ -103,7 +103,7 @@ def open_resources(
         ModelError: The bundle is not usable, or not signed by one of ``bundle_keys``.
         EngineUnavailable: The runtime or device is not there.
         ConfigError: A prompt cannot be compiled, or a key of ``bundle_keys`` cannot be read.
-        OutboxError: There is no disk for the outbox.
+        OutboxError: There is no disk for the outbox; a full disk is none.
     """
     topics = Topics(config.mqtt.topic_prefix, config.device.id)
     bundle = open_bundle(config.bundle, read_keys(config.bundle_keys))
@@ -189,7 +189,7 @@ def open_resources(
         orders,
         None if index is None else index.writer,
         desk,
-        Keeper((learned, feedback)),
+        Keeper((outbox, learned, feedback)),
     )
 
 

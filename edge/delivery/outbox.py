@@ -5,36 +5,24 @@ flushes its cache, a power cut. One connection behind a lock serves the daemon (
 publisher (reads, deletes).
 """
 
-import contextlib
 import logging
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from edge.delivery.message import Kind, Message
-from edge.delivery.outbox_file import (
-    KINDS,
-    Damaged,
-    Reserve,
-    insert,
-    lane_number,
-    open_file,
-    pack,
-    replace_file,
-    transaction,
-    unpack,
-)
-from edge.errors import OutboxError
-from edge.system.trouble import SQLITE_ERRORS, trouble_of
+from edge.delivery.outbox_file import KINDS, insert, lane_number, pack, transaction, unpack
+from edge.delivery.outbox_store import OutboxStore
+from edge.errors import OutboxError, SideFileError
 
 logger = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
 _Row = tuple[Message, bytes]
 
 _DROP_REPORT_S: Final = 60.0
@@ -81,25 +69,30 @@ class Outbox:
     Raises:
         OutboxError: No permission, no disk, in use by another process, or written by a newer
             version. A damaged file is not an error: it is replaced (``edge.delivery.outbox_file``).
+            A full disk is none either: ``flush`` opens the file once there is room.
+
+    Attributes:
+        name: Name for reports.
     """
+
+    name: Final = "outbox"
 
     def __init__(self, path: Path, max_bytes: int) -> None:
         self._path = path
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
-        self._damaged = 0
+        self._lost: Counter[Kind] = Counter()  # not yet in the file's totals
         self._drops_reported_at = -float("inf")
-        self._reserve = Reserve(path.with_suffix(".reserve"))
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = self._open()
-        except (OSError, *SQLITE_ERRORS) as exc:
-            raise self._failure(exc) from exc
-        self._reserve.keep()
-        (newest,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM messages").fetchone()
         # Numbers are never reused in a process: a late PUBACK must not delete a new message.
-        self._next_seq = newest + 1
+        self._next_seq = 1
+        self._store = OutboxStore(path, self._go_on)
+        self._reserve = self._store.reserve
+
+    @property
+    def error(self) -> str | None:
+        """Reason why messages cannot be stored now; None where they can, as far as is known."""
+        return None if self._store.error is None else str(self._store.error)
 
     def listen(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` after each ``put``, on the thread that calls ``put``."""
@@ -116,10 +109,32 @@ class Outbox:
             raise ValueError(f"expected messages of QoS 1 and one of the kinds {KINDS}")
         rows = [(message, pack(message)) for message in messages]
         with self._lock:
-            self._healing(lambda: self._insert(rows), lambda: self._make_room(rows))
+            self._store.run(lambda db: self._insert(db, rows), lambda db: self._make_room(db, rows))
             self._reserve.keep()
         for callback in self._listeners:
             callback()
+
+    def lose(self, messages: Iterable[Message]) -> None:
+        """Count messages as dropped that could not be stored, and that nobody keeps."""
+        with self._lock:
+            self._lost.update(message.kind for message in messages)
+
+    def flush(self) -> None:
+        """Open, repair and prove the file where it was in trouble, and keep the reserve.
+
+        Raises:
+            SideFileError: It is still in trouble, or the disk is full.
+        """
+        with self._lock:
+            if self._store.error is not None:
+                try:
+                    self._store.run(lambda db: self._insert(db, []))
+                except OutboxError as exc:
+                    raise SideFileError(str(exc), "failing") from exc
+            self._reserve.keep()
+        full = self._store.full()
+        if full is not None:
+            raise SideFileError(f"{full}; make room", "full")
 
     def pending(
         self, limit: int, excluding: Iterable[int] = (), holding: Iterable[str] = ()
@@ -133,7 +148,7 @@ class Outbox:
         """
         excluded, lanes = dumps(list(excluding)), dumps([lane_number(lane) for lane in holding])
         with self._lock:
-            return self._healing(lambda: self._select(limit, excluded, lanes))
+            return self._store.run(lambda db: self._select(db, limit, excluded, lanes))
 
     def delete(self, seqs: Iterable[int], *, dropped: bool = False) -> None:
         """Delete messages in one transaction; unknown numbers are ignored.
@@ -144,90 +159,70 @@ class Outbox:
         """
         gone = list(seqs)
         with self._lock:
-            self._healing(lambda: self._remove(gone, dropped=dropped))
+            self._store.run(lambda db: self._remove(db, gone, dropped=dropped))
 
     def counts(self) -> OutboxCounts:
         query = "SELECT messages, bytes, dropped FROM totals ORDER BY kind"
         with self._lock:
-            rows = self._healing(lambda: self._db.execute(query).fetchall())
+            rows = self._store.run(lambda db: db.execute(query).fetchall(), writes=False)
+            lost = self._lost.copy()
         queued, sizes, dropped = zip(*rows, strict=True)
         return OutboxCounts(
             queued=dict(zip(KINDS, queued, strict=True)),
             bytes=sum(sizes),
-            dropped=dict(zip(KINDS, dropped, strict=True)),
-            damaged=self._damaged,
+            dropped={kind: count + lost[kind] for kind, count in zip(KINDS, dropped, strict=True)},
+            damaged=self._store.damaged,
         )
 
     def close(self) -> None:
         with self._lock:
-            self._db.close()
+            self._store.close()
 
-    def _open(self) -> sqlite3.Connection:
-        try:
-            return open_file(self._path)
-        except Damaged as exc:
-            self._damaged += 1
-            return replace_file(self._path, str(exc))
+    def _go_on(self, newest: int) -> None:
+        """Number new messages after the newest one of an opened file."""
+        self._next_seq = max(self._next_seq, newest + 1)
 
-    def _healing(self, action: Callable[[], _T], room: Callable[[], None] | None = None) -> _T:
-        """Run ``action``; on a damaged file or a full disk, repair that and try once more."""
-        try:
-            try:
-                return action()
-            except SQLITE_ERRORS as exc:
-                if trouble_of(exc) == "damaged":
-                    self._db.close()
-                    self._damaged += 1
-                    self._db = replace_file(self._path, str(exc))
-                elif trouble_of(exc) == "full":
-                    self._reserve.release()
-                    self._shorten_log()
-                    if room:
-                        room()
-                else:
-                    raise
-            return action()
-        except (OSError, *SQLITE_ERRORS) as exc:
-            raise self._failure(exc) from exc
-
-    def _insert(self, rows: list[_Row]) -> None:
-        with transaction(self._db):
+    def _insert(self, db: sqlite3.Connection, rows: list[_Row]) -> None:
+        lost = self._lost.copy()
+        with transaction(db):
             for message, body in rows:
                 if len(body) > self._max_bytes:
-                    self._count_dropped(KINDS.index(message.kind), 1)
+                    self._count_dropped(db, KINDS.index(message.kind), 1)
                 else:
-                    insert(self._db, self._next_seq, message, body)
+                    insert(db, self._next_seq, message, body)
                     self._next_seq += 1
-            (total,) = self._db.execute("SELECT sum(bytes) FROM totals").fetchone()
-            self._evict(total - self._max_bytes, down_to=0)
+            for kind, number in enumerate(KINDS):
+                self._count_dropped(db, kind, lost[number])
+            (total,) = db.execute("SELECT sum(bytes) FROM totals").fetchone()
+            self._evict(db, total - self._max_bytes, down_to=0)
+            if not rows:  # a write that proves the disk
+                db.execute("UPDATE totals SET dropped = dropped")
+        self._lost -= lost
 
-    def _make_room(self, rows: list[_Row]) -> None:
+    def _make_room(self, db: sqlite3.Connection, rows: list[_Row]) -> None:
         # An embedding must not displace an alert.
         least = min(KINDS.index(message.kind) for message, _ in rows)
         wanted = max(_ROOM_BYTES, 2 * sum(len(body) for _, body in rows))
-        with transaction(self._db):
-            self._evict(wanted, down_to=least)
-        self._shorten_log()
+        with transaction(db):
+            self._evict(db, wanted, down_to=least)
 
-    def _shorten_log(self) -> None:
-        with contextlib.suppress(sqlite3.OperationalError):  # the disk is too full for this as well
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-    def _evict(self, excess: int, *, down_to: int) -> None:
+    def _evict(self, db: sqlite3.Connection, excess: int, *, down_to: int) -> None:
         """Drop the oldest messages of the least important kind until ``excess`` bytes are free."""
         query = "SELECT seq, size FROM messages WHERE kind = ? ORDER BY seq"
         for kind in range(len(KINDS) - 1, down_to - 1, -1):
             gone = []
-            for seq, size in self._db.execute(query, (kind,)):
+            for seq, size in db.execute(query, (kind,)):
                 if excess <= 0:
                     break
                 gone.append(seq)
                 excess -= size
-            self._delete_rows(gone)
-            self._count_dropped(kind, len(gone))
+            self._delete_rows(db, gone)
+            self._count_dropped(db, kind, len(gone))
 
-    def _select(self, limit: int, excluded: str, lanes: str) -> list[Queued]:
-        rows = self._db.execute(
+    def _select(
+        self, db: sqlite3.Connection, limit: int, excluded: str, lanes: str
+    ) -> list[Queued]:
+        rows = db.execute(
             "SELECT seq, crc, body FROM messages"
             " WHERE seq NOT IN (SELECT value FROM json_each(?))"
             " AND lane NOT IN (SELECT value FROM json_each(?)) ORDER BY kind, seq LIMIT ?",
@@ -243,26 +238,26 @@ class Outbox:
         rows.close()
         damaged = [seq for seq, message in read if message is None]
         if damaged:
-            self._remove(damaged, dropped=True)
-            return self._select(limit, excluded, lanes)
+            self._remove(db, damaged, dropped=True)
+            return self._select(db, limit, excluded, lanes)
         return [Queued(seq, message) for seq, message in read if message is not None]
 
-    def _remove(self, seqs: list[int], *, dropped: bool) -> None:
-        with transaction(self._db):
+    def _remove(self, db: sqlite3.Connection, seqs: list[int], *, dropped: bool) -> None:
+        with transaction(db):
             if dropped:
                 kinds = "SELECT kind, count(*) FROM messages WHERE seq IN (SELECT value FROM"
                 kinds += " json_each(?)) GROUP BY kind"
-                for kind, number in self._db.execute(kinds, (dumps(seqs),)).fetchall():
-                    self._count_dropped(kind, number)
-            self._delete_rows(seqs)
+                for kind, number in db.execute(kinds, (dumps(seqs),)).fetchall():
+                    self._count_dropped(db, kind, number)
+            self._delete_rows(db, seqs)
 
-    def _delete_rows(self, seqs: list[int]) -> None:
-        self._db.executemany("DELETE FROM messages WHERE seq = ?", [(seq,) for seq in seqs])
+    def _delete_rows(self, db: sqlite3.Connection, seqs: list[int]) -> None:
+        db.executemany("DELETE FROM messages WHERE seq = ?", [(seq,) for seq in seqs])
 
-    def _count_dropped(self, kind: int, number: int) -> None:
+    def _count_dropped(self, db: sqlite3.Connection, kind: int, number: int) -> None:
         if not number:
             return
-        self._db.execute("UPDATE totals SET dropped = dropped + ? WHERE kind = ?", (number, kind))
+        db.execute("UPDATE totals SET dropped = dropped + ? WHERE kind = ?", (number, kind))
         now = time.monotonic()
         if now >= self._drops_reported_at + _DROP_REPORT_S:
             self._drops_reported_at = now
@@ -270,9 +265,3 @@ class Outbox:
                 "outbox drops messages: %d of kind %s now; the device's state counts them all",
                 number, KINDS[kind],
             )  # fmt: skip
-
-    def _failure(self, exc: Exception) -> OutboxError:
-        hint = "check that the disk has room and that the directory may be written"
-        if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-            hint = "another process uses it: stop that one, or set another state_dir"
-        return OutboxError(f"outbox {self._path}: {exc}; {hint}")

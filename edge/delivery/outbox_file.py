@@ -1,15 +1,11 @@
-"""Opens the file of the outbox, reads and writes its rows, and replaces a damaged file.
+"""Opens the file of the outbox, and reads and writes its rows.
 
 Every row has a CRC-32 of its body: SQLite detects a broken page, but not a flipped bit in a page.
-A damaged file is set aside, and its readable messages move to a new file. So a bad sector costs at
-most the messages on it, and never prevents a start.
 """
 
 import contextlib
 import logging
-import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -20,7 +16,6 @@ import cbor2
 
 from edge.delivery.message import Kind, Message
 from edge.errors import OutboxError
-from edge.system.set_aside import set_aside
 from edge.system.trouble import SQLITE_ERRORS, trouble_of
 
 logger = logging.getLogger(__name__)
@@ -30,16 +25,11 @@ SCHEMA_VERSION: Final = 1
 # Kinds in the order of sending; dropping starts at the other end. The index is the column ``kind``.
 KINDS: Final[tuple[Kind, ...]] = ("alert", "snapshot", "embedding")
 
-# Bytes kept in reserve: on a full disk SQLite cannot even delete, because its log must grow first.
-RESERVE_BYTES: Final = 1024 * 1024
-_RESERVE_RETRY_S: Final = 30.0
-
 # SQLite moves its log into the database at this many pages (of 4 KiB), and truncates the log to
-# this size: less than the reserve.
+# this size: less than the reserve (``edge.delivery.reserve``).
 _WAL_PAGES: Final = 200
 _WAL_BYTES: Final = _WAL_PAGES * 4096
 _BUSY_S: Final = 2.0
-_MAX_SEQ: Final = 2**62
 
 # ``lane``: number of camera and kind; a lane keeps its order. Triggers update ``totals`` in the
 # same transaction as the rows.
@@ -69,6 +59,16 @@ _INSERT: Final = (
 
 class Damaged(Exception):
     """The file is not an outbox, or is damaged."""
+
+
+# What SQLite says of a sector that the disk cannot read: its messages are gone as well.
+_UNREADABLE: Final = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error means that the file must be repaired."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return trouble_of(error) == "damaged" or code in _UNREADABLE
 
 
 def lane_number(lane: str) -> int:
@@ -118,8 +118,10 @@ def open_file(path: Path) -> sqlite3.Connection:
     Raises:
         Damaged: The file exists but is not an intact outbox.
         OutboxError: A newer version wrote the file.
-        sqlite3.DatabaseError: No permission, no disk, locked by another process.
+        sqlite3.Error: No permission, no disk, locked by another process.
+        OSError: The disk refuses it.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
     try:
         # Text in a damaged file may not be UTF-8, and this module needs none as str.
@@ -133,7 +135,7 @@ def open_file(path: Path) -> sqlite3.Connection:
             _make_or_check(db, path)
     except SQLITE_ERRORS as exc:
         db.close()
-        if trouble_of(exc) == "damaged":
+        if is_damage(exc):
             raise Damaged(str(exc)) from exc
         raise
     except BaseException:
@@ -151,10 +153,7 @@ def _make_or_check(db: sqlite3.Connection, path: Path) -> None:
         )
     found = {sql for (sql,) in db.execute("SELECT sql FROM sqlite_schema")}
     if not found:
-        for statement in _SCHEMA:
-            db.execute(statement)
-        db.executemany("INSERT INTO totals (kind) VALUES (?)", [(k,) for k in range(len(KINDS))])
-        db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        make(db)
     if version and found != {statement.encode() for statement in _SCHEMA}:
         raise Damaged("its tables are not an outbox's")
     if found and not version:
@@ -166,66 +165,9 @@ def _make_or_check(db: sqlite3.Connection, path: Path) -> None:
         raise Damaged("its totals are incomplete")
 
 
-def replace_file(path: Path, why: str) -> sqlite3.Connection:
-    """Set a damaged file aside and open a new one with all messages that are still readable."""
-    aside = set_aside(path, most=1)  # it may be as large as the outbox's limit
-    db = open_file(path)
-    saved = 0
-    with transaction(db):
-        for seq, message, body in _salvage(aside):
-            insert(db, seq, message, body)
-            saved += 1
-    logger.error(
-        "outbox %s is damaged (%s): set aside as %s; %d messages moved to a new one",
-        path, why, aside.name, saved,
-    )  # fmt: skip
-    return db
-
-
-def _salvage(aside: Path) -> Iterator[tuple[int, Message, bytes]]:
-    """Yield the intact rows; after a damaged place, search for the next readable row."""
-    query = "SELECT seq, crc, body FROM messages NOT INDEXED WHERE seq > ? ORDER BY seq"
-    last, step = 0, 1
-    with contextlib.closing(sqlite3.connect(aside)) as db:
-        db.text_factory = bytes
-        while last < _MAX_SEQ:
-            try:
-                for seq, crc, body in db.execute(query, (last,)):
-                    if seq <= last:  # circular pages give rows for ever
-                        raise sqlite3.DatabaseError("rows out of order")
-                    last, step = seq, 1
-                    if message := unpack(body, crc):
-                        yield seq, message, body
-            except SQLITE_ERRORS:
-                last, step = last + step, step + step // 4 + 1
-            else:
-                return
-
-
-class Reserve:
-    """File without content that is removed on a full disk, so that deletes still work."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._kept = False
-        self._tried_at = -float("inf")
-
-    def keep(self) -> None:
-        """Create the file if it does not exist; on a full disk, try again at intervals."""
-        now = time.monotonic()
-        if self._kept or now < self._tried_at + _RESERVE_RETRY_S:
-            return
-        self._tried_at = now
-        try:
-            with self._path.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
-        except OSError as exc:
-            self._path.unlink(missing_ok=True)
-            logger.warning("no room for the outbox's reserve %s: %s", self._path, exc.strerror)
-        else:
-            self._kept = True
-
-    def release(self) -> None:
-        self._path.unlink(missing_ok=True)
-        self._kept = False
-        self._tried_at = -float("inf")
+def make(db: sqlite3.Connection) -> None:
+    """Make the tables of an empty outbox."""
+    for statement in _SCHEMA:
+        db.execute(statement)
+    db.executemany("INSERT INTO totals (kind) VALUES (?)", [(k,) for k in range(len(KINDS))])
+    db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")

@@ -35,7 +35,16 @@ def write_atomically(path: Path, *parts: bytes, mode: int | None = None) -> None
     finally:
         with contextlib.suppress(OSError):  # it is not there any more where all went well
             new.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Have the names in a folder written to the disk.
+
+    Raises:
+        OSError: The disk refuses it.
+    """
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

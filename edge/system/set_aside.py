@@ -31,8 +31,7 @@ def set_aside(path: Path, *, copy: bool = False, most: int = KEPT) -> Path:
     number = older[-1][0] + 1 if older else 1
     aside = path.with_name(f"{path.stem}-corrupt-{number}{path.suffix}")
     # Before the new one: the room may be needed.
-    for _, old in older[: max(0, len(older) - most + 1)]:
-        remove_with_logs(old)
+    remove_aside(path, most=most - 1)
     for suffix in _WITH:
         with contextlib.suppress(FileNotFoundError):
             source, target = Path(f"{path}{suffix}"), Path(f"{aside}{suffix}")
@@ -41,6 +40,13 @@ def set_aside(path: Path, *, copy: bool = False, most: int = KEPT) -> Path:
             else:
                 source.replace(target)
     return aside
+
+
+def remove_aside(path: Path, *, most: int = 0) -> None:
+    """Remove the files aside of ``path``, except the newest ``most``."""
+    older = _aside(path)
+    for _, old in older[: max(0, len(older) - most)]:
+        remove_with_logs(old)
 
 
 def remove_with_logs(path: Path) -> None:

@@ -2,12 +2,10 @@
 
 import contextlib
 import random
-import shutil
 import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -185,21 +183,6 @@ FILL_THE_DISK = """
     box.close()
     Outbox(disk / "outbox.db", 1024).close()
 """
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MB; needs the right to mount."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = shutil.which("mount")
-    made = mount and subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], capture_output=True, check=False
-    )
-    if not made or made.returncode:
-        pytest.skip("may not mount a small file system here")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
 
 
 def test_a_full_disk_drops_by_the_same_rule_and_lets_deletes_go_on(small_disk: Path) -> None:

@@ -1,0 +1,93 @@
+"""Replaces a damaged file of the outbox by a new one with all messages that can be read.
+
+So a bad sector costs at most the messages on it, and never prevents a start. The new file is
+complete before the damaged one goes: what interrupts the repair (a crash, a full disk) loses
+nothing, and the repair is tried again.
+"""
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from edge.delivery.message import Message
+from edge.delivery.outbox_file import insert, make, transaction, unpack
+from edge.system.atomic_file import sync_folder
+from edge.system.set_aside import remove_aside, remove_with_logs, set_aside
+from edge.system.trouble import SQLITE_ERRORS, trouble_of
+
+logger = logging.getLogger(__name__)
+
+_MAX_SEQ: Final = 2**62
+
+
+def repair_file(path: Path, why: str) -> None:
+    """Set a damaged file aside, and put one in its place with all messages that can be read.
+
+    Raises:
+        sqlite3.Error: The disk refuses it; the damaged file is in place.
+        OSError: The same.
+    """
+    remove_aside(path)  # the room is needed, and one may be as large as the outbox's limit
+    building, saved = _beside(path, "building"), 0
+    remove_with_logs(building)
+    try:
+        made = sqlite3.connect(building, isolation_level=None)
+        with contextlib.closing(made) as db, transaction(db):
+            make(db)
+            for seq, message, body in _salvage(path):
+                insert(db, seq, message, body)
+                saved += 1
+        building.replace(_beside(path, "repaired"))
+    finally:
+        remove_with_logs(building)
+    finish_repair(path)
+    logger.error(
+        "outbox %s is damaged (%s): set aside; %d messages moved to a new one", path, why, saved
+    )
+
+
+def finish_repair(path: Path) -> None:
+    """Put a file that a repair has completed in its place, also after a crash in between.
+
+    Raises:
+        OSError: The disk refuses it; call it again before the file is opened.
+    """
+    repaired = _beside(path, "repaired")
+    if not repaired.exists():
+        return
+    if path.exists():
+        aside = set_aside(path, most=1)
+        logger.warning("the damaged outbox is kept as %s", aside.name)
+    else:
+        remove_with_logs(path)  # logs of a file that is set aside already
+    repaired.replace(path)
+    sync_folder(path.parent)
+
+
+def _beside(path: Path, word: str) -> Path:
+    return path.with_name(f"{path.stem}-{word}{path.suffix}")
+
+
+def _salvage(damaged: Path) -> Iterator[tuple[int, Message, bytes]]:
+    """Yield the intact rows; after a damaged place, search for the next readable row."""
+    query = "SELECT seq, crc, body FROM messages NOT INDEXED WHERE seq > ? ORDER BY seq"
+    last, step = 0, 1
+    with contextlib.closing(sqlite3.connect(damaged)) as db:
+        db.text_factory = bytes
+        while last < _MAX_SEQ:
+            try:
+                for seq, crc, body in db.execute(query, (last,)):
+                    if seq <= last:  # circular pages give rows for ever
+                        raise sqlite3.DatabaseError("rows out of order")
+                    last, step = seq, 1
+                    if message := unpack(body, crc):
+                        yield seq, message, body
+            except SQLITE_ERRORS as exc:
+                if trouble_of(exc) == "locked":
+                    raise
+                last, step = last + step, step + step // 4 + 1
+            else:
+                return
