@@ -32,7 +32,7 @@ from edge.delivery.payloads import ModelRef
 from edge.model.bundle.manifest import Decision
 from edge.rules.plan import plan
 from edge.scoring.scorers.base import Scored, Scorer
-from edge.system.clock import zone_of
+from edge.system.time_zone import zone_of
 from edge.video.sample import Arrival, Sample
 
 logger = logging.getLogger(__name__)
@@ -59,6 +59,9 @@ class Pipeline:
         see: Called with each sample before it is scored, for a second look that needs the past.
         recorder: Keeps samples for the search; by default nothing does.
         on_start: Called with each alert that has started, by ``pass_on``.
+
+    Raises:
+        ConfigError: The box's own time zone is not known.
 
     Attributes:
         rules: Rules in force.

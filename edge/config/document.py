@@ -42,6 +42,8 @@ class Document:
         lines: Line of every value, counted from 1.
         borrowed: Texts that ``${NAME}`` and ``!secret`` filled in, by the place of the value.
         unread: Places whose value is None because of a problem.
+        empty: Places where the file has a key and no value, not even ``null``.
+        reported: Places of the problems.
         problems: Line and text of each problem.
     """
 
@@ -50,6 +52,8 @@ class Document:
     lines: dict[Place, int] = field(default_factory=dict)
     borrowed: dict[Place, list[str]] = field(default_factory=dict)
     unread: set[Place] = field(default_factory=set)
+    empty: set[Place] = field(default_factory=set)
+    reported: set[Place] = field(default_factory=set)
     problems: list[tuple[int, str]] = field(default_factory=list)
 
     def written(self, place: Place) -> Place:
@@ -65,6 +69,7 @@ class Document:
         known = place = self.written(place)
         while known and known not in self.lines:
             known = known[:-1]
+        self.reported.add(place)
         where = f"{dotted(place)}: " if place else ""
         self.problems.append((line or self.lines.get(known, 1), f"{where}{text}"))
 
@@ -150,6 +155,8 @@ class _Reader:
             case "!secret":
                 return self._secret(text, place)
             case "null":
+                if not text:
+                    self._document.empty.add(place)
                 return None
             case "bool" if text.lower() in _BOOLEANS:
                 return _BOOLEANS[text.lower()]

@@ -20,10 +20,13 @@ from pydantic import (
 
 from edge.config.hosts import host, mqtt_text
 from edge.config.urls import resolve_url
+from edge.system.visible import is_visible
 
 _DURATION = r"^([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)?$"
 _RATIO = r"^[0-9]{1,5}:[0-9]{1,5}$"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+# Ten years: whoever writes more means "never", which no duration can say.
+_LONGEST_S = 3650 * 86400.0
 
 
 class ConfigSection(BaseModel):
@@ -40,9 +43,11 @@ def seconds(value: Any) -> Any:
         match = re.fullmatch(_DURATION, value)
         if not match:
             raise ValueError("expected a duration such as 10s, 500ms or 5m")
-        return float(match[1]) * _UNITS[match[2] or "s"]
+        value = float(match[1]) * _UNITS[match[2] or "s"]
     if isinstance(value, int | float) and value < 0:
         raise ValueError("expected a duration of at least 0")
+    if isinstance(value, int | float) and value > _LONGEST_S:
+        raise ValueError("expected a duration of at most 3650d")
     return value
 
 
@@ -74,8 +79,13 @@ def _as_ratio(value: Any) -> Any:
     return value
 
 
+def null_as_text(value: Any) -> Any:
+    """Turn YAML's null into the word: people write ``kind: null``, the name of an engine."""
+    return "null" if value is None else value
+
+
 def _not_blank(value: Any) -> Any:
-    if isinstance(value, str) and not value.strip():
+    if isinstance(value, str) and not is_visible(value):
         raise ValueError("expected some text")
     return value
 

@@ -74,6 +74,7 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
         for error in exc.errors(include_url=False):
             _report(document, error)
     _check_references(document)
+    _check_empty(document)
     if config is None or document.problems:
         raise ConfigError(_listing(document))
     return config
@@ -196,6 +197,12 @@ def _found(document: Document, place: Place, error: ErrorDetails) -> str:
     if place in document.borrowed:
         return ", found something else in the variable or secret"
     return f", found {value!r:.80}"
+
+
+def _check_empty(document: Document) -> None:
+    """Refuse keys without a value: ``tls:`` above lines that are comments does not mean "none"."""
+    for place in document.empty - document.reported:
+        document.report(place, "expected a value, found nothing; null asks for the default")
 
 
 def _check_references(document: Document) -> None:

@@ -26,9 +26,12 @@ from edge.config.fields import (
     camera_url,
     digits_as_text,
     mqtt_secret,
+    null_as_text,
 )
 from edge.config.prompt import PromptConfig
 from edge.config.schedule import Timezone
+
+EngineKind = Literal["auto", "openvino", "onnxruntime", "tensorrt", "null"]
 
 
 class DeviceConfig(ConfigSection):
@@ -51,7 +54,9 @@ class EngineConfig(ConfigSection):
         precision: Precision; ``auto`` takes the fastest correct one that the bundle contains.
     """
 
-    kind: Literal["auto", "openvino", "onnxruntime", "tensorrt", "null"] = "auto"
+    kind: Annotated[
+        EngineKind, BeforeValidator(null_as_text, json_schema_input_type=EngineKind | None)
+    ] = "auto"
     device: Text = "CPU"
     threads: int = Field(default=1, ge=0, le=256)
     precision: Literal["auto", "int8", "fp16", "fp32"] = "auto"
@@ -170,7 +175,8 @@ class SampleConfig(ConfigSection):
         fps: Samples per second.
     """
 
-    fps: float = Field(default=2.0, gt=0, le=60)
+    # One sample in 17 minutes: with less, nothing adds up to an alert.
+    fps: float = Field(default=2.0, ge=0.001, le=60)
 
 
 class DetectorConfig(ConfigSection):

@@ -1,11 +1,14 @@
 """Defines the records of an alert rule, a prompt of the configuration, and of its settings."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from edge.config.fields import ConfigSection, Names, Seconds, Texts, sum_to_one
 from edge.config.schedule import Schedules
+
+# Once in three years: what a box watches within weeks says nothing about rarer pictures.
+FEWEST_FALSE_ALARMS: Final = 0.001
 
 
 class OnConfig(ConfigSection):
@@ -93,7 +96,7 @@ class PromptConfig(ConfigSection):
     text: Texts = Field(min_length=1)
     negatives: Texts = ()
     enabled: bool = True
-    false_alarms_per_day: float = Field(default=1.0, gt=0, le=100)
+    false_alarms_per_day: float = Field(default=1.0, ge=FEWEST_FALSE_ALARMS, le=100)
     threshold: float | None = Field(default=None, ge=-2, le=2)
     kind: Literal["frame", "clip"] = "frame"
     zones: Names = ()

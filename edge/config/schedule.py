@@ -16,9 +16,8 @@ A span over midnight belongs to the day on which it begins: ``fri 22:00-06:00`` 
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from difflib import get_close_matches
 from typing import Annotated, Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -32,6 +31,7 @@ from pydantic import (
 )
 
 from edge.config.fields import one_or_more
+from edge.system.time_zone import named_zone
 
 # In the order of datetime.weekday.
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -77,15 +77,6 @@ def _date(text: str) -> date:
     raise ValueError("expected a date such as 2026-12-24")
 
 
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        close = get_close_matches(name, available_timezones(), n=1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        raise ValueError(f"expected a time zone such as Europe/Berlin{hint}") from None
-
-
 def _written(parse: Any) -> AfterValidator:
     """Make a validator that refuses text which ``parse`` cannot read, and keeps other text."""
     return AfterValidator(lambda text: (parse(text), text)[1])
@@ -94,7 +85,7 @@ def _written(parse: Any) -> AfterValidator:
 _Days = Annotated[str, _written(_weekdays), WithJsonSchema({"type": "string", "pattern": _DAYS})]
 _Hours = Annotated[str, _written(_span), WithJsonSchema({"type": "string", "pattern": _HOURS})]
 _Date = Annotated[str, _written(_date), WithJsonSchema({"type": "string", "pattern": _DATE})]
-Timezone = Annotated[str, _written(_zone)]
+Timezone = Annotated[str, _written(named_zone)]
 """A name of the IANA time zone database, such as ``Europe/Berlin``."""
 
 
@@ -153,7 +144,7 @@ class Schedule(BaseModel):
         self._weekdays = frozenset().union(*map(_weekdays, self.days))
         self._spans = tuple(map(_span, self.hours))
         self._skipped = frozenset(map(_date, self.except_))
-        self._zone = None if self.timezone is None else _zone(self.timezone)
+        self._zone = None if self.timezone is None else named_zone(self.timezone)
 
     def active(self, at: datetime) -> bool:
         """Whether the schedule is on at ``at``, a time with a zone."""

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
+from edge.system.visible import is_visible
+
 # Allowed schemes of a camera's URL; ``edge.video.sources`` opens each of them.
 SCHEMES: Final = ("rtsp", "rtsps", "file")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")
@@ -28,7 +30,7 @@ def resolve_url(url: str, folder: Path) -> str:
         ValueError: Unknown scheme, no host, or an address that cannot be parsed. The message
             quotes nothing of the URL after its scheme.
     """
-    if not url.strip():
+    if not is_visible(url):
         raise ValueError("expected a URL or a path")
     match = _SCHEME.match(url)
     if not match:

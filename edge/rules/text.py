@@ -17,6 +17,7 @@ from edge.errors import ConfigError, ModelError
 from edge.model.bundle.manifest import TextSpec
 from edge.model.bundle.read import Bundle
 from edge.model.engines.base import Engine
+from edge.system.visible import is_visible
 
 # Texts of one run of a graph that takes any number: few enough for a stop between two runs, and
 # for the memory of their words.
@@ -60,7 +61,7 @@ class Tokenizer:
         return rows
 
     def _ids(self, text: str) -> list[int]:
-        if not text.strip():
+        if not is_visible(text):
             raise ConfigError(f"expected a sentence, found {text!r}: describe what the camera sees")
         try:
             text.encode()

@@ -8,11 +8,12 @@ from edge.cli.checks.broker import check_broker
 from edge.cli.checks.cameras import check_cameras
 from edge.cli.checks.disk import check_disk, check_index
 from edge.cli.checks.model import check_model
-from edge.cli.checks.result import CheckResult
+from edge.cli.checks.result import CheckResult, failure
 from edge.cli.checks.second_look import check_looks
 from edge.config.models import Config
+from edge.errors import ConfigError
 from edge.scoring.open import CHOICES
-from edge.system.clock import zone_of
+from edge.system.time_zone import zone_of
 
 
 def check_config(
@@ -27,10 +28,7 @@ def check_config(
         tune: Whether to measure again which variant is the fastest.
     """
     yield _watched_prompts(config)
-    at = datetime.now(zone_of(config.timezone))
-    for name, prompt in config.prompts.items():
-        if words := conditions_of(prompt, at):
-            yield CheckResult(f"when {name}", words)
+    yield from _conditions(config)
     wanted_fps = sum(camera.sample.fps for camera in config.cameras.values())
     yield from check_model(
         config.bundle,
@@ -49,6 +47,17 @@ def check_config(
         yield check_broker(config.mqtt)
     yield check_disk(config.state_dir, config.outbox.max_bytes)
     yield from check_index(config)
+
+
+def _conditions(config: Config) -> Iterator[CheckResult]:
+    try:
+        at = datetime.now(zone_of(config.timezone))
+    except ConfigError as exc:
+        yield failure("time zone", exc)
+        return
+    for name, prompt in config.prompts.items():
+        if words := conditions_of(prompt, at):
+            yield CheckResult(f"when {name}", words)
 
 
 def _watched_prompts(config: Config) -> CheckResult:

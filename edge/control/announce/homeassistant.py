@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from edge import __version__
 from edge.config.models import HomeAssistantConfig
-from edge.config.prompt import PromptConfig
+from edge.config.prompt import FEWEST_FALSE_ALARMS, PromptConfig
 from edge.control.announce.messages import settings_of
 from edge.delivery.message import Message
 from edge.delivery.topics import Topics
@@ -142,7 +142,7 @@ def _rule(name: str, prompt: PromptConfig) -> Iterator[tuple[str, Component]]:
 
     yield f"prompt/{name}/enabled", settable("switch", "enabled", "enabled")
     number = settable("number", "false_alarms_per_day", "false alarms per day")
-    number |= {"min": 0.01, "max": 100, "step": 0.01, "mode": "box"}
+    number |= {"min": FEWEST_FALSE_ALARMS, "max": 100, "step": 0.001, "mode": "box"}
     yield f"prompt/{name}/false_alarms_per_day", number
     if len(settings_of(prompt)["text"]) <= _LONGEST_STATE:
         text = settable("text", "text", "sentence") | {"min": 1, "max": _LONGEST_STATE}

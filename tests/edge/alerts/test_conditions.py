@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-import tzdata
 from numpy.typing import NDArray
 from present import present
 from prompts import prompt
@@ -29,7 +28,6 @@ from edge.delivery.payloads import ModelRef
 from edge.model.bundle.manifest import Decision
 from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.scoring.scorers.base import Scored
-from edge.system.clock import zone_of
 from edge.video.sample import Arrival, Sample
 
 MODEL = ModelRef(id="m", hash="h", precision="int8")
@@ -78,25 +76,6 @@ def test_rules_differ_by_what_they_look_for_and_not_by_when() -> None:
     some = prompt(text="a cat", schedule=WEEKEND, when="day", profiles="away")
     assert alike(some, always)
     assert not alike(prompt(text="a dog", schedule=WEEKEND), some)
-
-
-def test_the_boxs_zone_is_that_of_its_system_or_container(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("TZ", raising=False)
-    summer = datetime(2026, 7, 1, tzinfo=UTC)
-    berlin = Path(tzdata.__file__).parent / "zoneinfo" / "Europe" / "Berlin"
-    for system, variable, hours in (
-        (tmp_path / "none", None, 0),
-        (berlin, None, 2),
-        (berlin, "Asia/Kolkata", 5.5),
-        (tmp_path / "none", "nowhere", 0),
-    ):
-        with monkeypatch.context() as patch:
-            if variable is not None:
-                patch.setenv("TZ", variable)
-            assert zone_of(None, system).utcoffset(summer) == timedelta(hours=hours)
-    assert zone_of("Europe/Berlin").utcoffset(summer) == timedelta(hours=2)
 
 
 @pytest.mark.parametrize(

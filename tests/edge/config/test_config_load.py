@@ -568,7 +568,7 @@ cameras:
         (
             "stream2}",
             "stream2, sample: {fps: 0}}",
-            ["edge.yaml:7: cameras.yard.sample.fps: expected more than 0, found 0"],
+            ["edge.yaml:7: cameras.yard.sample.fps: expected at least 0.001, found 0"],
         ),
         (
             "stream2}",
@@ -742,3 +742,74 @@ def test_a_file_that_is_not_there_or_not_text_is_a_config_error(tmp_path: Path) 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(load: Callable[..., Config]) -> None:
     assert load("\ufeff" + GOOD).device.id == "nvr-01"
+
+
+def test_the_null_engine_is_named_by_the_word_and_by_yamls_null(
+    load: Callable[..., Config], problems: Callable[..., list[str]]
+) -> None:
+    assert load(added("engine: {kind: null}")).engine.kind == "null"
+    assert load(added("engine: {kind: 'null'}")).engine.kind == "null"
+    assert problems(added("engine: {kind: }")) == [
+        "edge.yaml:8: engine.kind: expected a value, found nothing; null asks for the default"
+    ], "an engine that computes nothing is never what an empty line means"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("{host: broker.example}", "\n  host: b\n  tls:\n    # ca: ca.pem", "mqtt.tls"),
+        ("{host: broker.example}", "{host: b, password: , username: a}", "mqtt.password"),
+        ("stream2}", "stream2, prompts: }", "cameras.yard.prompts"),
+        ("a person climbs a fence}", "a cat, when: }", "prompts.intruder.when"),
+    ],
+)
+def test_a_key_without_a_value_is_not_taken_for_the_default(
+    load: Callable[..., Config],
+    problems: Callable[..., list[str]],
+    old: str,
+    new: str,
+    place: str,
+) -> None:
+    [line] = problems(changed(old, new))
+    assert f" {place}: expected a value, found nothing" in line
+    key = place.rpartition(".")[2]
+    load(changed(old, new.replace(f"{key}:", f"{key}: null").split("\n    #", maxsplit=1)[0]))
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        "\\u200b",
+        "\\ufeff\\u2060",
+        "\\u00ad \\u200d",
+        "\\u3164",
+        "\\u2800",
+        "\\ufe0f",
+        "\\u0301",
+        "\\t",
+    ],
+)
+def test_a_sentence_that_nobody_can_see_is_refused(
+    problems: Callable[..., list[str]], load: Callable[..., Config], nothing: str
+) -> None:
+    [line] = problems(changed("a person climbs a fence", f'"{nothing}"'))
+    assert "prompts.intruder.text" in line
+    assert "expected some text" in line
+    for seen in ("자동차", "a\\u0301", "🚗", "कार"):
+        load(changed("a person climbs a fence", f'"{seen}"'))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("a fence}", "a fence, false_alarms_per_day: 5e-324}", "expected at least 0.001"),
+        ("a fence}", "a fence, off_after: 1e300}", "expected a duration of at most 3650d"),
+        ("a fence}", "a fence, cooldown: 9999d}", "expected a duration of at most 3650d"),
+        ("stream2}", "stream2, sample: {fps: 5e-324}}", "expected at least 0.001"),
+    ],
+)
+def test_a_number_that_means_never_is_refused(
+    problems: Callable[..., list[str]], old: str, new: str, found: str
+) -> None:
+    [line] = problems(changed(old, new))
+    assert found in line

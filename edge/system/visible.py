@@ -1,0 +1,18 @@
+"""Says whether a text shows anything. Pure."""
+
+import unicodedata
+from typing import Final
+
+# Letters and symbols of Unicode that have no shape: fillers of Hangul, the empty braille pattern,
+# and the mark of an object that is elsewhere.
+_SHAPELESS: Final = "\u115f\u1160\u3164\uffa0\u2800\ufffc"
+# Letters, numbers, punctuation, symbols. Blanks, control characters, marks and the like need one.
+_SHAPED: Final = "LNPS"
+
+
+def is_visible(text: str) -> bool:
+    """Whether at least one character can be seen."""
+    return any(
+        unicodedata.category(character)[0] in _SHAPED and character not in _SHAPELESS
+        for character in text
+    )
