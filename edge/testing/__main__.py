@@ -14,6 +14,7 @@ from pathlib import Path
 
 from edge.errors import EdgeError
 from edge.testing.camera import TestCamera
+from edge.testing.protocol.auth import KINDS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     parser.add_argument("--user")
     parser.add_argument("--password")
-    parser.add_argument("--auth", choices=("basic", "digest"), default="digest")
+    parser.add_argument("--auth", choices=KINDS, default="digest")
     parser.add_argument(
         "--loop",
         action=argparse.BooleanOptionalAction,

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from os import PathLike
 from random import Random
 from types import TracebackType
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 from urllib.parse import quote
 
 from edge.testing.clip import Clip
 from edge.testing.faults import Faults
 from edge.testing.playback import Passes, Player
-from edge.testing.protocol.auth import authentication
+from edge.testing.protocol.auth import Authentication, Kind, authentication
 from edge.testing.protocol.dialogue import Dialogue, Track
 from edge.testing.session import Session
 
@@ -30,7 +30,7 @@ class TestCamera:
             may be shared between cameras.
         user: User who must log in; None serves everybody.
         password: Password of the user.
-        auth: Kind of authentication.
+        auth: Kind of authentication: ``basic``, ``digest`` (with MD5), or ``digest-sha-256``.
         host: Address to listen on.
         port: Port to listen on; 0 takes a free port, and keeps it.
         loop: Whether to play every clip for ever, in continuous stream time; otherwise the camera
@@ -52,7 +52,7 @@ class TestCamera:
         *,
         user: str | None = None,
         password: str | None = None,
-        auth: Literal["basic", "digest"] = "digest",
+        auth: Kind = "digest",
         host: str = "127.0.0.1",
         port: int = 0,
         loop: bool = True,
@@ -62,7 +62,7 @@ class TestCamera:
             for name, clip in clips.items()
         }
         self._user, self._password = user, password
-        self._authentication = authentication(auth, user, password)
+        self._authentication = _Counting(authentication(auth, user, password))
         self._host, self._port = host, port
         self._loop = loop
         self.faults = Faults()
@@ -95,6 +95,11 @@ class TestCamera:
         """Number of open connections."""
         with self._lock:
             return len(self._connections)
+
+    @property
+    def rejected_logins(self) -> int:
+        """Number of requests so far with a wrong user name or password."""
+        return self._authentication.rejected
 
     def url(self, name: str, *, user: str | None = None, password: str | None = None) -> str:
         """RTSP URL of a clip, with the camera's credentials or with the given ones.
@@ -209,6 +214,22 @@ class TestCamera:
             passes=passes,
             loop=self._loop,
         )
+
+
+class _Counting:
+    """Authentication that counts the wrong credentials."""
+
+    def __init__(self, authentication: Authentication) -> None:
+        self.rejected = 0
+        self._authentication = authentication
+
+    def challenge(self) -> str:
+        return self._authentication.challenge()
+
+    def accepts(self, authorization: str, method: str) -> bool:
+        accepted = self._authentication.accepts(authorization, method)
+        self.rejected += bool(authorization) and not accepted
+        return accepted
 
 
 def _shut_down(connection: socket.socket) -> None:

@@ -1,13 +1,16 @@
-"""Authenticates RTSP clients as cameras do: Basic (RFC 7617) and Digest with MD5 (RFC 2617)."""
+"""Authenticates RTSP clients as cameras do: Basic (RFC 7617), Digest (RFC 2617, RFC 7616)."""
 
 import re
 from base64 import b64encode
-from hashlib import md5
+from hashlib import md5, sha256
 from hmac import compare_digest
 from secrets import token_hex
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 REALM = "edge.testing"
+
+Kind = Literal["basic", "digest", "digest-sha-256"]
+KINDS: Final[tuple[Kind, ...]] = ("basic", "digest", "digest-sha-256")
 
 _PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))')
 
@@ -53,43 +56,48 @@ class Basic:
 class Digest:
     """Digest authentication: a hash of password and nonce; without ``qop``, like most cameras."""
 
-    def __init__(self, user: str, password: str) -> None:
+    def __init__(self, user: str, password: str, *, sha: bool = False) -> None:
         self._user = user
-        self._secret = _md5(f"{user}:{REALM}:{password}")
+        self._algorithm, self._hash = ("SHA-256", _sha256) if sha else ("MD5", _md5)
+        self._secret = self._hash(f"{user}:{REALM}:{password}")
         self._nonce = token_hex(16)
 
     def challenge(self) -> str:
-        return f'Digest realm="{REALM}", nonce="{self._nonce}", algorithm=MD5'
+        return f'Digest realm="{REALM}", nonce="{self._nonce}", algorithm={self._algorithm}'
 
     def accepts(self, authorization: str, method: str) -> bool:
         scheme, _, parameters = authorization.partition(" ")
         if scheme.lower() != "digest":
             return False
         given = {name: quoted or plain for name, quoted, plain in _PARAMETER.findall(parameters)}
-        request = _md5(f"{method}:{given.get('uri', '')}")
-        proof = _md5(f"{self._secret}:{self._nonce}:{request}")
+        request = self._hash(f"{method}:{given.get('uri', '')}")
+        proof = self._hash(f"{self._secret}:{self._nonce}:{request}")
         return given.get("username") == self._user and compare_digest(
             given.get("response", "").encode(), proof.encode()
         )
 
 
-def authentication(
-    kind: Literal["basic", "digest"], user: str | None, password: str | None
-) -> Authentication:
+def authentication(kind: Kind, user: str | None, password: str | None) -> Authentication:
     """Return the authentication for these settings; ``Open`` where no user is set.
 
     Raises:
         ValueError: A user without a password, a password without a user, or an unknown kind.
     """
-    if kind not in {"basic", "digest"}:
-        raise ValueError(f"auth: expected 'basic' or 'digest', found {kind!r}")
+    if kind not in KINDS:
+        raise ValueError(f"auth: expected one of {', '.join(KINDS)}, found {kind!r}")
     if user is None and password is None:
         return Open()
     if user is None or password is None:
         raise ValueError("expected user and password together, found only one of them")
-    return Basic(user, password) if kind == "basic" else Digest(user, password)
+    if kind == "basic":
+        return Basic(user, password)
+    return Digest(user, password, sha=kind == "digest-sha-256")
 
 
 def _md5(text: str) -> str:
-    # The protocol requires MD5: RFC 2617 has nothing better, and cameras support nothing else.
+    # The protocol requires MD5: RFC 2617 has nothing better, and most cameras support nothing else.
     return md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _sha256(text: str) -> str:
+    return sha256(text.encode()).hexdigest()

@@ -71,7 +71,10 @@ class Dialogue:
         Raises:
             BadRequest: The URI is invalid, or the transport names impossible channels.
         """
+        status_line = self._faults.answers.get(request.method)
         if request.method == "OPTIONS":
+            if status_line is not None:
+                return Response(status_line)
             return Response(headers={"Public": ", ".join(["OPTIONS", *self._methods])})
         method = self._methods.get(request.method)
         if method is None:
@@ -79,7 +82,7 @@ class Dialogue:
         authorization = request.headers.get("authorization", "")
         if not self._authentication.accepts(authorization, request.method):
             return Response(401, {"WWW-Authenticate": self._authentication.challenge()})
-        if status_line := self._faults.answers.get(request.method):
+        if status_line is not None:
             return Response(status_line)
         name = self._clip_name(request.uri)
         return Response(404) if name is None else method(request, name)

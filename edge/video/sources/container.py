@@ -72,7 +72,7 @@ class Container:
             # FFmpeg reports a timeout by several errors, "invalid data" among them.
             if open_timeout_s is not None and time.monotonic() - began >= open_timeout_s:
                 raise self._failure(exc, f"did not answer within {open_timeout_s:g} s") from exc
-            raise self._failure(exc) from exc
+            raise self._failure(exc, self.explain_opening(exc)) from exc
         if not self._input.streams.video:
             self.close()
             raise SourceError(f"{self.name} has no video stream, expected one")
@@ -116,6 +116,11 @@ class Container:
         del exc
         return None
 
+    def explain_opening(self, exc: av.error.FFmpegError) -> str | None:
+        """Return why opening failed with ``exc``, if there is more to say than ``explain`` does."""
+        del exc
+        return None
+
     def close(self) -> None:
         """Close the camera or file. Closing twice is allowed."""
         self._input.close()
@@ -136,7 +141,7 @@ class Container:
         _without_url(exc)
         for kind, refusal in _REFUSALS.items():
             if isinstance(exc, kind):
-                return SourceRefused(f"{self.name} {refusal}")
+                return SourceRefused(f"{self.name} {problem or refusal}")
         problem = problem or self.explain(exc) or f"failed: {exc.strerror}"
         return SourceError(f"{self.name} {problem}")
 

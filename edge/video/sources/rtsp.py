@@ -11,6 +11,7 @@ from edge.video.packet import Packet
 from edge.video.sample import Arrival
 from edge.video.sources.base import SourceSettings
 from edge.video.sources.container import Container, seconds
+from edge.video.sources.inquiry import inquire
 
 _OPTIONS = {
     "allowed_media_types": "video",
@@ -35,7 +36,7 @@ class RtspSource(Container):
     """
 
     def __init__(self, url: str, settings: SourceSettings, stop: Event) -> None:
-        self._settings = settings
+        self._url, self._settings = url, settings
         self._stop = stop
         self._last_arrival = Arrival(time.time(), time.monotonic(), None)
         super().__init__(
@@ -68,6 +69,13 @@ class RtspSource(Container):
                 other = "udp" if transport == "tcp" else "tcp"
                 return f"does not send over {transport}: try transport: {other}"
         return None
+
+    def explain_opening(self, exc: av.error.FFmpegError) -> str | None:
+        """Ask the camera itself: FFmpeg keeps its words back."""
+        if isinstance(exc, av.error.OSError) and self.explain(exc) is not None:
+            return None
+        wrong_password = isinstance(exc, av.error.HTTPUnauthorizedError)
+        return inquire(self._url, self._settings.timeout_s, log_in=not wrong_password)
 
     def _packets_until_silence(self) -> Iterator[Packet]:
         asked = time.monotonic()
