@@ -14,6 +14,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from edge.errors import SourceError
+from edge.video.sources.choice import best_video
 
 Codec = Literal["h264", "hevc"]
 
@@ -58,7 +59,7 @@ class Clip:
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> Self:
-        """Demux the first video stream of ``path``; nothing is decoded.
+        """Demux the video stream of ``path`` that a source would take; nothing is decoded.
 
         Raises:
             SourceError: The file is no readable video, is neither H.264 nor H.265, or has no
@@ -66,9 +67,9 @@ class Clip:
         """
         try:
             with av.open(path, "r") as container:
-                if not container.streams.video:
+                stream = best_video(container.streams)
+                if stream is None:
                     raise SourceError(f"{path}: expected a video stream, found none")
-                stream = container.streams.video[0]
                 codec = _codec(path, stream)
                 packets = _annex_b_packets(path, container, stream, codec)
         except (FFmpegError, OSError) as exc:

@@ -1,7 +1,7 @@
 """Defines the faults of the test camera."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -30,6 +30,8 @@ class Faults:
         answers: Status line instead of an answer, by method, such as ``{"SETUP": "453 Not Enough
             Bandwidth"}``.
         title: Name of the session in the description, in any encoding.
+        other_media: Media that the description names before the clip's own, such as ``m=video 0
+            RTP/AVP 26`` with more lines if need be. They can be set up and send nothing.
         seed: Seed of ``loss`` and ``corruption``, for clients that connect later.
     """
 
@@ -43,6 +45,7 @@ class Faults:
     frozen: bool = False
     answers: Mapping[str, str] = field(default_factory=dict)
     title: bytes = b"edge.testing"
+    other_media: Sequence[str] = ()
     seed: int = 0
     _jumped_s: float = field(default=0.0, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)

@@ -11,9 +11,10 @@ from edge.testing.faults import Faults
 from edge.testing.protocol.auth import Authentication
 from edge.testing.protocol.rtp import RtpStream
 from edge.testing.protocol.rtsp import BadRequest, Response, RtspRequest
-from edge.testing.protocol.sdp import CONTROL, describe
+from edge.testing.protocol.sdp import CONTROL, OTHER_CONTROL, describe
 
 _TIMEOUT_S = 60  # sent to clients, which then send keep-alives; not enforced
+_OTHER = re.compile(rf"/{OTHER_CONTROL}\d+$", re.ASCII)
 _CHANNELS = re.compile(r"interleaved=(\d{1,3})-(\d{1,3})", re.ASCII)
 
 
@@ -92,7 +93,7 @@ class Dialogue:
             path = unquote(urlsplit(uri).path).strip("/")
         except ValueError as exc:
             raise BadRequest(f"expected an RTSP URL, found {uri[:80]!r}") from exc
-        for name in (path, path.removesuffix(f"/{CONTROL}")):
+        for name in (path, path.removesuffix(f"/{CONTROL}"), _OTHER.sub("", path)):
             if name in self._clips:
                 return name
         return None
@@ -102,7 +103,7 @@ class Dialogue:
             "Content-Base": f"{request.uri.rstrip('/')}/",
             "Content-Type": "application/sdp",
         }
-        body = describe(self._clips[name], self._host, self._faults.title)
+        body = describe(self._clips[name], self._host, self._faults.title, self._faults.other_media)
         return Response(headers=headers, body=body)
 
     def _set_up(self, request: RtspRequest, name: str) -> Response:
@@ -111,7 +112,8 @@ class Dialogue:
         channels = _tcp_channels(request.headers.get("transport", ""))
         if channels is None:
             return Response(461)
-        self.track = Track(name, RtpStream(self._clips[name].codec), channels)
+        if not _OTHER.search(request.uri):
+            self.track = Track(name, RtpStream(self._clips[name].codec), channels)
         rtp, rtcp = channels
         return Response(
             headers={

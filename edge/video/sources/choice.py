@@ -49,8 +49,10 @@ def _size(stream: av.VideoStream) -> int:
 
 def _words(stream: av.VideoStream) -> str:
     context = _decoder(stream)
-    what = "no decoder" if context is None else f"{context.name} {stream.width}x{stream.height}"
-    return f"#{stream.index} ({what})"
+    if context is None:
+        return f"#{stream.index} (no decoder)"
+    size = f" {stream.width}x{stream.height}" if _size(stream) else ""  # unknown before decoding
+    return f"#{stream.index} ({context.name}{size})"
 
 
 def _decoder(stream: av.VideoStream) -> VideoCodecContext | None:

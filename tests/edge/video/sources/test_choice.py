@@ -11,6 +11,9 @@ import pytest
 from av.stream import Disposition
 
 from edge.errors import SourceError
+from edge.testing import Clip, TestCamera
+from edge.video.decode import Decoder, kept_frames
+from edge.video.sampler import Sampler
 from edge.video.sources import open_source
 
 DEFAULT, PLAIN = Disposition.default, Disposition(0)
@@ -93,3 +96,26 @@ def test_a_video_of_stills_is_a_video_where_it_is_the_only_one(tmp_path: Path) -
 
 def test_sound_before_the_video_does_not_matter(tmp_path: Path) -> None:
     assert chosen(write(tmp_path / "film.mp4", [VIDEO], audio_first=True)) == (1, "h264", None)
+
+
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        (["m=video 0 RTP/AVP 26"], "video stream #1 (h264 128x48), not #0 (mjpeg)"),
+        (
+            ["m=video 0 RTP/AVP 111\na=rtpmap:111 X-PRIVATE/90000", "m=audio 0 RTP/AVP 0"],
+            "video stream #1 (h264 128x48), not #0 (no decoder)",
+        ),
+        ([], None),
+    ],
+)
+def test_a_camera_may_describe_other_media_before_its_video(
+    tmp_path: Path, others: list[str], words: str | None
+) -> None:
+    clip = Clip.read(write(tmp_path / "clip.mp4", [STILL, VIDEO]))
+    with TestCamera({"yard": clip}) as camera:
+        camera.faults.other_media = others
+        with open_source(camera.url("yard")) as source:
+            frames = kept_frames(source.packets(), Decoder(source.stream), Sampler(10))
+            assert next(frames).picture.width == 128
+            assert source.choice == words
