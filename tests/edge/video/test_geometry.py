@@ -96,6 +96,19 @@ def test_the_containers_matrix_turns_and_mirrors(
     assert shows(corners(), wanted) == (turn == 0 and not mirrored)  # the control
 
 
+def test_a_picture_shown_as_it_is_stored_is_noticed(tmp_path: Path) -> None:
+    """The control: frames before ``upright`` do not look as they are to be seen."""
+    for facts, wanted in (
+        ({"pixel_aspect": Fraction(2)}, corners(320, 96)),
+        ({"turn": 180}, np.rot90(corners(), 2)),
+    ):
+        with open_source(str(write(tmp_path / "clip.mp4", **facts))) as source:
+            decoder = Decoder(source.stream)
+            frames = [frame for packet in source.packets() for frame in decoder.decode(packet)]
+        assert not any(shows(rgb(frame.picture), wanted) for frame in frames)
+        assert all(shows(rgb(frame.upright().picture), wanted) for frame in frames)
+
+
 def test_a_picture_is_turned_by_any_angle_and_nothing_is_cut_off(tmp_path: Path) -> None:
     [picture] = seen(write(tmp_path / "clip.mp4", turn=30), count=1)
     cosine, sine = np.cos(np.pi / 6), np.sin(np.pi / 6)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,27 @@ def test_of_a_clip_the_first_frame_is_looked_at(edge: Run, detector: Path, tmp_p
     path = write_clip(tmp_path / "c.mp4", width=96, height=64, fps=10, seconds=1, pattern=draw)
     found = boxes(edge("detect", path, "red. green.", "--bundle", detector, "--json"))
     assert {box["phrase"] for box in found["boxes"]} == {"red", "green"}
+
+
+def test_boxes_are_those_of_the_picture_as_it_is_to_be_seen(
+    edge: Run, detector: Path, tmp_path: Path
+) -> None:
+    def on_its_side(_: float) -> np.ndarray:
+        return np.ascontiguousarray(np.rot90(scene()[:, ::2]))
+
+    path = write_clip(
+        tmp_path / "c.mp4",
+        width=64,
+        height=48,
+        pixel_aspect=Fraction(1, 2),
+        turn=270,
+        pattern=on_its_side,
+    )
+    found = boxes(edge("detect", path, "red. green.", "--bundle", detector, "--json"))
+    assert (found["height"], found["width"]) == (64, 96)
+    by_phrase = {box["phrase"]: box["pixels"] for box in found["boxes"]}
+    assert by_phrase["red"] == pytest.approx([32, 16, 48, 32], abs=0.01)
+    assert by_phrase["green"] == pytest.approx([64, 32, 80, 48], abs=0.01)
 
 
 def test_boxes_are_drawn_into_a_copy_of_the_same_size(

@@ -66,6 +66,15 @@ def test_a_still_before_the_video_is_passed_over_also_where_it_is_the_default(
     assert chosen(path) == (1, "h264", words)
 
 
+def test_the_first_stream_would_have_been_the_still(tmp_path: Path) -> None:
+    path = write(tmp_path / "drone.mp4", [("mjpeg", 1, DEFAULT), VIDEO])
+    with av.open(path) as container:
+        best = container.streams.best("video")
+        assert best is not None
+        # FFmpeg itself takes a still that is the default.
+        assert [each.index for each in container.streams.video[:1]] == [best.index] == [0]
+
+
 def test_a_cover_picture_is_passed_over(tmp_path: Path) -> None:
     path = write(tmp_path / "film.mp4", [("mjpeg", 1, Disposition.attached_pic), VIDEO])
     assert chosen(path)[1] == "h264"
