@@ -10,7 +10,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import benchmarks.cli
-import calibration.commands
+import calibration.cli.evaluate
 import edge.cli.main
 import export.cli.commands
 from edge import __version__
@@ -19,7 +19,7 @@ from edge.system import command_line
 TOOLS = {
     "edge": ("edge.cli.main", edge.cli.main.app),
     "edge-bench": ("benchmarks.cli", benchmarks.cli.app),
-    "edge-calibrate": ("calibration.cli", calibration.commands.app),
+    "edge-calibrate": ("calibration.cli.main", calibration.cli.evaluate.app),
     "edge-export": ("export.cli.main", export.cli.commands.app),
 }
 # Every optional package of pyproject.toml, by the name that is imported.
@@ -93,8 +93,8 @@ def test_help_and_version_need_no_optional_package(name: str) -> None:
 @pytest.mark.parametrize(
     ("module", "arguments", "extra"),
     [
-        ("calibration.cli", ["eval", ".", "events.json"], "calibrate"),
-        ("calibration.cli", ["prompt"], "calibrate"),
+        ("calibration.cli.main", ["eval", ".", "events.json"], "calibrate"),
+        ("calibration.cli.main", ["prompt"], "calibrate"),
         ("export.cli.main", ["default"], "export"),
         ("export.cli.main", ["compare", "a", "b"], "export"),
         ("export.cli.main", ["build", "a", "--out", "b"], "models"),

@@ -10,7 +10,7 @@ import typer
 from known import known
 from typer.core import TyperGroup
 
-import calibration.commands
+import calibration.cli.evaluate
 import edge.cli.main
 import export.cli.commands
 from benchmarks import cli as bench
@@ -23,7 +23,7 @@ COMMANDS = {
     "edge": edge.cli.main.app,
     "edge-export": export.cli.commands.app,
     "edge-bench": bench.app,
-    "edge-calibrate": calibration.commands.app,
+    "edge-calibrate": calibration.cli.evaluate.app,
 }
 README = (ROOT / "README.md").read_text()
 

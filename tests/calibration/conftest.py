@@ -10,7 +10,7 @@ import pytest
 from command import Run, in_process
 from tiny_bundle import tiny_bundle
 
-from calibration.cli import main
+from calibration.cli.main import main
 from edge.testing.synthetic import write_clip
 
 COLOURS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 220)}

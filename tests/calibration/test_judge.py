@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from known import known
 from scipy.stats import poisson
 
+from calibration.cli.report import asked_text
 from calibration.judge import events_of, judge, rate, share
 from calibration.labels import Label
 from calibration.replay import Alerted, Trace
-from calibration.report import asked_text
 
 # One event from 4 to 8 s in a pass of 20 s: 3.8 to 8.2 s count as labelled.
 EVENT = Label(clip="c", prompt="p", start_s=4.0, end_s=8.0, tol_s=0.2)

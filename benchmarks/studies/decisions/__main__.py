@@ -20,8 +20,8 @@ from rich.progress import track
 from benchmarks.studies.decisions.changes import records, summed, table
 from benchmarks.studies.decisions.methods import Decided, decide_all
 from benchmarks.studies.decisions.versions import FPS, score_versions
+from calibration.cli.options import open_setup
 from calibration.labels import Label, read_labels
-from calibration.options import open_setup
 from calibration.rules import config_of, rules_of
 from edge.config.models import EngineConfig
 from edge.scoring.open import open_models

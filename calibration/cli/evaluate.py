@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from calibration import command_prompt, report
-from calibration.judge import judge
-from calibration.labels import Label, read_labels
-from calibration.options import (
+from calibration.cli import prompt as prompt_command
+from calibration.cli import report
+from calibration.cli.options import (
     BundleDir,
     ConfigFile,
     Engine,
@@ -22,9 +21,11 @@ from calibration.options import (
     progress_bar,
     require_packages,
 )
+from calibration.cli.tables import judgement_table
+from calibration.judge import judge
+from calibration.labels import Label, read_labels
 from calibration.replay import Trace, replay
 from calibration.rules import config_of, rules_of
-from calibration.tables import judgement_table
 from edge.config.load import load_config
 from edge.config.models import Config, EngineConfig
 from edge.errors import ConfigError
@@ -33,7 +34,7 @@ from edge.system import command_line, paths
 app = command_line.tool(
     "edge-calibrate", "Alerts against labels: how good the rules are, and how to make them better."
 )
-app.command("prompt")(command_prompt.sharpen_rule)
+app.command("prompt")(prompt_command.sharpen_rule)
 
 
 @app.command("eval")

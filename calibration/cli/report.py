@@ -99,7 +99,7 @@ def to_html(evaluation: Evaluation) -> str:
     environment.filters.update(
         percent=percent, share=of_text, rate=rate_text, delay=delay_text, asked=asked_text
     )
-    page = environment.from_string((files("calibration") / _TEMPLATE).read_text("utf-8"))
+    page = environment.from_string((files("calibration.cli") / _TEMPLATE).read_text("utf-8"))
     passes = evaluation.passes
     return page.render(
         evaluation=evaluation,

@@ -10,11 +10,11 @@ import yaml
 from known import known
 from typer.core import TyperGroup
 
-from calibration.commands import app
+from calibration.cli.evaluate import app
 from calibration.labels import read_labels
 from edge.config.prompt import PromptConfig
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "evaluate.md").read_text()
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "evaluate.md").read_text()
 
 
 def block(language: str) -> list[str]:

@@ -12,10 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from calibration import report
-from calibration.edit import put, sharpened_line, take
-from calibration.judge import Judgement, judge
-from calibration.options import (
+from calibration.cli import report
+from calibration.cli.options import (
     BundleDir,
     ConfigFile,
     Engine,
@@ -25,10 +23,12 @@ from calibration.options import (
     progress_bar,
     require_packages,
 )
+from calibration.cli.tables import judgement_table
+from calibration.edit import put, sharpened_line, take
+from calibration.judge import Judgement, judge
 from calibration.replay import Setup, Trace, replay
 from calibration.rules import config_of
 from calibration.sharpen import events_of, shots_of
-from calibration.tables import judgement_table
 from edge.config.load import load_config
 from edge.config.models import Config, EngineConfig
 from edge.config.prompt import PromptConfig, SharpenedConfig

@@ -4,7 +4,7 @@ Exit codes: 0 done, 1 the answer is no (``prompt`` found nothing that helps), 2 
 argument or label, 3 model or engine, 4 a clip.
 """
 
-from calibration.commands import app
+from calibration.cli.evaluate import app
 from edge.system import command_line
 
 

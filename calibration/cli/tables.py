@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from calibration import report
+from calibration.cli import report
 from calibration.judge import Judgement
 
 _COLUMNS = (
