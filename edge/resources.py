@@ -189,7 +189,7 @@ def open_resources(
         orders,
         None if index is None else index.writer,
         desk,
-        Keeper((outbox, learned, feedback)),
+        Keeper((outbox, learned, feedback, desired)),
     )
 
 

@@ -27,7 +27,7 @@ from edge.control.commands import (
     known_rule,
 )
 from edge.control.desired.file import DesiredFile
-from edge.control.desired.restore import Restored
+from edge.control.desired.restore import Restored, load_of_model
 from edge.control.desired.state import Desired
 from edge.control.learning.learner import Learning
 from edge.control.mailbox import Mailbox
@@ -78,6 +78,7 @@ class Rollout:
         self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
         self._route = AnswerRoute(self._topics, config.homeassistant)
         self._desired = start.desired
+        self._model = start.model
         self._error = start.error
         self._mailbox = mailbox
         self._file = file
@@ -123,6 +124,7 @@ class Rollout:
             command = command_of(self._topics, received)
             if command is None:
                 return
+            self._catch_up()
             self._follow(command)
         except (ConfigError, ModelError, EngineError, SideFileError) as exc:
             error = str(exc)
@@ -151,9 +153,21 @@ class Rollout:
             case _:
                 self._change(self._desired.after(command, self._config.prompts))
 
+    def _catch_up(self) -> None:
+        """Put into force what a file has that could not be read at the start, once it can be."""
+        if self._file.unread() is None:
+            return
+        accepted, pending = load_of_model(self._file, self._model)
+        if self._file.unread() is None:
+            logger.info("the rules set over MQTT are back")
+            self._file.keep_old()  # they may turn out not to be usable
+            self._change(pending or accepted)
+
     def _change(self, desired: Desired) -> None:
         if desired == self._desired:
             return
+        if (unread := self._file.unread()) is not None:
+            raise unread
         self._file.keep(self._desired, desired)
         try:
             prompts = desired.effective(self._config.prompts)

@@ -6,6 +6,7 @@ proven on the golden set and timed, once. The result is kept on disk for this co
 runtimes and processor.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -28,6 +29,7 @@ from edge.model.engines import Engine, EngineSettings
 from edge.model.graphs import open_graph, prove
 from edge.model.variants import Variant, variants
 from edge.system.atomic_file import write_atomically
+from edge.system.set_aside import set_aside
 
 _log = logging.getLogger(__name__)
 
@@ -206,13 +208,16 @@ def _processor() -> str:
 
 
 def _recall(path: Path) -> tuple[MeasuredVariant, ...] | None:
+    """Return the kept measurements; a file that cannot be used is set aside, and measured again."""
     try:
         return _Kept.model_validate_json(path.read_bytes()).measured
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as exc:
         _log.warning("%s: cannot be used, measuring again: %s", path, exc)
-        return None
+    with contextlib.suppress(OSError):
+        set_aside(path)
+    return None
 
 
 def _keep(path: Path, measured: tuple[MeasuredVariant, ...]) -> None:

@@ -13,8 +13,8 @@ KEPT: Final = 3
 _WITH: Final = ("", "-wal", "-shm", "-journal")
 
 
-def set_aside(path: Path, *, copy: bool = False, most: int = KEPT) -> Path:
-    """Rename a file and its logs to ``<stem>-corrupt-<number>``, and return the new path.
+def set_aside(path: Path, *, copy: bool = False, most: int = KEPT, word: str = "corrupt") -> Path:
+    """Rename a file and its logs to ``<stem>-<word>-<number>``, and return the new path.
 
     The numbers go on, whatever the clock says. Older files aside are removed, so that a disk that
     damages files again and again does not fill up with them.
@@ -23,15 +23,16 @@ def set_aside(path: Path, *, copy: bool = False, most: int = KEPT) -> Path:
         path: Path of the file.
         copy: Leave the file in place, and set a copy aside.
         most: Number of files aside to keep.
+        word: Word for why the file is set aside.
 
     Raises:
         OSError: The disk refuses it. The file itself is in place.
     """
-    older = _aside(path)
+    older = _aside(path, word)
     number = older[-1][0] + 1 if older else 1
-    aside = path.with_name(f"{path.stem}-corrupt-{number}{path.suffix}")
+    aside = path.with_name(f"{path.stem}-{word}-{number}{path.suffix}")
     # Before the new one: the room may be needed.
-    remove_aside(path, most=most - 1)
+    remove_aside(path, most=most - 1, word=word)
     for suffix in _WITH:
         with contextlib.suppress(FileNotFoundError):
             source, target = Path(f"{path}{suffix}"), Path(f"{aside}{suffix}")
@@ -42,9 +43,9 @@ def set_aside(path: Path, *, copy: bool = False, most: int = KEPT) -> Path:
     return aside
 
 
-def remove_aside(path: Path, *, most: int = 0) -> None:
+def remove_aside(path: Path, *, most: int = 0, word: str = "corrupt") -> None:
     """Remove the files aside of ``path``, except the newest ``most``."""
-    older = _aside(path)
+    older = _aside(path, word)
     for _, old in older[: max(0, len(older) - most)]:
         remove_with_logs(old)
 
@@ -55,9 +56,9 @@ def remove_with_logs(path: Path) -> None:
         Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
-def _aside(path: Path) -> list[tuple[int, Path]]:
+def _aside(path: Path, word: str) -> list[tuple[int, Path]]:
     """Return the files aside of ``path`` with their numbers, oldest first."""
-    begin = f"{path.stem}-corrupt-"
+    begin = f"{path.stem}-{word}-"
     found = []
     for other in path.parent.glob(f"{begin}*{path.suffix}"):
         number = other.name.removeprefix(begin).removesuffix(path.suffix)

@@ -5,6 +5,7 @@
 """
 
 import errno
+import json
 import sqlite3
 from typing import Final, Literal
 
@@ -44,3 +45,20 @@ def trouble_of(error: Exception) -> Trouble:
         return _SQLITE.get(code & 0xFF, "failing")  # the primary part of an extended code
     # Python itself finds text that is not UTF-8, and has no code for it.
     return "damaged" if isinstance(error, sqlite3.OperationalError) else "failing"
+
+
+def trouble_of_json(content: bytes, key: str, schema: str) -> Trouble:
+    """Return whether JSON that does not fit is of a newer version, or damaged.
+
+    Args:
+        content: Content of the file.
+        key: Key of the schema's name.
+        schema: Name of the present schema, such as ``edge-desired/1``.
+    """
+    try:
+        found = json.loads(content)[key]
+        (name, number), (own, version) = found.split("/"), schema.split("/")
+        newer = name == own and int(number) > int(version)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return "damaged"
+    return "newer" if newer else "damaged"

@@ -21,11 +21,13 @@ class Restored:
         desired: Desired state that the rules follow from.
         rules: Rules to begin with.
         error: Reason why rules set over MQTT cannot be used; None where they can.
+        model: Hash of the bundle.
     """
 
     desired: Desired
     rules: RuleSet
     error: str | None
+    model: str
 
 
 def restored(config: Config, file: DesiredFile, model: str, prepare: Preparation) -> Restored:
@@ -41,11 +43,10 @@ def restored(config: Config, file: DesiredFile, model: str, prepare: Preparation
         ConfigError: The file's rules cannot be used.
         ModelError: The text graph is not usable.
     """
-    accepted, pending = file.load()
-    accepted = accepted.of_model(model)
-    pending = pending and pending.of_model(model)
+    accepted, pending = load_of_model(file, model)
     own = Desired(profile=accepted.profile)
-    error: str | None = None
+    unread = file.unread()
+    error = None if unread is None else str(unread)
     for desired in (pending, accepted):
         if desired is None:
             continue
@@ -56,11 +57,21 @@ def restored(config: Config, file: DesiredFile, model: str, prepare: Preparation
                 raise
             logger.error("rules set over MQTT cannot be used: %s", exc)  # noqa: TRY400  expected: no traceback
             error = str(exc)
+            file.keep_old()
         else:
             if pending is not None:
                 file.keep(desired)
-            return Restored(desired, rules, error)
-    return Restored(own, _rules(config, own, prepare), error)
+            return Restored(desired, rules, error, model)
+    return Restored(own, _rules(config, own, prepare), error, model)
+
+
+def load_of_model(file: DesiredFile, model: str) -> tuple[Desired, Desired | None]:
+    """Read the accepted and the pending state, without settings learned with another model."""
+    accepted, pending = file.load()
+    found = accepted.of_model(model), pending and pending.of_model(model)
+    if found != (accepted, pending):
+        file.keep_old()
+    return found
 
 
 def _rules(config: Config, desired: Desired, prepare: Preparation) -> RuleSet:

@@ -199,6 +199,38 @@ def test_a_desired_state_that_the_box_can_no_longer_do_does_not_keep_it_from_sta
     assert "dog" in box.start().state()["prompts"]  # it was not forgotten
 
 
+def test_what_the_box_cannot_do_is_kept_in_a_copy_when_something_else_is_commanded(
+    box: ControlBox,
+) -> None:
+    box.start().say("prompts/set", DOG)
+    box.start(refused="dog").say("prompt/cat/threshold/set", b"0.2")
+    old = DesiredFile(box.config.state_dir / "desired-old-1.json")
+    assert "dog" in old.load()[0].effective(box.config.prompts)
+    assert "dog" not in box.start().state()["prompts"]
+
+
+def test_a_desired_state_that_cannot_be_read_is_not_overwritten_and_comes_back(
+    box: ControlBox,
+) -> None:
+    box.start().say("prompts/set", DOG)
+    path = box.config.state_dir / "desired.json"
+    content = path.read_bytes()
+    newer = content.replace(b"edge-desired/1", b"edge-desired/2")
+    path.write_bytes(newer)
+    state = box.start().state()
+    assert list(state["prompts"]) == ["cat", "van"]
+    assert "start the version that wrote it" in state["error"]
+    answer = box.say("prompt/cat/threshold/set", b"0.2")
+    assert "is left as it is" in answer["error"]
+    assert path.read_bytes() == newer
+    path.write_bytes(content)  # somebody has put it right
+    assert box.say("prompt/cat/threshold/set", b"0.3")["error"] is None
+    state = box.state()
+    assert "dog" in state["prompts"]
+    assert box.rules.prompts["cat"].threshold == 0.3
+    assert "dog" in box.start().state()["prompts"]
+
+
 def test_a_mistake_in_the_file_still_ends_the_start(box: ControlBox) -> None:
     with pytest.raises(ConfigError, match="cat is not possible here"):
         box.start(refused="cat")

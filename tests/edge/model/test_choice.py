@@ -188,6 +188,7 @@ def test_a_damaged_memory_is_measured_again_and_repaired(
     assert not choose(bundle, AUTO, tmp_path / "cache").remembered
     assert "measuring again" in caplog.text
     assert len(json.loads(kept.read_bytes())["measured"]) == 4
+    assert (kept.with_name(f"{kept.stem}-corrupt-1.json")).read_bytes() == content
 
 
 def test_a_device_that_cannot_remember_runs_all_the_same(

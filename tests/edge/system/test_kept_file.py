@@ -10,7 +10,7 @@ import pytest
 
 from edge.errors import SideFileError
 from edge.system.kept_file import KeptFile
-from edge.system.trouble import trouble_of
+from edge.system.trouble import trouble_of, trouble_of_json
 
 TABLE = "CREATE TABLE words (word TEXT PRIMARY KEY)"
 
@@ -163,3 +163,22 @@ def test_a_full_disk_is_named_whoever_says_it() -> None:
     failed = sqlite3.OperationalError("disk I/O error")
     failed.sqlite_errorcode = 10 | 3 << 8  # SQLITE_IOERR_WRITE
     assert trouble_of(failed) == trouble_of(OSError(errno.EIO, "")) == "failing"
+
+
+@pytest.mark.parametrize(
+    ("content", "trouble"),
+    [
+        (b'{"schema": "edge-x/2"}', "newer"),
+        (b'{"schema": "edge-x/10"}', "newer"),
+        (b'{"schema": "edge-x/1"}', "damaged"),
+        (b'{"schema": "edge-y/2"}', "damaged"),
+        (b'{"schema": 2}', "damaged"),
+        (b'{"other": "edge-x/2"}', "damaged"),
+        (b'["schema"]', "damaged"),
+        (b"{", "damaged"),
+        (b"[" * 100_000, "damaged"),
+        (b"\xff", "damaged"),
+    ],
+)
+def test_a_newer_schema_is_no_damage(content: bytes, trouble: str) -> None:
+    assert trouble_of_json(content, "schema", "edge-x/1") == trouble

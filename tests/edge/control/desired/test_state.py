@@ -1,7 +1,9 @@
 """What the rules shall be, after which commands; and what a restart finds of it."""
 
+import errno
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from edge.config.prompt import PromptConfig
 from edge.control.commands import Command, DesiredPrompts, SetFeature, SetProfile, SetPrompts
 from edge.control.desired.file import DesiredFile
 from edge.control.desired.state import Desired, RuleSettings
-from edge.errors import ConfigError
+from edge.errors import ConfigError, SideFileError
 
 FILE = {
     "cat": prompt(text="a cat", negatives=("a dog",), on={"for": 1, "of": 1}),
@@ -159,5 +161,79 @@ def test_a_damaged_file_costs_what_was_desired_and_no_start(
     path.write_bytes(content)
     caplog.set_level(logging.ERROR)
     assert DesiredFile(path).load() == (Desired(), None)
-    assert "set aside as desired.damaged.json" in caplog.text
-    assert (tmp_path / "desired.damaged.json").read_bytes() == content
+    assert "set aside as desired-corrupt-1.json" in caplog.text
+    assert (tmp_path / "desired-corrupt-1.json").read_bytes() == content
+
+
+def test_a_newer_versions_file_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "desired.json"
+    content = b'{"schema_": "edge-desired/2", "accepted": {"rules": {}}}'
+    path.write_bytes(content)
+    file = DesiredFile(path)
+    assert file.load() == (Desired(), None)
+    assert "start the version that wrote it" in str(file.unread())
+    file_is_not_written(file, "newer")
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_read_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "desired.json"
+    DesiredFile(path).save(after(SetProfile("night")))
+    content = path.read_bytes()
+    file = DesiredFile(path)
+
+    def fail(_path: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "read_bytes", fail)
+        assert file.load() == (Desired(), None)
+    file_is_not_written(file, "failing")
+    assert path.read_bytes() == content
+    assert file.load()[0].profile == "night"
+    assert file.unread() is None
+    file.save(Desired())
+    assert file.load() == (Desired(), None)
+
+
+def file_is_not_written(file: DesiredFile, trouble: str) -> None:
+    uses: list[Callable[[], None]] = [lambda: file.save(Desired()), file.flush]
+    for use in uses:
+        with pytest.raises(SideFileError, match="is left as it is") as raised:
+            use()
+        assert raised.value.trouble == trouble
+
+
+def test_what_a_full_disk_did_not_take_is_written_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = DesiredFile(tmp_path / "desired.json")
+    file.flush()
+    assert list(tmp_path.iterdir()) == []  # nothing waits
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("os.fsync", full)
+        file.keep(after(SetProfile("night")))
+        with pytest.raises(SideFileError, match="make room") as raised:
+            file.flush()
+    assert raised.value.trouble == "full"
+    assert "lost at the next start" in caplog.text
+    file.flush()
+    assert DesiredFile(tmp_path / "desired.json").load()[0].profile == "night"
+
+
+def test_what_is_not_in_use_is_kept_in_a_copy(tmp_path: Path) -> None:
+    path = tmp_path / "desired.json"
+    file = DesiredFile(path)
+    file.save(after(SetProfile("night")))
+    file.keep_old()
+    for profile in ("day", "away"):
+        file.save(after(SetProfile(profile)))
+    assert DesiredFile(tmp_path / "desired-old-1.json").load()[0].profile == "night"
+    assert not (tmp_path / "desired-old-2.json").exists()
