@@ -100,7 +100,7 @@ def test_false_alarms_and_threshold_exclude_each_other_and_the_last_word_counts(
         (SetFeature("dog", "enabled", value=True), "there is no prompt 'dog'"),
         (SetFeature("cat", "threshold", 9.0), "prompts.cat.threshold: expected at most 2, found 9"),
         (SetFeature("cat", "threshold", float("nan")), "expected a finite number"),
-        (SetFeature("cat", "false_alarms_per_day", 0.0), "false_alarms_per_day: expected more than 0"),
+        (SetFeature("cat", "false_alarms_per_day", 0.0), "false_alarms_per_day: expected at least 0.001"),
         (SetFeature("cat", "text", ("",)), "prompts.cat.text: expected some text"),
         (SetProfile("a/b"), "profile: expected 1 to 64 letters"),
     ],
