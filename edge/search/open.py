@@ -18,9 +18,13 @@ from edge.search.index.recorder import IndexRecorder, PictureOf
 from edge.search.index.store import INDEX, Limits, Reader, Store
 from edge.search.index.writer import IndexWriter
 from edge.search.request import Answerer
+from edge.system.steady_clock import SteadyClock
 
 # Number of sentences that stay compiled, so that the next page of an answer is fast.
 _KEPT: Final = 32
+# Time without a jump of the clock after which it may decide what is too old. A clock that is wrong
+# when the box starts is set within minutes.
+_SETTLE_S: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,8 @@ def open_index(
             compiler = compiler_of(bundle, TextEncoder.of(bundle, engine))
             return compiler({"search": PromptConfig(text=(text,))}, config.background)
 
-    writer = IndexWriter(lambda: Store(root, bundle.hash, dim, limits))
+    clock = SteadyClock(min(_SETTLE_S, limits.max_age_s))
+    writer = IndexWriter(lambda: Store(root, bundle.hash, dim, limits), clock)
     answerer = Answerer(Reader(root / bundle.hash, dim), compile_text)
     return LocalIndex(IndexRecorder(writer, picture_of), writer, answerer)
 

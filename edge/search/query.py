@@ -83,6 +83,7 @@ def search(
 
     Raises:
         ConfigError: The sentence has clauses in time.
+        OSError: Files of the index may not be read.
     """
     if len(bank.prompts) != 1:
         raise ConfigError(
@@ -90,14 +91,8 @@ def search(
             "part by itself"
         )
     began = time.perf_counter()
-    while True:
-        found = reader.segments(query.camera, query.since, query.until)
-        try:
-            scan = Scan(found, bank, query.since, query.until, most_blocks=most_blocks)
-            hits = _hits(scan, query)
-        except FileNotFoundError:
-            continue  # a segment has expired meanwhile
-        break
+    found = reader.segments(query.camera, query.since, query.until)
+    hits = _hits(Scan(found, bank, query.since, query.until, most_blocks=most_blocks), query)
     last = query.offset + query.limit
     return Page(
         tuple(hits[query.offset : last]),

@@ -192,5 +192,5 @@ def _moment(hit: Hit, picture: Callable[[Path], str | None] | None) -> MomentPay
 def _base64(picture: Path) -> str | None:
     try:
         return base64.b64encode(picture.read_bytes()).decode()
-    except FileNotFoundError:
-        return None  # the segment has expired meanwhile
+    except OSError:
+        return None  # the segment has expired meanwhile, or the disk has lost the picture

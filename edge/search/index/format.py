@@ -4,7 +4,6 @@
 summary of the segment, then the arrays of ``edge.search.index.codes``.
 """
 
-import mmap
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,10 @@ _SUMMARY: Final = np.dtype(
     ]
 )  # fmt: skip
 _SUMMARY_MAGIC: Final = b"edgecod1"
+_AT: Final = 8  # where the time stands in a row
+_NO_TIME: Final = np.array(np.nan, "<f8").tobytes()
+# Vectors are of unit length: what is longer than this is damaged.
+_LONGEST: Final = 1e6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,15 +140,39 @@ def sound_extent(file: FileIO, dim: int) -> Extent:
     return Extent(count, float(times.min(initial=np.inf)), float(times.max(initial=-np.inf)))
 
 
-def map_rows(path: Path, dim: int, count: int) -> NDArray[np.void]:
-    """Map the first rows of a file.
+def read_rows(path: Path, dim: int, first: int, count: int) -> NDArray[np.void]:
+    """Read ``count`` rows from ``first`` on; fewer if the file has not so many.
+
+    Files of the index are read and not mapped, because a page that the disk cannot read, or that
+    is cut off meanwhile, would kill a process that has mapped it.
 
     Raises:
-        FileNotFoundError: The file is gone.
+        OSError: The file is gone, or cannot be read.
     """
-    with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), rows_end(dim, count), prot=mmap.PROT_READ)
-    return np.frombuffer(mapped, row_type(dim), count, _HEADER.itemsize)
+    kind = row_type(dim)
+    with path.open("rb", buffering=0) as file:
+        data = os.pread(file.fileno(), count * kind.itemsize, rows_end(dim, first))
+    return np.frombuffer(data, kind, len(data) // kind.itemsize)
+
+
+def read_times(path: Path, dim: int, numbers: Iterable[int]) -> NDArray[np.float64]:
+    """Read the times of some rows, UTC seconds; NaN where the file has no such row.
+
+    Raises:
+        OSError: The file is gone, or cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        found = [os.pread(file.fileno(), 8, rows_end(dim, row) + _AT) for row in numbers]
+    whole = (time if len(time) == len(_NO_TIME) else _NO_TIME for time in found)
+    return np.frombuffer(b"".join(whole), "<f8")
+
+
+def are_sound(rows: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return which of N rows are as they were written, bool [N]."""
+    data, size = memoryview(rows.tobytes()), rows.dtype.itemsize
+    found = [crc32(data[end - size + 4 : end]) for end in range(size, len(data) + 1, size)]
+    sound: NDArray[np.bool_] = np.array(found, np.uint32) == rows["crc"]
+    return sound
 
 
 def write_codes(path: Path, extent: Extent, size: int, codes: Codes) -> None:
@@ -161,24 +188,43 @@ def write_codes(path: Path, extent: Extent, size: int, codes: Codes) -> None:
     write_whole(path, (array.tobytes() for array in arrays), sync=True)
 
 
-def read_codes(path: Path, dim: int) -> tuple[Extent, int, Codes] | None:
-    """Map the codes; return also the segment's extent and bytes. None if the file is not whole."""
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size < _SUMMARY.itemsize:
-                return None
-            mapped = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ)
-    except FileNotFoundError:
+def read_summary(path: Path, dim: int) -> Extent | None:
+    """Return the extent of a segment as its codes record it; None if they are not whole.
+
+    Raises:
+        OSError: The file is gone, or cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        head, size = file.read(_SUMMARY.itemsize), os.fstat(file.fileno()).st_size
+    return _extent_of(head, size, dim)
+
+
+def read_codes(path: Path, dim: int) -> Codes | None:
+    """Read the codes; None if they are not whole, or cannot be codes.
+
+    Raises:
+        OSError: The file is gone, or cannot be read.
+    """
+    data = path.read_bytes()
+    extent = _extent_of(data, len(data), dim)
+    if extent is None:
         return None
-    magic, found, count, first, last, total = np.frombuffer(mapped, _SUMMARY, 1)[0].item()
-    if (magic, found) != (_SUMMARY_MAGIC, dim) or size != _codes_end(dim, count):
+    at, count = _SUMMARY.itemsize, extent.count
+    words = np.frombuffer(data, np.uint64, WORDS * count, at)
+    centre = np.frombuffer(data, np.float32, dim, at + words.nbytes)
+    lengths = np.frombuffer(data, np.float32, count, at + words.nbytes + centre.nbytes)
+    # Also false for what is no number.
+    possible = (np.abs(centre) <= _LONGEST).all() and (np.abs(lengths) <= _LONGEST).all()
+    return Codes(centre, lengths, words.reshape(WORDS, count)) if possible else None
+
+
+def _extent_of(head: bytes, size: int, dim: int) -> Extent | None:
+    """Return the extent that a summary tells, if a file of ``size`` bytes can begin with it."""
+    if len(head) < _SUMMARY.itemsize:
         return None
-    at = _SUMMARY.itemsize
-    words = np.frombuffer(mapped, np.uint64, WORDS * count, at)
-    centre = np.frombuffer(mapped, np.float32, dim, at + words.nbytes)
-    lengths = np.frombuffer(mapped, np.float32, count, at + words.nbytes + centre.nbytes)
-    return Extent(count, first, last), total, Codes(centre, lengths, words.reshape(WORDS, count))
+    magic, found, count, first, last, _ = np.frombuffer(head, _SUMMARY, 1)[0].item()
+    whole = (magic, found, size) == (_SUMMARY_MAGIC, dim, _codes_end(dim, count))
+    return Extent(count, first, last) if whole and count and first <= last else None
 
 
 def recorded_size(path: Path) -> int | None:

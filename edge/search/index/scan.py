@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Final
 
 import numpy as np
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edge.rules.bank import PromptBank
 from edge.scoring.margins import margins
 from edge.search.index.codes import Guesser, ask
-from edge.search.index.format import cosines
+from edge.search.index.format import are_sound, cosines
 from edge.search.index.segment import Segment
 from edge.search.index.store import Found
 
@@ -68,7 +68,8 @@ class _Block:
 class Scan:
     """One scan through segments.
 
-    Every method raises ``FileNotFoundError`` if a segment has expired meanwhile: scan again then.
+    A segment that expires or loses rows meanwhile gives what is left. Every method raises
+    ``OSError`` if files may not be read.
 
     Args:
         found: Segments to scan; those of a camera together, in the order of writing.
@@ -104,12 +105,7 @@ class Scan:
         below ``share`` of the run's best margin, or until some dozens are added. No block is in two
         runs.
         """
-        filled = [
-            np.arange(self._starts[number], self._starts[number + 1])
-            for number, segment in enumerate(self._segments)
-            if segment.codes is None
-        ]
-        self._score(np.concatenate([*filled, self._promising()]))
+        self._score(self._promising())
         taken: list[Run] = []
         waiting = [(-run.best, run) for run in self._adjoining()]
         heapify(waiting)
@@ -163,7 +159,7 @@ class Scan:
         return self._run(first, last)
 
     def _promising(self) -> NDArray[np.intp]:
-        """Stage one: return the blocks of full segments with the best estimates.
+        """Stage one: return the blocks of full segments with the best estimates, and all others.
 
         One thread does it, because NumPy's calls are short and a second thread would wait between
         them for the first.
@@ -173,17 +169,21 @@ class Scan:
         direction = rows[prompt.texts].mean(axis=0) - rows[prompt.against].mean(axis=0)
         question = ask(direction)
         guesser = Guesser()
+        others = [np.empty(0, np.intp)]
         blocks, guesses = [np.empty(0, np.intp)], [np.empty(0, np.float32)]
-        for start, segment in zip(self._starts, self._segments, strict=False):
-            if segment.codes is None:
+        for (start, end), segment in zip(pairwise(self._starts), self._segments, strict=True):
+            codes = segment.codes()
+            if codes is None:
+                others.append(np.arange(start, end))
                 continue
-            of_rows = guesser(segment.codes, question)
+            of_rows = guesser(codes, question)
             best = np.maximum.reduceat(of_rows, np.arange(0, len(of_rows), BLOCK))
             best[self._left_out(segment)] = -np.inf
             top = _largest(best, _MOST_OF_SEGMENT)
             blocks.append(start + top)
             guesses.append(best[top])
-        return np.concatenate(blocks)[_largest(np.concatenate(guesses), self._most_blocks)]
+        best_of_all = _largest(np.concatenate(guesses), self._most_blocks)
+        return np.concatenate([*others, np.concatenate(blocks)[best_of_all]])
 
     def _left_out(self, segment: Segment) -> NDArray[np.bool_]:
         """Return which blocks of a segment lie outside the wanted time, bool [blocks]."""
@@ -191,8 +191,8 @@ class Scan:
         if segment.extent.first >= self._since and segment.extent.last <= self._until:
             return np.zeros(len(starts), np.bool_)
         ends = np.minimum(starts + BLOCK, segment.extent.count) - 1
-        left_out: NDArray[np.bool_] = segment.rows(starts)["at"] > self._until
-        return left_out | (segment.rows(ends)["at"] < self._since)
+        left_out: NDArray[np.bool_] = segment.times(starts.tolist()) > self._until
+        return left_out | (segment.times(ends.tolist()) < self._since)
 
     def _score(self, blocks: NDArray[np.intp]) -> None:
         """Stage two: read and score these blocks, except those that are already scored."""
@@ -211,9 +211,10 @@ class Scan:
             self._scored[block] = _Block(rows["at"][kept], margin[kept])
 
     def _read(self, number: int, blocks: Sequence[int]) -> list[NDArray[np.void]]:
-        """Return the rows of some blocks of a segment."""
+        """Return the sound rows of some blocks of a segment."""
         first = [(block - self._starts[number]) * BLOCK for block in blocks]
-        return [self._segments[number].rows(slice(row, row + BLOCK)) for row in first]
+        read = [self._segments[number].rows(slice(row, row + BLOCK)) for row in first]
+        return [rows[are_sound(rows)] for rows in read]
 
     def _adjoining(self) -> Iterator[Run]:
         """Yield the runs of consecutive blocks that are scored so far."""

@@ -11,12 +11,15 @@ passed over by readers: of what lies before it nothing was being written. Reader
 may be other processes: rows are only added, and only whole segments go.
 """
 
+import logging
+import math
 import os
 import shutil
-from collections.abc import Sequence
-from errno import ENOSPC
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from errno import EBADMSG, EIO, EISDIR, ENOSPC
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +29,14 @@ from edge.search.index.format import (
     Entry,
     Extent,
     are_rows,
+    are_sound,
     begin_rows,
-    map_rows,
     read_codes,
+    read_rows,
+    read_summary,
+    read_times,
     recorded_size,
+    row_type,
     rows_end,
     sound_extent,
     to_rows,
@@ -38,12 +45,22 @@ from edge.search.index.format import (
     write_whole,
 )
 
+logger = logging.getLogger(__name__)
+
 ROWS: Final = 16384
 """Rows of a full segment: four and a half hours at one embedding a second. The words of its codes
 are 1 MB, which fits into a CPU's second-level cache."""
 
 _ROWS: Final = "rows"
 _CODES: Final = "codes"
+
+DAMAGE: Final = (EIO, EBADMSG, EISDIR)
+"""Errors of a disk that cannot read what it holds; EBADMSG is some file systems' bad checksum, and
+EISDIR a folder with the name of a file."""
+# Earlier times are those of a clock that was never set: no index is so old.
+_EARLIEST: Final = 1_577_836_800.0  # 2020
+
+_Read = TypeVar("_Read")
 
 
 class SegmentWriter:
@@ -74,6 +91,8 @@ class SegmentWriter:
             begin_rows(self._file, dim)
             self.extent = sound_extent(self._file, dim)
             self._file.truncate(rows_end(dim, self.extent.count))
+            if not self.full:
+                (folder / _CODES).unlink(missing_ok=True)  # rows were lost: they will be others
             self.size = _files_size(folder)
         except BaseException:
             self._file.close()
@@ -119,10 +138,17 @@ class SegmentWriter:
             OSError: The codes are not written; call it again.
         """
         segment = open_segment(self.folder, self._dim)
-        if segment is not None and segment.codes is None:
-            codes = encode(vectors(segment.rows(slice(None))))
-            write_codes(self.folder / _CODES, segment.extent, self.size, codes)
-            self.size += (self.folder / _CODES).stat().st_size
+        if segment is None or segment.codes() is not None:
+            return
+        rows = segment.rows(slice(None))
+        if len(rows) == segment.extent.count:
+            sound, codes = are_sound(rows), self.folder / _CODES
+            known = np.zeros((len(rows), self._dim), np.float32)
+            known[sound] = vectors(rows[sound])
+            codes.unlink(missing_ok=True)
+            size = _files_size(self.folder)
+            write_codes(codes, segment.extent, size, encode(known))
+            self.size = size + codes.stat().st_size
 
     def close(self) -> None:
         self._file.close()
@@ -136,62 +162,97 @@ class SegmentWriter:
 class Segment:
     """Segment as readers see it, with the rows that it had when it was opened.
 
+    What is gone or damaged is not found, and everything else is: a segment may expire while it is
+    read, and a disk may lose a part of it.
+
     Attributes:
         folder: Folder of the segment.
         extent: Number and time range of its rows; at least one row.
-        codes: Codes of its rows; None while it is still being filled: all rows must be read then.
     """
 
-    def __init__(self, folder: Path, dim: int, extent: Extent, codes: Codes | None) -> None:
-        """Open without mapping; the rows are mapped on first use."""
+    def __init__(self, folder: Path, dim: int, extent: Extent, *, coded: bool) -> None:
         self.folder = folder
         self.extent = extent
-        self.codes = codes
         self._dim = dim
-        self._mapped: NDArray[np.void] | None = None
+        self._coded = coded
 
-    def rows(self, which: slice | NDArray[np.intp]) -> NDArray[np.void]:
-        """Return some rows, of type ``edge.search.index.format.row_type``.
+    def codes(self) -> Codes | None:
+        """Read the codes of the rows; None without usable ones: all rows must be read then.
 
         Raises:
-            FileNotFoundError: The segment is gone.
+            OSError: The file may not be read.
         """
-        if self._mapped is None:
-            self._mapped = map_rows(self.folder / _ROWS, self._dim, self.extent.count)
-        return self._mapped[which]
+        path = self.folder / _CODES
+        return _readable(lambda: read_codes(path, self._dim), path) if self._coded else None
+
+    def rows(self, which: slice) -> NDArray[np.void]:
+        """Read some rows, of type ``edge.search.index.format.row_type``; fewer if some are lost.
+
+        Raises:
+            OSError: The file may not be read.
+        """
+        first, end, _ = which.indices(self.extent.count)
+        path = self.folder / _ROWS
+        rows = _readable(lambda: read_rows(path, self._dim, first, end - first), path)
+        return np.empty(0, row_type(self._dim)) if rows is None else rows
+
+    def times(self, numbers: Sequence[int]) -> NDArray[np.float64]:
+        """Read the times of some rows, UTC seconds; NaN where one is lost.
+
+        Raises:
+            OSError: The file may not be read.
+        """
+        path = self.folder / _ROWS
+        times = _readable(lambda: read_times(path, self._dim, numbers), path)
+        return np.full(len(numbers), np.nan) if times is None else times
 
     def picture(self, start: float, end: float, near: float) -> Path | None:
         """Return the picture between ``start`` and ``end`` that is nearest to ``near``, or None."""
-        taken = ((int(path.stem) / 1000, path) for path in self.folder.glob("*.jpg"))
+        found = _readable(lambda: list(self.folder.glob("*.jpg")), self.folder) or ()
+        taken = ((int(path.stem) / 1000, path) for path in found if path.stem.isdecimal())
         within = [(abs(at - near), path) for at, path in taken if start <= at <= end]
         return min(within)[1] if within else None
 
 
 def open_segment(folder: Path, dim: int) -> Segment | None:
-    """Open a segment for reading; None if it has no rows of ``dim`` dimensions."""
-    coded = read_codes(folder / _CODES, dim)
-    if coded is not None:
-        extent, _, codes = coded
-        return Segment(folder, dim, extent, codes)
-    try:
-        with (folder / _ROWS).open("rb", buffering=0) as file:
-            extent = sound_extent(file, dim) if are_rows(file, dim) else Extent(0, 0.0, 0.0)
-    except FileNotFoundError:
-        return None
-    return Segment(folder, dim, extent, None) if extent.count else None
+    """Open a segment for reading; None if it has no rows of ``dim`` dimensions.
+
+    Raises:
+        OSError: Its files may not be read.
+    """
+    path, summary = folder / _ROWS, folder / _CODES
+    size = _readable(lambda: path.stat().st_size, path)
+    if size is None:
+        return None  # an interrupted removal leaves codes without rows
+    extent = _readable(lambda: read_summary(summary, dim), summary)
+    if extent is not None and size == rows_end(dim, extent.count):
+        return Segment(folder, dim, extent, coded=True)
+    extent = _readable(lambda: _extent(path, dim), path)
+    return Segment(folder, dim, extent, coded=False) if extent and extent.count else None
 
 
 def measure(folder: Path) -> tuple[int, float] | None:
-    """Return the bytes of a segment's files, and the time of its newest row, UTC seconds.
+    """Return the bytes of a segment's files, and the time of its last write, UTC seconds.
 
-    None if there are no rows, which is what an interrupted removal leaves.
+    The time is infinite where the clock was not set. None if there are no rows, which is what an
+    interrupted removal leaves.
     """
     try:
         written = (folder / _ROWS).stat().st_mtime
     except FileNotFoundError:
         return None
     recorded = recorded_size(folder / _CODES)  # saves listing many thousand pictures
-    return (_files_size(folder) if recorded is None else recorded), written
+    size = _files_size(folder) if recorded is None else recorded
+    return size, written if written >= _EARLIEST else math.inf
+
+
+def date(folder: Path, written: float) -> None:
+    """Note the true time of a segment's last write, UTC seconds.
+
+    Raises:
+        OSError: It is not noted.
+    """
+    os.utime(folder / _ROWS, (written, written))
 
 
 def remove_segment(folder: Path) -> None:
@@ -200,8 +261,27 @@ def remove_segment(folder: Path) -> None:
     Raises:
         OSError: A part of the segment is still there.
     """
-    (folder / _ROWS).unlink(missing_ok=True)
+    with suppress(IsADirectoryError):
+        (folder / _ROWS).unlink(missing_ok=True)
     shutil.rmtree(folder)
+
+
+def _extent(path: Path, dim: int) -> Extent | None:
+    with path.open("rb", buffering=0) as file:
+        return sound_extent(file, dim) if are_rows(file, dim) else None
+
+
+def _readable(read: Callable[[], _Read], path: Path) -> _Read | None:
+    """Return what ``read`` reads; None if it is gone, or if the disk cannot read it any more."""
+    try:
+        return read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as exc:
+        if exc.errno not in DAMAGE:
+            raise
+        logger.warning("%s: expected a file that can be read, found %s: it is left out", path, exc)
+        return None
 
 
 def _files_size(folder: Path) -> int:

@@ -5,20 +5,30 @@
     <state_dir>/index/<hash of the bundle>/<camera>/00000042/
 
 Embeddings of two models must never be compared, so they are kept apart; segments of an earlier
-model age with the rest. When the index is too large or too old, whole segments are removed, oldest
-first.
+model and of a removed camera age with the rest. When the index is too large or too old, whole
+segments are removed, oldest first.
+
+A wrong clock removes nothing. What this process writes ages by the monotonic clock. What earlier
+ones wrote ages by the time of their last write, while the caller believes the clock; a time that
+lies in the future, or before there was an index, is that of a wrong clock and becomes the present.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from errno import EINVAL
 from pathlib import Path
 from typing import Final
 
 from edge.search.index.format import BATCH, Entry
 from edge.search.index.segment import (
+    DAMAGE,
     ROWS,
     Segment,
     SegmentWriter,
+    date,
     measure,
     open_segment,
     remove_segment,
@@ -43,10 +53,22 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """Segment in the catalogue: bytes of its files, and time of its last write, UTC seconds."""
+    """Segment in the catalogue.
+
+    Attributes:
+        size: Bytes of its files.
+        written: Time of its last write by an earlier store, UTC seconds; infinite if not known.
+        appended: Monotonic time of its last write by this store; None if there was none.
+    """
 
     size: int
-    written: float
+    written: float = math.inf
+    appended: float | None = None
+
+    @property
+    def order(self) -> tuple[bool, float]:
+        """Return what the least recently written segment has the least of, whatever the clock."""
+        return (False, self.written) if self.appended is None else (True, self.appended)
 
 
 class Store:
@@ -58,6 +80,7 @@ class Store:
         dim: Dimension of the embeddings, D.
         limits: Maximum age and size.
         segment_rows: Number of rows of a full segment.
+        monotonic: Monotonic seconds.
 
     Attributes:
         expired: Number of segments removed so far because of age or size.
@@ -67,7 +90,14 @@ class Store:
     """
 
     def __init__(
-        self, root: Path, model: str, dim: int, limits: Limits, *, segment_rows: int = ROWS
+        self,
+        root: Path,
+        model: str,
+        dim: int,
+        limits: Limits,
+        *,
+        segment_rows: int = ROWS,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.expired = 0
         self._root = root
@@ -75,15 +105,25 @@ class Store:
         self._dim = dim
         self._limits = limits
         self._segment_rows = segment_rows
+        self._monotonic = monotonic
+        self._believed = False
         self._filled: dict[str, SegmentWriter] = {}
         self._folder.mkdir(parents=True, exist_ok=True)
         self._held: dict[Path, _Held] = {}
-        for folder in root.glob("*/*/*"):
+        latest: dict[Path, float] = {}
+        for folder in sorted(root.glob("*/*/*")):
+            if not folder.name.isdecimal() or not folder.is_dir():
+                continue  # not the index's own
             measured = measure(folder)
             if measured is None:
-                remove_segment(folder)
-            else:
-                self._held[folder] = _Held(*measured)
+                with suppress(OSError):  # without rows it is not found; the next start tries again
+                    remove_segment(folder)
+                continue
+            size, written = measured
+            # A segment that seems older than the one before was written while the clock was wrong.
+            self._held[folder] = _Held(size, max(written, latest.get(folder.parent, written)))
+            if math.isfinite(written):
+                latest[folder.parent] = self._held[folder].written
 
     @property
     def size(self) -> int:
@@ -95,26 +135,51 @@ class Store:
         for start in range(0, len(entries), BATCH):
             writer = self._writer(camera)
             writer.append(entries[start : start + BATCH])
-            self._held[writer.folder] = _Held(writer.size, entries[-1].at)
+            self._held[writer.folder] = _Held(writer.size, appended=self._monotonic())
 
     def keep_picture(self, camera: str, at: float, jpeg: bytes) -> None:
         """Keep the picture of the camera's sample at ``at``."""
         writer = self._writer(camera)
         writer.keep_picture(at, jpeg)
-        self._held[writer.folder] = _Held(writer.size, at)
+        self._held[writer.folder] = _Held(writer.size, appended=self._monotonic())
 
-    def expire(self, now: float) -> None:
+    def expire(self, now: float | None) -> None:
         """Remove segments that are too old, then the oldest until the size fits.
 
         Args:
-            now: Current time, UTC seconds.
+            now: Current time, UTC seconds; None if the clock cannot be believed: what an earlier
+                store wrote is then removed for the size only.
         """
-        oldest_first = sorted(self._held, key=lambda folder: self._held[folder].written)
-        for folder in oldest_first:
-            too_old = self._held[folder].written < now - self._limits.max_age_s
-            if not too_old and self.size <= self._limits.max_bytes:
-                break
-            self._remove(folder)
+        if now is not None:
+            self._correct(now)
+        self._believed = now is not None
+        excess = self.size - self._limits.max_bytes
+        failure: OSError | None = None
+        for folder, held in sorted(self._held.items(), key=lambda item: item[1].order):
+            if excess <= 0 and self._age(held, now) <= self._limits.max_age_s:
+                continue
+            try:
+                self._remove(folder)
+                excess -= held.size
+            except OSError as exc:
+                failure = exc  # the others go all the same
+        if failure is not None:
+            raise failure
+
+    def _age(self, held: _Held, now: float | None) -> float:
+        """Return the seconds since a segment's last write; 0 if they are not known."""
+        if held.appended is not None:
+            return self._monotonic() - held.appended
+        return 0.0 if now is None else now - held.written
+
+    def _correct(self, now: float) -> None:
+        """Give the right times to segments that were written while the clock was wrong."""
+        for folder, held in self._held.items():
+            if held.appended is not None and not self._believed:
+                date(folder, now - self._age(held, now))
+            elif held.appended is None and held.written > now:
+                date(folder, now)
+                self._held[folder] = replace(held, written=now)
 
     def close(self) -> None:
         """Close the files. The next start continues segments that are not full."""
@@ -134,20 +199,31 @@ class Store:
         return writer
 
     def _next(self, folder: Path) -> SegmentWriter:
-        """Return the writer of the camera's last segment if it is not full, else of a new one."""
+        """Return the writer of the camera's last segment if it can be filled, else of a new one."""
         numbers = sorted(path.name for path in folder.glob("*") if path.name.isdecimal())
         if numbers:
-            last = SegmentWriter(folder / numbers[-1], self._dim, self._segment_rows)
-            if not last.full:
+            last = self._last(folder / numbers[-1])
+            if last is not None and not last.full:
                 return last
-            self._seal(last)  # it is already sealed, unless a crash prevented it
+            if last is not None:
+                self._seal(last)  # it is already sealed, unless a crash prevented it
         number = int(numbers[-1]) + 1 if numbers else 0
         return SegmentWriter(folder / f"{number:08d}", self._dim, self._segment_rows)
+
+    def _last(self, folder: Path) -> SegmentWriter | None:
+        """Open a segment to go on with it; None if it is damaged: it stays as it is, and ages."""
+        try:
+            return SegmentWriter(folder, self._dim, self._segment_rows)
+        except OSError as exc:
+            if exc.errno not in (EINVAL, *DAMAGE):
+                raise
+            return None
 
     def _seal(self, writer: SegmentWriter) -> None:
         writer.seal()
         writer.close()
-        self._held[writer.folder] = _Held(writer.size, writer.extent.last)
+        held = self._held.get(writer.folder, _Held(0))
+        self._held[writer.folder] = replace(held, size=writer.size)
 
     def _remove(self, folder: Path) -> None:
         camera = folder.parent.name
@@ -179,7 +255,6 @@ class Reader:
     def __init__(self, folder: Path, dim: int) -> None:
         self._folder = folder
         self._dim = dim
-        self._full: dict[Path, Segment] = {}
 
     def segments(self, camera: str | None, since: float, until: float) -> list[Found]:
         """Return the segments with rows between ``since`` and ``until``, in the order of writing.
@@ -188,16 +263,15 @@ class Reader:
             camera: Camera of the segments; None for all cameras.
             since: Beginning, UTC seconds.
             until: End, UTC seconds.
+
+        Raises:
+            OSError: Files of the index may not be read.
         """
-        known, self._full = self._full, {}
         found = []
         for folder in sorted(self._folder.glob("*/*")):
-            segment = known.get(folder) or open_segment(folder, self._dim)
-            if segment is None:
+            if camera is not None and camera != folder.parent.name:
                 continue
-            if segment.codes is not None:
-                self._full[folder] = segment
-            wanted = camera is None or camera == folder.parent.name
-            if wanted and segment.extent.first <= until and segment.extent.last >= since:
+            segment = open_segment(folder, self._dim)
+            if segment and segment.extent.first <= until and segment.extent.last >= since:
                 found.append(Found(folder.parent.name, segment))
         return found

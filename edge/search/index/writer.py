@@ -61,13 +61,19 @@ class IndexWriter:
 
     Args:
         open_store: Opens the index; called in the thread, and again after a failure.
+        clock: UTC seconds; None while they cannot be believed.
         limits: Times and bounds of the writer.
     """
 
     def __init__(
-        self, open_store: Callable[[], Store], *, limits: WriterLimits = WriterLimits()
+        self,
+        open_store: Callable[[], Store],
+        clock: Callable[[], float | None],
+        *,
+        limits: WriterLimits = WriterLimits(),
     ) -> None:
         self._open_store = open_store
+        self._clock = clock
         self._limits = limits
         self._store: Store | None = None
         self._retry_at = float("-inf")
@@ -136,7 +142,7 @@ class IndexWriter:
             for camera, at, jpeg in pictures:
                 store.keep_picture(camera, at, jpeg)
                 left -= 1
-            store.expire(time.time())
+            store.expire(self._clock())
         except OSError as exc:
             self._fail(exc, left)
         else:

@@ -1,5 +1,6 @@
 """Small indexes of made-up cameras."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Protocol, TypeVar
@@ -66,6 +67,6 @@ def make_writer(opened: Opened) -> Callable[..., SegmentWriter]:
 def make_store(opened: Opened) -> Callable[..., Store]:
     """Stores with room for all, by root; their segments are full at 64 rows."""
     plenty = Limits(max_age_s=1e9, max_bytes=10**9)
-    return lambda root, limits=plenty, model="m": opened(
-        Store(root, model, DIM, limits, segment_rows=64)
+    return lambda root, limits=plenty, model="m", monotonic=time.monotonic: opened(
+        Store(root, model, DIM, limits, segment_rows=64, monotonic=monotonic)
     )

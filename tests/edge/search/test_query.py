@@ -1,6 +1,9 @@
 """Search through real files: planted events are found, at their time, best first."""
 
+import errno
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,8 +15,11 @@ from numpy.typing import NDArray
 
 from edge.errors import ConfigError
 from edge.rules.bank import CompiledPrompt, PromptBank
+from edge.search.index import format as layout
+from edge.search.index import segment
 from edge.search.index.codes import CodedDirection, Codes, Guesser
 from edge.search.index.format import Entry
+from edge.search.index.segment import remove_segment
 from edge.search.index.store import Found, Reader, Store
 from edge.search.query import Page, Query, search
 
@@ -189,27 +195,136 @@ def test_an_empty_index_has_an_empty_page(tmp_path: Path, bank: PromptBank) -> N
 
 
 class Racing(Reader):
-    """A reader whose segments expire right after it has found them for the first time."""
-
-    def __init__(self, reader: Reader, store: Store) -> None:
-        self._reader, self._store = reader, store
-        self.calls = 0
+    """A reader to whose segments something happens right after it has found them."""
 
     def segments(self, camera: str | None, since: float, until: float) -> list[Found]:
-        found = self._reader.segments(camera, since, until)
-        if not self.calls:
-            self._store.expire(1e13)
-        self.calls += 1
+        found = super().segments(camera, since, until)
+        for one in found:
+            self.harm(one.segment.folder)
         return found
 
+    def harm(self, folder: Path) -> None:
+        remove_segment(folder)
 
-def test_a_segment_that_expires_during_the_search_is_left_out(
-    index: Callable[..., tuple[Reader, Store]], bank: PromptBank
+
+class Losing(Racing):
+    """The other thing that may happen to a file: it loses its end."""
+
+    def harm(self, folder: Path) -> None:
+        for name in ("rows", "codes"):
+            with suppress(FileNotFoundError):
+                os.truncate(folder / name, 16)
+
+
+@pytest.mark.parametrize("racing", [Racing, Losing])
+def test_segments_that_expire_or_are_cut_off_during_the_search_are_left_out(
+    tmp_path: Path,
+    index: Callable[..., tuple[Reader, Store]],
+    bank: PromptBank,
+    racing: type[Racing],
 ) -> None:
-    reader, store = index(**{name: day(1000, events) for name, events in EVENTS.items()})
-    racing = Racing(reader, store)
-    assert search(racing, bank, ALL).hits == ()
-    assert racing.calls == 2
+    index(**{name: day(1000, events) for name, events in EVENTS.items()})
+    assert search(racing(tmp_path / "m", DIM), bank, ALL).hits == ()
+    assert search(Reader(tmp_path / "m", DIM), bank, replace(ALL, camera="nobody")).hits == ()
+
+
+def _without_rows(folder: Path) -> None:
+    (folder / "rows").unlink()
+
+
+def _rows_that_are_a_folder(folder: Path) -> None:
+    _without_rows(folder)
+    (folder / "rows").mkdir()
+
+
+def _foreign_pictures(folder: Path) -> None:
+    for name in ("IMG.jpg", "1.5.jpg", ".jpg"):
+        (folder / name).write_bytes(b"jpeg")
+
+
+def _foreign_files(folder: Path) -> None:
+    (folder.parent / "notes").write_text("mine")
+    (folder.parent / "00000099").write_text("mine too")
+
+
+def _change(name: str, offset: int, data: bytes) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        with (folder / name).open("r+b") as file:
+            file.seek(offset)
+            file.write(data)
+
+    return change
+
+
+def _cut(name: str, size: int) -> Callable[[Path], None]:
+    return lambda folder: os.truncate(folder / name, size)
+
+
+# Rows of 16 dimensions have 36 bytes, after 16 of header; codes have 40 bytes before their words.
+_HURT: dict[str, Callable[[Path], None]] = {
+    "codes without rows": _without_rows,
+    "rows that are a folder": _rows_that_are_a_folder,
+    "no row left": _cut("rows", 16),
+    "half a header": _cut("rows", 7),
+    "half the rows": _cut("rows", 16 + 32 * 36),
+    "half a row": _cut("rows", 16 + 40 * 36 + 5),
+    "an empty file": _cut("rows", 0),
+    "rows of nothing": _change("rows", 16, bytes(64 * 36)),
+    "rows of noise": _change("rows", 16, bytes(range(256)) * 9),
+    "rows of ones": _change("rows", 16, b"\xff" * 64 * 36),
+    "no codes": _cut("codes", 0),
+    "codes cut off": _cut("codes", 1000),
+    "codes of no row": _change("codes", 12, bytes(4)),
+    "codes of a time that is none": _change("codes", 16, b"\xff" * 16),
+    "a mean that is no number": _change("codes", 40 + 64 * 64, b"\xff" * 64),
+    "a mean beyond all": _change("codes", 40 + 64 * 64, b"\xff\xff\x7f\x7f" * 16),
+    "lengths that are no numbers": _change("codes", 40 + 64 * 64 + 64, b"\xff" * 256),
+    "foreign pictures": _foreign_pictures,
+    "foreign files": _foreign_files,
+}
+
+
+@pytest.mark.parametrize("hurt", _HURT.values(), ids=_HURT)
+def test_a_damaged_segment_costs_at_most_its_own_moments(
+    tmp_path: Path,
+    index: Callable[..., tuple[Reader, Store]],
+    bank: PromptBank,
+    hurt: Callable[[Path], None],
+) -> None:
+    reader, _ = index(yard=day(320, [(20, 40, 3.0), (200, 220, 2.5)]))
+    assert len([found for found in seconds(search(reader, bank, ALL)) if found[1] < 64]) == 1
+    hurt(tmp_path / "m" / "yard" / "00000000")
+    for one in (reader, Reader(tmp_path / "m", DIM)):
+        page = search(one, bank, ALL)
+        expected: Any = ("yard", pytest.approx(200, abs=1), pytest.approx(220, abs=1))
+        assert expected in seconds(page)
+        assert all(np.isfinite(hit.moment.score) and hit.moment.score <= 1 for hit in page.hits)
+        search(one, bank, Query(NOW + 10, NOW + 30))  # asks for the times within the segment
+
+
+def test_what_a_disk_cannot_read_is_left_out_and_logged_but_forbidden_files_are_an_error(
+    index: Callable[..., tuple[Reader, Store]],
+    bank: PromptBank,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reader, _ = index(yard=day(320, [(20, 40, 3.0), (200, 220, 2.5)]))
+    real = layout.read_rows
+
+    def failing(number: int) -> None:
+        def read(path: Path, *which: int) -> NDArray[np.void]:
+            if path.parent.name == "00000000":
+                raise OSError(number, os.strerror(number), str(path))
+            return real(path, *which)
+
+        monkeypatch.setattr(segment, "read_rows", read)
+
+    failing(errno.EIO)
+    assert next(found[1] > 190 for found in seconds(search(reader, bank, ALL)))
+    assert "00000000/rows: expected a file that can be read" in caplog.text
+    failing(errno.EACCES)
+    with pytest.raises(PermissionError):
+        search(reader, bank, ALL)
 
 
 def test_a_sentence_with_time_in_it_is_refused(

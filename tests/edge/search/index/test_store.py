@@ -1,12 +1,20 @@
 """The index as a whole: limits, restarts, models that do not mix."""
 
+import errno
+import os
+import time
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge.search.index.format import Entry
+from edge.search.index import format as layout
+from edge.search.index import segment
+from edge.search.index import store as store_module
+from edge.search.index.codes import encode
+from edge.search.index.format import Entry, Extent, rows_end, vectors
 from edge.search.index.segment import remove_segment
 from edge.search.index.store import Limits, Reader, Store
 
@@ -31,7 +39,7 @@ def test_all_that_was_kept_is_found_in_order_across_segments_and_restarts(
         store.close()
     assert times_of(tmp_path) == [entry.at for entry in kept]
     assert len(list(tmp_path.glob("m/yard/*"))) == 3
-    codes = [found.segment.codes is not None for found in Reader(tmp_path / "m", DIM).segments(None, 0, 1e12)]  # fmt: skip
+    codes = [found.segment.codes() is not None for found in Reader(tmp_path / "m", DIM).segments(None, 0, 1e12)]  # fmt: skip
     assert codes == [True, True, False]
 
 
@@ -84,11 +92,14 @@ def test_the_oldest_segments_go_first_when_there_is_too_much(
 def test_what_is_too_old_goes_and_the_camera_goes_on(
     tmp_path: Path, entries: Callable[..., list[Entry]], make_store: Callable[..., Store]
 ) -> None:
-    store = make_store(tmp_path, Limits(max_age_s=3600, max_bytes=10**9))
+    passed = 0.0
+    store = make_store(tmp_path, Limits(max_age_s=3600, max_bytes=10**9), monotonic=lambda: passed)
     store.append("yard", entries(20))
-    store.expire(NOW + 3000)
+    passed = 3000
+    store.expire(None)  # what it wrote itself ages without a clock
     assert len(times_of(tmp_path)) == 20
-    store.expire(NOW + 4000)
+    passed = 4000
+    store.expire(None)
     assert times_of(tmp_path) == []
     store.append("yard", entries(20, start=NOW + 4000))
     assert len(times_of(tmp_path)) == 20
@@ -130,21 +141,112 @@ def test_a_crash_between_the_last_row_and_the_codes_costs_neither(
     assert (tmp_path / "m" / "yard" / "00000000" / "codes").exists()
 
 
-def test_a_reader_keeps_full_segments_open_and_sees_what_is_new_and_gone(
+def test_a_reader_sees_what_is_new_and_gone_and_written_under_an_old_number(
     tmp_path: Path, entries: Callable[..., list[Entry]], make_store: Callable[..., Store]
 ) -> None:
     store, reader = make_store(tmp_path), Reader(tmp_path / "m", DIM)
-    store.append("yard", entries(64))
-    store.append("yard", entries(10, start=NOW + 64))
-    first = reader.segments(None, 0, 1e12)
+    for start in range(0, 74, 2):
+        store.append("yard", entries(2, start=NOW + start))
+
+    def counts() -> list[int]:
+        return [found.segment.extent.count for found in reader.segments(None, 0, 1e12)]
+
+    assert counts() == [64, 10]
     store.append("yard", entries(10, start=NOW + 74))
-    second = reader.segments(None, 0, 1e12)
-    assert second[0].segment is first[0].segment
-    assert second[1].segment.extent.count == 20
-    remove_segment(tmp_path / "m" / "yard" / "00000000")
-    assert [found.segment.extent.count for found in reader.segments(None, 0, 1e12)] == [20]
+    assert counts() == [64, 20]
+    store.close()
+    for number in ("00000000", "00000001"):
+        remove_segment(tmp_path / "m" / "yard" / number)
+    make_store(tmp_path).append("yard", entries(64, start=NOW + 500))
+    assert min(times_of(tmp_path)) == NOW + 500
 
 
 @pytest.mark.parametrize("name", ["m", "other"])
 def test_an_index_that_is_not_there_is_empty(tmp_path: Path, name: str) -> None:
     assert times_of(tmp_path, model=name) == []
+
+
+def test_a_segment_that_lost_rows_is_filled_again_with_codes_of_its_own(
+    tmp_path: Path, entries: Callable[..., list[Entry]], make_store: Callable[..., Store]
+) -> None:
+    store = make_store(tmp_path)
+    store.append("yard", entries(64))
+    store.append("yard", entries(1, start=NOW + 64))
+    store.close()
+    folder = tmp_path / "m" / "yard" / "00000000"
+    stale = (folder / "codes").read_bytes()
+    remove_segment(folder.with_name("00000001"))
+    os.truncate(folder / "rows", rows_end(DIM, 30))
+    store = make_store(tmp_path)
+    store.append("yard", entries(34, start=NOW + 500, seed=1))
+    store.append("yard", entries(1, start=NOW + 600))
+    assert (folder / "codes").read_bytes() != stale
+    (first, _) = Reader(tmp_path / "m", DIM).segments(None, 0, 1e12)
+    codes = first.segment.codes()
+    assert codes is not None
+    assert np.array_equal(codes.words, encode(vectors(first.segment.rows(slice(None)))).words)
+
+
+@pytest.mark.parametrize("damage", ["header", "disk"])
+def test_a_last_segment_that_cannot_be_filled_further_is_followed_by_a_new_one(
+    tmp_path: Path,
+    entries: Callable[..., list[Entry]],
+    make_store: Callable[..., Store],
+    monkeypatch: pytest.MonkeyPatch,
+    damage: str,
+) -> None:
+    store = make_store(tmp_path)
+    store.append("yard", entries(20))
+    store.close()
+    rows = tmp_path / "m" / "yard" / "00000000" / "rows"
+    if damage == "header":
+        rows.write_bytes(b"another program's" + rows.read_bytes()[17:])
+    else:
+        real = layout.sound_extent
+
+        def unreadable(file: FileIO, dim: int) -> Extent:
+            if Path(str(file.name)) == rows:
+                raise OSError(errno.EIO, os.strerror(errno.EIO), rows)
+            return real(file, dim)
+
+        monkeypatch.setattr(segment, "sound_extent", unreadable)
+    store = make_store(tmp_path)
+    store.append("yard", entries(20, start=NOW + 100))
+    assert min(times_of(tmp_path)) == NOW + 100
+    assert len(times_of(tmp_path)) == 20
+
+
+def test_foreign_files_in_its_folder_neither_stop_the_index_nor_go(
+    tmp_path: Path, entries: Callable[..., list[Entry]], make_store: Callable[..., Store]
+) -> None:
+    foreign = [tmp_path / "m" / "yard" / "notes", tmp_path / "m" / "yard" / "00000007"]
+    foreign += [tmp_path / "a", tmp_path / "m" / "b", tmp_path / "lost+found" / "x" / "y" / "z"]
+    for path in foreign:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    store = make_store(tmp_path)
+    store.append("door", entries(20))
+    store.expire(time.time() + 1e12)
+    assert len(times_of(tmp_path)) == 20
+    assert all(path.read_text() == "mine" for path in foreign)
+
+
+def test_a_segment_that_cannot_be_removed_does_not_keep_the_others(
+    tmp_path: Path,
+    entries: Callable[..., list[Entry]],
+    make_store: Callable[..., Store],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = make_store(tmp_path, Limits(1e9, 1))
+    for camera in ("a", "b", "c"):
+        store.append(camera, entries(5))
+
+    def remove(folder: Path) -> None:
+        if folder.parent.name == "a":
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(folder))
+        remove_segment(folder)
+
+    monkeypatch.setattr(store_module, "remove_segment", remove)
+    with pytest.raises(OSError, match="Read-only"):
+        store.expire(None)
+    assert {path.parent.name for path in tmp_path.glob("m/*/0*")} == {"a"}

@@ -2,6 +2,7 @@
 
 import errno
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ def run() -> Iterator[Callable[..., IndexWriter]]:
     """``run(open_store)``: a writer that flushes at once, ended with the test."""
     writers: list[IndexWriter] = []
 
-    def start(open_store: Callable[[], Store], **bounds: Any) -> IndexWriter:
+    def start(
+        open_store: Callable[[], Store], clock: Callable[[], float] = time.time, **bounds: Any
+    ) -> IndexWriter:
         limits = WriterLimits(flush_s=0.01, retry_s=0.05, **bounds)
-        writers.append(IndexWriter(open_store, limits=limits))
+        writers.append(IndexWriter(open_store, clock, limits=limits))
         writers[-1].start()
         return writers[-1]
 
@@ -69,10 +72,14 @@ def test_limits_are_kept_while_it_runs(
     run: Callable[..., IndexWriter],
     eventually: Eventually,
 ) -> None:
-    writer = run(opener(tmp_path, Limits(max_age_s=60, max_bytes=10**9)))
-    writer.add("yard", entries(1, start=1000.0)[0])
+    store = Store(tmp_path, "m", DIM, PLENTY)
+    store.append("gone", entries(1))
+    store.close()
+    writer = run(opener(tmp_path, Limits(max_age_s=60, max_bytes=10**9)), lambda: time.time() + 99)
+    writer.add("yard", entries(1)[0])
     eventually(lambda: writer.health().expired == 1, "an old segment is removed")
-    assert count(tmp_path) == 0
+    eventually(lambda: writer.health().kept == 1, "the new one stays")
+    assert count(tmp_path) == 1
 
 
 class Full(Store):
