@@ -4,9 +4,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Literal
 
 _HEADERS = 16  # bytes never damaged: RTP header (12) and the NAL and fragment headers
 _BURST = 4  # bytes overwritten in a damaged packet
+
+Clock = Literal["zero", "random", "milliseconds", "backwards"]
 
 
 @dataclass(slots=True)
@@ -25,6 +28,8 @@ class Faults:
             to 0. RTP time has 32 bits, so only jumps below 23,860 s in either direction are unique.
         no_keyframe: Whether keyframes are left out. Packets arrive, but a client that starts now
             never gets a picture.
+        clock: What is wrong with RTP time: ``zero`` for ever, ``random``, counted in
+            ``milliseconds`` though the description says 90 kHz, or ``backwards``; None: nothing.
         frozen: Whether the newest keyframe is sent again and again, at the pace of the clip: the
             camera streams, and its picture stands still.
         answers: Status line instead of an answer, by method, such as ``{"SETUP": "453 Not Enough
@@ -42,6 +47,7 @@ class Faults:
     corruption: float = 0.0
     time_jump_s: float = 0.0
     no_keyframe: bool = False
+    clock: Clock | None = None
     frozen: bool = False
     answers: Mapping[str, str] = field(default_factory=dict)
     title: bytes = b"edge.testing"
@@ -56,6 +62,20 @@ class Faults:
             self._jumped_s += self.time_jump_s
             self.time_jump_s = 0.0
             return self._jumped_s
+
+    def written_time_s(self, time_s: float, rng: Random) -> float:
+        """Return the stream time that the camera writes for ``time_s``."""
+        match self.clock:
+            case None:
+                return time_s
+            case "zero":
+                return 0.0
+            case "random":
+                return rng.uniform(0.0, 40_000.0)
+            case "milliseconds":
+                return time_s / 90
+            case "backwards":
+                return -time_s
 
     def damage(self, packets: list[bytes], rng: Random) -> list[bytes]:
         """Return the RTP packets as they arrive after ``loss`` and ``corruption``."""

@@ -113,6 +113,7 @@ class Player:
             self._keyframe = unit
         if self._faults.no_keyframe and unit.keyframe:
             return b""
-        packets = self._stream.packets(unit.nals, showing.time_s + jump_s)
+        time_s = self._faults.written_time_s(showing.time_s + jump_s, self._rng)
+        packets = self._stream.packets(unit.nals, time_s)
         arriving = self._faults.damage(packets, self._rng)
         return b"".join(interleaved(self._rtp_channel, packet) for packet in arriving)

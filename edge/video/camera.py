@@ -18,6 +18,7 @@ from edge.system.workers import WorkerThread
 from edge.video.decode import Decoder, Frame, kept_frames
 from edge.video.geometry import geometry_settings
 from edge.video.jpeg import jpeg
+from edge.video.patience import Patience
 from edge.video.preprocess import Preprocessor
 from edge.video.rate import RateMeter
 from edge.video.sample import Sample
@@ -27,11 +28,6 @@ from edge.video.sources import Packet, SourceSettings, is_live, open_source
 from edge.video.worker import CameraHealth, State
 
 logger = logging.getLogger(__name__)
-
-# Number of timeouts without a decodable frame after which the stream counts as unusable. Several,
-# because a camera with a "smart" codec may send a keyframe only every ten seconds, and a client may
-# connect in between.
-_FRAMELESS_TIMEOUTS = 4
 
 
 class ThreadCamera:
@@ -167,8 +163,7 @@ class ThreadCamera:
     ) -> Iterator[Packet]:
         """Count the packets; raise when no frame came for too long."""
         corrupt_before = self._health.corrupt
-        patience_s = _FRAMELESS_TIMEOUTS * self._timeout_s
-        frames, fruitful = 0, time.monotonic()
+        patience = Patience(redact(self._url), self._timeout_s, time.monotonic())
         for packet in packets:
             with self._lock:
                 self._arrivals.add(packet.arrival.monotonic)
@@ -178,15 +173,8 @@ class ThreadCamera:
             self._note_shortfall(packet.arrival.monotonic, corrupt - self._health.corrupt)
             with self._lock:
                 self._health = replace(self._health, corrupt=corrupt)
-            # In keyframes-only mode packets are skipped on purpose: there are enough keyframes.
-            if decoder.frames > frames or sampler.keyframes_only:
-                frames, fruitful = decoder.frames, packet.arrival.monotonic
-            elif packet.arrival.monotonic - fruitful > patience_s:
-                raise SourceError(
-                    f"{redact(self._url)} sent packets for {patience_s:g} s but no decodable frame "
-                    f"({decoder.why_no_frames()}): ask the camera for H.264 or H.265 with a "
-                    "keyframe every 2 s (its I-frame interval)"
-                )
+            now = packet.arrival.monotonic
+            patience.check(now, decoder, skipping=sampler.keyframes_only)
 
     def _offer(self, frame: Frame) -> None:
         """Put a sample of ``frame`` into the slot."""

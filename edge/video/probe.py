@@ -9,16 +9,23 @@ from statistics import median
 from typing import Final
 
 from edge.config.models import CameraConfig
-from edge.errors import SourceError
 from edge.system.redact import redact
-from edge.video.decode import Decoder, Frame
+from edge.video.decode import Decoder, kept_frames
 from edge.video.geometry import geometry_settings, whole_shape
+from edge.video.patience import TIMEOUTS, Patience
+from edge.video.sampler import Sampler
 from edge.video.sources import Packet, SourceSettings, is_live, open_source
 
-# Longest part of the video that is examined while no second keyframe comes.
+# Longest part of the video that is examined after its first frame while no second keyframe comes.
 LONGEST_LOOK_S: Final = 10.0
-# Number of packets that is enough to determine the frame rate.
+# Number of packets, and seconds of them, that are enough to determine the frame rate.
 _ENOUGH_PACKETS: Final = 10
+_ENOUGH_S: Final = 2.0
+# A camera may send what it has kept since its last keyframe in a burst when a client connects.
+_BURST_S: Final = 0.5
+# The frame rate of the stream's own times counts where it is this close to the rate of arrival.
+# Some cameras count in another unit, jump, or send the same time with every picture.
+_PLAUSIBLE: Final = 0.25
 # Width above which the substream is advised: models take 224 to 512 pixels.
 _WIDE: Final = 1280
 # Keyframe interval above which advice is given: after a loss no frame comes until a keyframe.
@@ -75,11 +82,16 @@ class VideoProperties:
         )
 
 
-def look_at(camera: CameraConfig) -> VideoProperties:
-    """Open a camera and watch it up to its second keyframe, or for ``LONGEST_LOOK_S``.
+def longest_s(camera: CameraConfig) -> float:
+    """Return the seconds that ``look_at`` takes at most: to open, wait, look, and say why not."""
+    return (TIMEOUTS + 3) * camera.timeout + LONGEST_LOOK_S + 3.0
 
-    This takes at most twice the camera's timeout for opening, plus ``LONGEST_LOOK_S`` and one
-    timeout.
+
+def look_at(camera: CameraConfig) -> VideoProperties:
+    """Open a camera as the daemon does, and watch it up to its second keyframe.
+
+    Where no second keyframe comes, the look ends ``LONGEST_LOOK_S`` after the first frame. The
+    first frame is waited for as long as the daemon waits.
 
     Raises:
         SourceError: The camera is unreachable, refuses, is silent, or sends no decodable frame.
@@ -87,36 +99,24 @@ def look_at(camera: CameraConfig) -> VideoProperties:
     url = camera.url.get_secret_value()
     settings = SourceSettings(transport=camera.transport, timeout_s=camera.timeout)
     began = time.monotonic()
-    first_frame: tuple[float, Frame] | None = None
-    packets: list[Packet] = []
     with open_source(url, settings) as source:
-        decoder = Decoder(source.stream, geometry_settings(camera))
-        for packet in source.packets():
-            packets.append(packet)
-            if first_frame is None and (frames := decoder.decode(packet)):
-                first_frame = time.monotonic() - began, frames[0]
-            if _seen_enough(packets, decoded=first_frame is not None):
-                break
-        if first_frame is None and (frames := decoder.flush()):  # a single picture, a short clip
-            first_frame = time.monotonic() - began, frames[0]
-        if first_frame is None:
-            raise SourceError(
-                f"{redact(url)} sent {len(packets)} packets in {_looked_s(packets):.1f} s but no "
-                f"decodable frame ({decoder.why_no_frames()}): ask the camera for H.264 with a "
-                "keyframe every 2 s (its I-frame interval)"
-            )
+        decoder, sampler = Decoder(source.stream, geometry_settings(camera)), Sampler(camera.sample.fps)
+        look = _Look(Patience(redact(url), camera.timeout, began))
+        frames = kept_frames(look.watched(source.packets(), decoder, sampler), decoder, sampler)
+        frame = next(frames)  # or a SourceError: a stream without a frame never ends silently
+        first_frame_s = time.monotonic() - began
+        for _ in frames:  # to the end of the look
+            pass
         codec, choice = source.stream.codec_context.name, source.choice
-    first_frame_s, frame = first_frame
     seen = frame.upright().picture
-    fps = _fps(packets)
     return VideoProperties(
         codec=codec,
         width=frame.picture.width,
         height=frame.picture.height,
         shown=(seen.width, seen.height),
-        fps=fps,
-        keyframe_s=_keyframe_s(packets, fps),
-        looked_s=_looked_s(packets),
+        fps=look.fps(),
+        keyframe_s=look.keyframe_s(),
+        looked_s=look.looked_s,
         first_frame_s=first_frame_s,
         implausible=decoder.implausible,
         choice=choice,
@@ -167,30 +167,63 @@ def _advice_on_shape(look: VideoProperties, camera: CameraConfig) -> Iterator[st
         )
 
 
-def _seen_enough(packets: list[Packet], *, decoded: bool) -> bool:
-    keyframes = sum(packet.is_keyframe for packet in packets)
-    enough = decoded and keyframes > 1 and len(packets) >= _ENOUGH_PACKETS
-    return enough or _looked_s(packets) >= LONGEST_LOOK_S
+class _Look:
+    """What is noted of each packet while a camera is watched."""
 
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._arrivals: list[float] = []
+        self._times: list[float] = []  # of the stream itself, where it has any
+        self._keyframes: list[int] = []  # their places among the packets
+        self._first_frame: float | None = None
 
-def _looked_s(packets: list[Packet]) -> float:
-    if not packets:
-        return 0.0
-    return packets[-1].arrival.monotonic - packets[0].arrival.monotonic
+    def watched(
+        self, packets: Iterator[Packet], decoder: Decoder, sampler: Sampler
+    ) -> Iterator[Packet]:
+        """Note the packets; end when enough was seen, raise when no frame comes."""
+        for packet in packets:
+            now = packet.arrival.monotonic
+            if packet.is_keyframe:
+                self._keyframes.append(len(self._arrivals))
+            self._arrivals.append(now)
+            if packet.arrival.pts_s is not None:
+                self._times.append(packet.arrival.pts_s)
+            yield packet
+            if self._first_frame is None and decoder.frames:
+                self._first_frame = now
+            self._patience.check(now, decoder, skipping=sampler.keyframes_only)
+            if self._seen_enough(now):
+                return
 
+    @property
+    def looked_s(self) -> float:
+        return self._arrivals[-1] - self._arrivals[0] if self._arrivals else 0.0
 
-def _fps(packets: list[Packet]) -> float | None:
-    """Frame rate from the stream's own sorted times, if any, since arrivals come in bursts."""
-    times = sorted(p.arrival.pts_s for p in packets if p.arrival.pts_s is not None)
-    if len(times) < len(packets) / 2:
-        times = [packet.arrival.monotonic for packet in packets]
-    gaps = [later - earlier for earlier, later in pairwise(times)]
-    return 1 / median(gaps) if gaps and median(gaps) > 0 else None
+    def fps(self) -> float | None:
+        """Frame rate of arrival; the more precise one of the stream's own times if it fits."""
+        arrived = self._arrived_fps()
+        times = sorted(self._times)
+        gap = median(later - earlier for earlier, later in pairwise(times)) if times[1:] else 0.0
+        if arrived is None or gap <= 0 or len(times) < len(self._arrivals) / 2:
+            return arrived
+        return 1 / gap if abs(1 / gap / arrived - 1) <= _PLAUSIBLE else arrived
 
+    def keyframe_s(self) -> float | None:
+        """Keyframe interval by count, since a burst says nothing about time."""
+        fps = self.fps()
+        if fps is None or len(self._keyframes) < 2:
+            return None
+        return median(later - earlier for earlier, later in pairwise(self._keyframes)) / fps
 
-def _keyframe_s(packets: list[Packet], fps: float | None) -> float | None:
-    """Keyframe interval from counted packets: a keyframe's time may be missing (as the first's)."""
-    places = [index for index, packet in enumerate(packets) if packet.is_keyframe]
-    if fps is None or len(places) < 2:
-        return None
-    return median(later - earlier for earlier, later in pairwise(places)) / fps
+    def _seen_enough(self, now: float) -> bool:
+        if self._first_frame is None:
+            return False
+        packets = len(self._arrivals) >= _ENOUGH_PACKETS and self.looked_s >= _ENOUGH_S
+        enough = packets and len(self._keyframes) > 1
+        return enough or now - self._first_frame >= LONGEST_LOOK_S
+
+    def _arrived_fps(self) -> float | None:
+        settled = [at for at in self._arrivals if at - self._arrivals[0] >= _BURST_S]
+        arrivals = settled if len(settled) >= _ENOUGH_PACKETS else self._arrivals
+        span = arrivals[-1] - arrivals[0] if arrivals else 0.0
+        return (len(arrivals) - 1) / span if span > 0 else None

@@ -16,7 +16,9 @@ from benchmarks.measuring.broker import free_port
 from edge.cli.checks.cameras import check_cameras
 from edge.cli.checks.disk import check_disk
 from edge.config.models import CameraConfig
+from edge.errors import SourceError
 from edge.testing.camera import TestCamera
+from edge.testing.faults import Clock
 from edge.testing.synthetic import write_clip
 from edge.video.probe import VideoProperties, advice, look_at
 
@@ -230,11 +232,23 @@ def test_a_camera_that_never_answers_is_given_up() -> None:
         return GOOD
 
     cameras = {"hangs": camera_config(timeout=0.5), "works": camera_config(timeout=5)}
-    hangs, works = check_cameras(cameras, look, longest_look_s=0)
+    hangs, works = check_cameras(cameras, look, lambda camera: 2 * camera.timeout)
     release.set()
     assert (hangs.verdict, hangs.exit_code) == ("FAIL", 4)
-    assert "no answer within 2.5 s" in hangs.found
+    assert "no answer within 1 s" in hangs.found
     assert works.verdict == "ok"
+
+
+def test_a_defect_that_one_camera_brings_out_costs_that_camera_alone() -> None:
+    def look(camera: CameraConfig) -> VideoProperties:
+        if camera.timeout < 1:
+            raise ZeroDivisionError("rtsp://me:s3cr3t@192.0.2.10/ has no rate")
+        return GOOD
+
+    cameras = {"odd": camera_config(timeout=0.5), "works": camera_config(timeout=5)}
+    odd, works = check_cameras(cameras, look)
+    assert (odd.verdict, odd.exit_code, works.verdict) == ("FAIL", 4, "ok")
+    assert "ZeroDivisionError: rtsp://me:***@192.0.2.10/ has no rate" in odd.found
 
 
 GOOD = VideoProperties("h264", 640, 360, (640, 360), 15.0, 2.0, looked_s=2.1, first_frame_s=0.1)
@@ -304,7 +318,31 @@ def test_rate_and_keyframes_are_measured(tmp_path: Path, bframes: int) -> None:
     assert (look.codec, look.width, look.height) == ("h264", 64, 48)
     assert look.fps == pytest.approx(20, rel=0.01)
     assert look.keyframe_s == pytest.approx(1.5, rel=0.01)
-    assert look.looked_s < 2  # up to the second keyframe
+    assert look.looked_s == pytest.approx(2, abs=0.1)  # enough for the second keyframe
+
+
+@pytest.mark.parametrize("clock", ["zero", "random", "milliseconds", "backwards"])
+def test_the_rate_is_that_of_arrival_where_the_cameras_clock_is_wrong(
+    camera: TestCamera, clock: Clock
+) -> None:
+    camera.faults.clock = clock
+    look = look_at(camera_config(camera.url("yard")))
+    assert look.fps == pytest.approx(10, rel=0.25)
+    assert look.keyframe_s == pytest.approx(1, rel=0.25)
+    assert "one picture" not in str(look)
+
+
+def test_a_keyframe_is_waited_for_as_long_as_by_the_daemon(camera: TestCamera) -> None:
+    """A camera with a keyframe every few minutes, joined in between."""
+    camera.faults.no_keyframe = True
+    sent = threading.Timer(1.5, setattr, (camera.faults, "no_keyframe", False))
+    sent.start()
+    look = look_at(camera_config(camera.url("yard"), timeout=1.0))  # four timeouts are 4 s
+    sent.join()
+    assert look.first_frame_s > 1.4
+    camera.faults.no_keyframe = True
+    with pytest.raises(SourceError, match=r"sent packets for 2 s but no decodable frame"):
+        look_at(camera_config(camera.url("yard"), timeout=0.5))
 
 
 def test_a_single_picture_can_be_a_camera(red_picture: Path) -> None:
