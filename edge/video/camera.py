@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from random import Random
+from typing import Final
 
 import av
 
@@ -23,11 +24,13 @@ from edge.video.preprocess import Preprocessor
 from edge.video.rate import RateMeter
 from edge.video.sample import Sample
 from edge.video.sampler import Sampler
-from edge.video.shortfall import SHORTEST_S, Shortfall
 from edge.video.sources import Packet, SourceSettings, is_live, open_source
+from edge.video.verdict import SPANS, JudgedSpans, StreamVerdict
 from edge.video.worker import CameraHealth, State
 
 logger = logging.getLogger(__name__)
+
+_OPEN: Final = ("streaming", "degraded", "frozen")
 
 
 class ThreadCamera:
@@ -46,7 +49,7 @@ class ThreadCamera:
         wake: Called from the thread when there is a new sample, and when the camera has ended.
         phase: Position of the samples within a sampling period, 0..1 (``edge.video.sampler``).
         clip_spec: Size and resize rule of a clip model's pixels; None without a clip model.
-        judge_s: Seconds of the stream that are judged together (``edge.video.shortfall``).
+        spans: Spans of the stream that are judged together.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class ThreadCamera:
         phase: float = 0.0,
         *,
         clip_spec: ImageSpec | None = None,
-        judge_s: float = SHORTEST_S,
+        spans: JudgedSpans = SPANS,
     ) -> None:
         self.name = name
         self._url = config.url.get_secret_value()
@@ -78,8 +81,9 @@ class ThreadCamera:
         self._thread = WorkerThread(f"camera[{name}]", self._run)
 
         self._streaming_since: float | None = None
-        self._live, self._judge_s = is_live(self._url), judge_s
-        self._shortfall: Shortfall | None = None  # of a camera that streams
+        self._live = is_live(self._url)
+        self._spans = spans
+        self._verdict: StreamVerdict | None = None  # on a camera that streams
 
         self._lock = threading.Lock()  # guards all fields below
         self._health = CameraHealth("connecting", 0.0, 0.0, 0, 0, 0, 0, None, None)
@@ -102,7 +106,7 @@ class ThreadCamera:
         with self._lock:
             now = time.monotonic()
             state = self._health.state
-            if state == "streaming" and self._arrivals.silence_s(now) > self._timeout_s / 2:
+            if state in _OPEN and self._arrivals.silence_s(now) > self._timeout_s / 2:
                 state = "stalled"
             return replace(
                 self._health,
@@ -148,7 +152,7 @@ class ThreadCamera:
 
     def _stream(self) -> None:
         """Sample the stream until it ends."""
-        self._streaming_since = self._shortfall = None
+        self._streaming_since = self._verdict = None
         with open_source(self._url, self._settings, self._stop) as source:
             if source.choice is not None:
                 logger.info("camera %s: %s", self.name, source.choice)
@@ -170,7 +174,10 @@ class ThreadCamera:
                 self._health = replace(self._health, last_arrival=packet.arrival.wall)
             yield packet
             corrupt = corrupt_before + decoder.corrupt
-            self._note_shortfall(packet.arrival.monotonic, corrupt - self._health.corrupt)
+            if self._verdict is not None:
+                damaged, key = corrupt - self._health.corrupt, packet.is_keyframe
+                self._verdict.arrived(packet.arrival.monotonic, is_keyframe=key, damaged=damaged)
+                self._announce(self._verdict)
             with self._lock:
                 self._health = replace(self._health, corrupt=corrupt)
             now = packet.arrival.monotonic
@@ -184,6 +191,11 @@ class ThreadCamera:
         size = picture.height, picture.width
         if self._streaming_since is None:
             self._note_streaming(frame)
+        if self._verdict is not None:
+            self._verdict.sampled(pixels, frame.arrival.monotonic)
+            self._announce(self._verdict)
+            if self._verdict.frozen:  # no sample, so that alerts end
+                return
         with self._lock:
             sample = Sample(self.name, self._health.samples, frame.arrival, pixels, size, clip)
             self._health = replace(
@@ -192,8 +204,6 @@ class ThreadCamera:
                 dropped=self._health.dropped + (self._slot is not None),
             )
             self._sampled.add(frame.arrival.monotonic)
-            if self._shortfall is not None:
-                self._shortfall.sampled(frame.arrival.monotonic)
             self._slot = sample
             self._newest = (sample.sequence, frame)
         self._wake()
@@ -201,7 +211,7 @@ class ThreadCamera:
     def _note_streaming(self, frame: Frame) -> None:
         self._streaming_since = time.monotonic()
         if self._live:
-            self._shortfall = Shortfall(self._fps, frame.arrival.monotonic, self._judge_s)
+            self._verdict = StreamVerdict(self._fps, frame.arrival.monotonic, self._spans)
         picture = frame.picture
         logger.info("camera %s: streaming %dx%d", self.name, picture.width, picture.height)
         with self._lock:
@@ -213,21 +223,14 @@ class ThreadCamera:
                 error=None,
             )
 
-    def _note_shortfall(self, now: float, damaged: int) -> None:
-        """Call the camera degraded while hardly any samples come of it."""
-        shortfall = self._shortfall
-        if shortfall is None:
+    def _announce(self, verdict: StreamVerdict) -> None:
+        """Say of a camera that streams whether what it sends is of use, when that changes."""
+        state, error = verdict.words
+        if (state, error) == (self._health.state, self._health.error):
             return
-        before = shortfall.reason
-        shortfall.arrived(now, damaged)
-        if shortfall.reason == before:
-            return
-        if shortfall.reason is None:
-            logger.info("camera %s: enough samples again", self.name)
-            self._set("streaming")
-        else:
-            logger.warning("camera %s: %s", self.name, shortfall.reason)
-            self._set("degraded", shortfall.reason)
+        level = logging.INFO if error is None else logging.WARNING
+        logger.log(level, "camera %s: %s", self.name, error or "all is well again")
+        self._set(state, error)
 
     def _wait_after(self, error: Exception) -> None:
         """Say what went wrong, and wait; a defect of ours or a library's costs one attempt too."""

@@ -15,6 +15,7 @@ State = Literal[
     "connecting",
     "streaming",
     "degraded",
+    "frozen",
     "stalled",
     "retrying",
     "refused",
@@ -29,10 +30,11 @@ class CameraHealth:
     """Health of a camera.
 
     Attributes:
-        state: ``degraded``: streaming, but hardly any samples come; ``stalled``: connected, but
-            silent for more than half the timeout; ``retrying`` and ``refused``: waiting to connect
-            again; ``ended``: the file is over; ``failed``: an error that nobody expected ended the
-            attempt (its traceback is in the log), and the camera is tried again.
+        state: ``degraded``: streaming, but hardly any samples come; ``frozen``: streaming the same
+            picture for long, of which no samples are made; ``stalled``: connected, but silent for
+            more than half the timeout; ``retrying`` and ``refused``: waiting to connect again;
+            ``ended``: the file is over; ``failed``: an error that nobody expected ended the attempt
+            (its traceback is in the log), and the camera is tried again.
         fps_in: Pictures received per second, over the last five seconds.
         fps_sampled: Samples per second, over the last five seconds.
         samples: Samples made since start.

@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 from known import known
+from numpy.typing import NDArray
 from patience import Until
 from PIL import Image
 
@@ -21,6 +22,7 @@ from edge.testing.synthetic import write_clip
 from edge.video.camera import ThreadCamera
 from edge.video.preprocess import Preprocessor
 from edge.video.sample import Sample
+from edge.video.verdict import JudgedSpans
 
 
 @pytest.fixture
@@ -37,13 +39,21 @@ def watch(
         fps: float = 10.0,
         timeout: float = 0.5,
         judge_s: float = 12.0,
+        frozen_s: float = 90.0,
         **more: object,
     ) -> ThreadCamera:
         config = CameraConfig.model_validate(
             {"url": str(url), "timeout": timeout, "sample": {"fps": fps}} | more
         )
         pictures = snapshots or SnapshotsConfig()
-        worker = ThreadCamera("yard", config, image_spec(), pictures, wake, judge_s=judge_s)
+        worker = ThreadCamera(
+            "yard",
+            config,
+            image_spec(),
+            pictures,
+            wake,
+            spans=JudgedSpans(judge_s, frozen_s),
+        )
         request.addfinalizer(lambda: worker.stop(5.0))
         worker.start()
         return worker
@@ -265,6 +275,41 @@ def test_a_camera_with_hardly_a_sound_picture_is_degraded_until_the_line_is_mend
     assert worker.health().error is None
 
 
+def test_a_camera_that_repeats_its_picture_is_frozen_and_gives_no_samples_until_it_moves(
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until
+) -> None:
+    worker = watch(camera.url("yard"), frozen_s=1.5, timeout=5.0)
+    take_next(worker, until)
+    camera.faults.frozen = True
+    until("frozen", lambda: worker.health().state == "frozen")
+    assert known(worker.health().error) == "sends the same picture for 1.5 s: restart the camera"
+    worker.take()
+    samples, packets = worker.health().samples, worker.health().last_arrival
+    until("more packets", lambda: known(worker.health().last_arrival) > known(packets) + 0.5)
+    assert (worker.take(), worker.health().samples) == (None, samples)
+    camera.faults.frozen = False
+    take_next(worker, until)
+    assert (worker.health().state, worker.health().error) == ("streaming", None)
+    assert worker.health().reconnects == 0
+
+
+def test_a_still_but_noisy_scene_is_not_frozen(
+    tmp_path: Path, watch: Callable[..., ThreadCamera], until: Until
+) -> None:
+    noise = np.random.default_rng(1)
+
+    def draw(_time_s: float) -> NDArray[np.uint8]:
+        picture = np.full((240, 320, 3), 90.0)
+        picture[60:180, 80:240] = 150.0
+        return (picture + noise.normal(0, 1.0, picture.shape)).astype(np.uint8)
+
+    path = write_clip(tmp_path / "still.mp4", fps=20, seconds=4, gop=5, pattern=draw)
+    with TestCamera({"yard": path}) as camera:
+        worker = watch(camera.url("yard"), frozen_s=1.0)
+        until("three seconds", lambda: worker.health().samples >= 30)
+        assert worker.health().state == "streaming"
+
+
 def test_one_bad_camera_does_not_disturb_another(
     camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until, clip: Path
 ) -> None:
@@ -340,7 +385,7 @@ def test_an_error_that_nobody_expected_costs_the_camera_one_attempt(
     error = known(worker.health().error)
     assert error.startswith("ZeroDivisionError: a defect at rtsp://viewer:***@")
     assert not worker.failed  # the thread lives on
-    assert "Traceback" in caplog.text
+    until("the traceback", lambda: "Traceback" in caplog.text)
     broken.clear()
     until("streaming", lambda: worker.health().state == "streaming")
     assert worker.health().error is None
