@@ -100,20 +100,22 @@ def look_at(camera: CameraConfig) -> VideoProperties:
     settings = SourceSettings(transport=camera.transport, timeout_s=camera.timeout)
     began = time.monotonic()
     with open_source(url, settings) as source:
-        decoder, sampler = Decoder(source.stream, geometry_settings(camera)), Sampler(camera.sample.fps)
+        decoder = Decoder(source.stream, geometry_settings(camera))
+        sampler = Sampler(camera.sample.fps)
         look = _Look(Patience(redact(url), camera.timeout, began))
         frames = kept_frames(look.watched(source.packets(), decoder, sampler), decoder, sampler)
-        frame = next(frames)  # or a SourceError: a stream without a frame never ends silently
+        shown = next(
+            frames
+        ).picture  # or a SourceError: a stream without a frame never ends silently
         first_frame_s = time.monotonic() - began
         for _ in frames:  # to the end of the look
             pass
-        codec, choice = source.stream.codec_context.name, source.choice
-    seen = frame.upright().picture
+        stored, choice = source.stream.codec_context, source.choice
     return VideoProperties(
-        codec=codec,
-        width=frame.picture.width,
-        height=frame.picture.height,
-        shown=(seen.width, seen.height),
+        codec=stored.name,
+        width=stored.width,
+        height=stored.height,
+        shown=(shown.width, shown.height),
         fps=look.fps(),
         keyframe_s=look.keyframe_s(),
         looked_s=look.looked_s,
