@@ -6,7 +6,7 @@ Durations are seconds in code; the file may also give them as ``500ms``, ``10s``
 import re
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -84,6 +84,11 @@ def null_as_text(value: Any) -> Any:
     return "null" if value is None else value
 
 
+def _text_as_number(value: Any) -> Any:
+    """Turn digits into a number: what a variable brings in is text."""
+    return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,3}", value) else value
+
+
 def _not_blank(value: Any) -> Any:
     if isinstance(value, str) and not is_visible(value):
         raise ValueError("expected some text")
@@ -152,6 +157,10 @@ Names = Annotated[
 ]
 AspectRatio = Annotated[
     str, Field(pattern=_RATIO), BeforeValidator(_as_ratio), AfterValidator(_possible_shape)
+]
+QuarterTurn = Annotated[
+    Literal[0, 90, 180, 270],
+    BeforeValidator(_text_as_number, json_schema_input_type=Literal[0, 90, 180, 270]),
 ]
 Share = Annotated[float, Field(ge=0, le=1)]
 Polygon = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3)]

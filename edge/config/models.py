@@ -19,6 +19,7 @@ from edge.config.fields import (
     Name,
     Names,
     Polygon,
+    QuarterTurn,
     Seconds,
     Text,
     Texts,
@@ -225,7 +226,7 @@ class CameraConfig(ConfigSection):
     url: Annotated[SecretStr, AfterValidator(camera_url)]
     prompts: Names | None = None
     aspect: AspectRatio | None = None
-    rotate: Literal[0, 90, 180, 270] | None = None
+    rotate: QuarterTurn | None = None
     zones: dict[Name, Polygon] = Field(default_factory=dict)
     sample: SampleConfig = SampleConfig()
     transport: Literal["tcp", "udp"] = "tcp"

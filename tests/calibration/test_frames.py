@@ -1,5 +1,6 @@
 """Calibration sets: through the device's own eyes, large enough, and not all one picture."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -9,7 +10,7 @@ import pytest
 from calibration.frames import MIN_FRAMES, calibration_set, frames_of
 from edge.errors import ModelError, SourceError
 from edge.model.bundle.manifest import ImageSpec
-from edge.testing.synthetic import write_clip
+from edge.testing.synthetic import moving_square, write_clip
 from edge.video.preprocess import Preprocessor
 
 SPEC = ImageSpec(
@@ -58,6 +59,27 @@ def test_a_clip_is_sampled_in_time_and_seen_as_the_device_sees_it(tmp_path: Path
         decoded = list(container.decode(video=0))
     preprocess = Preprocessor(SPEC)
     assert np.array_equal(frames, np.stack([preprocess(frame) for frame in decoded[::2]]))
+
+
+def test_a_clip_is_seen_as_it_is_to_be_shown(tmp_path: Path) -> None:
+    scene = moving_square(96, 48)
+
+    def stored(time_s: float) -> np.ndarray:  # on its side, every other column left out
+        return np.ascontiguousarray(np.rot90(scene(time_s), 1)[:, ::2])
+
+    plain = write_clip(tmp_path / "plain.mp4", width=96, height=48, pattern=scene)
+    odd = write_clip(
+        tmp_path / "odd.mp4",
+        width=24,
+        height=96,
+        pixel_aspect=Fraction(2),
+        turn=270,
+        pattern=stored,
+    )
+    seen, wanted = (frames_of(path, SPEC, fps=5).astype(int) for path in (odd, plain))
+    upside_down = np.abs(seen[:, :, ::-1] - wanted).mean()  # the control
+    assert upside_down > 6
+    assert np.abs(seen - wanted).mean() < 3
 
 
 def test_a_photograph_is_one_frame(tmp_path: Path) -> None:

@@ -7,8 +7,13 @@ from av.container.streams import StreamContainer
 from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 
-# What belongs to another stream or file, and never moves.
-_STILL: Final = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
+# What never moves, and what only adds to another stream.
+_NO_VIDEO: Final = (
+    Disposition.attached_pic
+    | Disposition.still_image
+    | Disposition.timed_thumbnails
+    | Disposition.dependent
+)
 # Codecs of pictures. A camera may send MJPEG, but beside H.264 it is the still of a container.
 _PICTURE_CODECS: Final = {"mjpeg", "png", "bmp", "webp", "gif", "tiff", "jpeg2000"}
 
@@ -35,12 +40,12 @@ def _is_cover(stream: av.VideoStream) -> bool:
 
 
 def _merits(stream: av.VideoStream) -> tuple[bool, bool]:
-    """Return whether the stream can be decoded, and whether it moves."""
+    """Return whether the stream can be decoded, and whether it is a video by itself."""
     context = _decoder(stream)
     if context is None:
         return False, False
     few = stream.frames == 1 or (stream.frames == 0 and context.name in _PICTURE_CODECS)
-    return True, not few and not stream.disposition & _STILL
+    return True, not few and not stream.disposition & _NO_VIDEO
 
 
 def _size(stream: av.VideoStream) -> int:

@@ -134,6 +134,13 @@ def test_the_shape_of_a_cameras_picture_needs_no_quotes(
     assert load(text).cameras["yard"].aspect == written.strip('"')
 
 
+def test_a_shape_and_a_turn_may_come_from_variables(load: Callable[..., Config]) -> None:
+    old = "url: rtsp://192.0.2.10/stream2"
+    text = changed(old, f"{old}, aspect: '${{SHAPE}}', rotate: '${{TURN}}'")
+    yard = load(text, SHAPE="4:3", TURN="270").cameras["yard"]
+    assert (yard.aspect, yard.rotate) == ("4:3", 270)
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
