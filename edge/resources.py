@@ -34,6 +34,7 @@ from edge.search.desk import WAITING, SearchDesk
 from edge.search.index.recorder import PICTURE_WIDTH
 from edge.search.index.writer import IndexWriter
 from edge.search.open import open_index
+from edge.search.request import MOST_REQUEST_BYTES
 from edge.system.cache_file import CacheFile
 from edge.system.ending import Stop
 from edge.system.keeper import Keeper
@@ -159,7 +160,7 @@ def open_resources(
         on_start=feedback.expect,
     )
     commands = Mailbox()
-    searches = None if index is None else Mailbox("searches", WAITING)
+    searches = None if index is None else Mailbox("searches", WAITING, MOST_REQUEST_BYTES)
     inbox = Inbox(*listeners(topics, config.homeassistant, commands, searches))
     publisher = Publisher(config.mqtt, config.device.id, outbox, on_delivered, inbox=inbox)
     desk = None

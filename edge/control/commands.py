@@ -163,9 +163,7 @@ def command_of(topics: Topics, received: Received) -> Command | None:
     if received.retain and not lasting:
         return None
     if len(received.payload) > MAX_BYTES:
-        raise ConfigError(
-            f"expected a message of at most {MAX_BYTES} bytes, found {len(received.payload)}"
-        )
+        raise ConfigError(f"expected a message of at most {MAX_BYTES} bytes, found more")
     match levels:
         case ["prompts", "set"]:
             desired = checked(DesiredPrompts, _json(received.payload)) if received.payload else None

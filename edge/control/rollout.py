@@ -128,7 +128,7 @@ class Rollout:
             self._follow(command)
         except (ConfigError, ModelError, EngineError, SideFileError) as exc:
             error = str(exc)
-            logger.warning("%s refused: %s", received.topic, exc)
+            logger.warning("%.200s refused: %s", received.topic, exc)
         self._error = error
         self._announce()
         self._answer(received, error)

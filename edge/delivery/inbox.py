@@ -1,8 +1,8 @@
 """Receives commands to this box on the publisher's connection.
 
-A failing subscription must never cost an alert. Where the broker forbids the subscription, or
-closes the connection because of it, the inbox logs this and tries again an hour later; publishing
-continues.
+A failing subscription must never cost an alert. Where the broker forbids the subscription, or the
+connection ends over it or over what arrives on it, the inbox logs this and tries again later;
+publishing continues.
 """
 
 import logging
@@ -17,6 +17,9 @@ from edge.delivery.mqtt.refusals import Refused
 logger = logging.getLogger(__name__)
 
 _STRIKES: Final = 3
+# First rest after strikes, as a part of ``rest_s``; it doubles each time. Short, because the
+# network may have been to blame.
+_FIRST_REST: Final = 1 / 64
 
 
 class Inbox:
@@ -25,7 +28,9 @@ class Inbox:
     Args:
         filters: Topic filters; none may match a topic that this box publishes.
         on_received: Called with each message on the connection's thread; it must return at once.
-        rest_s: Seconds from a failed subscription to the next try.
+        rest_s: Seconds from a refused subscription to the next try.
+        sound_s: Seconds that a connection must last after the subscription, so that its end is not
+            blamed on the subscription or on a message that the broker keeps.
     """
 
     def __init__(
@@ -34,42 +39,53 @@ class Inbox:
         on_received: Callable[[Received], None],
         *,
         rest_s: float = 3600.0,
+        sound_s: float = 1.0,
     ) -> None:
         self._filters = filters
         self._on_received = on_received
         self._rest_s = rest_s
+        self._sound_s = sound_s
         self._joined: Connection | None = None
-        self._strikes = 0  # connections in a row that broke while we subscribed
+        self._joined_at = 0.0
+        self._strikes = 0  # connections in a row that broke over the subscription
+        self._short_rest_s = rest_s * _FIRST_REST
         self._again_at = 0.0
         self._refusal = ""
 
     def listen(self, connection: Connection) -> None:
-        """Subscribe once per connection, and pass on the messages that arrived.
+        """Subscribe once per connection; what arrives is passed on as it is read.
 
         Raises:
             PublishError: The connection was lost during the subscription.
         """
-        if connection is not self._joined and time.monotonic() >= self._again_at:
-            self._join(connection)
-        for received in connection.received():
-            self._on_received(received)
+        now = time.monotonic()
+        if connection is not self._joined:
+            if now >= self._again_at:
+                self._join(connection)
+        elif self._strikes and now >= self._joined_at + self._sound_s:
+            self._strikes, self._refusal = 0, ""
+            self._short_rest_s = self._rest_s * _FIRST_REST
 
     def _join(self, connection: Connection) -> None:
         self._joined = connection
         self._strikes += 1
         if self._strikes > _STRIKES:
-            self._rest(f"the broker broke {_STRIKES} connections in a row over the subscription")
+            self._rest(
+                f"the broker broke {_STRIKES} connections in a row over the subscription",
+                self._short_rest_s,
+            )
+            self._short_rest_s = min(self._rest_s, 2 * self._short_rest_s)
             return
+        connection.receiver = self._on_received
         try:
             connection.subscribe(self._filters)
         except Refused as exc:
-            self._rest(str(exc))
-        else:
-            self._strikes, self._refusal = 0, ""
+            self._rest(str(exc), self._rest_s)
+        self._joined_at = time.monotonic()
 
-    def _rest(self, refusal: str) -> None:
+    def _rest(self, refusal: str, rest_s: float) -> None:
         self._joined, self._strikes = None, 0
-        self._again_at = time.monotonic() + self._rest_s
+        self._again_at = time.monotonic() + rest_s
         if refusal != self._refusal:
             logger.error("%s: commands over MQTT may not arrive; publishing goes on", refusal)
         self._refusal = refusal

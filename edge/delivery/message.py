@@ -32,6 +32,12 @@ class Message:
     @property
     def size(self) -> int:
         """Size in memory, about, in bytes."""
+        texts = (self.topic, self.payload, self.content_type, self.response, self.correlation)
+        return sum(len(text) for text in texts if text is not None)
+
+    @property
+    def size(self) -> int:
+        """Size in memory, about, in bytes."""
         return len(self.payload) + len(self.topic) + len(self.correlation or b"")
 
     @property
@@ -56,3 +62,9 @@ class Received:
     content_type: str | None = None
     response: str | None = None
     correlation: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """Size in memory, about, in bytes."""
+        texts = (self.topic, self.payload, self.content_type, self.response, self.correlation)
+        return sum(len(text) for text in texts if text is not None)
