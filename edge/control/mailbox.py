@@ -54,7 +54,7 @@ class Mailbox:
             elif not self._dropping:
                 self._dropping = True
                 logger.error(
-                    "%d %s of %d bytes wait already: more are dropped until these are done",
+                    "%d %s wait already, of %d bytes: more are dropped until these are done",
                     len(self._waiting), self._what, self._bytes,
                 )  # fmt: skip
 

@@ -32,12 +32,6 @@ class Message:
     @property
     def size(self) -> int:
         """Size in memory, about, in bytes."""
-        texts = (self.topic, self.payload, self.content_type, self.response, self.correlation)
-        return sum(len(text) for text in texts if text is not None)
-
-    @property
-    def size(self) -> int:
-        """Size in memory, about, in bytes."""
         return len(self.payload) + len(self.topic) + len(self.correlation or b"")
 
     @property

@@ -82,6 +82,7 @@ class Connection:
     Attributes:
         protocol: MQTT version: ``"5"`` or ``"3.1.1"``.
         terms: What the broker accepts.
+        receiver: Called with each message as it is read; unless set, ``received`` gives them.
 
     Raises:
         PublishError: The broker is unreachable.
@@ -106,6 +107,7 @@ class Connection:
         self._timeout_s = timeout_s
         self._acknowledged: list[Acknowledged] = []
         self._received: deque[Received] = deque()
+        self.receiver: Callable[[Received], None] = self._received.append
         self._connack: ReasonCode | None = None
         self._suback: list[str | None] = []
         self._lost: PublishError | None = None
@@ -310,7 +312,7 @@ class Connection:
         except UnicodeDecodeError:
             return  # no topic of ours
         properties = message.properties
-        self._received.append(
+        self.receiver(
             Received(
                 topic,
                 bytes(message.payload),

@@ -1,6 +1,7 @@
 """Commands come in on the publisher's connection, and never cost an alert."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from live_broker import Broker, Listen, MakeBroker, Tell
@@ -133,6 +134,43 @@ def test_a_broker_that_hangs_up_over_the_subscription_gets_the_alerts_without(
     publisher.stop(1)
     assert broker.subscriptions == 3
     assert "broke 3 connections in a row over the subscription" in caplog.text
+
+
+def test_what_the_broker_keeps_and_nobody_can_read_costs_no_alert(
+    scripted: Callable[..., ScriptedBroker],
+    heard: list[Received],
+    outbox: Outbox,
+    publish: StartPublisher,
+    message: MakeMessage,
+    eventually: Eventually,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It follows each subscription, and ends the connection."""
+    broker = scripted(acknowledge, suback=b"\x01\x00\x00")
+    publisher = publish(broker.config, inbox=Inbox([COMMAND], heard.append, rest_s=32.0))
+    outbox.put([message("alert", number) for number in range(20)])
+    eventually(lambda: publisher.health().delivered.get("alert") == 20, "all alerts")
+    eventually(lambda: "broke 3 connections in a row over the subscription" in caplog.text, "rest")
+    assert broker.subscriptions == 3
+    eventually(lambda: broker.subscriptions == 6, "three tries more after half a second")
+
+
+def test_connections_that_last_are_no_strikes(
+    scripted: Callable[..., ScriptedBroker],
+    heard: list[Received],
+    publish: StartPublisher,
+    eventually: Eventually,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker = scripted(acknowledge, hates=b"/bad")
+    publisher = publish(broker.config, inbox=Inbox([COMMAND], heard.append, sound_s=0.0))
+    for number in range(1, 6):
+        for name in ("good", "bad"):
+            topic = f"{number}/{name}"
+            publisher.publish_now(Message(topic, b"", "answer", None, 1, False, "application/json"))
+            eventually(partial(broker.topics.count, topic.encode()), topic)
+    eventually(lambda: broker.subscriptions == 6, "a subscription on each connection")
+    assert "in a row over the subscription" not in caplog.text
 
 
 def test_a_subscription_that_was_refused_is_asked_for_again(
