@@ -52,15 +52,21 @@ class Inbox:
         self._again_at = 0.0
         self._refusal = ""
 
-    def listen(self, connection: Connection) -> None:
+    def listen(self, connection: Connection, *, idle: bool = True) -> None:
         """Subscribe once per connection; what arrives is passed on as it is read.
+
+        Args:
+            connection: Connection to the broker.
+            idle: Whether all of ours is sent and acknowledged. Once a connection has ended soon
+                after the subscription, the next one is subscribed to only then, so that no message
+                of ours is to blame.
 
         Raises:
             PublishError: The connection was lost during the subscription.
         """
         now = time.monotonic()
         if connection is not self._joined:
-            if now >= self._again_at:
+            if now >= self._again_at and (idle or not self._strikes):
                 self._join(connection)
         elif self._strikes and now >= self._joined_at + self._sound_s:
             self._strikes, self._refusal = 0, ""

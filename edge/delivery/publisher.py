@@ -252,7 +252,7 @@ class Publisher:
         try:
             while not self._time_is_up():
                 if self._inbox:
-                    self._inbox.listen(connection)
+                    self._inbox.listen(connection, idle=delivery.idle)
                 self._advance(delivery)
                 parting = self._stopping.is_set() and delivery.idle
                 if not parting:
