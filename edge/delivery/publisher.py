@@ -251,9 +251,9 @@ class Publisher:
         self._unsent.send_retained_again()
         try:
             while not self._time_is_up():
+                self._advance(delivery)
                 if self._inbox:
                     self._inbox.listen(connection, idle=delivery.idle)
-                self._advance(delivery)
                 parting = self._stopping.is_set() and delivery.idle
                 if not parting:
                     connection.poll(_TICK_S, self._wake)
