@@ -1,6 +1,8 @@
 """Fixtures shared by all tests: real footage, a real broker, a subscriber not ours, patience."""
 
 import os
+import shutil
+import subprocess
 import sys
 import time
 import types
@@ -182,3 +184,18 @@ def tensorrt_double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator
 def exports(tmp_path_factory: pytest.TempPathFactory) -> Exports:
     """Tiny models of every family, built the first time they are asked for."""
     return Exports(tmp_path_factory.mktemp("exports"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MB; needs the right to mount."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = shutil.which("mount")
+    made = mount and subprocess.run(
+        [mount, "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], capture_output=True, check=False
+    )
+    if not made or made.returncode:
+        pytest.skip("may not mount a small file system here")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
