@@ -40,6 +40,7 @@ class Tokenizer:
             plain = document | {"truncation": None, "padding": None, "post_processor": None}
             self._tokenizer = Kitoken.from_tokenizers(json.dumps(plain).encode())
             self._first, self._last = _frame(document.get("post_processor"))
+            self._unknown = _unknown_id(document["model"])
         except (ValueError, TypeError, KeyError, AttributeError) as exc:
             raise ModelError(
                 f"expected a Hugging Face tokenizer.json in the bundle, found something else "
@@ -60,6 +61,14 @@ class Tokenizer:
             row[: len(ids)] = ids
         return rows
 
+    def unknown(self, texts: Sequence[str]) -> list[str]:
+        """Return the texts with a word for which the model has no token, and so no meaning.
+
+        Raises:
+            ConfigError: As ``encode``.
+        """
+        return [text for text in texts if self._unknown in self._ids(text)]
+
     def _ids(self, text: str) -> list[int]:
         if not is_visible(text):
             raise ConfigError(f"expected a sentence, found {text!r}: describe what the camera sees")
@@ -75,6 +84,14 @@ class Tokenizer:
                 f"expected at most {allowed} tokens, found {len(ids)} in {text!r}: shorten the text"
             )
         return ids
+
+
+def _unknown_id(model: Mapping[str, Any]) -> int | None:
+    """Id of the token that stands for what has none; None where every text has tokens."""
+    vocabulary, token = model["vocab"], model.get("unk_token")
+    if isinstance(vocabulary, Mapping):
+        return None if token is None else vocabulary.get(token)
+    return model.get("unk_id")
 
 
 def _frame(post_processor: Mapping[str, Any] | None) -> tuple[list[int], list[int]]:

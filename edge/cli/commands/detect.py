@@ -1,6 +1,7 @@
 """The command ``edge detect``: finds named things in a picture."""
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,6 +31,8 @@ from edge.video.decode import Decoder, Frame, kept_frames
 from edge.video.preprocess import Preprocessor, yuv_matrix
 from edge.video.sampler import Sampler
 from edge.video.sources import open_source
+
+logger = logging.getLogger(__name__)
 
 
 def detect(
@@ -107,7 +110,10 @@ def _by_caption(
 ) -> _Answer:
     """Find boxes with a detector that reads the phrases (class P)."""
     manifest = model.manifest
-    caption = write_caption(wanted, Tokenizer(model.tokenizer(), manifest.text), manifest.text)
+    tokenizer = Tokenizer(model.tokenizer(), manifest.text)
+    caption = write_caption(wanted, tokenizer, manifest.text)
+    for phrase in tokenizer.unknown(wanted):
+        logger.warning("%r has a word that the model does not know: its boxes mean nothing", phrase)
     threshold = manifest.decision.threshold if threshold is None else threshold
     with open_models(model, settings) as models:
         with models.open_text_engine() as text:
@@ -141,6 +147,8 @@ def _by_regions(
         rules = {phrase: PromptConfig(text=(phrase,)) for phrase in wanted}
         with models.scoring.open_compiler() as compile_prompts:
             bank = compile_prompts(rules)
+        for note in bank.notes:
+            logger.warning("%r is %s", note.prompt, note.text)
         outputs = engine.run({"pixels": Preprocessor(manifest.image)(frame.picture)[np.newaxis]})
         used = f"{models.bundle.precisions('regions')[0]} on {engine.runtime}"
     texts = slice(0, bank.prompts[-1].texts.stop)

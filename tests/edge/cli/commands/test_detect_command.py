@@ -106,6 +106,16 @@ def test_no_box_is_an_answer(edge: Run, detector: Path, squares: Path) -> None:
     assert boxes(edge("detect", squares, "blue", "--bundle", detector, "--json"))["boxes"] == []
 
 
+def test_a_word_that_the_model_does_not_know_is_named(
+    edge: Run, detector: Path, squares: Path
+) -> None:
+    outcome = edge("detect", squares, "red. a zorble", "--bundle", detector, "--json")
+    assert boxes(outcome)["phrases"] == ["red", "a zorble"]
+    assert "'a zorble' has a word that the model does not know" in outcome.err
+    assert "'red'" not in outcome.err
+    assert edge("detect", squares, "red. a green", "--bundle", detector).err == ""
+
+
 def test_the_threshold_can_be_chosen(edge: Run, detector: Path, squares: Path) -> None:
     options = ("--bundle", detector, "--json")
     assert len(boxes(edge("detect", squares, "red", *options, "--threshold", 0.999))["boxes"]) == 0
