@@ -9,6 +9,7 @@ from random import Random
 from typing import Final
 
 import av
+import av.error
 
 from edge.config.models import CameraConfig, SnapshotsConfig
 from edge.errors import SourceError, SourceRefused
@@ -117,7 +118,13 @@ class ThreadCamera:
 
     def snapshot(self, sequence: int, max_width: int | None = None) -> bytes | None:
         picture = self.frame(sequence) if self._snapshots.publish else None
-        return None if picture is None else jpeg(picture, max_width or self._snapshots.max_width)
+        if picture is None:
+            return None
+        try:
+            return jpeg(picture, max_width or self._snapshots.max_width)
+        except (av.error.FFmpegError, ValueError) as exc:  # the alert goes out without it
+            logger.warning("camera %s: no snapshot: %s", self.name, exc)
+            return None
 
     def frame(self, sequence: int) -> av.VideoFrame | None:
         with self._lock:

@@ -27,6 +27,11 @@ def best_video(streams: StreamContainer) -> av.VideoStream | None:
     return max(candidates, key=lambda each: (*_merits(each), each is best, _size(each)))
 
 
+def can_decode(stream: av.VideoStream) -> bool:
+    """Whether FFmpeg has a decoder for a stream."""
+    return _decoder(stream) is not None
+
+
 def which(chosen: av.VideoStream, streams: StreamContainer) -> str | None:
     """Return in words which of several video streams was chosen; None where there is one."""
     if len(streams.video) == 1:

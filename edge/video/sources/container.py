@@ -12,7 +12,7 @@ import av.error
 from edge.errors import SourceError, SourceRefused
 from edge.system.redact import redact
 from edge.video.packet import MAX_PIXELS
-from edge.video.sources.choice import best_video, which
+from edge.video.sources.choice import best_video, can_decode, which
 
 _REFUSALS: dict[type[av.error.FFmpegError], str] = {
     av.error.HTTPUnauthorizedError: (
@@ -80,6 +80,12 @@ class Container:
         if stream is None:
             self.close()
             raise SourceError(f"{self.name} has a cover picture only, expected a video stream")
+        if not can_decode(stream):
+            self.close()
+            raise SourceError(
+                f"{self.name} sends video of a kind that FFmpeg cannot decode: ask for H.264 or "
+                "H.265"
+            )
         self.stream = stream
         self.choice = which(stream, self._input.streams)
 

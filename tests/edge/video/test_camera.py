@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import av
+import av.error
 import numpy as np
 import pytest
 from known import known
@@ -166,6 +167,24 @@ def test_no_snapshot_where_none_is_wanted(
 ) -> None:
     worker = watch(camera.url("yard"), snapshots=SnapshotsConfig(publish=False))
     assert worker.snapshot(take_next(worker, until).sequence) is None
+
+
+def test_a_frame_that_makes_no_jpeg_costs_the_snapshot_alone(
+    clip: Path,
+    watch: Callable[..., ThreadCamera],
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    worker = watch(clip)
+    sample = take_next(worker, until)
+
+    def fail(_frame: av.VideoFrame, _max_width: int) -> bytes:
+        raise av.error.InvalidDataError(1094995529, "odd pixels")
+
+    monkeypatch.setattr("edge.video.camera.jpeg", fail)
+    assert worker.snapshot(sample.sequence) is None
+    assert "camera yard: no snapshot: " in caplog.text
 
 
 def test_a_camera_that_hangs_up_is_called_again(

@@ -220,3 +220,12 @@ def test_a_truncated_recording_gives_what_is_left_of_it(clip: Path, tmp_path: Pa
     half.write_bytes(raw.read_bytes()[: raw.stat().st_size // 2])
     frames = frames_of(half)
     assert 0 < len(frames) < 20
+
+
+def test_video_that_ffmpeg_cannot_decode_is_said_to_be_so(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mkv", fps=10, seconds=1, gop=5)
+    data = path.read_bytes()
+    assert b"V_MPEG4/ISO/AVC" in data
+    path.write_bytes(data.replace(b"V_MPEG4/ISO/AVC", b"V_NO/SUCH/CODEC"))
+    with pytest.raises(SourceError, match="of a kind that FFmpeg cannot decode"):
+        open_source(str(path))
