@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from calibration.footage import clips_of, files_of, read_footage
-from edge.errors import EdgeError
+from calibration.frames import MIN_FRAMES
+from edge.errors import ConfigError, EdgeError, ModelError
 from edge.model.bundle.golden import Golden
 from edge.model.bundle.manifest import ModelFacts, Role
 from edge.model.bundle.read import Bundle
 from export.bundle.pack import Artefact, golden_npz, workplace, write_bundle
 from export.bundle.targets import TARGETS, Target
 from export.cache.steps import StepCache, default_cache
-from export.checkpoints.checkpoint import open_checkpoint
+from export.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from export.default_bundle.frames import default_frames
 from export.families import assemble
 from export.families.base import Assembly
@@ -31,6 +32,7 @@ from export.graph.part import export_graph
 from export.packages.fetch import default_cache as package_cache
 from export.proof.card import Card, these_conditions
 from export.proof.card_files import card_files
+from export.proof.own_pixels import PictureCheck, check_pictures
 from export.proof.questions import questions_of
 from export.proof.reference import Exam, examine
 from export.proof.sentences import SENTENCES
@@ -39,6 +41,8 @@ from export.variants import Made, make_variants
 # Number of calibration frames by frame class. A detector's frames are large, and its float original
 # takes seconds for each.
 _FRAMES: Final = {"F": 128, "C": 256, "P": 32}
+# Two clips fix ranges, and two measure: fewer could not tell a constant graph.
+_FEWEST_CLIPS: Final = 4
 _GOLDEN_ROWS: Final = {"F": 8, "C": 2, "P": 2}
 
 
@@ -100,6 +104,7 @@ def build(request: BuildRequest, progress: Progress, cache: StepCache | None = N
             request.source, revision=request.revision, random_weights=request.random_weights
         )
         assembly = assemble(checkpoint, request.size)
+        pictures = _check_pictures(checkpoint, assembly.facts)
     with steps.step("read calibration frames"):
         frames = read_frames(request, assembly.facts)
     with steps.step("export and reshape"):
@@ -117,19 +122,45 @@ def build(request: BuildRequest, progress: Progress, cache: StepCache | None = N
                 inputs = _inputs(role, assembly.facts)
                 made += make_variants(role, graph, questions[role], request.targets, inputs)
     with steps.step("pack"):
-        bundle, card = _pack(request.out, assembly, exams, made)
+        bundle, card = _pack(request.out, assembly, exams, made, pictures)
     notes = tuple(f"{one.name}: {one.note}" for one in made if one.note)
     return Built(bundle, card.left_out, notes)
 
 
 def read_frames(request: BuildRequest, facts: ModelFacts) -> NDArray[np.int8]:
-    """Return calibration frames, int8 [N, 3, H, W], or clips of them, int8 [N, T, 3, H, W]."""
+    """Return calibration frames, int8 [N, 3, H, W], or clips of them, int8 [N, T, 3, H, W].
+
+    Raises:
+        ConfigError: ``request.frames`` is too small.
+        ModelError: There are too few different frames.
+    """
     count = request.frames or _FRAMES[facts.frame_class]
+    least = max(MIN_FRAMES, _FEWEST_CLIPS * facts.frames)
+    of = f" for clips of {facts.frames}" if facts.frames > 1 else ""
+    if count < least:
+        raise ConfigError(f"--frames: expected at least {least}{of}, found {count}")
     if request.calibration is None:
         footage = default_frames(facts.image, package_cache(), count, offline=request.offline)
     else:
         footage = read_footage(files_of(request.calibration), facts.image, count=count)
+    if len(footage.frames) < least:
+        raise ModelError(
+            f"expected at least {least} different frames{of}, found {len(footage.frames)} among "
+            f"{footage.seen}; add footage of other scenes or hours"
+        )
     return clips_of(footage.frames, facts.frames) if facts.frames > 1 else footage.frames
+
+
+def _check_pictures(checkpoint: Checkpoint, facts: ModelFacts) -> PictureCheck | None:
+    """Compare the bundle's pictures with the checkpoint's own; None where that cannot be.
+
+    A detector's pictures have a size and borders of the bundle's own, and a checkpoint whose files
+    name no processor has nothing to be compared with.
+    """
+    own = checkpoint.processor
+    if own is None or facts.frame_class == "P":
+        return None
+    return check_pictures(facts.image, own.name, own)
 
 
 def _inputs(role: Role, facts: ModelFacts) -> str:
@@ -139,7 +170,11 @@ def _inputs(role: Role, facts: ModelFacts) -> str:
 
 
 def _pack(
-    out: Path, assembly: Assembly, exams: Mapping[Role, Exam], made: Sequence[Made]
+    out: Path,
+    assembly: Assembly,
+    exams: Mapping[Role, Exam],
+    made: Sequence[Made],
+    pictures: PictureCheck | None,
 ) -> tuple[Bundle, Card]:
     facts = assembly.facts
     card = Card(
@@ -156,6 +191,7 @@ def _pack(
         prompts=SENTENCES,
         threshold=facts.decision.threshold if facts.frame_class == "F" else None,
         conditions=these_conditions("torch", "onnxruntime", "openvino"),
+        pictures=pictures,
     )
     rows = _GOLDEN_ROWS[facts.frame_class]
     golden: Golden = {role: exams[role].golden(facts, role, rows) for role in facts.graphs}

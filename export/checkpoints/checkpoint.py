@@ -15,6 +15,7 @@ from edge.model.bundle.manifest import Origin
 from export.checkpoints import catalog, hf_models, open_clip_models, tokenizer_json
 from export.checkpoints.catalog import Row
 from export.checkpoints.hub import download
+from export.checkpoints.own_processor import OwnProcessor
 from export.checkpoints.torch_vision import hide_misfit
 from export.checkpoints.weights import HF, OPEN_CLIP, check_weights, sha256_of, weight_files
 
@@ -36,6 +37,7 @@ class Checkpoint:
         origin: Origin of the weights.
         row: Row of the catalogue; None where there is none.
         directory: Folder of its files; None for random weights.
+        processor: The checkpoint's own processor of pictures; None where no file names it.
     """
 
     name: str
@@ -47,6 +49,12 @@ class Checkpoint:
     origin: Origin
     row: Row | None
     directory: Path | None
+    processor: OwnProcessor | None = None
+
+    @property
+    def preprocessing(self) -> Mapping[str, Any]:
+        """The preprocessor file with the defaults of the processor that it names."""
+        return {**self.preprocessor, **(self.processor.settings if self.processor else {})}
 
 
 def open_checkpoint(
@@ -94,14 +102,17 @@ def _open_directory(
     files = weight_files(directory, OPEN_CLIP if family == "open_clip" else HF)
     check_weights(files)
     config: Any = None
+    processor: OwnProcessor | None
     if family == "open_clip":
         model = open_clip_models.load(directory, files)
         preprocessor = open_clip_models.read_config(directory).get("preprocess_cfg", {})
+        processor = open_clip_models.processor(preprocessor)
         tokenizer = tokenizer_json.clip_tokenizer()
     else:
         tokenizer = tokenizer_json.hf_tokenizer(directory)
         model, config = hf_models.load(directory, family)
         preprocessor = hf_models.preprocessor(directory)
+        processor = hf_models.processor(directory)
     digest = sha256_of(files)
     package, version = published or (directory.resolve().name, digest[:16])
     return Checkpoint(
@@ -121,6 +132,7 @@ def _open_directory(
         ),
         row=row,
         directory=directory,
+        processor=processor,
     )
 
 

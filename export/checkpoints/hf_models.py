@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import ConfigError, ModelError
+from export.checkpoints.own_processor import OwnProcessor, hf_processor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,6 +141,13 @@ def preprocessor(directory: Path) -> dict[str, Any]:
         f"{directory}: expected preprocessor_config.json, which says how pictures are prepared, "
         "found none; copy it from the repository that the weights came from"
     )
+
+
+def processor(directory: Path) -> OwnProcessor | None:
+    """Open the checkpoint's own processor of pictures; None where its files name none."""
+    transformers = _transformers()
+    with _quiet(transformers):
+        return hf_processor(transformers, directory)
 
 
 def _model_type(directory: Path) -> Any:

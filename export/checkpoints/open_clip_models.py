@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import load_file
 
 from edge.errors import ConfigError, ModelError
+from export.checkpoints.own_processor import OwnProcessor, open_clip_processor
 
 if TYPE_CHECKING:
     import torch
@@ -83,6 +84,16 @@ def read_config(directory: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or not isinstance(document.get("model_cfg"), dict):
         raise ModelError(f"{path}: expected a model_cfg of open_clip, found none")
     return document
+
+
+def processor(preprocess: Mapping[str, Any]) -> OwnProcessor:
+    """Make open_clip's own transform with this ``preprocess_cfg``.
+
+    Raises:
+        ConfigError: open_clip is missing or broken.
+        ModelError: It does not take these settings.
+    """
+    return open_clip_processor(_open_clip(), preprocess)
 
 
 def _ready(model: Any) -> "torch.nn.Module":

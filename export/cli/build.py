@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from calibration.frames import MIN_FRAMES
 from edge.errors import ConfigError
 from edge.system.command_line import needing
 from export.bundle.targets import TARGETS, Target
@@ -56,7 +57,9 @@ def build(  # noqa: PLR0913, PLR0917 its options
         Path | None,
         typer.Option(help="Pictures and videos of your cameras. [default: a street, photographs]"),
     ] = None,
-    frames: Annotated[int | None, typer.Option(min=4, help="How many of them to use.")] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=MIN_FRAMES, help="How many of them to use.")
+    ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Of a detector's pictures, 480x640.")
     ] = None,

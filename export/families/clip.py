@@ -103,7 +103,7 @@ def assemble(checkpoint: Checkpoint) -> Assembly:
     family = _FAMILIES[checkpoint.family]
     model: Any = checkpoint.model
     vision, text = checkpoint.config.vision_config, checkpoint.config.text_config
-    image_spec = facts.hf_image_spec(checkpoint.preprocessor, vision.image_size)
+    image_spec = facts.hf_image_spec(checkpoint.preprocessing, vision.image_size)
     tokenizer = lowercased(checkpoint.tokenizer) if family.lowercase else checkpoint.tokenizer
     end, padding = special_ids(tokenizer, text.vocab_size)
     longest = text.max_position_embeddings

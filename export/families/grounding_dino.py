@@ -12,7 +12,7 @@ fails on Swin in ``detector`` ("cannot view a tensor", transformers 5.24).
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from edge.rules.caption import blocks
 from export.checkpoints.checkpoint import Checkpoint
 from export.families.base import Assembly, Part
 from export.families.grounding_dino_graphs import DetectorGraph, GroundingTextTower
+from export.families.preprocessing import hf_interpolation, hf_levels, refuse_other_steps
 
 HEIGHT: Final = 480
 WIDTH: Final = 640
@@ -33,14 +34,14 @@ _STRIDE: Final = 32
 # Ids that the original has built in, whatever its tokenizer says: transformers' SPECIAL_TOKENS.
 _SPECIAL: Final = {"[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
 # ImageNet's mean and deviation, as in the published preprocessor_config.json.
-_MEAN: Final = (0.485, 0.456, 0.406)
-_STD: Final = (0.229, 0.224, 0.225)
+_GIVEN: Final[Mapping[str, Any]] = {
+    "image_mean": (0.485, 0.456, 0.406),
+    "image_std": (0.229, 0.224, 0.225),
+}
 # Box threshold of the original's demo (IDEA-Research/GroundingDINO, README). Not measured here.
 _DECISION: Final = Decision(threshold=0.35, hysteresis=0.05)
 # The manifest needs a background sentence, although a detector's score is compared with none.
 _BACKGROUND: Final = ("an empty place",)
-# Interpolations by Pillow's numbers.
-_INTERPOLATIONS: Final[Mapping[int, Literal["bilinear", "bicubic"]]] = {2: "bilinear", 3: "bicubic"}
 
 # The layers that may become INT8, by the names of their nodes: Swin, the projections of its maps,
 # and the linear layers that see every token of the picture or every query.
@@ -144,9 +145,12 @@ def _check_sizes(config: Any, height: int, width: int, length: int) -> None:
 
 
 def _facts(checkpoint: Checkpoint, height: int, width: int, length: int) -> ModelFacts:
-    row, preprocessor = checkpoint.row, checkpoint.preprocessor
-    mean = preprocessor.get("image_mean", _MEAN)
-    std = preprocessor.get("image_std", _STD)
+    row = checkpoint.row
+    own = {key: value for key, value in checkpoint.preprocessing.items() if value is not None}
+    given = {**_GIVEN, **own}
+    # The bundle's own size and borders replace those of the file.
+    refuse_other_steps(given, allowed=("do_pad", "pad_size"))
+    mean, std = hf_levels(given)
     return ModelFacts(
         name=checkpoint.name,
         model=ModelInfo(
@@ -162,9 +166,9 @@ def _facts(checkpoint: Checkpoint, height: int, width: int, length: int) -> Mode
             height=height,
             width=width,
             resize="letterbox",
-            interpolation=_INTERPOLATIONS.get(preprocessor.get("resample", 2), "bilinear"),
-            mean=tuple(255 * value for value in mean),
-            std=tuple(255 * value for value in std),
+            interpolation=hf_interpolation(given, default=2),
+            mean=mean,
+            std=std,
         ),
         text=TextSpec(
             context_length=length,

@@ -31,7 +31,7 @@ def assemble(checkpoint: Checkpoint) -> Assembly:
     if checkpoint.directory is not None:
         _refuse_other_tokenizers(open_clip_models.read_config(checkpoint.directory)["model_cfg"])
     height, width = _pair(model.visual.image_size)
-    image_spec = facts.open_clip_image_spec(checkpoint.preprocessor, height, width)
+    image_spec = facts.open_clip_image_spec(checkpoint.preprocessing, height, width)
     # CLIP has the parts of its text tower itself; CustomTextCLIP has them in ``text``.
     text = getattr(model, "text", model)
     pool = _pool(text)

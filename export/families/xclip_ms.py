@@ -137,7 +137,7 @@ def _facts(checkpoint: Checkpoint) -> ModelFacts:
     end, _ = special_ids(checkpoint.tokenizer, text.vocab_size)
     return facts.model_facts(
         checkpoint,
-        facts.hf_image_spec(checkpoint.preprocessor, vision.image_size),
+        facts.hf_image_spec(checkpoint.preprocessing, vision.image_size),
         TextSpec(
             context_length=text.max_position_embeddings,
             pad_id=end,

@@ -16,6 +16,7 @@ from typing import Any, Final
 from edge.model.bundle.manifest import ModelInfo, Precision
 from export.proof.agreement import Agreement, Share
 from export.proof.gates import Verdict
+from export.proof.own_pixels import PictureCheck
 from export.proof.verify import Closeness, Measured
 
 SCHEMA: Final = "edge-accuracy/1"
@@ -117,6 +118,8 @@ class Card:
         threshold: Margin from which a frame counts for an alert; None where there are no margins.
         limits: Limits of this card, beside those of every card.
         pupils: Teacher and student of a distilled model, side by side.
+        pictures: Comparison with the pictures of the checkpoint's own processor; None where there
+            was none.
     """
 
     name: str
@@ -129,6 +132,7 @@ class Card:
     threshold: float | None = None
     limits: Sequence[str] = ()
     pupils: Sequence[Pupil] = ()
+    pictures: PictureCheck | None = None
 
     @property
     def packed(self) -> list[CardVariant]:
@@ -167,6 +171,7 @@ def accuracy_json(card: Card) -> bytes:
             file: {"reasons": texts, **rows.get(file, {})} for file, texts in reasons.items()
         },
         **({"distilled": [_pupil(pupil) for pupil in card.pupils]} if card.pupils else {}),
+        **({} if card.pictures is None else {"pictures": _pictures(card.pictures)}),
         "measured": {
             "inputs": dict(card.inputs),
             "prompts": list(card.prompts),
@@ -177,6 +182,14 @@ def accuracy_json(card: Card) -> bytes:
         "limits": [*card.limits, *LIMITS],
     }
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _pictures(check: PictureCheck) -> dict[str, Any]:
+    return {
+        "processor": check.processor,
+        "largest_difference": _short(check.as_it_is),
+        "mean_difference_resized": _short(check.resized),
+    }
 
 
 def _row(variant: CardVariant) -> dict[str, Any]:

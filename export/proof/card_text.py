@@ -159,6 +159,13 @@ def _gate(check: Check | None) -> str:
 
 
 def _conditions(card: Card) -> Iterator[str]:
+    if card.pictures is not None:
+        check = card.pictures
+        yield (
+            f"pictures: as those of the checkpoint's own {check.processor}; largest difference of "
+            f"a pixel {check.as_it_is:.2g} of 255 levels, on average {check.resized:.2g} where a "
+            "picture is resized (another filter)"
+        )
     asked = {variant.inputs for variant in card.variants}
     yield from (f"{name}: {what}" for name, what in card.inputs.items() if name in asked)
     if card.prompts:

@@ -93,8 +93,9 @@ def tiny_chinese_clip(directory: Path, seed: int = 0) -> Path:
         text_config=_bert_text(), vision_config=_VISION | {"projection_dim": DIM},
         projection_dim=DIM,
     )  # fmt: skip
+    preprocessor = _STRETCHED | {"do_center_crop": False}
     return save_tiny(
-        directory, ChineseCLIPModel, config, bert_stand_in(BERT_VOCABULARY), _STRETCHED, seed
+        directory, ChineseCLIPModel, config, bert_stand_in(BERT_VOCABULARY), preprocessor, seed
     )
 
 
@@ -115,7 +116,7 @@ def tiny_dual_encoder(directory: Path, seed: int = 0) -> Path:
         VisionTextDualEncoderModel,
         config,
         bert_stand_in(BERT_VOCABULARY),
-        _STRETCHED,
+        _STRETCHED | {"image_processor_type": "ViTImageProcessor"},
         seed,
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from calibration.frames import MIN_FRAMES
 from edge.model.bundle.read import open_bundle
 from export.default_bundle import packages
 from export.packages.fetch import default_cache, fetch
@@ -37,6 +38,13 @@ def test_offline_with_an_empty_cache_says_what_is_missing_and_what_to_do(tmp_pat
     assert "without --offline" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_the_least_number_of_frames_is_that_of_a_calibration(tmp_path: Path) -> None:
+    done = edge_export("build", "clip-vit-b-32", "--out", tmp_path / "out", "--frames", "24")
+    assert done.returncode == 2
+    assert f"greater than or equal to {MIN_FRAMES}" in done.stderr
+    assert f"x>={MIN_FRAMES}" in edge_export("build", "--help").stdout
 
 
 @pytest.mark.parametrize(("place", "found"), [("notes", "found something else"), ("file", "file")])

@@ -46,6 +46,71 @@ def test_pictures_that_are_not_normalised_keep_their_range() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "mean", "std"),
+    [
+        ({"rescale_factor": 1 / 127.5}, (63.75, 31.875, 95.625), (63.75, 63.75, 31.875)),
+        ({"do_rescale": False}, MEAN, STD),
+        ({"do_rescale": False, "rescale_factor": 1 / 127.5}, MEAN, STD),
+        ({"do_rescale": False, "do_normalize": False}, (0, 0, 0), (1, 1, 1)),
+        ({"do_normalize": False, "image_mean": None}, (0, 0, 0), (255, 255, 255)),
+        ({"image_mean": 0.5, "image_std": [0.5]}, (127.5,) * 3, (127.5,) * 3),
+    ],
+    ids=str,
+)
+def test_rescaling_and_normalization_are_one(
+    given: dict[str, Any], mean: tuple[float, ...], std: tuple[float, ...]
+) -> None:
+    spec = hf_image_spec(PLAIN | {"size": {"height": 8, "width": 8}} | given, 8)
+    assert spec.mean == pytest.approx(mean)
+    assert spec.std == pytest.approx(std)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"do_flip_channel_order": True}, "found do_flip_channel_order: true"),
+        ({"include_top": True}, "found include_top: true"),
+        ({"rescale_offset": True}, "found rescale_offset: true"),
+        ({"do_pad": True}, "found do_pad: true"),
+        ({"do_thumbnail": True}, "found do_thumbnail: true"),
+        ({"crop_pct": 0.875}, "found crop_pct: 0.875"),
+        ({"size_divisor": 32}, "found size_divisor: 32"),
+        ({"auto_map": {"AutoImageProcessor": "mine.Processor"}}, "found auto_map: .*mine"),
+        ({"do_resize": False}, "found do_resize: false"),
+        ({"image_mean": None}, "image_mean as one number .* found nothing"),
+        ({"image_std": None}, "image_std as one number .* found nothing"),
+        ({"image_mean": [0.5, 0.5]}, r"image_mean .* found \[0.5, 0.5\]"),
+        ({"image_mean": ["a", "b", "c"]}, "image_mean .* found"),
+        ({"image_std": [0.5, 0, 0.5]}, "image_std above 0"),
+        ({"rescale_factor": 0}, "rescale_factor above 0"),
+        ({"do_normalize": "yes"}, "do_normalize to be true or false, found 'yes'"),
+        ({"size": {"height": 32, "width": 32}, "crop_size": 28}, "a crop of 32.* found 28"),
+    ],
+    ids=str,
+)
+def test_a_step_that_a_bundle_does_not_have_is_refused_by_name(
+    given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        hf_image_spec(PLAIN | {"size": {"shortest_edge": 32}, "crop_size": 32} | given, 32)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"do_convert_rgb": True},
+        {"do_convert_rgb": False},
+        {"do_pad": False, "do_flip_channel_order": False, "include_top": None, "crop_pct": None},
+        {"processor_class": "CLIPProcessor", "feature_extractor_type": "CLIPFeatureExtractor"},
+    ],
+    ids=str,
+)
+def test_what_changes_no_pixel_is_accepted(given: dict[str, Any]) -> None:
+    size = {"size": {"height": 32, "width": 32}}
+    assert hf_image_spec(PLAIN | size | given, 32) == hf_image_spec(PLAIN | size, 32)
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"size": {"shortest_edge": 36}, "crop_size": 32}, "a shorter edge of 32.* found 36"),
@@ -68,12 +133,22 @@ def test_open_clips_words_mean_the_same() -> None:
     assert open_clip_image_spec(OPEN | {"resize_mode": "squash"}, 32, 32).resize == "stretch"
 
 
+def test_what_open_clips_file_leaves_out_is_open_clips_default() -> None:
+    spec = open_clip_image_spec({}, 32, 32)
+    assert (spec.resize, spec.interpolation) == ("shortest_edge", "bicubic")
+    assert spec.mean == pytest.approx([122.771, 116.746, 104.094], abs=1e-3)
+    assert open_clip_image_spec({"mean": 0.5}, 32, 32).mean == (127.5, 127.5, 127.5)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"resize_mode": "longest"}, "found resize_mode 'longest'"),
         ({"size": 48}, "pictures of 32.* found 48"),
         ({"interpolation": "random"}, "found 'random'; a device has no such filter"),
+        ({"mode": "L"}, "mode RGB, found 'L'"),
+        ({"std": [0.5, 0.5, 0]}, "std above 0"),
+        ({"mean": [0.5, 0.5]}, "mean as one number"),
     ],
 )
 def test_what_open_clip_can_and_a_bundle_cannot_is_refused(
