@@ -15,7 +15,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.frames import MIN_FRAMES, each_frame
+from calibration.frames import each_frame
+from calibration.limits import MIN_FRAMES
 from edge.errors import ModelError, SourceError
 from edge.model.bundle.manifest import ImageSpec
 

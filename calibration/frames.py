@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.limits import MIN_FRAMES
 from edge.errors import ModelError
 from edge.model.bundle.manifest import ImageSpec
 from edge.video.decode import Decoder, kept_frames
@@ -17,8 +18,6 @@ from edge.video.preprocess import Preprocessor
 from edge.video.sampler import Sampler
 from edge.video.sources import open_source
 
-# Fewer frames say too little about an activation's range. A choice, not a measurement.
-MIN_FRAMES = 32
 # Mean standard deviation of a pixel over the set, in units of 0..255: below it, all frames are one
 # picture.
 MIN_VARIATION = 4.0

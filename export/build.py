@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from calibration.footage import clips_of, files_of, read_footage
-from calibration.frames import MIN_FRAMES
+from calibration.limits import MIN_FRAMES
 from edge.errors import ConfigError, EdgeError, ModelError
 from edge.model.bundle.golden import Golden
 from edge.model.bundle.manifest import ModelFacts, Role

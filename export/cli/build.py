@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from calibration.frames import MIN_FRAMES
+from calibration.limits import MIN_FRAMES
 from edge.errors import ConfigError
 from edge.system.command_line import needing
 from export.bundle.targets import TARGETS, Target

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from calibration.footage import clips_of, farthest, files_of, read_footage, thumbnail
-from calibration.frames import MIN_FRAMES, frames_of
+from calibration.frames import frames_of
+from calibration.limits import MIN_FRAMES
 from edge.errors import ModelError
 from edge.model.bundle.manifest import ImageSpec
 from edge.testing.synthetic import write_clip

@@ -7,7 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from calibration.frames import MIN_FRAMES, calibration_set, frames_of
+from calibration.frames import calibration_set, frames_of
+from calibration.limits import MIN_FRAMES
 from edge.errors import ModelError, SourceError
 from edge.model.bundle.manifest import ImageSpec
 from edge.testing.synthetic import moving_square, write_clip

@@ -6,7 +6,7 @@ import pytest
 from tiny_bundle import tiny_facts
 from tiny_window import tiny_window_facts
 
-from calibration.frames import MIN_FRAMES
+from calibration.limits import MIN_FRAMES
 from edge.errors import ConfigError
 from export.build import BuildRequest, read_frames
 

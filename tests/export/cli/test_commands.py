@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from calibration.frames import MIN_FRAMES
+from calibration.limits import MIN_FRAMES
 from edge.model.bundle.read import open_bundle
 from export.default_bundle import packages
 from export.packages.fetch import default_cache, fetch
