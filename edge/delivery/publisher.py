@@ -39,6 +39,8 @@ _TICK_S: Final = 1.0
 _PARTING_S: Final = 0.5
 # Largest number of messages that wait in memory, retained ones apart, for a connection.
 _MEMORY: Final = 1000
+# Size of the largest packet that the broker may send us: the largest command has 128 KiB.
+_LARGEST_RECEIVED: Final = 256 * 1024
 _MEMORY_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -124,6 +126,7 @@ class Publisher:
             config.client_id or f"edge-{device}",
             status_message(self._topics, "offline"),
             timeout_s=timings.connect_s,
+            largest=_LARGEST_RECEIVED,
         )
         self._outbox = outbox
         self._on_delivered = on_delivered or (lambda _message, _at: None)

@@ -23,7 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.config.models import MqttConfig
 from edge.delivery.message import Message, Received
-from edge.delivery.mqtt.paho_client import make_client, publish_properties
+from edge.delivery.mqtt.paho_client import connect_properties, make_client, publish_properties
 from edge.delivery.mqtt.refusals import (
     Lost,
     Refused,
@@ -78,6 +78,7 @@ class Connection:
         version: MQTT version.
         timeout_s: Longest wait for the network connection, and for each answer to a request.
         without: What to do without, because the broker refused it.
+        largest: Size in bytes of the largest packet that we take; None takes any.
 
     Attributes:
         protocol: MQTT version: ``"5"`` or ``"3.1.1"``.
@@ -98,10 +99,12 @@ class Connection:
         version: MQTTProtocolVersion,
         timeout_s: float,
         without: frozenset[Feature] = frozenset(),
+        largest: int | None = None,
     ) -> None:
         self.protocol = "5" if version is MQTTProtocolVersion.MQTTv5 else "3.1.1"
         self.terms = terms_of(None, without)
         self._without = without
+        self._largest = largest
         self._config = config
         self._where = f"{config.host}:{config.port}"
         self._timeout_s = timeout_s
@@ -113,7 +116,7 @@ class Connection:
         self._lost: PublishError | None = None
         self._detail = ""
         will = will and lowered(will, self.terms)
-        self._client = make_client(config, client_id, will, version)
+        self._client = make_client(config, client_id, will, version, largest)
         self._client.connect_timeout = timeout_s
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
@@ -212,7 +215,12 @@ class Connection:
     def _open(self) -> None:
         config = self._config
         try:
-            self._client.connect(config.host, config.port, round(config.keepalive))
+            self._client.connect(
+                config.host,
+                config.port,
+                round(config.keepalive),
+                properties=connect_properties(self._largest) if self.protocol == "5" else None,
+            )
         except (OSError, ValueError, struct.error) as exc:
             raise unreachable(self._where, exc, config) from exc
         try:

@@ -42,6 +42,7 @@ class Dialer:
         will: Message that the broker publishes when it loses us.
         timeout_s: Longest wait for the network connection, and for each answer to a request.
         quick_s: Seconds below which the loss of a connection is a quick one.
+        largest: Size in bytes of the largest packet that we take; None takes any.
     """
 
     def __init__(
@@ -52,12 +53,14 @@ class Dialer:
         *,
         timeout_s: float = CONNECT_S,
         quick_s: float = 30.0,
+        largest: int | None = None,
     ) -> None:
         self._config = config
         self._client_id = client_id
         self._will = will
         self._timeout_s = timeout_s
         self._quick_s = quick_s
+        self._largest = largest
         self._spoke_5 = False
         self._asked_twice = False
         self._without: dict[Feature, float] = {}  # until this monotonic second
@@ -135,6 +138,7 @@ class Dialer:
             version,
             self._timeout_s,
             frozenset(self._without),
+            self._largest,
         )
 
     def _learn(self, refusal: Unsupported) -> None:

@@ -11,25 +11,55 @@ from paho.mqtt.properties import Properties
 
 from edge.config.models import MqttConfig, TlsConfig
 from edge.delivery.message import Message
-from edge.errors import ConfigError
+from edge.errors import ConfigError, PublishError
 from edge.system.redact import register_secret
 
 
+class _Client(mqtt.Client):
+    """The client of paho, which ends the connection over a packet that is too large.
+
+    A broker of MQTT 3.1.1 cannot be asked to send none. paho reads the rest of a packet with the
+    method here, which no public one can stand for.
+    """
+
+    largest: int | None = None
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if self.largest is not None and bufsize > self.largest:
+            raise PublishError(
+                f"broker {self.host}:{self.port}: expected packets of up to {self.largest} bytes,"
+                f" found one of {bufsize}"
+            )
+        return super()._sock_recv(bufsize)
+
+
 def make_client(
-    config: MqttConfig, client_id: str, will: Message | None, version: MQTTProtocolVersion
+    config: MqttConfig,
+    client_id: str,
+    will: Message | None,
+    version: MQTTProtocolVersion,
+    largest: int | None = None,
 ) -> mqtt.Client:
     """Make a client with a clean session that is not connected yet.
+
+    Args:
+        config: Address of the broker and credentials.
+        client_id: Our name at the broker.
+        will: Message that the broker publishes when it loses us.
+        version: MQTT version.
+        largest: Size in bytes of the largest packet that we take; None takes any.
 
     Raises:
         ConfigError: The TLS files are unusable.
     """
-    client = mqtt.Client(
+    client = _Client(
         CallbackAPIVersion.VERSION2,
         client_id,
         clean_session=None if version is MQTTProtocolVersion.MQTTv5 else True,
         protocol=version,
         reconnect_on_failure=False,
     )
+    client.largest = largest
     client.max_inflight_messages_set(0)  # the connection's owner limits the window
     if config.tls is not None:
         client.tls_set_context(tls_context(config.tls))
@@ -80,6 +110,18 @@ def _check_readable(name: str, path: Path) -> None:
             f"mqtt.tls.{name}: expected a PEM file that the user of the daemon can read,"
             f" found at {path}: {exc.strerror}"
         ) from exc
+
+
+def connect_properties(largest: int | None) -> Properties:
+    """Make the MQTT 5 properties of a CONNECT.
+
+    Args:
+        largest: Size in bytes of the largest packet that the broker may send; None: any.
+    """
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    if largest is not None:
+        properties.MaximumPacketSize = largest
+    return properties
 
 
 def publish_properties(message: Message) -> Properties:

@@ -136,6 +136,55 @@ def test_a_broker_that_hangs_up_over_the_subscription_gets_the_alerts_without(
     assert broker.subscriptions == 3
 
 
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_command_that_is_too_large_is_never_in_memory_and_the_next_one_arrives(
+    broker: Broker,
+    inbox: Inbox,
+    heard: list[Received],
+    publish: StartPublisher,
+    tell: Tell,
+    eventually: Eventually,
+    protocol: str,
+) -> None:
+    publisher = publish(broker.config(protocol=protocol), inbox=inbox)
+    eventually(lambda: "edge/box/prompts/set (QoS 1)" in broker.log(), "the subscription")
+    tell(broker.port, COMMAND, b"x" * 255 * 1024)
+    eventually(lambda: heard, "what is not too large")
+    tell(broker.port, COMMAND, b"x" * 40_000_000)
+    # Over 3.1.1 the box has no way to say so but hanging up.
+    eventually(lambda: _heard_again(broker, tell, heard) and publisher.connected, "the next", 30)
+    assert max(len(command.payload) for command in heard) == 255 * 1024
+    if protocol == "5":
+        assert broker.log().count("as edge-box (") == 1
+
+
+def test_a_command_that_is_too_large_and_kept_costs_no_alert(
+    broker: Broker,
+    inbox: Inbox,
+    heard: list[Received],
+    outbox: Outbox,
+    publish: StartPublisher,
+    message: MakeMessage,
+    tell: Tell,
+    eventually: Eventually,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tell(broker.port, COMMAND, b"x" * 10_000_000, retain=True)
+    publisher = publish(broker.config(protocol="3.1.1"), inbox=inbox)
+    outbox.put([message("alert", number) for number in range(20)])
+    eventually(lambda: publisher.health().delivered.get("alert") == 20, "all alerts")
+    eventually(lambda: "in a row over the subscription" in caplog.text, "the rest")
+    outbox.put([message("alert", 20)])
+    eventually(lambda: publisher.health().delivered.get("alert") == 21, "one alert more")
+    assert "expected packets of up to 262144 bytes, found one of 10000" in caplog.text
+    assert heard == []
+
+
+def _heard_again(broker: Broker, tell: Tell, heard: list[Received]) -> bool:
+    tell(broker.port, COMMAND, b"next")
+    return any(command.payload == b"next" for command in heard)
+
+
 def test_what_the_broker_keeps_and_nobody_can_read_costs_no_alert(
     scripted: Callable[..., ScriptedBroker],
     heard: list[Received],
