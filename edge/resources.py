@@ -11,6 +11,7 @@ from edge.alerts.learned import Calibrations
 from edge.alerts.pipeline import Pipeline
 from edge.alerts.second_look.open import clip_spec, open_looks
 from edge.config.models import Config
+from edge.control.announce.retained import RETAINED, Place, former_statuses
 from edge.control.answers import AnswerRoute
 from edge.control.desired.file import DESIRED, DesiredFile
 from edge.control.desired.restore import restored
@@ -161,7 +162,8 @@ def open_resources(
     )
     commands = Mailbox()
     searches = None if index is None else Mailbox("searches", WAITING, MOST_REQUEST_BYTES)
-    inbox = Inbox(*listeners(topics, config.homeassistant, commands, searches))
+    former = former_statuses(config.state_dir / RETAINED, Place.of(config))
+    inbox = Inbox(*listeners(topics, config.homeassistant, commands, searches), optional=former)
     publisher = Publisher(config.mqtt, config.device.id, outbox, on_delivered, inbox=inbox)
     desk = None
     if index is not None and searches is not None:
@@ -178,7 +180,9 @@ def open_resources(
         orders=orders,
         in_force=lambda: pipeline.rules,
         publish=publisher.publish_now,
+        former=former,
     )
+    publisher.listen(rollout.removed)
     return Resources(
         topics,
         cameras,

@@ -10,7 +10,7 @@ meanwhile, and adopts what is ready between two samples::
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Final
 
@@ -59,6 +59,7 @@ class Rollout:
         orders: Orders to the loop.
         in_force: Gives the rules in force.
         publish: Sends a message.
+        former: Status topics of earlier names of the box.
     """
 
     def __init__(  # noqa: PLR0913  the parts that it is put together of
@@ -73,6 +74,7 @@ class Rollout:
         orders: Orders,
         in_force: Callable[[], RuleSet],
         publish: Callable[[Message], None],
+        former: Iterable[str] = (),
     ) -> None:
         self._config = config
         self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
@@ -88,6 +90,7 @@ class Rollout:
         self._in_force = in_force
         self._publish = publish
         self._announcer = Announcer(config, publish)
+        self._former = frozenset(former)
         self._stopping = threading.Event()
         self._thread = WorkerThread("rollout", self._run)
 
@@ -108,6 +111,10 @@ class Rollout:
             self._mailbox.close()
         return self._thread.join(timeout_s)
 
+    def removed(self, topic: str) -> None:
+        """Note that the broker has removed what was retained on a topic."""
+        self._announcer.removed(topic)
+
     def _run(self) -> None:
         for received in self._mailbox:
             if self._stopping.is_set():
@@ -118,6 +125,9 @@ class Rollout:
         if received.topic == self._config.homeassistant.birth:
             if received.payload == b"online" and self._config.homeassistant.discovery:
                 self._announcer.describe()
+            return
+        if received.topic in self._former:
+            self._announcer.hear_former(received.topic, received.payload)
             return
         error: str | None = None
         try:
@@ -175,6 +185,7 @@ class Rollout:
             before = self._in_force()
             if (prompts, profile) != (before.prompts, before.profile):
                 rules = self._prepare(prompts, profile, before)
+                self._announcer.expect(rules)
                 self._await(self._orders.give(Adopt(rules)))
                 self._announcer.applied_at = time.time()
                 logger.info(

@@ -28,6 +28,7 @@ class Inbox:
     Args:
         filters: Topic filters; none may match a topic that this box publishes.
         on_received: Called with each message on the connection's thread; it must return at once.
+        optional: More topic filters; a broker that refuses these refuses nothing else.
         rest_s: Seconds from a refused subscription to the next try.
         sound_s: Seconds that a connection must last after the subscription, so that its end is not
             blamed on the subscription or on a message that the broker keeps.
@@ -38,10 +39,13 @@ class Inbox:
         filters: Sequence[str],
         on_received: Callable[[Received], None],
         *,
+        optional: Sequence[str] = (),
         rest_s: float = 3600.0,
         sound_s: float = 1.0,
     ) -> None:
         self._filters = filters
+        self._optional = optional
+        self._optional_strikes = 0
         self._on_received = on_received
         self._rest_s = rest_s
         self._sound_s = sound_s
@@ -87,7 +91,21 @@ class Inbox:
             connection.subscribe(self._filters)
         except Refused as exc:
             self._rest(str(exc), self._rest_s)
+        else:
+            self._join_optional(connection)
         self._joined_at = time.monotonic()
+
+    def _join_optional(self, connection: Connection) -> None:
+        if not self._optional or self._optional_strikes == _STRIKES:
+            return
+        self._optional_strikes += 1
+        try:
+            connection.subscribe(self._optional)
+        except Refused as exc:
+            logger.warning("%s; all else goes on", exc)
+            self._optional_strikes = _STRIKES
+        else:
+            self._optional_strikes = 0
 
     def _rest(self, refusal: str, rest_s: float) -> None:
         self._joined, self._strikes = None, 0

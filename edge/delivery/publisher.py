@@ -181,6 +181,10 @@ class Publisher:
         self._unsent.put(message)
         self._wake.set()
 
+    def listen(self, callback: Callable[[str], None]) -> None:
+        """Call ``callback`` with each retained topic that the broker has removed for us."""
+        self._unsent.listen(callback)
+
     def stop(self, timeout_s: float = 4.0) -> None:
         """Send what is possible within ``timeout_s``, publish ``stopped``, and disconnect.
 

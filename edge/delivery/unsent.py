@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from edge.delivery.message import Kind, Message
 
@@ -31,6 +31,11 @@ class Unsent:
         self._others: deque[Message] = deque()
         self._bytes = 0  # of alerts and others
         self._forgotten: Counter[Kind] = Counter()
+        self._listeners: list[Callable[[str], None]] = []
+
+    def listen(self, callback: Callable[[str], None]) -> None:
+        """Call ``callback`` with each topic that a broker has removed, on its thread."""
+        self._listeners.append(callback)
 
     @property
     def forgotten(self) -> dict[Kind, int]:
@@ -86,8 +91,11 @@ class Unsent:
     def acknowledged(self, message: Message) -> None:
         """Forget an empty retained message, which has removed its topic from the broker."""
         with self._lock:
-            if not message.payload and self._latest.get(message.topic) is message:
-                del self._latest[message.topic]
+            if message.payload or self._latest.get(message.topic) is not message:
+                return
+            del self._latest[message.topic]
+        for callback in self._listeners:
+            callback(message.topic)
 
     def give_back(self, messages: Iterable[Message]) -> None:
         """Take back messages that a lost connection did not deliver, oldest first."""

@@ -1,22 +1,19 @@
 """Announces what is in force: rules, settings, profile, and the device for Home Assistant."""
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
 
 from edge.alerts.rule_set import RuleSet
 from edge.config.document import suggestion
 from edge.config.models import Config
 from edge.config.prompt import PromptConfig
 from edge.control.announce import homeassistant
+from edge.control.announce.alerting import Pair
 from edge.control.announce.messages import profile_message, prompts_message, setting_messages
-from edge.control.announce.retained import Retained
+from edge.control.announce.retained import RETAINED, Place, Retained
 from edge.delivery.message import Message
 from edge.delivery.payloads import LessonRef, PromptsStatePayload, utc
 from edge.delivery.topics import Topics
-
-RETAINED: Final = "retained.json"
-"""Name of the file in the daemon's ``state_dir``."""
 
 
 class Announcer:
@@ -35,7 +32,7 @@ class Announcer:
         self._config = config
         self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
         self._publish = publish
-        self._retained = Retained(config.state_dir / RETAINED, publish)
+        self._retained = Retained(config.state_dir / RETAINED, Place.of(config), publish)
         self._components: dict[str, homeassistant.Component] = {}
 
     def announce(self, rules: RuleSet, lessons: Mapping[str, LessonRef], error: str | None) -> None:
@@ -47,9 +44,8 @@ class Announcer:
             error: Reason why the last command was refused; None where it was not.
         """
         topics, prompts, profile = self._topics, rules.prompts, rules.profile or ""
-        # A rule that is switched off stays where it is shown.
-        cameras = {name: rules.assigned(camera) for name, camera in self._config.cameras.items()}
-        pairs = [(camera, rule) for camera, own in cameras.items() for rule in own]
+        cameras = self._assigned(rules)
+        pairs = _pairs(cameras)
         state = PromptsStatePayload(
             device=self._config.device.id,
             hash=rules.bank.hash,
@@ -72,22 +68,50 @@ class Announcer:
             *setting_messages(topics, prompts),
             profile_message(topics, profile),
         ]
-        others = [topics.alerting(*pair) for pair in pairs]
         if self._config.homeassistant.discovery:
             self._components = homeassistant.components_of(prompts, cameras)
             messages.append(self._description())
-            others += [topics.latest_snapshot(*pair) for pair in pairs]
         platforms = {key: component["p"] for key, component in self._components.items()}
-        self._retained.replace(messages, others, platforms)
+        self._retained.replace(messages, self._of_others(pairs), platforms)
+
+    def expect(self, rules: RuleSet) -> None:
+        """Prepare for the messages of rules that the loop is about to adopt."""
+        self._retained.expect(self._of_others(_pairs(self._assigned(rules))))
+
+    def hear_former(self, topic: str, status: bytes) -> None:
+        """Take the status of an earlier name of the box."""
+        self._retained.hear_former(topic, status)
+
+    def removed(self, topic: str) -> None:
+        """Note that the broker has removed what was retained on a topic."""
+        self._retained.removed(topic)
 
     def describe(self) -> None:
         """Publish the description of the device again, because Home Assistant has started."""
         self._publish(self._description())
 
+    def _assigned(self, rules: RuleSet) -> dict[str, list[str]]:
+        # A rule that is switched off stays where it is shown.
+        return {name: rules.assigned(camera) for name, camera in self._config.cameras.items()}
+
+    def _of_others(self, pairs: Iterable[Pair]) -> list[str]:
+        """Return the topics on which the rest of the daemon publishes retained messages."""
+        topics, pairs = self._topics, list(pairs)
+        found = [topics.status(), topics.device_state()]
+        found += [topics.state(camera) for camera in self._config.cameras]
+        found += [topics.alerting(*pair) for pair in pairs]
+        if self._config.homeassistant.discovery:
+            found += [topics.latest_snapshot(*pair) for pair in pairs]
+        return found
+
     def _description(self) -> Message:
         return homeassistant.discovery_message(
             self._config.homeassistant, self._topics, self._components, self._retained.components
         )
+
+
+def _pairs(cameras: Mapping[str, Iterable[str]]) -> list[Pair]:
+    return [(camera, rule) for camera, own in cameras.items() for rule in own]
 
 
 def _unwatched(prompts: Mapping[str, PromptConfig], watched: set[str]) -> list[str]:

@@ -1,52 +1,119 @@
-"""Remembers which retained messages lie at the broker, and removes those of rules that are gone.
+"""Remembers which retained messages lie at brokers, and removes those that the box no longer has.
 
-A broker keeps a retained message for ever, and Home Assistant an entity. So what was published is
-written down: a rule that goes, even while the daemon is off, is removed there too.
+A broker keeps a retained message for ever, and Home Assistant an entity. So each topic is written
+down before the first message on it, and stays there until the broker has taken the empty message
+that removes it. What goes while the daemon is off, or shortly before a crash, is removed at the
+next start: a camera, a rule, discovery, all topics of an earlier name of the box.
+
+The name that a box had may be another box's now, as on a disk that was copied. So the topics of an
+earlier name are removed only once the status there says that no box is at work.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from edge.config.models import Config
 from edge.control.announce.messages import emptied
 from edge.delivery.message import Message
+from edge.delivery.topics import Topics
 from edge.system.atomic_file import write_atomically
+from edge.system.set_aside import set_aside
 
 logger = logging.getLogger(__name__)
+
+RETAINED: Final = "retained.json"
+"""Name of the file in the daemon's ``state_dir``."""
 
 # Entities that are gone stay in the description of the device, to be removed by a Home Assistant
 # that was off meanwhile: so many of them.
 _GONE: Final = 500
+# Brokers and names of the box that are remembered, the newest ones.
+_PLACES: Final = 16
+_AT_WORK: Final = (b"online", b"degraded")
+
+
+class Place(NamedTuple):
+    """A broker, and the name of the box there: the first two levels of its topics."""
+
+    broker: str
+    prefix: str
+    device: str
+
+    @classmethod
+    def of(cls, config: Config) -> "Place":
+        """Return the place of a box with this configuration."""
+        mqtt = config.mqtt
+        return cls(f"{mqtt.host}:{mqtt.port}", mqtt.topic_prefix, config.device.id)
+
+    @property
+    def status(self) -> str:
+        """Topic of the status of the box."""
+        return Topics(self.prefix, self.device).status()
+
+    def is_named_as(self, other: "Place") -> bool:
+        """Whether the box has the same topics there."""
+        return self[1:] == other[1:]
 
 
 class _Left(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    place: Place
     topics: frozenset[str] = frozenset()
     components: dict[str, str] = {}
 
 
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    left: tuple[_Left, ...] = ()
+
+
+def former_statuses(path: Path, place: Place) -> list[str]:
+    """Return the status topics of earlier names of the box at ``place``."""
+    record, _ = _load(path)
+    return sorted({left.place.status for left in record.left if not left.place.is_named_as(place)})
+
+
 class Retained:
-    """The retained messages that exist because of the rules.
+    """The retained messages of the box. May be called from any thread.
 
     Args:
         path: File of the topics. Where it is unreadable or unwritable, old messages may stay.
+        place: Broker and name of the box.
         publish: Sends a message.
 
     Attributes:
         components: Platform of each entity that exists or existed, by key.
     """
 
-    def __init__(self, path: Path, publish: Callable[[Message], None]) -> None:
+    def __init__(self, path: Path, place: Place, publish: Callable[[Message], None]) -> None:
         self._path = path
+        self._place = place
         self._publish = publish
+        self._lock = threading.Lock()
         self._payloads: dict[str, bytes] = {}
-        left = self._load()
-        self._topics = left.topics
-        self.components = left.components
+        self._present: frozenset[str] = frozenset()
+        record, self._may_write = _load(path)
+        self._left = {left.place: left.topics for left in record.left}
+        self._components = {left.place: left.components for left in record.left}
+        self.components: dict[str, str] = {}
+        for left in record.left:
+            if left.place.is_named_as(place):
+                self.components |= left.components
+
+    def expect(self, topics: Iterable[str]) -> None:
+        """Write down topics before anything is published on them."""
+        with self._lock:
+            known = self._left.get(self._place, frozenset())
+            if not known.issuperset(topics := frozenset(topics)):
+                self._left[self._place] = known | topics
+                self._save()
 
     def replace(
         self,
@@ -61,32 +128,106 @@ class Retained:
             others: Topics that another part publishes to; they are only removed here.
             components: Platform of each entity that exists, by key.
         """
-        topics = frozenset(message.topic for message in messages) | frozenset(others)
+        present = frozenset(message.topic for message in messages) | frozenset(others)
         gone = {key: p for key, p in self.components.items() if key not in components}
         self.components = dict(list(gone.items())[-_GONE:]) | dict(components)
-        for topic in sorted(self._topics - topics):
+        with self._lock:
+            before, self._present = self._present, present
+            ours = [
+                topics for place, topics in self._left.items() if place.is_named_as(self._place)
+            ]
+            known = frozenset().union(*ours)
+            self._left[self._place] = self._left.get(self._place, frozenset()) | present
+            self._components[self._place] = self.components
+            self._save()
+        # At the first time all that is left from earlier; later what this call has removed.
+        for topic in sorted((before or known) - present):
             self._payloads.pop(topic, None)
             self._publish(emptied(topic))
-        self._topics = topics
-        self._save()
         for message in messages:
             if self._payloads.get(message.topic) != message.payload:
                 self._payloads[message.topic] = message.payload
                 self._publish(message)
 
-    def _load(self) -> _Left:
-        try:
-            return _Left.model_validate_json(self._path.read_bytes())
-        except FileNotFoundError:
-            return _Left()
-        except (OSError, ValidationError) as exc:
-            reason = str(exc).partition("\n")[0]
-            logger.warning("%s: %s; old messages may stay at the broker", self._path, reason)
-            return _Left()
+    def hear_former(self, topic: str, status: bytes) -> None:
+        """Remove everything of an earlier name whose status says that no box is at work there."""
+        with self._lock:
+            left = [
+                topics
+                for place, topics in self._left.items()
+                if place.status == topic and not place.is_named_as(self._place)
+            ]
+            gone = frozenset().union(*left) - self._present
+        if not gone or not status:
+            return
+        if status in _AT_WORK:
+            logger.warning("%s says %s: what this box left there stays", topic, status.decode())
+            return
+        logger.info("removing %d retained messages of the earlier name at %s", len(gone), topic)
+        # The status goes last: while it is there, the next start finds what a crash leaves.
+        for one in sorted(gone, key=lambda name: (name == topic, name)):
+            self._publish(emptied(one))
+
+    def removed(self, topic: str) -> None:
+        """Forget a topic: the broker has taken the empty message that removes it."""
+        with self._lock:
+            here = [place for place in self._left if place.broker == self._place.broker]
+            for place in here:
+                if topic not in self._present:
+                    self._left[place] -= {topic}
+            empty = [place for place in here if not self._left[place]]
+            for place in empty:
+                del self._left[place]
+                self._components.pop(place, None)
+            # One write for many topics: what a crash forgets to forget is removed once more.
+            ours = self._left.get(self._place, frozenset())
+            if empty or ours == self._present:
+                self._save()
 
     def _save(self) -> None:
-        left = _Left(topics=self._topics, components=self.components)
+        if not self._may_write:
+            return
+        newest = [place for place in self._left if place != self._place][1 - _PLACES :]
+        record = _Record(
+            left=tuple(
+                _Left(
+                    place=place,
+                    topics=self._left[place],
+                    components=self._components.get(place, {}),
+                )
+                for place in (*newest, self._place)
+                if place in self._left
+            )
+        )
         try:
-            write_atomically(self._path, left.model_dump_json().encode())
+            write_atomically(self._path, record.model_dump_json().encode())
         except OSError as exc:
-            logger.warning("%s is not written: %s", self._path, exc)
+            logger.warning(
+                "%s is not written: %s; old messages may stay at the broker", self._path, exc
+            )
+
+
+def _load(path: Path) -> tuple[_Record, bool]:
+    """Read the file; also return whether it may be written.
+
+    What is damaged is set aside. What cannot be read is not replaced by less.
+    """
+    try:
+        return _Record.model_validate_json(path.read_bytes()), True
+    except FileNotFoundError:
+        return _Record(), True
+    except OSError as exc:
+        logger.warning("%s: %s; old messages may stay at the broker", path, exc)
+        return _Record(), False
+    except ValidationError as exc:
+        reason = str(exc).partition("\n")[0]
+    try:
+        aside = set_aside(path)
+    except OSError as exc:
+        logger.warning("%s: %s; old messages may stay at the broker", path, exc)
+        return _Record(), False
+    logger.warning(
+        "%s: %s; set aside as %s, and begun anew: 'edge retire' removes what is left",
+        path, reason, aside.name,
+    )  # fmt: skip
+    return _Record(), True

@@ -206,4 +206,9 @@ def test_switched_off_the_device_is_removed(home_box: ControlBox, settings: dict
     assert present(discovered(home_box)).payload == b""
     assert home_box.last("yard/cat/snapshot") == b""
     home_box.start()
+    assert present(discovered(home_box)).payload == b"", "the broker has not acknowledged it"
+    for message in home_box.published:
+        if not message.payload:
+            present(home_box.rollout).removed(message.topic)
+    home_box.start()
     assert discovered(home_box) is None  # once is enough

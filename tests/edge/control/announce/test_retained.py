@@ -1,0 +1,138 @@
+"""What the box left at brokers: removed at the next start, never another box's, never forgotten."""
+
+from pathlib import Path
+
+import pytest
+from live_broker import Broker
+from patience import Eventually
+
+from edge.control.announce.retained import Place, Retained, former_statuses
+from edge.delivery.client import subscribe
+from edge.delivery.message import Message
+from edge.delivery.outbox import Outbox
+from edge.delivery.publisher import Publisher
+
+HERE = Place("broker:1883", "edge", "box")
+
+
+def word(topic: str) -> Message:
+    return Message(topic, b"x", "state", None, 1, True, "text/plain")
+
+
+class Start:
+    """One start of a box; what it publishes is in ``sent``, and acknowledged where asked for."""
+
+    def __init__(self, path: Path, place: Place, topics: list[str], *, heard: bool = True) -> None:
+        self.sent: list[Message] = []
+        self._heard = heard
+        self.retained = Retained(path, place, self._publish)
+        self.retained.replace([word(topic) for topic in topics], [], {})
+
+    def _publish(self, message: Message) -> None:
+        self.sent.append(message)
+        if self._heard and not message.payload:
+            self.retained.removed(message.topic)
+
+    @property
+    def emptied(self) -> list[str]:
+        return [message.topic for message in self.sent if not message.payload]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "retained.json"
+
+
+def test_what_the_box_no_longer_has_is_removed_once(path: Path) -> None:
+    Start(path, HERE, ["edge/box/yard/state", "edge/box/status"])
+    assert Start(path, HERE, ["edge/box/gate/state", "edge/box/status"]).emptied == [
+        "edge/box/yard/state"
+    ]
+    assert Start(path, HERE, ["edge/box/gate/state", "edge/box/status"]).emptied == []
+
+
+def test_a_removal_that_no_broker_has_acknowledged_is_tried_again(path: Path) -> None:
+    Start(path, HERE, ["edge/box/yard/state"])
+    Start(path, HERE, [], heard=False)
+    assert Start(path, HERE, []).emptied == ["edge/box/yard/state"]
+    assert Start(path, HERE, []).emptied == []
+
+
+def test_a_topic_is_written_down_before_its_message_goes_out(path: Path) -> None:
+    def look(message: Message) -> None:
+        assert message.topic in path.read_text()
+
+    retained = Retained(path, HERE, look)
+    retained.replace([word("edge/box/prompts/state")], [], {})
+    retained.expect(["edge/box/yard/cat/alerting"])
+    assert "edge/box/yard/cat/alerting" in path.read_text()
+
+
+@pytest.mark.parametrize("name", [Place("broker:1883", "nvr", "box"), Place("b:1", "edge", "new")])
+def test_an_earlier_name_is_removed_when_its_status_says_that_nobody_is_there(
+    path: Path, name: Place
+) -> None:
+    left = ["edge/box/status", "edge/box/yard/state", "homeassistant/device/edge_box/config"]
+    Start(path, HERE, left)
+    assert former_statuses(path, name) == ["edge/box/status"]
+    start = Start(path, name, ["nvr/box/status"])
+    assert start.emptied == []
+    start.retained.hear_former("edge/box/status", b"online")
+    start.retained.hear_former("edge/box/status", b"")
+    assert start.emptied == [], "another box may have that name now"
+    start.retained.hear_former("edge/box/status", b"offline")
+    assert start.emptied == ["edge/box/yard/state", left[2], "edge/box/status"]
+
+
+def test_the_way_back_to_an_earlier_name_removes_nothing_that_is_there_again(path: Path) -> None:
+    Start(path, HERE, ["edge/box/status", "edge/box/yard/state"])
+    Start(path, HERE._replace(device="new"), ["edge/new/status"])
+    assert former_statuses(path, HERE) == ["edge/new/status"]
+    back = Start(path, HERE, ["edge/box/status"])
+    assert back.emptied == ["edge/box/yard/state"]
+    back.retained.hear_former("edge/box/status", b"stopped")
+    assert back.emptied == ["edge/box/yard/state"]
+
+
+def test_another_broker_does_not_make_the_box_forget_the_first_one(path: Path) -> None:
+    Start(path, HERE, ["edge/box/yard/state"])
+    Start(path, HERE._replace(broker="other:1883"), ["edge/box/gate/state"])
+    assert Start(path, HERE, ["edge/box/gate/state"]).emptied == ["edge/box/yard/state"]
+    assert Start(path, HERE, ["edge/box/gate/state"]).emptied == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]\xff", b'{"left": [{"place": 3}]}'])
+def test_a_damaged_record_is_set_aside_and_begun_anew(path: Path, content: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(content)
+    Start(path, HERE, ["edge/box/yard/state"])
+    assert [aside.read_bytes() for aside in path.parent.glob("retained-corrupt-*")] == [content]
+    assert Start(path, HERE, []).emptied == ["edge/box/yard/state"]
+
+
+def test_a_record_that_cannot_be_read_is_not_replaced_by_less(path: Path) -> None:
+    path.mkdir(parents=True)  # reading it is an OSError, also for root
+    assert len(Start(path, HERE, ["edge/box/yard/state"]).sent) == 1
+    assert path.is_dir()
+
+
+def test_a_broker_keeps_nothing_of_a_camera_that_is_gone(
+    broker: Broker, tmp_path: Path, path: Path, eventually: Eventually
+) -> None:
+    live, outbox = broker, Outbox(tmp_path / "outbox.db", 1 << 20)
+    place = Place(f"127.0.0.1:{live.port}", "edge", "box")
+
+    def start(topics: list[str]) -> set[str]:
+        publisher = Publisher(live.config(), "box", outbox)
+        retained = Retained(path, place, publisher.publish_now)
+        publisher.listen(retained.removed)
+        retained.replace([word(topic) for topic in topics], ["edge/box/status"], {})
+        publisher.start()
+        eventually(lambda: publisher.connected, "the connection")
+        publisher.stop(5)
+        heard = subscribe(live.config(), ["edge/#"], timeout_s=0.3)
+        return {received.topic for received in heard if received.retain}
+
+    assert start(["edge/box/yard/state"]) == {"edge/box/status", "edge/box/yard/state"}
+    assert start(["edge/box/gate/state"]) == {"edge/box/status", "edge/box/gate/state"}
+    assert "yard" not in path.read_text(), "the broker has acknowledged it"
