@@ -15,6 +15,14 @@ class Topics:
     prefix: str
     device: str
 
+    @property
+    def levels(self) -> tuple[str, str]:
+        return self.prefix, self.device
+
+    def everything(self) -> str:
+        """Filter of all topics of the device."""
+        return f"{self.prefix}/{self.device}/#"
+
     def status(self) -> str:
         return f"{self.prefix}/{self.device}/status"
 
