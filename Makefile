@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # Tests in which cameras, brokers and a daemon keep time: they run one after the other.
-TIMED := tests/e2e tests/edge/delivery tests/edge/test_app.py tests/edge/video
+TIMED := tests/e2e tests/edge/delivery tests/edge/test_app.py tests/edge/test_overload.py tests/edge/video
 
 export VIDEO URL PROMPT MINUTES HOURS KILLS
 

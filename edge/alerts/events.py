@@ -10,10 +10,11 @@ Decisions use monotonic time only; wall time is copied into what people read. Th
 jumps changes no alert.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from ulid import ULID
 
@@ -100,9 +101,25 @@ class Transition:
     peak: float
 
 
-def new_ulid(at: float) -> str:
-    """Return a new ULID for the wall time ``at``, in seconds."""
-    return str(ULID.from_timestamp(at))
+class RisingIds:
+    """Maker of ULIDs, each greater than the one before, also when the wall clock is set back.
+
+    Several threads may use it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def __call__(self, at: float) -> str:
+        """Return a new ULID for the wall time ``at``, in seconds, or for the latest before."""
+        with self._lock:
+            self._last = max(int(ULID.from_timestamp(at)), self._last + 1)
+            return str(ULID.from_int(self._last))
+
+
+new_ulid: Final = RisingIds()
+"""Maker of all ids of alerts in this process."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,23 +11,19 @@ from typing import Protocol
 import av
 import numpy as np
 import pytest
+from daemon_parts import TOPICS, Line, Proof, Quiet
 from live_broker import Broker, Listen, Listener
 from patience import Eventually
 
-from edge.alerts.pipeline import Pipeline
-from edge.alerts.status import CameraStatus
 from edge.app import Daemon, Periods
 from edge.config.models import Config
 from edge.control.orders import Orders
-from edge.control.rollout import Rollout
 from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
-from edge.delivery.payloads import AlertMessage, AlertPayload, alert_message
+from edge.delivery.payloads import AlertMessage
 from edge.delivery.publisher import Publisher
-from edge.delivery.topics import Topics
-from edge.errors import InferenceError, ModelError, OutboxError, SideFileError
+from edge.errors import OutboxError, SideFileError
 from edge.resources import Resources
-from edge.scoring.open import Models
 from edge.system import systemd
 from edge.system.backoff import BROKER, Backoff
 from edge.system.ending import Stop
@@ -36,21 +32,7 @@ from edge.video.sample import Arrival, Sample
 from edge.video.worker import CameraHealth
 
 SOON = replace(BROKER, unreachable=Backoff(first_s=0.05, cap_s=0.2, shortest_share=0.5))
-TOPICS = Topics("edge", "box")
 STREAMING = CameraHealth("streaming", 25.0, 2.0, 1, 0, 0, 0, 1_750_000_000.0, None)
-ALERT = {
-    "id": "01JX7ZK4Q8V5R2M9T6B3N0C1DE",
-    "type": "start",
-    "device": "box",
-    "camera": "yard",
-    "prompt": {"id": "cat", "text": "a cat"},
-    "score": 0.5,
-    "margin": 0.4,
-    "threshold": 0.1,
-    "started_at": "2025-06-14T09:31:07.250Z",
-    "at": "2025-06-14T09:31:07.250Z",
-    "model": {"id": "m", "hash": "h", "precision": "int8"},
-}
 
 
 class Camera:
@@ -79,66 +61,6 @@ class Camera:
 
     def stop(self, timeout_s: float) -> bool:
         return True
-
-
-class Line(Pipeline):
-    """A pipeline: one alert per sample; a sample of -1 fails."""
-
-    def __init__(self) -> None:
-        pass
-
-    def process(self, sample: Sample) -> list[Message]:
-        if sample.pixels.min() < 0:
-            raise InferenceError("told to fail")
-        return [alert_message(TOPICS, AlertPayload.model_validate(ALERT))]
-
-    def pass_on(self) -> None:
-        pass
-
-    def catch_up(self) -> None:
-        pass
-
-    def lost(self, now: Arrival) -> list[Message]:
-        return []
-
-    def finish(self, now: Arrival) -> list[Message]:
-        return []
-
-    def save(self) -> None:
-        pass
-
-    def alerting(self) -> dict[tuple[str, str], bool]:
-        return {("yard", "cat"): False}
-
-    def status(self, camera: str) -> CameraStatus:
-        return CameraStatus(None, {}, {}, None, None)
-
-
-class Quiet(Rollout):
-    """A rollout that nobody commands."""
-
-    failed = False
-
-    def __init__(self) -> None:
-        pass
-
-    def start(self) -> None:
-        pass
-
-    def stop(self, timeout_s: float) -> bool:
-        return True
-
-
-class Proof(Models):
-    """Models whose self-test fails while ``failure`` is set."""
-
-    def __init__(self) -> None:
-        self.failed: str | None = None
-        self.failure: str | None = None
-
-    def prove_again(self) -> None:
-        if self.failure:
-            raise ModelError(self.failure)
 
 
 @pytest.fixture

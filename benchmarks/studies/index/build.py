@@ -10,7 +10,14 @@ import numpy as np
 
 from benchmarks.studies.index.world import BEGIN, CAMERAS, World
 from edge.search.index.codes import encode
-from edge.search.index.format import Entry, Extent, begin_rows, row_type, write_codes
+from edge.search.index.format import (
+    Entry,
+    Extent,
+    begin_rows,
+    checksums,
+    row_type,
+    write_codes,
+)
 from edge.search.index.segment import ROWS
 from edge.search.index.store import Limits, Store
 
@@ -42,6 +49,7 @@ def build(folder: Path, vectors: int, dim: int) -> None:
         rows["at"] = BEGIN + turn * ROWS + np.arange(ROWS)
         rows["scale"] = np.abs(floats).max(axis=1) / np.float32(127)
         rows["levels"] = np.rint(floats / rows["scale"][:, np.newaxis])
+        rows["crc"] = checksums(rows)
         place = folder / MODEL / f"camera{camera:02d}" / f"{turn:08d}"
         place.mkdir(parents=True)
         with (place / "rows").open("a+b", buffering=0) as file:

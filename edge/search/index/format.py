@@ -140,8 +140,8 @@ def sound_extent(file: FileIO, dim: int) -> Extent:
     return Extent(count, float(times.min(initial=np.inf)), float(times.max(initial=-np.inf)))
 
 
-def read_rows(path: Path, dim: int, first: int, count: int) -> NDArray[np.void]:
-    """Read ``count`` rows from ``first`` on; fewer if the file has not so many.
+def read_rows(path: Path, dim: int, firsts: Iterable[int], count: int) -> list[NDArray[np.void]]:
+    """Read ``count`` rows from each of ``firsts`` on; fewer if the file has not so many.
 
     Files of the index are read and not mapped, because a page that the disk cannot read, or that
     is cut off meanwhile, would kill a process that has mapped it.
@@ -151,8 +151,9 @@ def read_rows(path: Path, dim: int, first: int, count: int) -> NDArray[np.void]:
     """
     kind = row_type(dim)
     with path.open("rb", buffering=0) as file:
-        data = os.pread(file.fileno(), count * kind.itemsize, rows_end(dim, first))
-    return np.frombuffer(data, kind, len(data) // kind.itemsize)
+        size = count * kind.itemsize
+        read = [os.pread(file.fileno(), size, rows_end(dim, first)) for first in firsts]
+    return [np.frombuffer(data, kind, len(data) // kind.itemsize) for data in read]
 
 
 def read_times(path: Path, dim: int, numbers: Iterable[int]) -> NDArray[np.float64]:
@@ -167,11 +168,16 @@ def read_times(path: Path, dim: int, numbers: Iterable[int]) -> NDArray[np.float
     return np.frombuffer(b"".join(whole), "<f8")
 
 
-def are_sound(rows: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Return which of N rows are as they were written, bool [N]."""
+def checksums(rows: NDArray[np.void]) -> NDArray[np.uint32]:
+    """Return what ``crc`` of N rows must be, uint32 [N]."""
     data, size = memoryview(rows.tobytes()), rows.dtype.itemsize
     found = [crc32(data[end - size + 4 : end]) for end in range(size, len(data) + 1, size)]
-    sound: NDArray[np.bool_] = np.array(found, np.uint32) == rows["crc"]
+    return np.array(found, np.uint32)
+
+
+def are_sound(rows: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return which of N rows are as they were written, bool [N]."""
+    sound: NDArray[np.bool_] = rows["crc"] == checksums(rows)
     return sound
 
 

@@ -203,18 +203,19 @@ class Scan:
         # took sixty times as long as the product itself (docs/adr/0017).
         read = [self._read(number, list(some)) for number, some in groupby(wanted, self._number)]
         rows = np.concatenate([part for parts in read for part in parts])
-        margin = margins(self._bank, cosines(rows, self._bank.rows)).margin[:, 0]
-        inside = (rows["at"] >= self._since) & (rows["at"] <= self._until)
-        ends = np.cumsum([len(part) for parts in read for part in parts])
-        for block, end, size in zip(wanted, ends, np.diff(ends, prepend=0), strict=True):
-            kept = np.flatnonzero(inside[end - size : end]) + end - size
-            self._scored[block] = _Block(rows["at"][kept], margin[kept])
+        kept = np.flatnonzero((rows["at"] >= self._since) & (rows["at"] <= self._until))
+        kept = kept[are_sound(rows[kept])]
+        times = rows["at"][kept]
+        margin = margins(self._bank, cosines(rows[kept], self._bank.rows)).margin[:, 0]
+        ends = np.cumsum([0, *(len(part) for parts in read for part in parts)])
+        limits = pairwise(np.searchsorted(kept, ends).tolist())
+        for block, (first, end) in zip(wanted, limits, strict=True):
+            self._scored[block] = _Block(times[first:end], margin[first:end])
 
     def _read(self, number: int, blocks: Sequence[int]) -> list[NDArray[np.void]]:
-        """Return the sound rows of some blocks of a segment."""
-        first = [(block - self._starts[number]) * BLOCK for block in blocks]
-        read = [self._segments[number].rows(slice(row, row + BLOCK)) for row in first]
-        return [rows[are_sound(rows)] for rows in read]
+        """Return the rows of some blocks of a segment."""
+        firsts = [(block - self._starts[number]) * BLOCK for block in blocks]
+        return self._segments[number].blocks(firsts, BLOCK)
 
     def _adjoining(self) -> Iterator[Run]:
         """Yield the runs of consecutive blocks that are scored so far."""

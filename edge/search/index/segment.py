@@ -186,15 +186,23 @@ class Segment:
         return _readable(lambda: read_codes(path, self._dim), path) if self._coded else None
 
     def rows(self, which: slice) -> NDArray[np.void]:
-        """Read some rows, of type ``edge.search.index.format.row_type``; fewer if some are lost.
+        """Read rows that follow each other, as ``blocks`` does."""
+        first, end, _ = which.indices(self.extent.count)
+        return self.blocks([first], end - first)[0]
+
+    def blocks(self, firsts: Sequence[int], size: int) -> list[NDArray[np.void]]:
+        """Read blocks of rows, of type ``edge.search.index.format.row_type``.
+
+        Args:
+            firsts: Number of the first row of each block.
+            size: Number of rows of a block; fewer are returned if some are lost.
 
         Raises:
             OSError: The file may not be read.
         """
-        first, end, _ = which.indices(self.extent.count)
         path = self.folder / _ROWS
-        rows = _readable(lambda: read_rows(path, self._dim, first, end - first), path)
-        return np.empty(0, row_type(self._dim)) if rows is None else rows
+        read = _readable(lambda: read_rows(path, self._dim, firsts, size), path)
+        return [np.empty(0, row_type(self._dim)) for _ in firsts] if read is None else read
 
     def times(self, numbers: Sequence[int]) -> NDArray[np.float64]:
         """Read the times of some rows, UTC seconds; NaN where one is lost.

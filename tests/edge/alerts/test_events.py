@@ -8,7 +8,7 @@ from present import present
 from prompts import prompt
 from ulid import ULID
 
-from edge.alerts.events import EventMachine, Rule, Transition, new_ulid
+from edge.alerts.events import EventMachine, RisingIds, Rule, Transition
 from edge.model.bundle.manifest import Decision
 from edge.video.sample import Arrival
 
@@ -198,9 +198,20 @@ def test_a_rule_takes_the_measured_defaults_where_the_prompt_sets_none() -> None
 
 
 def test_ids_are_ulids_of_the_given_time_and_all_differ() -> None:
-    ids = [new_ulid(WALL + 0.25) for _ in range(100)]
+    new_id = RisingIds()
+    ids = [new_id(WALL + 0.25) for _ in range(100)]
     assert len(set(ids)) == 100
     assert {ULID.from_str(id_).milliseconds for id_ in ids} == {1_700_000_000_250}
+
+
+@pytest.mark.parametrize("jump", [YEAR, -YEAR, -WALL, 3600.0, -3600.0, 0.0])
+def test_ids_rise_whatever_the_wall_clock_does(jump: float) -> None:
+    new_id = RisingIds()
+    ids = [new_id(WALL + 0.5 * n + jump * (n // 10 % 2)) for n in range(40)]
+    assert ids == sorted(set(ids))
+    # The control: ULIDs of the wall clock alone would not rise.
+    alone = [str(ULID.from_timestamp(WALL + 0.5 * n + jump * (n // 10 % 2))) for n in range(40)]
+    assert jump == 0.0 or alone != sorted(alone)
 
 
 rules = st.builds(

@@ -312,7 +312,7 @@ def test_what_a_disk_cannot_read_is_left_out_and_logged_but_forbidden_files_are_
     real = layout.read_rows
 
     def failing(number: int) -> None:
-        def read(path: Path, *which: int) -> NDArray[np.void]:
+        def read(path: Path, *which: Any) -> list[NDArray[np.void]]:
             if path.parent.name == "00000000":
                 raise OSError(number, os.strerror(number), str(path))
             return real(path, *which)

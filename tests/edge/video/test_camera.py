@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import av
@@ -24,6 +25,8 @@ from edge.video.camera import ThreadCamera
 from edge.video.preprocess import Preprocessor
 from edge.video.sample import Sample
 from edge.video.verdict import JudgedSpans
+
+YEAR = 365 * 86_400.0
 
 
 @pytest.fixture
@@ -480,3 +483,27 @@ def test_real_footage_is_sampled_without_loss(
         until("two seconds of samples", lambda: worker.health().samples >= 10)
         health = worker.health()
     assert (health.corrupt, health.reconnects) == (0, 0)
+
+
+def test_a_jump_of_the_boxs_wall_clock_restarts_no_camera(
+    camera: TestCamera,
+    watch: Callable[..., ThreadCamera],
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = watch(camera.url("yard"))
+    until("two samples", lambda: worker.health().samples >= 2)
+    real = time.time
+
+    def moved(by: float) -> float:
+        return real() + by
+
+    def made(samples: int) -> bool:
+        return worker.health().samples >= samples
+
+    for jump in (YEAR, 0.0, -YEAR, 0.0, 3600.0, -3600.0, -real(), 0.0):  # also to 1970
+        monkeypatch.setattr(time, "time", partial(moved, jump))
+        until("three more samples", partial(made, worker.health().samples + 3))
+        health = worker.health()
+        assert (health.state, health.error, health.reconnects) == ("streaming", None, 0)
+        assert take_next(worker, until).arrival.wall == pytest.approx(moved(jump), abs=5)
