@@ -44,6 +44,11 @@ _LARGEST_RECEIVED: Final = 256 * 1024
 _MEMORY_BYTES: Final = 16 * 1024 * 1024
 
 
+def client_id_of(config: MqttConfig, device: str) -> str:
+    """Our name at the broker."""
+    return config.client_id or f"edge-{device}"
+
+
 @dataclass(frozen=True, slots=True)
 class PublisherTimings:
     """Times that the publisher goes by.
@@ -123,7 +128,7 @@ class Publisher:
         self._topics = Topics(config.topic_prefix, device)
         self._dialer = Dialer(
             config,
-            config.client_id or f"edge-{device}",
+            client_id_of(config, device),
             status_message(self._topics, "offline"),
             timeout_s=timings.connect_s,
             largest=_LARGEST_RECEIVED,

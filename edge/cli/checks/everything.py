@@ -8,6 +8,7 @@ from edge.cli.checks.broker import check_broker
 from edge.cli.checks.cameras import check_cameras
 from edge.cli.checks.disk import check_disk, check_index
 from edge.cli.checks.model import check_model
+from edge.cli.checks.outbox import check_outbox
 from edge.cli.checks.result import CheckResult, failure
 from edge.cli.checks.second_look import check_looks
 from edge.config.models import Config
@@ -43,9 +44,11 @@ def check_config(
     yield from check_looks(config)
     if cameras:
         yield from check_cameras(config.cameras)
+    outbox = check_outbox(config.state_dir)
     if broker:
-        yield check_broker(config.mqtt)
+        yield from check_broker(config, outbox)
     yield check_disk(config.state_dir, config.outbox.max_bytes)
+    yield outbox.result
     yield from check_index(config)
 
 

@@ -204,7 +204,7 @@ def test_alerting_never_overtakes_an_alert_of_an_outage(
     live = [found.topic.rpartition("/")[2] for found in listener.heard if not found.retain]
     # A listener that came late heard only the end: ON is still the last.
     assert live[-1:] == ["alerting"] or not live
-    assert publisher.health().delivered == {"alert": 500}
+    eventually(lambda: publisher.health().delivered == {"alert": 500}, "all acknowledgements")
 
 
 def test_after_a_restart_of_the_broker_the_status_is_first_and_every_topic_is_there(

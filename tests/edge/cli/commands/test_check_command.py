@@ -76,7 +76,9 @@ def test_a_sound_set_up_is_ok_throughout(
             "prompt red",
             "camera yard",
             "broker",
+            "topics",
             "disk",
+            "outbox",
         ],
         "ok",
     )

@@ -1,0 +1,39 @@
+"""Finds out who holds a file: the process that has locked it, the user that it belongs to."""
+
+from pathlib import Path
+from typing import Final
+
+_LOCKS: Final = Path("/proc/locks")
+
+
+def holder(path: Path, locks: Path = _LOCKS) -> str:
+    """Return in words the process that has locked a file, as far as Linux tells it."""
+    inode = path.stat().st_ino
+    try:
+        lines = locks.read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        # 1: POSIX  ADVISORY  WRITE 4711 fe:01:123456 0 EOF
+        match line.split():
+            case [_, _, _, "WRITE", pid, place, *_] if place.endswith(f":{inode}"):
+                if pid.isdecimal() and pid != "0":  # 0: in another namespace
+                    return f"process {pid}{_name(pid)}"
+            case _:
+                pass
+    return "another process"
+
+
+def owner(path: Path) -> str:
+    """Return the name of the user that a file belongs to, or its number."""
+    try:
+        return path.owner()
+    except KeyError:
+        return f"user {path.stat().st_uid}"
+
+
+def _name(pid: str) -> str:
+    try:
+        return f" ({Path('/proc', pid, 'comm').read_text().strip()})"
+    except OSError:
+        return ""
