@@ -8,16 +8,17 @@ message is sent again after each break of the connection until it is acknowledge
 
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from edge.delivery.message import Kind, Message
+from edge.delivery.message import Message
 from edge.delivery.mqtt.connection import Acknowledged, Connection
 from edge.delivery.mqtt.paho_client import packet_size
 from edge.delivery.outbox import Outbox
-from edge.delivery.quarantine import STRIKES, Key, Quarantine
+from edge.delivery.quarantine import STRIKES, Key
+from edge.delivery.standing import Standing
 from edge.delivery.unsent import Unsent
 from edge.errors import OutboxError, PublishError
 
@@ -33,26 +34,6 @@ _READ_AHEAD: Final = 100
 _DELETE_S: Final = 0.1
 # Size of the unacknowledged messages from which on the window is full.
 _WINDOW_BYTES: Final = 4 * 1024 * 1024
-
-
-@dataclass
-class Standing:
-    """State of the delivery that lasts from one connection to the next.
-
-    Attributes:
-        quarantine: Messages over which connections end.
-        held: Lanes that the broker refused, with the monotonic second of the next attempt.
-        finished: Messages to delete from the outbox, and whether they were dropped. They stay here
-            while the disk fails, so that they are not sent again.
-        delivered: Acknowledged messages of the outbox since start, by kind.
-        refused: Messages that the broker refused since start, by kind.
-    """
-
-    quarantine: Quarantine
-    held: dict[str, float] = field(default_factory=dict)
-    finished: dict[int, bool] = field(default_factory=dict)
-    delivered: Counter[Kind] = field(default_factory=Counter)
-    refused: Counter[Kind] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)

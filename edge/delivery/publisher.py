@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge.config.models import MqttConfig
-from edge.delivery.in_flight import Delivery, Standing
+from edge.delivery.in_flight import Delivery
 from edge.delivery.inbox import Inbox
 from edge.delivery.message import Kind, Message
 from edge.delivery.mqtt.connection import Connection
@@ -24,6 +24,7 @@ from edge.delivery.mqtt.refusals import Refused
 from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import Status, status_message
 from edge.delivery.quarantine import Quarantine
+from edge.delivery.standing import Standing
 from edge.delivery.topics import Topics
 from edge.delivery.unsent import Unsent
 from edge.errors import ConfigError, OutboxError, PublishError
@@ -37,6 +38,8 @@ logger = logging.getLogger(__name__)
 _TICK_S: Final = 1.0
 # Part of ``stop``'s time that is reserved for publishing "stopped" and disconnecting.
 _PARTING_S: Final = 0.5
+# Part of this in which the broker must acknowledge it; the rest is for closing the connection.
+_PARTING_SHARE: Final = 0.7
 # Largest number of messages that wait in memory, retained ones apart, for a connection.
 _MEMORY: Final = 1000
 # Size of the largest packet that the broker may send us: the largest command has 128 KiB.
@@ -147,7 +150,7 @@ class Publisher:
         self._failures = 0
         self._unsent = Unsent(_MEMORY, _MEMORY_BYTES)
         self._stopping = threading.Event()
-        self._deadline = 0.0
+        self._deadline = self._parting_s = 0.0
         self._wake = SocketWake()
         self._thread = WorkerThread("publisher", self._run)
         self.announce("online")
@@ -195,7 +198,9 @@ class Publisher:
 
         Unsent messages stay in the outbox for the next start.
         """
-        self._deadline = time.monotonic() + timeout_s - min(_PARTING_S, timeout_s / 2)
+        parting_s = min(_PARTING_S, timeout_s / 2)
+        self._deadline = time.monotonic() + timeout_s - parting_s
+        self._parting_s = _PARTING_SHARE * parting_s
         self._stopping.set()
         self._wake.set()
         if self._thread.alive:
@@ -268,7 +273,7 @@ class Publisher:
                     self._inbox.listen(connection, idle=delivery.idle)
                 parting = self._stopping.is_set() and delivery.idle
                 if not parting:
-                    connection.poll(_TICK_S, self._wake)
+                    connection.poll(self._tick_s, self._wake)
                 # A message put before the stop has set the wake too.
                 if self._wake.clear():
                     delivery.look_again()
@@ -293,10 +298,16 @@ class Publisher:
     def _time_is_up(self) -> bool:
         return self._stopping.is_set() and time.monotonic() > self._deadline
 
+    @property
+    def _tick_s(self) -> float:
+        if not self._stopping.is_set():
+            return _TICK_S
+        return max(0.0, min(_TICK_S, self._deadline - time.monotonic()))
+
     def _part(self, connection: Connection, delivery: Delivery) -> None:
         """Publish "stopped", and wait a short time for its acknowledgement."""
         delivery.say_last(status_message(self._topics, "stopped"))
-        end = time.monotonic() + _PARTING_S
+        end = time.monotonic() + self._parting_s
         with contextlib.suppress(OutboxError):  # the next start sends them again
             while delivery.unacknowledged and time.monotonic() < end:
                 connection.poll(max(0.0, end - time.monotonic()))

@@ -1,5 +1,6 @@
 """Messages that end connections, windows that are narrow, and the order on the wire."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -131,7 +132,10 @@ def test_messages_from_memory_respect_the_receive_maximum(
         publisher.publish_now(answer(f"me/{number}"))
         publisher.publish_now(state(f"edge/box/{number}"))
     eventually(lambda: len(broker.topics) >= 4, "a full window")
-    publisher.stop(0.5)
+    started = time.monotonic()
+    publisher.stop(1.0)
+    assert time.monotonic() - started < 1.0  # it ended by itself; nobody gave up waiting for it
+    assert not publisher.health().running
     # The status was acknowledged. "stopped" goes out with QoS 0, which no window limits.
     eventually(lambda: broker.topics[-1] == b"edge/box/status", "the farewell")
     assert len(broker.topics) == 5

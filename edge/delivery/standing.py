@@ -1,0 +1,27 @@
+"""Keeps the state of the delivery that lasts from one connection to the next."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from edge.delivery.message import Kind
+from edge.delivery.quarantine import Quarantine
+
+
+@dataclass
+class Standing:
+    """State of the delivery that lasts from one connection to the next.
+
+    Attributes:
+        quarantine: Messages over which connections end.
+        held: Lanes that the broker refused, with the monotonic second of the next attempt.
+        finished: Messages to delete from the outbox, and whether they were dropped. They stay here
+            while the disk fails, so that they are not sent again.
+        delivered: Acknowledged messages of the outbox since start, by kind.
+        refused: Messages that the broker refused since start, by kind.
+    """
+
+    quarantine: Quarantine
+    held: dict[str, float] = field(default_factory=dict)
+    finished: dict[int, bool] = field(default_factory=dict)
+    delivered: Counter[Kind] = field(default_factory=Counter)
+    refused: Counter[Kind] = field(default_factory=Counter)
