@@ -16,7 +16,7 @@ import cbor2
 
 from edge.delivery.message import Kind, Message
 from edge.errors import OutboxError
-from edge.system.trouble import SQLITE_ERRORS, trouble_of
+from edge.system.trouble import SQLITE_ERRORS, header_is_damaged, is_version, trouble_of
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +122,8 @@ def open_file(path: Path) -> sqlite3.Connection:
         OSError: The disk refuses it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if header_is_damaged(path):
+        raise Damaged("its header names formats that do not exist")
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
     try:
         # Text in a damaged file may not be UTF-8, and this module needs none as str.
@@ -146,6 +148,8 @@ def open_file(path: Path) -> sqlite3.Connection:
 
 def _make_or_check(db: sqlite3.Connection, path: Path) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
+    if not is_version(version):
+        raise Damaged(f"its version is {version}")
     if version > SCHEMA_VERSION:
         raise OutboxError(
             f"{path} was written by a newer version (format {version}, this one knows up to"

@@ -14,7 +14,13 @@ from typing import Final, TypeVar
 
 from edge.errors import SideFileError
 from edge.system.set_aside import set_aside
-from edge.system.trouble import ADVICE, SQLITE_ERRORS, trouble_of
+from edge.system.trouble import (
+    ADVICE,
+    SQLITE_ERRORS,
+    header_is_damaged,
+    is_version,
+    trouble_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +31,7 @@ BUSY_S: Final = 0.5
 
 
 class _NotOurs(sqlite3.OperationalError):
-    """The file has other tables: it counts as damaged."""
+    """The file has other tables or an impossible version: it counts as damaged."""
 
 
 class KeptFile:
@@ -66,7 +72,7 @@ class KeptFile:
                 try:
                     return self._transact(action)
                 except SQLITE_ERRORS as exc:
-                    if trouble_of(exc) != "damaged":
+                    if trouble_of(exc) != "damaged" and not header_is_damaged(self.path):
                         raise
                     logger.error(  # noqa: TRY400  expected: no traceback
                         "%s is damaged (%s): set aside as %s, and begun anew",
@@ -101,6 +107,8 @@ class KeptFile:
 
     def _make_or_check(self, db: sqlite3.Connection) -> None:
         (version,) = db.execute("PRAGMA user_version").fetchone()
+        if not is_version(version):
+            raise _NotOurs(f"its version is {version}")
         if version > self._version:
             raise SideFileError(
                 f"{self.path} was written by a newer version (format {version}, this one knows up"

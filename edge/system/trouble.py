@@ -7,6 +7,7 @@
 import errno
 import json
 import sqlite3
+from pathlib import Path
 from typing import Final, Literal
 
 Trouble = Literal["locked", "failing", "full", "newer", "damaged"]
@@ -21,6 +22,10 @@ ADVICE: Final[dict[Trouble, str]] = {
 
 SQLITE_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
 """Errors of ``sqlite3``. Its words about a damaged page quote the page, which may be no UTF-8."""
+
+# The two bytes of an SQLite file's header that say by whom it can be written and read.
+_FORMATS: Final = slice(18, 20)
+_HIGHEST_VERSION: Final = 1000
 
 # SQLITE_ERROR is among them because the statements are right: the schema that they meet is not.
 _SQLITE: Final[dict[int, Trouble]] = {
@@ -45,6 +50,24 @@ def trouble_of(error: Exception) -> Trouble:
         return _SQLITE.get(code & 0xFF, "failing")  # the primary part of an extended code
     # Python itself finds text that is not UTF-8, and has no code for it.
     return "damaged" if isinstance(error, sqlite3.OperationalError) else "failing"
+
+
+def is_version(number: int) -> bool:
+    """Whether a file can have this version; a higher number is damage, and no newer version."""
+    return 0 <= number <= _HIGHEST_VERSION
+
+
+def header_is_damaged(path: Path) -> bool:
+    """Whether the header of an SQLite file names formats that do not exist.
+
+    SQLite takes such a file for one of its own future, and refuses to write it.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(_FORMATS.stop)
+    except OSError:
+        return False
+    return len(header) == _FORMATS.stop and not {1, 2}.issuperset(header[_FORMATS])
 
 
 def trouble_of_json(content: bytes, key: str, schema: str) -> Trouble:

@@ -130,6 +130,18 @@ def test_no_damage_prevents_a_start(tmp_path: Path, message: MakeMessage, seed: 
             assert works(box, message)
 
 
+@pytest.mark.parametrize(("at", "byte"), [(18, 7), (19, 7), (60, 0x40)])
+def test_a_damaged_header_is_no_newer_version_and_no_failing_disk(
+    tmp_path: Path, message: MakeMessage, at: int, byte: int
+) -> None:
+    path = filled(tmp_path / "outbox.db", message, number=10)
+    damaged = bytearray(path.read_bytes())
+    damaged[at] = byte
+    path.write_bytes(damaged)
+    with contextlib.closing(Outbox(path, MB)) as box:
+        assert works(box, message)
+
+
 def test_only_the_newest_damaged_file_is_kept(tmp_path: Path) -> None:
     for _ in range(3):
         (tmp_path / "outbox.db").write_bytes(b"junk" * 1000)

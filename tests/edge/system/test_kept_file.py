@@ -125,6 +125,18 @@ def test_text_that_is_no_utf_8_is_damage(path: Path) -> None:
     assert aside(path) == ["words-corrupt-1.db"]
 
 
+@pytest.mark.parametrize(("at", "byte"), [(18, 7), (19, 7), (60, 0x40), (60, 0x80), (45, 9)])
+def test_a_damaged_header_is_no_newer_version_and_no_failing_disk(
+    path: Path, at: int, byte: int
+) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] = byte
+    path.write_bytes(content)
+    for word in ("new", "newer"):
+        add(kept(path), word)
+    assert {"new", "newer"} <= set(words(kept(path)))
+
+
 def test_only_the_newest_few_damaged_files_are_kept(path: Path) -> None:
     for number in range(6):
         path.write_bytes(b"damaged %d" % number * 500)
