@@ -147,7 +147,7 @@ class Decoder:
         return [self._frame(picture, cast("_Sent", picture.opaque)) for picture in sound]
 
     def _frame(self, picture: av.VideoFrame, sent: _Sent) -> Frame:
-        orientation = stated_orientation(picture)
+        orientation = stated_orientation(picture, self._context.name)
         # A codec states it with a keyframe, for all pictures up to the next one.
         if orientation is not None or picture.key_frame:
             self._orientation = orientation

@@ -69,7 +69,8 @@ def read_still(data: bytes) -> VideoFrame:
         ) from exc
     if not frames:
         raise SourceError(f"expected a {decoder} picture, found none in the file")
-    return upright(frames[0], Geometry(orientation=stated_orientation(frames[0]) or Orientation()))
+    orientation = stated_orientation(frames[0], decoder) or Orientation()
+    return upright(frames[0], Geometry(orientation=orientation))
 
 
 def rgb_of(frame: VideoFrame, side: int) -> NDArray[np.uint8]:

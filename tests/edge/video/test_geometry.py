@@ -4,7 +4,10 @@ The picture has another colour in each corner, so each turn and each mirror imag
 """
 
 import itertools
+import os
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +18,7 @@ import pytest
 from av.bitstream import BitStreamFilterContext
 from av.video.reformatter import Colorspace
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from edge.testing import Clip, TestCamera
 from edge.testing.synthetic import write_clip
@@ -305,3 +308,30 @@ def test_frames_that_need_turning_are_the_kept_ones_only(
     with open_source(str(path)) as source:
         kept = list(kept_frames(source.packets(), Decoder(source.stream), Sampler(1)))
     assert len(turned) == len(kept) == 2
+
+
+READ_PICTURES = """
+import gc, sys
+import av
+from edge.video.geometry import stated_orientation
+for _ in range(20):
+    with av.open(sys.argv[1]) as file:
+        for frame in file.decode(video=0):
+            assert stated_orientation(frame, file.streams.video[0].codec_context.name) is None
+    gc.collect()
+"""
+
+
+def test_a_picture_with_a_named_colour_profile_does_not_end_the_process(tmp_path: Path) -> None:
+    """PyAV frees the profile's name twice; so in a process of its own."""
+    picture = tmp_path / "profile.png"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.new("RGB", (8, 8)).save(picture, icc_profile=profile)
+    done = subprocess.run(
+        [sys.executable, "-c", READ_PICTURES, picture],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr[-500:]) == (0, "")
