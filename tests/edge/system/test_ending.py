@@ -129,9 +129,16 @@ def test_without_that_care_the_same_thread_ends_the_process_by_sigabrt(
 ) -> None:
     model = tmp_path / "slow.onnx"
     model.write_bytes(slow_model(5))
-    process = python(BUSY.replace("END", "sys.exit"), "onnxruntime", model)
-    process.communicate(timeout=20)
-    assert process.returncode == -signal.SIGABRT
+    ends = set[int]()
+    for _ in range(
+        6
+    ):  # the thread must be in the runtime at that moment, which is a matter of luck
+        process = python(BUSY.replace("END", "sys.exit"), "onnxruntime", model)
+        process.communicate(timeout=20)
+        ends.add(process.returncode)
+        if ends & {-signal.SIGABRT, -signal.SIGSEGV}:
+            return
+    pytest.fail(f"expected a death by a signal, found exit codes {ends}")
 
 
 def test_work_that_is_given_up_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
