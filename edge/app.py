@@ -153,9 +153,17 @@ class Daemon:
         if self._desk is not None:
             self._workers.start("search", self._desk, essential=False)
         self._workers.start("keeper", self._keeper, essential=False)
+        self._end_interrupted()
         self._workers.start("publisher", self._publisher, essential=True)
         for name, camera in zip(names, self._cameras.values(), strict=True):
             self._workers.start(name, camera, essential=False)
+
+    def _end_interrupted(self) -> None:
+        """End the alerts that a crash has interrupted; one that goes on begins as a new alert."""
+        try:
+            self._put(self._outbox.interrupted())
+        except OutboxError as exc:
+            logger.error("%s; alerts that a crash interrupted end at a later start", exc)  # noqa: TRY400  expected: no traceback
 
     def _loop(self, stop: Stop, wake: threading.Event) -> None:
         periods = self._periods

@@ -19,6 +19,8 @@ from typing import Final
 from edge.delivery.message import Kind, Message
 from edge.delivery.outbox_file import KINDS, insert, lane_number, pack, transaction, unpack
 from edge.delivery.outbox_store import OutboxStore
+from edge.delivery.payloads import AlertMessage
+from edge.delivery.running import ended_by, ends_of_running, note_running
 from edge.errors import OutboxError, SideFileError
 
 logger = logging.getLogger(__name__)
@@ -83,6 +85,7 @@ class Outbox:
         self._lock = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
         self._lost: Counter[Kind] = Counter()  # not yet in the file's totals
+        self._ended: set[str] = set()  # alerts whose end the file has not noted yet
         self._drops_reported_at = -float("inf")
         # Numbers are never reused in a process: a late PUBACK must not delete a new message.
         self._next_seq = 1
@@ -109,10 +112,22 @@ class Outbox:
             raise ValueError(f"expected messages of QoS 1 and one of the kinds {KINDS}")
         rows = [(message, pack(message)) for message in messages]
         with self._lock:
+            self._ended |= ended_by(messages)
             self._store.run(lambda db: self._insert(db, rows), lambda db: self._make_room(db, rows))
             self._reserve.keep()
         for callback in self._listeners:
             callback()
+
+    def interrupted(self) -> list[AlertMessage]:
+        """Make the ends of alerts that run according to the file; ask before the first ``put``.
+
+        Storing an end ends its alert here too: it is made once, whatever crashes in between.
+
+        Raises:
+            OutboxError: The file cannot be read.
+        """
+        with self._lock:
+            return self._store.run(lambda db: ends_of_running(db, time.time()), writes=False)
 
     def lose(self, messages: Iterable[Message]) -> None:
         """Count messages as dropped that could not be stored, and that nobody keeps."""
@@ -183,8 +198,9 @@ class Outbox:
         self._next_seq = max(self._next_seq, newest + 1)
 
     def _insert(self, db: sqlite3.Connection, rows: list[_Row]) -> None:
-        lost = self._lost.copy()
+        lost, ended = self._lost.copy(), self._ended.copy()
         with transaction(db):
+            note_running(db, (message for message, _ in rows), ended)
             for message, body in rows:
                 if len(body) > self._max_bytes:
                     self._count_dropped(db, KINDS.index(message.kind), 1)
@@ -198,6 +214,7 @@ class Outbox:
             if not rows:  # a write that proves the disk
                 db.execute("UPDATE totals SET dropped = dropped")
         self._lost -= lost
+        self._ended -= ended
 
     def _make_room(self, db: sqlite3.Connection, rows: list[_Row]) -> None:
         # An embedding must not displace an alert.

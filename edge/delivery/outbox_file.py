@@ -15,6 +15,7 @@ from zlib import crc32
 import cbor2
 
 from edge.delivery.message import Kind, Message
+from edge.delivery.running import RUNNING_TABLE
 from edge.errors import OutboxError
 from edge.system.trouble import SQLITE_ERRORS, header_is_damaged, is_version, trouble_of
 
@@ -33,7 +34,7 @@ _BUSY_S: Final = 2.0
 
 # ``lane``: number of camera and kind; a lane keeps its order. Triggers update ``totals`` in the
 # same transaction as the rows.
-_SCHEMA: Final = (
+_MESSAGES: Final = (
     (
         "CREATE TABLE messages (seq INTEGER PRIMARY KEY, kind INTEGER NOT NULL,"
         " lane INTEGER NOT NULL, size INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL)"
@@ -52,6 +53,7 @@ _SCHEMA: Final = (
         " SET messages = messages - 1, bytes = bytes - OLD.size WHERE kind = OLD.kind; END"
     ),
 )
+_SCHEMA: Final = (*_MESSAGES, RUNNING_TABLE)
 _INSERT: Final = (
     "INSERT OR IGNORE INTO messages (seq, kind, lane, size, crc, body) VALUES (?, ?, ?, ?, ?, ?)"
 )
@@ -158,6 +160,9 @@ def _make_or_check(db: sqlite3.Connection, path: Path) -> None:
     found = {sql for (sql,) in db.execute("SELECT sql FROM sqlite_schema")}
     if not found:
         make(db)
+    if version and found == {statement.encode() for statement in _MESSAGES}:
+        db.execute(RUNNING_TABLE)  # a file from before alerts were noted
+        found.add(RUNNING_TABLE.encode())
     if version and found != {statement.encode() for statement in _SCHEMA}:
         raise Damaged("its tables are not an outbox's")
     if found and not version:

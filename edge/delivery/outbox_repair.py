@@ -14,6 +14,7 @@ from typing import Final
 
 from edge.delivery.message import Message
 from edge.delivery.outbox_file import insert, make, transaction, unpack
+from edge.delivery.running import copy_running
 from edge.system.atomic_file import sync_folder
 from edge.system.set_aside import remove_aside, remove_with_logs, set_aside
 from edge.system.trouble import SQLITE_ERRORS, trouble_of
@@ -40,6 +41,7 @@ def repair_file(path: Path, why: str) -> None:
             for seq, message, body in _salvage(path):
                 insert(db, seq, message, body)
                 saved += 1
+            _salvage_running(path, db)
         building.replace(_beside(path, "repaired"))
     finally:
         remove_with_logs(building)
@@ -69,6 +71,17 @@ def finish_repair(path: Path) -> None:
 
 def _beside(path: Path, word: str) -> Path:
     return path.with_name(f"{path.stem}-{word}{path.suffix}")
+
+
+def _salvage_running(damaged: Path, target: sqlite3.Connection) -> None:
+    with contextlib.closing(sqlite3.connect(damaged)) as db:
+        db.text_factory = bytes
+        try:
+            copy_running(db, target)
+        except SQLITE_ERRORS as exc:
+            if trouble_of(exc) in {"locked", "full"}:
+                raise
+            logger.warning("some alerts that a crash has interrupted get no end: %s", exc)
 
 
 def _salvage(damaged: Path) -> Iterator[tuple[int, Message, bytes]]:

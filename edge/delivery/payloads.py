@@ -113,6 +113,7 @@ class AlertPayload(Payload):
     snapshot: str | None = None
     boxes: tuple[BoxRef, ...] | None = None
     test: bool = False
+    interrupted: bool = False
     clock_synced: bool | None = None
     model: ModelRef
 

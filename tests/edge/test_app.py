@@ -360,3 +360,22 @@ def test_an_error_in_the_loop_ends_everything_in_order(
         # The rollout is asked first and awaited last.
         assert ended == ["rollout", "camera", "finish", "save", "rollout"]
         assert not publisher.health().running
+
+
+@pytest.fixture
+def crashed(tmp_path: Path) -> None:
+    """An outbox in which an alert has begun and not ended."""
+    with contextlib.closing(Outbox(tmp_path / "outbox.db", 1 << 20)) as outbox:
+        outbox.put([alert_message(TOPICS, AlertPayload.model_validate(ALERT))])
+
+
+@pytest.mark.usefixtures("crashed")
+def test_an_alert_that_a_crash_interrupted_ends_before_new_ones_begin(
+    serve: Callable[[], Served], eventually: Eventually
+) -> None:
+    _camera, outbox, listener, _sample = serve()
+    eventually(lambda: len(alerts(listener)) == 2, "its start and its end")
+    start, end = (AlertPayload.model_validate_json(payload) for payload in alerts(listener))
+    assert (start.type, start.interrupted) == ("start", False)
+    assert (end.type, end.interrupted, end.id) == ("end", True, start.id)
+    assert outbox.interrupted() == [], "once"

@@ -59,6 +59,7 @@ def alerts(
 
 def _line(alert: AlertPayload) -> Text:
     seconds = "" if alert.ended_at is None else f" after {alert.ended_at - alert.started_at}"
+    seconds += " (interrupted)" if alert.interrupted else ""
     return Text.assemble(
         f"{alert.at.astimezone():%H:%M:%S} ",
         (f"{alert.type:6}", _COLOURS[alert.type]),
