@@ -11,7 +11,7 @@ from typing import Protocol
 import av
 import numpy as np
 import pytest
-from daemon_parts import TOPICS, Line, Proof, Quiet
+from daemon_parts import ALERT, TOPICS, Line, Proof, Quiet
 from live_broker import Broker, Listen, Listener
 from patience import Eventually
 
@@ -20,7 +20,7 @@ from edge.config.models import Config
 from edge.control.orders import Orders
 from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
-from edge.delivery.payloads import AlertMessage
+from edge.delivery.payloads import AlertMessage, AlertPayload, alert_message
 from edge.delivery.publisher import Publisher
 from edge.errors import OutboxError, SideFileError
 from edge.resources import Resources
