@@ -15,8 +15,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-# Longer than it takes to notice a covered lens (a minute), which may be as dark as it is still.
-FROZEN_S: Final = 90.0
+# Longer than it takes to notice a covered lens (65 s), which may be as dark as it is still.
+FROZEN_S: Final = 75.0
 # Number of pictures that an encoder makes of a frozen one, and of samples and keyframes to see.
 _PICTURES, _SAMPLES, _KEYFRAMES = 3, 10, 5
 

@@ -48,6 +48,9 @@ class Container:
         SourceError: Opening failed in any other way.
     """
 
+    silence_hint: str = ""
+    """Words to add to the silence of a source that does not answer at all."""
+
     def __init__(
         self,
         location: str,
@@ -71,7 +74,8 @@ class Container:
         except av.error.FFmpegError as exc:
             # FFmpeg reports a timeout by several errors, "invalid data" among them.
             if open_timeout_s is not None and time.monotonic() - began >= open_timeout_s:
-                raise self._failure(exc, f"did not answer within {open_timeout_s:g} s") from exc
+                silence = f"did not answer within {open_timeout_s:g} s{self.silence_hint}"
+                raise self._failure(exc, silence) from exc
             raise self._failure(exc, self.explain_opening(exc)) from exc
         if not self._input.streams.video:
             self.close()

@@ -12,6 +12,8 @@ from hashlib import md5
 from secrets import token_hex
 from typing import Final
 
+from edge.system.redact import redact
+
 _STATUS_LINE: Final = re.compile(r"RTSP/\d\.\d +(\d{3})(?: +(.*))?")
 _PARAMETER: Final = re.compile(r'([\w-]+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))')
 _KNOWN_HASHES: Final = {"", "MD5", "MD5-SESS"}
@@ -123,7 +125,7 @@ def explain(reply: CameraReply, *, has_password: bool) -> str:
         if not has_password:
             return f"{said}: write user:password@ before the host in the camera's url"
     if 300 <= reply.status < 400:
-        target = printable(reply.header("location") or "nowhere")
+        target = redact(printable(reply.header("location") or "nowhere"))
         return f"{said} and sends us to {target}, which failed: give that address if it is right"
     if reply.status in _MEANING:
         said = f"{_MEANING[reply.status]} ({reply.status}), it {said}"

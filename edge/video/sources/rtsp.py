@@ -39,6 +39,8 @@ class RtspSource(Container):
         self._url, self._settings = url, settings
         self._stop = stop
         self._last_arrival = Arrival(time.time(), time.monotonic(), None)
+        if url.lower().startswith("rtsps:"):
+            self.silence_hint = " over TLS: try rtsp:// in case its port is a plain one"
         super().__init__(
             url,
             {"rtsp_transport": settings.transport, **_OPTIONS},

@@ -112,13 +112,17 @@ def test_what_is_no_camera_is_described(answer: bytes, words: str) -> None:
         assert words in str(failure(f"rtsp://127.0.0.1:{port}/yard"))
 
 
-def test_a_camera_without_tls_says_so() -> None:
+def test_a_camera_without_tls_says_so(camera: TestCamera) -> None:
+    silent = failure(camera.url("yard").replace("rtsp://", "rtsps://"))
+    assert "did not answer within 1 s over TLS: try rtsp://" in str(silent)
     with server(b"RTSP/1.0 400 Bad Request\r\n\r\n") as port:
         error = failure(f"rtsps://127.0.0.1:{port}/yard")
     assert f"does not speak TLS on port {port}: try rtsp://" in str(error)
 
 
 def test_a_camera_that_sends_us_on_names_the_place(camera: TestCamera) -> None:
-    camera.faults.answers = {"DESCRIBE": "302 Moved\r\nLocation: rtsp://127.0.0.1:9/there"}
+    camera.faults.answers = {
+        "DESCRIBE": "302 Moved\r\nLocation: rtsp://me:s3cr3t@127.0.0.1:9/there"
+    }
     said = str(failure(camera.url("yard")))
-    assert "'302 Moved' and sends us to rtsp://127.0.0.1:9/there, which failed" in said
+    assert "'302 Moved' and sends us to rtsp://me:***@127.0.0.1:9/there, which failed" in said
