@@ -36,12 +36,14 @@ def broker_at(
     password = os.environ.get(PASSWORD_VARIABLE)
     if password:
         register_secret(password)
+        if username is None:
+            raise ConfigError(f"expected --username beside the variable {PASSWORD_VARIABLE}")
     try:
         return MqttConfig(
             host=host,
             port=port,
             username=username,
-            password=SecretStr(password) if password and username else None,
+            password=SecretStr(password) if password else None,
             tls=TlsConfig(ca=ca) if ca else None,
             topic_prefix=prefix,
         )
