@@ -2,9 +2,10 @@
 
 import contextlib
 import json
-import os
 import sqlite3
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,27 @@ from edge.delivery.mqtt.dialer import connect
 from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import status_message
 from edge.delivery.topics import Topics
+
+HOLD = """
+import sys
+from pathlib import Path
+from edge.delivery.outbox import Outbox
+outbox = Outbox(Path(sys.argv[1]), 1 << 20)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def a_process_that_holds(path: Path) -> Iterator[int]:
+    """Another process with the outbox, as the daemon is; its number."""
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield process.pid
+        process.stdin.close()
 
 
 @pytest.fixture
@@ -99,11 +121,11 @@ def test_rights_of_the_daemons_client_id_are_found_where_no_daemon_runs(
     mqtt = f"{{host: 127.0.0.1, port: {broker.port}, client_id: box}}"
     outcome = edge("check", config(broker.port, mqtt=mqtt), *ASKED)
     assert text_of(outcome, "topics").startswith("ok")
-    with contextlib.closing(Outbox(tmp_path / "state" / "outbox.db", 1 << 20)):
+    with a_process_that_holds(tmp_path / "state" / "outbox.db") as process:
         outcome = edge("check", config(broker.port, mqtt=mqtt), *ASKED)
     assert broker.log().count("as box (") == 1
     assert "not tried: the box is online" in text_of(outcome, "topics")
-    assert f"in use by process {os.getpid()}" in text_of(outcome, "outbox")
+    assert f"in use by process {process}" in text_of(outcome, "outbox")
 
 
 @pytest.mark.broker
