@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import cast
+from typing import Final, cast
 
 import av
 import numpy as np
@@ -15,11 +15,15 @@ from edge.rules.bank import PromptBank
 from edge.scoring.margins import margins
 from edge.scoring.scorers.base import Scorer
 from edge.video.decode import Decoder, kept_frames
+from edge.video.patience import TIMEOUTS
 from edge.video.preprocess import Preprocessor
 from edge.video.sample import Arrival, Sample
 from edge.video.sampler import Sampler
-from edge.video.sources import Packet, Source
+from edge.video.sources import Packet, Source, SourceSettings
 from edge.video.sources.container import seconds
+
+# As long as the daemon waits for a keyframe with the default timeout.
+_NO_KEYFRAME_S: Final = TIMEOUTS * SourceSettings().timeout_s
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,9 +112,19 @@ def _time_base(stream: av.VideoStream) -> Fraction:
 
 
 def _within(packets: Iterator[Packet], duration_s: float) -> Iterator[Packet]:
-    first: float | None = None
+    """Yield the packets of ``duration_s`` seconds from the first keyframe on.
+
+    A client connects between two keyframes, which with a "smart" codec may be ten seconds and more
+    apart. Without any, the packets end after as long as the daemon would wait.
+    """
+    ends: float | None = None
+    given_up: float | None = None
     for packet in packets:
-        first = packet.arrival.monotonic if first is None else first
-        if packet.arrival.monotonic - first > duration_s:
+        now = packet.arrival.monotonic
+        if given_up is None:
+            given_up = now + _NO_KEYFRAME_S
+        if ends is None and packet.is_keyframe:
+            ends = now + duration_s
+        if now > (given_up if ends is None else ends):
             return
         yield packet
