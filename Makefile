@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 # The build system has a warning for each editable install.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# Tests in which cameras, brokers and a daemon keep time: two at once, and nothing beside them. They
-# wait most of the time.
+# Tests in which cameras, brokers and a daemon keep time. They wait most of the time, so four run at once,
+# and nothing beside them.
 TIMED := tests/e2e tests/edge/delivery tests/edge/test_app.py tests/edge/test_overload.py tests/edge/video
 
 export VIDEO URL PROMPT MINUTES HOURS KILLS
@@ -31,7 +31,7 @@ test: check ## All checks and all tests
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
 	@$(BIN)/edge-export default >/dev/null
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(addprefix --ignore=,$(TIMED))
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(TIMED)
+	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(TIMED)
 
 quick: $(VENV)/.test ## Lint and the tests that need no model, broker or wait: while you work
 	@$(BIN)/ruff check
