@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import av
@@ -13,7 +14,7 @@ from command import Outcome, Run, in_process
 from tiny_bundle import tiny_bundle
 
 from edge.cli.main import main
-from edge.testing import TestCamera
+from edge.testing import Faults, TestCamera
 from edge.testing.synthetic import write_clip
 
 CANARY = "canary-5f1d"
@@ -70,9 +71,19 @@ def red_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def camera(clip: Path) -> Iterator[TestCamera]:
+def running_camera(clip: Path) -> Iterator[TestCamera]:
     with TestCamera({"yard": clip}, user="viewer", password=CANARY) as camera:
         yield camera
+
+
+@pytest.fixture
+def camera(running_camera: TestCamera) -> Iterator[TestCamera]:
+    """A camera without faults; those that a test gives it end with the test."""
+    yield running_camera
+    none = Faults()
+    for field in fields(Faults):
+        if field.init:
+            setattr(running_camera.faults, field.name, getattr(none, field.name))
 
 
 def red_then_blue(path: Path) -> Path:
