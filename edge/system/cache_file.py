@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from edge.system.set_aside import remove_with_logs
+from edge.system.trouble import SQLITE_ERRORS, trouble_of
+
 logger = logging.getLogger(__name__)
 
 _TABLE: Final = "CREATE TABLE IF NOT EXISTS kept (key BLOB PRIMARY KEY, value BLOB NOT NULL)"
@@ -95,7 +98,9 @@ class OpenCache:
         self._forget()
 
     def _shrink(self, db: sqlite3.Connection, most_bytes: int) -> None:
-        sizes = db.execute("SELECT key, length(value) FROM kept ORDER BY rowid").fetchall()
+        # A damaged record may have no value, though the table forbids it.
+        query = "SELECT key, coalesce(length(value), 0) FROM kept ORDER BY rowid"
+        sizes = db.execute(query).fetchall()
         excess = sum(size for _, size in sizes) - most_bytes
         for key, size in sizes:
             if excess <= 0:
@@ -109,27 +114,18 @@ class OpenCache:
         """Go on without the file after an error; a damaged file makes room for a new one."""
         try:
             yield
-        except (sqlite3.Error, OSError) as exc:
+        except (OSError, *SQLITE_ERRORS) as exc:
             logger.warning("%s: %s; sentences are computed again", self._path, exc)
             self._forget()
-            if _is_damage(exc):
-                for suffix in ("", "-wal", "-shm"):
-                    with contextlib.suppress(OSError):
-                        Path(f"{self._path}{suffix}").unlink()
+            if trouble_of(exc) == "damaged":
+                with contextlib.suppress(OSError):
+                    remove_with_logs(self._path)
 
     def _forget(self) -> None:
         if self._db is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._db.close()
             self._db = None
-
-
-def _is_damage(error: Exception) -> bool:
-    """Whether the file itself is wrong: no database, damaged, or with another table."""
-    if isinstance(error, OSError):
-        return False
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
-    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 
 
 def _digest(key: bytes, value: bytes) -> bytes:

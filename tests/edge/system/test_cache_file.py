@@ -1,5 +1,6 @@
 """A cache on disk may be lost, damaged or locked: that costs time to compute, and nothing else."""
 
+import random
 import sqlite3
 import time
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.system.cache_file import CacheFile
+from edge.system.set_aside import remove_with_logs
 
 
 @pytest.fixture
@@ -56,6 +58,26 @@ def test_a_damaged_file_is_replaced(path: Path, content: bytes) -> None:
     assert kept(path, "a") == [None]
     keep(path, a=b"one")
     assert kept(path, "a") == [b"one"]
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_no_damage_ends_the_process(path: Path, part: int) -> None:
+    """Bytes anywhere in the file: of 2,500 such files 93 did, by text that is no UTF-8 and by NULL."""
+    keep(path, **{f"k{number}": bytes([number]) * 700 for number in range(60)})
+    whole = path.read_bytes()
+    for seed in range(part * 60, (part + 1) * 60):
+        chance = random.Random(seed)
+        damaged = bytearray(whole)
+        for _ in range(chance.choice([1, 5, 40])):
+            end = len(damaged) if chance.random() < 0.5 else 4096
+            damaged[chance.randrange(end)] = chance.randrange(256)
+        remove_with_logs(path)
+        path.write_bytes(damaged)
+        for _ in range(2):
+            with CacheFile(path, most_bytes=2000).opened() as cache:
+                cache.read(b"k3")
+                cache.write(b"new", b"x" * 50)
+        assert kept(path, "k59")[0] in {None, bytes([59]) * 700}
 
 
 def test_a_file_with_another_table_is_replaced(path: Path) -> None:
