@@ -83,17 +83,7 @@ class OutboxStore:
             try:
                 result = action(db)
             except SQLITE_ERRORS as exc:
-                if is_damage(exc):
-                    self.close()
-                    self._damage = str(exc)
-                elif trouble_of(exc) == "full":
-                    self.reserve.release()
-                    _shorten_log(db)
-                    if room:
-                        room(db)
-                        _shorten_log(db)
-                else:
-                    raise
+                self._mend(db, exc, room)
                 result = action(self._opened())
         except (OSError, *SQLITE_ERRORS, Damaged) as exc:
             failure = self._failed(exc)
@@ -137,6 +127,32 @@ class OutboxStore:
         self._on_open(newest)
         return db
 
+    def _mend(
+        self,
+        db: sqlite3.Connection,
+        error: Exception,
+        room: Callable[[sqlite3.Connection], None] | None,
+    ) -> None:
+        """Make room on a full disk, or close a damaged file for its repair.
+
+        Making room may be what meets the damage. Raises an error that neither of them mends.
+        """
+        if trouble_of(error) == "full":
+            self.reserve.release()
+            try:
+                _shorten_log(db)
+                if room:
+                    room(db)
+                    _shorten_log(db)
+            except SQLITE_ERRORS as exc:
+                error = exc
+            else:
+                return
+        if not is_damage(error):
+            raise error
+        self.close()
+        self._damage = str(error)
+
     def _failed(self, exc: Exception) -> OutboxError:
         """Note a failure. Nothing relies on a connection that has seen the disk fail."""
         trouble = trouble_of(exc)
@@ -155,5 +171,8 @@ class OutboxStore:
 
 
 def _shorten_log(db: sqlite3.Connection) -> None:
-    with contextlib.suppress(sqlite3.OperationalError):  # the disk is too full for this as well
+    try:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except SQLITE_ERRORS as exc:  # the disk is too full for this as well
+        if is_damage(exc):
+            raise

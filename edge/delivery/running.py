@@ -14,7 +14,8 @@ from zlib import crc32
 from pydantic import ValidationError
 
 from edge.delivery.message import Message
-from edge.delivery.payloads import ALERT_SCHEMA, AlertMessage, AlertPayload
+from edge.delivery.payloads import AlertMessage, AlertPayload, alert_message
+from edge.delivery.topics import Topics
 
 logger = logging.getLogger(__name__)
 
@@ -74,14 +75,5 @@ def _end(topic: bytes, payload: bytes, now: float) -> AlertMessage | None:
             "interrupted": True,
         }
     )
-    return AlertMessage(
-        topic=topic.decode(),
-        payload=end.to_json(),
-        kind="alert",
-        camera=end.camera,
-        qos=1,
-        retain=False,
-        content_type="application/json",
-        schema=ALERT_SCHEMA,
-        alert=end,
-    )
+    prefix, _, _ = topic.decode().partition("/")
+    return alert_message(Topics(prefix, end.device), end)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from publishing import MakeMessage
 
-from edge.delivery import outbox_repair, outbox_store
+from edge.delivery import outbox_file, outbox_repair, outbox_store
 from edge.delivery.outbox import Outbox
 from edge.errors import OutboxError, SideFileError
 
@@ -140,6 +140,31 @@ def test_what_a_bad_sector_held_is_given_up_for_what_it_did_not_hold(
     monkeypatch.setattr(Outbox, "_select", once)
     assert payloads(box) == [b"before"]
     assert box.counts().damaged == 1
+
+
+def test_damage_that_making_room_meets_is_repaired(
+    box: Outbox, message: MakeMessage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.put([message("alert", b"before")])
+    full, damage = sqlite3.OperationalError("full"), sqlite3.DatabaseError("malformed")
+    full.sqlite_errorcode, damage.sqlite_errorcode = sqlite3.SQLITE_FULL, sqlite3.SQLITE_CORRUPT
+    errors: list[sqlite3.Error] = [full]
+
+    def insert(*arguments: Any) -> None:
+        if errors:
+            raise errors.pop()
+        outbox_file.insert(*arguments)
+
+    def shorten(_: sqlite3.Connection) -> None:
+        raise damage
+
+    with monkeypatch.context() as broken:
+        broken.setattr("edge.delivery.outbox.insert", insert)
+        broken.setattr(outbox_store, "_shorten_log", shorten)
+        box.put([message("alert", b"after")])
+    assert payloads(box) == [b"before", b"after"]
+    assert box.counts().damaged == 1
+    assert box.error is None
 
 
 def failing(code: int) -> Callable[..., None]:
