@@ -1,20 +1,23 @@
 """Runs the rows of ``scorecard.toml``, prints a line for each, and writes docs/scorecard.md.
 
 ``make trust`` runs everything, with the larger numbers of ``env``. A row passes where its oracle
-passes, its figure meets its target, and its control shows that the oracle can fail.
+passes, its figure meets its target, and its control shows that the oracle can fail. The lines for
+machines go to the standard output, progress and summary to the standard error.
 """
 
 import argparse
 import os
+import platform
 import subprocess
 import sys
+import time
 import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = Path(__file__).parent / "scorecard.toml"
@@ -26,7 +29,7 @@ HEAD = """# Scorecard: what goes wrong, what is promised, and what was seen
 
 `make trust` runs the rows of `tests/faults/scorecard.toml` and writes this page. A row passes where its
 tests pass, its figure meets its target, and its control passes: a test in which the same check fails as
-it must.
+it must. *Before* is what the first versions did, where a trial or an hour of hostile testing found it.
 """
 
 
@@ -39,8 +42,10 @@ class Row:
     promise: str
     oracle: Sequence[str]
     control: Sequence[str]
+    before: str = ""
     figure: str | None = None
     target: str | None = None
+    unit: str = "-"
     env: Mapping[str, str] = field(default_factory=dict)
     here: str | None = None
 
@@ -66,15 +71,23 @@ class Outcome:
     target: str
     passed: bool
     seconds: float
-    unit: str = ""
+    skipped: int = 0
 
     def line(self, commit: str, seed: int) -> str:
         """The machine-readable line."""
         verdict = "pass" if self.passed else "FAIL"
-        return " ".join(
-            (self.row.id, self.metric, self.value, self.unit or "-", self.target.replace(" ", ""),
+        fields = " ".join(
+            (self.row.id, self.metric, self.value, self.row.unit, self.target.replace(" ", ""),
              verdict, commit, str(seed), f"{self.seconds:.1f}")
         )  # fmt: skip
+        return f"{fields} # {self.skipped} skipped" if self.skipped else fields
+
+    @property
+    def seen(self) -> str:
+        """The figure for people."""
+        unit = "" if self.row.unit == "-" else f" {self.row.unit}"
+        skipped = f", {self.skipped} skipped" if self.skipped else ""
+        return f"{self.metric} {self.value}{unit}{skipped}"
 
 
 def read_rows(path: Path = ROWS) -> list[Row]:
@@ -95,13 +108,14 @@ def judge(row: Row, oracle: Sequence[Ran], control: Sequence[Ran]) -> Outcome:
     held = bool(done) and all(ran.passed for ran in done)
     can_fail = bool(control) and all(ran.passed for ran in control)
     seconds = sum(ran.seconds for ran in (*oracle, *control))
+    skipped = len(oracle) - len(done)
     if row.figure is None or row.target is None:
         value = f"{sum(ran.passed for ran in done)}/{len(done)}"
-        return Outcome(row, "tests", value, "all", held and can_fail, seconds)
+        return Outcome(row, "tests", value, "all", held and can_fail, seconds, skipped)
     found = [float(ran.properties[row.figure]) for ran in done if row.figure in ran.properties]
     worst = (max if row.target.startswith(("==", "<=")) else min)(found, default=float("nan"))
     passed = held and can_fail and bool(found) and meets(worst, row.target)
-    return Outcome(row, row.figure, f"{worst:g}", row.target, passed, seconds)
+    return Outcome(row, row.figure, f"{worst:g}", row.target, passed, seconds, skipped)
 
 
 def run_tests(names: Iterable[str], env: Mapping[str, str]) -> list[Ran]:
@@ -111,11 +125,13 @@ def run_tests(names: Iterable[str], env: Mapping[str, str]) -> list[Ran]:
         return []
     with TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "3000",
              f"--junitxml={report}", "-o", "junit_family=xunit1", *chosen],
-            cwd=ROOT, env=os.environ | dict(env), check=False, stdout=subprocess.DEVNULL,
+            cwd=ROOT, env=os.environ | dict(env), check=False, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
+        if done.returncode:
+            print(done.stdout[-4000:], file=sys.stderr)  # why the row does not hold
         if not report.exists():
             return [Ran(name, False, False, 0.0, {}) for name in chosen]
         return [_ran(case) for case in ET.parse(report).iter("testcase")]
@@ -132,18 +148,47 @@ def _ran(case: ET.Element) -> Ran:
     )
 
 
-def page(outcomes: Sequence[Outcome], commit: str, env: bool) -> str:
+@dataclass(frozen=True)
+class Facts:
+    """Where and how the rows were run."""
+
+    commit: str
+    seed: int
+    machine: str
+    at: datetime
+    large: bool
+
+    def sentence(self) -> str:
+        """The facts for the page."""
+        numbers = "the larger numbers" if self.large else "the small numbers of `make test`"
+        day = self.at.strftime("%Y-%m-%d %H:%M UTC")
+        return f"commit {self.commit}, seed {self.seed}, {numbers}, {day}, {self.machine}"
+
+
+def page(outcomes: Sequence[Outcome], not_run: Sequence[Row], facts: Facts) -> str:
     """The scorecard as Markdown."""
-    rows = ["| | Goes wrong | Promise | Seen | Target | |", "|---|---|---|---|---|---|"]
+    rows = [
+        "| | Goes wrong | Promise | Before | Seen | Target | |",
+        "|---|---|---|---|---|---|---|",
+    ]
     rows += [
-        f"| {o.row.id} | {o.row.fault} | {o.row.promise}{_note(o.row)} | {o.metric} {o.value} | "
-        f"{o.target} | {'holds' if o.passed else '**does not hold**'} |"
+        f"| {o.row.id} | {o.row.fault} | {o.row.promise}{_note(o.row)} | {o.row.before} | "
+        f"{o.seen} | {o.target} | {'holds' if o.passed else '**does not hold**'} |"
         for o in outcomes
     ]
+    rows += [
+        f"| {row.id} | {row.fault} | {row.promise} | {row.before} | {row.here} | | not run |"
+        for row in not_run
+    ]
     passed = sum(o.passed for o in outcomes)
-    how = "with the larger numbers" if env else "with the small numbers of `make test`"
-    facts = f"{passed} of {len(outcomes)} rows hold; commit {commit}, {how}.\n"
-    return "\n".join((HEAD, facts, *rows)) + "\n"
+    took = sum(o.seconds for o in outcomes) / 60
+    count = f"{passed} of {len(outcomes)} rows hold, {len(not_run)} cannot be run yet"
+    return (
+        "\n".join(
+            (HEAD, f"{count}; {took:.0f} minutes of tests.\n", f"Run: {facts.sentence()}.\n", *rows)
+        )
+        + "\n"
+    )
 
 
 def _note(row: Row) -> str:
@@ -162,6 +207,24 @@ def commit_of(root: Path = ROOT) -> str:
     return done.stdout.strip() or "unknown"
 
 
+def machine() -> str:
+    """The machine in words: processor, cores, system, Python."""
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text("utf-8").splitlines() if listed.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    processor = names[0] if names else platform.machine()
+    return (
+        f"{os.cpu_count()} cores of {processor}, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def run_row(row: Row, *, large: bool) -> Outcome:
+    """Run the tests of a row."""
+    oracle = run_tests(row.oracle, row.env if large else {})
+    return judge(row, oracle, run_tests(row.control, {}))
+
+
 def main() -> int:
     """Run the rows; the exit code."""
     parser = argparse.ArgumentParser(description="Run the scorecard.")
@@ -170,18 +233,32 @@ def main() -> int:
     options = parser.parse_args()
     rows = [row for row in read_rows() if not options.row or row.id in options.row]
     seed = int(os.environ.get("EDGE_SEED", "0"))
-    commit, outcomes = commit_of(), list[Outcome]()
-    for row in rows:
+    facts = Facts(commit_of(), seed, machine(), datetime.now(UTC), large=not options.quick)
+    began = time.monotonic()
+    outcomes, not_run = list[Outcome](), list[Row]()
+    for number, row in enumerate(rows, start=1):
         if not row.oracle:
-            print(f"{row.id} not-run - - - - {commit} {seed} 0 # {row.here}", flush=True)
+            not_run.append(row)
+            print(f"{row.id} not-run - - - - {facts.commit} {seed} 0 # {row.here}", flush=True)
             continue
-        env: dict[str, Any] = {} if options.quick else dict(row.env)
-        outcome = judge(row, run_tests(row.oracle, env), run_tests(row.control, {}))
-        outcomes.append(outcome)
-        print(outcome.line(commit, seed), flush=True)
+        minutes = (time.monotonic() - began) / 60
+        print(f"# {number}/{len(rows)}, {minutes:.1f} min: {row.id}: {row.fault}", file=sys.stderr)
+        outcomes.append(run_row(row, large=facts.large))
+        print(outcomes[-1].line(facts.commit, seed), flush=True)
     if not options.row:
-        OUT.write_text(page(outcomes, commit, env=not options.quick), "utf-8")
+        OUT.write_text(page(outcomes, not_run, facts), "utf-8")
+    print(summary(outcomes, not_run, time.monotonic() - began), file=sys.stderr)
     return 0 if all(outcome.passed for outcome in outcomes) else 1
+
+
+def summary(outcomes: Sequence[Outcome], not_run: Sequence[Row], seconds: float) -> str:
+    """What came of the run, for people."""
+    failed = [outcome.row.id for outcome in outcomes if not outcome.passed]
+    verdict = f"these do not: {', '.join(failed)}" if failed else "none fails"
+    return (
+        f"# {len(outcomes) - len(failed)} of {len(outcomes)} rows hold, {verdict}; "
+        f"{len(not_run)} cannot be run yet; {seconds / 60:.1f} min"
+    )
 
 
 if __name__ == "__main__":

@@ -3,14 +3,28 @@
 import ast
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
+from string import ascii_lowercase
 
 import pytest
-from scorecard import ROOT, Outcome, Ran, Row, judge, meets, page, read_rows
+from scorecard import (
+    ROOT,
+    Facts,
+    Ran,
+    Row,
+    judge,
+    machine,
+    meets,
+    page,
+    read_rows,
+    summary,
+)
 
 ROW = Row("R0", "a fault", "a promise", ["one"], ["two"], figure="lost", target="== 0")
 GOOD = Ran("one", True, False, 1.0, {"lost": "0"})
 CONTROL = Ran("two", True, False, 0.5, {})
 ROWS = read_rows()
+FACTS = Facts("abc", 7, "2 cores", datetime(2026, 1, 2, 3, 4, tzinfo=UTC), large=True)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
@@ -27,6 +41,13 @@ def test_a_row_names_tests_that_exist_and_has_a_control(row: Row) -> None:
 def test_ids_are_unique() -> None:
     ids = [row.id for row in ROWS]
     assert len(set(ids)) == len(ids)
+
+
+def test_each_finding_of_the_trials_has_a_row_that_says_what_was_before() -> None:
+    findings = {f"A{number}" for number in range(1, 12)} | {f"B{number}" for number in range(1, 15)}
+    findings |= {f"A12{part}" for part in ascii_lowercase[:12]}
+    before = {row.id: row.before for row in ROWS}
+    assert not [finding for finding in findings if not before.get(finding)]
 
 
 def test_a_row_holds_where_all_of_it_holds() -> None:
@@ -52,7 +73,16 @@ def test_each_way_to_fail_fails(oracle: list[Ran], control: list[Ran]) -> None:
     outcome = judge(ROW, oracle, control)
     assert not outcome.passed
     assert " FAIL " in outcome.line("abc", 0)
-    assert "does not hold" in page([outcome], "abc", env=True)
+    assert "does not hold" in page([outcome], [], FACTS)
+    assert "0 of 1 rows hold, these do not: R0;" in summary([outcome], [], 60.0)
+
+
+def test_a_skipped_test_is_seen() -> None:
+    skipped = replace(GOOD, name="three", skipped=True)
+    outcome = judge(ROW, [GOOD, skipped], [CONTROL])
+    assert outcome.passed
+    assert outcome.line("abc", 0).endswith("# 1 skipped")
+    assert "lost 0, 1 skipped" in page([outcome], [], FACTS)
 
 
 def test_the_worst_figure_counts() -> None:
@@ -71,5 +101,14 @@ def test_targets_are_compared_as_they_read() -> None:
 
 
 def test_a_row_that_cannot_run_says_why() -> None:
-    row = replace(ROW, here="no GPU")
-    assert "(no GPU)" in page([Outcome(row, "tests", "1/1", "all", True, 1.0)], "abc", env=False)
+    row = replace(ROW, oracle=[], control=[], here="no GPU")
+    assert "| no GPU | | not run |" in page([], [row], FACTS)
+    assert "1 cannot be run yet" in summary([], [row], 60.0)
+
+
+def test_the_page_says_where_and_how_it_was_made_and_what_was_before() -> None:
+    outcome = judge(replace(ROW, before="all were lost"), [GOOD], [CONTROL])
+    text = page([outcome], [], FACTS)
+    assert "commit abc, seed 7, the larger numbers, 2026-01-02 03:04 UTC, 2 cores" in text
+    assert "| a promise | all were lost | lost 0 |" in text
+    assert re.match(r"\d+ cores of .+, Python 3\.", machine())

@@ -12,7 +12,7 @@ import pytest
 from known import all_known
 
 from edge.errors import SourceError, SourceRefused
-from edge.testing import TestCamera
+from edge.testing import Clip, TestCamera
 from edge.testing.clip import Codec
 from edge.testing.synthetic import write_clip
 from edge.video.decode import Decoder, kept_frames
@@ -205,6 +205,29 @@ def test_a_wrong_password_and_a_wrong_path_are_refusals(camera: TestCamera) -> N
         open_source(camera.url("yard", password="wrong-pass"), QUICK)
     with pytest.raises(SourceRefused, match=r"has no such stream \(404\)"):
         open_source(camera.url("yard") + "-not", QUICK)
+
+
+# As docs/config.md says.
+ESCAPES = {"%": "%25", "/": "%2F", "?": "%3F", "#": "%23", "@": "%40", ":": "%3A"}
+
+
+@pytest.mark.parametrize("password", ["50%", "50%25", "a/b?c#d@e:f", "%%//::"])
+def test_a_password_of_any_characters_reaches_the_camera_as_the_docs_say(
+    recording: Clip, password: str
+) -> None:
+    written = "".join(ESCAPES.get(letter, letter) for letter in password)
+    with TestCamera({"yard": recording}, user="viewer", password=password) as camera:
+        assert len(watch(f"rtsp://viewer:{written}@127.0.0.1:{camera.port}/yard", 3)) == 3
+        assert camera.rejected_logins == 0
+
+
+def test_a_percent_sign_that_is_not_written_as_the_docs_say_is_another_password(
+    recording: Clip,
+) -> None:
+    with TestCamera({"yard": recording}, user="viewer", password="50%25") as camera:
+        with pytest.raises(SourceRefused, match=r"refused the user name or password \(401\)"):
+            open_source(f"rtsp://viewer:50%25@127.0.0.1:{camera.port}/yard", QUICK)
+        assert camera.rejected_logins == 1
 
 
 def test_a_transport_the_camera_does_not_offer_is_named(camera: TestCamera) -> None:
