@@ -27,6 +27,7 @@ from edge.errors import ConfigError
 from edge.model.bundle.manifest import Precision
 from edge.model.bundle.read import open_bundle
 from edge.system import command_line, paths
+from edge.system.command_line import refuse_written
 from edge.system.redact import register_secret
 from edge.video.sources import open_source
 
@@ -56,6 +57,7 @@ Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown table
 
 @app.command("model")
 def bench_model(  # noqa: PLR0913, PLR0917 (the command's options)
+    context: typer.Context,
     bundle: BundleDir = None,
     engine: Annotated[
         str | None, typer.Option(help="Engines, such as openvino,onnxruntime. [default: installed]")
@@ -78,7 +80,7 @@ def bench_model(  # noqa: PLR0913, PLR0917 (the command's options)
 
     Example: `edge-bench model --batch 1,4 --threads 2 --json model.json`
     """
-    output = Output(json, markdown=markdown)
+    output = _output(context, json, markdown=markdown)
     engines, precisions = _words(engine), _words(precision)
     check_names(engines, precisions)
     batches = _numbers(batch)
@@ -113,6 +115,7 @@ def bench_model(  # noqa: PLR0913, PLR0917 (the command's options)
 
 @app.command("pipeline")
 def bench_pipeline(  # noqa: PLR0913, PLR0917 (the command's options)
+    context: typer.Context,
     video: Annotated[str, typer.Argument(help="A file, or the rtsp:// URL of a camera.")],
     bundle: BundleDir = None,
     engine: Annotated[str, typer.Option(help="One engine, or auto.")] = "auto",
@@ -151,7 +154,9 @@ def bench_pipeline(  # noqa: PLR0913, PLR0917 (the command's options)
 
     Example: `edge-bench pipeline street.mp4 --fps 2 --live --json pipeline.json`
     """
-    output = Output(json, markdown=markdown)
+    output = _output(context, json, markdown=markdown)
+    if not live_:
+        refuse_written(context, {"duration"}, "expected --live beside it, found none")
     for secret in passwords(video):
         register_secret(secret)
     config = _engine_config(engine, precision, device, threads)
@@ -180,6 +185,12 @@ def bench_pipeline(  # noqa: PLR0913, PLR0917 (the command's options)
             *tables.pipeline_sections(results, ran),
         ],
     )
+
+
+def _output(context: typer.Context, json: str | None, *, markdown: bool) -> Output:
+    if json == "-":
+        refuse_written(context, {"markdown"}, "standard output has the document of --json -")
+    return Output(json, markdown=markdown)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from edge.rules.bank import PromptBank
 from edge.scoring.open import Models
 from edge.scoring.scorers.base import Scored
 from edge.video.decode import Decoder, kept_frames
+from edge.video.geometry import GeometrySettings
 from edge.video.preprocess import Preprocessor
 from edge.video.sample import Arrival, Sample
 from edge.video.sampler import Sampler
@@ -106,12 +107,14 @@ class Setup:
         models: Models of its bundle.
         bank: Compiled prompts of its rules.
         fps: Frames per second to score.
+        geometry: How the pictures are to be seen, in place of what the clip says.
     """
 
     config: Config
     models: Models
     bank: PromptBank
     fps: float
+    geometry: GeometrySettings = field(default_factory=GeometrySettings)
 
 
 def shown(clip: Path, setup: Setup, phase: float = 0.0, begin_at_s: float = 0.0) -> Iterator[Shown]:
@@ -131,7 +134,8 @@ def shown(clip: Path, setup: Setup, phase: float = 0.0, begin_at_s: float = 0.0)
     with open_source(str(clip)) as source:
         begin = begin_s(source.stream) or 0.0
         first: float | None = None
-        kept = kept_frames(source.packets(), Decoder(source.stream), Sampler(setup.fps, phase))
+        decoder = Decoder(source.stream, setup.geometry)
+        kept = kept_frames(source.packets(), decoder, Sampler(setup.fps, phase))
         for sequence, frame in enumerate(kept):
             arrival = frame.arrival
             first = arrival.monotonic if first is None else first

@@ -12,10 +12,11 @@ from calibration.cli import prompt as prompt_command
 from calibration.cli import report
 from calibration.cli.options import (
     BundleDir,
+    CameraOption,
     ConfigFile,
     Engine,
-    Fps,
     Json,
+    Look,
     Precision,
     open_setup,
     progress_bar,
@@ -26,8 +27,9 @@ from calibration.judge import judge
 from calibration.labels import Label, read_labels
 from calibration.replay import Trace, replay
 from calibration.rules import config_of, rules_of
+from edge.cli.commands.picture_options import AspectOption, RotateOption, geometry_of
 from edge.config.load import load_config
-from edge.config.models import Config, EngineConfig
+from edge.config.models import Config
 from edge.errors import ConfigError
 from edge.system import command_line, paths
 
@@ -47,7 +49,15 @@ def evaluate(  # noqa: PLR0913, PLR0917  options of a command line
         list[str] | None,
         typer.Option(help="Only this rule or sentence; repeatable. [default: all labelled]"),
     ] = None,
-    fps: Fps = 2.0,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            help="Frames per second to look at. [default: that of --camera, or 2]", min=0.01, max=60
+        ),
+    ] = None,
+    camera: CameraOption = None,
+    aspect: AspectOption = None,
+    rotate: RotateOption = None,
     repeat: Annotated[int, typer.Option(help="Play each clip so often.", min=1, max=1000)] = 1,
     warm_up: Annotated[
         float,
@@ -57,8 +67,8 @@ def evaluate(  # noqa: PLR0913, PLR0917  options of a command line
             max=31 * 86_400,
         ),
     ] = 0.0,
-    engine: Engine = "auto",
-    precision: Precision = "auto",
+    engine: Engine = None,
+    precision: Precision = None,
     out: Annotated[Path | None, typer.Option(help="Write a report, one HTML file.")] = None,
     *,
     as_json: Json = False,
@@ -74,9 +84,11 @@ def evaluate(  # noqa: PLR0913, PLR0917  options of a command line
         raise ConfigError(f"--out: expected an existing folder, found no {out.parent}")
     labels = read_labels(events, footage)
     rules = _rules(labels, prompt or [], config, bundle)
-    settings = EngineConfig(kind=engine, precision=precision, threads=0)
+    if camera is not None and config is None:
+        raise ConfigError("--camera: expected --config beside it, found none")
+    look = Look(2.0, fps, camera, geometry_of(aspect, rotate), engine, precision)
     # A sentence that comes only from a label may be one that the model cannot watch for.
-    with open_setup(rules, settings, fps, pick=config is None and not prompt) as setup:
+    with open_setup(rules, look, pick=config is None and not prompt) as setup:
         by_rule = rules_of(labels, setup.config.prompts)
         wanted = _clips(labels, by_rule)
         if not wanted:
@@ -102,7 +114,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  options of a command line
         model = f"{setup.models.bundle.manifest.name} {setup.models.used}"
     evaluation = report.Evaluation(
         model=model,
-        fps=fps,
+        fps=setup.fps,
         passes=repeat,
         warm_up_s=warm_up,
         left_out=tuple(dict.fromkeys(x.prompt for x in labels if x.prompt not in by_rule)),
@@ -120,7 +132,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  options of a command line
         typer.echo(json.dumps(report.to_json(evaluation), ensure_ascii=False, allow_nan=False))
         return
     console = Console(highlight=False)
-    console.print(f"{model}, {fps:g} frames a second, passes: {repeat}", markup=False)
+    console.print(f"{model}, {setup.fps:g} frames a second, passes: {repeat}", markup=False)
     console.print(judgement_table([*evaluation.judgements, evaluation.total]))
     if out is not None:
         console.print(f"report: {out}", markup=False, soft_wrap=True)

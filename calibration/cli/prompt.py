@@ -15,9 +15,11 @@ from rich.text import Text
 from calibration.cli import report
 from calibration.cli.options import (
     BundleDir,
+    CameraOption,
     ConfigFile,
     Engine,
     Json,
+    Look,
     Precision,
     open_setup,
     progress_bar,
@@ -29,19 +31,24 @@ from calibration.judge import Judgement, judge
 from calibration.replay import Setup, Trace, replay
 from calibration.rules import config_of
 from calibration.sharpen import events_of, shots_of
+from edge.cli.commands.picture_options import AspectOption, RotateOption, geometry_of
 from edge.config.load import load_config
-from edge.config.models import Config, EngineConfig
+from edge.config.models import Config
 from edge.config.prompt import PromptConfig, SharpenedConfig
 from edge.control.learning.teacher import record_of, rows_of
 from edge.errors import ConfigError
 from edge.rules.sharpen import Lesson, Proof, sharpen
 from edge.system import paths
 from edge.system.atomic_file import write_atomically
+from edge.system.command_line import refuse_written
 
 _BEFORE, _AFTER = "before", "after"
+# Parameters that count with --undo.
+_UNDO = {"undo", "config", "name", "verbose"}
 
 
 def sharpen_rule(  # noqa: PLR0913, PLR0917  options of a command line
+    context: typer.Context,
     clip: Annotated[
         Path | None, typer.Argument(metavar="CLIP", help="A recording; not with --undo.")
     ] = None,
@@ -58,10 +65,16 @@ def sharpen_rule(  # noqa: PLR0913, PLR0917  options of a command line
     config: ConfigFile = None,
     name: Annotated[str | None, typer.Option(help="The rule in --config.")] = None,
     fps: Annotated[
-        float, typer.Option(help="Frames per second to look at.", min=0.01, max=60)
-    ] = 4.0,
-    engine: Engine = "auto",
-    precision: Precision = "auto",
+        float | None,
+        typer.Option(
+            help="Frames per second to look at. [default: that of --camera, or 4]", min=0.01, max=60
+        ),
+    ] = None,
+    camera: CameraOption = None,
+    aspect: AspectOption = None,
+    rotate: RotateOption = None,
+    engine: Engine = None,
+    precision: Precision = None,
     out: Annotated[Path | None, typer.Option(help="Write before and after, one HTML file.")] = None,
     *,
     apply: Annotated[bool, typer.Option("--apply", help="Write it into --config.")] = False,
@@ -83,6 +96,7 @@ def sharpen_rule(  # noqa: PLR0913, PLR0917  options of a command line
     require_packages()
     if (apply or undo) and (config is None or name is None):
         raise ConfigError("--apply and --undo need --config and --name: which file, which rule")
+    _refuse_ignored(context, config, undo=undo)
     if undo and config is not None and name is not None:
         _rewrite(config, take(_read(config), name))
         typer.echo(f"{config}: prompt {name!r} is as before")
@@ -91,7 +105,8 @@ def sharpen_rule(  # noqa: PLR0913, PLR0917  options of a command line
         raise ConfigError("expected a clip and events in it, such as yard.mp4 --event 4.4-8.5")
     rules, rule, prompt = _rule(config, name, text or [], negative or [], bundle)
     events = events_of(clip, event, rule)
-    with open_setup(rules, EngineConfig(kind=engine, precision=precision, threads=0), fps) as setup:
+    look = Look(4.0, fps, camera, geometry_of(aspect, rotate), engine, precision)
+    with open_setup(rules, look) as setup:
         shots = shots_of(clip, events, setup)
         rows = rows_of(setup.models, setup.bank, rule, prompt)
         decision = setup.models.bundle.manifest.decision
@@ -114,6 +129,14 @@ def sharpen_rule(  # noqa: PLR0913, PLR0917  options of a command line
     if apply and config is not None:
         _rewrite(config, put(_read(config), rule, record))
         typer.echo(f"{config}: prompt {rule!r} is sharpened; --undo takes it back", err=as_json)
+
+
+def _refuse_ignored(context: typer.Context, config: Path | None, *, undo: bool) -> None:
+    if config is None:
+        refuse_written(context, {"name", "camera"}, "expected --config beside it, found none")
+    if undo:
+        others = {option.name for option in context.command.params if option.name} - _UNDO
+        refuse_written(context, others, "--undo takes --config and --name only")
 
 
 def _rule(
@@ -153,9 +176,7 @@ def _replayed(
         prompts[_AFTER] = prompt.model_copy(update={"sharpened": record})
     with setup.models.scoring.open_compiler() as compiler:
         bank = compiler(prompts, setup.config.background)
-    both = Setup(
-        setup.config.model_copy(update={"prompts": prompts}), setup.models, bank, setup.fps
-    )
+    both = replace(setup, config=setup.config.model_copy(update={"prompts": prompts}), bank=bank)
     with progress_bar("before and after", 1):
         return replay(clip, dict.fromkeys(prompts, events), both)
 

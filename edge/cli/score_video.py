@@ -15,6 +15,7 @@ from edge.rules.bank import PromptBank
 from edge.scoring.margins import margins
 from edge.scoring.scorers.base import Scorer
 from edge.video.decode import Decoder, kept_frames
+from edge.video.geometry import GeometrySettings
 from edge.video.patience import TIMEOUTS
 from edge.video.preprocess import Preprocessor
 from edge.video.sample import Arrival, Sample
@@ -49,6 +50,7 @@ def score_frames(
     *,
     fps: float,
     duration_s: float | None = None,
+    geometry: GeometrySettings | None = None,
 ) -> Iterator[ScoredFrame]:
     """Score the frames of ``source``, as fast as it gives packets and the engine takes pictures.
 
@@ -59,6 +61,7 @@ def score_frames(
         bank: Compiled prompts.
         fps: Frames per second to score.
         duration_s: Seconds of video after which to stop.
+        geometry: How the pictures are to be seen, in place of what the stream says.
 
     Raises:
         SourceError: The video broke, or had no decodable frame.
@@ -68,7 +71,7 @@ def score_frames(
     begin = begin_s(source.stream)
     packets = source.packets() if duration_s is None else _within(source.packets(), duration_s)
     first: Arrival | None = None
-    kept = kept_frames(packets, Decoder(source.stream), Sampler(fps))
+    kept = kept_frames(packets, Decoder(source.stream, geometry), Sampler(fps))
     for sequence, frame in enumerate(kept):
         first = first or frame.arrival
         pts_s = frame.arrival.pts_s

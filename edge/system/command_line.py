@@ -123,6 +123,31 @@ def run(name: str, app: Callable[[], Any]) -> None:
         raise SystemExit(exc.exit_code) from None
 
 
+def refuse_written(context: typer.Context, names: Collection[str], why: str) -> None:
+    """Refuse options that have no effect here, so that none is ignored in silence.
+
+    Args:
+        context: Context of the command.
+        names: Names of the parameters that have no effect.
+        why: The reason, and what to write instead.
+
+    Raises:
+        ConfigError: The user wrote one of them on the command line.
+    """
+    written = [
+        option.opts[0]
+        for option in context.command.params
+        if option.name in names and _is_written(context, option.name)
+    ]
+    if written:
+        raise ConfigError(f"{', '.join(written)}: {why}")
+
+
+def _is_written(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def require(packages: Collection[str], what: str, extra: str) -> None:
     """Check, before long work starts, that the packages of an extra are installed.
 

@@ -88,6 +88,8 @@ def open_checkpoint(
             raise
         row = None
     if row is not None and random_weights is not None:
+        if revision is not None:
+            raise ConfigError("expected --revision or --random-weights, found both")
         return _random(row, random_weights)
     repository = row.hub if row else source
     snapshot = download(repository, revision or (row.revision if row else None))

@@ -105,6 +105,8 @@ def distill(  # noqa: PLR0913, PLR0917 its options
     best with the teacher in INT8. The same command goes on where it was broken off; `tensorboard
     --logdir OUT.work` shows the curves.
     """
+    if pretrained and weights is not None:
+        raise ConfigError("expected --weights or --pretrained, found both")
     _settle()
     with needing(_PACKAGES, "distils", "distill"):
         from export.distill import pipeline  # noqa: PLC0415 torch takes seconds

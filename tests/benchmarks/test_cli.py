@@ -29,6 +29,9 @@ Bench = Callable[[str], Any]
         ("pipeline {clip} --mqtt localhost", 2, "--mqtt: expected host:port"),
         ("pipeline {clip} --state-dir /nonexistent", 2, "--state-dir: expected a directory"),
         ("pipeline", 2, "Missing argument"),
+        ("pipeline {clip} --duration 5", 2, "--duration: expected --live beside it"),
+        ("pipeline {clip} --json - --markdown", 2, "--markdown: standard output has the document"),
+        ("model --json - --markdown", 2, "--markdown: standard output has the document"),
     ],
 )
 def test_a_mistake_is_a_message_and_an_exit_code(

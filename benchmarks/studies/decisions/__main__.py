@@ -20,7 +20,7 @@ from rich.progress import track
 from benchmarks.studies.decisions.changes import records, summed, table
 from benchmarks.studies.decisions.methods import Decided, decide_all
 from benchmarks.studies.decisions.versions import FPS, score_versions
-from calibration.cli.options import open_setup
+from calibration.cli.options import Look, open_setup
 from calibration.labels import Label, read_labels
 from calibration.rules import config_of, rules_of
 from edge.config.models import EngineConfig
@@ -40,9 +40,8 @@ def main(
         dict.fromkeys(label.prompt for label in labels), bundle or paths.default_bundle()
     )
     found: dict[tuple[str, str], list[tuple[str, Decided, Decided]]] = {}
-    engine = EngineConfig(precision="fp32", threads=0)
     with (
-        open_setup(config, engine, FPS, pick=True) as setup,
+        open_setup(config, Look(FPS, precision="fp32"), pick=True) as setup,
         open_models(setup.models.bundle, EngineConfig(precision="int8", threads=0)) as quantized,
     ):
         int8 = replace(setup, models=quantized)

@@ -14,7 +14,7 @@ from edge.cli.commands.broker_options import (
     PortOption,
     PrefixOption,
     UsernameOption,
-    broker_at,
+    broker_of,
 )
 from edge.config.load import load_config
 from edge.delivery.client import subscribe
@@ -25,11 +25,11 @@ _COLOURS = {"start": "bold red", "update": "yellow", "end": "green"}
 
 def alerts(
     config: ConfigOption = None,
-    host: HostOption = "localhost",
-    port: PortOption = 1883,
+    host: HostOption = None,
+    port: PortOption = None,
     username: UsernameOption = None,
     ca: CaOption = None,
-    prefix: PrefixOption = "edge",
+    prefix: PrefixOption = None,
     count: Annotated[int, typer.Option(help="End after so many alerts; 0 never.", min=0)] = 0,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON payload per line.")] = False,
@@ -37,9 +37,11 @@ def alerts(
     """Subscribe to all alerts and print them.
 
     Examples: `edge alerts --config edge.yaml`, `edge alerts --host nvr.example --json`.
-    The password, if any, comes from the variable EDGE_MQTT_PASSWORD.
+    Options count before --config. The password of --username, if any, comes from the variable
+    EDGE_MQTT_PASSWORD.
     """
-    broker = load_config(config).mqtt if config else broker_at(host, port, username, ca, prefix)
+    configured = load_config(config).mqtt if config else None
+    broker = broker_of(configured, host=host, port=port, username=username, ca=ca, prefix=prefix)
     console = Console(highlight=False)
     shown = 0
     for message in subscribe(broker, [f"{broker.topic_prefix}/+/+/alert"]):

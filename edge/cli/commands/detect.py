@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from edge.alerts.second_look.detectors import REGION_THRESHOLD
+from edge.cli.commands.picture_options import AspectOption, RotateOption, geometry_of
 from edge.cli.plot import check_plot, draw_boxes
 from edge.cli.tables import boxes_table
 from edge.config.models import EngineConfig
@@ -28,6 +29,7 @@ from edge.scoring.open import open_models
 from edge.system import paths
 from edge.system.redact import redact, register_secret
 from edge.video.decode import Decoder, Frame, kept_frames
+from edge.video.geometry import GeometrySettings
 from edge.video.preprocess import Preprocessor, yuv_matrix
 from edge.video.sampler import Sampler
 from edge.video.sources import open_source
@@ -35,7 +37,7 @@ from edge.video.sources import open_source
 logger = logging.getLogger(__name__)
 
 
-def detect(
+def detect(  # noqa: PLR0913, PLR0917  options of a command line
     image: Annotated[
         str,
         typer.Argument(
@@ -58,6 +60,8 @@ def detect(
     precision: Annotated[
         Literal["auto", "int8", "fp16", "fp32"], typer.Option(help="Precision of the detector.")
     ] = "auto",
+    aspect: AspectOption = None,
+    rotate: RotateOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Draw the boxes into this copy of the picture.")
     ] = None,
@@ -76,11 +80,12 @@ def detect(
         register_secret(password)
     if out is not None:
         check_plot(out)
+    geometry = geometry_of(aspect, rotate)
     wanted = list(dict.fromkeys(phrase for text in phrases for phrase in split_phrases(text)))
     if not wanted:
         raise ConfigError("expected a phrase, found none; say what to look for")
     model = open_bundle(bundle or paths.default_bundle())
-    frame = _first_frame(image)
+    frame = _first_frame(image, geometry)
     size = frame.picture.height, frame.picture.width
     settings = EngineConfig(kind=engine, threads=0, precision=precision)
     if model.manifest.frame_class == "P":
@@ -157,7 +162,7 @@ def _by_regions(
     return bank.sentences[texts], found, f"{used}, threshold {threshold:g}"
 
 
-def _first_frame(image: str) -> Frame:
+def _first_frame(image: str, geometry: GeometrySettings) -> Frame:
     """Return the first frame of a picture, a recording or a camera.
 
     Raises:
@@ -166,7 +171,7 @@ def _first_frame(image: str) -> Frame:
     with open_source(image) as source:
         if source.choice is not None:
             typer.echo(f"note: {source.choice}", err=True)
-        return next(kept_frames(source.packets(), Decoder(source.stream), Sampler(1)))
+        return next(kept_frames(source.packets(), Decoder(source.stream, geometry), Sampler(1)))
 
 
 def _rgb(frame: Frame) -> NDArray[np.uint8]:

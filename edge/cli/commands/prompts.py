@@ -19,7 +19,7 @@ from edge.cli.commands.broker_options import (
     PortOption,
     PrefixOption,
     UsernameOption,
-    broker_at,
+    broker_of,
 )
 from edge.config.document import read_document
 from edge.config.load import checked, load_config
@@ -76,22 +76,26 @@ def options(
     device: Annotated[
         str | None, typer.Option(help="The box's device.id. [default: that of --config]")
     ] = None,
-    host: HostOption = "localhost",
-    port: PortOption = 1883,
+    host: HostOption = None,
+    port: PortOption = None,
     username: UsernameOption = None,
     ca: CaOption = None,
-    prefix: PrefixOption = "edge",
+    prefix: PrefixOption = None,
 ) -> None:
     """See and change over MQTT what boxes look for.
 
     Examples: `edge prompts --config edge.yaml show`,
     `edge prompts --host broker.example --device nvr-01 set rules.yaml`
+
+    Options count before --config. The password of --username, if any, comes from the variable
+    EDGE_MQTT_PASSWORD.
     """
+    configured = None
     if config is not None:
         settings = load_config(config)
-        context.obj = _Boxes(settings.mqtt, device or settings.device.id)
-    else:
-        context.obj = _Boxes(broker_at(host, port, username, ca, prefix), device)
+        configured, device = settings.mqtt, device or settings.device.id
+    broker = broker_of(configured, host=host, port=port, username=username, ca=ca, prefix=prefix)
+    context.obj = _Boxes(broker, device)
 
 
 @prompts.command()

@@ -9,8 +9,9 @@ from edge.cli.commands.broker_options import (
     ConfigOption,
     HostOption,
     PortOption,
+    PrefixOption,
     UsernameOption,
-    broker_at,
+    broker_of,
 )
 from edge.config.load import load_config
 from edge.config.models import HomeAssistantConfig
@@ -25,13 +26,11 @@ def retire(
     device: Annotated[
         str | None, typer.Option(help="The box's device.id. [default: that of --config]")
     ] = None,
-    host: HostOption = "localhost",
-    port: PortOption = 1883,
+    host: HostOption = None,
+    port: PortOption = None,
     username: UsernameOption = None,
     ca: CaOption = None,
-    prefix: Annotated[
-        str | None, typer.Option(help="First topic level. [default: that of --config, or edge]")
-    ] = None,
+    prefix: PrefixOption = None,
     discovery_prefix: Annotated[
         str | None,
         typer.Option(help="Home Assistant's. [default: that of --config, or homeassistant]"),
@@ -43,16 +42,19 @@ def retire(
 
     Examples: `edge retire --config edge.yaml`,
     `edge retire --host broker.example --device nvr-01`
+
+    Options count before --config. The password of --username, if any, comes from the variable
+    EDGE_MQTT_PASSWORD.
     """
-    home = HomeAssistantConfig()
+    configured, home = None, HomeAssistantConfig()
     if config is not None:
         settings = load_config(config)
-        broker, home, device = settings.mqtt, settings.homeassistant, device or settings.device.id
-    else:
-        broker = broker_at(host, port, username, ca, prefix or "edge")
+        configured, home = settings.mqtt, settings.homeassistant
+        device = device or settings.device.id
+    broker = broker_of(configured, host=host, port=port, username=username, ca=ca, prefix=prefix)
     if device is None:
         raise ConfigError("expected the name of a box, found none: give --device or --config")
-    topics = Topics(prefix or broker.topic_prefix, device)
+    topics = Topics(broker.topic_prefix, device)
     if discovery_prefix is not None:
         home = home.model_copy(update={"prefix": discovery_prefix})
     for level in (*topics.levels, home.prefix):

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from edge.cli.commands.picture_options import AspectOption, RotateOption, geometry_of
 from edge.cli.plot import check_plot, plot_scores
 from edge.cli.score_video import ScoredFrame, length_s, margins_by_prompt, score_frames
 from edge.cli.tables import picture_table, summary_table, time_table
@@ -54,6 +55,8 @@ def score(  # noqa: PLR0913, PLR0917  options of a command line
         float | None,
         typer.Option(help="Seconds to look at. [default: all; of a camera 10]", min=0),
     ] = None,
+    aspect: AspectOption = None,
+    rotate: RotateOption = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw the margins over time into this picture.")
     ] = None,
@@ -71,6 +74,7 @@ def score(  # noqa: PLR0913, PLR0917  options of a command line
         register_secret(password)
     if duration is None and is_live(video):
         duration = _LIVE_S
+    geometry = geometry_of(aspect, rotate)
     if plot is not None:
         check_plot(plot)
     model = open_bundle(bundle or paths.default_bundle())
@@ -92,6 +96,7 @@ def score(  # noqa: PLR0913, PLR0917  options of a command line
                 bank,
                 fps=fps,
                 duration_s=duration,
+                geometry=geometry,
             )
             frames = list(_with_progress(scored, length))
         used = models.used

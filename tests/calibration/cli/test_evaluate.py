@@ -7,11 +7,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 from command import Outcome, Run
+from numpy.typing import NDArray
 
 from edge.errors import ConfigError
 from edge.system import command_line
+from edge.video.preprocess import Preprocessor
 
 
 def document(outcome: Outcome) -> dict[str, Any]:
@@ -224,3 +228,63 @@ def test_a_missing_package_of_the_extra_is_named_and_ours_is_not_hidden(
     monkeypatch.setattr(command_line, "find_spec", missing("calibration.slip"))
     with pytest.raises(ModuleNotFoundError):
         calibrate("eval", ".", "events.json")
+
+
+CONFIG = """\
+device: {{id: box}}
+bundle: {bundle}
+engine: {{precision: fp32}}
+mqtt: {{host: broker}}
+prompts: {{fire: {{text: red}}}}
+cameras:
+  gate: {{url: "file:gate.mp4"}}
+  yard: {{url: "file:yard.mp4", aspect: "8:3", rotate: 90, sample: {{fps: 1}}}}
+"""
+
+
+def test_a_camera_says_how_its_clips_are_seen_and_options_count_before_it(
+    calibrate: Run,
+    clips: Path,
+    bundle: Path,
+    label_file: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shapes: list[tuple[int, int]] = []
+    preprocess = Preprocessor.__call__
+
+    def noting(self: Preprocessor, picture: av.VideoFrame) -> NDArray[np.int8]:
+        shapes.append((picture.width, picture.height))
+        return preprocess(self, picture)
+
+    monkeypatch.setattr(Preprocessor, "__call__", noting)
+    config = tmp_path / "edge.yaml"
+    config.write_text(CONFIG.format(bundle=bundle))
+    line = ("eval", clips, label_file(), "--config", config, "--json")
+
+    def seen(*options: object) -> tuple[float, set[tuple[int, int]], str]:
+        shapes.clear()
+        found = document(calibrate(*line, *options))
+        return found["fps"], set(shapes), found["model"]
+
+    fps, sizes, model = seen()
+    assert (fps, sizes) == (2, {(64, 48)})
+    assert "fp32" in model  # the configuration's precision
+    assert "int8" in seen("--precision", "int8")[2]
+    assert seen("--camera", "yard")[:2] == (1, {(171, 64)})
+    assert seen("--camera", "yard", "--fps", 2, "--rotate", 0)[:2] == (2, {(128, 48)})
+    assert seen("--camera", "gate", "--aspect", "1:1")[:2] == (2, {(64, 64)})
+
+
+def test_a_camera_that_is_not_there_is_refused(
+    calibrate: Run, clips: Path, bundle: Path, label_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    config = tmp_path / "edge.yaml"
+    config.write_text(CONFIG.format(bundle=bundle))
+    line = ("eval", clips, label_file(), "--camera", "yrad")
+    outcome = calibrate(*line, "--config", config)
+    assert outcome.code == 2
+    assert "--camera: expected one of gate, yard, found 'yrad'" in outcome.err
+    outcome = calibrate(*line)
+    assert outcome.code == 2
+    assert "--camera: expected --config beside it" in outcome.err

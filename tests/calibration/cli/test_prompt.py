@@ -207,3 +207,26 @@ def test_a_rule_that_is_not_in_the_configuration_is_named(
     )
     assert outcome.code == 2
     assert "prompts fire, grass, found 'water'" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--undo", "--apply"), "--apply: --undo takes --config and --name only"),
+        (("--undo", "yard.mp4", "--event", "3-6"), "clip, --event: --undo takes"),
+        (("--undo", "--json"), "--json: --undo takes"),
+    ],
+)
+def test_an_option_that_undo_would_ignore_is_refused_and_nothing_changes(
+    calibrate: Run, config: Path, options: tuple[str, ...], said: str
+) -> None:
+    before = config.read_text()
+    outcome = calibrate("prompt", "--config", config, "--name", "fire", *options)
+    assert (outcome.code, said in outcome.err) == (2, True), outcome.err
+    assert config.read_text() == before
+
+
+def test_a_rule_without_its_file_is_refused(calibrate: Run) -> None:
+    outcome = calibrate("prompt", "yard.mp4", "--event", "3-6", "--text", "a", "--name", "fire")
+    assert outcome.code == 2
+    assert "--name: expected --config beside it" in outcome.err

@@ -20,6 +20,7 @@ from export.cli.distill import _weights as parsed_weights
         (("--size", "224"), "--size: expected height x width"),
         (("--size", "8x80"), "--size: expected the shape of the teacher's pictures, 8x8"),
         (("--targets", "coreml"), "--targets: expected some of"),
+        (("--weights", "w.safetensors", "--pretrained"), "expected --weights or --pretrained"),
         (("--epochs", "0"), "epochs: expected a number from 1"),
         (("--held-out", "1"), "held_out: expected a number from 0.01 to 0.9"),
         (("--student", "resnet5000"), "expected a student that timm knows, found 'resnet5000'"),
@@ -29,7 +30,7 @@ def test_a_wrong_option_is_reported_before_the_work(
     edge_export: Run,
     bundle: Path,
     tmp_path: Path,
-    options: tuple[str, str],
+    options: tuple[str, ...],
     message: str,
 ) -> None:
     data = tmp_path / "data"

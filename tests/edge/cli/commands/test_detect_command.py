@@ -217,3 +217,32 @@ def test_the_help_has_an_example(edge: Run) -> None:
     assert 'edge detect yard.jpg "a car. a person."' in " ".join(
         outcome.out.replace("│", " ").split()
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [((), (64, 96)), (("--aspect", "3:1"), (64, 192)), (("--rotate", 90), (96, 64)),
+     (("--aspect", "16:9", "--rotate", 270), (96, 171))],
+)  # fmt: skip
+def test_the_picture_is_seen_as_the_options_say(
+    edge: Run, detector: Path, squares: Path, options: tuple[str | int, ...], size: tuple[int, int]
+) -> None:
+    found = boxes(edge("detect", squares, "red", "--bundle", detector, "--json", *options))
+    assert (found["height"], found["width"]) == size
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--aspect", "wide"), "--aspect: expected width:height of the picture, such as 16:9"),
+        (("--aspect", "9:1"), "--aspect: expected width:height of a picture, from 1:4 to 4:1"),
+        (("--rotate", 45), "--rotate: "),
+    ],
+)
+@pytest.mark.parametrize("command", ["score", "detect"])
+def test_a_picture_cannot_be_seen_in_an_impossible_way(
+    edge: Run, squares: Path, command: str, options: tuple[str, str], said: str
+) -> None:
+    outcome = edge(command, squares, "red", *options)
+    assert outcome.code == 2
+    assert said in outcome.err

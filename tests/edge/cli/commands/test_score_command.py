@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from command import Outcome, Run
 from known import known
+from numpy.typing import NDArray
 from tiny_window import tiny_window_bundle
 
 from edge.cli.plot import plot_scores
 from edge.cli.tables import clock, sparkline
 from edge.testing import TestCamera
 from edge.testing.synthetic import write_clip
+from edge.video.preprocess import Preprocessor
 
 
 def samples(outcome: Outcome) -> list[dict[str, Any]]:
@@ -216,3 +218,25 @@ def test_bars_rise_with_the_margin_and_keep_the_highest_of_their_part() -> None:
 )
 def test_times_are_read_like_those_of_a_player(t: float, shown: str) -> None:
     assert clock(t) == shown
+
+
+def test_the_picture_is_scored_as_the_options_say(
+    edge: Run, bundle: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes: list[tuple[int, int]] = []
+    preprocess = Preprocessor.__call__
+
+    def noting(self: Preprocessor, picture: av.VideoFrame) -> NDArray[np.int8]:
+        shapes.append((picture.width, picture.height))
+        return preprocess(self, picture)
+
+    monkeypatch.setattr(Preprocessor, "__call__", noting)
+    line = ("score", clip, "red", "--bundle", bundle, "--fps", 1, "--json")
+    samples(edge(*line))
+    assert set(shapes) == {(64, 48)}  # negative control
+    shapes.clear()
+    samples(edge(*line, "--aspect", "3:4", "--rotate", 90))
+    assert set(shapes) == {(48, 64)}
+    shapes.clear()
+    samples(edge(*line, "--aspect", "8:3"))
+    assert set(shapes) == {(128, 48)}
