@@ -123,6 +123,7 @@ class Daemon:
         self._workers = WorkerGroup()
         self._status: Status = "online"
         self._failed_samples = 0
+        self._defects: dict[str, str] = {}  # by the part that meets it
         self._disk_error: str | None = None
         self._model_error = resources.models.failed
         self._watchdog_s = systemd.watchdog_interval()
@@ -235,7 +236,7 @@ class Daemon:
         One batch of all samples would be no faster on a CPU (measured: 26, 28 and 24 ms a frame in
         batches of 1, 4 and 8), and the first camera's alert would wait for the last camera's frame.
         """
-        for camera in self._cameras.values():
+        for name, camera in self._cameras.items():
             sample = None if enough() else camera.take()
             if sample is None:
                 continue
@@ -244,10 +245,20 @@ class Daemon:
             except InferenceError as exc:
                 self._failed_samples += 1
                 logger.error("sample %d dropped: %s", self._failed_samples, exc)  # noqa: TRY400  expected: no traceback
+            except Exception as exc:  # noqa: BLE001  a defect costs the camera that meets it a sample
+                self._note_defect(f"camera[{name}]", exc)
             else:
+                self._defects.pop(f"camera[{name}]", None)
                 self._put(messages)
                 self._pipeline.pass_on()
             self._ping()  # many cameras on a slow disk take longer than the watchdog waits
+
+    def _note_defect(self, part: str, error: Exception) -> None:
+        """Report what nobody expected; log it, with its traceback, when it changes."""
+        text = f"{type(error).__name__}: {error}"
+        if self._defects.get(part) != text:
+            logger.error("%s: samples are lost: %s", part, text, exc_info=error)
+        self._defects[part] = text
 
     def _put(self, messages: Sequence[Message]) -> None:
         """Commit messages to the outbox; without a disk, publish the alerts from memory."""
@@ -319,7 +330,7 @@ class Daemon:
         }
         failed = dict.fromkeys(self._workers.failed(), "it has ended by an error: see the log")
         found = {name: error for name, error in errors.items() if error is not None}
-        return found | self._keeper.errors() | failed
+        return found | self._defects | self._keeper.errors() | failed
 
     def _begin_end(self, stop: Stop) -> None:
         systemd.notify("STOPPING=1")

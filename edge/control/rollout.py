@@ -36,7 +36,7 @@ from edge.control.preparation import Preparation
 from edge.delivery.message import Message, Received
 from edge.delivery.payloads import ANSWER_SCHEMA, AnswerPayload, utc
 from edge.delivery.topics import Topics
-from edge.errors import ConfigError, EdgeError, EngineError, ModelError, SideFileError
+from edge.errors import ConfigError, EngineError, ModelError, SideFileError
 from edge.system.ending import Ended
 from edge.system.workers import WorkerThread
 
@@ -139,6 +139,11 @@ class Rollout:
         except (ConfigError, ModelError, EngineError, SideFileError) as exc:
             error = str(exc)
             logger.warning("%.200s refused: %s", received.topic, exc)
+        except Ended:
+            raise
+        except Exception as exc:  # this thread's owner: one command is lost
+            error = f"{type(exc).__name__}: {exc}"
+            logger.exception("%.200s failed", received.topic)
         self._error = error
         self._announce()
         self._answer(received, error)
@@ -191,7 +196,9 @@ class Rollout:
                 logger.info(
                     "rules in force: %s; profile: %s", ", ".join(prompts), profile or "none"
                 )
-        except EdgeError:
+        except Ended:
+            raise  # what is pending is tried again at the next start
+        except Exception:
             self._file.keep(self._desired)
             raise
         self._desired = desired

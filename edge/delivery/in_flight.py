@@ -90,6 +90,7 @@ class Delivery:
         self._deleted_at = -float("inf")
         self._progress_at = time.monotonic()
         self._answered = False
+        self._pinged = False
 
     @property
     def idle(self) -> bool:
@@ -149,8 +150,10 @@ class Delivery:
         self._release()
         self._disk_failure = None
         while self._room and (queue := self._most_urgent()):
-            if self._standing.quarantine.suspects(queue[0].key) and self._sent:
-                break  # it must be alone on the wire
+            if self._standing.quarantine.suspects(queue[0].key) and (
+                self._sent or not self._proved_sound()
+            ):
+                break  # it must be alone on the wire, of a broker that is known to answer
             self._send(queue.popleft())
         if self._disk_failure:
             raise self._disk_failure
@@ -164,10 +167,19 @@ class Delivery:
         """Give back what was not delivered, and find out which message ended the connection."""
         items = list(self._sent.values())
         keys = [*(item.key for item in items), *self._unproven]
-        if self._standing.quarantine.broken(keys, answered=self._answered) is not None:
-            self._strike_out(items.pop())
+        sound = self._answered or (self._pinged and not self._connection.pinging)
+        struck = self._standing.quarantine.broken(keys, answered=sound)
+        if struck is not None and self._strike_out(items[-1]):
+            items.pop()
         rest = [item for item in (*items, *self._waiting) if item.seq is None]
         self._unsent.give_back(item.message for item in rest)
+
+    def _proved_sound(self) -> bool:
+        """Whether the broker answers on this connection; it is asked where it has not yet."""
+        if not (self._answered or self._pinged):
+            self._pinged = True
+            self._connection.ping()
+        return self._answered or not self._connection.pinging
 
     @property
     def _room(self) -> bool:
@@ -248,20 +260,32 @@ class Delivery:
             self._standing.delivered[item.message.kind] += 1
             self._on_delivered(item.message, now)
 
-    def _strike_out(self, item: _Item) -> None:
-        """Drop a message, or put it into quarantine if it is an alert or will be replaced."""
-        kept = item.message.kind == "alert" if item.seq is not None else item.message.retain
-        if not kept:
+    def _strike_out(self, item: _Item) -> bool:
+        """Drop a message, or put it into quarantine if it is an alert or will be replaced.
+
+        While the broker has taken no other message, none is dropped.
+
+        Returns:
+            Whether it is dropped.
+        """
+        stored = item.seq is not None
+        kept = item.message.kind == "alert" if stored else item.message.retain
+        if not kept and self._answered:
             self._refuse(item, f"closes the connection on it, {STRIKES} times in a row")
             self._standing.quarantine.acknowledged(item.key)
-            return
-        self._standing.quarantine.add(item.key, item.message.topic, time.monotonic())
+            return True
+        if not (kept or stored):
+            return False  # an answer cannot be read again after a rest
+        self._standing.quarantine.add(
+            item.key, item.message.topic, time.monotonic(), sure=self._answered
+        )
         logger.error(
             "the broker closes the connection on a message on %s, %d times in a row: it waits, the"
             " others go on",
             item.message.topic,
             STRIKES,
         )
+        return False
 
     def _refuse(self, item: _Item, reason: str) -> None:
         logger.error(

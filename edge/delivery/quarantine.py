@@ -4,6 +4,10 @@ A broker may close the connection over a message: it is too large, its topic too
 Whatever was on the wire when a connection ended is a suspect. The next connection sends each
 suspect alone, and nothing else until its acknowledgement. A connection that ends while a suspect is
 alone on the wire is a strike; after three strikes in a row the message is struck out.
+
+A broker that is down is no proof against a message. It is known to be up once it has acknowledged
+another message. The message that is always the first has no other before it: there the answer to a
+ping must do, and the first rest is short, in case the broker takes no message at all.
 """
 
 from collections import Counter
@@ -14,6 +18,8 @@ Key = int | str
 """Number of a message of the outbox, or topic of any other message."""
 
 STRIKES: Final = 3
+# First rest of a message that only a ping speaks against, as a part of ``rest_s``; it doubles.
+_FIRST_REST: Final = 1 / 64
 
 
 class Quarantine:
@@ -27,6 +33,7 @@ class Quarantine:
         self._rest_s = rest_s
         self._suspects: set[Key] = set()
         self._strikes: Counter[Key] = Counter()
+        self._rests: dict[Key, float] = {}
         self._until: dict[Key, float] = {}
         self._topics: dict[Key, str] = {}
 
@@ -57,8 +64,8 @@ class Quarantine:
 
         Args:
             on_the_wire: Messages that were sent and not acknowledged.
-            answered: Whether the broker had acknowledged another message on this connection. One
-                that acknowledges none may be down, and no message is to blame.
+            answered: Whether the broker had acknowledged another message on this connection, or
+                answered a ping. One that answers nothing may be down, and no message is to blame.
         """
         struck = None
         if len(on_the_wire) == 1 and answered and self.suspects(on_the_wire[0]):
@@ -72,10 +79,20 @@ class Quarantine:
         """Clear a message of suspicion."""
         self._suspects.discard(key)
         self._strikes.pop(key, None)
+        self._rests.pop(key, None)
 
-    def add(self, key: Key, topic: str, now: float) -> None:
-        """Put a message into quarantine; one strike more puts it back there."""
-        self._until[key] = now + self._rest_s
+    def add(self, key: Key, topic: str, now: float, *, sure: bool = True) -> None:
+        """Put a message into quarantine; one strike more puts it back there.
+
+        Args:
+            key: The message.
+            topic: Its topic.
+            now: Monotonic seconds.
+            sure: Whether the broker takes other messages.
+        """
+        longer_s = 2 * self._rests.get(key, self._rest_s * _FIRST_REST / 2)
+        self._rests[key] = self._rest_s if sure else min(self._rest_s, longer_s)
+        self._until[key] = now + self._rests[key]
         self._topics[key] = topic
 
     def release(self, now: float) -> bool:

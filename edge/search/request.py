@@ -5,6 +5,7 @@ the transport. Every request gets an answer; it has ``error`` if the search fail
 """
 
 import base64
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -19,7 +20,10 @@ from edge.errors import ConfigError, EdgeError
 from edge.rules.bank import PromptBank
 from edge.search.index.store import Reader
 from edge.search.query import Hit, Page, Query, search
+from edge.system.ending import Ended
 from edge.system.redact import redact
+
+logger = logging.getLogger(__name__)
 
 SEARCH_SCHEMA: Final = "edge-search/1"
 
@@ -120,6 +124,11 @@ class Answerer:
             return self._answered(_read(payload)).to_json()
         except (EdgeError, OSError) as exc:
             return SearchAnswer(error=redact(str(exc))).to_json()
+        except Ended:
+            raise
+        except Exception as exc:  # the thread's owner: one search fails
+            logger.exception("a search failed")
+            return SearchAnswer(error=redact(f"{type(exc).__name__}: {exc}")).to_json()
 
     def _answered(self, request: SearchRequest) -> SearchAnswer:
         offset, until = position(request.cursor, self._now())

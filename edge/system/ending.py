@@ -19,7 +19,7 @@ from typing import Final, NoReturn
 
 logger = logging.getLogger(__name__)
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # Of the 5 s within which the daemon must end; the rest is for the end of the process.
 _PATIENCE_S: Final = 4.6
 # A log that nobody reads blocks its writer, and must not keep the process alive.
@@ -57,8 +57,8 @@ class Stop(threading.Event):
 
 
 def end_at_once_when_asked() -> None:
-    """Let SIGTERM and SIGINT end the process with exit code 0: nothing has begun yet."""
-    for number in _SIGNALS:
+    """Let SIGTERM, SIGINT and SIGHUP end the process with exit code 0: nothing has begun yet."""
+    for number in _heeded():
         signal.signal(number, lambda *_: os._exit(0))
 
 
@@ -66,7 +66,7 @@ def end_at_once_when_asked() -> None:
 def heeding_signals(
     stop: Stop, wake: threading.Event, patience_s: float = _PATIENCE_S
 ) -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into a request to end, until the block ends.
+    """Turn SIGTERM, SIGINT and SIGHUP into a request to end, until the block ends.
 
     A block that does not end within ``patience_s`` of the request is in a call that does not
     return: a runtime that opens a model, a disk, a driver. Nothing can interrupt that. The process
@@ -93,7 +93,7 @@ def heeding_signals(
 
     attendant = threading.Thread(target=attend, name="signals", daemon=True)
     attendant.start()
-    for number in _SIGNALS:
+    for number in _heeded():
         signal.signal(number, _heard)
     signal.set_wakeup_fd(hears.fileno(), warn_on_full_buffer=False)
     try:
@@ -126,6 +126,12 @@ def leave(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(code)
+
+
+def _heeded() -> list[signal.Signals]:
+    """Signals that ask for the end; ``nohup`` has the end of a terminal (SIGHUP) ignored."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [number for number in _SIGNALS if number != signal.SIGHUP or not ignored]
 
 
 def _heard(_number: int, _frame: FrameType | None) -> None:

@@ -85,12 +85,21 @@ class Keeper:
             try:
                 file.flush()
             except SideFileError as exc:
-                before = self._errors.get(file.name)
-                if before is None or before.trouble != exc.trouble:
-                    logger.error("%s; alerts go on", exc)  # noqa: TRY400  expected: no traceback
-                self._errors[file.name] = exc
+                self._note(file, exc)
+            except Exception as exc:  # noqa: BLE001  this thread's owner: the others go on
+                error = SideFileError(f"{file.name}: {type(exc).__name__}: {exc}", "failing")
+                self._note(file, error, trace=exc)
             else:
                 if self._errors.pop(file.name, None) is not None:
                     logger.info("%s is read and written again", file.name)
             finally:
                 self._now = None
+
+    def _note(
+        self, file: SideFile, error: SideFileError, *, trace: Exception | None = None
+    ) -> None:
+        """Note what is wrong with a file; log it when that changes."""
+        before = self._errors.get(file.name)
+        if before is None or before.trouble != error.trouble:
+            logger.error("%s; alerts go on", error, exc_info=trace)
+        self._errors[file.name] = error

@@ -62,6 +62,8 @@ class ControlBox:
             assert self.may_compile.wait(10)
             self.compiled.append(list(prompts))
             for name, prompt in prompts.items():
+                if "\N{BUG}" in prompt.text[0]:
+                    raise ZeroDivisionError("a defect")
                 if "\N{SNOWMAN}" in prompt.text[0]:
                     raise ConfigError(f"prompt {name!r}: cannot be encoded")
             facts = json.dumps({name: prompt.text for name, prompt in prompts.items()})

@@ -27,12 +27,14 @@ ALERT = {
 
 
 class Line(Pipeline):
-    """A pipeline: one alert per sample; a sample of -1 fails."""
+    """A pipeline: one alert per sample; one of -1 fails, one of -2 meets a defect."""
 
     def __init__(self) -> None:
         pass
 
     def process(self, sample: Sample) -> list[Message]:
+        if sample.pixels.min() == -2:
+            raise ZeroDivisionError("a defect")
         if sample.pixels.min() < 0:
             raise InferenceError("told to fail")
         return [alert_message(TOPICS, AlertPayload.model_validate(ALERT))]

@@ -53,13 +53,7 @@ class ScriptedBroker:
 
     def _talk(self, client: socket.socket, stream: BinaryIO) -> None:
         while head := stream.read(1):
-            length, shift = 0, 0
-            while True:
-                byte = stream.read(1)[0]
-                length, shift = length | (byte & 127) << shift, shift + 7
-                if byte < 128:
-                    break
-            body = stream.read(length)
+            body = stream.read(_length(stream))
             if head[0] >> 4 == 1:  # CONNECT
                 self.connections += 1
                 client.sendall(self._greet(body))
@@ -67,10 +61,12 @@ class ScriptedBroker:
                 self.retained.append(bool(head[0] & 1))
                 (size,) = struct.unpack_from("!H", body)
                 self.topics.append(body[2 : 2 + size])
-                if self.hates and self.topics[-1].endswith(self.hates):
+                if self.hates is not None and self.topics[-1].endswith(self.hates):
                     return  # hangs up
                 if head[0] & 6:  # QoS 1
                     client.sendall(self._answer(len(self.topics), body[2 + size : 4 + size]))
+            elif head[0] >> 4 == 12:  # PINGREQ
+                client.sendall(b"\xd0\x00")
             elif head[0] >> 4 == 8:  # SUBSCRIBE, of one filter
                 self.subscriptions += 1
                 self.filters.append(body)
@@ -89,3 +85,13 @@ class ScriptedBroker:
         self.server.shutdown(socket.SHUT_RDWR)
         self.server.close()
         self._thread.join(10)
+
+
+def _length(stream: BinaryIO) -> int:
+    """Read the remaining length of a packet."""
+    length, shift = 0, 0
+    while True:
+        byte = stream.read(1)[0]
+        length, shift = length | (byte & 127) << shift, shift + 7
+        if byte < 128:
+            return length

@@ -221,6 +221,31 @@ def test_a_failed_sample_is_dropped_and_the_next_one_counts(
     eventually(lambda: len(alerts(listener)) == 1, "the alert after it")
 
 
+@pytest.mark.parametrize("periods", [Periods(tick_s=0.1)])
+def test_a_defect_that_one_camera_meets_costs_its_samples_and_is_reported(
+    serve: Callable[[], Served],
+    periods: Periods,
+    eventually: Eventually,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    camera, _outbox, listener, sample = serve()
+
+    def errors() -> object:
+        states = listener.payloads("box/state")
+        return json.loads(states[-1])["errors"] if states else None
+
+    for _ in range(2):
+        sample(mark=-2)
+        eventually(lambda: not camera.samples, "the sample is taken")
+    expected = {"camera[yard]": "ZeroDivisionError: a defect"}
+    eventually(lambda: errors() == expected, "the report")
+    eventually(lambda: listener.payloads("/status")[-1] == b"degraded", "degraded")
+    assert caplog.text.count("Traceback") == 1
+    sample()
+    eventually(lambda: len(alerts(listener)) == 1, "the alert after it")
+    eventually(lambda: errors() == {}, "the end of the report")
+
+
 def test_a_file_that_has_ended_is_no_trouble_but_a_refused_camera_is(
     serve: Callable[[], Served], eventually: Eventually
 ) -> None:
@@ -311,7 +336,7 @@ def test_an_error_in_the_loop_ends_everything_in_order(
             return True
 
     class Broken(Line):
-        def process(self, sample: Sample) -> list[Message]:
+        def catch_up(self) -> None:
             raise RuntimeError("a bug")
 
         def finish(self, now: Arrival) -> list[Message]:

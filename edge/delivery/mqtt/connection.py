@@ -187,6 +187,16 @@ class Connection:
         if self._lost:
             raise self._lost
 
+    def ping(self) -> None:
+        """Ask the broker for a sign of life, which ``pinging`` waits for."""
+        with self._foreign_errors():
+            self._client.ping()
+
+    @property
+    def pinging(self) -> bool:
+        """Whether the broker has not answered a ping yet."""
+        return self._client.pinging
+
     @property
     def congested(self) -> bool:
         """Whether bytes wait because the network takes no more now."""

@@ -15,14 +15,23 @@ from edge.errors import ConfigError, PublishError
 from edge.system.redact import register_secret
 
 
-class _Client(mqtt.Client):
-    """The client of paho, which ends the connection over a packet that is too large.
+class LimitedClient(mqtt.Client):
+    """The client of paho, which ends the connection over a packet that is too large, and pings.
 
-    A broker of MQTT 3.1.1 cannot be asked to send none. paho reads the rest of a packet with the
-    method here, which no public one can stand for.
+    A broker of MQTT 3.1.1 cannot be asked to send none. paho reads the rest of a packet with
+    ``_sock_recv``, and pings when it sees fit; no public method can stand for either.
     """
 
     largest: int | None = None
+
+    def ping(self) -> None:
+        """Send a PINGREQ."""
+        self._send_pingreq()
+
+    @property
+    def pinging(self) -> bool:
+        """Whether a PINGREQ has no answer yet."""
+        return self._ping_t > 0
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if self.largest is not None and bufsize > self.largest:
@@ -39,7 +48,7 @@ def make_client(
     will: Message | None,
     version: MQTTProtocolVersion,
     largest: int | None = None,
-) -> mqtt.Client:
+) -> LimitedClient:
     """Make a client with a clean session that is not connected yet.
 
     Args:
@@ -52,7 +61,7 @@ def make_client(
     Raises:
         ConfigError: The TLS files are unusable.
     """
-    client = _Client(
+    client = LimitedClient(
         CallbackAPIVersion.VERSION2,
         client_id,
         clean_session=None if version is MQTTProtocolVersion.MQTTv5 else True,

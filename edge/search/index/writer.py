@@ -143,7 +143,7 @@ class IndexWriter:
                 store.keep_picture(camera, at, jpeg)
                 left -= 1
             store.expire(self._clock())
-        except OSError as exc:
+        except Exception as exc:  # noqa: BLE001  this thread's owner: what waited is lost
             self._fail(exc, left)
         else:
             with self._lock:
@@ -151,10 +151,11 @@ class IndexWriter:
                     self._health, expired=store.expired, size=store.size, error=None
                 )
 
-    def _fail(self, exc: OSError, dropped: int) -> None:
+    def _fail(self, exc: Exception, dropped: int) -> None:
         with self._lock:
             if self._health.error is None:
-                logger.error("the index is not written: %s; alerts go on", exc)
+                trace = None if isinstance(exc, OSError) else exc
+                logger.error("the index is not written: %s; alerts go on", exc, exc_info=trace)
             self._count(dropped=dropped)
             self._health = replace(self._health, error=f"index: {exc}")
         self._retry_at = time.monotonic() + self._limits.retry_s

@@ -114,6 +114,15 @@ def test_what_cannot_be_compiled_changes_nothing_and_is_told(box: ControlBox, to
     assert box.state()["error"] is None
 
 
+def test_a_defect_costs_the_command_that_meets_it(box: ControlBox) -> None:
+    before = box.start().timeless_state()
+    rules = DOG | {"prompts": {"dog": {"text": "a \N{BUG}"}}}
+    answer = box.say("prompts/set", rules)
+    assert answer["error"] == "ZeroDivisionError: a defect"
+    assert box.start().timeless_state() == before  # nothing of it is kept
+    assert box.say("prompts/set", DOG)["error"] is None
+
+
 def test_what_the_second_look_cannot_do_changes_nothing_either(box: ControlBox) -> None:
     box.start().say("prompts/set", DOG)
     box.second_look_refuses = "zones need a detector"

@@ -32,6 +32,8 @@ def validator(name: str) -> Draft202012Validator:
 
 
 def compile_text(text: str) -> PromptBank:
+    if text == "a defect":
+        raise ZeroDivisionError("a defect")
     if text == "gibberish":
         raise ConfigError("prompt 'search': expected a sentence, found 'gibberish'")
     prompt = CompiledPrompt("search", "search", slice(0, 1), slice(1, 1), np.array([1]), None)
@@ -156,6 +158,11 @@ def test_what_is_no_request_is_answered_too(
     ask: Callable[..., dict[str, Any]], payload: bytes
 ) -> None:
     assert ask(payload)["error"]
+
+
+def test_a_defect_costs_the_search_that_meets_it(ask: Callable[..., dict[str, Any]]) -> None:
+    assert ask(WANTED | {"text": "a defect"})["error"] == "ZeroDivisionError: a defect"
+    assert ask(WANTED)["error"] is None
 
 
 @pytest.fixture(scope="module")

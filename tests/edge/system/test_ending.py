@@ -87,12 +87,20 @@ def asked(process: subprocess.Popen[str], number: int) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_sets_the_stop_and_the_block_ends_by_itself(
     python: Callable[..., subprocess.Popen[str]], number: int
 ) -> None:
     code = HEED.format(body="wake.wait(10)")
     assert asked(python(code), number) == (0, "left the block True\n", "")
+
+
+def test_the_end_of_a_terminal_ends_nothing_that_nohup_started(
+    python: Callable[..., subprocess.Popen[str]],
+) -> None:
+    code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    code += HEED.format(body="wake.wait(0.3)")
+    assert asked(python(code), signal.SIGHUP) == (0, "left the block False\n", "")
 
 
 def test_a_call_that_does_not_return_ends_with_exit_code_0_all_the_same(

@@ -56,6 +56,24 @@ def test_a_file_in_trouble_is_reported_until_it_is_written_and_holds_no_other_up
     assert lines == ["bad.db is locked; alerts go on", "bad.db is full; alerts go on"]
 
 
+def test_a_defect_of_one_file_is_reported_and_holds_no_other_up(
+    eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Page):
+        def flush(self) -> None:
+            if self.trouble:
+                raise KeyError(self.trouble)
+
+    bad, good = Broken("bad.db"), Page("good.db")
+    bad.trouble = "lost"
+    with keeping(bad, good) as keeper:
+        eventually(lambda: good.flushed > 3, "the other file")
+        assert keeper.errors() == {"bad.db": "bad.db: KeyError: 'lost'"}
+        bad.trouble = None
+        eventually(lambda: not keeper.errors(), "no trouble")
+    assert caplog.text.count("Traceback") == 1
+
+
 def test_a_disk_that_does_not_answer_is_reported_meanwhile(eventually: Eventually) -> None:
     page = Page("slow.db")
     page.answers.clear()

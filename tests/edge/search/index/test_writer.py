@@ -114,6 +114,27 @@ def test_a_full_disk_is_reported_once_and_writing_goes_on_when_there_is_room(
     eventually(lambda: writer.health().error is None, "and the error is over")
 
 
+def test_a_defect_costs_what_waits_and_writing_goes_on(
+    tmp_path: Path,
+    entries: Callable[..., list[Entry]],
+    run: Callable[..., IndexWriter],
+    eventually: Eventually,
+) -> None:
+    stores = iter([None])
+
+    def open_store() -> Store:
+        next(stores, opener(tmp_path)()).close()  # type: ignore[union-attr]  # the first is None
+        return opener(tmp_path)()
+
+    writer = run(open_store)
+    writer.add("yard", entries(1)[0])
+    eventually(lambda: writer.health().dropped == 1, "the embedding is dropped")
+    assert "NoneType" in (writer.health().error or "")
+    writer.add("yard", entries(1)[0])
+    eventually(lambda: count(tmp_path) == 1, "writing goes on")
+    eventually(lambda: writer.health().error is None, "and the error is over")
+
+
 def test_an_index_that_cannot_be_opened_stops_nothing(
     tmp_path: Path,
     entries: Callable[..., list[Entry]],
