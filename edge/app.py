@@ -30,6 +30,7 @@ from edge.delivery.publisher import PublisherHealth
 from edge.errors import EngineError, InferenceError, ModelError, OutboxError
 from edge.resources import Resources, open_resources
 from edge.system import systemd
+from edge.system.backoff import WORKER, Backoff
 from edge.system.ending import Ended, Stop
 from edge.system.workers import WorkerGroup
 from edge.video.sample import Arrival
@@ -101,10 +102,16 @@ class Daemon:
         config: Checked configuration.
         resources: Opened resources.
         periods: Periods of the loop.
+        retry: Delays before a worker that has failed is started again.
     """
 
     def __init__(
-        self, config: Config, resources: Resources, *, periods: Periods = Periods()
+        self,
+        config: Config,
+        resources: Resources,
+        *,
+        periods: Periods = Periods(),
+        retry: Backoff = WORKER,
     ) -> None:
         self._rollout = resources.rollout
         self._orders = resources.orders
@@ -120,7 +127,7 @@ class Daemon:
         self._periods = periods
         self._alerting = AlertingTopics(resources.topics)
         self._latest_snapshots = config.homeassistant.discovery
-        self._workers = WorkerGroup()
+        self._workers = WorkerGroup(retry)
         self._status: Status = "online"
         self._failed_samples = 0
         self._defects: dict[str, str] = {}  # by the part that meets it
@@ -298,6 +305,7 @@ class Daemon:
     def _tick(self) -> None:
         """Publish the state of every camera and of the device; end the alerts of lost cameras."""
         now = _now()
+        self._workers.tend()
         self._pipeline.catch_up()
         self._put(self._pipeline.lost(now))
         publisher = self._publisher.health()
@@ -328,7 +336,7 @@ class Daemon:
             "publisher": publisher.error if self._publisher.connected else None,
             "index": None if self._index is None else self._index.health().error,
         }
-        failed = dict.fromkeys(self._workers.failed(), "it has ended by an error: see the log")
+        failed = dict.fromkeys(self._workers.failed(), "an error has ended it: see the log")
         found = {name: error for name, error in errors.items() if error is not None}
         return found | self._defects | self._keeper.errors() | failed
 

@@ -96,7 +96,8 @@ class Rollout:
 
     def start(self) -> None:
         """Announce what is in force, and begin to take commands."""
-        self._announce()
+        if not self.failed:
+            self._announce()
         self._thread.start()
 
     @property

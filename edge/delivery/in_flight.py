@@ -16,6 +16,7 @@ from typing import Final
 from edge.delivery.message import Message
 from edge.delivery.mqtt.connection import Acknowledged, Connection
 from edge.delivery.mqtt.paho_client import packet_size
+from edge.delivery.mqtt.refusals import Unsendable
 from edge.delivery.outbox import Outbox
 from edge.delivery.quarantine import STRIKES, Key
 from edge.delivery.standing import Standing
@@ -226,11 +227,15 @@ class Delivery:
         if self._standing.quarantine.holds(item.key):
             return  # the latest message of its topic is sent once the quarantine is over
         if limit is not None and packet_size(message) > limit:
-            self._refuse(item, f"takes packets of up to {limit} bytes")
+            self._refuse(item, f"the broker takes packets of up to {limit} bytes")
             return
         if self._standing.quarantine.suspicious:
             message = replace(message, qos=1)  # so that a break shows which message was the last
-        packet = self._connection.publish(message)
+        try:
+            packet = self._connection.publish(message)
+        except Unsendable as exc:
+            self._refuse(item, str(exc))
+            return
         if packet is None:
             self._unproven[message.topic] = self._last_packet
         else:
@@ -250,7 +255,7 @@ class Delivery:
         self._standing.quarantine.acknowledged(item.key)
         if answer.code >= _FAILURE:
             if answer.code in _HOPELESS:
-                self._refuse(item, f"says: {answer.reason}")
+                self._refuse(item, f"the broker says: {answer.reason}")
             else:
                 self._hold(item, answer.reason, now)
         elif item.seq is None:
@@ -271,7 +276,7 @@ class Delivery:
         stored = item.seq is not None
         kept = item.message.kind == "alert" if stored else item.message.retain
         if not kept and self._answered:
-            self._refuse(item, f"closes the connection on it, {STRIKES} times in a row")
+            self._refuse(item, f"the broker closes the connection on it, {STRIKES} times in a row")
             self._standing.quarantine.acknowledged(item.key)
             return True
         if not (kept or stored):
@@ -289,7 +294,7 @@ class Delivery:
 
     def _refuse(self, item: _Item, reason: str) -> None:
         logger.error(
-            "dropped a message on %s (%d bytes): the broker %s",
+            "dropped a message on %.200s (%d bytes): %s",
             item.message.topic,
             len(item.message.payload),
             reason,

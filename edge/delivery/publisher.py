@@ -214,9 +214,9 @@ class Publisher:
         return self._thread.failed
 
     def _run(self) -> None:
-        with contextlib.closing(self._wake):
-            while not self._stopping.is_set():
-                self._connect_and_serve()
+        while not self._stopping.is_set():
+            self._connect_and_serve()
+        self._wake.close()
 
     def _connect_and_serve(self) -> None:
         timings = self._timings
@@ -229,6 +229,8 @@ class Publisher:
             if opened_at is not None and time.monotonic() - opened_at > timings.sound_s:
                 self._failures = 0
             self._stopping.wait(self._failed(exc))
+        finally:
+            self._protocol = None
 
     def _failed(self, error: PublishError | ConfigError) -> float:
         """Log once per outage or reason; return the seconds until the next attempt."""
@@ -238,7 +240,6 @@ class Publisher:
             logger.log(
                 logging.ERROR if refused else logging.WARNING, "%s; trying again for ever", error
             )
-        self._protocol = None
         self._error = str(error)
         self._failures += 1
         backoff = self._retry.refused if refused else self._retry.unreachable
@@ -280,7 +281,7 @@ class Publisher:
                 elif parting:
                     break
             self._part(connection, delivery)
-        except PublishError:
+        except Exception:
             delivery.broken()
             raise
 

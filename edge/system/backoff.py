@@ -56,6 +56,8 @@ BROKER = RetryPolicy(
     unreachable=Backoff(first_s=0.5, cap_s=30.0, shortest_share=0.5),
     refused=Backoff(first_s=60.0, cap_s=60.0, shortest_share=1.0),
 )
+WORKER = Backoff(first_s=1.0, cap_s=60.0, shortest_share=1.0)
+"""Delays before a thread of ours that an error has ended begins again."""
 
 
 class CameraRetry:

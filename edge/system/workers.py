@@ -1,14 +1,17 @@
 """Runs the daemon's long-lived threads as one group, in the manner of a task group.
 
-Each thread has one owner, which starts it, sees it die and stops it: the group.
+Each thread has one owner, which starts it, sees it die, starts it again and stops it: the group.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from random import Random
 from typing import Protocol
 
+from edge.system.backoff import HEALTHY_S, WORKER, Backoff
 from edge.system.ending import Ended
 
 logger = logging.getLogger(__name__)
@@ -23,7 +26,7 @@ class Worker(Protocol):
         ...
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Begin, or begin again after a failure; returns at once."""
         ...
 
     def stop(self, timeout_s: float) -> object:
@@ -45,8 +48,9 @@ class WorkerThread:
 
     def __init__(self, name: str, run: Callable[[], None]) -> None:
         self.failed = False
+        self._name = name
         self._run = run
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread = self._new_thread()
 
     @property
     def alive(self) -> bool:
@@ -54,6 +58,11 @@ class WorkerThread:
         return self._thread.is_alive()
 
     def start(self) -> None:
+        """Begin, or begin again after a failure."""
+        if self.failed:
+            self._thread.join()  # it is about to end
+            self._thread = self._new_thread()
+            self.failed = False
         self._thread.start()
 
     def join(self, timeout_s: float) -> bool:
@@ -61,6 +70,9 @@ class WorkerThread:
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._work, name=self._name, daemon=True)
 
     def _work(self) -> None:
         try:
@@ -72,13 +84,36 @@ class WorkerThread:
             logger.critical("%s has ended by an error", self._thread.name, exc_info=True)
 
 
-class WorkerGroup:
-    """Starts workers, watches them, and stops them in the order that is asked for."""
+@dataclass(slots=True)
+class _Running:
+    """A worker of the group.
 
-    def __init__(self) -> None:
-        self._running: dict[str, Worker] = {}
-        self._essential: set[str] = set()
-        self._reported: set[str] = set()
+    Attributes:
+        since: ``time.monotonic()`` of its last start.
+        failures: Failures in a row.
+        again_at: ``time.monotonic()`` of the next start; None while it has not failed.
+    """
+
+    worker: Worker
+    essential: bool
+    since: float
+    failures: int = 0
+    again_at: float | None = None
+
+
+class WorkerGroup:
+    """Starts workers, starts again those that fail, and stops them in the order that is asked for.
+
+    Args:
+        retry: Delays before a worker that has failed is started again.
+        healthy_s: Seconds after which a failure is a first one, and not one more in a row.
+    """
+
+    def __init__(self, retry: Backoff = WORKER, healthy_s: float = HEALTHY_S) -> None:
+        self._retry = retry
+        self._healthy_s = healthy_s
+        self._rng = Random()  # noqa: S311  jitter, no secret
+        self._running: dict[str, _Running] = {}
 
     def start(self, name: str, worker: Worker, *, essential: bool) -> None:
         """Start a worker.
@@ -88,31 +123,41 @@ class WorkerGroup:
             worker: The worker.
             essential: Whether the daemon is useless without it, and must be restarted.
         """
-        self._running[name] = worker
-        if essential:
-            self._essential.add(name)
+        self._running[name] = _Running(worker, essential, time.monotonic())
         worker.start()
 
     def failed(self) -> list[str]:
-        """Names of the workers that have failed; each is logged once."""
-        failed = [name for name, worker in self._running.items() if worker.failed]
-        for name in failed:
-            if name not in self._reported:
-                self._reported.add(name)
-                what = "essential" if name in self._essential else "not essential"
-                logger.error("worker %s has failed; it is %s", name, what)
-        return failed
+        """Names of the workers that have failed, and have not been started again yet."""
+        return [name for name, running in self._running.items() if running.worker.failed]
+
+    def tend(self) -> None:
+        """Start the workers again that have failed, each after a wait; each failure is logged."""
+        now = time.monotonic()
+        for name in self.failed():
+            running = self._running[name]
+            if running.again_at is None:
+                sound = now - running.since >= self._healthy_s
+                running.failures = 1 if sound else running.failures + 1
+                delay_s = self._retry.delay_s(running.failures, self._rng)
+                running.again_at = now + delay_s
+                what = "essential" if running.essential else "not essential"
+                logger.error(
+                    "worker %s has failed; it is %s, and starts again in %g s", name, what, delay_s
+                )
+            elif now >= running.again_at:
+                running.again_at, running.since = None, now
+                running.worker.start()
 
     @property
     def progressing(self) -> bool:
-        """Whether no essential worker has failed."""
-        return not self._essential.intersection(self.failed())
+        """Whether every essential worker runs."""
+        return not any(self._running[name].essential for name in self.failed())
 
     def ask(self, names: Iterable[str]) -> None:
         """Ask some workers to end, without waiting; ``stop`` waits for them later."""
         for name in names:
             if name in self._running:
-                self._running[name].stop(0.0)
+                self._running[name].worker.stop(0.0)
 
     def stop(self, names: Iterable[str], timeout_s: float) -> None:
         """Stop some workers together: all are asked first, then waited for.
@@ -121,7 +166,7 @@ class WorkerGroup:
             names: Names of the workers; those that do not run are passed over.
             timeout_s: Seconds for all of them together.
         """
-        workers = [self._running.pop(name) for name in list(names) if name in self._running]
+        workers = [self._running.pop(name).worker for name in list(names) if name in self._running]
         deadline = time.monotonic() + timeout_s
         for worker in workers[1:]:
             worker.stop(0.0)

@@ -28,6 +28,7 @@ from edge.system import systemd
 from edge.system.backoff import BROKER, Backoff
 from edge.system.ending import Stop
 from edge.system.keeper import Keeper
+from edge.system.workers import WorkerGroup
 from edge.video.sample import Arrival, Sample
 from edge.video.worker import CameraHealth
 
@@ -144,6 +145,7 @@ def serve(
                 keeper=Keeper([page], period_s=0.05),
             ),
             periods=periods,
+            retry=Backoff(first_s=0.5, cap_s=0.5, shortest_share=1.0),
         )
         thread = threading.Thread(target=daemon.serve, args=(stop, wake))
 
@@ -306,12 +308,36 @@ def test_a_camera_that_is_dead_withholds_the_watchdog_of_nobody_a_dead_publisher
     eventually(lambda: pings() > before + 1, "the watchdog goes on")
     sample()
     eventually(lambda: alerts(listener), "the alert")
+    monkeypatch.setattr(WorkerGroup, "tend", lambda _: None)  # nobody starts it again
     monkeypatch.setattr(Publisher, "failed", property(lambda _: True))
     states = len(listener.payloads("/state"))
     eventually(lambda: len(listener.payloads("/state")) > states + 2, "the loop turning")
     before = pings()
     eventually(lambda: len(listener.payloads("/state")) > states + 6, "the loop turning on")
     assert pings() == before
+
+
+@pytest.mark.parametrize("periods", [Periods(tick_s=0.1)])
+def test_a_publisher_that_a_defect_has_ended_begins_again_and_sends_what_waits(
+    serve: Callable[[], Served],
+    periods: Periods,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Eventually,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _camera, outbox, listener, sample = serve()
+
+    def defect(*_: object, **__: object) -> None:
+        raise KeyError("nobody expected this")
+
+    monkeypatch.setattr(outbox, "pending", defect)
+    sample()
+    eventually(lambda: "worker publisher has failed" in caplog.text, "its death to be seen")
+    assert not alerts(listener)
+    monkeypatch.undo()
+    eventually(lambda: alerts(listener), "the alert")
+    assert "KeyError: 'nobody expected this'" in caplog.text
+    eventually(lambda: listener.payloads("/status")[-1] == b"online", "online again")
 
 
 def test_a_rollout_that_died_degrades_the_device_and_alerts_go_on(

@@ -8,7 +8,8 @@ from edge.config.models import Config
 from edge.control.desired.file import DesiredFile
 from edge.control.desired.state import Desired
 from edge.control.preparation import Preparation
-from edge.errors import ConfigError
+from edge.errors import EdgeError
+from edge.system.ending import Ended
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +41,8 @@ def restored(config: Config, file: DesiredFile, model: str, prepare: Preparation
         prepare: Makes rule sets.
 
     Raises:
-        ConfigError: The file's rules cannot be used.
-        ModelError: The text graph is not usable.
+        ConfigError: The configuration's rules cannot be used.
+        ModelError: The text graph is not usable for them.
     """
     accepted, pending = load_of_model(file, model)
     own = Desired(profile=accepted.profile)
@@ -52,11 +53,15 @@ def restored(config: Config, file: DesiredFile, model: str, prepare: Preparation
             continue
         try:
             rules = _rules(config, desired, prepare)
-        except ConfigError as exc:
+        except Ended:
+            raise
+        except Exception as exc:
             if desired == own:
                 raise
-            logger.error("rules set over MQTT cannot be used: %s", exc)  # noqa: TRY400  expected: no traceback
-            error = str(exc)
+            expected = isinstance(exc, EdgeError)
+            error = str(exc) if expected else f"{type(exc).__name__}: {exc}"
+            trace = None if expected else exc
+            logger.error("rules set over MQTT cannot be used: %s", error, exc_info=trace)  # noqa: TRY400  only a defect has its traceback
             file.keep_old()
         else:
             if pending is not None:

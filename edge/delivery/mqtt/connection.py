@@ -27,6 +27,7 @@ from edge.delivery.mqtt.paho_client import connect_properties, make_client, publ
 from edge.delivery.mqtt.refusals import (
     Lost,
     Refused,
+    Unsendable,
     ended,
     hung_up,
     in_words,
@@ -132,15 +133,21 @@ class Connection:
         Returns:
             The packet number that ``acknowledged`` will name; None for a message of QoS 0. A
             message of QoS 1 that goes out with QoS 0 counts as acknowledged once it is written.
+
+        Raises:
+            Unsendable: MQTT has no packet for such a message.
         """
         wanted, message = message, lowered(message, self.terms)
-        info = self._client.publish(
-            message.topic,
-            message.payload,
-            message.qos,
-            message.retain,
-            publish_properties(message) if self.protocol == "5" else None,
-        )
+        try:
+            info = self._client.publish(
+                message.topic,
+                message.payload,
+                message.qos,
+                message.retain,
+                publish_properties(message) if self.protocol == "5" else None,
+            )
+        except (ValueError, struct.error, MQTTException) as exc:
+            raise Unsendable(f"MQTT has no packet for it ({exc!s:.200})") from exc
         return info.mid if wanted.qos else None
 
     def subscribe(self, filters: Sequence[str], qos: int = 1) -> None:
@@ -154,7 +161,8 @@ class Connection:
         refused = dict.fromkeys(set(filters) - set(allowed), "it allows no wildcards")
         if allowed:
             self._suback = []
-            self._client.subscribe([(name, qos) for name in allowed])
+            with self._foreign_errors():
+                self._client.subscribe([(name, qos) for name in allowed])
             if not self._poll_until(lambda: bool(self._suback)):
                 raise PublishError(f"broker {self._where} sent no SUBACK in {self._timeout_s:g} s")
             if len(self._suback) != len(allowed):

@@ -49,6 +49,10 @@ class Unsupported(PublishError):
         self.feature = feature
 
 
+class Unsendable(PublishError):
+    """A message of ours that no packet can hold, such as one on a topic with wildcards."""
+
+
 class Lost(PublishError):
     """The connection broke, and nobody said why."""
 

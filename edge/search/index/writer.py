@@ -121,11 +121,13 @@ class IndexWriter:
         return self._thread.failed
 
     def _run(self) -> None:
-        while not self._stop.wait(self._limits.flush_s):
-            if time.monotonic() >= self._retry_at:
-                self._flush()
-        self._flush()
-        self._close()
+        try:
+            while not self._stop.wait(self._limits.flush_s):
+                if time.monotonic() >= self._retry_at:
+                    self._flush()
+            self._flush()
+        finally:
+            self._close()
 
     def _flush(self) -> None:
         with self._lock:

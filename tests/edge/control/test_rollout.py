@@ -26,6 +26,7 @@ from edge.rules.shots import Shots
 
 ULID = "01JX7ZK4Q8V5R2M9T6B3N0C1DE"
 DOG = {"schema": "edge-prompts/1", "prompts": {"dog": {"text": "a dog"}}}
+DEFECT = {"schema": "edge-prompts/1", "prompts": {"bug": {"text": "a \N{BUG}"}}}
 BAD = {"schema": "edge-prompts/1", "prompts": {"bad": {"text": "\N{SNOWMAN}"}}}
 
 
@@ -112,6 +113,21 @@ def test_what_cannot_be_compiled_changes_nothing_and_is_told(box: ControlBox, to
     assert box.start().timeless_state() == before  # nothing of it is kept
     assert box.say("prompts/set", DOG)["error"] is None
     assert box.state()["error"] is None
+
+
+def test_desired_rules_that_bring_out_a_defect_do_not_keep_the_box_from_starting(
+    box: ControlBox,
+) -> None:
+    box.start().say("prompts/set", DOG)
+    box.stop()
+    file = DesiredFile(box.config.state_dir / "desired.json")
+    command = command_of(box_topics(), received("prompts/set", DEFECT))
+    assert command is not None
+    accepted, _ = file.load()
+    file.save(accepted, accepted.after(command, box.config.prompts))
+    state = box.start().state()
+    assert list(state["prompts"]) == ["cat", "van", "dog"]
+    assert state["error"] == "ZeroDivisionError: a defect"
 
 
 def test_a_defect_costs_the_command_that_meets_it(box: ControlBox) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from patience import Eventually
 
+from edge.system.backoff import Backoff
 from edge.system.workers import WorkerGroup, WorkerThread
 
 
@@ -16,6 +17,7 @@ class Waiting:
         self.name, self.log = name, log
         self.ends = threading.Event()
         self.breaks = False
+        self.begun = 0
         self.thread = WorkerThread(name, self._run)
 
     @property
@@ -35,8 +37,11 @@ class Waiting:
         self.ends.set()
 
     def _run(self) -> None:
+        self.begun += 1
         self.ends.wait(10)
         if self.breaks:
+            self.ends.clear()
+            self.breaks = False
             raise RuntimeError("a bug")
 
 
@@ -47,7 +52,7 @@ def log() -> list[str]:
 
 @pytest.fixture
 def running(log: list[str]) -> Iterator[tuple[WorkerGroup, dict[str, Waiting]]]:
-    group = WorkerGroup()
+    group = WorkerGroup(Backoff(first_s=0.1, cap_s=0.1, shortest_share=1.0))
     workers = {name: Waiting(name, log) for name in ("camera", "publisher", "desk")}
     for name, worker in workers.items():
         group.start(name, worker, essential=name != "desk")
@@ -65,8 +70,49 @@ def test_a_worker_that_fails_is_seen_and_logged_once_with_its_traceback(
     workers["camera"].fail()
     eventually(lambda: not group.progressing, "the failure to be seen")
     assert group.failed() == group.failed() == ["camera"]
+    group.tend()
+    group.tend()
     assert "RuntimeError: a bug" in caplog.text
     assert caplog.text.count("worker camera has failed; it is essential") == 1
+
+
+def test_a_worker_that_fails_starts_again_and_fails_again_and_starts_again(
+    running: tuple[WorkerGroup, dict[str, Waiting]], eventually: Eventually, log: list[str]
+) -> None:
+    group, workers = running
+
+    def alive() -> bool:
+        group.tend()
+        return not group.failed()
+
+    for begun in (2, 3):
+        workers["camera"].fail()
+        eventually(lambda: group.failed() == ["camera"], "the failure to be seen")
+        eventually(alive, "the next start")
+        eventually(lambda: workers["camera"].begun == begun, "the work to begin again")  # noqa: B023
+    assert group.progressing
+    assert workers["desk"].begun == 1
+    group.stop(["camera"], 10)
+    assert log == ["camera"]
+
+
+def test_a_worker_that_fails_at_once_waits_longer_each_time(
+    eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(Waiting):
+        def _run(self) -> None:
+            raise RuntimeError("a bug")
+
+    group = WorkerGroup(Backoff(first_s=0.01, cap_s=0.04, shortest_share=1.0))
+    group.start("desk", Failing("desk", []), essential=False)
+
+    def three_waits() -> bool:
+        group.tend()
+        return caplog.text.count("starts again in") == 4
+
+    eventually(three_waits, "four failures")
+    waits = [text.rsplit(" in ", 1)[1] for text in caplog.messages if "starts again in" in text]
+    assert waits == ["0.01 s", "0.02 s", "0.04 s", "0.04 s"]
 
 
 def test_a_worker_that_is_not_essential_does_not_stop_the_progress(
