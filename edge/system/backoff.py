@@ -10,6 +10,8 @@ from edge.errors import SourceRefused
 
 # A stream that ran this long was healthy: its next failure starts from the shortest delay.
 HEALTHY_S = 30.0
+# Pause after an attempt that took as long as the delay.
+SHORTEST_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,9 @@ class RetryPolicy:
 
 
 CAMERA = RetryPolicy(
-    # One connection in ten seconds burdens no camera, and nothing is seen while we wait.
-    unreachable=Backoff(first_s=1.0, cap_s=10.0, shortest_share=0.8),
+    # One attempt in ten seconds burdens no camera, and nothing is seen while we wait. The tenth
+    # second is for the attempt that succeeds.
+    unreachable=Backoff(first_s=1.0, cap_s=9.0, shortest_share=0.8),
     # Many cameras lock an account after five wrong passwords within minutes.
     refused=Backoff(first_s=30.0, cap_s=300.0, shortest_share=0.8),
 )
@@ -68,16 +71,18 @@ class CameraRetry:
         self._backoff = CAMERA.unreachable
         self._failures = 0
 
-    def delay_s(self, error: Exception, *, streamed_s: float) -> float:
-        """Return how long to wait, in seconds.
+    def delay_s(self, error: Exception, *, streamed_s: float, tried_s: float = 0.0) -> float:
+        """Return how long to wait, in seconds. Delays are from attempt to attempt.
 
         Args:
             error: Why the stream failed.
             streamed_s: How long frames had been coming before.
+            tried_s: How long the attempt took where no frame came.
         """
         backoff = CAMERA.refused if isinstance(error, SourceRefused) else CAMERA.unreachable
         if backoff != self._backoff or streamed_s >= HEALTHY_S:
             self._backoff = backoff
             self._failures = 0
         self._failures += 1
-        return self._backoff.delay_s(self._failures, self._rng)
+        delay_s = self._backoff.delay_s(self._failures, self._rng)
+        return max(delay_s - tried_s, min(delay_s, SHORTEST_S))

@@ -116,6 +116,17 @@ class TestCamera:
         )
         return f"rtsp://{userinfo}{self._host}:{self._port}/{quote(name)}"
 
+    def show(self, name: str, clip: Clip) -> None:
+        """Play another clip under a name from now on, to those too that watch already.
+
+        So does a camera that is set to another resolution or codec and does not hang up.
+
+        Raises:
+            KeyError: The camera has no clip of this name.
+        """
+        self.url(name)
+        self._clips[name] = clip
+
     def loops(self, name: str) -> Passes:
         """Begin of each pass of the clip: (wall, monotonic) seconds, oldest first.
 
@@ -206,7 +217,7 @@ class TestCamera:
         with self._lock:
             self._passes[track.name] = passes
         return Player(
-            self._clips[track.name],
+            lambda: self._clips[track.name],
             track.stream,
             track.channels,
             faults=self.faults,

@@ -7,6 +7,7 @@ from random import Random
 from typing import Literal
 
 _HEADERS = 16  # bytes never damaged: RTP header (12) and the NAL and fragment headers
+_RTP_HEADER = 12  # bytes
 _BURST = 4  # bytes overwritten in a damaged packet
 
 Clock = Literal["zero", "random", "milliseconds", "backwards"]
@@ -26,6 +27,11 @@ class Faults:
         corruption: Probability that bytes inside an RTP packet are overwritten.
         time_jump_s: Seconds by which RTP time jumps once, for all clients; the value then returns
             to 0. RTP time has 32 bits, so only jumps below 23,860 s in either direction are unique.
+        truncation: Probability that an RTP packet is cut off somewhere.
+        garbage: Probability that an RTP packet has random bytes in place of video.
+        trickle: Whether connections, old and new, get one byte a second, answers included. When
+            this ends, the rest follows in a burst, as after a stall.
+        reset: Whether every connection that plays is broken off in the middle of a picture (RST).
         no_keyframe: Whether keyframes are left out. Packets arrive, but a client that starts now
             never gets a picture.
         clock: What is wrong with RTP time: ``zero`` for ever, ``random``, counted in
@@ -37,7 +43,7 @@ class Faults:
         title: Name of the session in the description, in any encoding.
         other_media: Media that the description names before the clip's own, such as ``m=video 0
             RTP/AVP 26`` with more lines if need be. They can be set up and send nothing.
-        seed: Seed of ``loss`` and ``corruption``, for clients that connect later.
+        seed: Seed of all that is random, for clients that connect later.
     """
 
     stall: bool = False
@@ -45,6 +51,10 @@ class Faults:
     blackhole: bool = False
     loss: float = 0.0
     corruption: float = 0.0
+    truncation: float = 0.0
+    garbage: float = 0.0
+    trickle: bool = False
+    reset: bool = False
     time_jump_s: float = 0.0
     no_keyframe: bool = False
     clock: Clock | None = None
@@ -78,12 +88,17 @@ class Faults:
                 return -time_s
 
     def damage(self, packets: list[bytes], rng: Random) -> list[bytes]:
-        """Return the RTP packets as they arrive after ``loss`` and ``corruption``."""
+        """Return the RTP packets as they arrive."""
         arriving = [packet for packet in packets if rng.random() >= self.loss]
-        return [
-            _overwrite(packet, rng) if rng.random() < self.corruption else packet
-            for packet in arriving
-        ]
+        for probability, hurt in (
+            (self.corruption, _overwrite),
+            (self.truncation, _cut),
+            (self.garbage, _replace),
+        ):
+            arriving = [
+                hurt(packet, rng) if rng.random() < probability else packet for packet in arriving
+            ]
+        return arriving
 
 
 def _overwrite(packet: bytes, rng: Random) -> bytes:
@@ -91,3 +106,11 @@ def _overwrite(packet: bytes, rng: Random) -> bytes:
         return packet
     at = rng.randrange(_HEADERS, len(packet) - _BURST + 1)
     return packet[:at] + rng.randbytes(_BURST) + packet[at + _BURST :]
+
+
+def _cut(packet: bytes, rng: Random) -> bytes:
+    return packet[: rng.randrange(_RTP_HEADER, len(packet) + 1)]
+
+
+def _replace(packet: bytes, rng: Random) -> bytes:
+    return packet[:_RTP_HEADER] + rng.randbytes(len(packet) - _RTP_HEADER)

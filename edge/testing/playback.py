@@ -1,12 +1,11 @@
 """Plays a clip in time: says when each access unit of each pass is due, and gives its bytes."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count
 from random import Random
 
-from edge.testing.clip import AccessUnit, Clip
+from edge.testing.clip import AccessUnit, Clip, Codec
 from edge.testing.faults import Faults
 from edge.testing.protocol.rtp import RtpStream, interleaved
 
@@ -21,31 +20,45 @@ class Showing:
     """One access unit in one pass of the clip; times in seconds since PLAY.
 
     Attributes:
+        codec: Codec of its clip.
         unit: Access unit to send.
         due_s: Time to send it.
         time_s: Stream time of the unit, which continues to grow from pass to pass.
         opens_pass: Whether the unit is the first one of its pass.
     """
 
+    codec: Codec
     unit: AccessUnit
     due_s: float
     time_s: float
     opens_pass: bool
 
 
-def showings(clip: Clip, *, loop: bool) -> Iterator[Showing]:
-    """Yield all access units of ``clip`` in sending order; with ``loop``, for ever."""
-    for number in count() if loop else range(1):
-        begin_s = number * clip.duration_s
+def showings(current: Callable[[], Clip], *, loop: bool) -> Iterator[Showing]:
+    """Yield all access units of the current clip in sending order; with ``loop``, for ever.
+
+    Where the current clip becomes another one, that one begins at once, and time goes on.
+    """
+    begin_s = 0.0
+    while True:
+        clip = current()
         for index, unit in enumerate(clip.units):
-            yield Showing(unit, begin_s + unit.dts_s, begin_s + unit.pts_s, index == 0)
+            due_s, time_s = begin_s + unit.dts_s, begin_s + unit.pts_s
+            if current() is not clip:
+                begin_s = due_s
+                break
+            yield Showing(clip.codec, unit, due_s, time_s, index == 0)
+        else:
+            if not loop:
+                return
+            begin_s += clip.duration_s
 
 
 class Player:
     """Plays a clip to one client, starting now.
 
     Args:
-        clip: Clip to play.
+        current: Gives the clip to play.
         stream: RTP sender, which numbers and stamps the packets.
         channels: Interleaved channels for RTP and RTCP.
         faults: Faults of the camera, read at every access unit.
@@ -56,7 +69,7 @@ class Player:
 
     def __init__(
         self,
-        clip: Clip,
+        current: Callable[[], Clip],
         stream: RtpStream,
         channels: tuple[int, int],
         *,
@@ -70,7 +83,7 @@ class Player:
         self._faults = faults
         self._rng = rng
         self._passes = passes
-        self._showings = showings(clip, loop=loop)
+        self._showings = showings(current, loop=loop)
         self._next = next(self._showings, None)
         self._began_wall, self._began = time.time(), time.monotonic()
         self._report_due_s = 0.0
@@ -114,6 +127,7 @@ class Player:
         if self._faults.no_keyframe and unit.keyframe:
             return b""
         time_s = self._faults.written_time_s(showing.time_s + jump_s, self._rng)
+        self._stream.codec = showing.codec
         packets = self._stream.packets(unit.nals, time_s)
         arriving = self._faults.damage(packets, self._rng)
         return b"".join(interleaved(self._rtp_channel, packet) for packet in arriving)

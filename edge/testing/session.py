@@ -3,6 +3,7 @@
 import logging
 import selectors
 import socket
+import struct
 import time
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ from edge.testing.protocol.rtsp import BadRequest, RequestParser, Response, Rtsp
 logger = logging.getLogger(__name__)
 
 _POLL_S = 0.02  # longest delay until the end of a stall takes effect
+_TRICKLE_S = 1.0  # from byte to byte
 _LINGER_S = 1.0  # longest wait for the client to close as well
 
 
@@ -42,6 +44,8 @@ class Session:
         self._parser = RequestParser()
         self._player: Player | None = None
         self._finished = False
+        self._unsent = b""
+        self._next_byte = 0.0
 
     def run(self) -> None:
         """Serve the client; return when either side has ended the connection."""
@@ -57,10 +61,10 @@ class Session:
             logger.debug("client gone: %s", exc)
 
     def _wait_s(self) -> float | None:
+        if self._unsent or (self._player is not None and self._held()):
+            return _POLL_S
         if self._player is None:
             return None
-        if self._held():
-            return _POLL_S
         return max(0.0, (self._player.due or 0.0) - time.monotonic())
 
     def _held(self) -> bool:
@@ -78,23 +82,45 @@ class Session:
                 self._answer(request)
         except BadRequest as exc:
             logger.debug("bad request: %s", exc)
-            self._connection.sendall(Response(400).encode())
+            self._send(Response(400).encode())
             self._finished = True
 
     def _answer(self, request: RtspRequest) -> None:
         response = self._dialogue.answer(request)
-        self._connection.sendall(response.encode(request.headers["cseq"]))
+        self._send(response.encode(request.headers["cseq"]))
         track = self._dialogue.track
         if self._dialogue.playing and self._player is None and track is not None:
             self._player = self._start(track)
         self._finished = self._dialogue.finished
 
+    def _send(self, data: bytes) -> None:
+        """Send, or let trickle."""
+        self._unsent += data
+        if not self._faults.trickle:
+            self._connection.sendall(self._unsent)
+            self._unsent = b""
+        elif self._unsent and time.monotonic() >= self._next_byte:
+            self._connection.sendall(self._unsent[:1])
+            self._unsent = self._unsent[1:]
+            self._next_byte = time.monotonic() + _TRICKLE_S
+
+    def _break_off(self, data: bytes) -> None:
+        """Send half of ``data`` and let the socket's end be a reset."""
+        self._connection.sendall(data[: len(data) // 2])
+        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise ConnectionResetError("as the fault wants it")
+
     def _send_due(self) -> None:
+        if self._unsent and not self._faults.blackhole:
+            self._send(b"")
         player = self._player
-        if player is None or self._finished or self._held():
+        if player is None or self._finished or self._held() or self._unsent:
             return
         if player.due is not None and player.due <= time.monotonic():
-            self._connection.sendall(player.take())
+            data = player.take()
+            if self._faults.reset:
+                self._break_off(data)
+            self._send(data)
         self._finished = player.due is None
 
     def _linger(self) -> None:

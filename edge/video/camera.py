@@ -81,6 +81,7 @@ class ThreadCamera:
         self._stop = threading.Event()
         self._thread = WorkerThread(f"camera[{name}]", self._run)
 
+        self._tried_at = 0.0
         self._streaming_since: float | None = None
         self._live = is_live(self._url)
         self._spans = spans
@@ -160,6 +161,7 @@ class ThreadCamera:
     def _stream(self) -> None:
         """Sample the stream until it ends."""
         self._streaming_since = self._verdict = None
+        self._tried_at = time.monotonic()
         with open_source(self._url, self._settings, self._stop) as source:
             if source.choice is not None:
                 logger.info("camera %s: %s", self.name, source.choice)
@@ -241,9 +243,12 @@ class ThreadCamera:
 
     def _wait_after(self, error: Exception) -> None:
         """Say what went wrong, and wait; a defect of ours or a library's costs one attempt too."""
-        since = self._streaming_since
-        streamed_s = 0.0 if since is None else time.monotonic() - since
-        delay_s = self._retry.delay_s(error, streamed_s=streamed_s)
+        now, since = time.monotonic(), self._streaming_since
+        delay_s = (
+            self._retry.delay_s(error, streamed_s=0.0, tried_s=now - self._tried_at)
+            if since is None
+            else self._retry.delay_s(error, streamed_s=now - since)
+        )
         expected = isinstance(error, SourceError)
         text = redact(str(error) if expected else f"{type(error).__name__}: {error}")
         known = text == self._health.error

@@ -75,6 +75,7 @@ class Decoder:
     Attributes:
         frames: Number of undamaged frames so far.
         corrupt: Number of undecodable packets and damaged frames so far.
+        fruitless: Number of packets since the last picture, sound or damaged.
         implausible: Pixel aspect that the stream states and that cannot be meant; None without one.
 
     Raises:
@@ -89,6 +90,7 @@ class Decoder:
             )
         self.frames = 0
         self.corrupt = 0
+        self.fruitless = 0
         self.implausible: Fraction | None = None
         self._last_error: str | None = None
         self._settings = settings or GeometrySettings()
@@ -133,6 +135,7 @@ class Decoder:
     def _decode(
         self, data: "av.Packet[av.VideoStream] | None", sent: _Sent | None = None
     ) -> list[Frame]:
+        self.fruitless += data is not None
         try:
             pictures = self._context.decode(data)
         except av.error.FFmpegError as exc:
@@ -141,6 +144,7 @@ class Decoder:
             return []
         if sent is not None:
             sent.pixel_aspect = self._context.sample_aspect_ratio
+        self.fruitless = 0 if pictures else self.fruitless
         sound = [picture for picture in pictures if not picture.is_corrupt]
         self.frames += len(sound)
         self.corrupt += len(pictures) - len(sound)

@@ -1,5 +1,6 @@
 """Reads cameras over ``rtsp://`` and ``rtsps://``."""
 
+import errno
 import time
 from collections.abc import Iterator
 from threading import Event
@@ -58,7 +59,7 @@ class RtspSource(Container):
             try:
                 yield from self._packets_until_silence()
             except TimeoutError as exc:
-                if time.monotonic() - self._last_arrival.monotonic >= self._settings.timeout_s:
+                if self._is_silent():
                     silence = f"sent nothing for {self._settings.timeout_s:g} s"
                     raise SourceError(f"{self.name} {silence}") from exc
 
@@ -70,6 +71,11 @@ class RtspSource(Container):
                 transport = self._settings.transport
                 other = "udp" if transport == "tcp" else "tcp"
                 return f"does not send over {transport}: try transport: {other}"
+            case av.error.OSError(errno=errno.EIO) if self._is_silent():
+                return (
+                    f"sent no picture for {self._settings.timeout_s:g} s, though bytes came: the "
+                    "line is far too slow, or the camera was set to another codec"
+                )
         return None
 
     def explain_opening(self, exc: av.error.FFmpegError) -> str | None:
@@ -78,6 +84,9 @@ class RtspSource(Container):
             return None
         wrong_password = isinstance(exc, av.error.HTTPUnauthorizedError)
         return inquire(self._url, self._settings.timeout_s, log_in=not wrong_password)
+
+    def _is_silent(self) -> bool:
+        return time.monotonic() - self._last_arrival.monotonic >= self._settings.timeout_s
 
     def _packets_until_silence(self) -> Iterator[Packet]:
         asked = time.monotonic()

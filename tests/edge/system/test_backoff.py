@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import SourceError, SourceRefused
-from edge.system.backoff import BROKER, CAMERA, HEALTHY_S, Backoff, CameraRetry
+from edge.system.backoff import BROKER, CAMERA, HEALTHY_S, SHORTEST_S, Backoff, CameraRetry
 
 NEVER_STREAMED = 0.0
 
@@ -19,7 +19,7 @@ def delays(backoff: Backoff, rng: Random, failures: int) -> list[float]:
 
 
 def test_delays_double_up_to_the_cap() -> None:
-    assert delays(CAMERA.unreachable, NoJitter(), 7) == [1, 2, 4, 8, 10, 10, 10]
+    assert delays(CAMERA.unreachable, NoJitter(), 7) == [1, 2, 4, 8, 9, 9, 9]
 
 
 def test_a_camera_that_said_no_is_asked_rarely() -> None:
@@ -46,6 +46,12 @@ def test_the_delay_starts_small_again_after_a_healthy_stream_only() -> None:
     assert [retry.delay_s(error, streamed_s=NEVER_STREAMED) for _ in range(3)] == [1, 2, 4]
     assert retry.delay_s(error, streamed_s=HEALTHY_S - 1) == 8  # a camera that flaps
     assert retry.delay_s(error, streamed_s=HEALTHY_S) == 1
+
+
+def test_what_an_attempt_took_counts_so_that_a_silent_camera_is_not_asked_more_rarely() -> None:
+    retry, error = CameraRetry(NoJitter()), SourceError("did not answer within 5 s")
+    waits = [retry.delay_s(error, streamed_s=NEVER_STREAMED, tried_s=5.0) for _ in range(6)]
+    assert waits == [SHORTEST_S, SHORTEST_S, SHORTEST_S, 3, 4, 4]
 
 
 def test_a_refusal_starts_its_own_schedule_and_its_end_the_usual_one() -> None:

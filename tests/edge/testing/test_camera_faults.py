@@ -1,5 +1,6 @@
 """Each fault as a client meets it (docs/testing.md has the table)."""
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -235,3 +236,81 @@ def test_loss_and_corruption_hit_as_often_as_they_say_and_spare_the_headers() ->
 def test_a_misspelt_fault_is_an_error() -> None:
     with pytest.raises(AttributeError):
         Faults().stal = True  # type: ignore[attr-defined]  # the point of the test
+
+
+@pytest.mark.parametrize("fault", ["truncation", "garbage"])
+def test_packets_that_are_cut_or_garbage_damage_pictures_until_it_ends(
+    camera: TestCamera, fault: str
+) -> None:
+    with watch(camera) as container:
+        context = container.streams.video[0].codec_context
+        packets = container.demux(video=0)
+
+        def shown(number: int) -> list[bool]:
+            """Whether each picture of so many packets is sound; one that cannot be is not."""
+            sound: list[bool] = []
+            for packet in islice(packets, number):
+                try:
+                    sound += [not picture.is_corrupt for picture in context.decode(packet)]
+                except InvalidDataError:
+                    sound.append(False)
+            return sound
+
+        assert all(shown(5))
+        setattr(camera.faults, fault, 0.5)
+        assert not all(shown(30))
+        setattr(camera.faults, fault, 0.0)
+        shown(15)
+        assert all(shown(10))
+
+
+def test_a_trickle_gives_no_picture_and_afterwards_everything(camera: TestCamera) -> None:
+    with watch(camera) as container:
+        shown = container.decode(video=0)
+        next(shown)
+        camera.faults.trickle = True
+        threading.Timer(0.3, setattr, (camera.faults, "trickle", False)).start()
+        times = all_known(next(shown).pts for _ in range(18))
+    assert [later - earlier for earlier, later in pairwise(times)] == [2250] * 17
+    camera.faults.trickle = True
+    with pytest.raises(FFmpegError):  # an answer takes minutes
+        watch(camera, timeout="300000")
+
+
+def test_a_reset_comes_in_the_middle_of_a_picture(
+    camera: TestCamera, connect: Callable[[str], RawClient]
+) -> None:
+    url = camera.url("street")
+    camera.faults.reset = True
+    client = connect(url)
+    client.play(url)
+
+    def read_on() -> None:
+        while True:
+            client.interleaved()
+
+    with pytest.raises(ConnectionResetError):
+        read_on()
+    camera.faults.reset = False
+    with watch(camera) as container:
+        next(container.decode(video=0))
+
+
+def test_another_clip_is_shown_to_those_who_watch_already(
+    camera: TestCamera, tmp_path: Path, clips: dict[str, Clip]
+) -> None:
+    large = write_clip(tmp_path / "large.mp4", fps=40, seconds=0.25, gop=5, width=320, height=240)
+    with watch(camera) as container:
+        shown = container.decode(video=0)
+        first = next(shown)
+        assert (first.width, first.height) == (160, 120)
+        camera.show("street", Clip.read(large))
+        sizes = [(picture.width, picture.height) for picture in islice(shown, 20)]
+        assert sizes[-1] == (320, 240)
+        assert sizes == sorted(sizes)  # once, and for good
+    camera.show("street", clips["hevc"])
+    with watch(camera) as container:
+        assert container.streams.video[0].codec_context.name == "hevc"
+        assert len(list(islice(container.decode(video=0), 15))) == 15
+    with pytest.raises(KeyError, match="expected one of the clips"):
+        camera.show("garden", clips["hevc"])

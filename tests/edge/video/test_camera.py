@@ -1,5 +1,6 @@
 import io
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -19,7 +20,8 @@ from PIL import Image
 
 from edge.config.models import CameraConfig, SnapshotsConfig
 from edge.model.bundle.manifest import ImageSpec
-from edge.testing import TestCamera
+from edge.testing import Clip, TestCamera
+from edge.testing.clip import Codec
 from edge.testing.synthetic import write_clip
 from edge.video.camera import ThreadCamera
 from edge.video.preprocess import Preprocessor
@@ -221,6 +223,44 @@ def test_a_camera_that_freezes_is_called_stalled_then_called_again(
     assert known(worker.health().error).endswith("/yard sent nothing for 1 s")
     camera.faults.stall = False
     until("back", lambda: worker.health().state == "streaming")
+
+
+@pytest.mark.parametrize(("codec", "other"), [("h264", "hevc"), ("hevc", "h264")])
+def test_a_camera_that_is_set_to_another_codec_is_called_again_soon(
+    watch: Callable[..., ThreadCamera], until: Until, tmp_path: Path, codec: Codec, other: Codec
+) -> None:
+    clips = {
+        name: Clip.read(write_clip(tmp_path / f"{name}.mp4", codec=name, fps=25, gop=10))
+        for name in (codec, other)
+    }
+    with TestCamera({"yard": clips[codec]}) as camera:
+        worker = watch(camera.url("yard"), timeout=0.8)
+        take_next(worker, until)
+        camera.show("yard", clips[other])
+        until("the failure", lambda: worker.health().state == "retrying")
+        error = known(worker.health().error)
+        assert re.search(
+            "sent (packets for 0.8 s that are no pictures|no picture for 0.8 s)", error
+        )
+        assert "set to another codec" in error
+        until("samples again", lambda: worker.health().reconnects == 1)
+        worker.take()
+        take_next(worker, until)
+        assert worker.health().state == "streaming"
+
+
+def test_pictures_that_are_all_damaged_are_waited_for(
+    camera: TestCamera, watch: Callable[..., ThreadCamera], until: Until
+) -> None:
+    worker = watch(camera.url("yard"), timeout=1.0)
+    take_next(worker, until)
+    camera.faults.no_keyframe = True  # after one that was lost, the rest is damaged
+    camera.faults.corruption = 0.5
+    before = known(worker.health().last_arrival)
+    until("two timeouts", lambda: known(worker.health().last_arrival) > before + 2.0)
+    assert worker.health().corrupt > 10
+    assert worker.health().reconnects == 0
+    assert worker.health().state != "retrying"
 
 
 def test_a_camera_that_was_off_is_found_when_it_comes_on(

@@ -133,6 +133,16 @@ def test_silence_is_reported_after_the_timeout_not_twice_of_it(
     assert 0.8 <= seconds < 1.9  # FFmpeg by itself: 2
 
 
+def test_a_byte_a_second_is_silence(camera: TestCamera) -> None:
+    error, after = failure_after(
+        camera.url("yard"), lambda: setattr(camera.faults, "trickle", True)
+    )
+    assert "/yard sent no picture for 1 s, though bytes came: the line is far too slow" in str(
+        error
+    )
+    assert after < 2.5
+
+
 def test_a_pause_shorter_than_the_timeout_is_survived(camera: TestCamera) -> None:
     def pause() -> None:
         camera.faults.stall = True
