@@ -144,10 +144,16 @@ def preprocessor(directory: Path) -> dict[str, Any]:
 
 
 def processor(directory: Path) -> OwnProcessor | None:
-    """Open the checkpoint's own processor of pictures; None where its files name none."""
+    """Open the checkpoint's own processor of pictures; None where its files name none.
+
+    Raises:
+        ModelError: They name one that cannot be opened.
+    """
     transformers = _transformers()
+    given = preprocessor(directory)
+    named = given.get("image_processor_type") or given.get("feature_extractor_type")
     with _quiet(transformers):
-        return hf_processor(transformers, directory)
+        return hf_processor(transformers, directory, named)
 
 
 def _model_type(directory: Path) -> Any:

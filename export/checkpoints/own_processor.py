@@ -16,7 +16,10 @@ from PIL import Image
 from edge.errors import ModelError
 
 # What a library raises for a file that it does not understand.
-_FOREIGN = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, AssertionError)
+_FOREIGN = (
+    OSError, ValueError, TypeError, LookupError, AttributeError, ImportError, AssertionError,
+    RuntimeError, ArithmeticError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,14 +52,33 @@ class OwnProcessor:
             ) from exc
 
 
-def hf_processor(transformers: Any, directory: Path) -> OwnProcessor | None:
-    """Open the image processor of a Hugging Face checkpoint; None where its file names none."""
+def hf_processor(
+    transformers: Any, directory: Path, named: str | None = None
+) -> OwnProcessor | None:
+    """Open the image processor of a Hugging Face checkpoint; None where its file names none.
+
+    Code of the checkpoint is never run, and nobody is asked whether it may.
+
+    Args:
+        transformers: The library.
+        directory: Directory of the checkpoint.
+        named: Class that the preprocessor file names.
+
+    Raises:
+        ModelError: The file names a processor that cannot be opened.
+    """
     try:
         processor: Any = transformers.AutoImageProcessor.from_pretrained(
-            directory, local_files_only=True, backend="pil"
+            directory, local_files_only=True, backend="pil", trust_remote_code=False
         )
-    except _FOREIGN:
-        return None
+    except _FOREIGN as exc:
+        if named is None:
+            return None
+        raise ModelError(
+            f"{directory}: expected a processor of pictures that transformers "
+            f"{transformers.__version__} can open, found {named}: {exc}; without it nobody can say "
+            "how the pictures are meant"
+        ) from exc
 
     def prepare(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         picture = Image.fromarray(rgb)

@@ -80,7 +80,9 @@ def hf_tokenizer(directory: Path) -> bytes:
     from transformers import AutoTokenizer  # noqa: PLC0415 - takes seconds and needs torch
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError, ImportError) as exc:
         raise ModelError(
             f"{directory}: expected a tokenizer that transformers can read, found: {exc}"

@@ -126,6 +126,42 @@ def test_what_only_the_processors_defaults_ask_for_is_refused_too(
         spec_of({**file, **own.settings})
 
 
+def test_a_processor_that_the_file_names_and_nobody_has_is_refused_by_name(tmp_path: Path) -> None:
+    path = tiny_checkpoints.tiny_clip(tmp_path / "clip")
+    file = path / "preprocessor_config.json"
+    given = json.loads(file.read_text())
+    file.write_text(json.dumps(given | {"image_processor_type": "NobodysImageProcessor"}))
+    with pytest.raises(ModelError, match="found NobodysImageProcessor: "):
+        open_checkpoint(str(path))
+
+
+def test_code_of_a_checkpoint_is_never_run_and_nobody_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def ask(question: str = "") -> str:
+        asked.append(question)
+        return "y"
+
+    monkeypatch.setattr("builtins.input", ask)
+    ran = tmp_path / "ran"
+    path = tiny_checkpoints.tiny_clip(tmp_path / "clip")
+    (path / "own.py").write_text(f"open({str(ran)!r}, 'w')\nclass Own: pass\n")
+    for name, kind in (
+        ("preprocessor_config.json", "AutoImageProcessor"),
+        ("tokenizer_config.json", "AutoTokenizer"),
+    ):
+        file = path / name
+        given = json.loads(file.read_text()) if file.exists() else {}
+        map_ = {kind: "own.Own" if kind == "AutoImageProcessor" else ["own.Own", None]}
+        file.write_text(json.dumps(given | {"auto_map": map_, "image_processor_type": None}))
+    with pytest.raises(ModelError):
+        hf_image_spec(open_checkpoint(str(path)).preprocessing, SIDE)
+    assert not asked
+    assert not ran.exists()
+
+
 def test_a_processor_that_gives_no_numbers_is_refused() -> None:
     def broken(_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.full((3, SIDE, SIDE), np.nan, np.float32)
