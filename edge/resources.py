@@ -11,7 +11,7 @@ from edge.alerts.learned import Calibrations
 from edge.alerts.pipeline import Pipeline
 from edge.alerts.second_look.open import clip_spec, open_looks
 from edge.config.models import Config
-from edge.control.announce.retained import RETAINED, Place, former_statuses
+from edge.control.announce.retained import RETAINED, Place, Retained, former_statuses
 from edge.control.answers import AnswerRoute
 from edge.control.desired.file import DESIRED, DesiredFile
 from edge.control.desired.restore import restored
@@ -162,13 +162,15 @@ def open_resources(
     )
     commands = Mailbox()
     searches = None if index is None else Mailbox("searches", WAITING, MOST_REQUEST_BYTES)
-    former = former_statuses(config.state_dir / RETAINED, Place.of(config))
+    place = Place.of(config)
+    former = former_statuses(config.state_dir / RETAINED, place)
     inbox = Inbox(*listeners(topics, config.homeassistant, commands, searches), optional=former)
     publisher = Publisher(config.mqtt, config.device.id, outbox, on_delivered, inbox=inbox)
     desk = None
     if index is not None and searches is not None:
         route = AnswerRoute(topics, config.homeassistant)
         desk = SearchDesk(route, index.answerer, searches, publisher.publish_now)
+    retained = Retained(config.state_dir / RETAINED, place, publisher.publish_now)
     orders = Orders(wake)
     rollout = Rollout(
         config,
@@ -180,6 +182,7 @@ def open_resources(
         orders=orders,
         in_force=lambda: pipeline.rules,
         publish=publisher.publish_now,
+        retained=retained,
         former=former,
     )
     publisher.listen(rollout.removed)
@@ -194,7 +197,7 @@ def open_resources(
         orders,
         None if index is None else index.writer,
         desk,
-        Keeper((outbox, learned, feedback, desired)),
+        Keeper((outbox, learned, feedback, desired, retained, sentences)),
     )
 
 

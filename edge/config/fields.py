@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationInfo,
+    field_validator,
 )
 
 from edge.config.hosts import host, mqtt_text
@@ -35,6 +36,16 @@ class ConfigSection(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_bool_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse ``port: true``, which Python takes for 1."""
+        if isinstance(value, bool) and info.field_name is not None:
+            words = str(cls.model_fields[info.field_name].annotation)
+            if re.search(r"\b(int|float)\b", words) and not re.search(r"\bbool\b", words):
+                raise ValueError("expected a number")
+        return value
 
 
 def seconds(value: Any) -> Any:

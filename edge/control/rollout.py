@@ -17,6 +17,7 @@ from typing import Final
 from edge.alerts.rule_set import RuleSet
 from edge.config.models import Config
 from edge.control.announce.announcer import Announcer
+from edge.control.announce.retained import Retained
 from edge.control.answers import AnswerRoute
 from edge.control.commands import (
     Command,
@@ -59,6 +60,7 @@ class Rollout:
         orders: Orders to the loop.
         in_force: Gives the rules in force.
         publish: Sends a message.
+        retained: What lies at the broker.
         former: Status topics of earlier names of the box.
     """
 
@@ -74,6 +76,7 @@ class Rollout:
         orders: Orders,
         in_force: Callable[[], RuleSet],
         publish: Callable[[Message], None],
+        retained: Retained,
         former: Iterable[str] = (),
     ) -> None:
         self._config = config
@@ -89,7 +92,7 @@ class Rollout:
         self._orders = orders
         self._in_force = in_force
         self._publish = publish
-        self._announcer = Announcer(config, publish)
+        self._announcer = Announcer(config, publish, retained)
         self._former = frozenset(former)
         self._stopping = threading.Event()
         self._thread = WorkerThread("rollout", self._run)

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from edge.errors import SideFileError
 from edge.system.set_aside import remove_with_logs
-from edge.system.trouble import SQLITE_ERRORS, trouble_of
+from edge.system.trouble import ADVICE, SQLITE_ERRORS, trouble_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +37,10 @@ class CacheFile:
     """
 
     def __init__(self, path: Path, most_bytes: int = _MOST_BYTES) -> None:
+        self.name = path.name
         self._path = path
         self._most_bytes = most_bytes
+        self._trouble: SideFileError | None = None
 
     @contextmanager
     def opened(self) -> Iterator["OpenCache"]:
@@ -47,12 +50,32 @@ class CacheFile:
             yield cache
         finally:
             cache.close(self._most_bytes)
+            before, self._trouble = self._trouble, cache.trouble
+            if before is None and self._trouble is not None:
+                logger.warning("%s", self._trouble)
+
+    def flush(self) -> None:
+        """Look whether a file that could not be used can be.
+
+        Raises:
+            SideFileError: It still cannot be used.
+        """
+        if self._trouble is not None:
+            with self.opened():
+                pass
+        if self._trouble is not None:
+            raise self._trouble
 
 
 class OpenCache:
-    """Cache that is open: made by ``CacheFile.opened``."""
+    """Cache that is open: made by ``CacheFile.opened``.
+
+    Attributes:
+        trouble: Why the file cannot be used, or not any more; None while it can.
+    """
 
     def __init__(self, path: Path) -> None:
+        self.trouble: SideFileError | None = None
         self._path = path
         self._db: sqlite3.Connection | None = None
         self._used: set[bytes] = set()
@@ -115,11 +138,15 @@ class OpenCache:
         try:
             yield
         except (OSError, *SQLITE_ERRORS) as exc:
-            logger.warning("%s: %s; sentences are computed again", self._path, exc)
+            trouble = trouble_of(exc)
             self._forget()
-            if trouble_of(exc) == "damaged":
+            if trouble == "damaged":
+                logger.warning("%s: %s; it begins anew", self._path, exc)
                 with contextlib.suppress(OSError):
                     remove_with_logs(self._path)
+                return
+            text = f"{self._path}: {exc}; sentences are computed again; {ADVICE[trouble]}"
+            self.trouble = SideFileError(text, trouble)
 
     def _forget(self) -> None:
         if self._db is not None:

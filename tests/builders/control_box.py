@@ -15,6 +15,7 @@ from edge.alerts.rule_set import RuleSet
 from edge.alerts.second_look import Confirm, NoSecondLook
 from edge.config.models import Config
 from edge.config.prompt import PromptConfig
+from edge.control.announce.retained import RETAINED, Place, Retained
 from edge.control.desired.file import DESIRED, DesiredFile
 from edge.control.desired.restore import restored
 from edge.control.learning.feedback import FEEDBACK, FeedbackFile
@@ -95,6 +96,7 @@ class ControlBox:
             orders=self.loop,
             in_force=lambda: self.rules,
             publish=self.published.append,
+            retained=Retained(config.state_dir / RETAINED, Place.of(config), self.published.append),
         )
         self.rollout.start()
         return self

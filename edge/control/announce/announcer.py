@@ -10,7 +10,7 @@ from edge.config.prompt import PromptConfig
 from edge.control.announce import homeassistant
 from edge.control.announce.alerting import Pair
 from edge.control.announce.messages import profile_message, prompts_message, setting_messages
-from edge.control.announce.retained import RETAINED, Place, Retained
+from edge.control.announce.retained import Retained
 from edge.delivery.message import Message
 from edge.delivery.payloads import LessonRef, PromptsStatePayload, utc
 from edge.delivery.topics import Topics
@@ -22,17 +22,20 @@ class Announcer:
     Args:
         config: Configuration of the box.
         publish: Sends a message.
+        retained: What lies at the broker.
 
     Attributes:
         applied_at: UTC seconds since when the rules are in force.
     """
 
-    def __init__(self, config: Config, publish: Callable[[Message], None]) -> None:
+    def __init__(
+        self, config: Config, publish: Callable[[Message], None], retained: Retained
+    ) -> None:
         self.applied_at = time.time()
         self._config = config
         self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
         self._publish = publish
-        self._retained = Retained(config.state_dir / RETAINED, Place.of(config), publish)
+        self._retained = retained
         self._components: dict[str, homeassistant.Component] = {}
 
     def announce(self, rules: RuleSet, lessons: Mapping[str, LessonRef], error: str | None) -> None:

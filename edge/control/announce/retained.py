@@ -9,6 +9,7 @@ The name that a box had may be another box's now, as on a disk that was copied. 
 earlier name are removed only once the status there says that no box is at work.
 """
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,8 +22,10 @@ from edge.config.models import Config
 from edge.control.announce.messages import emptied
 from edge.delivery.message import Message
 from edge.delivery.topics import Topics
+from edge.errors import SideFileError
 from edge.system.atomic_file import write_atomically
 from edge.system.set_aside import set_aside
+from edge.system.trouble import ADVICE, trouble_of
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +79,10 @@ class _Record(BaseModel):
 
 def former_statuses(path: Path, place: Place) -> list[str]:
     """Return the status topics of earlier names of the box at ``place``."""
-    record, _ = _load(path)
+    try:
+        record = _load(path)
+    except SideFileError:  # it is reported by ``Retained.flush``
+        return []
     return sorted({left.place.status for left in record.left if not left.place.is_named_as(place)})
 
 
@@ -84,13 +90,16 @@ class Retained:
     """The retained messages of the box. May be called from any thread.
 
     Args:
-        path: File of the topics. Where it is unreadable or unwritable, old messages may stay.
+        path: File of the topics. While it is unreadable or unwritable, old messages may stay.
         place: Broker and name of the box.
         publish: Sends a message.
 
     Attributes:
         components: Platform of each entity that exists or existed, by key.
+        name: Name of the file, for reports.
     """
+
+    name: Final = RETAINED
 
     def __init__(self, path: Path, place: Place, publish: Callable[[Message], None]) -> None:
         self._path = path
@@ -99,13 +108,14 @@ class Retained:
         self._lock = threading.Lock()
         self._payloads: dict[str, bytes] = {}
         self._present: frozenset[str] = frozenset()
-        record, self._may_write = _load(path)
-        self._left = {left.place: left.topics for left in record.left}
-        self._components = {left.place: left.components for left in record.left}
+        self._left: dict[Place, frozenset[str]] = {}
+        self._components: dict[Place, dict[str, str]] = {}
         self.components: dict[str, str] = {}
-        for left in record.left:
-            if left.place.is_named_as(place):
-                self.components |= left.components
+        self._unread = self._unwritten = False
+        try:
+            self._take(_load(path))
+        except SideFileError:
+            self._unread = True
 
     def expect(self, topics: Iterable[str]) -> None:
         """Write down topics before anything is published on them."""
@@ -133,10 +143,7 @@ class Retained:
         self.components = dict(list(gone.items())[-_GONE:]) | dict(components)
         with self._lock:
             before, self._present = self._present, present
-            ours = [
-                topics for place, topics in self._left.items() if place.is_named_as(self._place)
-            ]
-            known = frozenset().union(*ours)
+            known = self._known()
             self._left[self._place] = self._left.get(self._place, frozenset()) | present
             self._components[self._place] = self.components
             self._save()
@@ -148,6 +155,23 @@ class Retained:
             if self._payloads.get(message.topic) != message.payload:
                 self._payloads[message.topic] = message.payload
                 self._publish(message)
+
+    def flush(self) -> None:
+        """Read the file where it could not be read before, and write what waits.
+
+        Raises:
+            SideFileError: It cannot be done now.
+        """
+        with self._lock:
+            if not (self._unread or self._unwritten):
+                return
+            if self._unread:
+                self._take(_load(self._path))
+                self._unread = False
+            self._write()
+            gone = self._known() - self._present if self._present else frozenset()
+        for topic in sorted(gone):
+            self._publish(emptied(topic))
 
     def hear_former(self, topic: str, status: bytes) -> None:
         """Remove everything of an earlier name whose status says that no box is at work there."""
@@ -184,9 +208,28 @@ class Retained:
             if empty or ours == self._present:
                 self._save()
 
+    def _take(self, record: _Record) -> None:
+        """Add what an earlier start has written down."""
+        for left in record.left:
+            place = left.place
+            self._left[place] = self._left.get(place, frozenset()) | left.topics
+            self._components[place] = left.components | self._components.get(place, {})
+            if place.is_named_as(self._place):
+                self.components = left.components | self.components
+
+    def _known(self) -> frozenset[str]:
+        """Return all topics at brokers where the box has this name."""
+        ours = [topics for place, topics in self._left.items() if place.is_named_as(self._place)]
+        return frozenset().union(*ours)
+
     def _save(self) -> None:
-        if not self._may_write:
-            return
+        """Write the file; what cannot be written now waits for ``flush``. Under the lock."""
+        self._unwritten = True
+        if not self._unread:  # nothing is replaced by less
+            with contextlib.suppress(SideFileError):
+                self._write()
+
+    def _write(self) -> None:
         newest = [place for place in self._left if place != self._place][1 - _PLACES :]
         record = _Record(
             left=tuple(
@@ -202,32 +245,33 @@ class Retained:
         try:
             write_atomically(self._path, record.model_dump_json().encode())
         except OSError as exc:
-            logger.warning(
-                "%s is not written: %s; old messages may stay at the broker", self._path, exc
-            )
+            raise _failed(self._path, exc) from exc
+        self._unwritten = False
 
 
-def _load(path: Path) -> tuple[_Record, bool]:
-    """Read the file; also return whether it may be written.
+def _load(path: Path) -> _Record:
+    """Read the file. What is damaged is set aside.
 
-    What is damaged is set aside. What cannot be read is not replaced by less.
+    Raises:
+        SideFileError: It cannot be read now.
     """
     try:
-        return _Record.model_validate_json(path.read_bytes()), True
-    except FileNotFoundError:
-        return _Record(), True
+        try:
+            return _Record.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return _Record()
+        except ValidationError as exc:
+            logger.warning(
+                "%s: %s; set aside as %s, and begun anew: 'edge retire' removes what is left",
+                path, str(exc).partition("\n")[0], set_aside(path).name,
+            )  # fmt: skip
+            return _Record()
     except OSError as exc:
-        logger.warning("%s: %s; old messages may stay at the broker", path, exc)
-        return _Record(), False
-    except ValidationError as exc:
-        reason = str(exc).partition("\n")[0]
-    try:
-        aside = set_aside(path)
-    except OSError as exc:
-        logger.warning("%s: %s; old messages may stay at the broker", path, exc)
-        return _Record(), False
-    logger.warning(
-        "%s: %s; set aside as %s, and begun anew: 'edge retire' removes what is left",
-        path, reason, aside.name,
-    )  # fmt: skip
-    return _Record(), True
+        raise _failed(path, exc) from exc
+
+
+def _failed(path: Path, error: OSError) -> SideFileError:
+    trouble = trouble_of(error)
+    return SideFileError(
+        f"{path}: {error}; old messages may stay at the broker; {ADVICE[trouble]}", trouble
+    )

@@ -5,6 +5,7 @@ error", and keeps what the camera offers to itself. So after a failure the camer
 more, up to the first request to which it does not say yes.
 """
 
+import re
 import socket
 import ssl
 import time
@@ -21,6 +22,8 @@ from edge.video.sources.replies import (
 
 _LONGEST_S: Final = 2.0
 _LONGEST_HEAD, _LONGEST_BODY = 16_384, 65_536
+# Python refuses to read a number of thousands of digits.
+_LENGTH: Final = "[0-9]{1,9}"
 _PORTS: Final = {"rtsp": 554, "rtsps": 322}
 
 
@@ -135,7 +138,7 @@ class _Inquiry:
         if reply is None:
             raise _NoReplyError(_not_rtsp(head))
         length = reply.header("content-length") or "0"
-        size = int(length) if length.isascii() and length.isdigit() else 0
+        size = int(length) if re.fullmatch(_LENGTH, length) else 0
         while len(self._buffer) < min(size, _LONGEST_BODY):
             self._read(_LONGEST_BODY)
         body, self._buffer = self._buffer[:size], self._buffer[size:]

@@ -807,6 +807,24 @@ def test_a_sentence_that_nobody_can_see_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("a fence}", "a fence, threshold: true}", "threshold"),
+        ("a fence}", "a fence, cooldown: false}", "cooldown"),
+        ("a fence}", "a fence, false_alarms_per_day: true}", "false_alarms_per_day"),
+        ("a fence}", "a fence, on: {for: true, of: 3}}", "on.for"),
+        ("stream2}", "stream2, sample: {fps: true}}", "sample.fps"),
+        ("stream2}", "stream2, timeout: true}", "timeout"),
+    ],
+)
+def test_a_yes_is_no_number(
+    problems: Callable[..., list[str]], old: str, new: str, place: str
+) -> None:
+    [line] = problems(changed(old, new))
+    assert f"{place}: expected a number" in line
+
+
+@pytest.mark.parametrize(
     ("old", "new", "found"),
     [
         ("a fence}", "a fence, false_alarms_per_day: 5e-324}", "expected at least 0.001"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.errors import SideFileError
 from edge.system.cache_file import CacheFile
 from edge.system.set_aside import remove_with_logs
 
@@ -123,3 +124,17 @@ def test_values_that_are_all_used_stay_above_the_limit(path: Path) -> None:
         cache.write(b"a", b"1" * 900)
         cache.write(b"b", b"2" * 900)
     assert kept(path, "a", "b") == [b"1" * 900, b"2" * 900]
+
+
+def test_trouble_is_reported_until_the_file_can_be_used_again(path: Path) -> None:
+    path.mkdir(parents=True)  # opening it fails, also for root
+    cache = CacheFile(path)
+    cache.flush()
+    with cache.opened() as opened:
+        opened.write(b"key", b"value")
+    for _ in range(2):
+        with pytest.raises(SideFileError, match="sentences are computed again"):
+            cache.flush()
+    path.rmdir()
+    cache.flush()
+    keep(path, key=b"value")

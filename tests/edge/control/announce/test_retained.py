@@ -1,5 +1,6 @@
 """What the box left at brokers: removed at the next start, never another box's, never forgotten."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from edge.delivery.client import subscribe
 from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
 from edge.delivery.publisher import Publisher
+from edge.errors import SideFileError
 
 HERE = Place("broker:1883", "edge", "box")
 
@@ -110,10 +112,39 @@ def test_a_damaged_record_is_set_aside_and_begun_anew(path: Path, content: bytes
     assert Start(path, HERE, []).emptied == ["edge/box/yard/state"]
 
 
-def test_a_record_that_cannot_be_read_is_not_replaced_by_less(path: Path) -> None:
-    path.mkdir(parents=True)  # reading it is an OSError, also for root
-    assert len(Start(path, HERE, ["edge/box/yard/state"]).sent) == 1
+def test_a_record_that_cannot_be_read_is_not_replaced_by_less_and_counts_once_it_can(
+    path: Path,
+) -> None:
+    Start(path, HERE, ["edge/box/yard/state"])
+    aside = path.rename(path.with_suffix(".aside"))
+    path.mkdir()  # reading it is an OSError, also for root
+    start = Start(path, HERE, ["edge/box/gate/state"])
+    for _ in range(2):
+        with pytest.raises(SideFileError, match="old messages may stay at the broker"):
+            start.retained.flush()
     assert path.is_dir()
+    assert start.emptied == []
+    path.rmdir()
+    aside.rename(path)
+    start.retained.flush()
+    assert start.emptied == ["edge/box/yard/state"]
+    assert Start(path, HERE, []).emptied == ["edge/box/gate/state"]
+
+
+def test_what_a_full_disk_did_not_take_is_written_when_there_is_room(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr("edge.control.announce.retained.write_atomically", full)
+    start = Start(path, HERE, ["edge/box/yard/state"])
+    with pytest.raises(SideFileError, match="Disk quota exceeded") as caught:
+        start.retained.flush()
+    assert caught.value.trouble == "full"
+    monkeypatch.undo()
+    start.retained.flush()
+    assert Start(path, HERE, []).emptied == ["edge/box/yard/state"]
 
 
 def test_a_broker_keeps_nothing_of_a_camera_that_is_gone(

@@ -105,6 +105,10 @@ def server(answer: bytes) -> Iterator[int]:
         (b"\x15\x03\x01\x00\x02\x02\x46", "it speaks TLS on this port; try rtsps://"),
         (b"", "it closes the connection"),
         (b"\xff" * 40_000, "does not answer as an RTSP camera"),
+        (
+            b"RTSP/1.0 503 Busy\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+            "answers OPTIONS with '503 Busy'",
+        ),
     ],
 )
 def test_what_is_no_camera_is_described(answer: bytes, words: str) -> None:
