@@ -5,6 +5,7 @@ error", and keeps what the camera offers to itself. So after a failure the camer
 more, up to the first request to which it does not say yes.
 """
 
+import contextlib
 import re
 import socket
 import ssl
@@ -45,12 +46,13 @@ def inquire(url: str, timeout_s: float, *, log_in: bool) -> str | None:
         return "is no address of a camera: expected rtsp://user:password@host:port/path"
     deadline = time.monotonic() + min(timeout_s, _LONGEST_S)
     try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:  # UnicodeError: a label that is empty or too long
         why = exc.strerror if isinstance(exc, OSError) else "no name of a host"
         return f"has an unknown host {host!r} ({why}): check its name, or write its IP address"
     try:
-        with _connected(addresses[0][4][0], port, parts.scheme.lower(), deadline) as connection:
+        addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
+        with _connected(addresses, port, parts.scheme.lower(), deadline) as connection:
             return _Inquiry(connection, parts, deadline, log_in=log_in).result()
     except ssl.SSLError:
         return f"does not speak TLS on port {port}: try rtsp://, or the port of its rtsps"
@@ -152,8 +154,15 @@ class _Inquiry:
             raise _NoReplyError(_not_rtsp(self._buffer))
 
 
-def _connected(host: str | int, port: int, scheme: str, deadline: float) -> socket.socket:
-    connection = socket.create_connection((str(host), port), timeout=_left_s(deadline))
+def _connected(addresses: list[str], port: int, scheme: str, deadline: float) -> socket.socket:
+    """Connect to the first address that takes it: a name may have one where nobody listens."""
+    share_s = _left_s(deadline) / len(addresses)
+    for address in addresses[:-1]:
+        with contextlib.suppress(OSError):
+            connection = socket.create_connection((address, port), timeout=share_s)
+            break
+    else:
+        connection = socket.create_connection((addresses[-1], port), timeout=_left_s(deadline))
     if scheme != "rtsps":
         return connection
     context = ssl.create_default_context()

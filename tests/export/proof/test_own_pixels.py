@@ -138,6 +138,8 @@ def test_a_processor_that_the_file_names_and_nobody_has_is_refused_by_name(tmp_p
 def test_code_of_a_checkpoint_is_never_run_and_nobody_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import transformers  # noqa: PLC0415  takes seconds
+
     asked: list[str] = []
 
     def ask(question: str = "") -> str:
@@ -146,20 +148,15 @@ def test_code_of_a_checkpoint_is_never_run_and_nobody_is_asked(
 
     monkeypatch.setattr("builtins.input", ask)
     ran = tmp_path / "ran"
-    path = tiny_checkpoints.tiny_clip(tmp_path / "clip")
-    (path / "own.py").write_text(f"open({str(ran)!r}, 'w')\nclass Own: pass\n")
-    for name, kind in (
-        ("preprocessor_config.json", "AutoImageProcessor"),
-        ("tokenizer_config.json", "AutoTokenizer"),
-    ):
-        file = path / name
-        given = json.loads(file.read_text()) if file.exists() else {}
-        map_ = {kind: "own.Own" if kind == "AutoImageProcessor" else ["own.Own", None]}
-        file.write_text(json.dumps(given | {"auto_map": map_, "image_processor_type": None}))
-    with pytest.raises(ModelError):
-        hf_image_spec(open_checkpoint(str(path)).preprocessing, SIDE)
+    (tmp_path / "own.py").write_text(f"open({str(ran)!r}, 'w')\nclass Own: pass\n")
+    file = {key: value for key, value in PLAIN.items() if key != "image_processor_type"}
+    file["auto_map"] = {"AutoImageProcessor": "own.Own"}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(file))
+    assert hf_processor(transformers, tmp_path) is None
     assert not asked
     assert not ran.exists()
+    with pytest.raises(ModelError, match="found auto_map"):  # so a build refuses it
+        spec_of(file)
 
 
 def test_a_processor_that_gives_no_numbers_is_refused() -> None:

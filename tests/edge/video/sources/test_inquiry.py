@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -68,6 +69,25 @@ def test_a_camera_that_wants_a_password_asks_for_one(camera: TestCamera) -> None
 )
 def test_an_unknown_host_is_named(host: str) -> None:
     assert f"has an unknown host '{host}'" in str(failure(f"rtsp://viewer:s3cr3t@{host}/yard"))
+
+
+def test_a_host_with_an_address_where_nobody_listens_is_asked_at_the_other(
+    camera: TestCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name often means ``::1`` or another IPv6 address first, and the camera has IPv4 only."""
+    both = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, camera.port))
+        for address in ("127.0.0.2", "127.0.0.1")
+    ]
+    resolve = socket.getaddrinfo
+
+    def found(host: str, *more: Any, **words: Any) -> Any:
+        return both if host == "localhost" else resolve(host, *more, **words)
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    camera.faults.answers = {"SETUP": "453 Not Enough Bandwidth"}
+    error = failure(camera.url("yard").replace("127.0.0.1", "localhost"))
+    assert "answers SETUP with '453 Not Enough Bandwidth'" in str(error)
 
 
 def test_a_camera_that_is_off_is_told_from_a_wrong_host(camera: TestCamera) -> None:
