@@ -7,7 +7,7 @@ PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-
 
 # Tests in which cameras, brokers and a daemon keep time. They wait most of the time, so four run at once,
 # and nothing beside them.
-TIMED := tests/e2e tests/edge/delivery tests/edge/test_app.py tests/edge/test_overload.py tests/edge/video
+TIMED := tests/e2e tests/edge/delivery tests/edge/test_app.py tests/edge/test_overload.py tests/edge/test_bad_cameras.py tests/edge/video
 
 export VIDEO URL PROMPT MINUTES HOURS KILLS
 

@@ -1,29 +1,23 @@
 """More pictures than the engine can take: the newest count, no camera starves, nothing grows."""
 
-import threading
+import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+import numpy as np
 import pytest
-from daemon_parts import TOPICS, Line, Proof, Quiet
+from daemon_parts import Line
 from live_broker import Broker
 from patience import Eventually
+from watching import watching
 
 from edge.app import Daemon
-from edge.config.models import CameraConfig, Config, SnapshotsConfig
-from edge.control.orders import Orders
 from edge.delivery.message import Message
-from edge.delivery.outbox import Outbox
-from edge.delivery.publisher import Publisher
-from edge.model.bundle.manifest import ImageSpec
-from edge.resources import Resources
-from edge.system.ending import Stop
-from edge.system.keeper import Keeper
 from edge.testing import Clip, TestCamera
 from edge.testing.synthetic import write_clip
 from edge.video.camera import ThreadCamera
@@ -31,10 +25,8 @@ from edge.video.sample import Sample
 
 NAMES = ("yard", "door", "gate", "hall")
 FPS = 25.0
-SPEC = ImageSpec.model_validate(
-    {"height": 32, "width": 32, "resize": "shortest_edge", "interpolation": "bicubic",
-     "mean": (127.0, 127.0, 127.0), "std": (128.0, 128.0, 128.0)}
-)  # fmt: skip
+LOADS = [float(load) for load in os.environ.get("EDGE_LOADS", "1,4").split(",")]
+TAKEN = int(os.environ.get("EDGE_TAKEN", "48"))
 
 
 class NotingCamera(ThreadCamera):
@@ -66,16 +58,26 @@ class Hoarder(NotingCamera):
 
 @dataclass
 class SlowEngine(Line):
-    """A pipeline of which each sample costs the time of an overloaded engine."""
+    """A pipeline of which each sample costs the time of an overloaded engine.
+
+    ``ages_s`` are the seconds from the arrival of a sample to the end of its inference.
+    """
 
     seconds: float
     cameras: dict[str, NotingCamera]
     taken: list[Sample] = field(default_factory=list)
+    ages_s: list[float] = field(default_factory=list)
 
     def process(self, sample: Sample) -> list[Message]:
-        self.taken.append(sample)
         time.sleep(self.seconds)
+        self.ages_s.append(time.monotonic() - sample.arrival.monotonic)
+        self.taken.append(sample)
         return []
+
+    @property
+    def limit_s(self) -> float:
+        """Two frame intervals and the inference: how old a sample may be at its end."""
+        return 2 / FPS + self.seconds
 
 
 class Greedy(Daemon):
@@ -97,68 +99,58 @@ def fairness(values: Iterable[int]) -> float:
 
 class Serve(Protocol):
     def __call__(
-        self, daemon: type[Daemon] = Daemon, camera: type[NotingCamera] = NotingCamera
+        self,
+        load: float = 4.0,
+        *,
+        daemon: type[Daemon] = Daemon,
+        camera: type[NotingCamera] = NotingCamera,
     ) -> SlowEngine: ...
 
 
 @pytest.fixture
 def serve(tmp_path: Path, broker: Broker) -> Iterator[Serve]:
-    """Run a daemon whose four cameras give four times what its engine takes."""
+    """Run a daemon whose four cameras give so many times what its engine takes."""
     clip = Clip.read(write_clip(tmp_path / "clip.mp4", fps=int(FPS), seconds=4, gop=25))
-    stop, wake = Stop(), threading.Event()
     with ExitStack() as stack:
         live = stack.enter_context(TestCamera(dict.fromkeys(NAMES, clip)))
-        outbox = stack.enter_context(closing(Outbox(tmp_path / "outbox.db", 1 << 20)))
 
         def start(
-            daemon: type[Daemon] = Daemon, camera: type[NotingCamera] = NotingCamera
+            load: float = 4.0,
+            *,
+            daemon: type[Daemon] = Daemon,
+            camera: type[NotingCamera] = NotingCamera,
         ) -> SlowEngine:
-            urls = {name: {"url": live.url(name), "sample": {"fps": FPS}} for name in NAMES}
-            config = Config.model_validate(
-                {
-                    "device": {"id": "box"},
-                    "bundle": "unused",
-                    "mqtt": {"host": "127.0.0.1", "port": broker.port},
-                    "prompts": {"cat": {"text": "a cat"}},
-                    "cameras": urls,
-                }
+            engines: list[SlowEngine] = []
+
+            def engine_of(cameras: dict[str, NotingCamera]) -> SlowEngine:
+                engines.append(SlowEngine(load / (len(NAMES) * FPS), cameras))
+                return engines[0]
+
+            urls = {name: live.url(name) for name in NAMES}
+            daemons = watching(
+                urls,
+                FPS,
+                engine_of,
+                port=broker.port,
+                folder=tmp_path,
+                camera=camera,
+                daemon=daemon,
             )
-            cameras = {
-                name: camera(
-                    name, CameraConfig.model_validate(of), SPEC, SnapshotsConfig(), wake.set
-                )
-                for name, of in urls.items()
-            }
-            engine = SlowEngine(4 / (len(NAMES) * FPS), cameras)
-            resources = Resources(
-                TOPICS, dict(cameras), Proof(), engine, outbox,
-                Publisher(config.mqtt, "box", outbox), Quiet(), Orders(wake.set),
-                keeper=Keeper([], period_s=1.0),
-            )  # fmt: skip
-            thread = threading.Thread(target=daemon(config, resources).serve, args=(stop, wake))
-
-            def end() -> None:
-                stop.set()
-                wake.set()
-                thread.join(10)
-                assert not thread.is_alive()
-
-            stack.callback(end)
-            thread.start()
-            return engine
+            stack.enter_context(daemons)
+            return engines[0]
 
         yield start
 
 
-def watched(engine: SlowEngine, eventually: Eventually) -> list[Sample]:
-    """Return what the engine took in a dozen turns after all cameras had come."""
+def watched(engine: SlowEngine, eventually: Eventually) -> slice:
+    """Let the engine take samples once all cameras have come; which ones these are."""
     cameras = engine.cameras.values()
     eventually(lambda: all(camera.health().samples for camera in cameras), "all cameras")
     before = len(engine.taken)
     for camera in cameras:
         camera.late[camera.name].clear()
-    eventually(lambda: len(engine.taken) >= before + 48, "a dozen turns", 30)
-    return engine.taken[before : before + 48]
+    eventually(lambda: len(engine.taken) >= before + TAKEN, "what the engine takes", 60)
+    return slice(before, before + TAKEN)
 
 
 def latest(engine: SlowEngine) -> int:
@@ -166,33 +158,47 @@ def latest(engine: SlowEngine) -> int:
     return max(max(camera.late[name]) for name, camera in engine.cameras.items())
 
 
+def old(engine: SlowEngine, which: slice, percent: int) -> float:
+    """Return how old samples were at the end of their inference, as a share of the limit."""
+    return float(np.percentile(engine.ages_s[which], percent)) / engine.limit_s
+
+
+@pytest.mark.parametrize("load", LOADS)
 def test_an_overloaded_engine_gets_the_newest_sample_of_each_camera_in_turn(
-    serve: Serve, eventually: Eventually, record_property: Callable[[str, object], None]
+    serve: Serve,
+    eventually: Eventually,
+    record_property: Callable[[str, object], None],
+    load: float,
 ) -> None:
-    engine = serve()
-    taken = watched(engine, eventually)
+    engine = serve(load)
+    which = watched(engine, eventually)
+    taken = engine.taken[which]
     share = fairness(Counter(one.camera for one in taken).values())
     record_property("fairness", round(share, 4))
+    record_property("age_of_limit", round(old(engine, which, 99), 2))
     assert share >= 0.95
     assert latest(engine) <= 0
+    assert old(engine, which, 50) <= 1  # the 99th percentile is judged where nothing else runs
     for name, camera in engine.cameras.items():
         of_camera = [one.sequence for one in taken if one.camera == name]
         assert of_camera == sorted(set(of_camera))
         health = camera.health()
         waiting = health.samples - health.dropped - sum(one.camera == name for one in engine.taken)
         assert waiting <= 2  # in its one place, and on its way to the engine
-    assert sum(camera.health().dropped for camera in engine.cameras.values()) > len(taken) / 2
+    dropped = sum(camera.health().dropped for camera in engine.cameras.values())
+    assert dropped > len(taken) / 2 or load < 2
 
 
 def test_a_loop_that_begins_with_the_first_camera_each_time_would_be_seen(
     serve: Serve, eventually: Eventually
 ) -> None:
-    taken = watched(serve(Greedy), eventually)
-    counts = Counter(one.camera for one in taken)
+    engine = serve(daemon=Greedy)
+    counts = Counter(one.camera for one in engine.taken[watched(engine, eventually)])
     assert fairness(counts[name] for name in NAMES) < 0.95
 
 
 def test_samples_that_wait_in_line_would_be_seen(serve: Serve, eventually: Eventually) -> None:
     engine = serve(camera=Hoarder)
-    watched(engine, eventually)
+    which = watched(engine, eventually)
     assert latest(engine) > 0
+    assert old(engine, which, 99) > 1

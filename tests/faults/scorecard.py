@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = Path(__file__).parent / "scorecard.toml"
+_UNITS = {"_per_second": "1/s", "_s": "s", "_mb": "MB"}
 OUT = ROOT / "docs" / "scorecard.md"
 HEAD = """# Scorecard: what goes wrong, what is promised, and what was seen
 > A committed alert survives kill -9 and broker outages up to the stated queue size and is delivered at
@@ -43,9 +44,7 @@ class Row:
     oracle: Sequence[str]
     control: Sequence[str]
     before: str = ""
-    figure: str | None = None
-    target: str | None = None
-    unit: str = "-"
+    figures: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     here: str | None = None
 
@@ -62,32 +61,48 @@ class Ran:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of a row."""
+class Figure:
+    """One figure of a row, and whether it is as it must be."""
 
-    row: Row
     metric: str
     value: str
     target: str
     passed: bool
+
+    @property
+    def unit(self) -> str:
+        """The unit, which the name of the metric says."""
+        return next((unit for end, unit in _UNITS.items() if self.metric.endswith(end)), "-")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a row: its figures, or how many of its tests passed."""
+
+    row: Row
+    figures: Sequence[Figure]
     seconds: float
     skipped: int = 0
 
-    def line(self, commit: str, seed: int) -> str:
-        """The machine-readable line."""
-        verdict = "pass" if self.passed else "FAIL"
-        fields = " ".join(
-            (self.row.id, self.metric, self.value, self.row.unit, self.target.replace(" ", ""),
-             verdict, commit, str(seed), f"{self.seconds:.1f}")
-        )  # fmt: skip
-        return f"{fields} # {self.skipped} skipped" if self.skipped else fields
+    @property
+    def passed(self) -> bool:
+        """Whether the row holds."""
+        return all(figure.passed for figure in self.figures)
+
+    def lines(self, commit: str, seed: int) -> list[str]:
+        """The machine-readable lines, one for each figure."""
+        note = f" # {self.skipped} skipped" if self.skipped else ""
+        return [
+            f"{self.row.id} {one.metric} {one.value} {one.unit} {one.target.replace(' ', '')} "
+            f"{'pass' if one.passed else 'FAIL'} {commit} {seed} {self.seconds:.1f}{note}"
+            for one in self.figures
+        ]
 
     @property
     def seen(self) -> str:
-        """The figure for people."""
-        unit = "" if self.row.unit == "-" else f" {self.row.unit}"
-        skipped = f", {self.skipped} skipped" if self.skipped else ""
-        return f"{self.metric} {self.value}{unit}{skipped}"
+        """The figures for people."""
+        figures = ", ".join(f"{one.metric} {one.value}" for one in self.figures)
+        return figures + (f", {self.skipped} skipped" if self.skipped else "")
 
 
 def read_rows(path: Path = ROWS) -> list[Row]:
@@ -109,13 +124,21 @@ def judge(row: Row, oracle: Sequence[Ran], control: Sequence[Ran]) -> Outcome:
     can_fail = bool(control) and all(ran.passed for ran in control)
     seconds = sum(ran.seconds for ran in (*oracle, *control))
     skipped = len(oracle) - len(done)
-    if row.figure is None or row.target is None:
+    if not row.figures:
         value = f"{sum(ran.passed for ran in done)}/{len(done)}"
-        return Outcome(row, "tests", value, "all", held and can_fail, seconds, skipped)
-    found = [float(ran.properties[row.figure]) for ran in done if row.figure in ran.properties]
-    worst = (max if row.target.startswith(("==", "<=")) else min)(found, default=float("nan"))
-    passed = held and can_fail and bool(found) and meets(worst, row.target)
-    return Outcome(row, row.figure, f"{worst:g}", row.target, passed, seconds, skipped)
+        return Outcome(row, [Figure("tests", value, "all", held and can_fail)], seconds, skipped)
+    figures = [
+        _figure(metric, target, done, otherwise=held and can_fail)
+        for metric, target in row.figures.items()
+    ]
+    return Outcome(row, figures, seconds, skipped)
+
+
+def _figure(metric: str, target: str, done: Sequence[Ran], *, otherwise: bool) -> Figure:
+    """Take the worst of the values that the tests recorded."""
+    found = [float(ran.properties[metric]) for ran in done if metric in ran.properties]
+    worst = (max if target.startswith(("==", "<=")) else min)(found, default=float("nan"))
+    return Figure(metric, f"{worst:g}", target, otherwise and bool(found) and meets(worst, target))
 
 
 def run_tests(names: Iterable[str], env: Mapping[str, str]) -> list[Ran]:
@@ -173,7 +196,7 @@ def page(outcomes: Sequence[Outcome], not_run: Sequence[Row], facts: Facts) -> s
     ]
     rows += [
         f"| {o.row.id} | {o.row.fault} | {o.row.promise}{_note(o.row)} | {o.row.before} | "
-        f"{o.seen} | {o.target} | {'holds' if o.passed else '**does not hold**'} |"
+        f"{o.seen} | {', '.join(one.target for one in o.figures)} | {'holds' if o.passed else '**does not hold**'} |"
         for o in outcomes
     ]
     rows += [
@@ -244,7 +267,7 @@ def main() -> int:
         minutes = (time.monotonic() - began) / 60
         print(f"# {number}/{len(rows)}, {minutes:.1f} min: {row.id}: {row.fault}", file=sys.stderr)
         outcomes.append(run_row(row, large=facts.large))
-        print(outcomes[-1].line(facts.commit, seed), flush=True)
+        print(*outcomes[-1].lines(facts.commit, seed), sep="\n", flush=True)
     if not options.row:
         OUT.write_text(page(outcomes, not_run, facts), "utf-8")
     print(summary(outcomes, not_run, time.monotonic() - began), file=sys.stderr)

@@ -20,7 +20,7 @@ from scorecard import (
     summary,
 )
 
-ROW = Row("R0", "a fault", "a promise", ["one"], ["two"], figure="lost", target="== 0")
+ROW = Row("R0", "a fault", "a promise", ["one"], ["two"], figures={"lost": "== 0"})
 GOOD = Ran("one", True, False, 1.0, {"lost": "0"})
 CONTROL = Ran("two", True, False, 0.5, {})
 ROWS = read_rows()
@@ -30,7 +30,7 @@ FACTS = Facts("abc", 7, "2 cores", datetime(2026, 1, 2, 3, 4, tzinfo=UTC), large
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_a_row_names_tests_that_exist_and_has_a_control(row: Row) -> None:
     assert row.here or (row.oracle and row.control)
-    assert (row.figure is None) == (row.target is None)
+    assert all(re.fullmatch("(==|<=|>=) [0-9.]+", target) for target in row.figures.values())
     for name in (*row.oracle, *row.control):
         path, _, function = name.partition("::")
         tree = ast.parse((ROOT / path).read_text("utf-8"))
@@ -53,7 +53,7 @@ def test_each_finding_of_the_trials_has_a_row_that_says_what_was_before() -> Non
 def test_a_row_holds_where_all_of_it_holds() -> None:
     outcome = judge(ROW, [GOOD], [CONTROL])
     assert outcome.passed
-    assert re.fullmatch(r"R0 lost 0 - ==0 pass abc 7 1\.5", outcome.line("abc", 7))
+    assert outcome.lines("abc", 7) == ["R0 lost 0 - ==0 pass abc 7 1.5"]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_row_holds_where_all_of_it_holds() -> None:
 def test_each_way_to_fail_fails(oracle: list[Ran], control: list[Ran]) -> None:
     outcome = judge(ROW, oracle, control)
     assert not outcome.passed
-    assert " FAIL " in outcome.line("abc", 0)
+    assert " FAIL " in outcome.lines("abc", 0)[0]
     assert "does not hold" in page([outcome], [], FACTS)
     assert "0 of 1 rows hold, these do not: R0;" in summary([outcome], [], 60.0)
 
@@ -81,15 +81,25 @@ def test_a_skipped_test_is_seen() -> None:
     skipped = replace(GOOD, name="three", skipped=True)
     outcome = judge(ROW, [GOOD, skipped], [CONTROL])
     assert outcome.passed
-    assert outcome.line("abc", 0).endswith("# 1 skipped")
+    assert outcome.lines("abc", 0)[0].endswith("# 1 skipped")
     assert "lost 0, 1 skipped" in page([outcome], [], FACTS)
 
 
 def test_the_worst_figure_counts() -> None:
-    row = replace(ROW, figure="rate", target=">= 1000")
+    row = replace(ROW, figures={"rate": ">= 1000"})
     rates = [replace(GOOD, properties={"rate": rate}) for rate in ("4000", "900")]
     assert not judge(row, rates, [CONTROL]).passed
     assert judge(row, rates[:1], [CONTROL]).passed
+
+
+def test_each_figure_has_a_line_and_all_must_meet_their_targets() -> None:
+    row = replace(ROW, figures={"lost": "== 0", "back_s": "<= 10"})
+    fast, slow = (replace(GOOD, properties={"lost": "0", "back_s": s}) for s in ("9", "11"))
+    outcome = judge(row, [fast, slow], [CONTROL])
+    assert not outcome.passed
+    assert outcome.lines("abc", 0)[1] == "R0 back_s 11 s <=10 FAIL abc 0 2.5"
+    assert "lost 0, back_s 11 | == 0, <= 10 |" in page([outcome], [], FACTS)
+    assert judge(row, [fast], [CONTROL]).passed
 
 
 def test_targets_are_compared_as_they_read() -> None:
