@@ -249,7 +249,7 @@ class Outbox:
         size = 0
         for seq, crc, body in rows:
             read.append((seq, unpack(body, crc)))
-            size += len(body)
+            size += len(body) if isinstance(body, bytes) else 0
             if size >= _READ_BYTES:
                 break
         rows.close()

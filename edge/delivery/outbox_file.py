@@ -9,10 +9,12 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Final
+from types import GenericAlias
+from typing import Any, Final, get_type_hints
 from zlib import crc32
 
 import cbor2
+from pydantic import TypeAdapter
 
 from edge.delivery.message import Kind, Message
 from edge.delivery.running import RUNNING_TABLE
@@ -59,6 +61,22 @@ _INSERT: Final = (
 )
 
 
+MAX_SEQ: Final = 2**62
+"""Highest number of a message; a higher one is damaged."""
+
+# What SQLite's own check lets pass, because a column may hold values of any kind.
+_ODD_ROW: Final = (
+    "SELECT 1 FROM messages WHERE seq > ? OR typeof(kind) != 'integer' OR typeof(size) != 'integer'"
+    " OR typeof(body) != 'blob' OR size != length(body) LIMIT 1"
+)
+_COUNTED: Final = (
+    "SELECT kind, count(seq), coalesce(sum(size), 0), 'integer' FROM"
+    " (SELECT column1 AS kind FROM (VALUES (0), (1), (2))) LEFT JOIN messages USING (kind)"
+    " GROUP BY kind ORDER BY kind"
+)
+_TOTALS: Final = "SELECT kind, messages, bytes, typeof(dropped) FROM totals ORDER BY kind"
+
+
 class Damaged(Exception):
     """The file is not an outbox, or is damaged."""
 
@@ -86,6 +104,10 @@ def insert(db: sqlite3.Connection, seq: int, message: Message, body: bytes) -> N
 
 # Fields that are stored. The record of an ``AlertMessage`` is not: the payload has its content.
 _STORED: Final = tuple(field.name for field in fields(Message))
+_KINDS_OF_VALUES: Final = get_type_hints(Message)
+_VALUES: Final = TypeAdapter[tuple[Any, ...]](
+    GenericAlias(tuple, tuple(_KINDS_OF_VALUES[name] for name in _STORED))  # type: ignore[arg-type]
+)
 
 
 def pack(message: Message) -> bytes:
@@ -94,10 +116,14 @@ def pack(message: Message) -> bytes:
 
 
 def unpack(body: object, crc: object) -> Message | None:
-    """Decode the message of a row; None for a damaged row."""
-    if isinstance(body, bytes) and crc32(body) == crc:
-        return Message(*cbor2.loads(body))
-    return None
+    """Decode the message of a row; None for a damaged row, or one that is no message."""
+    if not isinstance(body, bytes) or crc32(body) != crc:
+        return None
+    try:
+        message = Message(*_VALUES.validate_python(tuple(cbor2.loads(body)), strict=True))
+    except (cbor2.CBORDecodeError, ValueError, TypeError):
+        return None
+    return message if message.kind in KINDS else None
 
 
 @contextlib.contextmanager
@@ -170,8 +196,10 @@ def _make_or_check(db: sqlite3.Connection, path: Path) -> None:
     (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != b"ok":
         raise Damaged(verdict.decode(errors="replace"))
-    if [k for (k,) in db.execute("SELECT kind FROM totals ORDER BY kind")] != [0, 1, 2]:
-        raise Damaged("its totals are incomplete")
+    if db.execute(_ODD_ROW, (MAX_SEQ,)).fetchone() is not None:
+        raise Damaged("a message has an impossible number, kind or size")
+    if db.execute(_COUNTED).fetchall() != db.execute(_TOTALS).fetchall():
+        raise Damaged("its totals are wrong")
 
 
 def make(db: sqlite3.Connection) -> None:

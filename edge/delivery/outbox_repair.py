@@ -10,18 +10,15 @@ import logging
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from edge.delivery.message import Message
-from edge.delivery.outbox_file import insert, make, transaction, unpack
+from edge.delivery.outbox_file import MAX_SEQ, insert, make, transaction, unpack
 from edge.delivery.running import copy_running
 from edge.system.atomic_file import sync_folder
 from edge.system.set_aside import remove_aside, remove_with_logs, set_aside
 from edge.system.trouble import SQLITE_ERRORS, trouble_of
 
 logger = logging.getLogger(__name__)
-
-_MAX_SEQ: Final = 2**62
 
 
 def repair_file(path: Path, why: str) -> None:
@@ -38,8 +35,10 @@ def repair_file(path: Path, why: str) -> None:
         made = sqlite3.connect(building, isolation_level=None)
         with contextlib.closing(made) as db, transaction(db):
             make(db)
+            last = 0
             for seq, message, body in _salvage(path):
-                insert(db, seq, message, body)
+                last = seq if seq <= MAX_SEQ else last + 1  # its number is damaged, it is not
+                insert(db, last, message, body)
                 saved += 1
             _salvage_running(path, db)
         building.replace(_beside(path, "repaired"))
@@ -90,7 +89,7 @@ def _salvage(damaged: Path) -> Iterator[tuple[int, Message, bytes]]:
     last, step = 0, 1
     with contextlib.closing(sqlite3.connect(damaged)) as db:
         db.text_factory = bytes
-        while last < _MAX_SEQ:
+        while last < MAX_SEQ:
             try:
                 for seq, crc, body in db.execute(query, (last,)):
                     if seq <= last:  # circular pages give rows for ever

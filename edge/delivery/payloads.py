@@ -21,6 +21,8 @@ Status = Literal["online", "degraded", "stopped", "offline"]
 
 # Seconds; long enough for a consumer that was down overnight.
 EMBEDDING_EXPIRY_S = 86_400
+# Years in which a time can be told in any time zone.
+_FIRST_YEAR, _LAST_YEAR = 2, 9998
 
 
 def _iso_milliseconds(instant: datetime) -> str:
@@ -37,8 +39,16 @@ def _is_ulid(text: str) -> str:
     return str(ULID.from_str(text))
 
 
+def _representable(instant: datetime) -> datetime:
+    """Check that a time can be told in any time zone."""
+    if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
+        raise ValueError(f"expected a year from {_FIRST_YEAR} to {_LAST_YEAR}")
+    return instant
+
+
 Instant = Annotated[
     AwareDatetime,
+    AfterValidator(_representable),
     PlainSerializer(_iso_milliseconds),
     Field(json_schema_extra={"format": "date-time", "pattern": r"T\d\d:\d\d:\d\d\.\d{3}Z$"}),
 ]

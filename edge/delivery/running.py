@@ -41,28 +41,41 @@ def note_running(db: sqlite3.Connection, messages: Iterable[Message], ended: set
         for message in messages
         if isinstance(message, AlertMessage) and message.alert.id not in ended
     }
-    db.executemany("DELETE FROM running WHERE id = ?", [(alert,) for alert in {*ended, *newest}])
+    # Repairs wrote ids as bytes once, which are not equal to text.
+    delete = "DELETE FROM running WHERE CAST(id AS TEXT) = ?"
+    db.executemany(delete, [(alert,) for alert in {*ended, *newest}])
     db.executemany("INSERT INTO running VALUES (?, ?, ?, ?)", newest.values())
 
 
 def copy_running(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
     """Copy the rows of a damaged file, as far as they can be read."""
     rows = source.execute("SELECT id, topic, crc, payload FROM running")
-    target.executemany("INSERT INTO running VALUES (?, ?, ?, ?)", rows)
+    target.executemany("INSERT INTO running VALUES (CAST(? AS TEXT), CAST(? AS TEXT), ?, ?)", rows)
 
 
 def ends_of_running(db: sqlite3.Connection, now: float) -> list[AlertMessage]:
     """Make the ends of all alerts that are noted, at ``now`` in UTC seconds."""
-    rows = db.execute("SELECT topic, crc, payload FROM running ORDER BY id").fetchall()
-    ends = [_end(topic, payload, now) for topic, crc, payload in rows if crc32(payload) == crc]
+    rows = db.execute("SELECT id, topic, crc, payload FROM running ORDER BY id").fetchall()
+    ends = [_end(*row, now=now) for row in rows]
     return [end for end in ends if end is not None]
 
 
-def _end(topic: bytes, payload: bytes, now: float) -> AlertMessage | None:
+def _end(
+    id_: object, noted: object, crc: object, payload: object, *, now: float
+) -> AlertMessage | None:
+    """Make the end of a noted alert; None where the row is damaged, or of another version."""
+    if not isinstance(payload, bytes) or crc32(payload) != crc:
+        return None
     try:
         alert = AlertPayload.model_validate_json(payload)
     except ValidationError as exc:
         logger.warning("an alert of another version gets no end: %s", str(exc).partition("\n")[0])
+        return None
+    topic = noted.decode("utf-8", "replace") if isinstance(noted, bytes) else ""
+    # The checksum covers the payload alone.
+    levels = f"/{alert.device}/{alert.camera}/alert"
+    if id_ != alert.id.encode() or not topic.endswith(levels) or not topic.isprintable():
+        logger.warning("the alert %s gets no end: its row is damaged", alert.id)
         return None
     end = alert.model_copy(
         update={
@@ -75,5 +88,4 @@ def _end(topic: bytes, payload: bytes, now: float) -> AlertMessage | None:
             "interrupted": True,
         }
     )
-    prefix, _, _ = topic.decode().partition("/")
-    return alert_message(Topics(prefix, end.device), end)
+    return alert_message(Topics(topic.removesuffix(levels), end.device), end)

@@ -214,7 +214,8 @@ def _recall(path: Path) -> tuple[MeasuredVariant, ...] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as exc:
-        _log.warning("%s: cannot be used, measuring again: %s", path, exc)
+        reason = str(exc).partition("\n")[0]
+        _log.warning("%s: cannot be used, measuring again: %s", path, reason)
     with contextlib.suppress(OSError):
         set_aside(path)
     return None

@@ -41,7 +41,7 @@ class Tokenizer:
             self._tokenizer = Kitoken.from_tokenizers(json.dumps(plain).encode())
             self._first, self._last = _frame(document.get("post_processor"))
             self._unknown = _unknown_id(document["model"])
-        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
             raise ModelError(
                 f"expected a Hugging Face tokenizer.json in the bundle, found something else "
                 f"({exc}): build the bundle again"

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from edge import __version__
 from edge.errors import ConfigError, EdgeError
 from edge.system.redact import RedactFilter, redact
+from edge.system.visible import printable
 
 _VERBOSE = ("--verbose", "-v")
 
@@ -116,10 +117,11 @@ def run(name: str, app: Callable[[], Any]) -> None:
     try:
         app()
     except EdgeError as exc:
+        # A message may quote a broker, a camera or a file.
+        text = "\n".join(printable(line) for line in redact(str(exc)).splitlines())
         Console(stderr=True).print(
-            f"{name}: {redact(str(exc))}", style="red", markup=False, highlight=False,
-            soft_wrap=True,
-        )  # fmt: skip
+            f"{name}: {text}", style="red", markup=False, highlight=False, soft_wrap=True
+        )
         raise SystemExit(exc.exit_code) from None
 
 

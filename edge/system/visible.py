@@ -1,4 +1,4 @@
-"""Says whether a text shows anything. Pure."""
+"""Says what a text shows, and makes a text safe to show. Pure."""
 
 import unicodedata
 from typing import Final
@@ -16,3 +16,8 @@ def is_visible(text: str) -> bool:
         unicodedata.category(character)[0] in _SHAPED and character not in _SHAPELESS
         for character in text
     )
+
+
+def printable(text: str) -> str:
+    """Return a text as one line without control characters: a peer must not steer a terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -74,7 +74,7 @@ def load(cache: StepCache, key: str) -> dict[str, bytes] | None:
         if not home.exists():
             return None
         damage = "a file is missing"
-    except (OSError, ValueError, AttributeError, TypeError) as exc:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as exc:
         damage = str(exc)
     else:
         return files

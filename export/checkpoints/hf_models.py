@@ -1,6 +1,5 @@
 """Loads models in Hugging Face's layout: config.json, safetensors, preprocessor."""
 
-import json
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import ConfigError, ModelError
+from export.checkpoints.json_file import read_object
 from export.checkpoints.own_processor import OwnProcessor, hf_processor
 
 if TYPE_CHECKING:
@@ -130,11 +130,11 @@ def preprocessor(directory: Path) -> dict[str, Any]:
     """
     plain = directory / "preprocessor_config.json"
     if plain.is_file():
-        return _json(plain)
+        return read_object(plain)
     # transformers 5 saves a processor's parts in one file.
     combined = directory / "processor_config.json"
     if combined.is_file():
-        found = _json(combined).get("image_processor")
+        found = read_object(combined).get("image_processor")
         if isinstance(found, dict):
             return found
     raise ModelError(
@@ -157,17 +157,7 @@ def processor(directory: Path) -> OwnProcessor | None:
 
 
 def _model_type(directory: Path) -> Any:
-    return _json(directory / "config.json").get("model_type")
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as exc:
-        raise ModelError(f"{path}: expected JSON, found: {exc}") from exc
-    if not isinstance(document, dict):
-        raise ModelError(f"{path}: expected a JSON object, found {type(document).__name__}")
-    return document
+    return read_object(directory / "config.json").get("model_type")
 
 
 def _transformers() -> Any:

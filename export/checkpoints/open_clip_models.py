@@ -1,6 +1,5 @@
 """Loads models in the layout of the package open_clip: its config and its safetensors."""
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import load_file
 
 from edge.errors import ConfigError, ModelError
+from export.checkpoints.json_file import read_object
 from export.checkpoints.own_processor import OwnProcessor, open_clip_processor
 
 if TYPE_CHECKING:
@@ -77,11 +77,8 @@ def read_config(directory: Path) -> dict[str, Any]:
         ModelError: The file is missing or of another form.
     """
     path = directory / CONFIG
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as exc:
-        raise ModelError(f"{path}: expected JSON, found: {exc}") from exc
-    if not isinstance(document, dict) or not isinstance(document.get("model_cfg"), dict):
+    document = read_object(path)
+    if not isinstance(document.get("model_cfg"), dict):
         raise ModelError(f"{path}: expected a model_cfg of open_clip, found none")
     return document
 

@@ -1,12 +1,12 @@
 """Finds and checks the weight files of a checkpoint, before a model is built from them."""
 
 import hashlib
-import json
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 from edge.errors import ModelError
+from export.checkpoints.json_file import read_object
 
 HF = "model.safetensors"
 OPEN_CLIP = "open_clip_model.safetensors"
@@ -38,9 +38,9 @@ def weight_files(directory: Path, name: str) -> tuple[Path, ...]:
 
 def _shards(index: Path) -> tuple[Path, ...]:
     try:
-        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        names = sorted(set(read_object(index)["weight_map"].values()))
         shards = tuple(index.parent / Path(name).name for name in names)
-    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+    except (TypeError, KeyError, AttributeError) as exc:
         raise ModelError(f"{index}: expected an index of safetensors files, found: {exc}") from exc
     missing = [shard.name for shard in shards if not shard.is_file()]
     if missing or not shards:
@@ -59,7 +59,9 @@ def check_weights(files: tuple[Path, ...]) -> None:
             with safe_open(file, framework="pt") as tensors:
                 for name in tensors.keys():  # noqa: SIM118 - not a mapping, though it looks like one
                     tensor = tensors.get_tensor(name)
-                    if not tensor.isfinite().all():
+                    # torch has no isfinite for numbers of eight bits.
+                    small = tensor.is_floating_point() and tensor.itemsize == 1
+                    if not (tensor.float() if small else tensor).isfinite().all():
                         raise ModelError(
                             f"{file}: expected finite weights, found NaN or infinity in {name}; "
                             "the training diverged or the file is damaged, use another checkpoint"

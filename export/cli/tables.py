@@ -8,6 +8,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeE
 from rich.table import Table
 from rich.text import Text
 
+from edge.system.visible import printable
+
 # Width where the output is not a terminal: a row is then one line, however long.
 _NO_WRAP: Final = 100_000
 
@@ -42,7 +44,7 @@ def plain_table(*columns: str) -> Table:
 
 def safe_text(words: str) -> Text:
     """Return words without control characters: a foreign bundle must not steer the terminal."""
-    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words))
+    return Text(printable(words))
 
 
 def megabytes(size: int) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from fuzz_targets import CORPUS, TARGETS, Target, fuzz_one
+from fuzz_target import Target
+from fuzz_targets import CORPUS, TARGETS, fuzz_one
 
 pytestmark = [
     # paho leaves a connection that failed to the garbage collector, sockets included.
@@ -46,6 +47,6 @@ def test_an_error_that_nobody_expects_comes_out(monkeypatch: pytest.MonkeyPatch)
     def read(_data: bytes) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setitem(TARGETS, "broken", Target(read, (ValueError,)))
+    monkeypatch.setitem(TARGETS, "broken", Target(read, (ValueError,), ()))
     with pytest.raises(ZeroDivisionError):
         fuzz_one("broken", b"")

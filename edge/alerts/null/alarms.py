@@ -15,9 +15,10 @@ import math
 import zipfile
 from dataclasses import dataclass
 from tokenize import TokenError
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.alerts.events import Rule
 from edge.alerts.null.busy import BusyShare
@@ -42,6 +43,8 @@ _Z90: Final = 1.645
 # (benchmarks/studies/false_alarms).
 _MISFIT: Final = 0.03
 _VERSION: Final = 1
+# A tail has less than a tenth.
+_MOST_BYTES: Final = 1 << 20
 # Errors with which NumPy and ``zipfile`` answer damaged bytes. A header of an array is Python text,
 # hence the last two; RuntimeError stands for flags of a zip file that nobody wrote.
 _DAMAGED: Final = (
@@ -228,14 +231,17 @@ class AlarmTail:
         tail = cls(rule)
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                if int(file["version"]) != _VERSION:
+                if sum(part.file_size for part in file.zip.infolist()) > _MOST_BYTES:
+                    raise ValueError(f"expected at most {_MOST_BYTES} bytes, found more")
+                if int(_numbers(file["version"])) != _VERSION:
                     raise ValueError(f"expected version {_VERSION}, found {file['version']}")
-                facts, peaks = file["facts"], file["peaks"]
-                tail._bulk.restore(file["bulk"])
+                facts, peaks, bulk = (_numbers(file[name]) for name in ("facts", "peaks", "bulk"))
+                tail._bulk.restore(bulk)
         except _DAMAGED as exc:
             raise ValueError(f"expected what a null distribution learned, found {exc!r}") from exc
-        base = float(facts[1]) if len(facts) == 7 else math.inf
-        if not np.isfinite(np.delete(facts, 1)).all() or math.isinf(base):
+        whole = facts.shape == (7,) and np.isfinite(np.delete(facts, 1)).all()
+        base = float(facts[1]) if whole else math.inf
+        if math.isinf(base):
             raise ValueError("expected what a null distribution learned, found other numbers")
         tail.baseline, _, samples, watched_s, since_s, busy, busy_s = map(float, facts)
         tail._samples = int(samples)
@@ -291,3 +297,10 @@ class AlarmTail:
             clusters_a_day=float((weights / seen).sum()) / exposure_days,
             peaks=float(weights.sum() ** 2 / (weights**2).sum()),
         )
+
+
+def _numbers(part: object) -> NDArray[Any]:
+    """Check that a part of a file is an array of numbers; NumPy gives bytes for other files."""
+    if not isinstance(part, np.ndarray) or part.dtype.kind not in "fiu":
+        raise ValueError("expected what a null distribution learned, found no numbers")
+    return part

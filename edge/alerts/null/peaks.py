@@ -95,7 +95,7 @@ class Peaks:
         Raises:
             ValueError: The table has another shape.
         """
-        if table.shape[:1] != (3,) or table.shape[1] > _MOST_PEAKS:
+        if table.ndim != 2 or len(table) != 3 or table.shape[1] > _MOST_PEAKS:
             raise ValueError("expected what a null distribution learned, found other numbers")
         self._count = table.shape[1]
         self._table[:, : self._count] = table

@@ -71,6 +71,8 @@ class Reservoir:
         Raises:
             ValueError: No reservoir has this state.
         """
+        if state.ndim != 1 or len(state) < 4 or not np.isfinite(state).all():
+            raise ValueError("expected the state of a reservoir, found something else")
         stride, count, following, skipped = (int(fact) for fact in state[:4])
         strides = {1 << power for power in range(self._longest.bit_length())}
         if (
@@ -78,7 +80,6 @@ class Reservoir:
             or not 0 <= count <= SIZE
             or len(state) != 4 + count
             or not (0 <= following < SIZE and 0 <= skipped < stride)
-            or not np.isfinite(state).all()
         ):
             raise ValueError("expected the state of a reservoir, found something else")
         self._values[:count] = state[4:]

@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.text import Text
 
 from edge.cli.commands.broker_options import (
     CaOption,
@@ -16,11 +15,11 @@ from edge.cli.commands.broker_options import (
     UsernameOption,
     broker_of,
 )
+from edge.cli.shown import alert_line, json_line
 from edge.config.load import load_config
 from edge.delivery.client import subscribe
 from edge.delivery.payloads import AlertPayload
-
-_COLOURS = {"start": "bold red", "update": "yellow", "end": "green"}
+from edge.system.visible import printable
 
 
 def alerts(
@@ -48,23 +47,12 @@ def alerts(
         try:
             payload = AlertPayload.model_validate_json(message.payload)
         except ValidationError:
-            typer.echo(f"not an alert on {message.topic}, ignored", err=True)
+            typer.echo(f"not an alert on {printable(message.topic)}, ignored", err=True)
             continue
         if as_json:
-            typer.echo(message.payload.decode())
+            typer.echo(json_line(message.payload))
         else:
-            console.print(_line(payload))
+            console.print(alert_line(payload))
         shown += 1
         if shown == count:
             return
-
-
-def _line(alert: AlertPayload) -> Text:
-    seconds = "" if alert.ended_at is None else f" after {alert.ended_at - alert.started_at}"
-    seconds += " (interrupted)" if alert.interrupted else ""
-    return Text.assemble(
-        f"{alert.at.astimezone():%H:%M:%S} ",
-        (f"{alert.type:6}", _COLOURS[alert.type]),
-        f" {alert.device}/{alert.camera} {alert.prompt.id}: {alert.prompt.text!r} ",
-        f"margin {alert.margin:+.3f} over {alert.threshold:.3f}{seconds}",
-    )

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.table import Table
 
 from edge.cli.commands.broker_options import (
     CaOption,
@@ -21,6 +20,7 @@ from edge.cli.commands.broker_options import (
     UsernameOption,
     broker_of,
 )
+from edge.cli.shown import json_line, prompts_shown
 from edge.config.document import read_document
 from edge.config.load import checked, load_config
 from edge.config.models import MqttConfig
@@ -30,6 +30,7 @@ from edge.delivery.payloads import PromptsStatePayload
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError, PublishError
 from edge.system.command_line import Group
+from edge.system.visible import printable
 
 # Retained messages arrive at once; the command does not wait for a box that is slow to connect.
 _LOOK_S = 3.0
@@ -112,13 +113,13 @@ def show(
         try:
             state = PromptsStatePayload.model_validate_json(received.payload)
         except ValidationError:
-            typer.echo(f"not a prompts state on {received.topic}, ignored", err=True)
+            typer.echo(f"not a prompts state on {printable(received.topic)}, ignored", err=True)
             continue
         found = True
         if as_json:
-            typer.echo(received.payload.decode())
+            typer.echo(json_line(received.payload))
         else:
-            _print(Console(highlight=False), state)
+            Console(highlight=False).print(*prompts_shown(state), sep="\n")
         if boxes.device is not None:
             return
     if not found:
@@ -192,30 +193,3 @@ def sharpen(
     boxes: _Boxes = context.obj
     payload = switch.upper().encode()
     ask(boxes.broker, boxes.topics, ("prompt", rule, "sharpened"), payload)
-
-
-def _print(console: Console, state: PromptsStatePayload) -> None:
-    origin = "its configuration" if state.source == "file" else "set over MQTT"
-    table = Table(
-        "rule", "", "threshold", "sentence",
-        title=f"{state.device}: {origin}, since {state.applied_at.astimezone():%Y-%m-%d %H:%M:%S},"
-        f" hash {state.hash[:12]}",
-        title_justify="left",
-    )  # fmt: skip
-    for name, rule in state.prompts.items():
-        fixed = rule.get("threshold")
-        table.add_row(
-            name,
-            "on" if rule.get("enabled", True) else "off",
-            f"{rule.get('false_alarms_per_day')} false alarms a day"
-            if fixed is None
-            else f"{fixed}",
-            " | ".join(rule.get("text", ())),
-        )
-    console.print(table)
-    for name, lesson in state.lessons.items():
-        console.print(f"{name} was taught by {lesson.describe()}", markup=False)
-    for note in state.notes:
-        console.print(f"note: {note}", markup=False)
-    if state.error is not None:
-        console.print(f"the last command was refused: {state.error}", style="red", markup=False)

@@ -6,6 +6,7 @@ locked or a disk that is slow holds no alert up.
 """
 
 import json
+import math
 import sqlite3
 import threading
 import time
@@ -13,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mode
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -117,11 +118,12 @@ class FeedbackFile:
             "SELECT embedding, correct FROM alerts WHERE rule = ? AND sentences = ? AND model = ?"
             " AND embedding IS NOT NULL AND correct IS NOT NULL ORDER BY rowid"
         )
-        rows: list[tuple[bytes, int]] = self._do(
+        found: list[tuple[Any, Any]] = self._do(
             lambda db: db.execute(query, (rule, json.dumps(sentences), self.model)).fetchall()
         )
-        usual = mode(len(vector) for vector, _ in rows) if rows else 0
         # A row whose bytes were damaged on the disk costs only itself.
+        rows = [(vector, correct) for vector, correct in found if isinstance(vector, bytes)]
+        usual = mode(len(vector) for vector, _ in rows) if rows else 0
         shots = [
             (np.frombuffer(vector, "<f4"), bool(correct))
             for vector, correct in rows
@@ -158,13 +160,19 @@ class FeedbackFile:
 
 
 def _read(
-    alert: str, camera: str, rule: str, sentences: str, levels: str, correct: int | None
+    alert: str, camera: Any, rule: Any, sentences: Any, levels: Any, correct: Any
 ) -> StartedAlert | None:
     """Return the alert of a row; None where its bytes were damaged on the disk."""
+    if not isinstance(camera, str) or not isinstance(rule, str):
+        return None
     try:
         said = tuple(json.loads(sentences))
         reached = {str(name): float(level) for name, level in json.loads(levels).items()}
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError):
+        return None
+    if not all(isinstance(sentence, str) for sentence in said):
+        return None
+    if not all(math.isfinite(level) for level in reached.values()):
         return None
     known = None if correct is None else bool(correct)
     return StartedAlert(alert, camera, rule, said, reached, None, known)

@@ -10,6 +10,7 @@ from edge.config.models import MqttConfig
 from edge.delivery.mqtt.terms import Feature
 from edge.errors import PublishError
 from edge.system.redact import redact
+from edge.system.visible import printable
 
 _UNSUPPORTED_VERSION: Final = 0x84
 _SESSION_TAKEN_OVER: Final = 0x8E
@@ -172,5 +173,4 @@ def hung_up(where: str, why: str, config: MqttConfig) -> WrongProtocol:
 
 def _printable(text: str) -> str:
     """Return a broker's words as one short line."""
-    line = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    return redact(line[:_LONGEST_REASON])
+    return redact(printable(text)[:_LONGEST_REASON])

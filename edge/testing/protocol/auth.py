@@ -12,7 +12,7 @@ REALM = "edge.testing"
 Kind = Literal["basic", "digest", "digest-sha-256"]
 KINDS: Final[tuple[Kind, ...]] = ("basic", "digest", "digest-sha-256")
 
-_PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))')
+_PARAMETER = re.compile(r'(?<!\w)(\w++)\s*+=\s*+(?:"([^"]*+)"|([^\s,"]++))')
 
 
 class Authentication(Protocol):

@@ -15,7 +15,8 @@ from typing import Final
 from edge.system.redact import redact
 
 _STATUS_LINE: Final = re.compile(r"RTSP/\d\.\d +(\d{3})(?: +(.*))?")
-_PARAMETER: Final = re.compile(r'([\w-]+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))')
+# Without steps back, so that a long word costs a camera's bytes no more than their length.
+_PARAMETER: Final = re.compile(r'(?<![\w-])([\w-]++)\s*+=\s*+(?:"([^"]*+)"|([^\s,"]++))')
 _KNOWN_HASHES: Final = {"", "MD5", "MD5-SESS"}
 _MEANING: Final = {
     401: "refused the user name or password",

@@ -80,7 +80,7 @@ class Checkpoints:
             damaged = [
                 name for name, was in note["files"].items() if sha256_of((state / name,)) != was
             ]
-        except (OSError, ValueError, TypeError, KeyError) as exc:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as exc:
             raise ModelError(
                 f"{path}: expected how far the training is, found: {exc}; remove {self.folder} "
                 "and start again"

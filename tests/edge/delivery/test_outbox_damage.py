@@ -7,11 +7,14 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from zlib import crc32
 
+import cbor2
 import pytest
 from publishing import MakeMessage
 
 from edge.delivery.outbox import Outbox
+from edge.delivery.outbox_file import unpack
 
 MB = 1024 * 1024
 
@@ -206,3 +209,51 @@ def test_a_full_disk_drops_by_the_same_rule_and_lets_deletes_go_on(small_disk: P
     lines = run.stdout.splitlines()
     assert lines[:2] == ["alerts 40 0", "embeddings dropped True"]
     assert lines[3:] == ["left 0", "then [b'last']"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE messages SET seq = 9223372036854775807 WHERE seq = 300",
+        "UPDATE messages SET kind = 7 WHERE seq = 300",
+        "UPDATE messages SET size = 'many' WHERE seq = 300",
+        "UPDATE messages SET size = 1 WHERE seq = 300",
+        "UPDATE totals SET messages = -5, bytes = 9223372036854775807 WHERE kind = 0",
+        "UPDATE totals SET dropped = 'x' WHERE kind = 1",
+    ],
+)
+def test_a_number_that_cannot_be_is_repaired_and_costs_no_message(
+    tmp_path: Path, message: MakeMessage, damage: str
+) -> None:
+    path = filled(tmp_path / "outbox.db", message)
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute(damage)
+    with contextlib.closing(Outbox(path, 8 * MB)) as box:
+        assert box.counts().damaged == 1
+        assert numbers(box) == list(range(300))
+        assert box.counts().queued["alert"] == 300
+        assert works(box, message)
+
+
+def test_a_row_of_another_kind_is_noticed_while_running(
+    tmp_path: Path, message: MakeMessage
+) -> None:
+    path = filled(tmp_path / "outbox.db", message, 3)
+    with contextlib.closing(Outbox(path, MB)) as box:
+        box._store.run(lambda db: db.execute("UPDATE messages SET body = 5 WHERE seq = 2"))
+        assert numbers(box) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"\xff", cbor2.dumps(5), cbor2.dumps({"a": 1}), cbor2.dumps(["a"]),
+        cbor2.dumps(["t", "text", "alert", "c", 1, False, "", None, None, None]),
+        cbor2.dumps(["t", b"", "status", "c", 1, False, "", None, None, None]),
+        cbor2.dumps(["t", b"", "alert", "c", 2, False, "", None, None, None]),
+    ],
+)  # fmt: skip
+def test_a_body_that_is_no_message_is_a_damaged_row_whatever_its_checksum(body: bytes) -> None:
+    whole = cbor2.dumps(["t", b"", "alert", "c", 1, False, "", None, None, None])
+    assert unpack(whole, crc32(whole)) is not None  # the negative control
+    assert unpack(body, crc32(body)) is None

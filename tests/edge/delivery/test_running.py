@@ -120,3 +120,30 @@ def test_a_damaged_file_keeps_what_runs_as_far_as_it_can_be_read(path: Path) -> 
     with opened(path) as outbox:
         assert outbox.counts().damaged == 1
         assert [end.alert.id for end in outbox.interrupted()] == [ONE]
+
+
+def test_after_a_repair_an_alert_ends_once_and_not_at_every_start(path: Path) -> None:
+    with opened(path) as outbox:
+        outbox.put([alert(ONE, "start", 1000)])
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("DROP INDEX in_order")  # no outbox of ours: it is replaced
+    with opened(path) as outbox:
+        outbox.put(outbox.interrupted())
+    with opened(path) as outbox:
+        assert outbox.interrupted() == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "topic = x'ff'", "topic = 5", "topic = 'edge/box/other/alert'", "id = 'x'", "payload = 5",
+        "topic = 'edge/#\n/box/yard/alert'",
+    ],
+)  # fmt: skip
+def test_a_damaged_row_costs_only_its_own_end(path: Path, damage: str) -> None:
+    with opened(path) as outbox:
+        outbox.put([alert(ONE, "start", 1000), alert(OTHER, "start", 1000)])
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute(f"UPDATE running SET {damage} WHERE id = ?", (OTHER,))
+    with opened(path) as outbox:
+        assert [end.alert.id for end in outbox.interrupted()] == [ONE]

@@ -50,7 +50,7 @@ def test_half_a_surrogate_pair_is_refused_with_a_message_that_can_be_printed(
     str(caught.value).encode()
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\x00", b'{"version": "1.0"}'])
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\x00", b'{"version": "1.0"}', b"[" * 9999])
 def test_bytes_that_are_no_tokenizer_are_a_model_error(content: bytes, spec: TextSpec) -> None:
     with pytest.raises(ModelError, match=r"tokenizer\.json"):
         Tokenizer(content, spec)

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from edge.errors import ModelError
 from export.checkpoints.checkpoint import open_checkpoint
+from export.checkpoints.weights import HF, check_weights, weight_files
 
 
 def test_sharded_weights_are_one_checkpoint(saved: Path, clip: Path) -> None:
@@ -68,3 +69,20 @@ def test_weights_that_are_no_numbers_are_named(clip: Path, bad: float) -> None:
     change_weights(clip / "model.safetensors", spoil)
     with pytest.raises(ModelError, match=f"found NaN or infinity in {name}"):
         open_checkpoint(str(clip))
+
+
+@pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_weights_of_eight_bits_are_checked_too(tmp_path: Path, kind: torch.dtype) -> None:
+    path = tmp_path / HF
+    save_file({"a": torch.ones(4).to(kind)}, path)
+    check_weights((path,))
+    save_file({"a": torch.full((4,), float("nan")).to(kind)}, path)
+    with pytest.raises(ModelError, match="found NaN"):
+        check_weights((path,))
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"5", b'{"weight_map": 5}', b"9" * 5000])
+def test_an_index_of_something_else_is_refused_in_words(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / f"{HF}.index.json").write_bytes(content)
+    with pytest.raises(ModelError, match="expected"):
+        weight_files(tmp_path, HF)

@@ -1,6 +1,8 @@
 """Asked for so many false alarms a day: how many come, and what may happen on the way."""
 
 import contextlib
+import io
+import zipfile
 from dataclasses import replace
 from typing import Any
 
@@ -247,3 +249,45 @@ def test_alerts_that_were_none_raise_the_threshold(tail: AlarmTail) -> None:
     untouched = AlarmTail.from_bytes(RULE, tail.to_bytes())
     untouched.admit(0.0)  # below the base level: no peak
     assert untouched.estimate(1.0) == before
+
+
+def repacked(tail: AlarmTail, name: str, data: bytes) -> bytes:
+    """The bytes of a tail with another file under one name: its zip is whole."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(tail.to_bytes())) as old, zipfile.ZipFile(file, "w", 8) as new:
+        for member in old.namelist():
+            new.writestr(member, data if member == f"{name}.npy" else old.read(member))
+    return file.getvalue()
+
+
+def npy(array: NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", ["version", "facts", "peaks", "bulk"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"no array at all",
+        npy(np.zeros(3)),
+        npy(np.zeros((3, 2, 2))),
+        npy(np.array(5.0)),
+        npy(np.array(["a"] * 7)),
+        npy(np.full(7, np.nan)),
+        npy(np.zeros(0)),
+    ],
+)
+def test_a_whole_file_of_something_else_is_refused_in_words(
+    tail: AlarmTail, name: str, data: bytes
+) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        AlarmTail.from_bytes(RULE, repacked(tail, name, data))
+
+
+def test_a_small_file_cannot_claim_much_memory(tail: AlarmTail) -> None:
+    bomb = repacked(tail, "peaks", npy(np.zeros((3, 500_000))))
+    assert len(bomb) < 100_000
+    with pytest.raises(ValueError, match="bytes, found more"):
+        AlarmTail.from_bytes(RULE, bomb)

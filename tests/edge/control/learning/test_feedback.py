@@ -130,7 +130,18 @@ def test_what_was_said_of_an_alert_stays_when_it_is_noted_again(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("sentences", "'['"), ("levels", "'[1]'"), ("levels", "NULL")]
+    ("column", "value"),
+    [
+        ("sentences", "'['"),
+        ("sentences", "'[5]'"),
+        ("sentences", f"'{'[' * 100_000}'"),
+        ("levels", "'[1]'"),
+        ("levels", "NULL"),
+        ("levels", """'{"": Infinity}'"""),
+        ("levels", f"""'{{"": {"9" * 400}}}'"""),
+        ("rule", "x'05'"),
+        ("camera", "NULL"),
+    ],
 )
 def test_a_damaged_row_is_an_alert_that_is_not_known(
     tmp_path: Path, column: str, value: str
@@ -145,7 +156,7 @@ def test_a_damaged_row_is_an_alert_that_is_not_known(
     assert file.add(said(1, correct=True)) is not None
 
 
-@pytest.mark.parametrize("value", ["x'00'", "x'00000000'", "x'0000c07f0000c07f'"])
+@pytest.mark.parametrize("value", ["x'00'", "x'00000000'", "x'0000c07f0000c07f'", "5"])
 def test_a_damaged_embedding_is_no_shot(tmp_path: Path, value: str) -> None:
     path = tmp_path / "feedback.db"
     file = FeedbackFile(path, "m")

@@ -124,6 +124,7 @@ def server(answer: bytes) -> Iterator[int]:
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "(it says 'HTTP/1.1 400 Bad Request')"),
         (b"\x15\x03\x01\x00\x02\x02\x46", "it speaks TLS on this port; try rtsps://"),
         (b"", "it closes the connection"),
+        (b"RTSP/1.0 403 No\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", "forbids this stream"),
         (b"\xff" * 40_000, "does not answer as an RTSP camera"),
         (
             b"RTSP/1.0 503 Busy\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",

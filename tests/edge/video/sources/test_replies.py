@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,3 +75,11 @@ def test_no_text_breaks_the_reader(text: str, has_password: bool) -> None:
     if reply is not None:
         assert explain(reply, has_password=has_password).isprintable()
         authorization(reply.challenges, "DESCRIBE", "rtsp://h/", "u", "p")
+
+
+@pytest.mark.parametrize("header", ["a" * 16_000, "a=" * 8_000, 'a="' * 5_000, "a" + " " * 16_000])
+def test_a_long_challenge_takes_no_longer_than_its_bytes(header: str) -> None:
+    reply = known(parse_reply("DESCRIBE", f"RTSP/1.0 401 x\nWWW-Authenticate: Digest {header}"))
+    began = time.process_time()
+    explain(reply, has_password=True)
+    assert time.process_time() - began < 1  # it was nine seconds

@@ -1,0 +1,73 @@
+"""Makes what boxes say readable in a terminal, which they must not steer. Pure."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from rich.table import Table
+from rich.text import Text
+
+from edge.delivery.payloads import AlertPayload, PromptsStatePayload
+from edge.system.visible import printable
+
+_COLOURS: Final = {"start": "bold red", "update": "yellow", "end": "green"}
+_BLANKS: Final = "\t\n\r"  # which JSON allows between its words
+
+
+def json_line(payload: bytes) -> str:
+    """Return valid JSON as one line, in which control characters are written as escapes."""
+    return "".join(_escaped(char) for char in payload.decode())
+
+
+def alert_line(alert: AlertPayload) -> Text:
+    """Return an alert as one line."""
+    seconds = "" if alert.ended_at is None else f" after {alert.ended_at - alert.started_at}"
+    seconds += " (interrupted)" if alert.interrupted else ""
+    who = f"{alert.device}/{alert.camera} {alert.prompt.id}"
+    return Text.assemble(
+        f"{alert.at.astimezone():%H:%M:%S} ",
+        (f"{alert.type:6}", _COLOURS[alert.type]),
+        f" {printable(who)}: {printable(repr(alert.prompt.text))} ",
+        f"margin {alert.margin:+.3f} over {alert.threshold:.3f}{seconds}",
+    )
+
+
+def prompts_shown(state: PromptsStatePayload) -> Iterator[Table | Text]:
+    """Yield the table of the rules of a box, and what there is to say about them."""
+    origin = "its configuration" if state.source == "file" else "set over MQTT"
+    since = f"{state.applied_at.astimezone():%Y-%m-%d %H:%M:%S}"
+    title = f"{state.device}: {origin}, since {since}, hash {state.hash[:12]}"
+    table = Table(
+        "rule", "", "threshold", "sentence", title=Text(printable(title)), title_justify="left"
+    )
+    for name, rule in state.prompts.items():
+        fixed = rule.get("threshold")
+        table.add_row(
+            _words(name),
+            "on" if rule.get("enabled", True) else "off",
+            _words(f"{rule.get('false_alarms_per_day')} false alarms a day")
+            if fixed is None
+            else _words(fixed),
+            _words(rule.get("text", ())),
+        )
+    yield table
+    for name, lesson in state.lessons.items():
+        yield _words(f"{name} was taught by {lesson.describe()}")
+    for note in state.notes:
+        yield _words(f"note: {note}")
+    if state.error is not None:
+        yield Text(printable(f"the last command was refused: {state.error}"), style="red")
+
+
+def _words(value: Any) -> Text:
+    """Return a value of a rule, of which another version may have other kinds."""
+    parts = value if isinstance(value, list | tuple) else (value,)
+    return Text(printable(" | ".join(str(part) for part in parts)))
+
+
+def _escaped(char: str) -> str:
+    if char.isprintable():
+        return char
+    if char in _BLANKS:
+        return " "
+    units = char.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))

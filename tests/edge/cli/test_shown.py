@@ -1,0 +1,96 @@
+"""What boxes say is printed in one line each, and cannot steer the terminal."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from rich.console import Console
+
+from edge.cli.shown import alert_line, json_line, prompts_shown
+from edge.delivery.payloads import AlertPayload, PromptsStatePayload
+from edge.errors import ConfigError
+from edge.system.command_line import run
+
+HOSTILE = "\x1b[2J\x9b31m\r\n\u202e[/red]"
+ALERT = {
+    "schema": "edge-alert/1", "id": "01JX7ZK4Q8V5R2M9T6B3N0C1DE", "type": "start", "device": "box",
+    "camera": "yard", "prompt": {"id": "cat", "text": "a cat"}, "score": 0.3, "margin": 0.1,
+    "threshold": 0.05, "started_at": "2026-01-01T00:00:00Z", "at": "2026-01-01T00:00:00Z",
+    "model": {"id": "m", "hash": "h", "precision": "int8"},
+}  # fmt: skip
+STATE = {
+    "schema": "edge-prompts-state/1", "device": "box", "hash": "h" * 64, "source": "mqtt",
+    "applied_at": "2026-01-01T00:00:00Z", "prompts": {"cat": {"text": ["a cat"]}},
+}  # fmt: skip
+
+
+def printed(*shown: Any) -> list[str]:
+    out = io.StringIO()
+    Console(file=out, highlight=False, width=200).print(*shown, sep="\n")
+    return out.getvalue().removesuffix("\n").split("\n")
+
+
+def state(**changed: Any) -> list[str]:
+    payload = json.dumps({**STATE, **changed}).encode()
+    return printed(*prompts_shown(PromptsStatePayload.model_validate_json(payload)))
+
+
+@pytest.mark.parametrize("key", ["device", "camera", "prompt"])
+def test_an_alert_is_one_line_without_control_characters(key: str) -> None:
+    hostile = {"id": HOSTILE, "text": HOSTILE} if key == "prompt" else HOSTILE
+    payload = json.dumps({**ALERT, key: hostile}).encode()
+    (line,) = printed(alert_line(AlertPayload.model_validate_json(payload)))
+    assert line.isprintable()
+    assert "[/red]" in line
+
+
+def test_the_lines_of_json_are_single_and_say_the_same() -> None:
+    pretty = json.dumps({**ALERT, "camera": HOSTILE + "é🐈"}, indent=2, ensure_ascii=False)
+    line = json_line(pretty.replace("\\u001b", "\x7f").encode())
+    assert line.isprintable()
+    assert json.loads(line)["camera"] == HOSTILE.replace("\x1b", "\x7f") + "é🐈"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"text": 5},
+        {"text": None},
+        {"text": [1, {"a": 2}]},
+        {"threshold": []},
+        {"text": HOSTILE},
+        {},
+    ],
+)
+def test_rules_of_any_kind_and_name_are_shown(rule: dict[str, Any]) -> None:
+    lines = state(prompts={HOSTILE: rule}, device=HOSTILE, notes=[HOSTILE], error=HOSTILE)
+    assert all(line.isprintable() for line in lines)
+    assert any("[/red]" in line for line in lines)
+
+
+def test_a_rule_is_shown_with_its_sentences_and_threshold() -> None:
+    lines = state(prompts={"cat": {"text": ["a cat", "a tabby"], "threshold": 0.25}})
+    assert "a cat | a tabby" in lines[-2] + lines[-1] + lines[-3]
+    assert any("0.25" in line for line in lines)
+
+
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_no_zone_can_tell_is_no_alert(time: str) -> None:
+    AlertPayload.model_validate(ALERT)  # the negative control
+    with pytest.raises(ValidationError):
+        AlertPayload.model_validate({**ALERT, "at": time})
+
+
+def test_an_error_that_quotes_a_peer_is_printed_without_its_control_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def command() -> None:
+        raise ConfigError(f"box refuses it: {HOSTILE}\nsecond line")
+
+    with pytest.raises(SystemExit):
+        run("edge", command)
+    lines = capsys.readouterr().err.removesuffix("\n").split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert lines[-1] == "second line"
