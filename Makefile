@@ -46,6 +46,7 @@ footage: $(VENV)/.test ## Alerts against labels and INT8 against float on real f
 
 trust: $(VENV)/.test ## Named faults against what is promised: a line each, and docs/scorecard.md
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
+	@$(call package,ls /usr/lib/*/faketime/libfaketimeMT.so.1,faketime)
 	@$(BIN)/edge-export default >/dev/null
 	@$(BIN)/python tests/faults/scorecard.py
 
