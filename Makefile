@@ -52,8 +52,8 @@ trust: $(VENV)/.test ## Named faults against what is promised: a line each, and 
 
 kills: $(VENV)/.test ## kill -9 of the daemon and of the publisher alone: KILLS=40
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
-	@EDGE_KILLS=$${KILLS:-40} $(BIN)/python -m pytest -q -s tests/e2e/test_daemon.py \
-		tests/edge/delivery/test_outbox_crash.py -k 'kill or crash' --timeout 3000
+	@EDGE_KILLS=$${KILLS:-40} $(BIN)/python -m pytest -q -s tests/e2e/test_kills.py \
+		tests/edge/delivery/test_outbox_crash.py --timeout 3000
 
 soak: $(VENV)/.test ## Hours under faults: does memory grow? HOURS=1
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)

@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
+from burst import BURST
 from tiny_bundle import tiny_bundle
+
+from edge.testing.synthetic import write_clip
 
 
 @dataclass
@@ -78,3 +81,24 @@ def alerts_of() -> Callable[..., list[dict[str, Any]]]:
         return [alert for alert in alerts if type_ in (None, alert["type"])]
 
     return read
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "moving.mp4"
+    return write_clip(path, width=320, height=240, fps=10, seconds=3, gop=10)
+
+
+@pytest.fixture
+def sections(small_bundle: Path) -> Callable[..., Any]:
+    """A configuration in which every sample counts; the engine is as small as can be."""
+
+    def make(port: int, url: str, **more: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "bundle": str(small_bundle),
+            "mqtt": {"host": "127.0.0.1", "port": port, "keepalive": 5},
+            "prompts": BURST,
+            "cameras": {"yard": {"url": url, "sample": {"fps": 10}, "timeout": "1s"}},
+        } | more
+
+    return make

@@ -1,53 +1,18 @@
 """The daemon's life: it starts without a broker, survives its cameras, ends in order."""
 
 import json
-import os
-import re
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
+from burst import BURST
 
 from edge.testing import TestCamera
-from edge.testing.synthetic import write_clip
 
-# Every sample alerts, every alert ends with the next one: a burst that never stops.
-BURST = {
-    "burst": {
-        "text": "anything",
-        "negatives": "something quite different",
-        "threshold": -2,
-        "on": {"for": 1, "of": 1},
-        "update_every": "50ms",
-    }
-}
 PASSWORD = "c4nary-p4ss"
-
-
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("clips") / "moving.mp4"
-    return write_clip(path, width=320, height=240, fps=10, seconds=3, gop=10)
-
-
-@pytest.fixture
-def sections(small_bundle: Path) -> Callable[..., Any]:
-    """A configuration in which every sample counts; the engine is as small as can be."""
-
-    def make(port: int, url: str, **more: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        return {
-            "bundle": str(small_bundle),
-            "mqtt": {"host": "127.0.0.1", "port": port, "keepalive": 5},
-            "prompts": BURST,
-            "cameras": {"yard": {"url": url, "sample": {"fps": 10}, "timeout": "1s"}},
-        } | more
-
-    return make
 
 
 def test_what_happened_while_the_broker_was_away_arrives_in_order(
@@ -256,44 +221,3 @@ def test_systemd_hears_ready_watchdog_and_stopping(
     manager.close()
     assert heard[0] == "READY=1"
     assert heard[-1] == "STOPPING=1"
-
-
-KILLS = int(os.environ.get("EDGE_KILLS", "6"))
-
-
-@pytest.mark.slow
-def test_kill_9_in_the_middle_of_a_burst_loses_no_committed_alert(
-    sections: Callable[..., Any],
-    clip: Path,
-    run_daemon: Callable[..., Any],
-    broker: Any,
-    listen: Callable[..., Any],
-    eventually: Callable[..., Any],
-    alerts_of: Callable[..., Any],
-    record_property: Callable[[str, object], None],
-) -> None:
-    """What the log says was committed is heard by an independent subscriber, each time.
-
-    The control that must lose, an outbox that deletes too early, is in test_crash.py.
-    """
-    listener = listen(broker.port)
-    committed: Counter[str] = Counter()
-
-    def messages_of(daemon: Any) -> Any:
-        return Counter(re.findall(r"edge.app: alert (\S+) ", daemon.log()))
-
-    def heard() -> Any:
-        return Counter(a["id"] for a in {a["at"]: a for a in alerts_of(listener)}.values())
-
-    with TestCamera({"yard": clip}) as camera:
-        for kill in range(KILLS):
-            daemon = run_daemon(**sections(broker.port, camera.url("yard")))
-            enough = 5 + 3 * kill % 7
-            eventually(lambda d=daemon, n=enough: messages_of(d).total() > n, "a burst")
-            daemon.kill()
-            committed += messages_of(daemon)
-        last = run_daemon(**sections(broker.port, camera.url("yard")))
-        eventually(lambda: not committed - heard(), "every committed alert")
-        eventually(lambda: messages_of(last), "a daemon that is well after all that")
-    record_property("lost", (committed - heard()).total())
-    assert len(committed) == KILLS

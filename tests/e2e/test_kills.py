@@ -1,0 +1,97 @@
+"""kill -9 of the daemon at drawn moments: what it committed is heard, and its queue stays whole.
+
+``EDGE_KILLS=200`` for a long run.
+"""
+
+import os
+import random
+import re
+import shutil
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from live_broker import Listen, MakeBroker
+from patience import Eventually
+
+from edge.testing import TestCamera
+
+KILLS = int(os.environ.get("EDGE_KILLS", "6"))
+SEED = 20_261_130
+
+
+def integrity(outbox: Path) -> str:
+    """What SQLite says about the queue as the kill left it."""
+    with TemporaryDirectory() as folder:
+        for file in outbox.parent.glob(f"{outbox.name}*"):
+            shutil.copy(file, folder)
+        with closing(sqlite3.connect(Path(folder) / outbox.name)) as db:
+            return str(db.execute("PRAGMA integrity_check").fetchone()[0])
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_moment_loses_no_committed_alert_and_leaves_none_without_an_end(
+    sections: Callable[..., Any],
+    clip: Path,
+    run_daemon: Callable[..., Any],
+    make_broker: MakeBroker,
+    listen: Listen,
+    eventually: Eventually,
+    alerts_of: Callable[..., Any],
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """What the log says was committed is heard by an independent subscriber, each time.
+
+    The control that must lose, an outbox that deletes too early, is in test_outbox_crash.py.
+    """
+    broker = make_broker("max_queued_messages 0").start()
+    listener = listen(broker.port, "edge/+/+/alert")
+    chance = random.Random(SEED)
+    committed: Counter[str] = Counter()
+    found: list[str] = []
+
+    def messages_of(daemon: Any) -> Counter[str]:
+        return Counter(re.findall(r"edge.app: alert (\S+) ", daemon.log()))
+
+    def heard() -> Counter[str]:
+        return Counter(a["id"] for a in {a["at"]: a for a in alerts_of(listener)}.values())
+
+    with TestCamera({"yard": clip}) as camera:
+        for kill in range(KILLS):
+            daemon = run_daemon(**sections(broker.port, camera.url("yard")))
+            if kill % 5 == 4:  # while it starts
+                time.sleep(chance.uniform(0, 2))
+            else:
+                enough = chance.randint(1, 12)
+                eventually(lambda d=daemon, n=enough: messages_of(d).total() >= n, "a burst", 30)
+                time.sleep(chance.uniform(0, 0.1))
+            daemon.kill()
+            committed += messages_of(daemon)
+            if (tmp_path / "state" / "outbox.db").exists():
+                found.append(integrity(tmp_path / "state" / "outbox.db"))
+        last = run_daemon(**sections(broker.port, camera.url("yard")))
+        eventually(lambda: messages_of(last), "a daemon that is well after all that", 30)
+        assert last.terminate() == 0
+    committed += messages_of(last)
+    eventually(lambda: not committed - heard(), "every committed alert")
+    payloads = listener.payloads("/alert")
+    lost = (committed - heard()).total()
+    repeated = len(payloads) - len(set(payloads))
+    print(f"{KILLS} kills: {committed.total()} messages of {len(committed)} alerts committed, "
+          f"{lost} lost, {repeated} repeated on the wire")  # fmt: skip
+    record_property("committed", committed.total())
+    record_property("lost", lost)
+    record_property("repeated", repeated)
+    assert set(found) == {"ok"}
+    assert len(committed) > KILLS * 4 // 5
+    ends = Counter(a["id"] for a in {a["at"]: a for a in alerts_of(listener, "end")}.values())
+    assert ends == dict.fromkeys(heard(), 1)
+    # At most what was on the wire, or acknowledged and not yet deleted, at each kill.
+    assert repeated <= KILLS * 20
