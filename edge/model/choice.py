@@ -26,9 +26,11 @@ from edge.errors import EngineError, EngineUnavailable, ModelError
 from edge.model.bundle.manifest import Format, Precision
 from edge.model.bundle.read import Bundle
 from edge.model.engines import Engine, EngineSettings
+from edge.model.engines.interruptible import interruptible
 from edge.model.graphs import open_graph, prove
 from edge.model.variants import Variant, variants
 from edge.system.atomic_file import write_atomically
+from edge.system.ending import Stop
 from edge.system.set_aside import set_aside
 
 _log = logging.getLogger(__name__)
@@ -94,7 +96,13 @@ class Choice:
 
 
 def choose(
-    bundle: Bundle, config: EngineConfig, cache: Path, *, again: bool = False, keep: bool = True
+    bundle: Bundle,
+    config: EngineConfig,
+    cache: Path,
+    *,
+    again: bool = False,
+    keep: bool = True,
+    stop: Stop | None = None,
 ) -> Choice:
     """Find the fastest variant that passes its self-test.
 
@@ -104,8 +112,10 @@ def choose(
         cache: Folder of the measurements.
         again: Measure even if there are measurements.
         keep: Keep the measurements.
+        stop: Asks the daemon to end; None outside of it.
 
     Raises:
+        Ended: The daemon is asked to end.
         EngineUnavailable: No runtime is installed, or none supports the device.
         ModelError: No variant passes, or a file is damaged.
     """
@@ -117,7 +127,8 @@ def choose(
     remembered = measured is not None
     if measured is None:
         settings = EngineSettings(config.device, config.threads)
-        measured = tuple(_measure(bundle, variant, settings) for variant in found)
+        _log.info("measuring, once, which of %d variants is fastest here", len(found))
+        measured = tuple(_measure(bundle, variant, settings, stop or Stop()) for variant in found)
     chosen = fastest(measured)
     if chosen is None:
         raise _none_passes(bundle, measured)
@@ -135,7 +146,10 @@ def fastest(measured: Sequence[MeasuredVariant]) -> MeasuredVariant | None:
     return best
 
 
-def _measure(bundle: Bundle, variant: Variant, settings: EngineSettings) -> MeasuredVariant:
+def _measure(
+    bundle: Bundle, variant: Variant, settings: EngineSettings, stop: Stop
+) -> MeasuredVariant:
+    stop.check()
     role = bundle.manifest.graphs[0]
     facts = {"kind": variant.kind, "format": variant.format, "precision": variant.precision}
     # A damaged file ends the choice, because the bundle must be installed again; no other variant
@@ -144,8 +158,8 @@ def _measure(bundle: Bundle, variant: Variant, settings: EngineSettings) -> Meas
     try:
         engine = open_graph(bundle, role, variant, settings)
         try:
-            report = prove(bundle, role, variant, engine)
-            ms = _time(engine, bundle)
+            report = prove(bundle, role, variant, engine, stop)
+            ms = _time(interruptible(engine, stop), bundle)
         finally:
             engine.close()
     except (EngineError, ModelError) as exc:

@@ -8,10 +8,12 @@ from edge.model.bundle.contract import ANY, contract_of
 from edge.model.bundle.manifest import Role
 from edge.model.bundle.read import Bundle
 from edge.model.engines import Engine, EngineSettings, TensorSpec, open_engine
+from edge.model.engines.interruptible import interruptible
 from edge.model.engines.null import null_model
 from edge.model.engines.tensors import describe
 from edge.model.selftest import Report, check
 from edge.model.variants import Variant
+from edge.system.ending import Stop
 
 
 def open_graph(bundle: Bundle, role: Role, variant: Variant, settings: EngineSettings) -> Engine:
@@ -40,40 +42,59 @@ def open_graph(bundle: Bundle, role: Role, variant: Variant, settings: EngineSet
     return engine
 
 
-def prove(bundle: Bundle, role: Role, variant: Variant, engine: Engine) -> Report | None:
+def prove(
+    bundle: Bundle, role: Role, variant: Variant, engine: Engine, stop: Stop | None = None
+) -> Report | None:
     """Run the golden self-test of an open graph; None for the null engine.
 
+    Args:
+        bundle: Bundle of the graph.
+        role: Role of the graph.
+        variant: Variant of the graph.
+        engine: Open graph.
+        stop: Asks the daemon to end; None outside of it.
+
     Raises:
+        Ended: The daemon is asked to end.
         ModelError: The self-test failed.
         InferenceError: The engine failed.
     """
     if variant.kind == "null":
         return None
     entry = bundle.entry(role, variant.precision, variant.format)
-    return check(engine, role, bundle.golden()[role], entry.min_cosine or 0)
+    return check(interruptible(engine, stop), role, bundle.golden()[role], entry.min_cosine or 0)
 
 
 @contextmanager
 def open_proven(
-    bundle: Bundle, role: Role, variant: Variant, settings: EngineSettings
+    bundle: Bundle,
+    role: Role,
+    variant: Variant,
+    settings: EngineSettings,
+    stop: Stop | None = None,
 ) -> Iterator[Engine]:
     """Open one graph that passed its self-test, and close it afterwards.
 
+    The end of the daemon interrupts the self-test; later runs are the caller's.
+
     Raises:
+        Ended: The daemon is asked to end.
         EngineUnavailable: The engine or its device is missing.
         ModelError: The graph cannot be read, has other inputs or outputs, or fails its self-test.
         InferenceError: The engine failed on the golden set.
     """
     engine = open_graph(bundle, role, variant, settings)
     try:
-        prove(bundle, role, variant, engine)
+        prove(bundle, role, variant, engine, stop)
         yield engine
     finally:
         engine.close()
 
 
 @contextmanager
-def open_text_engine(bundle: Bundle, kind: str, settings: EngineSettings) -> Iterator[Engine]:
+def open_text_engine(
+    bundle: Bundle, kind: str, settings: EngineSettings, stop: Stop | None = None
+) -> Iterator[Engine]:
     """Open the text graph while prompts are compiled; it raises the errors of ``open_proven``.
 
     It is the larger graph (about 90 MB in the default bundle) and is needed only when prompts
@@ -83,10 +104,11 @@ def open_text_engine(bundle: Bundle, kind: str, settings: EngineSettings) -> Ite
         bundle: Bundle of the model.
         kind: Name of the engine, a row of ``edge.model.engines.ENGINES``.
         settings: Settings of the engine.
+        stop: Asks the daemon to end, and interrupts each series of runs; None outside of it.
     """
     variant = Variant(kind, "onnx", bundle.precisions("text")[0])
-    with open_proven(bundle, "text", variant, settings) as engine:
-        yield engine
+    with open_proven(bundle, "text", variant, settings, stop) as engine:
+        yield interruptible(engine, stop)
 
 
 def _check_tensors(

@@ -18,7 +18,6 @@ from edge.model.bundle.manifest import Precision, Role
 from edge.model.bundle.read import Bundle
 from edge.model.choice import Choice, choose
 from edge.model.engines import Engine, EngineSettings
-from edge.model.engines.interruptible import InterruptibleEngine
 from edge.model.graphs import open_graph, open_proven, open_text_engine, prove
 from edge.model.selftest import Report
 from edge.model.variants import Variant
@@ -109,7 +108,7 @@ class Models:
     def prove_again(self) -> None:
         """Run the golden self-test of the graphs that are in use; errors as ``open_models``."""
         for role, graph in self._graphs.items():
-            prove(self.bundle, role, graph.variant, graph.engine)
+            prove(self.bundle, role, graph.variant, graph.engine, self.stop)
 
     @contextmanager
     def open_text_engine(self) -> Iterator[Engine]:
@@ -123,8 +122,8 @@ class Models:
             Ended: The daemon is asked to end; the engine raises it too.
         """
         self.stop.check()
-        with open_text_engine(self.bundle, self.variant.kind, self.settings) as engine:
-            yield InterruptibleEngine(engine, self.stop)
+        with open_text_engine(self.bundle, self.variant.kind, self.settings, self.stop) as engine:
+            yield engine
 
     @contextmanager
     def open_regions(self) -> Iterator[Engine | None]:
@@ -137,7 +136,7 @@ class Models:
             yield None
             return
         variant = Variant(self.variant.kind, "onnx", found[0])
-        with open_proven(self.bundle, "regions", variant, self.settings) as engine:
+        with open_proven(self.bundle, "regions", variant, self.settings, self.stop) as engine:
             yield engine
 
     def close(self) -> None:
@@ -163,7 +162,7 @@ class Models:
         variant = Variant(wanted.kind, wanted.format, precision)
         engine = open_graph(self.bundle, role, variant, self.settings)
         self._stack.callback(engine.close)
-        return Running(engine, variant, prove(self.bundle, role, variant, engine))
+        return Running(engine, variant, prove(self.bundle, role, variant, engine, self.stop))
 
 
 def open_models(
@@ -199,7 +198,7 @@ def open_models(
     if config.kind == "null":
         _log.warning("engine null: embeddings mean nothing")
     folder = cache or paths.choices()
-    choice = choose(bundle, config, folder, again=tune, keep=keep)
+    choice = choose(bundle, config, folder, again=tune, keep=keep, stop=stop)
     failed: str | None = None
     try:
         models = Models(bundle, choice.variant, settings, choice, None, stop, sentences)
@@ -209,7 +208,7 @@ def open_models(
         # It passed when it was measured: a new driver, or hardware that goes bad.
         failed = f"{choice.variant} was chosen before and fails now: {exc}"
         _log.error("%s; measuring again", failed)
-        choice = choose(bundle, config, folder, again=True, keep=keep)
+        choice = choose(bundle, config, folder, again=True, keep=keep, stop=stop)
         models = Models(bundle, choice.variant, settings, choice, failed, stop, sentences)
     engine = models.main.engine
     _log.info("model %s on %s, %s", models.main.variant, engine.runtime, engine.device)

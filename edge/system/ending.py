@@ -20,10 +20,11 @@ from typing import Final, NoReturn
 logger = logging.getLogger(__name__)
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# Of the 5 s within which the daemon must end; the rest is for the end of the process.
-_PATIENCE_S: Final = 4.6
+# Of the 5 s within which the daemon must end. The rest is for the operating system, which frees the
+# memory of the process: up to 1.1 s where eight others want the same two cores.
+_PATIENCE_S: Final = 3.6
 # A log that nobody reads blocks its writer, and must not keep the process alive.
-_LAST_WORDS_S: Final = 0.1
+_MOMENT_S: Final = 0.1
 
 
 class Ended(Exception):
@@ -68,28 +69,28 @@ def heeding_signals(
 ) -> Iterator[None]:
     """Turn SIGTERM, SIGINT and SIGHUP into a request to end, until the block ends.
 
-    A block that does not end within ``patience_s`` of the request is in a call that does not
-    return: a runtime that opens a model, a disk, a driver. Nothing can interrupt that. The process
-    then ends with exit code 0, as after a power cut: what was committed is on disk, and the broker
-    publishes the last will.
+    A process that has not ended within ``patience_s`` of the request is in a call that does not
+    return: a runtime that opens a model, a disk, a driver, a log that nobody reads. Nothing can
+    interrupt that. The process then ends with exit code 0, as after a power cut: what was committed
+    is on disk, and the broker publishes the last will.
 
     Args:
         stop: Set at the first signal.
         wake: Set after ``stop``.
-        patience_s: Seconds for the block to end.
+        patience_s: Seconds for the process to end.
     """
     heard, hears = socket.socketpair()
     hears.setblocking(False)
-    ended = threading.Event()
 
     def attend() -> None:
-        if not heard.recv(1):  # the block has ended, and nobody asked
-            return
+        with heard:
+            if not heard.recv(1):  # the block has ended, and nobody asked
+                return
         stop.set()
         wake.set()
-        if not ended.wait(patience_s):
-            _speak("a call has not returned for %.1f s: ending without it", patience_s)
-            os._exit(0)
+        time.sleep(patience_s)
+        _speak("a call has not returned for %.1f s: ending without it", patience_s)
+        os._exit(0)
 
     attendant = threading.Thread(target=attend, name="signals", daemon=True)
     attendant.start()
@@ -104,27 +105,24 @@ def heeding_signals(
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(-1)
-        ended.set()
         hears.close()
-        attendant.join()
-        heard.close()
+        if not stop.is_set():
+            attendant.join(_MOMENT_S)
 
 
 def leave(code: int) -> NoReturn:
     """End the process with an exit code.
 
-    A thread may still be in a call of a runtime, which stops for nothing. If the interpreter ended
-    meanwhile, this thread would come back to no interpreter and end the process by SIGABRT or
-    SIGSEGV. So the interpreter ends only where no such thread is left; otherwise the process ends
-    without it, when everything is closed already.
+    Everything is closed already, so the interpreter does not end: that frees each object of its
+    modules, which took up to 6 s on a loaded machine. A thread may also be in a call of a runtime
+    still, which stops for nothing. It would come back to no interpreter, and end the process by
+    SIGABRT or SIGSEGV.
     """
-    left = [thread.name for thread in threading.enumerate() if thread.daemon]
-    if not left:
-        sys.exit(code)
-    logger.debug("ending without waiting for %s", ", ".join(left))
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except OSError:
+        sys.exit(code)  # the interpreter tries again, and reports it
     os._exit(code)
 
 
@@ -142,4 +140,4 @@ def _speak(text: str, *values: object) -> None:
     """Log a warning; wait only a moment for a log that is blocked."""
     speaker = threading.Thread(target=logger.warning, args=(text, *values), daemon=True)
     speaker.start()
-    speaker.join(_LAST_WORDS_S)
+    speaker.join(_MOMENT_S)

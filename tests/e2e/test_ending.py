@@ -21,15 +21,19 @@ MANY = [" ".join(words) for words in islice(product(("red", "green", "blue"), re
 BOTH = pytest.mark.parametrize("kind", ["openvino", "onnxruntime"])
 
 
+def slow_at(path: Path, rows: str) -> Path:
+    """Write the tiny bundle with graphs of the role ``rows`` that take 0.1 s for a row."""
+    files = {
+        name: replace(file, data=slowed(file.data, 10)) if name.startswith(rows) else file
+        for name, file in tiny_files().items()
+    }
+    write_bundle(path, tiny_facts(), files)
+    return path
+
+
 @pytest.fixture(scope="session")
 def slow_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny bundle with a text graph that takes 0.1 s for a sentence."""
-    path = tmp_path_factory.mktemp("bundles") / "slow"
-    files = tiny_files()
-    text = files["text.fp32.onnx"]
-    slow = replace(text, data=slowed(text.data, 10))
-    write_bundle(path, tiny_facts(), files | {"text.fp32.onnx": slow})
-    return path
+    return slow_at(tmp_path_factory.mktemp("bundles") / "slow", "text.")
 
 
 @pytest.fixture
@@ -94,6 +98,20 @@ def test_while_the_first_sentences_are_compiled(
     ends_well(daemon)
     assert "asked to end before the start was done" in daemon.log()
     assert "watching" not in daemon.log()
+
+
+def test_while_its_variants_are_measured(
+    tmp_path: Path, run_daemon: Callable[..., Any], eventually: Callable[..., Any]
+) -> None:
+    daemon = run_daemon(
+        bundle=str(slow_at(tmp_path / "bundle", "image.")),
+        mqtt={"host": "127.0.0.1"},
+        prompts={"rule": {"text": "red"}},
+        cameras={"yard": {"url": "rtsp://127.0.0.1:1/yard"}},
+    )
+    eventually(lambda: "measuring, once" in daemon.log(), "the first start to measure")
+    ends_well(daemon)
+    assert "asked to end before the start was done" in daemon.log()
 
 
 def test_sentences_that_were_compiled_once_are_not_compiled_at_the_next_start(

@@ -9,6 +9,16 @@ from edge.model.engines.base import Engine
 from edge.system.ending import Stop
 
 
+def interruptible(engine: Engine, stop: Stop | None) -> Engine:
+    """Return an engine that begins no run once the daemon is asked to end.
+
+    Args:
+        engine: Open engine. It is closed by its owner.
+        stop: Asks the daemon to end; None outside of it, where nothing interrupts.
+    """
+    return engine if stop is None else InterruptibleEngine(engine, stop)
+
+
 class InterruptibleEngine:
     """Engine that begins no run once the daemon is asked to end; see ``Engine``.
 

@@ -21,6 +21,7 @@ from edge.model.engines.base import Engine, EngineSettings
 from edge.model.graphs import open_graph
 from edge.model.variants import Variant
 from edge.scoring.open import open_models
+from edge.system.ending import Ended, Stop
 from export.bundle.pack import write_bundle
 
 AUTO = EngineConfig()
@@ -51,7 +52,9 @@ def timed(monkeypatch: pytest.MonkeyPatch, **ms: float) -> list[str]:
     """Let each variant take so long; returns which were measured."""
     asked: list[str] = []
 
-    def measure(_bundle: Bundle, variant: Variant, _settings: object) -> MeasuredVariant:
+    def measure(
+        _bundle: Bundle, variant: Variant, _settings: object, _stop: Stop
+    ) -> MeasuredVariant:
         asked.append(str(variant))
         return MeasuredVariant(
             kind=variant.kind,
@@ -169,6 +172,26 @@ def test_another_processor_or_runtime_is_measured_anew(
     choose(bundle, AUTO, tmp_path / "cache")
     change(monkeypatch)
     assert not choose(bundle, AUTO, tmp_path / "cache").remembered
+
+
+def test_the_end_of_the_daemon_interrupts_a_measurement_and_nothing_is_kept(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, opened = Stop(), list[str]()
+
+    def asked_meanwhile(
+        bundle: Bundle, role: Role, variant: Variant, settings: EngineSettings
+    ) -> Engine:
+        opened.append(str(variant))
+        if len(opened) == 2:
+            stop.set()
+        return open_graph(bundle, role, variant, settings)
+
+    monkeypatch.setattr(module, "open_graph", asked_meanwhile)
+    with pytest.raises(Ended):
+        choose(bundle, AUTO, tmp_path / "cache", stop=stop)
+    assert len(opened) == 2
+    assert not (tmp_path / "cache").exists()
 
 
 def test_what_is_configured_leaves_nothing_to_measure(bundle: Bundle, tmp_path: Path) -> None:

@@ -32,6 +32,11 @@ with heeding_signals(stop, wake, 0.3):
     {body}
 print("left the block", stop.is_set())
 """
+SLOW_END = """
+import atexit, time
+atexit.register(lambda: (print("the end of the interpreter", flush=True), time.sleep(60)))
+from edge.system.ending import leave
+"""
 BUSY = """
 import sys, threading, time
 from pathlib import Path
@@ -110,6 +115,32 @@ def test_a_call_that_does_not_return_ends_with_exit_code_0_all_the_same(
     code_, out, err = asked(python(code), signal.SIGTERM)
     assert (code_, out) == (0, "")
     assert "a call has not returned for 0.3 s" in err
+
+
+def test_a_process_whose_end_takes_long_after_the_block_ends_all_the_same(
+    python: Callable[..., subprocess.Popen[str]],
+) -> None:
+    code, out, err = asked(python(SLOW_END + HEED.format(body="wake.wait(10)")), signal.SIGTERM)
+    assert (code, out) == (0, "left the block True\nthe end of the interpreter\n")
+    assert "a call has not returned for 0.3 s" in err
+
+
+def test_leaving_takes_no_time_for_the_end_of_the_interpreter(
+    python: Callable[..., subprocess.Popen[str]],
+) -> None:
+    process = python(SLOW_END + "print('said before'); leave(7)")
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (7, "said before\n", "")
+
+
+def test_output_that_cannot_be_written_is_reported(
+    python: Callable[..., subprocess.Popen[str]],
+) -> None:
+    full = "import os, sys; sys.stdout = open('/dev/full', 'w'); print('lost')\n"
+    process = python(f"{full}from edge.system.ending import leave; leave(0)")
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 120
+    assert "No space left on device" in err
 
 
 def test_a_block_that_nobody_asks_to_end_leaves_no_thread(
