@@ -140,7 +140,9 @@ def camera_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
 
 
 def mqtt_secret(value: SecretStr) -> SecretStr:
-    """Check that a password fits into a CONNECT packet."""
+    """Check that there is a password, and that it fits into a CONNECT packet."""
+    if not value:
+        raise ValueError("expected some text")
     mqtt_text(value.get_secret_value())
     return value
 

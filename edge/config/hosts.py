@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 _LONGEST_NAME: Final = 253
 _LONGEST_TEXT: Final = 65_535
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _SECURE: Final = ("mqtts", "ssl", "tls", "wss")
 
 
@@ -38,6 +39,10 @@ def mqtt_text(value: str) -> str:
     """
     if "\0" in value:
         raise ValueError("expected a text without the character U+0000")
+    if _CONTROL.search(value):
+        raise ValueError(
+            "expected a text without line breaks; a file of variables or secrets may add one"
+        )
     if len(value.encode()) > _LONGEST_TEXT:
         raise ValueError(f"expected at most {_LONGEST_TEXT} bytes, which is the limit of MQTT")
     return value

@@ -12,6 +12,8 @@ from edge.system.visible import is_visible
 # Allowed schemes of a camera's URL; ``edge.video.sources`` opens each of them.
 SCHEMES: Final = ("rtsp", "rtsps", "file")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")
+_QUOTES: Final = "\"'`<"
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 # Finds an unescaped password, which urlsplit does not find: 'rtsp://me:a/b@host/'.
 _TO_THE_LAST_AT = re.compile(r"://[^:/@]*:(.*)@", re.DOTALL)
 
@@ -32,7 +34,14 @@ def resolve_url(url: str, folder: Path) -> str:
     """
     if not is_visible(url):
         raise ValueError("expected a URL or a path")
+    if url != url.strip() or url[0] in _QUOTES or _CONTROL.search(url):
+        raise ValueError(
+            "expected a URL or a path without blanks, quotes or line breaks around it; a file of"
+            " variables or secrets may add them"
+        )
     match = _SCHEME.match(url)
+    if not match and "://" in url:
+        raise ValueError("expected a URL that begins with its scheme, such as rtsp://")
     if not match:
         return str(folder / url)
     scheme = match[1].lower()

@@ -18,6 +18,7 @@ from edge.system.trouble import (
     ADVICE,
     SQLITE_ERRORS,
     header_is_damaged,
+    is_there,
     is_version,
     trouble_of,
 )
@@ -53,10 +54,7 @@ class KeptFile:
 
     def read(self, action: Callable[[sqlite3.Connection], _T], empty: _T) -> _T:
         """Run ``action``, which reads; return ``empty`` where there is no file. Else as ``do``."""
-        with contextlib.suppress(OSError):  # ``do`` meets it again, and names it
-            if not self.path.exists():
-                return empty
-        return self.do(action)
+        return self.do(action) if is_there(self.path) else empty
 
     def do(self, action: Callable[[sqlite3.Connection], _T]) -> _T:
         """Run ``action`` in one transaction and return its result.

@@ -3,6 +3,7 @@
 What somebody wrote and nobody understands is an error: a silent UTC would move every schedule.
 """
 
+import contextlib
 import io
 import os
 import re
@@ -16,6 +17,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from edge.errors import ConfigError
 
 _LOCALTIME: Final = Path("/etc/localtime")
+# Files of the database that say of no place what time it is there, or count leap seconds.
+_NO_ZONES: Final = {"Factory", "posixrules"}
+_LEAP: Final = "right/"
 # POSIX's form, "std offset [dst [offset] [,rules]]": KST-9, <+09>-9, CET-1CEST,M3.5.0,M10.5.0/3.
 _ABBREVIATION: Final = r"(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)"
 _OFFSET: Final = r"[+-]?(?:2[0-4]|[01]?[0-9])(?::[0-5][0-9]){0,2}"
@@ -30,10 +34,10 @@ def named_zone(name: str) -> ZoneInfo:
     Raises:
         ValueError: There is none; the message suggests one.
     """
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"expected a time zone such as Europe/Berlin{_hint(name)}") from None
+    if name not in _NO_ZONES and not name.startswith(_LEAP):
+        with contextlib.suppress(ZoneInfoNotFoundError, ValueError, OSError):
+            return ZoneInfo(name)
+    raise ValueError(f"expected a time zone such as Europe/Berlin{_hint(name)}")
 
 
 def zone_of(name: str | None, localtime: Path = _LOCALTIME) -> tzinfo:
@@ -108,9 +112,11 @@ def _compiled(rule: str) -> bytes:
 
 
 def _hint(name: str) -> str:
-    bare = name.strip(" \t\"'")
-    close = get_close_matches(bare, available_timezones(), n=1)
+    bare = name.strip(" \t\"'").removeprefix(_LEAP)
+    # Abbreviations are alike by chance: CEST and EST.
+    known = [zone for zone in available_timezones() if "/" in zone or zone == "UTC"]
+    close = get_close_matches(bare, known, n=1)
     if not close:
         return ""
-    quoted = " without the quotes" if bare == close[0] and bare != name else ""
+    quoted = " without quotes or blanks" if bare == close[0] and bare in name[1:-1] else ""
     return f" (did you mean {close[0]}{quoted}?)"

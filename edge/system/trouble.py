@@ -52,6 +52,34 @@ def trouble_of(error: Exception) -> Trouble:
     return "damaged" if isinstance(error, sqlite3.OperationalError) else "failing"
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a file, or a link to one that is away, such as one on an unmounted disk.
+
+    What cannot be looked at is there.
+    """
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def read_if_there(path: Path) -> bytes | None:
+    """Return the content of a file; None where there is none.
+
+    Raises:
+        OSError: It cannot be read now, or is a link to a file that is away.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        if is_there(path):
+            raise
+        return None
+
+
 def is_version(number: int) -> bool:
     """Whether a file can have this version; a higher number is damage, and no newer version."""
     return 0 <= number <= _HIGHEST_VERSION

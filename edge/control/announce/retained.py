@@ -14,7 +14,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -25,10 +25,11 @@ from edge.delivery.topics import Topics
 from edge.errors import SideFileError
 from edge.system.atomic_file import write_atomically
 from edge.system.set_aside import set_aside
-from edge.system.trouble import ADVICE, trouble_of
+from edge.system.trouble import ADVICE, read_if_there, trouble_of, trouble_of_json
 
 logger = logging.getLogger(__name__)
 
+_SCHEMA: Final = "edge-retained/1"
 RETAINED: Final = "retained.json"
 """Name of the file in the daemon's ``state_dir``."""
 
@@ -74,6 +75,7 @@ class _Left(BaseModel):
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    schema_: Literal["edge-retained/1"] = _SCHEMA  # files from before have none
     left: tuple[_Left, ...] = ()
 
 
@@ -256,11 +258,18 @@ def _load(path: Path) -> _Record:
         SideFileError: It cannot be read now.
     """
     try:
-        try:
-            return _Record.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
+        content = read_if_there(path)
+        if content is None:
             return _Record()
+        try:
+            return _Record.model_validate_json(content)
         except ValidationError as exc:
+            if trouble_of_json(content, "schema_", _SCHEMA) == "newer":
+                raise SideFileError(
+                    f"{path} was written by a newer version; old messages may stay at the broker; "
+                    f"{ADVICE['newer']}",
+                    "newer",
+                ) from exc
             logger.warning(
                 "%s: %s; set aside as %s, and begun anew: 'edge retire' removes what is left",
                 path, str(exc).partition("\n")[0], set_aside(path).name,

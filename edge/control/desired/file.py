@@ -14,7 +14,7 @@ from edge.control.desired.state import Desired
 from edge.errors import SideFileError
 from edge.system.atomic_file import write_atomically
 from edge.system.set_aside import set_aside
-from edge.system.trouble import ADVICE, Trouble, trouble_of, trouble_of_json
+from edge.system.trouble import ADVICE, Trouble, read_if_there, trouble_of, trouble_of_json
 
 logger = logging.getLogger(__name__)
 
@@ -68,11 +68,11 @@ class DesiredFile:
         """
         self._unread = None
         try:
-            content = self._path.read_bytes()
-        except FileNotFoundError:
-            return Desired(), None
+            content = read_if_there(self._path)
         except OSError as exc:
             return self._not_read(str(exc), trouble_of(exc))
+        if content is None:
+            return Desired(), None
         try:
             page = _Page.model_validate_json(content)
         except ValidationError as exc:

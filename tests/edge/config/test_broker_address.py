@@ -74,9 +74,16 @@ def test_a_password_in_the_host_is_not_in_the_message(
 
 
 @pytest.mark.parametrize("key", ["client_id", "username", "password"])
-@pytest.mark.parametrize("text", ["a\0b", "x" * 65_536])
+@pytest.mark.parametrize("text", ["a\0b", "x" * 65_536, "secret\n", "\rsecret"])
 def test_what_mqtt_cannot_carry_is_refused(key: str, text: str) -> None:
     others = {"username": "box"} if key == "password" else {}
-    with pytest.raises(ValidationError, match=r"U\+0000|65535 bytes"):
+    with pytest.raises(ValidationError, match=r"U\+0000|65535 bytes|line breaks"):
         MqttConfig.model_validate({"host": "b", key: text} | others)
     MqttConfig.model_validate({"host": "b", key: "x" * 65_535} | others)
+
+
+def test_an_empty_password_is_none(problems: Callable[..., list[str]]) -> None:
+    """As of a variable that a script has set to nothing."""
+    text = GOOD.format(host="b, username: box, password: '${PW}'")
+    [line] = problems(text, PW="")
+    assert "mqtt.password: expected some text" in line

@@ -250,8 +250,8 @@ def test_a_malformed_variable_is_refused_not_taken_literally(
 
 
 def test_a_variable_cannot_bring_in_yaml(load: Callable[..., Config]) -> None:
-    text = changed("example}", "example, client_id: '${A}'}")
-    assert load(text, A="x, port: 1\nbundle: y").mqtt.client_id == "x, port: 1\nbundle: y"
+    text = changed("a person climbs a fence", "'${A}'")
+    assert load(text, A="x, on: 1\nbundle: y").prompts["intruder"].text == ("x, on: 1\nbundle: y",)
 
 
 def secrets_file(tmp_path: Path, text: str, mode: int = 0o600) -> None:
@@ -838,3 +838,22 @@ def test_a_number_that_means_never_is_refused(
 ) -> None:
     [line] = problems(changed(old, new))
     assert found in line
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (" rtsp://me:s3cr3t-pw@192.0.2.10/x", "without blanks, quotes or line breaks"),
+        ('"rtsp://me:s3cr3t-pw@192.0.2.10/x"', "without blanks, quotes or line breaks"),
+        ("rtsp://me:s3cr3t-pw@192.0.2.10/x\n", "without blanks, quotes or line breaks"),
+        ("rtsp://me:s3cr3t-pw@192.0.2.10/x\r\nFrom: me", "without blanks, quotes or line breaks"),
+        ("url=rtsp://me:s3cr3t-pw@192.0.2.10/x", "begins with its scheme"),
+    ],
+)
+def test_what_a_file_of_variables_adds_to_a_url_makes_no_path_of_it(
+    problems: Callable[..., list[str]], url: str, said: str
+) -> None:
+    [line] = problems(changed("rtsp://192.0.2.10/stream2", '"${CAMERA}"'), CAMERA=url)
+    assert "cameras.yard.url: expected a URL " in line
+    assert said in line
+    assert "s3cr3t-pw" not in line

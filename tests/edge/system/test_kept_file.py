@@ -94,6 +94,21 @@ def test_a_place_that_cannot_be_written_is_a_failing_disk(tmp_path: Path) -> Non
     assert raised.value.trouble == "failing"
 
 
+def test_a_link_to_a_disk_that_is_not_mounted_is_no_empty_file(path: Path, tmp_path: Path) -> None:
+    disk, away = tmp_path / "disk", tmp_path / "away"
+    disk.mkdir()
+    path.rename(disk / "words.db")
+    path.symlink_to(disk / "words.db")
+    assert words(kept(path)) == ["old"]
+    disk.rename(away)
+    for use in (words, add):
+        with pytest.raises(SideFileError, match="check the disk") as raised:
+            use(kept(path))
+        assert raised.value.trouble == "failing"
+    away.rename(disk)
+    assert words(kept(path)) == ["old"]
+
+
 @pytest.mark.parametrize("content", [b"no database" * 999, b"\0" * 5000])
 def test_a_damaged_file_is_kept_and_begun_anew(
     path: Path, content: bytes, caplog: pytest.LogCaptureFixture

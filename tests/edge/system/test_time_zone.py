@@ -50,7 +50,11 @@ def test_each_form_of_the_variable_gives_its_zone(
 @pytest.mark.parametrize(
     ("variable", "advice"),
     [
-        ('"Asia/Seoul"', "did you mean Asia/Seoul without the quotes?"),
+        ('"Asia/Seoul"', "did you mean Asia/Seoul without quotes or blanks?"),
+        ("right/Asia/Seoul", "did you mean Asia/Seoul?"),
+        ("Factory", "expected a time zone such as Europe/Berlin, found"),
+        ("posixrules", "expected a time zone such as Europe/Berlin, found"),
+        ("CEST", "expected a time zone such as Europe/Berlin, found"),
         ("asia/seoul", "did you mean Asia/Seoul?"),
         ("Seoul", "did you mean Asia/Seoul?"),
         ("Asia/Hanoi", "did you mean Asia/"),

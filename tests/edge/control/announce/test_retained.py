@@ -1,6 +1,7 @@
 """What the box left at brokers: removed at the next start, never another box's, never forgotten."""
 
 import errno
+import json
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,45 @@ def test_a_record_that_cannot_be_read_is_not_replaced_by_less_and_counts_once_it
     start.retained.flush()
     assert start.emptied == ["edge/box/yard/state"]
     assert Start(path, HERE, []).emptied == ["edge/box/gate/state"]
+
+
+def test_a_record_on_a_disk_that_is_not_mounted_is_not_replaced_by_less(path: Path) -> None:
+    Start(path, HERE, ["edge/box/yard/state"])
+    disk = path.parent.parent / "disk"
+    disk.mkdir()
+    path.rename(disk / "retained.json")
+    path.symlink_to(disk / "retained.json")
+    away = disk.rename(disk.with_name("away"))
+    start = Start(path, HERE, ["edge/box/gate/state"])
+    with pytest.raises(SideFileError, match="No such file"):
+        start.retained.flush()
+    assert path.is_symlink()
+    away.rename(disk)
+    start.retained.flush()
+    assert start.emptied == ["edge/box/yard/state"]
+
+
+def test_a_newer_versions_record_is_left_as_it_is(path: Path) -> None:
+    Start(path, HERE, ["edge/box/yard/state"])
+    newer = path.read_bytes().replace(b"edge-retained/1", b"edge-retained/2")
+    path.write_bytes(newer)
+    start = Start(path, HERE, ["edge/box/gate/state"])
+    with pytest.raises(SideFileError, match="newer version") as caught:
+        start.retained.flush()
+    assert caught.value.trouble == "newer"
+    assert path.read_bytes() == newer
+    assert start.emptied == []
+    path.write_bytes(newer.replace(b"/2", b"/1"))
+    start.retained.flush()
+    assert start.emptied == ["edge/box/yard/state"]
+
+
+def test_a_record_from_before_records_had_a_schema_is_read(path: Path) -> None:
+    Start(path, HERE, ["edge/box/yard/state"])
+    record = json.loads(path.read_bytes())
+    del record["schema_"]
+    path.write_text(json.dumps(record))
+    assert Start(path, HERE, []).emptied == ["edge/box/yard/state"]
 
 
 def test_what_a_full_disk_did_not_take_is_written_when_there_is_room(

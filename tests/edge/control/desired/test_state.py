@@ -199,6 +199,18 @@ def test_a_file_that_cannot_be_read_is_not_overwritten(
     assert file.load() == (Desired(), None)
 
 
+def test_a_file_on_a_disk_that_is_not_mounted_is_not_overwritten(tmp_path: Path) -> None:
+    disk, path = tmp_path / "disk", tmp_path / "desired.json"
+    DesiredFile(disk / "desired.json").save(after(SetProfile("night")))
+    path.symlink_to(disk / "desired.json")
+    away = disk.rename(tmp_path / "away")
+    file = DesiredFile(path)
+    assert file.load() == (Desired(), None)
+    file_is_not_written(file, "failing")
+    away.rename(disk)
+    assert file.load()[0].profile == "night"
+
+
 def file_is_not_written(file: DesiredFile, trouble: str) -> None:
     uses: list[Callable[[], None]] = [lambda: file.save(Desired()), file.flush]
     for use in uses:
