@@ -17,6 +17,7 @@ from edge.cli.shown import alert_line, json_line, prompts_shown
 from edge.config.models import MqttConfig
 from edge.delivery.embedding import Embedding, decode_embedding, encode_embedding
 from edge.delivery.mqtt.dialer import connect
+from edge.delivery.mqtt.publish_packet import read_publish
 from edge.delivery.payloads import AlertPayload, AnswerPayload, PromptsStatePayload, StatePayload
 from edge.errors import PublishError
 from edge.system.visible import printable
@@ -60,6 +61,11 @@ def _peer(data: bytes) -> None:
             for received in connection.received():
                 assert received.size >= len(received.payload)
             connection.acknowledged()
+
+
+def _publish(data: bytes) -> None:
+    """A PUBLISH that arrives; the first byte is that of its header."""
+    read_publish(data[0] if data else 0, data[1:], mqtt5=True)
 
 
 def _packets(draw: Draw) -> bytes:
@@ -190,5 +196,6 @@ TARGETS: Final = {
         _payload, (), ("edge.cli.shown", "edge.delivery.payloads"),
         ('"schema"', '"edge-alert/1"', '"device"', '"camera"', "\\u001b[2J", "\\u009b"),
     ),
+    "publish": Target(_publish, (ValueError,), ("edge.delivery.mqtt.publish_packet",)),
     "embedding": Target(_embedding, (ValueError,), ("edge.delivery.embedding",)),
 }  # fmt: skip

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from paho.mqtt import MQTTException
-from paho.mqtt import client as mqtt
 from paho.mqtt.enums import LogLevel, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -123,7 +122,7 @@ class Connection:
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
         self._client.on_subscribe = self._on_subscribe
-        self._client.on_message = self._on_message
+        self._client.receiver = self._on_message
         self._client.on_log = self._on_log
         self._open()
 
@@ -332,22 +331,8 @@ class Connection:
     ) -> None:
         self._suback = [in_words(code, properties) if code.is_failure else None for code in codes]
 
-    def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            return  # no topic of ours
-        properties = message.properties
-        self.receiver(
-            Received(
-                topic,
-                bytes(message.payload),
-                message.retain,
-                getattr(properties, "ContentType", None),
-                getattr(properties, "ResponseTopic", None),
-                getattr(properties, "CorrelationData", None),
-            )
-        )
+    def _on_message(self, received: Received) -> None:
+        self.receiver(received)
 
     def _on_log(self, _client: Any, _data: Any, level: int, text: str) -> None:
         if level == LogLevel.MQTT_LOG_ERR:

@@ -1,28 +1,35 @@
 """Sets up the paho client: protocol, TLS, credentials, last will, properties."""
 
 import ssl
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edge.config.models import MqttConfig, TlsConfig
-from edge.delivery.message import Message
+from edge.delivery.message import Message, Received
+from edge.delivery.mqtt.publish_packet import read_publish
 from edge.errors import ConfigError, PublishError
 from edge.system.redact import register_secret
 
 
 class LimitedClient(mqtt.Client):
-    """The client of paho, which ends the connection over a packet that is too large, and pings.
+    """The client of paho, with what no public method of it can stand for.
 
-    A broker of MQTT 3.1.1 cannot be asked to send none. paho reads the rest of a packet with
-    ``_sock_recv``, and pings when it sees fit; no public method can stand for either.
+    It ends the connection over a packet that is too large, because a broker of MQTT 3.1.1 cannot be
+    asked to send none; it pings when asked to; and messages are read by ``read_publish``.
+
+    Attributes:
+        largest: Size in bytes of the largest packet that we take; None takes any.
+        receiver: Called with each message.
     """
 
     largest: int | None = None
+    receiver: Callable[[Received], None]
 
     def ping(self) -> None:
         """Send a PINGREQ."""
@@ -32,6 +39,15 @@ class LimitedClient(mqtt.Client):
     def pinging(self) -> bool:
         """Whether a PINGREQ has no answer yet."""
         return self._ping_t > 0
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        packet = self._in_packet
+        number, received = read_publish(
+            packet["command"], bytes(packet["packet"]), mqtt5=self._protocol == mqtt.MQTTv5
+        )
+        if received is not None:
+            self.receiver(received)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS if number is None else self._send_puback(number)
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if self.largest is not None and bufsize > self.largest:
