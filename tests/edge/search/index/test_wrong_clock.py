@@ -187,6 +187,44 @@ def test_nothing_goes_for_its_age_while_the_clock_is_not_synchronised(
 
 
 @pytest.mark.usefixtures("earlier")
+@pytest.mark.parametrize("wrong", [YEAR, -YEAR, -50 * YEAR])
+def test_a_clock_that_is_wrong_from_boot_on_and_set_days_later_removes_nothing(
+    tmp_path: Path,
+    box: Box,
+    make: Callable[..., Store],
+    entries: Callable[..., list[Entry]],
+    wrong: float,
+) -> None:
+    before = held(tmp_path)
+    box.wall += wrong
+    box.synced = False
+    store, clock = make(), box.clock()
+    store.append("new", entries(5))
+    for _ in range(30):  # longer than the clock needs to settle
+        box.wait(DAY / 10)
+        store.expire(clock())
+    assert held(tmp_path) == before | {"m/new/00000000"}
+    box.wall -= wrong
+    box.synced = True
+    for _ in range(10):
+        store.expire(clock())
+        box.wait(SETTLE_S / 5)
+    assert held(tmp_path) == before | {"m/new/00000000"}
+
+
+@pytest.mark.usefixtures("earlier")
+def test_a_wrong_clock_of_which_nobody_knows_that_it_is_not_set_would_remove_all(
+    tmp_path: Path, box: Box, make: Callable[..., Store]
+) -> None:
+    """Negative control: why the kernel is asked where there is no systemd-timesyncd."""
+    box.wall += YEAR
+    store, clock = make(), box.clock()
+    box.wait(2 * SETTLE_S)
+    store.expire(clock())
+    assert held(tmp_path) == set()
+
+
+@pytest.mark.usefixtures("earlier")
 def test_for_the_size_the_oldest_go_first_whatever_the_clock_says(
     tmp_path: Path, box: Box, make: Callable[..., Store], entries: Callable[..., list[Entry]]
 ) -> None:
