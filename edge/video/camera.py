@@ -201,7 +201,7 @@ class ThreadCamera:
         if self._streaming_since is None:
             self._note_streaming(frame)
         if self._verdict is not None:
-            self._verdict.sampled(pixels, frame.arrival.monotonic)
+            self._verdict.sampled(picture, frame.arrival.monotonic)
             self._announce(self._verdict)
             if self._verdict.frozen:  # no sample, so that alerts end
                 return

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
+import av
 
 from edge.video.shortfall import SHORTEST_S, Shortfall
-from edge.video.stillness import FROZEN_S, Stillness
+from edge.video.stillness import FROZEN_S, Stillness, brightness_of
 from edge.video.worker import State
 
 
@@ -47,10 +46,10 @@ class StreamVerdict:
         self._keyframes += is_keyframe
         self._shortfall.arrived(now, damaged)
 
-    def sampled(self, pixels: NDArray[np.int8], now: float) -> None:
-        """Record a sample."""
+    def sampled(self, picture: av.VideoFrame, now: float) -> None:
+        """Record a sample, the picture as it was decoded."""
         self._shortfall.sampled(now)
-        self._stillness.see(pixels, now, self._keyframes)
+        self._stillness.see(brightness_of(picture), now, self._keyframes)
 
     @property
     def frozen(self) -> bool:

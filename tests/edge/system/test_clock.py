@@ -1,5 +1,6 @@
 """Whether the box's clock is synchronised, by whoever sets it."""
 
+import ctypes
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def test_a_filter_of_system_calls_that_kills_who_asks_is_noticed(
 ) -> None:
     process = tmp_path / "status"
     monkeypatch.setattr(clock, "_PROCESS", process)
-    monkeypatch.setattr(clock, "ctypes", Killing)
+    monkeypatch.setattr(ctypes, "CDLL", Killing)
     process.write_text("Name:\tedge\nSeccomp:\t2\nSeccomp_filters:\t1\n")
     assert clock_synced(tmp_path / "none") is None
     process.write_text("Name:\tedge\nSeccomp:\t0\nSeccomp_filters:\t0\n")
@@ -37,12 +38,10 @@ def test_a_filter_of_system_calls_that_kills_who_asks_is_noticed(
 class Killing:
     """A C library whose adjtimex ends the process."""
 
-    create_string_buffer = bytes
-
     def __init__(self, _name: None) -> None:
         pass
 
-    def adjtimex(self, _timex: bytes) -> int:
+    def adjtimex(self, _timex: object) -> int:
         raise KeyboardInterrupt
 
 

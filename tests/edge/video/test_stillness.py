@@ -1,9 +1,14 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from edge.video.stillness import FROZEN_S, Stillness
+from edge.video.stillness import FROZEN_S, Stillness, brightness_of
+
+FPS = 10
 
 
 def frozen_at(
@@ -13,7 +18,7 @@ def frozen_at(
     stillness, shown = Stillness(), list(pictures)
     for number in range(round(seconds * fps)):
         now = number / fps
-        pixels = np.full((3, 4, 4), shown[number % len(shown)], np.int8)
+        pixels = np.full((4, 4), 20 * shown[number % len(shown)] % 256, np.uint8)
         stillness.see(pixels, now, keyframes=int(now / keyframe_s))
         if stillness.frozen:
             return now
@@ -28,7 +33,7 @@ def test_a_picture_that_repeats_exactly_is_frozen(pictures: list[int]) -> None:
 @pytest.mark.parametrize(
     ("pictures", "facts"),
     [
-        (range(100), {}),  # noise: each differs
+        (range(12), {}),  # each differs
         ([*range(5)], {}),  # a loop of five pictures
         ([1] * 100 + [2, 3, 4, 5], {}),  # something moved meanwhile
         ([1], {"keyframe_s": 60.0}),  # no keyframe has renewed the picture
@@ -43,9 +48,84 @@ def test_the_first_new_picture_ends_it_and_the_next_stretch_is_counted_from_ther
     stillness = Stillness(10.0)
 
     def show(picture: int, second: int) -> bool:
-        stillness.see(np.full((3, 2, 2), picture, np.int8), second, second)
+        stillness.see(np.full((2, 2), 20 * picture, np.uint8), second, second)
         return stillness.frozen
 
     assert [show(0, second) for second in range(12)][9:] == [False, True, True]
     assert [show(picture, 11 + picture) for picture in (1, 2, 3, 4)][-1] is False
     assert [show(4, second) for second in range(16, 24)][-1] is True
+
+
+def encoded(
+    noise: float, seconds: float, **options: str
+) -> Iterator[tuple[NDArray[np.uint8], int]]:
+    """What the daemon sees of a still picture: two samples a second, with keyframes so far."""
+    rng = np.random.default_rng(1)
+    blocks = np.kron(rng.integers(40, 200, (18, 16)), np.ones((15, 20), np.int64))
+    scene = blocks + rng.normal(0, 1, blocks.shape)  # below the picture are its colours
+    encoder = av.VideoCodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 320, 180, "yuv420p"
+    encoder.time_base, encoder.gop_size = Fraction(1, FPS), 2 * FPS
+    encoder.framerate = Fraction(FPS)
+    encoder.options = {"preset": "veryfast", "sc_threshold": "0", "bf": "0", **options}
+    decoder = av.VideoCodecContext.create("h264", "r")
+    keyframes, shown = 0, 0
+    for number in range(round(seconds * FPS)):
+        picture = np.clip(scene + rng.normal(0, noise, scene.shape), 0, 255).round()
+        frame = av.VideoFrame.from_ndarray(picture.astype(np.uint8), format="yuv420p")
+        frame.pts, frame.time_base = number, Fraction(1, FPS)
+        for encoded_packet in encoder.encode(frame):
+            for packet in decoder.parse(bytes(encoded_packet)):
+                keyframes += packet.is_keyframe
+                for decoded in decoder.decode(packet):
+                    if shown % (FPS // 2) == 0:
+                        yield brightness_of(decoded), keyframes
+                    shown += 1
+
+
+ENCODERS = {
+    "quality": {"crf": "23"},
+    "rate": {"b": "400k", "maxrate": "400k", "bufsize": "400k"},
+    "filler": {"b": "800k", "maxrate": "800k", "bufsize": "800k", "nal-hrd": "cbr"},
+    "b-frames": {"b": "400k", "maxrate": "400k", "bufsize": "400k", "bf": "3"},
+}
+
+
+LIVE = ("quality", "rate")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "noise"), [*((name, 0.0) for name in ENCODERS), *((name, 0.3) for name in LIVE)]
+)
+def test_an_encoders_frozen_picture_is_told_from_a_still_scene_with_noise(
+    encoder: str, noise: float
+) -> None:
+    stillness, ever = Stillness(12.0), False
+    for number, (pixels, keyframes) in enumerate(encoded(noise, 30.0, **ENCODERS[encoder])):
+        stillness.see(pixels, number / 2, keyframes)
+        ever |= stillness.frozen
+    assert ever is (noise == 0.0)
+
+
+def test_a_small_faint_thing_that_comes_is_a_new_picture() -> None:
+    stillness = Stillness(10.0)
+    yard = np.zeros((224, 224), np.uint8)
+    for second in range(12):
+        stillness.see(yard, second, second)
+    assert stillness.frozen
+    for second in range(12, 16):  # it moves on, four pixels of 50,000
+        seen = yard.copy()
+        seen[100:102, 2 * second : 2 * second + 2] = 6
+        stillness.see(seen, second, second)
+    assert not stillness.frozen
+
+
+@pytest.mark.parametrize("form", ["yuv420p", "nv12", "yuvj422p", "gray", "yuv420p10le", "rgb24"])
+def test_brightness_is_that_of_single_pixels_in_every_format(form: str) -> None:
+    shown = np.tile(np.arange(16, 232, dtype=np.uint8), (900, 8))  # 1728 wide, and rows are padded
+    frame = av.VideoFrame.from_ndarray(shown, format="gray").reformat(format=form)
+    seen = brightness_of(frame)
+    assert 30_000 < seen.size < 70_000
+    assert np.ptp(seen, axis=0).max() <= 1  # each row has the same pixels, and no padding
+    assert np.ptp(seen) >= 175
+    assert np.abs(np.diff(seen[0, :30].astype(int))).min() >= 3  # nothing is averaged
