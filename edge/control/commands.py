@@ -158,7 +158,8 @@ def command_of(topics: Topics, received: Received) -> Command | None:
     Raises:
         ConfigError: The message is no command; the text says what was expected and found.
     """
-    levels = received.topic.removeprefix(f"{topics.prefix}/{topics.device}/").split("/")
+    ours, _, rest = received.topic.partition(f"{topics.prefix}/{topics.device}/")
+    levels = [] if ours else rest.split("/")
     lasting = levels in (["prompts", "set"], ["profile", "set"])
     if received.retain and not lasting:
         return None

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from paho.mqtt.client import topic_matches_sub
 from present import present
 from prompts import prompt
 
@@ -125,6 +126,27 @@ def test_mistakes_are_told_in_the_words_of_the_configuration() -> None:
 def test_what_cannot_be_is_refused_in_words(topic: str, payload: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         command(topic, payload)
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "edge/box2/prompts/set",
+        "edge/bo/prompts/set",
+        "edge2/box/prompts/set",
+        "prompts/set",
+        "box/prompts/set",
+        "edge/box2/edge/box/prompts/set",
+        "edge/box/yard/prompts/set",
+        "edge/BOX/prompts/set",
+    ],
+)
+def test_a_command_for_another_box_is_none_of_ours(topic: str) -> None:
+    with pytest.raises(ConfigError, match="topic of a command"):
+        command_of(TOPICS, Received(topic, json.dumps(DESIRED).encode(), False))
+    assert not [one for one in command_filters(TOPICS) if topic_matches_sub(one, topic)]
+    ours = "edge/box/prompts/set"
+    assert [one for one in command_filters(TOPICS) if topic_matches_sub(one, ours)]
 
 
 def test_nothing_that_we_subscribe_to_is_something_that_we_publish() -> None:

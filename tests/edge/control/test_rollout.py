@@ -77,6 +77,41 @@ def test_saying_it_again_compiles_and_orders_nothing(box: ControlBox) -> None:
     assert (len(box.compiled), len(box.orders)) == (compiled, orders)
 
 
+COMMANDS = [
+    ("prompts/set", DOG),
+    ("prompt/cat/enabled/set", b"OFF"),
+    ("prompt/cat/false_alarms_per_day/set", b"3"),
+    ("prompt/van/threshold/set", b"0.4"),
+    ("prompt/cat/text/set", b"a tomcat | a cat"),
+    ("prompt/cat/sharpened/set", b"OFF"),
+    ("profile/set", b"away"),
+]
+
+
+@pytest.mark.parametrize(("topic", "payload"), COMMANDS, ids=[topic for topic, _ in COMMANDS])
+def test_a_command_that_is_replayed_changes_nothing_more_also_after_a_restart(
+    box: ControlBox, topic: str, payload: Any
+) -> None:
+    assert box.start().say(topic, payload)["error"] is None
+    state, orders, compiled = box.timeless_state(), len(box.orders), len(box.compiled)
+    for _ in range(3):
+        assert box.say(topic, payload)["error"] is None
+    assert (box.timeless_state(), len(box.orders)) == (state, orders)
+    assert len(box.compiled) == compiled
+    box.start()
+    orders = len(box.orders)
+    assert box.say(topic, payload)["error"] is None
+    assert (box.timeless_state(), len(box.orders)) == (state, orders)
+
+
+def test_a_replay_that_says_something_else_would_be_seen(box: ControlBox) -> None:
+    box.start().say("prompt/van/threshold/set", b"0.4")
+    state, orders = box.timeless_state(), len(box.orders)
+    box.say("prompt/van/threshold/set", b"0.5")
+    assert box.timeless_state() != state
+    assert len(box.orders) == orders + 1
+
+
 def test_a_setting_that_no_sentence_depends_on_opens_no_text_graph(box: ControlBox) -> None:
     box.start()
     compiled = len(box.compiled)

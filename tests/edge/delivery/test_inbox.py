@@ -99,6 +99,29 @@ def test_what_the_broker_kept_arrives_anew_at_each_connect(
     eventually(lambda: len(heard) == 2, "the kept one again")
 
 
+def test_what_was_said_while_the_box_was_away_is_not_heard_later_unless_it_is_retained(
+    broker: Broker,
+    heard: list[Received],
+    publish: StartPublisher,
+    tell: Tell,
+    eventually: Eventually,
+) -> None:
+    inbox = Inbox([COMMAND, "edge/box/prompt/+/+/set"], heard.append)
+    publisher = publish(broker.config(), inbox=inbox)
+    eventually(lambda: "/set (QoS 1)" in broker.log(), "the subscription")
+    publisher.stop(5)
+    tell(broker.port, "edge/box/prompt/van/test/set", b"stale")
+    tell(broker.port, COMMAND, b"lasting", retain=True)
+    again = publish(
+        broker.config(), inbox=Inbox([COMMAND, "edge/box/prompt/+/+/set"], heard.append)
+    )
+    eventually(lambda: heard, "what is retained")
+    tell(broker.port, "edge/box/prompt/van/test/set", b"fresh")
+    eventually(lambda: len(heard) > 1, "what is said now")
+    assert [one.payload for one in heard] == [b"lasting", b"fresh"]
+    assert again.connected
+
+
 def test_a_forbidden_subscription_is_reported_once_and_alerts_go_on(
     scripted: Callable[..., ScriptedBroker],
     inbox: Inbox,

@@ -1,6 +1,7 @@
 """Disks that break and disks that are full."""
 
 import contextlib
+import os
 import random
 import sqlite3
 import subprocess
@@ -113,7 +114,11 @@ def test_damage_while_running_is_healed_and_numbers_stay_unique(
         assert box.pending(20_000)[-1].seq == first + 8000
 
 
-@pytest.mark.parametrize("seed", range(40))
+SEED = int(os.environ.get("EDGE_SEED", "0"))
+DAMAGES = int(os.environ.get("EDGE_DAMAGES", "40"))
+
+
+@pytest.mark.parametrize("seed", range(SEED, SEED + DAMAGES))
 def test_no_damage_prevents_a_start(tmp_path: Path, message: MakeMessage, seed: int) -> None:
     chance = random.Random(seed)
     path = filled(tmp_path / "outbox.db", message, number=100)

@@ -1,4 +1,6 @@
 import dataclasses
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -8,6 +10,7 @@ import av
 import numpy as np
 import pytest
 from known import all_known, known
+from numpy.typing import NDArray
 
 from edge.errors import SourceError
 from edge.testing.clip import Codec
@@ -164,6 +167,73 @@ def test_a_stream_that_turns_too_large_gives_no_frame(opened: Opened, tmp_path: 
     frames = decode_all(packets, decoder)
     assert {frame.picture.width for frame in frames} == {320}
     assert decoder.corrupt > 0
+
+
+DECODE = """
+import sys
+from pathlib import Path
+import av
+from edge.errors import SourceError
+from edge.video.decode import Decoder
+from edge.video.sources import open_source
+
+def largest():
+    (line,) = [l for l in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in l]
+    return int(line.split()[1]) / 1024
+
+small, bomb, how = sys.argv[1:]
+with open_source(small) as source:
+    decoder = Decoder(source.stream)
+    assert sum(len(decoder.decode(packet)) for packet in source.packets())
+before = largest()
+if how == "ours":
+    try:
+        with open_source(bomb) as source:
+            decoder = Decoder(source.stream)
+            frames = [one for packet in source.packets() for one in decoder.decode(packet)]
+            assert {frame.picture.width for frame in frames} == {320}
+    except SourceError as error:
+        assert "too large" in str(error)
+else:
+    with av.open(bomb) as container:
+        assert list(container.decode(video=0))
+print(largest() - before)
+"""
+
+
+@pytest.fixture(scope="session")
+def bombs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A small clip; one of 67 million pixels; both in one stream, and the bomb in its header."""
+    folder = tmp_path_factory.mktemp("bombs")
+
+    def draw(_time_s: float) -> NDArray[np.uint8]:
+        return np.zeros((8192, 8192, 3), np.uint8)
+
+    paths = {name: folder / f"{name}.h264" for name in ("small", "bomb", "turns")}
+    write_clip(paths["small"], fps=10, seconds=1)
+    write_clip(paths["bomb"], fps=1, seconds=1, width=8192, height=8192, pattern=draw)
+    paths["turns"].write_bytes(paths["small"].read_bytes() + paths["bomb"].read_bytes())
+    return paths
+
+
+def grown_mb(bombs: dict[str, Path], name: str, how: str) -> float:
+    """Return how much memory a process takes more for ``name`` than for the small clip."""
+    command = [sys.executable, "-c", DECODE, str(bombs["small"]), str(bombs[name]), how]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+@pytest.mark.parametrize("name", ["bomb", "turns"])
+def test_a_bomb_takes_no_memory(
+    bombs: dict[str, Path], name: str, record_property: Callable[[str, object], None]
+) -> None:
+    grown = grown_mb(bombs, name, "ours")
+    record_property("grown_mb", round(grown, 1))
+    assert grown < 64
+
+
+def test_a_bomb_that_is_decoded_would_be_seen(bombs: dict[str, Path]) -> None:
+    assert grown_mb(bombs, "bomb", "theirs") > 100
 
 
 def test_decoding_takes_one_thread(opened: Opened, clip: Path) -> None:
