@@ -12,7 +12,7 @@ from typing import Final
 
 from edge.delivery.message import Received
 from edge.delivery.mqtt.connection import Connection
-from edge.delivery.mqtt.refusals import Refused
+from edge.delivery.mqtt.refusals import SubscriptionRefused
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Inbox:
         connection.receiver = self._on_received
         try:
             connection.subscribe(self._filters)
-        except Refused as exc:
+        except SubscriptionRefused as exc:
             self._rest(str(exc), self._rest_s)
         else:
             self._join_optional(connection)
@@ -101,7 +101,7 @@ class Inbox:
         self._optional_strikes += 1
         try:
             connection.subscribe(self._optional)
-        except Refused as exc:
+        except SubscriptionRefused as exc:
             logger.warning("%s; all else goes on", exc)
             self._optional_strikes = _STRIKES
         else:

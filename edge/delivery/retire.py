@@ -10,7 +10,7 @@ from edge.config.models import MqttConfig
 from edge.delivery.message import Message, Received
 from edge.delivery.mqtt.connection import Connection
 from edge.delivery.mqtt.dialer import connect
-from edge.delivery.mqtt.refusals import Refused
+from edge.delivery.mqtt.refusals import SubscriptionRefused
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError, PublishError
 
@@ -59,7 +59,7 @@ def _hear(
     connection.subscribe([topics.everything()])
     try:
         connection.subscribe(elsewhere)
-    except Refused as exc:
+    except SubscriptionRefused as exc:
         logger.warning("%s; what may be retained there stays", exc)
     heard = connection.received()
     end = time.monotonic() + seconds

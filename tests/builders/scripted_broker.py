@@ -17,7 +17,8 @@ class ScriptedBroker:
         answer: Bytes that answer a PUBLISH, by its number from 1 and the id of its packet.
         connack: Properties of each CONNACK with their length in front; or what answers a CONNECT,
             by its number from 1 and its version of MQTT: a whole packet, or nothing.
-        suback: Reason code of each SUBACK; None hangs up instead.
+        suback: Reason code of each SUBACK, or the packet that answers a SUBSCRIBE, by its number from
+            1 and the id of its packet; None hangs up instead.
         hates: Ending of the topics over which it hangs up.
     """
 
@@ -25,7 +26,7 @@ class ScriptedBroker:
         self,
         answer: Callable[[int, bytes], bytes],
         connack: bytes | Callable[[int, int], bytes] = b"\x00",
-        suback: bytes | None = b"\x01",
+        suback: bytes | Callable[[int, bytes], bytes] | None = b"\x01",
         hates: bytes | None = None,
     ) -> None:
         self.server = socket.create_server(("127.0.0.1", 0))
@@ -72,7 +73,10 @@ class ScriptedBroker:
                 self.filters.append(body)
                 if self._suback is None:
                     return  # hangs up
-                client.sendall(b"\x90\x04" + body[:2] + b"\x00" + self._suback)
+                if isinstance(self._suback, bytes):
+                    client.sendall(b"\x90\x04" + body[:2] + b"\x00" + self._suback)
+                else:
+                    client.sendall(self._suback(self.subscriptions, body[:2]))
 
     def _greet(self, body: bytes) -> bytes:
         self.versions.append(body[6])

@@ -13,7 +13,7 @@ from edge.config.models import Config
 from edge.control.mailbox import Mailbox, listeners
 from edge.delivery.mqtt.connection import Connection
 from edge.delivery.mqtt.dialer import connect
-from edge.delivery.mqtt.refusals import Refused, WrongProtocol
+from edge.delivery.mqtt.refusals import Refused, SubscriptionRefused, WrongProtocol
 from edge.delivery.mqtt.terms import Terms
 from edge.delivery.payloads import status_message
 from edge.delivery.publisher import client_id_of
@@ -75,12 +75,12 @@ def _ask(config: Config, client_id: str, outbox: OutboxFound) -> _Found:
     filters, _ = listeners(topics, config.homeassistant, Mailbox(), searches)
     refused = ""
     with connect(config.mqtt, client_id, status_message(topics, "offline")) as connection:
-        with contextlib.suppress(Refused):  # the box itself need not read its status
+        with contextlib.suppress(SubscriptionRefused):  # the box itself need not read its status
             # The word that is retained there comes before the answer to the next subscription.
             connection.subscribe([topics.status()])
         try:
             connection.subscribe(filters)
-        except Refused as exc:
+        except SubscriptionRefused as exc:
             refused = str(exc)
         words = [got.payload for got in connection.received() if got.topic == topics.status()]
         online = bool(_ALIVE.intersection(words))

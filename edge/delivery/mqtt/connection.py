@@ -25,9 +25,10 @@ from edge.delivery.message import Message, Received
 from edge.delivery.mqtt.paho_client import connect_properties, make_client, publish_properties
 from edge.delivery.mqtt.refusals import (
     Lost,
-    Refused,
+    SubscriptionRefused,
     Unsendable,
     ended,
+    garbled,
     hung_up,
     in_words,
     refusal,
@@ -48,6 +49,8 @@ from edge.system.redact import redact
 
 logger = logging.getLogger(__name__)
 
+# What paho makes of a packet that it cannot read.
+_PROTOCOL_ERROR: Final = 0x82
 # What paho raises for packets that break the protocol (found by fuzzing, tests/fuzz).
 _MALFORMED: Final = (
     ValueError, LookupError, TypeError, AttributeError, struct.error, MQTTException,
@@ -79,6 +82,7 @@ class Connection:
         timeout_s: Longest wait for the network connection, and for each answer to a request.
         without: What to do without, because the broker refused it.
         largest: Size in bytes of the largest packet that we take; None takes any.
+        connack_s: Longest wait for the answer to our CONNECT; None: ``timeout_s``.
 
     Attributes:
         protocol: MQTT version: ``"5"`` or ``"3.1.1"``.
@@ -100,6 +104,7 @@ class Connection:
         timeout_s: float,
         without: frozenset[Feature] = frozenset(),
         largest: int | None = None,
+        connack_s: float | None = None,
     ) -> None:
         self.protocol = "5" if version is MQTTProtocolVersion.MQTTv5 else "3.1.1"
         self.terms = terms_of(None, without)
@@ -108,6 +113,7 @@ class Connection:
         self._config = config
         self._where = f"{config.host}:{config.port}"
         self._timeout_s = timeout_s
+        self._connack_s = timeout_s if connack_s is None else connack_s
         self._acknowledged: list[Acknowledged] = []
         self._received: deque[Received] = deque()
         self.receiver: Callable[[Received], None] = self._received.append
@@ -153,7 +159,8 @@ class Connection:
         """Subscribe to what the broker allows, and wait for its answer.
 
         Raises:
-            Refused: The broker forbids some of the filters; the others are subscribed to.
+            SubscriptionRefused: The broker forbids some of the filters; the others are subscribed
+                to.
             PublishError: The connection is lost, or the broker does not answer.
         """
         allowed = [name for name in filters if self.terms.wildcards or not {"+", "#"} & set(name)]
@@ -162,7 +169,7 @@ class Connection:
             self._suback = []
             with self._foreign_errors():
                 self._client.subscribe([(name, qos) for name in allowed])
-            if not self._poll_until(lambda: bool(self._suback)):
+            if not self._poll_until(lambda: bool(self._suback), self._timeout_s):
                 raise PublishError(f"broker {self._where} sent no SUBACK in {self._timeout_s:g} s")
             if len(self._suback) != len(allowed):
                 raise PublishError(f"broker {self._where} answered to other subscriptions")
@@ -170,7 +177,7 @@ class Connection:
             refused |= {name: reason for name, reason in answers if reason is not None}
         if refused:
             listed = ", ".join(f"{name!r} ({reason})" for name, reason in sorted(refused.items()))
-            raise Refused(f"broker {self._where} refuses the subscription {listed}")
+            raise SubscriptionRefused(f"broker {self._where} refuses the subscription {listed}")
 
     def poll(self, timeout_s: float, wake: HasFileno | None = None) -> None:
         """Send and receive bytes; return after the first activity, ``wake``, or ``timeout_s``.
@@ -243,8 +250,8 @@ class Connection:
         try:
             with self._foreign_errors():
                 send_at_once(self._client.socket())
-            if not self._poll_until(lambda: self._connack is not None):
-                raise silent(self._where, self._timeout_s)
+            if not self._poll_until(lambda: self._connack is not None, self._connack_s):
+                raise silent(self._where, self._connack_s)
         except PublishError:
             self.close()
             raise
@@ -275,9 +282,9 @@ class Connection:
         if self._lost:
             raise self._lost
 
-    def _poll_until(self, done: Callable[[], bool]) -> bool:
+    def _poll_until(self, done: Callable[[], bool], timeout_s: float) -> bool:
         """Poll until ``done``; return whether it was in time."""
-        deadline = time.monotonic() + self._timeout_s
+        deadline = time.monotonic() + timeout_s
         while not done():
             remaining = deadline - time.monotonic()
             if remaining <= 0:
@@ -306,6 +313,8 @@ class Connection:
         why = redact(self._detail) or str(code)
         if flags.is_disconnect_packet_from_server:
             self._lost = ended(self._where, code, properties)
+        elif self._connack is None and code.value == _PROTOCOL_ERROR:
+            self._lost = garbled(self._where)
         elif self._connack is None:
             self._lost = hung_up(self._where, why, self._config)
         else:

@@ -16,7 +16,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from edge.config.models import MqttConfig
 from edge.delivery.message import Message
 from edge.delivery.mqtt.connection import Connection
-from edge.delivery.mqtt.refusals import Lost, Unsupported, WrongProtocol
+from edge.delivery.mqtt.refusals import Lost, Silent, Unsupported, WrongProtocol
 from edge.delivery.mqtt.terms import Feature
 from edge.errors import PublishError
 
@@ -27,6 +27,9 @@ CONNECT_S: Final = 5.0
 
 _V5: Final = MQTTProtocolVersion.MQTTv5
 _V311: Final = MQTTProtocolVersion.MQTTv311
+# A broker that has not answered in time is waited for twice as long, so many times: it may ask
+# others who we are.
+_PATIENCE_DOUBLES: Final = 3
 # So many quick losses in a row are no accident.
 _QUICK_LOSSES: Final = 3
 # What a broker cannot do is tried again after this time, because brokers are reconfigured.
@@ -65,6 +68,7 @@ class Dialer:
         self._asked_twice = False
         self._without: dict[Feature, float] = {}  # until this monotonic second
         self._quick_losses = 0
+        self._silences = 0
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[Connection]:
@@ -92,6 +96,18 @@ class Dialer:
             connection.close()
 
     def _open(self) -> Connection:
+        """Open a connection; wait longer for the answer the more often none came in time."""
+        began = time.monotonic()
+        try:
+            connection = self._without_the_missing()
+        except Silent:
+            self._silences = min(self._silences + 1, _PATIENCE_DOUBLES)
+            raise
+        if time.monotonic() < began + self._timeout_s:
+            self._silences = 0
+        return connection
+
+    def _without_the_missing(self) -> Connection:
         """Open a connection without what the broker is known to lack."""
         while True:
             try:
@@ -139,6 +155,7 @@ class Dialer:
             self._timeout_s,
             frozenset(self._without),
             self._largest,
+            self._timeout_s * 2**self._silences,
         )
 
     def _learn(self, refusal: Unsupported) -> None:

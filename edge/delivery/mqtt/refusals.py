@@ -38,6 +38,10 @@ class Refused(PublishError):
     """The broker answered with a refusal, so an early new attempt is useless."""
 
 
+class SubscriptionRefused(Refused):
+    """The broker forbids some subscriptions; the connection goes on."""
+
+
 class Unsupported(PublishError):
     """The broker has not what a packet of ours asked for; the connection is possible without it.
 
@@ -68,6 +72,10 @@ class WrongProtocol(PublishError):
     def __init__(self, text: str, *, said: bool = False) -> None:
         super().__init__(text)
         self.said = said
+
+
+class Silent(WrongProtocol):
+    """The broker has not answered a CONNECT yet."""
 
 
 def in_words(code: ReasonCode, properties: Properties | None) -> str:
@@ -115,10 +123,18 @@ def stranger(where: str, first: bytes) -> Refused | None:
     )
 
 
-def silent(where: str, timeout_s: float) -> WrongProtocol:
+def silent(where: str, timeout_s: float) -> Silent:
     """Error of a broker that does not answer a CONNECT."""
     # Some brokers that speak only 3.1.1 do not answer a CONNECT of MQTT 5.
-    return WrongProtocol(f"broker {where} sent no CONNACK in {timeout_s:g} s")
+    return Silent(f"broker {where} sent no CONNACK in {timeout_s:g} s")
+
+
+def garbled(where: str) -> WrongProtocol:
+    """Error of a broker whose answer to a CONNECT breaks the protocol."""
+    return WrongProtocol(
+        f"broker {where} answers our CONNECT with a packet that breaks the protocol: set"
+        " mqtt.protocol to another version, or update the broker"
+    )
 
 
 def refusal(

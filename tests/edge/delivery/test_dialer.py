@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -52,6 +53,39 @@ def test_once_mqtt_5_has_worked_no_answer_is_an_outage(
             protocol(dialer)
     assert protocol(dialer) == "5"
     assert broker.versions == [V5] * 4
+
+
+def test_a_broker_that_answers_late_is_waited_for_longer_each_time(
+    scripted: Scripted,
+) -> None:
+    """Such as one that asks another server who may connect."""
+    late_s = 2.5 * PATIENCE_S
+
+    def answer_late(_number: int, _version: int) -> bytes:
+        time.sleep(late_s)
+        return ACCEPTED[V5]
+
+    broker = scripted(silence, connack=answer_late)
+    dialer = Dialer(broker.config, "edge-box", timeout_s=PATIENCE_S)
+    waits: list[str] = []
+    connected = False
+    while not connected:
+        try:
+            connected = protocol(dialer) == "5"
+        except PublishError as exc:
+            waits.append(str(exc).rpartition("no CONNACK in ")[2])
+    assert 1 <= len(waits) <= 4
+    assert waits == ["0.4 s", "0.8 s", "1.6 s", "3.2 s"][: len(waits)]
+
+
+def test_a_broker_that_breaks_the_protocol_is_not_said_to_hang_up(
+    dial: Callable[..., tuple[Dialer, ScriptedBroker]],
+) -> None:
+    zero_receive_maximum = b"\x20\x06\x00\x00\x03\x21\x00\x00"
+    dialer, _ = dial(ACCEPTED[V5], zero_receive_maximum)
+    assert protocol(dialer) == "5"
+    with pytest.raises(PublishError, match="answers our CONNECT with a packet that breaks"):
+        protocol(dialer)
 
 
 def test_a_broker_that_says_it_is_old_is_believed_at_any_time(

@@ -140,6 +140,27 @@ def test_a_forbidden_subscription_is_reported_once_and_alerts_go_on(
     assert caplog.text.count("refuses the subscription 'edge/box/prompts/set'") == 1
 
 
+def test_a_connection_that_ends_during_the_subscription_is_no_refused_subscription(
+    scripted: Callable[..., ScriptedBroker],
+    inbox: Inbox,
+    publish: StartPublisher,
+    eventually: Eventually,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Another client with our id takes the session over at just that moment."""
+    taken_over = b"\xe0\x02\x8e\x00"
+
+    def answer(number: int, packet: bytes) -> bytes:
+        return taken_over if number == 1 else b"\x90\x04" + packet + b"\x00\x01"
+
+    broker = scripted(acknowledge, suback=answer)
+    publisher = publish(broker.config, inbox=inbox)
+    eventually(lambda: broker.subscriptions == 2, "the next subscription")
+    publisher.stop(1)
+    assert "another client of the same id" in caplog.text
+    assert "commands over MQTT may not arrive" not in caplog.text
+
+
 def test_a_broker_that_hangs_up_over_the_subscription_gets_the_alerts_without(
     scripted: Callable[..., ScriptedBroker],
     inbox: Inbox,
