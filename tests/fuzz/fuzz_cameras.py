@@ -17,9 +17,10 @@ from edge.video.decode import Decoder, kept_frames
 from edge.video.preprocess import Preprocessor
 from edge.video.sampler import Sampler
 from edge.video.sources.base import Source, SourceSettings
+from edge.video.sources.challenge import authorization
 from edge.video.sources.file import FileSource
 from edge.video.sources.inquiry import inquire
-from edge.video.sources.replies import authorization, explain, parse_reply
+from edge.video.sources.replies import explain, parse_reply
 from edge.video.sources.rtsp import RtspSource
 
 _SETTINGS: Final = SourceSettings(timeout_s=0.4)
@@ -49,8 +50,9 @@ def _reply(data: bytes) -> None:
     if reply is not None:
         said = explain(reply, has_password=True) + explain(reply, has_password=False)
         assert said.isprintable(), said
-        proof = authorization(reply.challenges, "DESCRIBE", "rtsp://h/s", "user", "pw")
-        assert proof is None or "\n" not in proof
+        for challenge in reply.challenges:
+            proof = authorization(challenge, "DESCRIBE", "rtsp://h/s", "user", "pw")
+            assert proof is None or "\n" not in proof
 
 
 def _inquiry(data: bytes) -> None:
@@ -98,7 +100,7 @@ _SOURCES: Final = (
 )  # fmt: skip
 TARGETS: Final = {
     "rtsp": Target(_rtsp, (BadRequest,), ("edge.testing.protocol.rtsp",), _WORDS),
-    "reply": Target(_reply, (), ("edge.video.sources.replies",), _WORDS),
+    "reply": Target(_reply, (), ("edge.video.sources.replies", "edge.video.sources.challenge"), _WORDS),
     "inquiry": Target(_inquiry, (), ("edge.video.sources.inquiry",), _WORDS),
     "stream": Target(_stream, (SourceError,), ("edge.video.sources.rtsp", *_SOURCES), _WORDS),
     "recording": Target(_recording, (SourceError,), ("edge.video.sources.file", *_SOURCES)),

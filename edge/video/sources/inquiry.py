@@ -13,9 +13,9 @@ import time
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from edge.video.sources.challenge import authorization, chosen
 from edge.video.sources.replies import (
     CameraReply,
-    authorization,
     explain,
     parse_reply,
     printable,
@@ -125,8 +125,8 @@ class _Inquiry:
         if self._session:
             lines.append(f"Session: {self._session}")
         if self._challenge is not None:
-            offered = self._challenge.challenges
-            proof = authorization(offered, method, url, self._user, self._password)
+            taken = chosen(self._challenge.challenges)
+            proof = taken and authorization(taken, method, url, self._user, self._password)
             if proof is not None:
                 lines.append(f"Authorization: {proof}")
         self._connection.settimeout(_left_s(self._deadline))

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from known import known
 
-from edge.video.sources.replies import CameraReply, authorization, explain, parse_reply
+from edge.video.sources.challenge import authorization, chosen
+from edge.video.sources.replies import CameraReply, explain, parse_reply
 
 ONLY_SHA = 'WWW-Authenticate: Digest realm="a,b c=\'x\'", nonce="n", algorithm=SHA-256'
 BOTH = f'{ONLY_SHA}\r\nWWW-Authenticate: Digest realm="r", nonce="n", algorithm="MD5", qop="auth"'
@@ -53,14 +54,15 @@ def test_a_challenge_is_answered_as_the_standard_computes_it() -> None:
         'WWW-Authenticate: Digest realm="testrealm@host.com", '
         'nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093"'
     )
-    challenges = refused(headers).challenges
-    proof = authorization(challenges, "GET", "/dir/index.html", "Mufasa", "Circle Of Life")
+    challenge = known(chosen(refused(headers).challenges))
+    proof = authorization(challenge, "GET", "/dir/index.html", "Mufasa", "Circle Of Life")
     assert 'response="670fd8c2df070c60b045671b8b24ff02"' in known(proof)
-    basic = refused("WWW-Authenticate: Basic realm=x").challenges
+    basic = known(chosen(refused("WWW-Authenticate: Basic realm=x").challenges))
     assert authorization(basic, "GET", "/", "Aladdin", "open sesame") == (
         "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
     )
-    assert authorization(refused(ONLY_SHA).challenges, "GET", "/", "u", "p") is None
+    sha = known(chosen(refused(ONLY_SHA).challenges))
+    assert authorization(sha, "GET", "/", "u", "p") is None
 
 
 @pytest.mark.parametrize("head", ["", "HTTP/1.1 400 Bad Request", "RTSP/1.0", "\x16\x03\x01"])
@@ -74,7 +76,8 @@ def test_no_text_breaks_the_reader(text: str, has_password: bool) -> None:
     reply = parse_reply("DESCRIBE", f"RTSP/1.0 401 {text}\r\nWWW-Authenticate: Digest {text}")
     if reply is not None:
         assert explain(reply, has_password=has_password).isprintable()
-        authorization(reply.challenges, "DESCRIBE", "rtsp://h/", "u", "p")
+        for challenge in reply.challenges:
+            authorization(challenge, "DESCRIBE", "rtsp://h/", "u", "p")
 
 
 @pytest.mark.parametrize("header", ["a" * 16_000, "a=" * 8_000, 'a="' * 5_000, "a" + " " * 16_000])
