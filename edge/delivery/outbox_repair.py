@@ -50,6 +50,23 @@ def repair_file(path: Path, why: str) -> None:
     )
 
 
+def write_anew(db: sqlite3.Connection, path: Path) -> None:
+    """Write all that an open file has, which somebody has removed, for ``finish_repair``.
+
+    Raises:
+        sqlite3.Error: The disk refuses it.
+        OSError: The same.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    building = _beside(path, "building")
+    remove_with_logs(building)
+    try:
+        db.execute("VACUUM INTO ?", (str(building),))
+        building.replace(_beside(path, "repaired"))
+    finally:
+        remove_with_logs(building)
+
+
 def finish_repair(path: Path) -> None:
     """Put a file that a repair has completed in its place, also after a crash in between.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from edge.delivery.outbox_file import Damaged, is_damage, open_file
-from edge.delivery.outbox_repair import finish_repair, repair_file
+from edge.delivery.outbox_repair import finish_repair, repair_file, write_anew
 from edge.delivery.reserve import RESERVE_BYTES, Reserve, free_bytes
 from edge.errors import OutboxError
 from edge.system.trouble import SQLITE_ERRORS, trouble_of
@@ -108,7 +108,13 @@ class OutboxStore:
     def _opened(self) -> sqlite3.Connection:
         """Return the connection; first open the file, and repair it, where that must be done."""
         if self._db is not None:
-            return self._db
+            if self._path.exists():
+                return self._db
+            # SQLite would go on in a file that no start finds.
+            write_anew(self._db, self._path)
+            self.close()
+            self.reserve.release()
+            logger.error("outbox %s has been removed: it is written anew", self._path)
         finish_repair(self._path)
         db = None
         if self._damage is None:

@@ -31,8 +31,8 @@ class WriterLimits:
             camera adds one every ten seconds, so this is enough for some cameras.
     """
 
-    flush_s: float = 5.0
-    retry_s: float = 30.0
+    flush_s: float = 3.0
+    retry_s: float = 3.0
     most_embeddings: int = 4096
     most_pictures: int = 64
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -123,6 +124,31 @@ def test_an_error_of_the_disk_is_over_when_the_disk_answers_again(
     box.put([message("alert", b"after")])
     assert payloads(box) == [b"before", b"after"]
     assert box.counts().damaged == 0
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_file_that_is_removed_under_it_is_written_anew_with_all_that_it_had(
+    tmp_path: Path,
+    message: MakeMessage,
+    caplog: pytest.LogCaptureFixture,
+    folder: bool,
+) -> None:
+    path = tmp_path / "state" / "outbox.db"
+    with contextlib.closing(Outbox(path, 8 * MB)) as box:
+        box.put([message("alert", number) for number in range(3)])
+        if folder:
+            shutil.rmtree(path.parent)
+        else:
+            path.unlink()
+        box.put([message("alert", 3)])
+        assert caplog.text.count("it is written anew") == 1
+        # What a kill -9 now would leave.
+        left = shutil.copytree(path.parent, tmp_path / "copy") / path.name
+        box.flush()
+        assert path.with_suffix(".reserve").exists()
+    for file in (left, path):
+        with contextlib.closing(Outbox(file, 8 * MB)) as again:
+            assert payloads(again) == [b"0", b"1", b"2", b"3"]
 
 
 def test_what_a_bad_sector_held_is_given_up_for_what_it_did_not_hold(
