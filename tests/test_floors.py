@@ -1,7 +1,7 @@
 """Libraries that read foreign bytes are not asked for in versions with known holes.
 
 A floor is the first version without the hole that is named. The list is what the project knows; a
-scanner on the user's network (`pip-audit --strict`) knows more, see docs/security.md.
+scanner on the user's network (`pip-audit --strict`) knows more, see docs/threat-model.md.
 """
 
 import tomllib
