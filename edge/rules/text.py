@@ -177,6 +177,7 @@ class TextEncoder:
                 f"expected a text graph with one input and the output 'embedding', found inputs "
                 f"{sorted(inputs)} and outputs {outputs}: build the bundle again"
             )
+        self._has_words = "words" in outputs
         self._engine = engine
         self._tokenizer = tokenizer
 
@@ -203,7 +204,7 @@ class TextEncoder:
         return cls(engine, Tokenizer(bundle.tokenizer(), spec), spec)
 
     def words(self, texts: Sequence[str]) -> NDArray[np.float32] | None:
-        return self.encode(texts).words
+        return self.encode(texts).words if self._has_words else None
 
     def _chunks(self, ids: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Split ``ids`` into the batches that the graph takes; a short one repeats its last row."""

@@ -17,6 +17,7 @@ from edge.rules.bank import PromptBank
 from edge.rules.compiler import Compiler, compiler_of, phrase_bank
 from edge.rules.kept_encoder import KeptEncoder
 from edge.rules.text import TextEncoder, Tokenizer
+from edge.scoring.captions import CaptionEncoder
 from edge.scoring.scorers.base import Scorer
 from edge.scoring.scorers.detect import DetectScorer
 from edge.scoring.scorers.frames import FrameScorer
@@ -79,8 +80,7 @@ def scoring_of(
             if sentences is None:
                 yield compiler_of(bundle, open_encoder())
                 return
-            engine = next(iter(engines.values()))  # the text graph runs where the others do
-            facts = bundle.hash, engine.runtime, engine.device
+            facts = _facts(bundle, next(iter(engines.values())))
             kept = stack.enter_context(sentences.opened())
             yield compiler_of(bundle, KeptEncoder(kept, tokenizer, facts, open_encoder))
 
@@ -93,8 +93,22 @@ def scoring_of(
             return Scoring(windows, open_compiler, windows=windows)
         case "P":
             tokenizer = Tokenizer(bundle.tokenizer(), manifest.text)
-            detect = DetectScorer(engines["detector"], open_text, tokenizer, manifest.text)
+            detector = engines["detector"]
+            encode = caption_encoder(bundle, detector, open_text, sentences)
+            detect = DetectScorer(detector, encode, tokenizer, manifest.text)
             return Scoring(detect, lambda: _phrase_compiler(bundle, detect))
+
+
+def caption_encoder(
+    bundle: Bundle, engine: Engine, open_text: OpenText, sentences: CacheFile | None
+) -> CaptionEncoder:
+    """Make what encodes captions for a bundle of class P; ``engine`` runs its detector."""
+    return CaptionEncoder(open_text, _facts(bundle, engine), sentences)
+
+
+def _facts(bundle: Bundle, engine: Engine) -> tuple[str, ...]:
+    """What decides an answer of the text graph, which runs where ``engine`` does."""
+    return bundle.hash, engine.runtime, engine.device
 
 
 @contextmanager

@@ -8,7 +8,8 @@ import contextlib
 import hashlib
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,8 @@ _MOST_BYTES: Final = 64 << 20
 _TOGETHER: Final = 64
 # Another process that writes the file is not waited for longer.
 _LOCK_S: Final = 0.1
+# Uses of the file whose values are not deleted.
+_RECENT: Final = 4
 
 
 class CacheFile:
@@ -33,7 +36,8 @@ class CacheFile:
 
     Args:
         path: Path of the file. The file and its folder are created where they do not exist.
-        most_bytes: Size of the values above which the oldest are deleted.
+        most_bytes: Size of the values above which the oldest are deleted that none of the last
+            uses asked for.
     """
 
     def __init__(self, path: Path, most_bytes: int = _MOST_BYTES) -> None:
@@ -41,6 +45,8 @@ class CacheFile:
         self._path = path
         self._most_bytes = most_bytes
         self._trouble: SideFileError | None = None
+        # Keys of the last uses: sentences of one start are used by several models.
+        self._recent: deque[set[bytes]] = deque(maxlen=_RECENT)
 
     @contextmanager
     def opened(self) -> Iterator["OpenCache"]:
@@ -49,7 +55,8 @@ class CacheFile:
         try:
             yield cache
         finally:
-            cache.close(self._most_bytes)
+            self._recent.append(cache.used)
+            cache.close(self._most_bytes, set[bytes]().union(*self._recent))
             before, self._trouble = self._trouble, cache.trouble
             if before is None and self._trouble is not None:
                 logger.warning("%s", self._trouble)
@@ -72,13 +79,14 @@ class OpenCache:
 
     Attributes:
         trouble: Why the file cannot be used, or not any more; None while it can.
+        used: Keys that were read or written.
     """
 
     def __init__(self, path: Path) -> None:
         self.trouble: SideFileError | None = None
         self._path = path
         self._db: sqlite3.Connection | None = None
-        self._used: set[bytes] = set()
+        self.used: set[bytes] = set()
         self._written = 0
         with self._careful():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +97,7 @@ class OpenCache:
 
     def read(self, key: bytes) -> bytes | None:
         """Return the value that was written for ``key``; None if it is missing or damaged."""
-        self._used.add(key)
+        self.used.add(key)
         record: bytes | None = None
         with self._careful():
             if self._db is not None:
@@ -102,7 +110,7 @@ class OpenCache:
 
     def write(self, key: bytes, value: bytes) -> None:
         """Keep ``value`` for ``key``; a failure is only logged."""
-        self._used.add(key)
+        self.used.add(key)
         with self._careful():
             if self._db is not None:
                 self._db.execute(
@@ -112,15 +120,15 @@ class OpenCache:
                 if self._written % _TOGETHER == 0:
                     self._db.commit()
 
-    def close(self, most_bytes: int) -> None:
-        """Close the file. If it was written to, delete old values, but none that was used."""
+    def close(self, most_bytes: int, needed: Container[bytes]) -> None:
+        """Close the file. If it was written to, delete old values, but none that is needed."""
         with self._careful():
             if self._db is not None and self._written:
-                self._shrink(self._db, most_bytes)
+                self._shrink(self._db, most_bytes, needed)
                 self._db.commit()
         self._forget()
 
-    def _shrink(self, db: sqlite3.Connection, most_bytes: int) -> None:
+    def _shrink(self, db: sqlite3.Connection, most_bytes: int, needed: Container[bytes]) -> None:
         # A damaged record may have no value, though the table forbids it.
         query = "SELECT key, coalesce(length(value), 0) FROM kept ORDER BY rowid"
         sizes = db.execute(query).fetchall()
@@ -128,7 +136,7 @@ class OpenCache:
         for key, size in sizes:
             if excess <= 0:
                 return
-            if key not in self._used:
+            if key not in needed:
                 db.execute("DELETE FROM kept WHERE key = ?", (key,))
                 excess -= size
 

@@ -44,7 +44,12 @@ class WordSum(EngineDouble):
     """An engine whose graph adds up one vector per word; ``batch`` rows per run, None for any."""
 
     def __init__(
-        self, batch: int | None = None, *, coverage: bool = False, length: bool = False
+        self,
+        batch: int | None = None,
+        *,
+        coverage: bool = False,
+        length: bool = False,
+        words: bool = False,
     ) -> None:
         self.inputs = (TensorSpec("input_ids", "int64", (batch, 12)),)
         self.outputs = (TensorSpec("embedding", "float32", (batch, DIM)),)
@@ -52,6 +57,8 @@ class WordSum(EngineDouble):
             self.outputs += (TensorSpec("coverage", "float32", (batch,)),)
         if length:
             self.outputs += (TensorSpec("length", "float32", (batch,)),)
+        if words:
+            self.outputs += (TensorSpec("words", "float32", (batch, 12, DIM)),)
         self._batch = batch
         self.table = np.random.default_rng(7).normal(size=(4 + len(WORDS), DIM))
         self.table[[0, 2, 3]] = 0  # padding and the ends say nothing
@@ -67,6 +74,7 @@ class WordSum(EngineDouble):
             "embedding": unit.astype(np.float32),
             "coverage": known.astype(np.float32),
             "length": np.linalg.norm(sums, axis=1).astype(np.float32),
+            "words": self.table[ids].astype(np.float32),
         }
         return {spec.name: results[spec.name] for spec in self.outputs}
 

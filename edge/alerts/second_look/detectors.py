@@ -4,7 +4,6 @@ Letters in shapes: Q queries, P phrases, D embedding.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final, Protocol
 
@@ -19,7 +18,8 @@ from edge.rules.bank import PromptBank
 from edge.rules.caption import write_caption
 from edge.rules.text import Tokenizer
 from edge.scoring.boxes import Detections, find_boxes, keep_boxes
-from edge.scoring.grounding import EncodedCaption, answer, ask
+from edge.scoring.captions import CaptionEncoder
+from edge.scoring.grounding import EncodedCaption, answer
 from edge.video.preprocess import Preprocessor
 from edge.video.sample import Sample
 
@@ -93,7 +93,7 @@ class CaptionDetector:
 
     Args:
         engine: Engine of the ``detector`` graph.
-        open_text: Opens the ``text`` graph for as long as it is needed.
+        encode: Runs the ``text`` graph.
         tokenizer: Tokenizer of the bundle.
         specs: Pixels and tokens of the bundle.
         threshold: Smallest score of a box.
@@ -103,14 +103,14 @@ class CaptionDetector:
     def __init__(
         self,
         engine: Engine,
-        open_text: Callable[[], AbstractContextManager[Engine]],
+        encode: CaptionEncoder,
         tokenizer: Tokenizer,
         specs: tuple[ImageSpec, TextSpec],
         threshold: float,
         frame_of: FrameOf,
     ) -> None:
         self._engine = engine
-        self._open_text = open_text
+        self._encode = encode
         self._tokenizer = tokenizer
         self._image, self._text = specs
         self._preprocess = Preprocessor(self._image)
@@ -119,11 +119,11 @@ class CaptionDetector:
 
     def prepare(self, _bank: PromptBank, phrases: Mapping[str, Sequence[str]]) -> Finder:
         """Encode one caption for each rule: phrases of other rules would change its scores."""
-        questions = {}
-        with self._open_text() as text:
-            for rule, own in phrases.items():
-                unique = tuple(dict.fromkeys(own))
-                questions[rule] = ask(text, write_caption(unique, self._tokenizer, self._text))
+        captions = [
+            write_caption(tuple(dict.fromkeys(own)), self._tokenizer, self._text)
+            for own in phrases.values()
+        ]
+        questions = dict(zip(phrases, self._encode(captions), strict=True))
         return partial(self._boxes, questions)
 
     def _boxes(self, questions: Mapping[str, EncodedCaption], sample: Sample) -> Boxes:

@@ -13,6 +13,7 @@ from edge.model.bundle.manifest import ImageSpec
 from edge.model.bundle.read import Bundle, open_bundle
 from edge.model.bundle.signature import read_keys
 from edge.rules.text import Tokenizer
+from edge.scoring.frame_class import caption_encoder
 from edge.scoring.open import CHOICES, Models, open_models
 from edge.video.preprocess import Preprocessor
 
@@ -73,7 +74,7 @@ def _detector(
     found = stack.enter_context(_open_beside(models, bundle, config))
     return CaptionDetector(
         found.main.engine,
-        found.open_text_engine,
+        caption_encoder(bundle, found.main.engine, found.open_text_engine, found.sentences),
         Tokenizer(bundle.tokenizer(), manifest.text),
         (manifest.image, manifest.text),
         manifest.decision.threshold if settings.threshold is None else settings.threshold,

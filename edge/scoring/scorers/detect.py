@@ -1,7 +1,6 @@
 """Scores for class P: picture and sentences together; a sentence scores as high as its best box."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,8 @@ from edge.rules.bank import PromptBank
 from edge.rules.caption import write_caption
 from edge.rules.text import Tokenizer
 from edge.scoring.boxes import phrase_scores
-from edge.scoring.grounding import EncodedCaption, answer, ask
+from edge.scoring.captions import CaptionEncoder
+from edge.scoring.grounding import EncodedCaption, answer
 from edge.scoring.scorers.base import Scored
 from edge.video.sample import Sample
 
@@ -22,7 +22,7 @@ class DetectScorer:
 
     Args:
         engine: Engine of the ``detector`` graph.
-        open_text: Opens the ``text`` graph for as long as it is needed.
+        encode: Runs the ``text`` graph.
         tokenizer: Tokenizer of the bundle.
         spec: Text facts of the bundle.
     """
@@ -30,12 +30,12 @@ class DetectScorer:
     def __init__(
         self,
         engine: Engine,
-        open_text: Callable[[], AbstractContextManager[Engine]],
+        encode: CaptionEncoder,
         tokenizer: Tokenizer,
         spec: TextSpec,
     ) -> None:
         self._engine = engine
-        self._open_text = open_text
+        self._encode = encode
         self._tokenizer = tokenizer
         self._spec = spec
         self._questions: dict[tuple[str, ...], EncodedCaption] = {}
@@ -56,8 +56,7 @@ class DetectScorer:
             # Prompts may share a sentence; each phrase stands in the caption once.
             phrases = tuple(dict.fromkeys(wanted))
             caption = write_caption(phrases, self._tokenizer, self._spec)
-            with self._open_text() as text:
-                question = ask(text, caption)
+            (question,) = self._encode([caption])
             # Another thread may prepare the next bank while samples are still scored with this one,
             # so the question before the new one is kept.
             newest = list(self._questions.items())[-1:]

@@ -111,6 +111,17 @@ def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     keep(tmp_path / "state" / "sentences.db", a=b"one")
 
 
+def test_the_values_of_one_start_make_no_room_for_each_other(path: Path) -> None:
+    file = CacheFile(path, 1000)
+    for model in range(4):
+        with file.opened() as cache:
+            cache.write(b"%d" % model, b"1" * 400)
+    assert None not in kept(path, "0", "1", "2", "3")
+    with file.opened() as cache:
+        cache.write(b"4", b"1" * 400)
+    assert kept(path, "0") == [None]
+
+
 def test_the_oldest_values_that_were_not_used_make_room(path: Path) -> None:
     keep(path, old=b"1" * 400, used=b"2" * 400)
     with CacheFile(path, 1000).opened() as cache:

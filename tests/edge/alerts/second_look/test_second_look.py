@@ -22,6 +22,7 @@ from edge.errors import ConfigError, InferenceError
 from edge.model.bundle.manifest import ImageSpec, TextSpec
 from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.rules.text import Tokenizer
+from edge.scoring.captions import CaptionEncoder
 from edge.scoring.scorers.frames import FrameScorer
 from edge.video.preprocess import Preprocessor
 from edge.video.sample import Arrival, Sample
@@ -196,8 +197,8 @@ def test_a_frame_that_is_gone_is_not_taken_for_an_empty_zone(
 ) -> None:
     never = EngineDouble()  # fails if it is asked without a picture
     detector = CaptionDetector(
-        never, lambda: nullcontext(never), Tokenizer(tokenizer_json, spec), (SPEC, spec), 0.3,
-        lambda _c, _s: None,
+        never, CaptionEncoder(lambda: nullcontext(never)), Tokenizer(tokenizer_json, spec),
+        (SPEC, spec), 0.3, lambda _c, _s: None,
     )  # fmt: skip
     with pytest.raises(InferenceError, match="expected the frame of sample 7, found it gone"):
         detector.prepare(BANK, {})(sample(7))

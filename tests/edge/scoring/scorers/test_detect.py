@@ -16,6 +16,7 @@ from edge.errors import ConfigError, InferenceError
 from edge.model.engines import Engine, EngineSettings, open_engine
 from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.rules.text import Tokenizer
+from edge.scoring.captions import CaptionEncoder
 from edge.scoring.scorers.detect import DetectScorer
 from edge.video.sample import Arrival, Sample
 
@@ -52,7 +53,8 @@ def scorer(text: Opened) -> DetectScorer:
         "onnxruntime", tiny.tiny_detector_model().SerializeToString(), EngineSettings()
     )
     spec = tiny.tiny_detector_facts().text
-    return DetectScorer(engine, text, Tokenizer(tiny.tiny_detector_tokenizer(), spec), spec)
+    tokenizer = Tokenizer(tiny.tiny_detector_tokenizer(), spec)
+    return DetectScorer(engine, CaptionEncoder(text), tokenizer, spec)
 
 
 def bank(*sentences: str) -> PromptBank:
