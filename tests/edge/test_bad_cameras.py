@@ -16,8 +16,9 @@ from daemon_parts import Line
 from live_broker import Broker
 from numpy.typing import NDArray
 from patience import Eventually
-from watching import watching
+from watching import SPEC, watching
 
+from edge.config.models import CameraConfig, SnapshotsConfig
 from edge.delivery.message import Message
 from edge.testing import Clip, TestCamera
 from edge.testing.clip import Codec
@@ -149,9 +150,11 @@ class Counting(Line):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was seen: shares of the healthy cameras' samples, and seconds by fault."""
+    """What was seen: shares of samples of the healthy cameras and of one that is watched by itself,
+    outside the daemon, and seconds by fault."""
 
     shares: dict[str, float]
+    alone: float
     noticed_s: dict[str, float]
     back_s: dict[str, float]
 
@@ -201,6 +204,17 @@ def trial(tmp_path: Path, broker: Broker, clips: Clips, eventually: Eventually) 
                 box.faults.seed = SEED + rotation
             key = {name: f"cam{place}" for place, name in enumerate(names)}
             urls = {key[name]: box.url("view") for name, box in boxes.items()}
+            alone = stack.enter_context(TestCamera({"view": clips["small"]}))
+            settings = {"url": alone.url("view"), "sample": {"fps": FPS}}
+            witness = ThreadCamera(
+                "alone",
+                CameraConfig.model_validate(settings),
+                SPEC,
+                SnapshotsConfig(),
+                lambda: None,
+            )
+            stack.callback(witness.stop, 5.0)
+            witness.start()
             pipeline = Counting()
             daemon = watching(
                 urls, FPS, lambda _: pipeline, port=broker.port, folder=tmp_path, camera=camera
@@ -211,7 +225,8 @@ def trial(tmp_path: Path, broker: Broker, clips: Clips, eventually: Eventually) 
                 lambda: min(one.health().samples for one in cameras.values()) > FPS, "samples"
             )
 
-            began = time.monotonic()
+            eventually(lambda: witness.health().samples > FPS, "samples of the witness")
+            began, alone_before = time.monotonic(), witness.health().samples
             before = {name: worker.health() for name, worker in workers.items()}
             for name, fault in faults.items():
                 fault.begin(boxes[name], clips)
@@ -232,12 +247,13 @@ def trial(tmp_path: Path, broker: Broker, clips: Clips, eventually: Eventually) 
                 {name: fault.back_s for name, fault in faults.items()},
             )
             ended = time.monotonic()
+            came = witness.health().samples - alone_before
             shares = {
                 name: pipeline.share(key[name], began, ended)
                 for name in names
                 if name not in faults
             }
-            return Outcome(shares, noticed, back)
+            return Outcome(shares, min(1.0, came / ((ended - began) * FPS)), noticed, back)
 
         yield run
 
@@ -258,7 +274,9 @@ def test_a_bad_camera_at_any_place_is_noticed_comes_back_and_costs_the_others_no
     record_property("back_s", round(max(soon), 2))
     assert not {name: s for name, s in outcome.noticed_s.items() if s > NOTICED_S}
     assert not {name: s for name, s in outcome.back_s.items() if s > FAULTS[name].back_s}
-    assert not {name: share for name, share in outcome.shares.items() if share < 0.95}
+    # On a machine that is busy with something else, all cameras lose alike.
+    least = 0.95 * outcome.alone
+    assert not {name: share for name, share in outcome.shares.items() if share < least}
 
 
 class Awaited(ThreadCamera):
@@ -273,4 +291,4 @@ class Awaited(ThreadCamera):
 def test_a_loop_that_waits_for_a_silent_camera_would_be_seen(trial: Trial) -> None:
     name = "accepts and is silent"
     outcome = trial({name: replace(FAULTS[name], back_s=1.0)}, camera=Awaited)
-    assert min(outcome.shares.values()) < 0.95
+    assert min(outcome.shares.values()) < 0.95 * outcome.alone
