@@ -283,7 +283,8 @@ class Awaited(ThreadCamera):
     """The control: a camera for whose sample the loop waits while it is silent."""
 
     def take(self) -> Sample | None:
-        if self.health().state != "streaming":
+        last = self.health().last_arrival
+        if last is not None and time.time() - last > 0.5:
             time.sleep(0.5)
         return super().take()
 
