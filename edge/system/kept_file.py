@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
+from urllib.parse import quote
 
 from edge.errors import SideFileError
 from edge.system.set_aside import set_aside
@@ -108,14 +109,38 @@ class KeptFile:
         if not is_version(version):
             raise _NotOurs(f"its version is {version}")
         if version > self._version:
-            raise SideFileError(
-                f"{self.path} was written by a newer version (format {version}, this one knows up"
-                f" to {self._version}): {ADVICE['newer']}",
-                "newer",
-            )
+            raise _newer(self.path, version, self._version)
         tables = [sql for (sql,) in db.execute("SELECT sql FROM sqlite_schema WHERE type='table'")]
         if not tables:
             db.execute(self._table)
             db.execute(f"PRAGMA user_version={self._version}")
         elif tables != [self._table]:
             raise _NotOurs("its tables are another program's")
+
+
+def check_file(path: Path, version: int = 1) -> None:
+    """Look whether a side file can be used, and change nothing; one that does not exist can.
+
+    Raises:
+        SideFileError: It cannot: it is locked, failing, damaged, or of a version above ``version``.
+    """
+    if not is_there(path):
+        return
+    try:
+        address = f"file:{quote(str(path))}?mode=ro"
+        with contextlib.closing(sqlite3.connect(address, timeout=BUSY_S, uri=True)) as db:
+            (found,) = db.execute("PRAGMA user_version").fetchone()
+            db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except SQLITE_ERRORS as exc:
+        trouble = "damaged" if header_is_damaged(path) else trouble_of(exc)
+        raise SideFileError(f"{path}: {exc}; {ADVICE[trouble]}", trouble) from exc
+    if is_version(found) and found > version:
+        raise _newer(path, found, version)
+
+
+def _newer(path: Path, found: int, version: int) -> SideFileError:
+    return SideFileError(
+        f"{path} was written by a newer version (format {found}, this one knows up to {version}):"
+        f" {ADVICE['newer']}",
+        "newer",
+    )

@@ -11,12 +11,13 @@ from edge.errors import ConfigError, ModelError, OutboxError
 from edge.model.bundle.read import open_bundle
 from edge.search.index.store import INDEX
 from edge.search.open import check_searchable
+from edge.system.trouble import is_there
 
 
 def check_disk(state_dir: Path, outbox_bytes: int) -> CheckResult:
     """Check that the outbox fits into ``state_dir``, which need not exist yet."""
     try:
-        folder = next(path for path in (state_dir, *state_dir.parents) if path.exists())
+        folder = next(path for path in (state_dir, *state_dir.parents) if is_there(path))
         with tempfile.TemporaryFile(dir=folder):
             free = shutil.disk_usage(folder).free
     except OSError as exc:

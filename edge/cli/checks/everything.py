@@ -11,6 +11,8 @@ from edge.cli.checks.model import check_model
 from edge.cli.checks.outbox import check_outbox
 from edge.cli.checks.result import CheckResult, failure
 from edge.cli.checks.second_look import check_looks
+from edge.cli.checks.side_files import check_side_files
+from edge.config.document import suggestion
 from edge.config.models import Config
 from edge.errors import ConfigError
 from edge.scoring.open import CHOICES
@@ -49,6 +51,7 @@ def check_config(
         yield from check_broker(config, outbox)
     yield check_disk(config.state_dir, config.outbox.max_bytes)
     yield outbox.result
+    yield from check_side_files(config.state_dir)
     yield from check_index(config)
 
 
@@ -68,6 +71,10 @@ def _watched_prompts(config: Config) -> CheckResult:
     idle = [
         name for name in config.prompts if not any(camera.watched_by(name) for camera in cameras)
     ]
-    remarks = (f"no camera watches {', '.join(idle)}: name it under its prompts",) if idle else ()
+    remarks = [f"no camera watches {', '.join(idle)}: name it under its prompts"] if idle else []
+    profiles = sorted({name for prompt in config.prompts.values() for name in prompt.profiles})
+    if config.profile is not None and config.profile not in profiles:
+        hint = suggestion(config.profile, profiles) if profiles else "none names any"
+        remarks.append(f"no prompt names the profile {config.profile!r}; {hint}")
     found = f"{config.device.id}: {len(config.cameras)} cameras, {len(config.prompts)} prompts"
-    return CheckResult("configuration", found, remarks)
+    return CheckResult("configuration", found, tuple(remarks))

@@ -88,6 +88,21 @@ def former_statuses(path: Path, place: Place) -> list[str]:
     return sorted({left.place.status for left in record.left if not left.place.is_named_as(place)})
 
 
+def check_record(path: Path) -> None:
+    """Look whether the file can be used, and change nothing.
+
+    Raises:
+        SideFileError: It cannot be read now, is of a newer version, or damaged.
+    """
+    try:
+        _read(path)
+    except OSError as exc:
+        raise _failed(path, exc) from exc
+    except ValidationError as exc:
+        reason = str(exc).partition("\n")[0]
+        raise SideFileError(f"{path}: {reason}; {ADVICE['damaged']}", "damaged") from exc
+
+
 class Retained:
     """The retained messages of the box. May be called from any thread.
 
@@ -258,18 +273,9 @@ def _load(path: Path) -> _Record:
         SideFileError: It cannot be read now.
     """
     try:
-        content = read_if_there(path)
-        if content is None:
-            return _Record()
         try:
-            return _Record.model_validate_json(content)
+            return _read(path)
         except ValidationError as exc:
-            if trouble_of_json(content, "schema_", _SCHEMA) == "newer":
-                raise SideFileError(
-                    f"{path} was written by a newer version; old messages may stay at the broker; "
-                    f"{ADVICE['newer']}",
-                    "newer",
-                ) from exc
             logger.warning(
                 "%s: %s; set aside as %s, and begun anew: 'edge retire' removes what is left",
                 path, str(exc).partition("\n")[0], set_aside(path).name,
@@ -277,6 +283,22 @@ def _load(path: Path) -> _Record:
             return _Record()
     except OSError as exc:
         raise _failed(path, exc) from exc
+
+
+def _read(path: Path) -> _Record:
+    content = read_if_there(path)
+    if content is None:
+        return _Record()
+    try:
+        return _Record.model_validate_json(content)
+    except ValidationError as exc:
+        if trouble_of_json(content, "schema_", _SCHEMA) != "newer":
+            raise
+        raise SideFileError(
+            f"{path} was written by a newer version; old messages may stay at the broker; "
+            f"{ADVICE['newer']}",
+            "newer",
+        ) from exc
 
 
 def _failed(path: Path, error: OSError) -> SideFileError:

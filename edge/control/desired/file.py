@@ -91,6 +91,26 @@ class DesiredFile:
             return Desired(), None
         return page.accepted, page.pending
 
+    def look(self) -> Desired:
+        """Read the accepted state, and change nothing.
+
+        Raises:
+            SideFileError: It cannot be read now, is of a newer version, or damaged.
+        """
+        try:
+            content = read_if_there(self._path)
+        except OSError as exc:
+            trouble = trouble_of(exc)
+            raise SideFileError(f"{self._path}: {exc}; {ADVICE[trouble]}", trouble) from exc
+        if content is None:
+            return Desired()
+        try:
+            return _Page.model_validate_json(content).accepted
+        except ValidationError as exc:
+            trouble = trouble_of_json(content, "schema_", _SCHEMA)
+            reason = str(exc).partition("\n")[0]
+            raise SideFileError(f"{self._path}: {reason}; {ADVICE[trouble]}", trouble) from exc
+
     def unread(self) -> SideFileError | None:
         """Return why ``load`` could not read the file; None where it could, or there is none."""
         return self._unread

@@ -153,6 +153,16 @@ def test_warnings_say_what_to_do_and_do_not_fail(
     assert "→ the model hardly tells its negative 'red' from its text" in outcome.out
 
 
+def test_a_profile_that_no_rule_names_is_a_warning(
+    edge: Run, config: Callable[..., Path], clip: Path
+) -> None:
+    prompts = "prompts: {red: {text: red, profiles: [away]}}"
+    path = config(f"{{yard: {{url: {clip}}}}}", prompts=prompts, profile="awy")
+    outcome = edge("check", path, "--no-broker", "--no-cameras", "--json")
+    advice = found(outcome, "configuration")["advice"]
+    assert advice == ["no prompt names the profile 'awy'; did you mean 'away'?"]
+
+
 def test_a_sentence_with_time_in_it_is_told_as_it_was_understood(
     edge: Run, config: Callable[..., Path], clip: Path
 ) -> None:
