@@ -9,7 +9,7 @@
     │  ├─ EngineUnavailable    runtime or device not there        exit 3 at start
     │  └─ InferenceError       one batch failed                   drop it, count it, go on
     ├─ SourceError             camera unreachable, stream broken  retry for ever, with back-off
-    │  └─ SourceRefused        the camera said no (401, 404)      retry for ever, slowly
+    │  └─ SourceRefused        the camera said no (401, 403)      retry for ever, slowly
     ├─ PublishError            broker refused or lost             retry for ever
     ├─ SideFileError           a side file locked, failing, full   go on without, try again,
     │                          or of a newer version              report
@@ -62,7 +62,7 @@ class SourceError(EdgeError):
 
 
 class SourceRefused(SourceError):
-    """The camera answered and said no (wrong password, no such path): retried only slowly."""
+    """The camera answered and said no (wrong password, no rights): retried only slowly."""
 
 
 class PublishError(EdgeError):

@@ -21,10 +21,9 @@ _REFUSALS: dict[type[av.error.FFmpegError], str] = {
     av.error.HTTPForbiddenError: (
         "forbids this stream to this user (403): check the user's rights in the camera"
     ),
-    av.error.HTTPNotFoundError: (
-        "has no such stream (404): check the path of the camera's url against its manual"
-    ),
 }
+# A camera or recorder that has just started says so too, until it has its first picture.
+_MISSING = "has no such stream (404): check the path of the camera's url against its manual"
 
 
 class Container:
@@ -152,6 +151,8 @@ class Container:
         for kind, refusal in _REFUSALS.items():
             if isinstance(exc, kind):
                 return SourceRefused(f"{self.name} {problem or refusal}")
+        if isinstance(exc, av.error.HTTPNotFoundError):
+            problem = problem or _MISSING
         problem = problem or self.explain(exc) or f"failed: {exc.strerror}"
         return SourceError(f"{self.name} {problem}")
 

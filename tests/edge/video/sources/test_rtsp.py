@@ -6,12 +6,14 @@ import traceback
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Literal
 
 import pytest
 from known import all_known
 
 from edge.errors import SourceError, SourceRefused
+from edge.system.backoff import CameraRetry
 from edge.testing import Clip, TestCamera
 from edge.testing.clip import Codec
 from edge.testing.synthetic import write_clip
@@ -210,11 +212,23 @@ def test_a_camera_that_is_off_is_a_clear_error(camera: TestCamera) -> None:
         open_source(camera.url("yard"), QUICK)
 
 
-def test_a_wrong_password_and_a_wrong_path_are_refusals(camera: TestCamera) -> None:
-    with pytest.raises(SourceRefused, match=r"refused the user name or password \(401\)"):
+def tenth_delay_s(error: Exception) -> float:
+    retry = CameraRetry(Random(1))
+    return [retry.delay_s(error, streamed_s=0.0) for _ in range(10)][-1]
+
+
+def test_a_wrong_password_is_a_refusal_and_is_tried_again_slowly(camera: TestCamera) -> None:
+    with pytest.raises(SourceRefused, match=r"refused the user name or password \(401\)") as error:
         open_source(camera.url("yard", password="wrong-pass"), QUICK)
-    with pytest.raises(SourceRefused, match=r"has no such stream \(404\)"):
+    assert tenth_delay_s(error.value) > 200
+
+
+def test_a_stream_that_is_not_there_may_be_there_soon(camera: TestCamera) -> None:
+    """Recorders say 404 until they have the first picture of a camera that has just started."""
+    with pytest.raises(SourceError, match=r"has no such stream \(404\)") as error:
         open_source(camera.url("yard") + "-not", QUICK)
+    assert not isinstance(error.value, SourceRefused)
+    assert tenth_delay_s(error.value) <= 10
 
 
 # As docs/config.md says.
