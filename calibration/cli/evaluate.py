@@ -1,7 +1,7 @@
 """Defines the commands of ``edge-calibrate``; only command modules print or exit."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -96,6 +96,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  options of a command line
                 f"{events}: expected labels of the rules {', '.join(rules.prompts)}, found none; "
                 "a label's prompt is a rule's name or sentence"
             )
+        _refuse_unlabelled(prompt or [], by_rule, rules)
         for name in by_rule.values():
             rule = rules.prompts[name]
             if rule.zones or rule.crop or rule.kind == "clip":
@@ -147,18 +148,27 @@ def _rules(
         return config_of(sentences, bundle or paths.default_bundle())
     rules = load_config(config)
     if prompts:
-        chosen = {
-            name: prompt
-            for name, prompt in rules.prompts.items()
-            if name in prompts or set(prompt.text) & set(prompts)
-        }
-        if not chosen:
+        if unknown := [word for word in prompts if not _meant(word, rules)]:
             raise ConfigError(
-                f"--prompt: expected rules of {config}, found none; "
+                f"--prompt: expected rules of {config}, found {', '.join(unknown)}; "
                 f"there are {', '.join(rules.prompts)}"
             )
+        wanted = set().union(*(_meant(word, rules) for word in prompts))
+        chosen = {name: rule for name, rule in rules.prompts.items() if name in wanted}
         rules = rules.model_copy(update={"prompts": chosen})
     return rules if bundle is None else rules.model_copy(update={"bundle": bundle})
+
+
+def _refuse_unlabelled(wanted: Sequence[str], by_rule: Mapping[str, str], rules: Config) -> None:
+    """Refuse a wanted rule or sentence that no label means: it would be left out in silence."""
+    for word in wanted:
+        if not _meant(word, rules) & set(by_rule.values()):
+            raise ConfigError(f"--prompt: expected labels of {word!r}, found none")
+
+
+def _meant(word: str, rules: Config) -> set[str]:
+    """Return the rules of this name or sentence."""
+    return {name for name, rule in rules.prompts.items() if word == name or word in rule.text}
 
 
 def _clips(labels: Sequence[Label], rules: dict[str, str]) -> dict[str, dict[str, list[Label]]]:

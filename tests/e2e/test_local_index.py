@@ -96,9 +96,12 @@ def test_what_cameras_see_is_kept_and_searched_on_the_box_and_over_mqtt(
         daemon = run_daemon(**sections(broker.port, camera.url("yard")))
         eventually(lambda: kept() >= 5, "embeddings on disk", 30)
         found = edge("search", "red", "--config", str(daemon.config), "--json")
+        typo = edge("search", "red", "--config", str(daemon.config), "--camera", "yrad")
         assert found.returncode == 0, found.stderr
         answer = json.loads(found.stdout)
         assert answer["samples"] >= 5
+        assert "nothing of camera" not in found.stderr
+        assert "note: the index has nothing of camera 'yrad'; it has yard" in typo.stderr
         request = json.dumps({"schema": "edge-search/1", "text": "red", "since": "1h"})
         client, answers = asked(broker.port, request)
         eventually(lambda: answers, "an answer over MQTT", 30)

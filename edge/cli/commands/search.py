@@ -67,7 +67,11 @@ def search(  # noqa: PLR0913  options of a command line
     bank = _compile(model, engine, text, background)
     offset, until = position(cursor, time.time())
     query = Query(until - _seconds(since), until, camera, limit, offset)
-    page = find(Reader(folder, bank.rows.shape[1]), bank, query)
+    reader = Reader(folder, bank.rows.shape[1])
+    if camera is not None and camera not in (cameras := reader.cameras()):
+        known = ", ".join(cameras) or "none"
+        typer.echo(f"note: the index has nothing of camera {camera!r}; it has {known}", err=True)
+    page = find(reader, bank, query)
     for note in bank.notes:
         typer.echo(f"note: {note}", err=True)
     if as_json:

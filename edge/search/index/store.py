@@ -256,6 +256,10 @@ class Reader:
         self._folder = folder
         self._dim = dim
 
+    def cameras(self) -> list[str]:
+        """Return the names of the cameras that have segments."""
+        return sorted({folder.parent.name for folder in self._folder.glob("*/*")})
+
     def segments(self, camera: str | None, since: float, until: float) -> list[Found]:
         """Return the segments with rows between ``since`` and ``until``, in the order of writing.
 

@@ -288,3 +288,18 @@ def test_a_camera_that_is_not_there_is_refused(
     outcome = calibrate(*line)
     assert outcome.code == 2
     assert "--camera: expected --config beside it" in outcome.err
+
+
+def test_one_of_several_rules_that_is_not_there_or_not_labelled_is_refused(
+    calibrate: Run, clips: Path, bundle: Path, label_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    config = tmp_path / "edge.yaml"
+    config.write_text(CONFIG.format(bundle=bundle).replace("red}}", "red}, grass: {text: green}}"))
+    line = ("eval", clips, label_file(), "--config", config, "--prompt", "fire", "--prompt")
+    outcome = calibrate(*line, "grsas")
+    assert outcome.code == 2
+    assert "found grsas; there are fire, grass" in outcome.err
+    outcome = calibrate(*line, "green")
+    assert outcome.code == 2
+    assert "--prompt: expected labels of 'green', found none" in outcome.err
+    assert calibrate(*line, "red").code == 0  # negative control
