@@ -5,6 +5,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from publishing import MakeMessage
 
 from edge.delivery.message import Kind, Message
-from edge.delivery.outbox import Outbox
+from edge.delivery.outbox import Outbox, OutboxCounts
 from edge.delivery.outbox_file import KINDS, pack
 from edge.delivery.payloads import state_message
 from edge.delivery.topics import Topics
@@ -142,6 +143,25 @@ def test_a_full_outbox_drops_embeddings_then_snapshots_then_alerts_oldest_first(
         [6, 7, 8, 9, 10, 11],
     ]
     assert dropped == [(0, 0, 1), (0, 0, 2), (0, 1, 2), (0, 2, 2), (1, 2, 2), (2, 2, 2)]
+
+
+class Forgetful(Outbox):
+    """The control: an outbox that makes room and does not count what it lost."""
+
+    def counts(self) -> OutboxCounts:
+        return replace(super().counts(), dropped=dict.fromkeys(KINDS, 0))
+
+
+@pytest.mark.parametrize(("kind", "accounted"), [(Outbox, True), (Forgetful, False)])
+def test_what_is_queued_and_what_is_counted_as_lost_is_everything_or_it_would_be_seen(
+    tmp_path: Path, message: MakeMessage, kind: type[Outbox], accounted: bool
+) -> None:
+    with contextlib.closing(kind(tmp_path / "outbox.db", 20 * 1100)) as box:
+        for number in range(200):
+            box.put([message(KINDS[number % 3], b"%d" % number + b"." * 900)])
+        counts = box.counts()
+    known = sum(counts.queued.values()) + sum(counts.dropped.values())
+    assert (known == 200) == accounted
 
 
 def test_an_embedding_never_pushes_out_an_alert(tmp_path: Path, message: MakeMessage) -> None:

@@ -16,6 +16,7 @@ from publishing import MakeMessage
 
 from edge.delivery.outbox import Outbox
 from edge.delivery.outbox_file import unpack
+from edge.errors import OutboxError
 
 MB = 1024 * 1024
 
@@ -262,3 +263,27 @@ def test_a_body_that_is_no_message_is_a_damaged_row_whatever_its_checksum(body: 
     whole = cbor2.dumps(["t", b"", "alert", "c", 1, False, "", None, None, None])
     assert unpack(whole, crc32(whole)) is not None  # the negative control
     assert unpack(body, crc32(body)) is None
+
+
+def left_on_a_full_disk(disk: Path, message: MakeMessage, *, reserve: bool) -> int:
+    """Open an outbox on a full disk, where its log must grow, and delete all that it has."""
+    path = filled(disk / "outbox.db", message)
+    if not reserve:
+        path.with_suffix(".reserve").unlink()
+    with (disk / "other").open("wb", buffering=0) as other, contextlib.suppress(OSError):
+        while other.write(b"x" * 4096):
+            pass
+    with contextlib.closing(Outbox(path, 8 * MB)) as box:
+        box.delete([row.seq for row in box.pending(1000)])
+        return sum(box.counts().queued.values())
+
+
+def test_the_reserve_lets_deletes_go_on(small_disk: Path, message: MakeMessage) -> None:
+    assert left_on_a_full_disk(small_disk, message, reserve=True) == 0
+
+
+def test_without_the_reserve_the_same_deletes_would_fail(
+    small_disk: Path, message: MakeMessage
+) -> None:
+    with pytest.raises(OutboxError, match="database or disk is full"):
+        left_on_a_full_disk(small_disk, message, reserve=False)
