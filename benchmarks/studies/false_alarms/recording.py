@@ -78,13 +78,12 @@ def record(
 
     Args:
         clip: File of the clip.
-        setup: INT8 model and bank of the sentences.
+        setup: INT8 model and bank of the sentences, at ``RATE``.
         lights: Some of ``LIGHTS``.
 
     Returns:
         Times in seconds from the beginning, float64 [n]; margins float32 [views, lights, n, rules].
     """
-    setup = replace(setup, fps=float(RATE))
     times, made = _watch(clip, setup, [lights[name] for name in lights if name != POOR])
     if POOR not in lights:
         return times, made
