@@ -206,8 +206,16 @@ class Daemon:
     def _obey(self) -> None:
         """Carry out the orders of the rollout."""
         for order, future in self._orders.take():
-            self._put(self._carried_out(order))
-            future.set_result(None)
+            before = self._pipeline.rules
+            try:
+                messages = self._carried_out(order)
+            except Exception as exc:
+                logger.exception("an order of the rollout failed; the rules are those of before")
+                self._put(self._pipeline.adopt(before))
+                future.set_exception(exc)
+            else:
+                self._put(messages)
+                future.set_result(None)
 
     def _carried_out(self, order: Order) -> list[Message]:
         match order:

@@ -218,6 +218,8 @@ class Rollout:
             try:
                 return done.result(_TICK_S)
             except TimeoutError:
+                if done.done():  # it is the order's own
+                    raise
                 if self._stopping.is_set():
                     raise Ended from None
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import av
 import numpy as np
@@ -15,9 +15,10 @@ from daemon_parts import ALERT, TOPICS, Line, Proof, Quiet
 from live_broker import Broker, Listen, Listener
 from patience import Eventually
 
+from edge.alerts.rule_set import RuleSet
 from edge.app import Daemon, Periods
 from edge.config.models import Config
-from edge.control.orders import Orders
+from edge.control.orders import Adopt, Orders
 from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import AlertMessage, AlertPayload, alert_message
@@ -88,6 +89,16 @@ class Page:
 
 
 @pytest.fixture
+def wake() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def orders(wake: threading.Event) -> Orders:
+    return Orders(wake.set)
+
+
+@pytest.fixture
 def page() -> Page:
     return Page()
 
@@ -115,6 +126,8 @@ def serve(
     periods: Periods,
     rollout: Quiet,
     page: Page,
+    wake: threading.Event,
+    orders: Orders,
 ) -> Iterator[Callable[[], Served]]:
     """Run a daemon around one camera, a real outbox, a real publisher and a real broker."""
     config = Config.model_validate(
@@ -127,7 +140,7 @@ def serve(
         }
     )
     camera = Camera("yard")
-    stop, wake = Stop(), threading.Event()
+    stop = Stop()
     with contextlib.ExitStack() as stack:
         outbox = stack.enter_context(contextlib.closing(Outbox(tmp_path / "outbox.db", 1 << 20)))
         publisher = Publisher(config.mqtt, "box", outbox, retry=SOON)
@@ -141,7 +154,7 @@ def serve(
                 outbox,
                 publisher,
                 rollout,
-                Orders(wake.set),
+                orders,
                 keeper=Keeper([page], period_s=0.05),
             ),
             periods=periods,
@@ -338,6 +351,32 @@ def test_a_publisher_that_a_defect_has_ended_begins_again_and_sends_what_waits(
     eventually(lambda: alerts(listener), "the alert")
     assert "KeyError: 'nobody expected this'" in caplog.text
     eventually(lambda: listener.payloads("/status")[-1] == b"online", "online again")
+
+
+def test_rules_that_bring_out_a_defect_of_the_loop_are_not_adopted_by_half(
+    serve: Callable[[], Served],
+    orders: Orders,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Eventually,
+) -> None:
+    good, bad = object(), object()
+    adopted: list[object] = []
+
+    def adopt(_line: Line, rules: object) -> list[Message]:
+        adopted.append(rules)
+        if rules is bad:
+            raise KeyError("a defect")
+        return []
+
+    monkeypatch.setattr(Line, "rules", good, raising=False)
+    monkeypatch.setattr(Line, "adopt", adopt)
+    _camera, _outbox, listener, sample = serve()
+    done = orders.give(Adopt(cast("RuleSet", bad)))
+    eventually(done.done, "the order")
+    assert isinstance(done.exception(), KeyError)
+    assert adopted == [bad, good]
+    sample()
+    eventually(lambda: alerts(listener), "the alert")
 
 
 def test_a_rollout_that_died_degrades_the_device_and_alerts_go_on(
