@@ -85,15 +85,20 @@ def test_kill_9_at_any_moment_loses_no_committed_alert_and_leaves_none_without_a
     eventually(lambda: not committed - heard(), "every committed alert")
     payloads = listener.payloads("/alert")
     lost = (committed - heard()).total()
+    ends = Counter(a["id"] for a in {a["at"]: a for a in alerts_of(listener, "end")}.values())
+    without_end = sum(ends[alert] != 1 for alert in heard())
+    damaged = sum(one != "ok" for one in found)
     repeated = len(payloads) - len(set(payloads))
     print(f"{KILLS} kills: {committed.total()} messages of {len(committed)} alerts committed, "
-          f"{lost} lost, {repeated} repeated on the wire")  # fmt: skip
+          f"{lost} lost, {without_end} without one end, {repeated} repeated on the wire, "
+          f"{damaged} files damaged of {len(found)}")  # fmt: skip
     record_property("committed", committed.total())
     record_property("lost", lost)
     record_property("repeated", repeated)
-    assert set(found) == {"ok"}
-    assert len(committed) > KILLS * 4 // 5
-    ends = Counter(a["id"] for a in {a["at"]: a for a in alerts_of(listener, "end")}.values())
-    assert ends == dict.fromkeys(heard(), 1)
+    record_property("without_end", without_end)
+    record_property("damaged", damaged)
+    assert found
+    assert (lost, without_end, damaged) == (0, 0, 0)
+    assert len(committed) > KILLS // 2  # some end before an alert of their own
     # At most what was on the wire, or acknowledged and not yet deleted, at each kill.
     assert repeated <= KILLS * 20
