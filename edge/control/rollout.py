@@ -218,8 +218,8 @@ class Rollout:
             try:
                 return done.result(_TICK_S)
             except TimeoutError:
-                if done.done():  # it is the order's own
-                    raise
+                if done.done():  # meanwhile, or the error is the order's own
+                    return done.result()
                 if self._stopping.is_set():
                     raise Ended from None
 
