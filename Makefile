@@ -60,9 +60,9 @@ soak: $(VENV)/.test ## Hours under faults: does memory grow? HOURS=1
 	@$(BIN)/edge-export default >/dev/null
 	@$(BIN)/python -m benchmarks.studies.soak --hours $${HOURS:-1} --out build/soak
 
-fuzz: $(VENV)/.test ## Hostile bytes for every reader, guided by coverage: MINUTES=5
+fuzz: $(VENV)/.test ## Hostile bytes for every reader, guided by coverage, and a table: MINUTES=5
 	@$(PIP) --editable '.[fuzz]'
-	@$(BIN)/python tests/fuzz/run.py --minutes $${MINUTES:-5}
+	@$(BIN)/python tests/fuzz/run.py --minutes $${MINUTES:-5} --jobs $$(nproc)
 
 sbom: $(VENV)/.test ## What is installed, as CycloneDX: build/sbom.json
 	@$(PIP) --editable '.[sbom]'

@@ -1,6 +1,5 @@
 """Encodes embeddings as CBOR, with an int8 vector and a scale (docs/schemas/embedding.cddl)."""
 
-import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -15,6 +14,10 @@ EMBEDDING_SCHEMA: Final = "edge-embedding/1"
 _TAG_SINT8 = 72
 _TAG_EPOCH = 1
 _INT8_MAX = 127
+# Larger ones give vectors that are not finite.
+_LARGEST_SCALE = float(np.finfo(np.float32).max) / 128
+# Largest whole number up to which a float has all; CBOR also has numbers that no float can be.
+_MOST_EXACT = 2**53
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +103,7 @@ def decode_embedding(payload: bytes) -> Embedding:
     dim, scale = _field(fields, "dim", int), _field(fields, "scale", float)
     if array.tag != _TAG_SINT8 or not isinstance(array.value, bytes) or len(array.value) != dim:
         raise ValueError(f"expected 'vector' as a typed array (tag 72) of {dim} signed bytes")
-    if not math.isfinite(scale) or scale < 0:
+    if not 0 <= scale <= _LARGEST_SCALE:  # also false for what is no number
         raise ValueError(f"expected 'scale' as a finite number from 0, found {scale}")
     return Embedding(
         device=_field(fields, "device", str),
@@ -117,8 +120,8 @@ def decode_embedding(payload: bytes) -> Embedding:
 def _field(fields: dict[Any, Any], name: str, wanted: type[Any]) -> Any:
     value = fields.get(name)
     # CBOR's shortest form of 2.0 is still a float, but other writers may send the integer 2.
-    if wanted is float and isinstance(value, int):
+    if wanted is float and isinstance(value, int) and abs(value) <= _MOST_EXACT:
         value = float(value)
     if not isinstance(value, wanted):
-        raise ValueError(f"expected {name!r} as {wanted.__name__}, found {value!r}")  # noqa: TRY004  a payload of the wrong form, not a wrong call
+        raise ValueError(f"expected {name!r} as {wanted.__name__}, found {value!r:.80}")  # noqa: TRY004  a payload of the wrong form, not a wrong call
     return value

@@ -35,6 +35,7 @@ class Tokenizer:
         """
         try:
             document = json.loads(tokenizer_json)
+            _refuse_fatal(document["model"])
             # The file may ask for truncation and padding, which are left out: a truncated sentence
             # would alert for something else.
             plain = document | {"truncation": None, "padding": None, "post_processor": None}
@@ -86,6 +87,18 @@ class Tokenizer:
         return ids
 
 
+def _refuse_fatal(model: Mapping[str, Any]) -> None:
+    """Refuse what makes the tokenizer's library end the process, which nothing can catch.
+
+    Raises:
+        ValueError: The vocabulary is empty, or parts of words look like words.
+    """
+    if not model["vocab"]:
+        raise ValueError("no vocabulary")
+    if model.get("type") == "WordPiece" and not model.get("continuing_subword_prefix"):
+        raise ValueError("no continuing_subword_prefix")
+
+
 def _unknown_id(model: Mapping[str, Any]) -> int | None:
     """Id of the token that stands for what has none; None where every text has tokens."""
     vocabulary, token = model["vocab"], model.get("unk_token")
@@ -98,8 +111,15 @@ def _frame(post_processor: Mapping[str, Any] | None) -> tuple[list[int], list[in
     """Special tokens that the tokenizer file puts before and after a single sentence.
 
     Raises:
-        ValueError: The post-processor is not known here.
+        ValueError: The post-processor is not known here, or its tokens have no ids.
     """
+    first, last = _stated_frame(post_processor)
+    if not all(type(token) is int and 0 <= token < 2**31 for token in (*first, *last)):
+        raise ValueError("special tokens with other ids than numbers")
+    return first, last
+
+
+def _stated_frame(post_processor: Mapping[str, Any] | None) -> tuple[list[Any], list[Any]]:
     match post_processor:
         case None | {"type": "ByteLevel"}:
             return [], []

@@ -80,6 +80,8 @@ def read_config(directory: Path) -> dict[str, Any]:
     document = read_object(path)
     if not isinstance(document.get("model_cfg"), dict):
         raise ModelError(f"{path}: expected a model_cfg of open_clip, found none")
+    if not isinstance(document.get("preprocess_cfg", {}), dict):
+        raise ModelError(f"{path}: expected a preprocess_cfg of open_clip, found something else")
     return document
 
 

@@ -13,6 +13,8 @@ Levels = tuple[float, float, float]
 _RESAMPLE: Final[Mapping[Any, Interpolation]] = {2: "bilinear", 3: "bicubic", 4: "area"}
 _NAMES: Final[Mapping[Any, Interpolation]] = {"bilinear": "bilinear", "bicubic": "bicubic"}
 
+# Numbers beyond this, and their inverses, mean no levels of pictures.
+_HUGE: Final = 1e9
 _CHANNELS: Final = ("red", "green", "blue")
 # Steps that a bundle has, and those that change nothing of an RGB picture of a fixed size.
 _STEPS: Final = {"do_resize", "do_center_crop", "do_rescale", "do_normalize"}
@@ -76,7 +78,7 @@ def hf_levels(given: Mapping[str, Any]) -> tuple[Levels, Levels]:
     factor = 1.0
     if _switch(given, "do_rescale", default=True):
         factor = _numbers(given, "rescale_factor", 1 / 255)[0]
-        if not factor > 0:
+        if not factor > 1 / _HUGE:
             raise ModelError(f"expected a rescale_factor above 0, found {factor}")
     if not _switch(given, "do_normalize", default=True):
         return _levels((0.0, 0.0, 0.0), factor), _levels((1.0, 1.0, 1.0), factor)
@@ -206,7 +208,7 @@ def _numbers(given: Mapping[str, Any], key: str, default: float | None = None) -
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _HUGE
 
 
 def _deviation(given: Mapping[str, Any], key: str) -> Levels:

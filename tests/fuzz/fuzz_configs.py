@@ -1,12 +1,13 @@
 """Targets: what people write and say, in files, commands and searches."""
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cache
 from typing import Final
 
 import numpy as np
 from fuzz_draw import Draw
-from fuzz_target import Target, as_json, bundle_folder, file_with
+from fuzz_target import Target, bundle_folder, file_with
 
 from calibration.edit import put, take
 from calibration.labels import read_labels
@@ -50,6 +51,37 @@ _DESIRED: Final = {
 _FEEDBACK: Final = {
     "schema": "edge-feedback/1", "alert": "01JX7ZK4Q8V5R2M9T6B3N0C1DE", "correct": True,
 }  # fmt: skip
+_WHOLE: Final = {
+    "device": {"id": "box"},
+    "cameras": {
+        "yard": {
+            "url": "rtsp://user:${PASSWORD}@192.0.2.1:554/s", "transport": "tcp", "timeout": "5s",
+            "sample": {"fps": 2}, "aspect": "16:9", "rotate": 90, "prompts": ["cat"],
+        },
+        "door": {"url": "file:door.mp4", "loop": True},
+    },
+    "prompts": {
+        "cat": {
+            "text": ["a cat"], "negatives": ["a dog"], "false_alarms_per_day": 1, "cooldown": "60s",
+            "schedule": [
+                "mon-fri 22:00-06:00",
+                {
+                    "days": ["sat"], "hours": ["08:00-17:30"], "except": ["2026-12-24"],
+                    "timezone": "Asia/Seoul",
+                },
+            ],
+        },
+        "dog": {"text": "a dog", "threshold": 0.1, "on": {"for": 2, "of": 3}},
+    },
+    "mqtt": {
+        "host": "broker.example", "port": 1883, "username": "box", "password": "${PASSWORD}",
+        "topic_prefix": "edge", "keepalive": "30s", "client_id": "box",
+    },
+    "homeassistant": {"discovery": True, "prefix": "homeassistant"},
+    "bundle": "bundles/concepts", "state_dir": "/var/lib/edge",
+    "index": {"enabled": True, "max_age": "7d"},
+    "engine": {"kind": "auto", "device": "CPU", "threads": 2},
+}  # fmt: skip
 _YAML: Final = (
     "device:", "id: box", "cameras:", "yard:", "url: rtsp://u:p@h/s", "file:", "transport: tcp",
     "sample:", "fps: 2", "zones:", "polygon:", "aspect: 16:9", "rotate: 90", "prompts:", "cat:",
@@ -68,9 +100,17 @@ _SENTENCES: Final = (
 
 
 def _config(data: bytes) -> None:
+    """A file as it comes, or a whole configuration with changes: JSON is YAML."""
     redact._secrets.clear()  # each text registers its own
-    with file_with(data, "edge.yaml") as path:
-        load_config(path, {})
+    with file_with(Draw(data).json(_WHOLE), "edge.yaml") as path:
+        (path.parent / "secrets.yaml").write_text("yard: secret\n")
+        config = load_config(path, {"PASSWORD": "pw"})
+        at = datetime(2026, 3, 28, 12, tzinfo=UTC)
+        for prompt in config.prompts.values():
+            if prompt.schedule is not None:
+                for schedule in prompt.schedule:
+                    schedule.active(at)
+                    schedule.next_change(at)
 
 
 def _edit(data: bytes) -> None:
@@ -84,16 +124,12 @@ def _labels(data: bytes) -> None:
 
 
 def _command(data: bytes) -> None:
-    """Topic, form of the payload, MQTT 5 properties; then the payload."""
+    """Topic and MQTT 5 properties; then the payload."""
     draw = Draw(data)
-    topic, form = draw.pick(_COMMANDS), draw.number(3)
+    topic = draw.pick(_COMMANDS)
     response = draw.piece().decode("utf-8", "replace") or None
     correlation = draw.piece() or None
-    if form == 0:
-        payload = draw.rest()
-    else:
-        document = _FEEDBACK if topic == "feedback/set" else _DESIRED
-        payload = as_json(draw.changes(document, form))
+    payload = draw.json(_FEEDBACK if topic == "feedback/set" else _DESIRED)
     received = Received(f"edge/box/{topic}", payload, False, None, response, correlation)
     answer = _ROUTE.message(received, b"", "edge-answer/1").topic
     own = answer == "edge/box/answer" or answer.startswith("edge/box/answer/")

@@ -1,6 +1,9 @@
 """Draws choices from a fuzzer's bytes, so that its mutations change structured inputs too."""
 
+import io
+import json
 import sqlite3
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -75,6 +78,13 @@ class Draw:
         ]
         return self.pick(plain + nested if depth < _DEEPEST else plain)()
 
+    def json(self, document: Any) -> bytes:
+        """Draw JSON: whatever is left, or ``document`` with up to two changes."""
+        form = self.number(4)
+        if form == 0:
+            return self.rest()
+        return json.dumps(self.changes(document, form - 1), ensure_ascii=False).encode()
+
     def changes(self, document: Any, count: int) -> Any:
         """Return a copy of a JSON document with ``count`` changes."""
         for _ in range(count):
@@ -90,6 +100,9 @@ class Draw:
         if isinstance(document, list) and document and self.number(4):
             place = self.number(len(document))
             return [*document[:place], self.changed(document[place]), *document[place + 1 :]]
+        if isinstance(document, str) and self.number(2):
+            place, words = self.number(len(document) + 1), self.piece().decode("utf-8", "replace")
+            return document[:place] + words + document[min(len(document), place + self.number(9)) :]
         return _plain(self.value())
 
 
@@ -132,6 +145,17 @@ def damaged(whole: bytes, draw: Draw, steps: int) -> bytes:
             case _:
                 file[at] = draw.number(256)
     return bytes(file)
+
+
+def with_another_member(whole: bytes, draw: Draw) -> bytes:
+    """Return a zip file, whole in itself, in which one file is damaged."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(whole)) as old, zipfile.ZipFile(made, "w", 8) as new:
+        chosen = draw.pick(old.namelist())
+        for name in old.namelist():
+            data = old.read(name)
+            new.writestr(name, damaged(data, draw, 1 + draw.number(6)) if name == chosen else data)
+    return made.getvalue()
 
 
 def with_other_cells(

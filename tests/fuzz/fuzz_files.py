@@ -8,8 +8,8 @@ from zlib import crc32
 
 import cbor2
 import numpy as np
-from fuzz_draw import Draw, damaged, with_other_cells
-from fuzz_target import Target, as_json, database, file_with
+from fuzz_draw import Draw, damaged, with_another_member, with_other_cells
+from fuzz_target import Target, database, file_with
 
 from edge.alerts.calibration_file import CalibrationFile
 from edge.alerts.events import Rule
@@ -145,11 +145,21 @@ def _use(calibrations: Calibrations) -> None:
 
 
 def _tail(data: bytes) -> None:
-    AlarmTail.from_bytes(_RULE, data)
+    """What a tail wrote, with another file in it, or anything."""
+    draw = Draw(data)
+    content = with_another_member(_whole_tail(), draw) if draw.number(2) else draw.rest()
+    tail = AlarmTail.from_bytes(_RULE, content)
+    for number in range(9):
+        tail.observe(0.1 * number, float(number), alerting=False)
+    AlarmTail.from_bytes(_RULE, tail.to_bytes())
 
 
 def _view(data: bytes) -> None:
-    View.from_bytes(data)
+    """Bytes as they come, or a view that is damaged and has the checksum of that."""
+    draw = Draw(data)
+    body = draw.rest() if not draw.number(2) else damaged(_whole_view(), draw, 1 + draw.number(9))
+    view = View.from_bytes(body + crc32(body).to_bytes(4, "little"))
+    assert len(view.to_bytes()) == len(body) + 4
 
 
 def _sentences(data: bytes) -> None:
@@ -168,10 +178,7 @@ def _sentences(data: bytes) -> None:
 
 
 def _desired(data: bytes) -> None:
-    draw = Draw(data)
-    form = draw.number(3)
-    content = draw.rest() if form == 0 else as_json(draw.changes(_desired_page(), form))
-    with file_with(content, "desired.json") as path:
+    with file_with(Draw(data).json(_desired_page()), "desired.json") as path:
         file = DesiredFile(path)
         for desired in load_of_model(file, "h"):
             if desired is not None:
@@ -184,11 +191,8 @@ def _desired(data: bytes) -> None:
 
 
 def _retained(data: bytes) -> None:
-    draw = Draw(data)
-    form = draw.number(3)
-    content = draw.rest() if form == 0 else as_json(draw.changes(_RETAINED, form))
     sent: list[Message] = []
-    with file_with(content, "retained.json") as path:
+    with file_with(Draw(data).json(_RETAINED), "retained.json") as path:
         former_statuses(path, _PLACE)
         retained = Retained(path, _PLACE, sent.append)
         retained.expect(["edge/box/status"])
@@ -200,9 +204,7 @@ def _retained(data: bytes) -> None:
 
 
 def _choice(data: bytes) -> None:
-    draw = Draw(data)
-    form = draw.number(3)
-    content = draw.rest() if form == 0 else as_json(draw.changes(_CHOICE, form))
+    content = Draw(data).json(_CHOICE)
     trouble_of_json(content, "schema_", "edge-choice/1")
     with file_with(content, "choice.json") as path:
         _recall(path)
@@ -258,6 +260,19 @@ def _learned_file() -> bytes:
 
 
 @cache
+def _whole_view() -> bytes:
+    return View().to_bytes()[:-4]
+
+
+@cache
+def _whole_tail() -> bytes:
+    tail = AlarmTail(_RULE)
+    for number in range(999):
+        tail.observe(0.01 * (number % 37), number / 2, alerting=False)
+    return tail.to_bytes()
+
+
+@cache
 def _sentences_file() -> bytes:
     def make(path: Path) -> None:
         with CacheFile(path).opened() as cache_:
@@ -286,15 +301,15 @@ _OUTBOX_FILES: Final = (
 )  # fmt: skip
 TARGETS: Final = {
     "outbox": Target(_outbox, (OutboxError,), _OUTBOX_FILES),
-    "body": Target(_body, (), ("edge.delivery.outbox_file",)),
+    "body": Target(_body, (), ("edge.delivery.outbox_file:pack,unpack",)),
     "feedback": Target(_feedback, (SideFileError,), ("edge.control.learning.feedback", *_SQLITE)),
     "learned": Target(
         _learned, (SideFileError,),
         ("edge.alerts.calibration_file", "edge.alerts.learned", *_SQLITE),
     ),
     "sentences": Target(_sentences, (), ("edge.system.cache_file",)),
-    "tail": Target(_tail, (ValueError,), ("edge.alerts.null.alarms", "edge.alerts.null.peaks")),
-    "view": Target(_view, (ValueError,), ("edge.alerts.scene.view",)),
+    "tail": Target(_tail, (ValueError,), ("edge.alerts.null.alarms:AlarmTail.from,AlarmTail.to,_numbers", "edge.alerts.null.peaks:Peaks.restore", "edge.alerts.null.reservoir:Reservoir.restore")),
+    "view": Target(_view, (ValueError,), ("edge.alerts.scene.view:View.from_bytes",)),
     "desired": Target(
         _desired, (), ("edge.control.desired.file", "edge.control.desired.state"),
         ('"schema_"', '"edge-desired/2"', '"accepted"', '"pending"', '"settings"', '"sharpened"'),
@@ -302,5 +317,5 @@ TARGETS: Final = {
     "retained": Target(
         _retained, (), ("edge.control.announce.retained",), ('"left"', '"place"', '"topics"'),
     ),
-    "choice": Target(_choice, (), ("edge.model.choice",), ('"schema_"', '"measured"')),
+    "choice": Target(_choice, (), ("edge.model.choice:_recall", "edge.system.trouble:trouble_of_json"), ('"schema_"', '"measured"')),
 }  # fmt: skip

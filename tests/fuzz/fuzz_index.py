@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 from fuzz_draw import Draw, damaged
-from fuzz_target import Target, as_json, file_with, folder
+from fuzz_target import Target, file_with, folder
 
 from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.search.index.format import Entry, read_codes
@@ -63,9 +63,7 @@ def _index(data: bytes) -> None:
 
 
 def _search(data: bytes) -> None:
-    draw = Draw(data)
-    form = draw.number(3)
-    request = draw.rest() if form == 0 else as_json(draw.changes(_SEARCH, form))
+    request = Draw(data).json(_SEARCH)
     answer = Answerer(Reader(_whole_index() / "m", _DIM), lambda _text: _BANK, lambda: _NOW + 99)
     answer.answer(request)
 

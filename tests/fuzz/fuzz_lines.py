@@ -12,16 +12,19 @@ Line = tuple[str, int]
 
 
 def lines_of(modules: Sequence[str]) -> frozenset[Line]:
-    """Return the lines of all functions of these modules."""
+    """Return the lines of all functions of these modules; ``module:names`` for some of them."""
     found: set[Line] = set()
-    for name in modules:
+    for each in modules:
+        name, _, wanted = each.partition(":")
         module = importlib.import_module(name)
+        names = tuple(wanted.split(","))
         path = str(module.__file__)
         waiting = _inner(compile(inspect.getsource(module), path, "exec"))
         while waiting:
             code = waiting.pop()
             waiting += _inner(code)
-            if code.co_name.isidentifier() and code.co_flags & inspect.CO_OPTIMIZED:
+            ours = code.co_qualname.startswith(names)
+            if ours and code.co_name.isidentifier() and code.co_flags & inspect.CO_OPTIMIZED:
                 first = code.co_firstlineno
                 found |= {(path, line) for _, _, line in code.co_lines() if line and line > first}
     return frozenset(found)

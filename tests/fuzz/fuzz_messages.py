@@ -9,7 +9,7 @@ from typing import Final
 import cbor2
 import numpy as np
 from fuzz_draw import Draw
-from fuzz_target import Target, as_json, peer
+from fuzz_target import Target, peer
 from pydantic import ValidationError
 from rich.console import Console, RenderableType
 
@@ -41,6 +41,16 @@ _STATE: Final = {
             "after": {"threshold": 0.2, "right": 3, "wrong": 0},
         }
     },
+}  # fmt: skip
+_ANSWER: Final = {
+    "schema": "edge-answer/1", "device": "box", "topic": "edge/box/prompts/set",
+    "at": "2026-01-01T00:00:00.000Z", "error": None,
+}  # fmt: skip
+_CAMERA: Final = {
+    "schema": "edge-state/1", "device": "box", "camera": "yard", "at": "2026-01-01T00:00:00.000Z",
+    "state": "streaming", "fps_in": 25.0, "fps_sampled": 2.0, "samples": 7, "dropped": 0,
+    "corrupt": 0, "reconnects": 0, "error": None, "scores": {"cat": 0.1},
+    "calibration": {"cat": {"state": "learned", "threshold": 0.1}}, "light": "night",
 }  # fmt: skip
 # MQTT 5 properties by how their value is written.
 _BYTE: Final = (0x01, 0x17, 0x19, 0x24, 0x25, 0x28, 0x29, 0x2A)
@@ -133,9 +143,8 @@ def _length(size: int) -> bytes:
 def _payload(data: bytes) -> None:
     """What a box says, as the commands read and print it: as it comes, or with changes."""
     draw = Draw(data)
-    form, topic = draw.number(3), draw.piece().decode("utf-8", "replace")
-    document = draw.pick([_ALERT, _STATE])
-    payload = draw.rest() if form == 0 else as_json(draw.changes(document, form))
+    topic = draw.piece().decode("utf-8", "replace")
+    payload = draw.json(draw.pick([_ALERT, _STATE, _ANSWER, _CAMERA]))
     lines = [printable(topic)]
     with suppress(ValidationError):
         lines += _printed(alert_line(AlertPayload.model_validate_json(payload)))
@@ -193,7 +202,7 @@ TARGETS: Final = {
          "edge.delivery.mqtt.terms", "edge.delivery.mqtt.dialer", "paho.mqtt.properties"),
     ),
     "payload": Target(
-        _payload, (), ("edge.cli.shown", "edge.delivery.payloads"),
+        _payload, (), ("edge.cli.shown", "edge.delivery.payloads:_iso,_rep,_is_ulid,LessonRef"),
         ('"schema"', '"edge-alert/1"', '"device"', '"camera"', "\\u001b[2J", "\\u009b"),
     ),
     "publish": Target(_publish, (ValueError,), ("edge.delivery.mqtt.publish_packet",)),

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import onnx
 import torch
-from fuzz_draw import Draw, damaged
+from fuzz_draw import Draw, damaged, with_another_member
 from fuzz_target import Target, as_json, bundle_folder, file_with, folder
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from safetensors.torch import load_file, save
@@ -29,6 +29,7 @@ from edge.rules.text import Tokenizer
 from export.bundle.describe import facts
 from export.checkpoints.hf_models import family_of, preprocessor
 from export.checkpoints.open_clip_models import CONFIG, read_config
+from export.checkpoints.tokenizer_json import bert_stand_in, clip_tokenizer, gemma_stand_in
 from export.checkpoints.weights import HF, check_weights, weight_files
 from export.default_bundle.torch_file import read_state_dict
 from export.families.facts import hf_image_spec, open_clip_image_spec
@@ -46,18 +47,26 @@ _OPEN_CLIP: Final = {
         "interpolation": "bicubic", "resize_mode": "shortest", "mode": "RGB",
     },
 }  # fmt: skip
+_SPECIAL: Final = {name: {"id": name, "ids": [2], "tokens": [name]} for name in ("[CLS]", "[SEP]")}
+_FRAMES: Final = (
+    None, {"type": "ByteLevel"},
+    {"type": "BertProcessing", "cls": ["[CLS]", 2], "sep": ["[SEP]", 3]},
+    {
+        "type": "TemplateProcessing", "special_tokens": _SPECIAL,
+        "single": [
+            {"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+            {"SpecialToken": {"id": "[SEP]", "type_id": 0}},
+        ],
+    },
+)  # fmt: skip
 _INDEX: Final = {"metadata": {"total_size": 24}, "weight_map": {"a": HF, "b": HF}}
 
 
 def _manifest(data: bytes) -> None:
     """A manifest as it comes or with changes, beside the files that it should list."""
     draw = Draw(data)
-    form, path = draw.number(3), _own_bundle()
-    manifest = path / "manifest.json"
-    if form == 0:
-        manifest.write_bytes(draw.rest())
-    else:
-        manifest.write_bytes(as_json(draw.changes(_tiny_manifest(), form)))
+    path = _own_bundle()
+    (path / "manifest.json").write_bytes(draw.json(_tiny_manifest()))
     bundle = open_bundle(path)
     for role in bundle.manifest.graphs:
         contract_of(bundle.manifest, role)
@@ -91,9 +100,8 @@ def _bundle(data: bytes) -> None:
 
 def _tokenizer(data: bytes) -> None:
     draw = Draw(data)
-    form = draw.number(3)
-    whole = json.loads((bundle_folder() / "tokenizer.json").read_bytes())
-    content = draw.rest() if form == 0 else as_json(draw.changes(whole, form))
+    frame = draw.pick(_FRAMES)
+    content = draw.json({**draw.pick(_tokenizers()), "post_processor": frame})
     tokenizer = Tokenizer(content, tiny_facts().text)
     for text in ("red", "a car [UNK]", "é𐏿"):
         with suppress(ConfigError):
@@ -116,7 +124,10 @@ def _onnx(data: bytes) -> None:
 
 
 def _golden(data: bytes) -> None:
-    read_golden(data, "golden.npz", tiny_facts())
+    draw = Draw(data)
+    whole = (bundle_folder() / "golden.npz").read_bytes()
+    content = with_another_member(whole, draw) if draw.number(2) else draw.rest()
+    read_golden(content, "golden.npz", tiny_facts())
 
 
 def _safetensors(data: bytes) -> None:
@@ -169,6 +180,14 @@ def _manifest_bytes() -> bytes:
 
 
 @cache
+def _tokenizers() -> list[dict[str, Any]]:
+    """Small tokenizers of each kind that bundles have."""
+    tiny = (bundle_folder() / "tokenizer.json").read_bytes()
+    made = (tiny, bert_stand_in(140), clip_tokenizer(4), gemma_stand_in())
+    return [json.loads(document) for document in made]
+
+
+@cache
 def _tiny_manifest() -> Any:
     return json.loads(_manifest_bytes())
 
@@ -178,26 +197,30 @@ def _weights() -> bytes:
     return save({"a": torch.ones(2, 3)})
 
 
+_TOKENS: Final = (
+    '"WordPiece"', '"BPE"', '"Unigram"', '"merges"', '"Split"', '"Regex"', '"Replace"', '"Sequence"',
+    '"NFC"', '"Precompiled"', '"ByteLevel"', '"byte_fallback"', "(?=", "\\\\p{L}", "[[",
+)  # fmt: skip
 _JSON: Final = ('"schema"', '"files"', '"role"', '"precision"', "[" * 32, "1e999", "\\ud800")
 _TENSORS: Final = ('"dtype"', '"F32"', '"BF16"', '"shape"', '"data_offsets"', '"__metadata__"')
 _PICKLE: Final = ("ctorch._utils\n_rebuild_tensor_v2\n", "ctorch\nFloatStorage\n", "storage")
 TARGETS: Final = {
     "manifest": Target(
         _manifest, (ModelError,), ("edge.model.bundle.read", "edge.model.bundle.manifest",
-        "edge.model.bundle.contract", "export.bundle.describe"), _JSON,
+        "edge.model.bundle.contract", "export.bundle.describe:facts"), _JSON,
     ),
     "bundle": Target(
         _bundle, (ModelError, ConfigError), ("edge.model.bundle.read", "edge.model.bundle.golden",
         "edge.model.bundle.onnx_file"),
     ),
-    "tokenizer": Target(_tokenizer, (ModelError,), ("edge.rules.text",), _JSON),
+    "tokenizer": Target(_tokenizer, (ModelError,), ("edge.rules.text:Tokenizer,_frame,_unknown_id,_refuse",), _TOKENS),
     "signature": Target(_signature, (ModelError,), ("edge.model.bundle.signature",)),
     "onnx": Target(_onnx, (ModelError,), ("edge.model.bundle.onnx_file",)),
     "golden": Target(_golden, (ModelError,), ("edge.model.bundle.golden",)),
-    "safetensors": Target(_safetensors, (ModelError,), ("export.checkpoints.weights",), _TENSORS),
+    "safetensors": Target(_safetensors, (ModelError,), ("export.checkpoints.weights:check_weights",), _TENSORS),
     "checkpoint": Target(
         _checkpoint, (ModelError,), ("export.families.preprocessing", "export.families.facts",
-        "export.checkpoints.weights"), _JSON,
+        "export.checkpoints.weights:weight_files,_shards", "export.checkpoints.json_file"), _JSON,
     ),
     "torch": Target(_torch, (ModelError,), ("export.default_bundle.torch_file",), _PICKLE),
 }  # fmt: skip

@@ -22,6 +22,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -127,13 +128,17 @@ def fuzz(name: str, seconds: int, *, grow: bool) -> dict[str, Any]:
             timeout=seconds + 180,
         )  # fmt: skip
         took = time.monotonic() - began
-        findings = [path for path in sorted(found.iterdir()) if _holds(module, name, path)]
+        # libFuzzer writes a crash once more, under a name of its own.
+        once = {path.read_bytes(): path for path in sorted(found.iterdir(), reverse=True)}
+        findings = [path for path in sorted(once.values()) if _holds(module, name, path)]
         for path in findings:
             (corpus / path.name).write_bytes(path.read_bytes())
         said = done.stderr + done.stdout
         if done.returncode and not any(found.iterdir()):
             raise SystemExit(f"{name}: expected findings or exit code 0:\n{said[-3000:]}")
-        inputs = [*corpus.iterdir(), *([] if findings else grown.iterdir())]
+        # A finding may end the process.
+        told = {path.name for path in findings}
+        inputs = [path for path in (*corpus.iterdir(), *grown.iterdir()) if path.name not in told]
         lines = _lines(module, name, inputs, Path(folder) / "lines.json")
         if grow:
             _keep(corpus, lines["reached"])
@@ -241,15 +246,17 @@ def main() -> int:
     parser.add_argument(
         "--target", action="append", choices=sorted(fuzz_targets.TARGETS), help="this one alone"
     )
+    parser.add_argument("--jobs", type=int, default=1, help="targets that run at once")
     parser.add_argument("--grow", action="store_true", help="keep inputs that reach new lines")
     parser.add_argument("--out", type=Path, default=ROOT / "build", help="folder of the report")
     options = parser.parse_args()
     names = options.target or list(fuzz_targets.TARGETS)
-    seconds = max(1, int(options.minutes * 60 / len(names)))
+    seconds = max(1, int(options.minutes * 60 * options.jobs / len(names)))
     figures = []
-    for name in names:
-        figures.append(fuzz(name, seconds, grow=options.grow))
-        print(json.dumps(figures[-1]), flush=True)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for one in pool.map(lambda name: fuzz(name, seconds, grow=options.grow), names):
+            figures.append(one)
+            print(json.dumps(one), flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "fuzz.json").write_text(json.dumps(figures, indent=1))
     text = page(figures, f"make fuzz MINUTES={options.minutes:g}")

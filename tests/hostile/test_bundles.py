@@ -559,3 +559,18 @@ def test_a_damaged_golden_file_is_read_or_refused(data: st.DataObject) -> None:
 )
 def test_axes_that_are_none(tmp_path: Path, axes: bytes, message: str) -> None:
     refused(pack(tmp_path, "axes.json", axes), rf"axes\.json: {message}")
+
+
+@pytest.mark.parametrize("header", [b"\0", b"{'descr': (", b"{'shape': \x00}", b"[", b"'" * 9])
+def test_a_golden_header_that_is_no_python_is_refused_in_words(header: bytes) -> None:
+    made = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(golden_npz(tiny_golden()))) as old,
+        zipfile.ZipFile(made, "w") as new,
+    ):
+        for name in old.namelist():
+            data = bytearray(old.read(name))
+            data[10 : 10 + len(header)] = header
+            new.writestr(name, bytes(data))
+    with pytest.raises(ModelError, match=r"golden\.npz: expected"):
+        read_golden(made.getvalue(), "golden.npz", tiny_facts())

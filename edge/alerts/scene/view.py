@@ -201,6 +201,8 @@ class View:
             raise ValueError("expected a view, found damaged bytes")
         looks, detail = _HEADER.unpack_from(body, len(_MAGIC))
         contrast = np.frombuffer(body, "<f4", offset=len(_MAGIC) + _HEADER.size)
+        if not (np.isfinite(contrast).all() and math.isfinite(detail)):
+            raise ValueError("expected a view, found what is no number")
         view = cls()
         view._usual = _Mean(contrast.reshape(_ROWS, _COLUMNS).astype(np.float32), detail, looks)
         return view

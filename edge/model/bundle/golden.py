@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from tokenize import TokenError
 from typing import IO, Any, Final
 
 import numpy as np
@@ -110,4 +111,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = npy.read_magic(file)
     if version != (1, 0):
         raise ValueError(f".npy version {version}")
-    return npy.read_array_header_1_0(file)
+    try:
+        return npy.read_array_header_1_0(file)
+    except (SyntaxError, TokenError, TypeError) as exc:  # NumPy reads it as Python's text
+        raise ValueError(f"a damaged .npy header ({exc})") from exc

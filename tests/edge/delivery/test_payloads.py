@@ -248,3 +248,18 @@ def test_an_embedding_with_a_wrong_field_is_refused_or_harmless(data: st.DataObj
         return
     assert back.vector.shape == (2,)
     assert np.isfinite(back.vector).all()
+
+
+@pytest.mark.parametrize("name", ["scale", "pts"])
+def test_a_number_that_no_float_can_be_is_refused(name: str) -> None:
+    fields = cbor2.loads(encode_embedding(an_embedding([1.0, 2.0])))
+    decode_embedding(cbor2.dumps(fields | {name: 2}))  # the negative control
+    with pytest.raises(ValueError, match=f"expected '{name}' as float"):
+        decode_embedding(cbor2.dumps(fields | {name: 10**400}))
+
+
+@pytest.mark.parametrize("scale", [1e38, 1e308, float("inf"), float("nan"), -1.0])
+def test_a_scale_whose_vector_is_not_finite_is_refused(scale: float) -> None:
+    fields = cbor2.loads(encode_embedding(an_embedding([1.0, 2.0])))
+    with pytest.raises(ValueError, match="expected 'scale'"):
+        decode_embedding(cbor2.dumps(fields | {"scale": scale}))

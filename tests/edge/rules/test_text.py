@@ -149,9 +149,30 @@ def test_words_that_look_like_special_tokens_stay_words(
     assert row.count(3) == 1
 
 
+@pytest.mark.parametrize("change", [{"vocab": {}}, {"continuing_subword_prefix": ""}])
+def test_what_would_end_the_process_is_refused(
+    tokenizer_json: bytes, spec: TextSpec, change: dict[str, Any]
+) -> None:
+    """Its library aborts on such a file, which nothing can catch."""
+    document = json.loads(tokenizer_json)
+    model = document["model"] | {"type": "WordPiece"} | change
+    with pytest.raises(ModelError, match=r"no (vocabulary|continuing)"):
+        Tokenizer(json.dumps(document | {"model": model}).encode(), spec)
+
+
 def test_an_unknown_post_processor_is_refused(tokenizer_json: bytes, spec: TextSpec) -> None:
     document = json.loads(tokenizer_json) | {"post_processor": {"type": "Surprise"}}
     with pytest.raises(ModelError, match="Surprise"):
+        Tokenizer(json.dumps(document).encode(), spec)
+
+
+@pytest.mark.parametrize("token", ["a", 2**63, -1, 1.5, True, None])
+def test_special_tokens_without_ids_are_refused(
+    tokenizer_json: bytes, spec: TextSpec, token: object
+) -> None:
+    frame = {"type": "BertProcessing", "cls": ["[CLS]", token], "sep": ["[SEP]", 3]}
+    document = json.loads(tokenizer_json) | {"post_processor": frame}
+    with pytest.raises(ModelError, match="other ids"):
         Tokenizer(json.dumps(document).encode(), spec)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import cycle, islice
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -295,3 +296,11 @@ def test_any_size_can_be_looked_at(height: int, width: int) -> None:
     rng = np.random.default_rng(0)
     pixels = rng.integers(-128, 128, (3, height, width)).astype(np.int8)
     assert watch(View(), [pixels]) == []
+
+
+def test_what_is_no_number_is_refused_whatever_its_checksum() -> None:
+    body = bytearray(VIEW[:-4])
+    assert View.from_bytes(bytes(body) + crc32(body).to_bytes(4, "little"))  # the control
+    body[-4:] = np.float32("nan").tobytes()
+    with pytest.raises(ValueError, match="no number"):
+        View.from_bytes(bytes(body) + crc32(body).to_bytes(4, "little"))

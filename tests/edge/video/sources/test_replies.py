@@ -86,3 +86,8 @@ def test_a_long_challenge_takes_no_longer_than_its_bytes(header: str) -> None:
     began = time.process_time()
     explain(reply, has_password=True)
     assert time.process_time() - began < 1  # it was nine seconds
+
+
+def test_the_way_to_log_in_is_printed_without_control_characters() -> None:
+    reply = refused("WWW-Authenticate: \x1b[2J\x01x algorithm=\x07y")
+    assert explain(reply, has_password=True).isprintable()
