@@ -95,7 +95,10 @@ def _refuse_fatal(model: Mapping[str, Any]) -> None:
     """
     if not model["vocab"]:
         raise ValueError("no vocabulary")
-    if model.get("type") == "WordPiece" and not model.get("continuing_subword_prefix"):
+    # Without a type, the library takes a vocabulary without merges for one of WordPiece.
+    pieces = isinstance(model["vocab"], Mapping) and "merges" not in model
+    pieces = pieces or model.get("type") == "WordPiece"
+    if pieces and not model.get("continuing_subword_prefix"):
         raise ValueError("no continuing_subword_prefix")
 
 

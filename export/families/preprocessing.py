@@ -150,12 +150,13 @@ def open_clip_resize(given: Mapping[str, Any], height: int, width: int) -> Resiz
         ModelError: A bundle cannot express it, or the size differs from the model's.
     """
     size = given.get("size", (height, width))
-    for expected, found in zip(
-        (height, width), (size, size) if isinstance(size, int) else size, strict=True
-    ):
+    sides = size if isinstance(size, list | tuple) else (size, size)
+    if len(sides) != 2:
+        raise ModelError(f"expected a size of two numbers or one, found {size!r}")
+    for expected, found in zip((height, width), sides, strict=True):
         _expect("pictures of", expected, found)
     mode = given["resize_mode"]
-    resize = _RESIZE_MODES.get(mode)
+    resize = _RESIZE_MODES.get(mode) if isinstance(mode, str) else None
     if resize is None or height != width:
         raise ModelError(
             f"expected square pictures, resized by the shortest edge or squashed, found "

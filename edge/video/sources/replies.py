@@ -36,38 +36,6 @@ _LONGEST_REASON: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
-<<<<<<< HEAD
-=======
-class Challenge:
-    """One way to log in that a camera offers.
-
-    Attributes:
-        scheme: ``basic``, ``digest``, or another one, in lower case.
-        parameters: Parameters by name, in lower case.
-    """
-
-    scheme: str
-    parameters: dict[str, str]
-
-    @property
-    def known(self) -> bool:
-        """Whether FFmpeg can answer it."""
-        if self.scheme == "digest":
-            qop = self.parameters.get("qop", "auth").replace(",", " ").split()
-            return self.algorithm in _KNOWN_HASHES and "auth" in qop
-        return self.scheme == "basic"
-
-    @property
-    def algorithm(self) -> str:
-        return self.parameters.get("algorithm", "").upper()
-
-    def __str__(self) -> str:
-        hashed = f" with {self.algorithm}" if self.algorithm else ""
-        return printable(self.scheme.capitalize() + hashed)
-
-
-@dataclass(frozen=True, slots=True)
->>>>>>> 0006f7d (The fuzzer reaches more: whole configurations, archives, tokenizers, the terminal; what it found is mended)
 class CameraReply:
     """What a camera said to one request.
 

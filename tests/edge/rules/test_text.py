@@ -149,7 +149,14 @@ def test_words_that_look_like_special_tokens_stay_words(
     assert row.count(3) == 1
 
 
-@pytest.mark.parametrize("change", [{"vocab": {}}, {"continuing_subword_prefix": ""}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"vocab": {}},
+        {"continuing_subword_prefix": ""},
+        {"continuing_subword_prefix": "", "type": None},
+    ],
+)
 def test_what_would_end_the_process_is_refused(
     tokenizer_json: bytes, spec: TextSpec, change: dict[str, Any]
 ) -> None:
