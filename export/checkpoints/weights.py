@@ -40,9 +40,9 @@ def _shards(index: Path) -> tuple[Path, ...]:
     try:
         names = sorted(set(read_object(index)["weight_map"].values()))
         shards = tuple(index.parent / Path(name).name for name in names)
-    except (TypeError, KeyError, AttributeError) as exc:
+        missing = [shard.name for shard in shards if not shard.is_file()]
+    except (OSError, TypeError, KeyError, AttributeError) as exc:  # OSError: a name is too long
         raise ModelError(f"{index}: expected an index of safetensors files, found: {exc}") from exc
-    missing = [shard.name for shard in shards if not shard.is_file()]
     if missing or not shards:
         raise ModelError(f"{index}: expected the shards it lists, missing {', '.join(missing)}")
     return shards

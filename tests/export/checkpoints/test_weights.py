@@ -81,7 +81,17 @@ def test_weights_of_eight_bits_are_checked_too(tmp_path: Path, kind: torch.dtype
         check_weights((path,))
 
 
-@pytest.mark.parametrize("content", [b"[" * 100_000, b"5", b'{"weight_map": 5}', b"9" * 5000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 100_000,
+        b"5",
+        b'{"weight_map": 5}',
+        b"9" * 5000,
+        b'{"weight_map": {"a": "' + b"x" * 300 + b'"}}',
+        b'{"weight_map": {"a": "\\u0000"}}',
+    ],
+)
 def test_an_index_of_something_else_is_refused_in_words(tmp_path: Path, content: bytes) -> None:
     (tmp_path / f"{HF}.index.json").write_bytes(content)
     with pytest.raises(ModelError, match="expected"):

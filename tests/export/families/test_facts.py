@@ -130,6 +130,15 @@ def test_what_a_bundle_cannot_express_is_refused(given: dict[str, Any], message:
         hf_image_spec(PLAIN | given, 32)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"size": [32]}, {"size": {}}, {"size": "32"}, {"resize_mode": {}}, {"interpolation": []}],
+)
+def test_words_of_another_kind_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match="expected"):
+        open_clip_image_spec(OPEN | given, 32, 32)
+
+
 def test_open_clips_words_mean_the_same() -> None:
     spec = open_clip_image_spec(OPEN | {"resize_mode": "shortest"}, 32, 32)
     assert (spec.resize, spec.interpolation) == ("shortest_edge", "bicubic")
