@@ -19,7 +19,8 @@ because that comes from the process below.
   the one that was recorded, by a quarter: another car on another lane.
 * The light goes with the hour: infrared lamps by night, dusk, and by day the weather's mixture.
   Lamps are switched, so the margins jump; clouds come, so they glide.
-* The camera is pushed every other day on average, stays so, and is pushed back by the next push.
+* The camera is pushed every five days on average, and put right some hours later, before midnight:
+  the margins jump, and jump back.
 * Events of the sentence are left out, or planted as they were recorded, in the light of the hour.
 """
 
@@ -68,7 +69,9 @@ _WEATHER: Final[Sequence[Mapping[str, float]]] = (
     {"cloudy": 0.4, "rain": 0.6},
 )
 """Shares of the lights on a fair, a grey and a wet day; a day is one of them by chance."""
-_PUSHES_PER_DAY: Final = 0.5
+# Mean number of pushes of a day, and mean time until the camera is put right.
+_PUSHES_PER_DAY: Final = 0.2
+_PUSHED_H: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +82,7 @@ class RecordedDay:
         margins: float64 [DAY].
         events: Whether an event of the sentence is to be seen, bool [DAY].
         night: Whether the lamps are on, bool [DAY].
-        pushes: Samples at which the camera was pushed.
+        pushes: Samples at which the camera was pushed, or was put right.
     """
 
     margins: NDArray[np.float64]
@@ -126,15 +129,12 @@ class _Camera:
         self._means, self._spreads = whole.mean(axis=-1), whole.std(axis=-1)
         # Planted events have draws of their own: with and without them, the rest is the same.
         self._rng, self._planting = (np.random.default_rng([*seed, own]) for own in (0, 1))
-        self._view = 0
         self._last: float | None = None
         self._noise = np.zeros(1)
 
     def days(self, events_per_day: float) -> Iterator[RecordedDay]:
         for weekday in cycle(range(7)):
-            light, pushes = self._light(), self._pushes()
-            view = (self._view + np.cumsum(np.bincount(pushes, minlength=DAY))) % 2
-            self._view = int(view[-1])
+            light, view = self._light(), self._view()
             margins = self._idle(view, light)
             things = _PER_DAY * (_WEEKEND if weekday >= 5 else 1) * self._about(_BUSY)
             for start in _starts(self._rng, things if self._pieces.things else 0):
@@ -145,6 +145,7 @@ class _Camera:
                 shown = event[int(view[start]), int(light[start])]
                 events[_show(margins, start, shown)] = True
             night = light == self._pieces.lights.index(_NIGHT)
+            pushes = np.flatnonzero(np.diff(view)) + 1
             yield RecordedDay(margins, events, night, tuple(pushes.tolist()))
 
     def _light(self) -> NDArray[np.int64]:
@@ -163,8 +164,13 @@ class _Camera:
             light[int((down + twilight_h) * _HOUR) :] = index(name)
         return light
 
-    def _pushes(self) -> NDArray[np.int64]:
-        return np.sort(self._rng.integers(1, DAY, self._rng.poisson(_PUSHES_PER_DAY)))
+    def _view(self) -> NDArray[np.int64]:
+        """Draw the view of each sample of a day: 0, or 1 while the camera stands wrong."""
+        view = np.zeros(DAY, np.int64)
+        for start in self._rng.integers(1, DAY - 1, self._rng.poisson(_PUSHES_PER_DAY)).tolist():
+            view[start : start + 1 + int(self._rng.exponential(_PUSHED_H * _HOUR))] = 1
+        view[-1] = 0
+        return view
 
     def _idle(self, view: NDArray[np.int64], light: NDArray[np.int64]) -> NDArray[np.float64]:
         """Draw a day of idle margins, float64 [DAY]."""
