@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from edge.cli.commands.picture_options import AspectOption, RotateOption, geometry_of
 from edge.cli.demo.scene import CLIP_PROMPTS, OTHER_PROMPTS, URL_VARIABLE
 from edge.cli.demo.show import Wish, show
 from edge.cli.demo.summary import facts, failure, tell
@@ -21,7 +22,7 @@ _CLIP_S = 11.0
 _OTHER_S = 30.0
 
 
-def demo(
+def demo(  # noqa: PLR0913  options of a command line
     video: Annotated[
         Path | None, typer.Option(help="A recording to play. [default: the street clip]")
     ] = None,
@@ -43,6 +44,8 @@ def demo(
             max=3600,
         ),
     ] = None,
+    aspect: AspectOption = None,
+    rotate: RotateOption = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Only a summary, as JSON.")] = False,
 ) -> None:
@@ -65,6 +68,7 @@ def demo(
         bundle=bundle or paths.default_bundle(),
         seconds=seconds or (_OTHER_S if own else _CLIP_S),
         out=out,
+        shown=_shown(aspect, rotate),
     )
     # SIGINT too, because a shell without job control starts background processes that ignore it.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -76,6 +80,13 @@ def demo(
     if reason := failure(outcome):
         raise EdgeError(reason)
     tell(console, wish, outcome)
+
+
+def _shown(aspect: str | None, rotate: int | None) -> dict[str, object]:
+    """Return the camera's settings for these options, once they are checked."""
+    geometry_of(aspect, rotate)
+    said = {"aspect": aspect, "rotate": rotate}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _clip(*, needed: bool) -> Path:

@@ -42,7 +42,9 @@ def prompt_names(sentences: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def config_text(bundle: Path, url: str, port: int, sentences: Sequence[str]) -> str:
+def config_text(
+    bundle: Path, url: str, port: int, sentences: Sequence[str], **camera: object
+) -> str:
     """Return the text of the configuration file for ``edge run``.
 
     Args:
@@ -50,6 +52,7 @@ def config_text(bundle: Path, url: str, port: int, sentences: Sequence[str]) -> 
         url: URL of the camera, or a ``${VARIABLE}``.
         port: Port of the broker on this machine.
         sentences: Prompts.
+        camera: Further settings of the camera.
     """
     facts: dict[str, Any] = {
         "device": {"id": DEVICE},
@@ -62,7 +65,7 @@ def config_text(bundle: Path, url: str, port: int, sentences: Sequence[str]) -> 
             name: {"text": sentence.replace("${", "$${")}
             for name, sentence in prompt_names(sentences).items()
         },
-        "cameras": {CAMERA: {"url": url}},
+        "cameras": {CAMERA: {"url": url, **camera}},
     }
     return _HEADER + yaml_text(facts)
 

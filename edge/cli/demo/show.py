@@ -3,9 +3,9 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Final
@@ -46,6 +46,7 @@ class Wish:
         bundle: Folder of the model.
         seconds: Time to listen after the first picture.
         out: Folder for all written files.
+        shown: Settings of the camera that say how its pictures are to be seen.
     """
 
     url: str | None
@@ -54,6 +55,7 @@ class Wish:
     bundle: Path
     seconds: float
     out: Path
+    shown: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ def show(wish: Wish, console: Console) -> Outcome:
         url, environment = _camera(wish, stack)
         path = wish.out / CONFIG
         path.write_text(
-            config_text(wish.bundle, url, broker.port, wish.sentences), encoding="utf-8"
+            config_text(wish.bundle, url, broker.port, wish.sentences, **wish.shown),
+            encoding="utf-8",
         )
         config = load_config(path, environment)
         topics = f"{config.mqtt.topic_prefix}/{DEVICE}"

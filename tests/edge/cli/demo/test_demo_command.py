@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from known import known
 
@@ -83,13 +84,19 @@ def test_a_prompt_that_is_seen_alerts_and_one_that_is_not_stays_quiet(
 def test_people_read_each_alert_the_files_and_what_to_try_next(
     demo: Callable[..., subprocess.Popen[str]], clip: Path, tmp_path: Path
 ) -> None:
-    code, printed, err = said(demo("--video", clip, "--prompt", "red", "--seconds", 3))
+    code, printed, err = said(
+        demo("--video", clip, "--prompt", "red", "--seconds", 3, "--aspect", "1:1")
+    )
     assert code == 0, err
     assert "start  'red'  margin +" in printed
     assert "end    'red'" in printed
     for name in ("snapshots/", "scores.png", "transcript.jsonl", "edge.yaml", "daemon.log"):
         assert name in printed
         assert (tmp_path / "demo" / name).exists()
+    for snapshot in (tmp_path / "demo" / "snapshots").iterdir():
+        with av.open(snapshot) as picture:
+            stream = picture.streams.video[0]
+            assert (stream.width, stream.height) == (64, 64)  # stored as 64 x 48
     assert "edge demo --url" in printed
     assert "\x1b" not in printed
 
@@ -176,6 +183,7 @@ def test_the_password_of_a_camera_is_in_no_file_and_no_output(
         (["--url", "rtsp://192.0.2.1/x", "--video", "x.mp4"], 2, "found both"),
         (["--url", "rtsp://192.0.2.1/x", "--prompt", " "], 2, "expected some text"),
         (["--bundle", "nowhere"], 3, "nowhere"),
+        (["--aspect", "wide"], 2, "--aspect: expected width:height"),
     ],
 )
 def test_a_wrong_argument_is_a_message_and_an_exit_code(

@@ -43,6 +43,13 @@ def test_a_variable_in_a_sentence_is_a_sentence(tmp_path: Path) -> None:
     assert load_config(path, {}).prompts["home"].text == ("a ${HOME}",)
 
 
+def test_how_the_pictures_are_seen_goes_into_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "edge.yaml"
+    path.write_text(config_text(Path("b"), "x.mp4", 1, ["a dog"], aspect="16:9", rotate=90))
+    (camera,) = load_config(path, {}).cameras.values()
+    assert (camera.aspect, camera.rotate) == ("16:9", 90)
+
+
 def test_an_earlier_demo_is_cleared_away_and_nothing_else(tmp_path: Path) -> None:
     out = tmp_path / "demo"
     prepare(out)
