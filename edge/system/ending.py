@@ -83,14 +83,14 @@ def heeding_signals(
     hears.setblocking(False)
 
     def attend() -> None:
-        with heard:
+        with heard:  # open to the end: further signals are written to it as well
             if not heard.recv(1):  # the block has ended, and nobody asked
                 return
-        stop.set()
-        wake.set()
-        time.sleep(patience_s)
-        _speak("a call has not returned for %.1f s: ending without it", patience_s)
-        os._exit(0)
+            stop.set()
+            wake.set()
+            time.sleep(patience_s)
+            _speak("a call has not returned for %.1f s: ending without it", patience_s)
+            os._exit(0)
 
     attendant = threading.Thread(target=attend, name="signals", daemon=True)
     attendant.start()

@@ -100,6 +100,16 @@ def test_a_signal_sets_the_stop_and_the_block_ends_by_itself(
     assert asked(python(code), number) == (0, "left the block True\n", "")
 
 
+def test_further_signals_change_nothing_and_leave_no_trace_in_the_log(
+    python: Callable[..., subprocess.Popen[str]],
+) -> None:
+    body = """stop.wait()
+    for _ in range(3):
+        os.kill(os.getpid(), signal.SIGTERM)"""
+    code = "import os, signal\n" + HEED.format(body=body)
+    assert asked(python(code), signal.SIGTERM) == (0, "left the block True\n", "")
+
+
 def test_the_end_of_a_terminal_ends_nothing_that_nohup_started(
     python: Callable[..., subprocess.Popen[str]],
 ) -> None:
