@@ -1,13 +1,13 @@
 """Estimates how often a rule alarms on ordinary frames, and the threshold for a wanted rate.
 
 It counts what the user would count: alerts. The stream of margins is cut into clusters, each of
-which is one alert at a low *base level* (``clusters``). Alarms per day at a threshold u are then::
+which is one alert at a low *base level* (``clusters``). The highest value at which a cluster would
+still alert is its peak (``peaks``). The level that peaks reach as often as was asked for is the
+threshold (``level``). All values are relative to a baseline (``baseline``), as in DSPOT (Siffer,
+Fouque, Termier, Largouët, KDD 2017), so that light which changes over the day raises no alarm.
 
-    clusters per day at the base level x P(peak > u)
-
-The tail of the peaks is extrapolated to levels that were not seen yet (peaks over threshold, in a
-stream: SPOT; Siffer, Fouque, Termier, Largouët, KDD 2017). As in their DSPOT, all values are
-relative to a local baseline, so that light which changes over the day raises no alarm.
+What alarms may be a real event. The estimate knows it, in a closed loop in which its own threshold
+decides what alarms (``peaks``, ``level``).
 """
 
 import io
@@ -21,28 +21,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.alerts.events import Rule
+from edge.alerts.null.baseline import BLOCK_S, Baseline
 from edge.alerts.null.busy import BusyShare
-from edge.alerts.null.clusters import Clusters
+from edge.alerts.null.clusters import Cluster, Clusters
+from edge.alerts.null.level import Known, know
 from edge.alerts.null.peaks import DAY_S, Peaks
 from edge.alerts.null.reservoir import SIZE, Reservoir
-from edge.alerts.null.tail import Tail, fit
 
-# Time constant with which the baseline follows the margins: clouds and dusk are slower, events are
-# faster.
-_BASELINE_S: Final = 1800.0
 # Share of samples that lie below the base level at first.
 _BASE_SHARE: Final = 0.98
 # The reservoir spans about a day at two samples a second, and all of it sets the base level.
 _LONGEST_STRIDE: Final = 128
-# An estimate needs this many peaks, and an interval within this factor.
-_FEWEST_PEAKS: Final = 100
-_WIDEST: Final = 10.0
-_Z90: Final = 1.645
-# No real tail is exactly of the fitted family: this share of the hazard is uncertain in addition.
-# With it, intervals of nominally 90 % held the true rate in as many runs
-# (benchmarks/studies/false_alarms).
-_MISFIT: Final = 0.03
-_VERSION: Final = 1
+# What stays for longer than this is the scene and no event: its alert counts as a false alarm.
+_LONGEST_EVENT_S: Final = 1800.0
+_VERSION: Final = 2
+# Version 1 knew less: it is read, too.
+_READ: Final = frozenset({1, 2})
 # A tail has less than a tenth.
 _MOST_BYTES: Final = 1 << 20
 # Errors with which NumPy and ``zipfile`` answer damaged bytes. A header of an array is Python text,
@@ -82,35 +76,15 @@ class Estimate:
     peaks: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """Result of the last fit.
-
-    Attributes:
-        base: Base level, above the baseline.
-        tail: Tail of the peaks over the base level.
-        clusters_a_day: Clusters per day that reach the base level.
-        peaks: Number of clusters behind the fit; older ones count less (Kish 1965).
-    """
-
-    base: float
-    tail: Tail
-    clusters_a_day: float
-    peaks: float
-
-
 class AlarmTail:
-    """The null distribution of one rule on one camera, in bounded memory: 30 kB.
+    """The null distribution of one rule on one camera, in bounded memory: 50 kB.
 
     Args:
         rule: Condition under which margins become alerts; its threshold does not matter here.
-
-    Attributes:
-        baseline: Slow mean of the margins.
     """
 
     def __init__(self, rule: Rule) -> None:
-        self.baseline = 0.0
+        self._baseline = Baseline()
         self._gap_s = rule.gap_s
         self._clusters = Clusters(rule)
         self._bulk = Reservoir(_LONGEST_STRIDE)
@@ -120,7 +94,14 @@ class AlarmTail:
         self._watched_s = 0.0
         self._busy = BusyShare()
         self._peaks = Peaks()
-        self._known: _Known | None = None
+        self._alerts = 0
+        self._alerted_s: float | None = None  # for which the alert that runs has lasted
+        self._known: Known | None = None
+
+    @property
+    def baseline(self) -> float:
+        """Level of ordinary margins."""
+        return self._baseline.level
 
     @property
     def samples(self) -> int:
@@ -135,9 +116,8 @@ class AlarmTail:
         Args:
             margin: Margin of the sample; finite.
             at: Monotonic seconds, not before those of the last sample.
-            alerting: Whether the sample belongs to an alert, true or false; such a sample is left
-                out.
-            threshold: Threshold in force: a larger peak would have been an alert.
+            alerting: Whether the sample belongs to an alert, true or false.
+            threshold: Threshold in force.
 
         Raises:
             ValueError: The margin is not finite.
@@ -146,51 +126,54 @@ class AlarmTail:
             raise ValueError(f"expected a finite margin, found {margin}")
         passed_s = self._passed(at)
         self._busy.add(passed_s, alerting=alerting)
-        if alerting and not self._busy.is_the_scene:
-            self._clusters.break_off()
-            return
+        if alerting and self._alerted_s is None:
+            self._alerts += 1
+        self._alerted_s = (self._alerted_s or 0.0) + passed_s if alerting else None
+        an_event = alerting and not self._busy.is_the_scene
         self._watched_s += passed_s
+        before = self.baseline
+        moved_s = self._baseline.follow(margin, passed_s, alerting=an_event)
+        if moved_s:
+            self._move(moved_s)
+        value = margin - before if self._samples else 0.0
         self._samples += 1
-        value = margin - self.baseline if self._samples > 1 else 0.0
-        share = max(1 / self._samples, min(1.0, passed_s / _BASELINE_S))
-        self.baseline += share * (margin - self.baseline)
         statistic = self._clusters.push(value)
-        if self._bulk.add(statistic) or (self._base is None and len(self._bulk) == SIZE):
+        if not an_event and (
+            self._bulk.add(statistic) or (self._base is None and len(self._bulk) == SIZE)
+        ):
             self._set_base()
         if self._base is not None:
-            ended = self._clusters.step(value, statistic, at, threshold - self.baseline)
+            ended = self._clusters.step(
+                value, statistic, at, threshold - before,
+                alert=self._alerts if alerting else 0,
+                lasted=(self._alerted_s or 0.0) > _LONGEST_EVENT_S,
+            )  # fmt: skip
             if ended is not None:
-                self._keep(*ended)
+                self._keep(ended)
 
     def admit(self, peak: float) -> None:
-        """Learn from an alert that was wrong: its peak is an ordinary one, though it was left out.
+        """Learn from an alert that was wrong: it is ordinary.
 
         Args:
             peak: Peak of the alert, above the baseline at that time.
         """
-        self._keep(peak, math.inf)
+        if not self._peaks.admit(peak):
+            self._keep(Cluster(peak), sure=True)
 
     def estimate(self, per_day: float) -> Estimate | None:
         """Return the threshold for ``per_day`` false alarms a day; None if too little is known."""
-        self._known = self._refit()
+        self._known = None if self._base is None else know(self._peaks, self._watched_s, per_day)
         if self._known is None:
             return None
-        known, tail = self._known, self._known.tail
-        hazard = max(0.0, math.log(known.clusters_a_day / per_day))
-        excess = tail.excess(hazard)
-        deviation = math.hypot(tail.deviation(excess), 1 / math.sqrt(known.peaks), _MISFIT * hazard)
-        spread = math.exp(_Z90 * deviation)
-        if not spread <= _WIDEST:
-            return None
-        level, expected = known.base + excess, known.clusters_a_day * math.exp(-hazard)
+        answer = self._known.answer(per_day)
         return Estimate(
-            level=level,
-            hysteresis=self._clusters.hysteresis(level),
-            per_day=expected,
-            low=expected / spread,
-            high=expected * spread,
+            level=answer.level,
+            hysteresis=self._clusters.hysteresis(answer.level),
+            per_day=answer.per_day,
+            low=answer.low,
+            high=answer.high,
             watched_days=self._watched_s / DAY_S,
-            peaks=known.peaks,
+            peaks=self._known.peaks,
         )
 
     def rate(self, level: float) -> float | None:
@@ -199,16 +182,12 @@ class AlarmTail:
         The rate comes from the last estimate; None where there is none. Below the base level it is
         the rate at the base level.
         """
-        if self._known is None:
-            return None
-        excess = max(0.0, level - self.baseline - self._known.base)
-        hazard = float(self._known.tail.hazards(np.array([excess]))[0])
-        return self._known.clusters_a_day * math.exp(-hazard)
+        return None if self._known is None else self._known.rate(level - self.baseline)
 
     def to_bytes(self) -> bytes:
         """Return all that was learned."""
         facts = [
-            self.baseline, math.nan if self._base is None else self._base, self._samples,
+            math.nan if self._base is None else self._base, self._samples,
             self._watched_s, self._peaks.since_s, self._busy.share, self._busy.seconds,
         ]  # fmt: skip
         file = io.BytesIO()
@@ -216,6 +195,7 @@ class AlarmTail:
             file,
             version=np.array(_VERSION),
             facts=np.array(facts, np.float64),
+            baseline=np.array(self._baseline.state(), np.float64),
             peaks=self._peaks.table,
             bulk=self._bulk.state(),
         )
@@ -233,17 +213,24 @@ class AlarmTail:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 if sum(part.file_size for part in file.zip.infolist()) > _MOST_BYTES:
                     raise ValueError(f"expected at most {_MOST_BYTES} bytes, found more")
-                if int(_numbers(file["version"])) != _VERSION:
-                    raise ValueError(f"expected version {_VERSION}, found {file['version']}")
+                version = int(_numbers(file["version"]))
+                if version not in _READ:
+                    raise ValueError(f"expected version {_VERSION}, found {version}")
                 facts, peaks, bulk = (_numbers(file[name]) for name in ("facts", "peaks", "bulk"))
+                if version == 1:  # the level first, and its number of samples was that of all
+                    baseline, facts = facts[:3:2], facts[1:]
+                else:
+                    baseline = _numbers(file["baseline"])
                 tail._bulk.restore(bulk)
         except _DAMAGED as exc:
             raise ValueError(f"expected what a null distribution learned, found {exc!r}") from exc
-        whole = facts.shape == (7,) and np.isfinite(np.delete(facts, 1)).all()
-        base = float(facts[1]) if whole else math.inf
+        whole = facts.shape == (6,) and baseline.shape in {(2,), (9,)}
+        if not whole or not np.isfinite(np.concatenate([facts[1:], baseline])).all():
+            raise ValueError("expected what a null distribution learned, found other numbers")
+        base, samples, watched_s, since_s, busy, busy_s = map(float, facts)
         if math.isinf(base):
             raise ValueError("expected what a null distribution learned, found other numbers")
-        tail.baseline, _, samples, watched_s, since_s, busy, busy_s = map(float, facts)
+        tail._baseline.restore(baseline.tolist())
         tail._samples = int(samples)
         tail._watched_s = watched_s
         tail._busy = BusyShare(busy, busy_s)
@@ -261,6 +248,13 @@ class AlarmTail:
             return 0.0
         return passed_s
 
+    def _move(self, seconds: float) -> None:
+        """Begin anew at another level of the stream, at which it has been for ``seconds``."""
+        ended = self._clusters.break_off()
+        if ended is not None:
+            self._keep(ended)
+        self._peaks.admit_since(self._watched_s - seconds - BLOCK_S)
+
     def _set_base(self) -> None:
         """Lower the base level to what the bulk says; peaks of a higher one are incomplete."""
         base = math.nextafter(self._bulk.quantile(_BASE_SHARE), math.inf)
@@ -273,30 +267,14 @@ class AlarmTail:
         apart_s = self._watched_s / self._samples if self._samples else math.inf
         self._clusters.cut_at(base, apart_s)
 
-    def _keep(self, peak: float, limit: float) -> None:
-        if self._base is None or not self._base <= peak < limit:
+    def _keep(self, cluster: Cluster, *, sure: bool = False) -> None:
+        if self._base is None or cluster.peak < self._base or cluster.within:
             return
         if self._peaks.is_full:
             base = self._peaks.make_room(self._watched_s)
             if base is not None:
                 self._cut_at(base)
-        self._peaks.add(peak, limit, self._watched_s)
-
-    def _refit(self) -> _Known | None:
-        if self._base is None or len(self._peaks) < _FEWEST_PEAKS:
-            return None
-        excesses, limits, weights = self._peaks.weighted(self._base, self._watched_s)
-        tail = fit(excesses, limits, weights)
-        if tail is None:
-            return None
-        seen = -np.expm1(-tail.hazards(limits))  # the chance that a peak was not above its limit
-        exposure_days = self._peaks.exposure_days(self._watched_s)
-        return _Known(
-            base=self._base,
-            tail=tail,
-            clusters_a_day=float((weights / seen).sum()) / exposure_days,
-            peaks=float(weights.sum() ** 2 / (weights**2).sum()),
-        )
+        self._peaks.add(cluster, self._watched_s, sure=sure)
 
 
 def _numbers(part: object) -> NDArray[Any]:

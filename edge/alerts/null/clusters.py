@@ -8,7 +8,7 @@ Leadbetter 1991; Ferro and Segers 2003).
 
 import math
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from edge.alerts.events import EventMachine, Rule
@@ -16,6 +16,25 @@ from edge.video.sample import Arrival
 
 # A cluster ends after this many samples below it, or after ``off_after`` if that is shorter.
 _MOST_BELOW: Final = 4
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A cluster.
+
+    Attributes:
+        peak: Largest value at which it would still alert, above the baseline.
+        limit: Lowest threshold in force during it, above the baseline; infinity for none.
+        alerts: Number of alerts that ran in it, and in no cluster before.
+        lasted: Whether one of them lasted so long that it shows the scene.
+        within: Whether it began in an alert that an earlier cluster had begun.
+    """
+
+    peak: float = -math.inf
+    limit: float = math.inf
+    alerts: int = 0
+    lasted: bool = False
+    within: bool = False
 
 
 class Clusters:
@@ -29,8 +48,8 @@ class Clusters:
         self._rule = rule
         self._machine = EventMachine(rule, lambda _at: "")
         self._recent: deque[float] = deque(maxlen=rule.on_of)
-        self._peak = -math.inf  # of the cluster that runs
-        self._limit = math.inf  # lowest threshold in force during this cluster
+        self._running = Cluster()
+        self._counted = 0  # number of the last alert that was counted
 
     def push(self, value: float) -> float:
         """Take the next value; return the largest threshold that it still alerts at.
@@ -45,8 +64,15 @@ class Clusters:
         return min(value, sorted(self._recent)[-self._rule.on_for])
 
     def step(
-        self, value: float, statistic: float, at: float, limit: float
-    ) -> tuple[float, float] | None:
+        self,
+        value: float,
+        statistic: float,
+        at: float,
+        limit: float,
+        *,
+        alert: int = 0,
+        lasted: bool = False,
+    ) -> Cluster | None:
         """Go on with the value that was pushed last.
 
         Args:
@@ -54,25 +80,38 @@ class Clusters:
             statistic: Result of ``push`` for it.
             at: Monotonic seconds.
             limit: Threshold in force, above the baseline.
+            alert: Number of the alert that it belongs to, which rises; 0 for none.
+            lasted: Whether that alert has lasted too long for an event.
 
         Returns:
-            Peak and lowest limit of the cluster that has ended; None where none has ended.
+            The cluster that has ended; None where none has ended.
         """
         ended = None
         transitions = self._machine.step(value, 0.0, Arrival(at, at, None))
         if any(transition.type == "end" for transition in transitions):
-            ended = self._peak, self._limit
-            self._peak, self._limit = -math.inf, math.inf
+            ended, self._running = self._running, Cluster()
         if self._machine.alerting:
-            self._peak = max(self._peak, statistic)
-            self._limit = min(self._limit, limit)
+            running = self._running
+            if running.peak == -math.inf:
+                running.within = alert != 0 and alert == self._counted
+            if alert > self._counted:
+                running.alerts += 1
+                self._counted = alert
+            running.peak = max(running.peak, statistic)
+            running.limit = min(running.limit, limit)
+            running.lasted = running.lasted or lasted
         return ended
 
-    def break_off(self) -> None:
-        """Forget the cluster that runs, because nobody knows how it would have gone on."""
+    def break_off(self) -> Cluster | None:
+        """End the cluster that runs; return it, None where none runs.
+
+        After a gap it is forgotten, because nobody knows how it would have gone on.
+        """
+        ended = self._running if self._machine.alerting else None
         self._machine = EventMachine(self._machine.rule, lambda _at: "")
         self._recent.clear()
-        self._peak, self._limit = -math.inf, math.inf
+        self._running = Cluster()
+        return ended
 
     def cut_at(self, base: float, apart_s: float) -> None:
         """Cut clusters at the level ``base``; samples are ``apart_s`` seconds apart.

@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.alerts.null.clusters import Cluster
+
 DAY_S: Final = 86_400.0
 
 # Number of peaks that are kept. When the memory is full, the base level rises to their median. If
@@ -19,8 +21,19 @@ _FEWEST_A_DAY: Final = 100.0
 _HALF_LIFE_S: Final = 14 * DAY_S
 
 
+# Alerts that follow each other within this watched time have one cause.
+_CLUMP_S: Final = 600.0
+_ROWS: Final = 5
+
+
 class Peaks:
-    """The newest peaks, each with its limit and the watched time at which it came.
+    """The newest peaks, each with what is known about it.
+
+    A cluster in which the daemon alerted may be a real event. It is *unsure*: it neither teaches
+    how the tail goes on, nor is it forgotten when alarms are counted. Sure to be ordinary are the
+    clusters below the threshold, and of the others: all but the first of a clump (several alerts
+    within minutes have one cause, and one real event is one alert), what lasted too long for an
+    event, what came with another level of the whole stream, and what a person called wrong.
 
     Attributes:
         since_s: Watched seconds from which on the list of peaks is complete.
@@ -28,8 +41,10 @@ class Peaks:
 
     def __init__(self) -> None:
         self.since_s = 0.0
-        self._table = np.empty((3, _MOST_PEAKS), np.float32)  # peak, limit, days watched by then
+        # Rows: peak, limit, days watched by then, alerts in it, whether it is sure to be ordinary.
+        self._table = np.empty((_ROWS, _MOST_PEAKS), np.float32)
         self._count = 0
+        self._alerted_s = -math.inf  # watched time of the last cluster with an alert
 
     def __len__(self) -> int:
         return self._count
@@ -39,16 +54,42 @@ class Peaks:
         """Whether there is no room for another peak."""
         return self._count == _MOST_PEAKS
 
-    def add(self, peak: float, limit: float, watched_s: float) -> None:
-        """Keep a peak; there must be room.
+    def add(self, cluster: Cluster, watched_s: float, *, sure: bool = False) -> None:
+        """Keep the peak of a cluster; there must be room.
 
         Args:
-            peak: The peak, above the baseline.
-            limit: Lowest threshold in force during its cluster; infinity for none.
+            cluster: The cluster.
             watched_s: Time watched so far, in seconds.
+            sure: Whether it is known to be ordinary although the daemon alerted.
         """
-        self._table[:, self._count] = peak, limit, watched_s / DAY_S
+        if cluster.alerts:
+            clump = cluster.alerts > 1 or watched_s - self._alerted_s < _CLUMP_S
+            sure = sure or clump or cluster.lasted
+            self._alerted_s = watched_s
+        days = watched_s / DAY_S
+        self._table[:, self._count] = (
+            cluster.peak, cluster.limit, days, cluster.alerts, sure or not cluster.alerts,
+        )  # fmt: skip
         self._count += 1
+
+    def admit(self, peak: float) -> bool:
+        """Note that an alert was wrong.
+
+        Args:
+            peak: Largest value of the alert, above the baseline.
+
+        Returns:
+            Whether the peak of its cluster is kept; persistence makes it smaller than ``peak``.
+        """
+        unsure = np.flatnonzero((self.table[4] == 0) & (self.table[0] <= peak))
+        if not len(unsure):
+            return False
+        self._table[4, unsure[np.argmax(self._table[0, unsure])]] = 1
+        return True
+
+    def admit_since(self, watched_s: float) -> None:
+        """Note that the alerts since ``watched_s`` came with another level of the stream."""
+        self._table[4, : self._count][self.table[2] >= watched_s / DAY_S] = 1
 
     def clear(self, watched_s: float) -> None:
         """Forget all peaks: the list is complete from ``watched_s`` on."""
@@ -73,11 +114,10 @@ class Peaks:
         self._table[:, : self._count] = self._table[:, kept]
         return base
 
-    def weighted(self, base: float, watched_s: float) -> tuple[NDArray[np.float64], ...]:
-        """Return excesses over ``base``, limits over ``base``, weights by age; float64 [n] each."""
-        peaks, limits, days = self.table.astype(np.float64)
-        age_s = watched_s - days * DAY_S
-        return np.maximum(0.0, peaks - base), limits - base, 0.5 ** (age_s / _HALF_LIFE_S)
+    def weights(self, watched_s: float) -> NDArray[np.float64]:
+        """Return the weights by age, 0..1, float64 [n]."""
+        age_s = watched_s - self.table[2].astype(np.float64) * DAY_S
+        return np.asarray(0.5 ** (age_s / _HALF_LIFE_S))
 
     def exposure_days(self, watched_s: float) -> float:
         """Return the watched days that the peaks come from, weighted by age as the peaks are."""
@@ -86,17 +126,20 @@ class Peaks:
 
     @property
     def table(self) -> NDArray[np.float32]:
-        """Peaks, limits, and days watched at each, float32 [3, n]."""
+        """Peaks, limits, days watched by then, alerts, and whether sure (0, 1), float32 [5, n]."""
         return self._table[:, : self._count]
 
     def restore(self, table: NDArray[np.float32], since_s: float) -> None:
         """Take over an earlier ``table`` and ``since_s``.
 
+        Version 1 had the first three rows, and only peaks that are sure.
+
         Raises:
             ValueError: The table has another shape.
         """
-        if table.ndim != 2 or len(table) != 3 or table.shape[1] > _MOST_PEAKS:
+        if table.ndim != 2 or len(table) not in {3, _ROWS} or table.shape[1] > _MOST_PEAKS:
             raise ValueError("expected what a null distribution learned, found other numbers")
         self._count = table.shape[1]
-        self._table[:, : self._count] = table
+        self._table[3, : self._count], self._table[4, : self._count] = 0, 1
+        self._table[: len(table), : self._count] = table
         self.since_s = since_s

@@ -1,0 +1,59 @@
+"""What is known about peaks: which alerts are sure to be ordinary."""
+
+import numpy as np
+import pytest
+
+from edge.alerts.null.clusters import Cluster
+from edge.alerts.null.peaks import Peaks
+
+
+def sure(*clusters: tuple[float, Cluster]) -> list[bool]:
+    peaks = Peaks()
+    for at, cluster in clusters:
+        peaks.add(cluster, at)
+    return [bool(one) for one in peaks.table[4]]
+
+
+ALERT = Cluster(5.0, 3.0, alerts=1)
+
+
+def test_a_cluster_below_the_threshold_is_ordinary_and_a_lone_alert_is_not_known() -> None:
+    assert sure((0.0, Cluster(2.0, 3.0)), (5000.0, ALERT)) == [True, False]
+
+
+def test_of_a_clump_only_the_first_may_be_real() -> None:
+    found = sure((1000.0, ALERT), (1200.0, ALERT), (1700.0, ALERT), (5000.0, ALERT))
+    assert found == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    "cluster", [Cluster(5.0, 3.0, alerts=3), Cluster(5.0, 3.0, alerts=1, lasted=True)]
+)
+def test_what_alerts_again_and_again_or_stays_is_the_scene(cluster: Cluster) -> None:
+    assert sure((0.0, cluster)) == [True]
+
+
+def test_a_wrong_alert_is_found_by_its_peak() -> None:
+    peaks = Peaks()
+    for at, peak in ((0.0, 4.0), (5000.0, 5.0), (9000.0, 7.0)):
+        peaks.add(Cluster(peak, 3.0, alerts=1), at)
+    assert peaks.admit(5.5)  # persistence makes the cluster's peak smaller than the alert's
+    assert peaks.table[4].tolist() == [0, 1, 0]
+    assert not peaks.admit(3.5)
+
+
+def test_alerts_of_a_level_change_are_ordinary() -> None:
+    peaks = Peaks()
+    for at in (0.0, 5000.0, 9000.0):
+        peaks.add(ALERT, at)
+    peaks.admit_since(4000.0)
+    assert peaks.table[4].tolist() == [0, 1, 1]
+
+
+def test_version_1_had_only_peaks_that_are_sure() -> None:
+    peaks = Peaks()
+    peaks.restore(np.ones((3, 4), np.float32), 0.0)
+    assert peaks.table[3:].tolist() == [[0] * 4, [1] * 4]
+    for shape in ((4, 4), (5,), (3, 5000)):
+        with pytest.raises(ValueError, match="expected"):
+            peaks.restore(np.ones(shape, np.float32), 0.0)
