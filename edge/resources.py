@@ -164,7 +164,9 @@ def open_resources(
     searches = None if index is None else Mailbox("searches", WAITING, MOST_REQUEST_BYTES)
     place = Place.of(config)
     former = former_statuses(config.state_dir / RETAINED, place)
-    inbox = Inbox(*listeners(topics, config.homeassistant, commands, searches), optional=former)
+    inbox = Inbox(
+        *listeners(topics, config.homeassistant, commands, searches, former), optional=former
+    )
     publisher = Publisher(config.mqtt, config.device.id, outbox, on_delivered, inbox=inbox)
     desk = None
     if index is not None and searches is not None:

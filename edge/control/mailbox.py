@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -80,7 +80,11 @@ class Mailbox:
 
 
 def listeners(
-    topics: Topics, home: HomeAssistantConfig, commands: Mailbox, searches: Mailbox | None
+    topics: Topics,
+    home: HomeAssistantConfig,
+    commands: Mailbox,
+    searches: Mailbox | None,
+    former: Iterable[str] = (),
 ) -> tuple[list[str], Callable[[Received], None]]:
     """Return topic filters to subscribe to, and the function that takes what arrives.
 
@@ -89,11 +93,12 @@ def listeners(
         home: Home Assistant's topics.
         commands: Takes commands.
         searches: Takes searches; None where there is no index.
+        former: Status topics of earlier names of the box, to which the caller subscribes.
     """
     filters = command_filters(topics) + ([home.birth] if home.discovery else [])
     if searches is not None:
         filters.append(topics.search())
-    lasting = {topics.command("prompts"), topics.command("profile"), home.birth}
+    lasting = {topics.command("prompts"), topics.command("profile"), home.birth, *former}
 
     def receive(received: Received) -> None:
         if received.retain and received.topic not in lasting:

@@ -93,3 +93,11 @@ def test_old_messages_that_a_broker_keeps_do_not_crowd_out_new_ones() -> None:
     receive(said(b"{}", "edge/box/search"))
     assert [one.payload for one in waiting(commands)] == [b"desired", b"away", b"online"]
     assert len(waiting(searches)) == 1
+
+
+def test_the_word_that_is_kept_at_an_earlier_name_of_the_box_arrives() -> None:
+    commands, former = Mailbox(), ["edge/old/status"]
+    _, receive = listeners(TOPICS, HomeAssistantConfig(), commands, None, former)
+    receive(said(b"stopped", "edge/old/status", retain=True))
+    receive(said(b"stopped", "edge/other/status", retain=True))
+    assert [one.topic for one in waiting(commands)] == former
