@@ -25,7 +25,7 @@ from edge.control.orders import Adopt, Order, Orders
 from edge.control.preparation import Preparation
 from edge.control.rollout import Rollout
 from edge.delivery.message import Message, Received
-from edge.errors import ConfigError
+from edge.errors import ConfigError, SideFileError
 from edge.rules.bank import PromptBank
 from edge.rules.compiler import Compiler
 
@@ -51,6 +51,7 @@ class ControlBox:
     loop: Orders = field(init=False, repr=False)
     mailbox: Mailbox = field(init=False, repr=False)
     feedback: FeedbackFile = field(init=False, repr=False)
+    retained: Retained = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.may_compile.set()
@@ -86,6 +87,8 @@ class ControlBox:
         self.rules = start.rules
         self.mailbox = Mailbox(waiting=self.waiting)
         self.loop = Orders(self._turn)
+        record, place = config.state_dir / RETAINED, Place.of(config)
+        self.retained = Retained(record, place, self.published.append)
         self.rollout = Rollout(
             config,
             start,
@@ -96,7 +99,7 @@ class ControlBox:
             orders=self.loop,
             in_force=lambda: self.rules,
             publish=self.published.append,
-            retained=Retained(config.state_dir / RETAINED, Place.of(config), self.published.append),
+            retained=self.retained,
         )
         self.rollout.start()
         return self
@@ -104,6 +107,8 @@ class ControlBox:
     def stop(self) -> None:
         if self.rollout:
             assert self.rollout.stop(10)
+            with contextlib.suppress(SideFileError):
+                self.retained.flush()  # as the keeper does
             self.rollout = None
 
     def say(self, topic: str, payload: Any, **words: Any) -> dict[str, Any]:

@@ -122,7 +122,8 @@ class Retained:
         self._path = path
         self._place = place
         self._publish = publish
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of what follows
+        self._disk = threading.Lock()  # of the file; the publisher's thread never waits for it
         self._payloads: dict[str, bytes] = {}
         self._present: frozenset[str] = frozenset()
         self._left: dict[Place, frozenset[str]] = {}
@@ -138,9 +139,10 @@ class Retained:
         """Write down topics before anything is published on them."""
         with self._lock:
             known = self._left.get(self._place, frozenset())
-            if not known.issuperset(topics := frozenset(topics)):
-                self._left[self._place] = known | topics
-                self._save()
+            expected = known.union(topics)
+            self._left[self._place] = expected
+        if expected != known:
+            self._save()
 
     def replace(
         self,
@@ -163,7 +165,7 @@ class Retained:
             known = self._known()
             self._left[self._place] = self._left.get(self._place, frozenset()) | present
             self._components[self._place] = self.components
-            self._save()
+        self._save()
         # At the first time all that is left from earlier; later what this call has removed.
         for topic in sorted((before or known) - present):
             self._payloads.pop(topic, None)
@@ -179,16 +181,18 @@ class Retained:
         Raises:
             SideFileError: It cannot be done now.
         """
-        with self._lock:
-            if not (self._unread or self._unwritten):
-                return
-            if self._unread:
-                self._take(_load(self._path))
-                self._unread = False
-            self._write()
-            gone = self._known() - self._present if self._present else frozenset()
+        gone: frozenset[str] = frozenset()
+        if self._unread:
+            record = _load(self._path)
+            with self._lock:
+                self._take(record)
+                self._unread, self._unwritten = False, True
+                # ``replace`` has not known of these.
+                gone = self._known() - self._present if self._present else gone
         for topic in sorted(gone):
             self._publish(emptied(topic))
+        if self._unwritten:
+            self._write()
 
     def hear_former(self, topic: str, status: bytes) -> None:
         """Remove everything of an earlier name whose status says that no box is at work there."""
@@ -220,10 +224,10 @@ class Retained:
             for place in empty:
                 del self._left[place]
                 self._components.pop(place, None)
-            # One write for many topics: what a crash forgets to forget is removed once more.
+            # One write for many topics: what a crash forgets to forget is removed once more. This
+            # is the publisher's thread, so ``flush`` writes.
             ours = self._left.get(self._place, frozenset())
-            if empty or ours == self._present:
-                self._save()
+            self._unwritten = self._unwritten or bool(empty) or ours == self._present
 
     def _take(self, record: _Record) -> None:
         """Add what an earlier start has written down."""
@@ -240,15 +244,26 @@ class Retained:
         return frozenset().union(*ours)
 
     def _save(self) -> None:
-        """Write the file; what cannot be written now waits for ``flush``. Under the lock."""
+        """Write the file; what cannot be written now waits for ``flush``."""
         self._unwritten = True
         if not self._unread:  # nothing is replaced by less
             with contextlib.suppress(SideFileError):
                 self._write()
 
     def _write(self) -> None:
+        with self._disk:
+            with self._lock:
+                content = self._record().model_dump_json().encode()
+                self._unwritten = False
+            try:
+                write_atomically(self._path, content)
+            except OSError as exc:
+                self._unwritten = True
+                raise _failed(self._path, exc) from exc
+
+    def _record(self) -> _Record:
         newest = [place for place in self._left if place != self._place][1 - _PLACES :]
-        record = _Record(
+        return _Record(
             left=tuple(
                 _Left(
                     place=place,
@@ -259,11 +274,6 @@ class Retained:
                 if place in self._left
             )
         )
-        try:
-            write_atomically(self._path, record.model_dump_json().encode())
-        except OSError as exc:
-            raise _failed(self._path, exc) from exc
-        self._unwritten = False
 
 
 def _load(path: Path) -> _Record:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ class Start:
         self.sent.append(message)
         if self._heard and not message.payload:
             self.retained.removed(message.topic)
+            self.retained.flush()
 
     @property
     def emptied(self) -> list[str]:
@@ -201,9 +203,33 @@ def test_a_broker_keeps_nothing_of_a_camera_that_is_gone(
         publisher.start()
         eventually(lambda: publisher.connected, "the connection")
         publisher.stop(5)
+        retained.flush()
         heard = subscribe(live.config(), ["edge/#"], timeout_s=0.3)
         return {received.topic for received in heard if received.retain}
 
     assert start(["edge/box/yard/state"]) == {"edge/box/status", "edge/box/yard/state"}
     assert start(["edge/box/gate/state"]) == {"edge/box/status", "edge/box/gate/state"}
     assert "yard" not in path.read_text(), "the broker has acknowledged it"
+
+
+def test_a_disk_that_does_not_answer_holds_up_no_thread_that_says_what_is_removed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The publisher's thread says it, and alerts wait for that one."""
+    Start(path, HERE, ["edge/box/yard/state"])
+    start = Start(path, HERE, [], heard=False)
+    answers, writes = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        writes.set()
+        assert answers.wait(10)
+
+    monkeypatch.setattr("edge.control.announce.retained.write_atomically", hang)
+    start.retained.removed("edge/box/yard/state")
+    keeper = threading.Thread(target=start.retained.flush)
+    keeper.start()
+    assert writes.wait(10)
+    start.retained.removed("edge/box/yard/state")  # does not wait
+    assert not answers.is_set()
+    answers.set()
+    keeper.join(10)
