@@ -261,6 +261,7 @@ class Delivery:
         elif item.seq is None:
             self._unsent.acknowledged(item.message)
         else:
+            self._standing.struck.pop(item.message.lane, None)
             self._standing.finished[item.seq] = False
             self._standing.delivered[item.message.kind] += 1
             self._on_delivered(item.message, now)
@@ -275,6 +276,8 @@ class Delivery:
         """
         stored = item.seq is not None
         kept = item.message.kind == "alert" if stored else item.message.retain
+        if stored:
+            self._rest_lane(item.message.lane)
         if not kept and self._answered:
             self._refuse(item, f"the broker closes the connection on it, {STRIKES} times in a row")
             self._standing.quarantine.acknowledged(item.key)
@@ -291,6 +294,14 @@ class Delivery:
             STRIKES,
         )
         return False
+
+    def _rest_lane(self, lane: str) -> None:
+        """Let a lane rest of which one message after the other ends connections."""
+        struck = self._standing.struck
+        struck[lane] += 1
+        if struck[lane] > 1:
+            rest_s = self._standing.quarantine.lane_rest_s(struck[lane])
+            self._standing.held[lane] = time.monotonic() + rest_s
 
     def _refuse(self, item: _Item, reason: str) -> None:
         logger.error(

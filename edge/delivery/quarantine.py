@@ -95,6 +95,14 @@ class Quarantine:
         self._until[key] = now + self._rests[key]
         self._topics[key] = topic
 
+    def lane_rest_s(self, struck: int) -> float:
+        """Return how long a lane rests of which so many messages in a row were struck out.
+
+        One may be to blame itself. From the second on it is likely to be their topic, of which the
+        next message would end connections too.
+        """
+        return min(self._rest_s, self._rest_s * _FIRST_REST * 2.0 ** (struck - 2))
+
     def release(self, now: float) -> bool:
         """Let those go whose time is over, as suspects; return whether there are any."""
         over = [key for key, until in self._until.items() if until <= now]

@@ -14,6 +14,7 @@ class Standing:
     Attributes:
         quarantine: Messages over which connections end.
         held: Lanes that the broker refused, with the monotonic second of the next attempt.
+        struck: Number of messages of a lane that were struck out, one after the other.
         finished: Messages to delete from the outbox, and whether they were dropped. They stay here
             while the disk fails, so that they are not sent again.
         delivered: Acknowledged messages of the outbox since start, by kind.
@@ -22,6 +23,7 @@ class Standing:
 
     quarantine: Quarantine
     held: dict[str, float] = field(default_factory=dict)
+    struck: Counter[str] = field(default_factory=Counter)
     finished: dict[int, bool] = field(default_factory=dict)
     delivered: Counter[Kind] = field(default_factory=Counter)
     refused: Counter[Kind] = field(default_factory=Counter)

@@ -10,7 +10,7 @@ from patience import Eventually
 from publishing import MakeMessage, StartPublisher
 from scripted_broker import ScriptedBroker
 
-from edge.delivery.message import Message
+from edge.delivery.message import Kind, Message
 from edge.delivery.outbox import Outbox
 from edge.delivery.publisher import PublisherTimings
 
@@ -98,6 +98,27 @@ def test_an_alert_that_the_broker_hangs_up_over_lets_the_others_pass_and_is_not_
     eventually(lambda: broker.topics.count(b"edge/box/gate/alert") > tries, "another try")
     assert outbox.counts().queued["alert"] == 1
     assert publisher.health().refused == {}
+
+
+@pytest.mark.parametrize("kind", ["alert", "embedding"])
+def test_a_topic_that_the_broker_hangs_up_over_rests_whatever_is_sent_on_it(
+    scripted: Callable[..., ScriptedBroker],
+    outbox: Outbox,
+    publish: StartPublisher,
+    message: MakeMessage,
+    eventually: Eventually,
+    kind: Kind,
+) -> None:
+    broker = scripted(acknowledge, hates=f"gate/{kind}".encode())
+    publisher = publish(broker.config)
+    for number in range(20):
+        outbox.put([message(kind, number, "gate"), message(kind, number)])
+    eventually(lambda: publisher.health().delivered == {kind: 20}, "those of the other camera", 30)
+    connections = broker.connections
+    assert connections <= 9  # the first break, three for each of two messages, and some to spare
+    outbox.put([message(kind, 20, "gate"), message(kind, 20)])
+    eventually(lambda: publisher.health().delivered == {kind: 21}, "one more")
+    assert broker.connections == connections
 
 
 @pytest.mark.parametrize("first", [b"/status", b"box/state"])

@@ -63,3 +63,9 @@ def test_quarantine_ends_and_one_strike_more_begins_it_again(quarantine: Quarant
     assert not quarantine.topics
     assert quarantine.suspects(7)
     assert quarantine.broken([7], answered=True) == 7
+
+
+def test_a_lane_rests_longer_with_each_message_that_is_struck_out(quarantine: Quarantine) -> None:
+    rests = [quarantine.lane_rest_s(struck) for struck in range(2, 20)]
+    assert rests[:3] == [10 / 64, 20 / 64, 40 / 64]
+    assert rests[-1] == 10.0
