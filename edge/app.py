@@ -44,7 +44,8 @@ _CAMERAS_STOP_S: Final = 1.0
 _SAMPLES_S: Final = 1.5  # before the end, no further sample is begun
 _FILES_STOP_S: Final = 1.0  # index and side files
 _PUBLISHER_STOP_S: Final = 2.0
-# Left for the threads that compile sentences, when everything else has ended.
+# Left for the threads that compile sentences, when everything else has ended. They were asked
+# before; what they leave undone is begun again at the next start.
 _COMPILERS_STOP_S: Final = 0.5
 _COMPILERS: Final = ("rollout", "search")
 _HEALTHY: Final = {"streaming", "connecting", "ended"}
@@ -148,7 +149,7 @@ class Daemon:
     def _start(self, stop: Stop, ending: ExitStack) -> None:
         """Start the workers, and put the steps of the end on ``ending``, which reverses them."""
         names = [f"camera[{name}]" for name in self._cameras]
-        ending.callback(self._end, _COMPILERS, math.inf)
+        ending.callback(self._end, _COMPILERS, _COMPILERS_STOP_S)
         ending.callback(self._end, ["publisher"], _PUBLISHER_STOP_S, _COMPILERS_STOP_S)
         ending.callback(self._end, ["index", "keeper"], _FILES_STOP_S)
         ending.callback(self._wind_up)

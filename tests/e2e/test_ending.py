@@ -78,8 +78,8 @@ def test_while_a_command_and_a_search_are_compiled(
     eventually: Callable[..., Any],
 ) -> None:
     daemon = start(kind, "red")
-    eventually(lambda: "connected to broker" in daemon.log(), "a connection")
-    eventually(lambda: "streaming" in daemon.log(), "a picture")
+    eventually(lambda: "connected to broker" in daemon.log(), "a connection", 60)
+    eventually(lambda: "streaming" in daemon.log(), "a picture", 60)
     rules = {"schema": "edge-prompts/1", "prompts": {"rule": {"text": MANY}}}
     tell(broker.port, "edge/box/search", json.dumps({"schema": "edge-search/1", "text": "blue"}))
     tell(broker.port, "edge/box/prompts/set", json.dumps(rules))
@@ -94,7 +94,7 @@ def test_while_the_first_sentences_are_compiled(
     start: Callable[..., Any], kind: str, eventually: Callable[..., Any]
 ) -> None:
     daemon = start(kind, *MANY)
-    eventually(lambda: "edge.scoring.open: model " in daemon.log(), "an open model")
+    eventually(lambda: "edge.scoring.open: model " in daemon.log(), "an open model", 60)
     ends_well(daemon)
     assert "asked to end before the start was done" in daemon.log()
     assert "watching" not in daemon.log()
@@ -109,7 +109,7 @@ def test_while_its_variants_are_measured(
         prompts={"rule": {"text": "red"}},
         cameras={"yard": {"url": "rtsp://127.0.0.1:1/yard"}},
     )
-    eventually(lambda: "measuring, once" in daemon.log(), "the first start to measure")
+    eventually(lambda: "measuring, once" in daemon.log(), "the first start to measure", 60)
     ends_well(daemon)
     assert "asked to end before the start was done" in daemon.log()
 
@@ -119,10 +119,10 @@ def test_sentences_that_were_compiled_once_are_not_compiled_at_the_next_start(
 ) -> None:
     texts = MANY[:10]
     first = start("openvino", *texts)
-    eventually(lambda: "watching yard" in first.log(), "the first start")
+    eventually(lambda: "watching yard" in first.log(), "the first start", 60)
     assert first.terminate() == 0
     compiled = (tmp_path / "state" / "sentences.db").stat().st_mtime_ns
     second = start("openvino", *texts)
-    eventually(lambda: "watching yard" in second.log(), "the second start")
+    eventually(lambda: "watching yard" in second.log(), "the second start", 60)
     assert second.terminate() == 0
     assert (tmp_path / "state" / "sentences.db").stat().st_mtime_ns == compiled
