@@ -99,6 +99,8 @@ FAULTS: Final = {
     "truncated": Fault(setting(truncation=1.0), setting(truncation=0.0), is_damaged),
     "another resolution": Fault(showing("large"), showing("small"), is_well),
     "another codec": Fault(showing("hevc"), showing("hevc"), is_damaged),
+    "claims far too large pictures": Fault(showing("bomb"), showing("small"), is_damaged),
+    "time jumps": Fault(setting(time_jump_s=20_000.0), setting(), is_well),
     "time runs backwards": Fault(setting(clock="backwards"), setting(clock=None), is_well),
     # Many cameras lock an account after five wrong passwords, so it is asked again late.
     "asks for a password": Fault(
@@ -125,7 +127,12 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
         written = write_clip(path, codec=codec, width=width, height=height, seconds=3, pattern=draw)
         return Clip.read(written)
 
+    def black(_time_s: float) -> NDArray[np.uint8]:
+        return np.zeros((3600, 3600, 3), np.uint8)
+
+    bomb = write_clip(folder / "bomb.mp4", seconds=0.2, width=3600, height=3600, pattern=black)
     return {
+        "bomb": Clip.read(bomb),
         "small": read("small"),
         "large": read("large", width=192, height=144),
         "hevc": read("hevc", codec="hevc"),
