@@ -121,7 +121,8 @@ def _feedback(data: bytes) -> None:
         if shots is not None:
             assert shots.embeddings.ndim == 2
         new = Feedback(schema="edge-feedback/1", alert="01JX7ZK4Q8V5R2M9T6B3N0C1DF", correct=False)
-        assert file.add(new) is not None
+        # What was damaged is begun anew, and then nothing is known.
+        assert file.add(new) is not None or list(path.parent.glob("*corrupt*"))
 
 
 def _learned(data: bytes) -> None:
@@ -133,7 +134,8 @@ def _learned(data: bytes) -> None:
         file = CalibrationFile(path)
         _use(Calibrations(file, _MODEL, None))
         file.flush()
-        assert CalibrationFile(path).regimes("yard", "cat")
+        again = CalibrationFile(path).regimes("yard", "cat")
+        assert again or list(path.parent.glob("*corrupt*"))
 
 
 def _use(calibrations: Calibrations) -> None:

@@ -184,7 +184,7 @@ def _simultaneous(text: str, sentence: str) -> Expr:
         return While((_lasting(match["first"], sentence), _lasting(match["second"], sentence)))
     left, found, right = _cut(text, "while")
     # "while driving" describes the same picture; in "for a while" it is no conjunction.
-    if found and right and not is_verb(right.split()[0]) and not left.endswith((" a", " in a")):
+    if found and left and right and not is_verb(right.split()[0]) and not left.endswith((" a", " in a")):
         return While((_lasting(left, sentence), _lasting(right, sentence)))
     return _lasting(text, sentence)
 

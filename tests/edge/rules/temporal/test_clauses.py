@@ -177,3 +177,8 @@ def test_a_clause_is_a_clause(text: str) -> None:
 )
 def test_the_meaning_is_told_in_words(text: str, words: str) -> None:
     assert meaning(parse(text)) == words
+
+
+@pytest.mark.parametrize("sentence", [", while it rains", " while it rains", ", then", "while , a"])
+def test_no_clause_is_empty(sentence: str) -> None:
+    assert all(clauses(parse(sentence)))
