@@ -182,9 +182,9 @@ def _ordered(text: str) -> list[str]:
 def _simultaneous(text: str, sentence: str) -> Expr:
     if match := _WHILE_FIRST.match(text):
         return While((_lasting(match["first"], sentence), _lasting(match["second"], sentence)))
-    left, found, right = _cut(text, "while")
+    left, _, right = _cut(text, "while")
     # "while driving" describes the same picture; in "for a while" it is no conjunction.
-    if found and left and right and not is_verb(right.split()[0]) and not left.endswith((" a", " in a")):
+    if left and right and not is_verb(right.split()[0]) and not left.endswith((" a", " in a")):
         return While((_lasting(left, sentence), _lasting(right, sentence)))
     return _lasting(text, sentence)
 
