@@ -122,7 +122,7 @@ def _feedback(data: bytes) -> None:
             assert shots.embeddings.ndim == 2
         new = Feedback(schema="edge-feedback/1", alert="01JX7ZK4Q8V5R2M9T6B3N0C1DF", correct=False)
         # What was damaged is begun anew, and then nothing is known.
-        assert file.add(new) is not None or list(path.parent.glob("*corrupt*"))
+        assert file.add(new) is not None or any(path.parent.glob("*corrupt*"))
 
 
 def _learned(data: bytes) -> None:
@@ -135,7 +135,7 @@ def _learned(data: bytes) -> None:
         _use(Calibrations(file, _MODEL, None))
         file.flush()
         again = CalibrationFile(path).regimes("yard", "cat")
-        assert again or list(path.parent.glob("*corrupt*"))
+        assert again or any(path.parent.glob("*corrupt*"))
 
 
 def _use(calibrations: Calibrations) -> None:
