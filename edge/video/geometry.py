@@ -4,6 +4,7 @@ Streams say how their pictures are to be shown, and cameras that say nothing hav
 JPEGs, crops, boxes and zones know only the picture that results.
 """
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import av
 import av.error
 import numpy as np
 from av.filter import Graph
-from av.sidedata.sidedata import SideData, Type
+from av.sidedata.sidedata import SideData, SideDataContainer, Type
 
 from edge.config.fields import ratio
 from edge.config.models import CameraConfig
@@ -210,12 +211,21 @@ def _lies_sideways(orientation: Orientation) -> bool:
 
 
 def _side_data(picture: av.VideoFrame, decoder: str) -> list[SideData]:
-    try:
-        found = picture.side_data if decoder in _WITHOUT_TEXT else _only_matrix(picture).side_data
-    except ValueError:  # PyAV fails on kinds that it does not know
-        found = _only_matrix(picture).side_data
-    # PyAV's stub knows the container of side data as a dictionary of motion vectors only.
-    return list(found)  # type: ignore[arg-type]
+    """Return the side data of a frame.
+
+    ``picture.side_data`` would keep its container in the frame, which the container refers to. Such
+    a cycle holds the pixels until Python's full collection, which may take an hour: a daemon with
+    four cameras of 320x240 grew by 140 MB.
+    """
+    if decoder in _WITHOUT_TEXT:
+        with contextlib.suppress(ValueError):  # PyAV fails on kinds that it does not know
+            return _contained(picture)
+    return _contained(_only_matrix(picture))
+
+
+def _contained(picture: av.VideoFrame) -> list[SideData]:
+    # PyAV's stub knows neither what a container is made of nor that it iterates over its values.
+    return list(SideDataContainer(picture))  # type: ignore[call-arg]
 
 
 def _only_matrix(picture: av.VideoFrame) -> av.VideoFrame:

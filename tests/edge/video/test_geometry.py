@@ -3,6 +3,7 @@
 The picture has another colour in each corner, so each turn and each mirror image is told apart.
 """
 
+import gc
 import itertools
 import os
 import struct
@@ -29,6 +30,7 @@ from edge.video.geometry import (
     GeometrySettings,
     Orientation,
     is_plausible,
+    stated_orientation,
     upright,
     whole_shape,
 )
@@ -335,3 +337,24 @@ def test_a_picture_with_a_named_colour_profile_does_not_end_the_process(tmp_path
         check=False,
     )
     assert (done.returncode, done.stderr[-500:]) == (0, "")
+
+
+def test_what_a_frame_says_does_not_keep_its_pixels(tmp_path: Path) -> None:
+    """Only Python's full collection, which may come after an hour, would free a cycle of frames."""
+
+    def frames_left(read: Callable[[av.VideoFrame], object]) -> int:
+        write_clip(tmp_path / "clip.mp4", width=64, height=48, seconds=0.5)
+        gc.collect()
+        gc.disable()
+        try:
+            with av.open(tmp_path / "clip.mp4") as container:
+                for frame in container.decode(video=0):
+                    read(frame)
+                    del frame
+            return sum(type(each) is av.VideoFrame for each in gc.get_objects())
+        finally:
+            gc.enable()
+
+    assert frames_left(lambda frame: stated_orientation(frame, "h264")) == 0
+    assert frames_left(lambda frame: stated_orientation(frame, "png")) == 0
+    assert frames_left(lambda frame: frame.side_data) > 0  # the control
