@@ -69,8 +69,10 @@ sbom: $(VENV)/.test ## What is installed, as CycloneDX: build/sbom.json
 	@PATH="$(BIN):$$PATH" $(BIN)/python deploy/sbom.py build/sbom.json
 
 events: $(VENV)/.test ## Asked against measured false alarms, order, pools; half an hour
+	@$(PIP) --editable '.[study]'
+	@mkdir -p build
 	@$(BIN)/python -m benchmarks.studies.temporal
-	@$(BIN)/python -m benchmarks.studies.false_alarms
+	@$(BIN)/python -m benchmarks.studies.false_alarms --out build/false_alarms.json
 
 export-full: $(VENV)/.test ## Full-size models with random weights: cost, loss, speed; half an hour
 	@$(BIN)/python -m export.compare.full_size

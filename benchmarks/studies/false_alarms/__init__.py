@@ -1,5 +1,6 @@
-"""The study ``python -m benchmarks.studies.false_alarms``: allowed against real false alarms.
+"""The study ``python -m benchmarks.studies.false_alarms``: asked against measured false alarms.
 
-Streams of margins with known properties (``streams``) go in; a table of real rates comes out.
-``methods`` learns thresholds, ``truth`` counts the alarms of any threshold, ``measure`` compares.
+``makers`` and ``recorded`` make days of margins, and ``streams`` names them. ``closed`` runs the
+daemon's calibration on them in closed loop, which ``quick`` makes fast; ``truth`` counts the alarms
+of any threshold, ``methods`` has the others, ``summary`` the tables and the plot.
 """

@@ -1,83 +1,143 @@
-"""Compares the allowed false alarms per day with the alarms that thresholds really cause.
+"""Compares asked with measured false alarms per day, in closed loop.
 
-``python -m benchmarks.studies.false_alarms`` learns thresholds on streams with known properties
-(``streams``) and counts the alarms that each threshold causes on a very long stream of the same
-kind. The other methods are a fixed threshold that was right on another camera, a running z-score,
-and the textbook's tail (generalized Pareto by probability-weighted moments, Hosking and Wallis
-1987, above the 99 % quantile of single samples). The event machine itself makes and counts the
-alarms.
+``python -m benchmarks.studies.false_alarms`` runs the daemon's calibration on streams of many kinds
+(``streams``) and prints for each: alarms per day by those asked for, whether the stated interval
+holds, how far the threshold wanders, how many alarms one jump of the level causes, and the recall
+of planted events by that of an oracle that knows the kind (``closed``). Other methods run on the
+same streams (``methods``).
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from typing import Annotated
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.progress import track
 
-from benchmarks.studies.false_alarms.measure import RULES, closed_loop, cost, measure
+from benchmarks.studies.false_alarms.closed import RULE, SETTINGS, ClosedRun, run_closed
+from benchmarks.studies.false_alarms.methods import run_others
 from benchmarks.studies.false_alarms.streams import STREAMS
+from benchmarks.studies.false_alarms.summary import (
+    OWN,
+    check_plot,
+    methods_table,
+    own_table,
+    plot,
+    summed_up,
+)
+from benchmarks.studies.false_alarms.truth import Truth, true_rates
+from edge.errors import ConfigError
+
+_Other = dict[str, object]
 
 
-def _rows(
-    runs: int, days: int, kinds: Sequence[str], rules: Sequence[str]
-) -> Iterator[dict[str, object]]:
-    jobs = [(kind, rule, runs, days) for rule in rules for kind in kinds]
-    with ProcessPoolExecutor(2) as pool:
-        for rows in pool.map(measure, *zip(*jobs, strict=True)):
-            yield from rows
+def _libspot() -> Any | None:
+    try:
+        import libspot  # noqa: PLC0415  an extra
+    except ImportError:
+        return None
+    return libspot
 
 
-def _table(rows: Sequence[Mapping[str, object]]) -> Table:
-    table = Table(
-        "rule",
-        "stream",
-        "method",
-        "asked",
-        "warm-up",
-        "median",
-        "5..95 %",
-        "x2",
-        "x4",
-        "in interval",
-    )
-    for row in rows:
-        table.add_row(
-            str(row["rule"]), str(row["stream"]), str(row["method"]), f"{row['asked']:g}/day",
-            f"{row['warm_up_days']} d", f"{row['median']:.2f}",
-            f"{row['low']:.2f}..{row['high']:.2f}", f"{row['within_2']:.0%}",
-            f"{row['within_4']:.0%}", f"{row['covered']:.0%}" if row["method"] == "ours" else "",
-        )  # fmt: skip
-    return table
+def _truth(kind: str) -> Truth:
+    return true_rates(kind, RULE)
+
+
+def _stream(
+    kind: str, seed: int, truth: Truth, planted: float
+) -> tuple[list[ClosedRun], list[_Other]]:
+    own = [run_closed(kind, seed, setting, truth, planted) for setting in SETTINGS]
+    return own, run_others(kind, seed, truth, _libspot())
+
+
+def study(
+    kinds: Sequence[str], seeds: int, planted: float, workers: int
+) -> tuple[list[ClosedRun], list[_Other]]:
+    """Run all methods on ``seeds`` streams of each kind; the runs are in the order of the kinds.
+
+    Args:
+        kinds: Kinds of streams.
+        seeds: Number of streams of each kind.
+        planted: Real events per day in the streams on which the daemon's method learns.
+        workers: Number of processes.
+    """
+    console = Console(stderr=True)
+    with ProcessPoolExecutor(workers) as pool:
+        truths = dict(
+            zip(
+                kinds,
+                track(pool.map(_truth, kinds), "true rates", len(kinds), console=console),
+                strict=True,
+            )
+        )
+        jobs = {
+            pool.submit(_stream, kind, seed, truths[kind], planted): (place, seed)
+            for seed in range(seeds)
+            for place, kind in enumerate(kinds)
+        }
+        done = track(as_completed(jobs), "streams", len(jobs), console=console)
+        found = {jobs[job]: job.result() for job in done}
+    ordered = [found[place] for place in sorted(found)]
+    return [run for own, _ in ordered for run in own], [row for _, rows in ordered for row in rows]
+
+
+def _check(kinds: Sequence[str], out: Path | None) -> None:
+    """Check what the user wants before the work starts.
+
+    Raises:
+        ConfigError: A kind is unknown, or the plot could not be written.
+    """
+    if unknown := sorted({*kinds} - {*STREAMS}):
+        raise ConfigError(f"expected one of {', '.join(STREAMS)}; found {unknown[0]!r}")
+    if out is not None:
+        check_plot(out.with_suffix(".png"))
 
 
 def main(
-    runs: Annotated[int, typer.Option(help="Thresholds learned for each kind.", min=1)] = 20,
-    days: Annotated[int, typer.Option(help="Length of the stream that counts.", min=20)] = 300,
+    seeds: Annotated[int, typer.Option(help="Streams of each kind.", min=1)] = 8,
     stream: Annotated[list[str] | None, typer.Option(help="Only these. Repeatable.")] = None,
-    rule: Annotated[list[str] | None, typer.Option(help="Only these. Repeatable.")] = None,
-    loop_days: Annotated[int, typer.Option(help="Days of the closed loop; 0 leaves it out.")] = 30,
+    planted: Annotated[
+        float, typer.Option(help="Real events a day in what is learned.", min=0)
+    ] = 0.0,
+    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
+    out: Annotated[
+        Path | None, typer.Option(help="File for the JSON; a plot comes beside it.")
+    ] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="The rows as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, no tables.")] = False,
 ) -> None:
-    """Compare asked with measured false alarms per day, on streams with known properties."""
-    kinds = stream or list(STREAMS)
-    console = Console(width=120, quiet=as_json)
-    rows = list(_rows(runs, days, kinds, rule or list(RULES)))
-    console.print(_table(rows))
-    loops = {}
-    if loop_days:
-        with ProcessPoolExecutor(2) as pool:
-            names = [kind for kind in ("Gaussian", "correlated 5 s") if kind in STREAMS]
-            loops = dict(zip(names, pool.map(closed_loop, names, [loop_days] * 2), strict=True))
-    for kind, counts in loops.items():
-        console.print(f"closed loop, {kind}, asked 1 a day: {counts}")
-    found = cost()
-    console.print(found)
+    """Compare asked with measured false alarms per day on many kinds of streams."""
+    kinds = list(dict.fromkeys(stream or STREAMS))
+    try:
+        _check(kinds, out)
+    except ConfigError as exc:
+        typer.echo(str(exc), err=True)
+        raise typer.Exit(exc.exit_code) from exc
+    if _libspot() is None:
+        typer.echo(
+            "SPOT and DSPOT are left out: they need libspot, found none; install it with: "
+            "pip install 'camera-edge-runtime[study]'",
+            err=True,
+        )
+    runs, others = study(kinds, seeds, planted, workers)
+    summary = summed_up(runs)
+    own: list[_Other] = [
+        {"method": OWN, **{key: getattr(run, key) for key in ("kind", "asked", "ratio", "within")}}
+        for run in runs
+    ]
+    found = {"summary": summary, "runs": [run.row() for run in runs], "others": others}
+    if out is not None:
+        out.write_text(json.dumps(found))
+        plot(out.with_suffix(".png"), [*own, *others])
     if as_json:
-        typer.echo(json.dumps({"rows": rows, "closed_loop": loops, "cost": found}))
+        typer.echo(json.dumps(found))
+        return
+    console = Console(width=150)
+    console.print(own_table(summary))
+    console.print(methods_table([*own, *others]))
 
 
 if __name__ == "__main__":

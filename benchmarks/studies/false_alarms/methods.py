@@ -1,90 +1,237 @@
-"""Learns thresholds for an allowed number of false alarms per day, with four methods."""
+"""Other methods on the same streams, in closed loop: each day has the threshold of the days before.
+
+What alarmed is left out of what they learn, except by count matching. Those that are relative to a
+moving mean say so; the daemon's own method is in ``closed``.
+"""
 
 import math
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import signal, stats
 
-from benchmarks.studies.false_alarms.streams import CENTRE, DAY, FPS, SPREAD, is_night, margins
-from edge.alerts.events import Rule
-from edge.alerts.null import AlarmTail
+from benchmarks.studies.false_alarms.closed import RULE, SETTINGS
+from benchmarks.studies.false_alarms.streams import DAY, FPS, margins
+from benchmarks.studies.false_alarms.truth import Truth, alerts, from_start, with_hysteresis
 
-ASKED: Final = ((10.0, 1), (1.0, 7), (0.1, 7))
-"""Pairs of the allowed false alarms per day and the days of warm-up."""
-METHODS: Final = ("ours", "Pareto (PWM)", "running z-score", "fixed")
+_DAYS: Final = 7  # that each method remembers
+_MEAN_S: Final = 1800.0  # of the moving mean
+_TOP: Final = 0.05  # share of the samples that the Pareto tail keeps
+_HIGHEST: Final = 200  # peaks of a day that are kept
+
+_Values = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class LearnedThreshold:
-    """Threshold of one run.
+class Method(Protocol):
+    """A way to a threshold.
 
     Attributes:
-        method: One of ``METHODS``.
-        asked: Allowed false alarms per day.
-        days: Days of warm-up.
-        level: Margin above the baseline for our method, absolute margin for the others.
-        low: Lower bound of the true rate relative to the allowed one, for our method only.
-        high: Upper bound of that ratio.
+        relative: Whether it works on margins above a moving mean.
     """
 
-    method: str
-    asked: float
-    days: int
-    level: float
-    low: float = math.nan
-    high: float = math.nan
+    relative: bool
+
+    def learn(self, values: _Values, alarmed: NDArray[np.bool_], peaks: _Values) -> None:
+        """Learn from a day: samples [n], whether each belongs to an alert, peaks of clusters."""
+        ...
+
+    def level(self, asked: float) -> float:
+        """Return the threshold for so many alarms per day."""
+        ...
 
 
-def learn(kind: str, rule: Rule, seed: int) -> list[LearnedThreshold]:
-    """Learn the thresholds of one run with every method."""
-    rng = np.random.default_rng([seed, 77])
-    found = []
-    tails = [AlarmTail(rule)] * 2 if kind != "day and night" else [AlarmTail(rule), AlarmTail(rule)]
-    seen: list[NDArray[np.float64]] = []
-    position = 0
-    for day in islice(margins(kind, seed), max(days for _, days in ASKED)):
-        seen.append(day)
-        for margin in day.tolist():
-            tails[is_night(position)].observe(margin, position / FPS, alerting=False)
-            position += 1
-        past = np.concatenate(seen)
-        for asked, days in ASKED:
-            if days == len(seen):
-                if (estimate := tails[0].estimate(asked)) is not None:
-                    low, high = estimate.low / asked, estimate.high / asked
-                    found.append(LearnedThreshold("ours", asked, days, estimate.level, low, high))
-                found += [
-                    LearnedThreshold("Pareto (PWM)", asked, days, _pareto(past, asked)),
-                    LearnedThreshold("running z-score", asked, days, _z_score(past, asked)),
-                    LearnedThreshold("fixed", asked, days, _fixed(rng, asked)),
-                ]
-    return found
+class ZScore:
+    """Mean and standard deviation of the last days, and the Gaussian law."""
+
+    relative = False
+
+    def __init__(self) -> None:
+        self._sums: deque[tuple[int, float, float]] = deque(maxlen=_DAYS)
+
+    def learn(self, values: _Values, alarmed: NDArray[np.bool_], peaks: _Values) -> None:  # noqa: ARG002  the protocol's
+        quiet = values[~alarmed]
+        self._sums.append((len(quiet), float(quiet.sum()), float((quiet**2).sum())))
+
+    def level(self, asked: float) -> float:
+        count, total, squares = map(sum, zip(*self._sums, strict=True))
+        mean = total / count
+        spread = math.sqrt(max(0.0, squares / count - mean**2))
+        return float(mean + stats.norm.isf(asked / DAY) * spread)
 
 
-def _pareto(past: NDArray[np.float64], asked: float) -> float:
-    """Return the threshold of a generalized Pareto tail (Hosking and Wallis 1987)."""
-    base = np.quantile(past, 0.99)
-    z = np.sort(past[past > base] - base)
-    place = (np.arange(len(z)) + 0.65) / len(z)
-    mean, weighted = z.mean(), (z * (1 - place)).mean()
-    shape = 2 - mean / (mean - 2 * weighted)
-    scale = 2 * mean * weighted / (mean - 2 * weighted)
-    share = asked / (0.01 * DAY)
-    return float(base + scale * (share**-shape - 1) / shape)
-
-
-def _z_score(past: NDArray[np.float64], asked: float) -> float:
-    return float(past.mean() + stats.norm.isf(asked / DAY) * past.std())
-
-
-def _fixed(rng: np.random.Generator, asked: float) -> float:
-    """Return a threshold that is right for a Gaussian camera with another mean and spread.
+class FixedLevel:
+    """A threshold that is right for a Gaussian camera with another mean and spread.
 
     The means of cameras differ by one spread, their spreads by a quarter (assumed).
     """
-    spread = SPREAD * math.exp(0.25 * rng.normal())
-    return float(CENTRE + SPREAD * rng.normal() + spread * stats.norm.isf(asked / DAY))
+
+    relative = False
+
+    def __init__(self, truth: Truth, rng: np.random.Generator) -> None:
+        self._mean = truth.centre + truth.spread * rng.normal()
+        self._spread = truth.spread * math.exp(0.25 * rng.normal())
+
+    def learn(self, values: _Values, alarmed: NDArray[np.bool_], peaks: _Values) -> None:
+        pass
+
+    def level(self, asked: float) -> float:
+        return float(self._mean + self._spread * stats.norm.isf(asked / DAY))
+
+
+class ParetoTail:
+    """The textbook's tail: generalized Pareto over the 99 % quantile of single samples.
+
+    It is fitted by probability-weighted moments (Hosking and Wallis 1987).
+    """
+
+    relative = False
+
+    def __init__(self) -> None:
+        self._tops: deque[tuple[int, _Values]] = deque(maxlen=_DAYS)
+
+    def learn(self, values: _Values, alarmed: NDArray[np.bool_], peaks: _Values) -> None:  # noqa: ARG002  the protocol's
+        quiet = values[~alarmed]
+        kept = max(1, int(_TOP * len(quiet)))
+        self._tops.append((len(quiet), np.partition(quiet, -kept)[-kept:]))
+
+    def level(self, asked: float) -> float:
+        count = sum(one for one, _ in self._tops)
+        top = np.sort(np.concatenate([values for _, values in self._tops]))[-count // 100 :]
+        z = top - top[0]
+        place = (np.arange(len(z)) + 0.65) / len(z)
+        mean, weighted = z.mean(), (z * (1 - place)).mean()
+        shape = 2 - mean / (mean - 2 * weighted)
+        scale = 2 * mean * weighted / (mean - 2 * weighted)
+        share = asked / (0.01 * DAY)
+        return float(top[0] + scale * (share**-shape - 1) / shape)
+
+
+class CountMatching:
+    """The level that the clusters of the last days reached as often as was asked for."""
+
+    relative = True
+
+    def __init__(self) -> None:
+        self._peaks: deque[_Values] = deque(maxlen=_DAYS)
+
+    def learn(self, values: _Values, alarmed: NDArray[np.bool_], peaks: _Values) -> None:  # noqa: ARG002  the protocol's
+        self._peaks.append(peaks)
+
+    def level(self, asked: float) -> float:
+        highest = np.sort(np.concatenate(self._peaks))[::-1]
+        wanted = max(1, round(asked * len(self._peaks)))
+        return float(highest[min(wanted, len(highest)) - 1])
+
+
+class Spot:
+    """SPOT and DSPOT (Siffer and others 2017), as ``libspot`` has them: alarms do not teach.
+
+    Args:
+        package: The package ``libspot``.
+        asked: Alarms per day.
+        relative: Whether it is DSPOT.
+    """
+
+    def __init__(self, package: Any, asked: float, *, relative: bool) -> None:
+        self.relative = relative
+        self._spot = package.Spot(
+            q=asked / DAY, low=False, discard_anomalies=True, level=0.98, max_excess=500
+        )
+        self._fitted = False
+
+    def learn(self, values: _Values, alarmed: NDArray[np.bool_], peaks: _Values) -> None:  # noqa: ARG002  the protocol's
+        if not self._fitted:
+            self._spot.fit(values)
+            self._fitted = True
+            return
+        step = self._spot.step
+        for value in values.tolist():
+            step(value)
+
+    def level(self, asked: float) -> float:  # noqa: ARG002  the constructor's
+        return float(self._spot.anomaly_threshold)
+
+
+def run_others(kind: str, seed: int, truth: Truth, libspot: Any | None) -> list[dict[str, object]]:
+    """Return the measured by the asked alarms, for each method and setting on one stream.
+
+    Args:
+        kind: One of ``STREAMS``.
+        seed: Seed of the stream.
+        truth: Where the kind's margins lie.
+        libspot: The package, or None to leave its methods out.
+    """
+    loops: list[tuple[str, int, Method]] = []
+    for place, setting in enumerate(SETTINGS):
+        rng = np.random.default_rng([seed, 77])
+        own: Mapping[str, Method] = {
+            "running z-score": ZScore(),
+            "fixed": FixedLevel(truth, rng),
+            "Pareto (PWM)": ParetoTail(),
+            "count matching": CountMatching(),
+        }
+        loops += [(name, place, method) for name, method in own.items()]
+        if libspot is not None and setting.asked == 1:
+            for name, relative in (("SPOT", False), ("DSPOT", True)):
+                loops.append((name, place, Spot(libspot, setting.asked, relative=relative)))
+    days = max(setting.days for setting in SETTINGS)
+    counts = np.zeros((len(loops), days))
+    moving = np.zeros(1)
+    for number, day in enumerate(islice(margins(kind, seed), days)):
+        mean, moving = _moving_mean(day, moving, first=not number)
+        by_relative = {relative: day - mean if relative else day for relative in (True, False)}
+        statistic = {key: from_start(values, RULE) for key, values in by_relative.items()}
+        peaks = _peaks(by_relative[True], statistic[True])
+        for place, (_, which, method) in enumerate(loops):
+            setting = SETTINGS[which]
+            if number >= setting.days:
+                continue
+            values, alarmed = by_relative[method.relative], np.zeros(DAY, np.bool_)
+            if number:
+                level = method.level(setting.asked)
+                above = level if method.relative else level - truth.centre
+                rule = with_hysteresis(RULE, above)
+                found = alerts(values, statistic[method.relative], level, rule)
+                counts[place, number] = len(found)
+                for start, end in found:
+                    alarmed[start : end + 1] = True
+            # What is there for most of the day is the scene.
+            method.learn(values, alarmed & (alarmed.mean() < 0.25), peaks)
+    return [
+        {
+            "kind": kind, "seed": seed, "method": name, "asked": SETTINGS[which].asked,
+            "ratio": _ratio(counts[place], which),
+            "within": 1 / SETTINGS[which].factor
+            <= _ratio(counts[place], which) <= SETTINGS[which].factor,
+        }
+        for place, (name, which, _) in enumerate(loops)
+    ]  # fmt: skip
+
+
+def _ratio(counts: _Values, which: int) -> float:
+    setting = SETTINGS[which]
+    counted = counts[setting.warm_up : setting.days]
+    return float(counted.sum() / (setting.counted * setting.asked))
+
+
+def _moving_mean(day: _Values, state: _Values, *, first: bool) -> tuple[_Values, _Values]:
+    """Return the exponential mean before each sample of a day, and the filter's state."""
+    share = 1 / (FPS * _MEAN_S)
+    if first:
+        state = np.array([(1 - share) * day[0]])
+    before = state[0] / (1 - share)
+    after, state = signal.lfilter([share], [1, share - 1], day, zi=state)
+    return np.concatenate([[before], after[:-1]]), state
+
+
+def _peaks(values: _Values, statistic: _Values) -> _Values:
+    """Return the highest values at which clusters of a day would alert: as count matching does."""
+    base = float(np.quantile(statistic, 0.98))
+    rule = with_hysteresis(RULE, base)
+    found: Sequence[tuple[int, int]] = alerts(values, statistic, base, rule)
+    peaks = np.array([statistic[start : end + 1].max() for start, end in found])
+    return np.sort(peaks)[-_HIGHEST:]

@@ -33,8 +33,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
+from benchmarks.studies.false_alarms.makers import DAY, FPS
 from benchmarks.studies.false_alarms.recorded_file import SENTENCES, Pieces, pieces_of
-from benchmarks.studies.false_alarms.streams import DAY, FPS
 
 _HOUR: Final = DAY // 24
 _MINUTE: Final = DAY // 1440

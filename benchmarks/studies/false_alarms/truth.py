@@ -1,105 +1,124 @@
-"""Counts the alarms per day that a threshold causes on a long stream, for any threshold."""
+"""Finds the alerts of a threshold on many samples at once, and how often they come in truth.
 
+Letters in shapes: n samples.
+"""
+
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
-from benchmarks.studies.false_alarms.streams import CENTRE, DAY, FPS, margins
-from edge.alerts.events import EventMachine, Rule
-from edge.video.sample import Arrival
+from benchmarks.studies.false_alarms.makers import DAY, FPS
+from benchmarks.studies.false_alarms.quick import QuickBaseline, statistics
+from benchmarks.studies.false_alarms.streams import RECORDED, SPREAD, margins
+from edge.alerts.events import Rule
 
-# Time constant of the baseline in edge.alerts.null.alarms.
-_BASELINE_S: Final = 1800.0
-# Levels at which the long stream's alarms are counted, in alarms per day.
-_RATES: Final = (0.02, 500.0)
-_LEVELS: Final = 20
+# The true rates of a kind come from these days of so many other streams of it.
+_SEEDS: Final = range(1_000, 1_005)
+_DAYS: Final = (7, 28)
+# Rates between which a level's true rate is known, and the number of levels.
+_RATES: Final = (0.02, 60.0)
+_LEVELS: Final = 24
+
+_Values = NDArray[np.float64]
+
+
+def alerts(values: _Values, statistic: _Values, level: float, rule: Rule) -> list[tuple[int, int]]:
+    """Return the first and the last sample of each alert on values [n] at a constant level.
+
+    Args:
+        values: Margins, or margins above a baseline.
+        statistic: Largest threshold at which each of them still alerts, float64 [n].
+        level: Threshold.
+        rule: The rest of the condition; its cooldown is 0.
+    """
+    hits = np.flatnonzero(statistic >= level)
+    if not len(hits):
+        return []
+    apart = int(np.ceil(rule.off_after_s * FPS)) + 1
+    holds = np.flatnonzero(values >= level - rule.hysteresis)
+    # An alert ends with the last of so many samples that are all below.
+    ends = holds[np.diff(np.append(holds, len(values) + 2 * apart)) > apart] + apart
+    found, at = [], 0
+    while at < len(hits):
+        start = int(hits[at])
+        end = int(ends[np.searchsorted(ends, start, side="right")])
+        found.append((start, min(end, len(values) - 1)))
+        at = int(np.searchsorted(hits, end, side="right"))
+    return found
 
 
 class Truth:
-    """Alarms per day of a long stream at any level, counted at some levels and interpolated.
+    """True rates: alarms per day at any level above the baseline, counted and interpolated.
 
     Args:
-        kind: Key of ``STREAMS``.
+        values: Margins above the baseline, one array for each stretch of time.
         rule: Timing of the rule; its threshold does not matter.
-        days: Length of the stream.
-        relative: Whether levels are margins above the baseline; else they are margins.
-        night: Half of each day that counts: True for night, False for day, None for both.
+        centre: Median of the margins themselves.
+        spread: Their standard deviation around the baseline.
+
+    Attributes:
+        centre: As given.
+        spread: As given.
     """
 
-    def __init__(
-        self, kind: str, rule: Rule, days: int, *, relative: bool, night: bool | None = None
-    ) -> None:
-        values = _long(kind, days, relative=relative, night=night)
-        watched = len(values) / DAY
-        statistic = _statistic(values, rule)
-        top = np.sort(statistic)[::-1]
+    def __init__(self, values: Sequence[_Values], rule: Rule, centre: float, spread: float) -> None:
+        self.centre, self.spread = centre, spread
+        watched = sum(len(value) for value in values) / DAY
+        both = [(value, from_start(value, rule)) for value in values]
+        highest = np.sort(np.concatenate([statistic for _, statistic in both]))[::-1]
         # An alarm takes several samples: these ranks cover more than the wanted rates.
-        ranks = np.geomspace(
-            _RATES[0] * watched + 2, min(_RATES[1] * watched * 4, len(top) / 10), _LEVELS
-        )
-        self._levels = np.unique(top[ranks.astype(int)])
+        ranks = np.geomspace(_RATES[0] * watched + 1, 20 * _RATES[1] * watched, _LEVELS)
+        self._levels = np.unique(highest[ranks.astype(int).clip(0, len(highest) - 1)])
         counts = [
-            _alarms(values, statistic, rule, float(level), relative) for level in self._levels
+            sum(len(alerts(*one, level, with_hysteresis(rule, level))) for one in both)
+            for level in self._levels.tolist()
         ]
-        self._log_rates = np.log((np.array(counts) + 0.5) / watched)
+        # Higher levels alarm less often, but for chance.
+        rising = np.maximum.accumulate(counts[::-1])[::-1]
+        self._log_rates = np.log((rising + 0.5) / watched)
 
     def rate(self, level: float) -> float:
         """Return the alarms per day at ``level``."""
         return float(np.exp(np.interp(level, self._levels, self._log_rates)))
 
-
-def _long(kind: str, days: int, *, relative: bool, night: bool | None) -> NDArray[np.float32]:
-    """Return the samples of a long stream, float32 [n]."""
-    parts, state = [], None
-    share = 1 / (FPS * _BASELINE_S)
-    for day in islice(margins(kind, seed=10_000), days):
-        part = day
-        if night is not None:
-            part = part[DAY // 2 :] if night else part[: DAY // 2]
-        if relative:
-            state = np.array([(1 - share) * part[0]]) if state is None else state
-            before = state[0]
-            follows, state = signal.lfilter([share], [1, share - 1], part, zi=state)
-            baseline = np.concatenate([[before / (1 - share)], follows[:-1]])
-            part = part - baseline
-        parts.append(part.astype(np.float32))
-    return np.concatenate(parts)
+    def level(self, per_day: float) -> float:
+        """Return the level with so many alarms per day."""
+        found = np.interp(np.log(per_day), self._log_rates[::-1], self._levels[::-1])
+        return float(found)
 
 
-def _statistic(values: NDArray[np.float32], rule: Rule) -> NDArray[np.float32]:
-    """Return for each sample the largest threshold at which it still causes an alarm."""
-    if rule.on_of == 1:
-        return values
-    older = np.maximum(np.roll(values, 1), np.roll(values, 2))
-    return np.minimum(values, older)
+def true_rates(kind: str, rule: Rule) -> Truth:
+    """Count on days of other streams of a kind, with the daemon's baseline.
+
+    Args:
+        kind: One of ``STREAMS``.
+        rule: Timing of the rule.
+    """
+    parts = [_above_baseline(kind, seed) for seed in _SEEDS]
+    values = [value for value, _ in parts]
+    spread = float(np.std(values)) if kind in RECORDED else SPREAD
+    return Truth(values, rule, float(np.median([centre for _, centre in parts])), spread)
 
 
-def _alarms(
-    values: NDArray[np.float32],
-    statistic: NDArray[np.float32],
-    rule: Rule,
-    level: float,
-    relative: bool,  # noqa: FBT001
-) -> int:
-    """Count the starts of the event machine; it runs only where samples are above ``level``."""
-    reach = level if relative else level - CENTRE
-    rule = replace(rule, threshold=level, hysteresis=min(rule.hysteresis, max(0.0, reach / 2)))
-    count, done = 0, 0
-    for hit in np.flatnonzero(statistic >= level):
-        if hit < done:
-            continue
-        machine = EventMachine(rule, lambda _at: "")
-        position = max(int(hit) + 1 - rule.on_of, done)
-        while position < len(values):
-            at = Arrival(position / FPS, position / FPS, None)
-            ended = any(t.type == "end" for t in machine.step(float(values[position]), 0.0, at))
-            position += 1
-            if ended or (position > hit and not machine.alerting):
-                break
-        count += 1
-        done = position
-    return count
+def from_start(values: _Values, rule: Rule) -> _Values:
+    """Return the statistics of values [n] with nothing before them, float64 [n]."""
+    return statistics(np.concatenate([np.full(rule.on_of - 1, -np.inf), values]), rule)
+
+
+def with_hysteresis(rule: Rule, level: float) -> Rule:
+    """Return the rule with the hysteresis that the daemon gives it at a level above a baseline."""
+    return replace(rule, hysteresis=min(rule.hysteresis, max(0.0, level / 2)))
+
+
+def _above_baseline(kind: str, seed: int) -> tuple[_Values, float]:
+    """Return the margins of some days above their baseline, and the median of the last day."""
+    baseline, parts = QuickBaseline(), []
+    for number, day in enumerate(islice(margins(kind, seed), _DAYS[1])):
+        values = day - baseline.follow_day(day)
+        if number >= _DAYS[0]:
+            parts.append(values)
+    return np.concatenate(parts), float(np.median(day))

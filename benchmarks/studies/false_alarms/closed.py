@@ -1,0 +1,204 @@
+"""Runs the daemon's calibration in closed loop on a stream, and measures what a user would notice.
+
+``Calibration`` and ``EventMachine`` run as in the daemon: what alarms is left out of what is
+learned. The counted days come after the warm-up and count everything.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.studies.false_alarms.quick import ClosedLoop, statistics
+from benchmarks.studies.false_alarms.streams import DAY, FPS, StreamDay, stream
+from benchmarks.studies.false_alarms.truth import Truth
+from edge.alerts.events import Rule
+
+RULE: Final = Rule(threshold=0.0, hysteresis=0.05, on_for=2, on_of=3, off_after_s=2.0)
+HEIGHTS: Final = (2, 3, 5)
+"""Spreads by which events that are planted are above the true level of the asked rate."""
+
+_PRIOR: Final = 4.0  # spreads of the first threshold above the centre
+_HOUR: Final = int(3600 * FPS)
+_EVENT: Final = 16  # samples of one event
+_FLICKER: Final = 0.3  # noise of an event, in spreads
+_AFTER_JUMP: Final = int(900 * FPS)  # samples in which an alarm counts to a jump
+_AFTER_EVENT: Final = int(10 * FPS)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is asked for, and how long it is measured.
+
+    Attributes:
+        asked: Alarms per day.
+        warm_up: Days of learning that do not count.
+        counted: Days that count after that.
+        factor: How far the measured rate may be from ``asked``.
+    """
+
+    asked: float
+    warm_up: int
+    counted: int
+    factor: float
+
+    @property
+    def days(self) -> int:
+        """All days."""
+        return self.warm_up + self.counted
+
+
+SETTINGS: Final = (Setting(10.0, 1, 6, 2.0), Setting(1.0, 7, 21, 2.0), Setting(0.1, 7, 42, 4.0))
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedRun:
+    """What one run found.
+
+    Attributes:
+        kind: Kind of stream.
+        seed: Seed of the stream.
+        asked: Alarms per day that were asked for.
+        by_day: Alarms on each day, the warm-up included; planted events are not among them.
+        ratio: Alarms on the counted days by those asked for.
+        within: Whether that is within the setting's factor of 1.
+        levels: Threshold above the baseline at the end of each day, in spreads.
+        wander: Median change of that from one counted day to the next.
+        covered: Whether the interval stated after the warm-up holds the true rate; None where
+            nothing was learned by then.
+        from_a_jump: Most alarms within a quarter of an hour after a jump; None without jumps.
+        recall: Share of planted events that the thresholds of the counted days alert on, by height.
+        oracle: The same share for the true level of the asked rate.
+        caught: Share of the events in the stream itself that alerted; None without any.
+    """
+
+    kind: str
+    seed: int
+    asked: float
+    by_day: tuple[int, ...]
+    ratio: float
+    within: bool
+    levels: tuple[float, ...]
+    wander: float
+    covered: bool | None
+    from_a_jump: int | None
+    recall: tuple[float, ...]
+    oracle: tuple[float, ...]
+    caught: float | None
+
+    def row(self) -> dict[str, object]:
+        """Return all of it by name."""
+        return asdict(self)
+
+
+def run_closed(
+    kind: str, seed: int, setting: Setting, truth: Truth, planted: float = 0.0
+) -> ClosedRun:
+    """Learn on a stream, and count.
+
+    Args:
+        kind: One of ``STREAMS``.
+        seed: Seed of the stream.
+        setting: What is asked for.
+        truth: True rates of the kind.
+        planted: Real events per day in the stream, three spreads above the true level.
+    """
+    oracle, rng = truth.level(setting.asked), np.random.default_rng([seed, 7])
+    first = replace(RULE, threshold=truth.centre + _PRIOR * truth.spread)
+    loop = ClosedLoop(first, setting.asked)
+    jumps: list[int] = []
+    events: list[int] = []
+    levels: list[float] = []
+    recalls: list[list[list[bool]]] = []
+    covered = None
+    for number, day in enumerate(islice(stream(kind, seed), setting.days)):
+        margins = day.margins
+        if planted:
+            margins, starts = _with_events(day, oracle + 3 * truth.spread, planted, seed, number)
+            events += [number * DAY + start for start in starts]
+        jumps += [number * DAY + jump for jump in day.jumps]
+        if number == setting.warm_up:
+            covered = _holds(loop, truth)
+        for hour in margins.reshape(-1, _HOUR):
+            if number >= setting.warm_up and not loop.alerting:
+                recalls.append(list(_tried(loop, oracle, truth.spread, rng)))
+            loop.watch(hour)
+        levels.append(_level(loop) / truth.spread)
+    came = {(event, alarm) for event in events for alarm in loop.alarms if _from(event, alarm)}
+    caught = {event for event, _ in came}
+    false = sorted({*loop.alarms} - {alarm for _, alarm in came})
+    by_day = np.bincount(np.array(false, int) // DAY, minlength=setting.days)
+    ratio = float(by_day[setting.warm_up :].sum() / (setting.counted * setting.asked))
+    found = np.mean(recalls, axis=0) if recalls else np.full((2, len(HEIGHTS)), np.nan)
+    return ClosedRun(
+        kind=kind,
+        seed=seed,
+        asked=setting.asked,
+        by_day=tuple(by_day.tolist()),
+        ratio=ratio,
+        within=1 / setting.factor <= ratio <= setting.factor,
+        levels=tuple(levels),
+        wander=float(np.median(np.abs(np.diff(levels[setting.warm_up - 1 :])))),
+        covered=covered,
+        from_a_jump=_from_a_jump(false, [at for at in jumps if at >= setting.warm_up * DAY]),
+        recall=tuple(found[0].tolist()),
+        oracle=tuple(found[1].tolist()),
+        caught=len(caught) / len(events) if events else None,
+    )
+
+
+def _level(loop: ClosedLoop) -> float:
+    """Return the threshold in force above the baseline."""
+    return loop.calibration.rule.threshold - loop.calibration.baseline
+
+
+def _holds(loop: ClosedLoop, truth: Truth) -> bool | None:
+    """Return whether the interval that is stated now holds the true rate."""
+    estimate = loop.calibration.report().estimate
+    if estimate is None:
+        return None
+    return estimate.low <= truth.rate(estimate.level) <= estimate.high
+
+
+def _tried(
+    loop: ClosedLoop, oracle: float, spread: float, rng: np.random.Generator
+) -> Iterator[list[bool]]:
+    """Try events of all heights in a copy of the stream: at the learned level, and at the true one.
+
+    Nothing is learned from them.
+    """
+    events = [oracle + (height + _FLICKER * rng.normal(size=_EVENT)) * spread for height in HEIGHTS]
+    reached = [float(statistics(event, RULE).max()) for event in events]
+    for level in (_level(loop), oracle):
+        yield [one >= level for one in reached]
+
+
+def _with_events(
+    day: StreamDay, above: float, per_day: float, seed: int, number: int
+) -> tuple[NDArray[np.float64], list[int]]:
+    """Return a day's margins with real events, and the samples at which they begin."""
+    rng = np.random.default_rng([seed, number, 8])
+    margins = day.margins.copy()
+    starts = rng.integers(DAY - _EVENT, size=rng.poisson(per_day)).tolist()
+    for start in starts:
+        margins[start : start + _EVENT] += above
+    return margins, starts
+
+
+def _from(event: int, alarm: int) -> bool:
+    """Return whether an alarm comes from an event."""
+    return 0 <= alarm - event < _EVENT + _AFTER_EVENT
+
+
+def _from_a_jump(alarms: list[int], jumps: list[int]) -> int | None:
+    """Return the most alarms after one jump, before the next one."""
+    if not jumps:
+        return None
+    ends = [*jumps[1:], jumps[-1] + _AFTER_JUMP]
+    return max(
+        sum(jump <= alarm < min(end, jump + _AFTER_JUMP) for alarm in alarms)
+        for jump, end in zip(jumps, ends, strict=True)
+    )
