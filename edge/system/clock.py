@@ -16,7 +16,9 @@ _NO_ANSWER: Final = -1
 _PROCESS: Final = Path("/proc/self/status")
 _UNFILTERED: Final = re.compile(r"^Seccomp:\s*0$", re.MULTILINE)
 # Larger than the kernel's struct timex everywhere; all zero, it only asks.
-_TIMEX_BYTES: Final = 512
+_TimexBytes: Final = ctypes.c_char * 512
+# Made once: each ``CDLL`` and each array type is a cycle of objects.
+_ASK: Final = getattr(ctypes.CDLL(None), "adjtimex", None)
 
 
 def _adjtimex() -> int:
@@ -25,10 +27,9 @@ def _adjtimex() -> int:
     A filter of system calls, such as ``SystemCallFilter=@system-service``, may kill who asks: the
     same call sets the clock. Under any filter nobody asks.
     """
-    ask = getattr(ctypes.CDLL(None), "adjtimex", None)
-    if ask is None or not _UNFILTERED.search(_PROCESS.read_text()):
+    if _ASK is None or not _UNFILTERED.search(_PROCESS.read_text()):
         return _NO_ANSWER
-    return int(ask(ctypes.create_string_buffer(_TIMEX_BYTES)))
+    return int(_ASK(_TimexBytes()))
 
 
 def clock_synced(timesync: Path = _TIMESYNC, kernel: Callable[[], int] = _adjtimex) -> bool | None:
