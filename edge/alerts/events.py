@@ -75,6 +75,13 @@ class Rule:
             gap_s=max(_LONGEST_GAP_S, prompt.off_after, 3 / fps),
         )
 
+    def at(self, threshold: float, hysteresis: float) -> "Rule":
+        """Return the rule with another threshold; ``replace`` takes a microsecond longer."""
+        return Rule(
+            threshold, hysteresis, self.on_for, self.on_of, self.off_after_s, self.cooldown_s,
+            self.update_every_s, self.gap_s,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Transition:
@@ -122,7 +129,7 @@ new_ulid: Final = RisingIds()
 """Maker of all ids of alerts in this process."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Sampled:
     margin: float
     score: float
@@ -197,8 +204,10 @@ class EventMachine:
         self._recent.append(newest)
         while len(self._recent) > self.rule.on_of:
             self._recent.popleft()
+        if newest.margin < self.rule.threshold:
+            return []
         hits = [sample for sample in self._recent if sample.margin >= self.rule.threshold]
-        if len(hits) < self.rule.on_for or hits[-1] is not newest:
+        if len(hits) < self.rule.on_for:
             return []
         self._alert = _Alert(
             id=self._new_id(newest.at.wall),

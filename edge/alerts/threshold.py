@@ -9,7 +9,7 @@ threshold holds (``prior``).
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from edge.alerts.events import Rule
@@ -80,7 +80,7 @@ class Calibration:
         estimate = self._estimate()
         if estimate is None:
             return self._rule
-        return replace(self._rule, threshold=self._threshold, hysteresis=estimate.hysteresis)
+        return self._rule.at(self._threshold, estimate.hysteresis)
 
     @property
     def _threshold(self) -> float:
@@ -118,10 +118,11 @@ class Calibration:
         if regime != self._regime:
             self._regime = regime
             self._judge = self._choose()
-        for name in {EVERYWHERE, regime}:
-            if name not in self.tails:
-                self.tails[name] = AlarmTail(self._rule)
-            self.tails[name].observe(margin, at, alerting=alerting, threshold=threshold)
+        for name in (EVERYWHERE,) if regime == EVERYWHERE else (EVERYWHERE, regime):
+            tail = self.tails.get(name)
+            if tail is None:
+                tail = self.tails[name] = AlarmTail(self._rule)
+            tail.observe(margin, at, alerting=alerting, threshold=threshold)
             self._look(name, self._asked, at)
 
     def levels(self, margin: float) -> dict[str, float]:

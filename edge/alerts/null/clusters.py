@@ -48,6 +48,8 @@ class Clusters:
         self._rule = rule
         self._machine = EventMachine(rule, lambda _at: "")
         self._recent: deque[float] = deque(maxlen=rule.on_of)
+        # Values that began no cluster, which the machine need not see unless the next one does.
+        self._low: deque[tuple[float, float]] = deque(maxlen=rule.on_of - 1)
         self._running = Cluster()
         self._counted = 0  # number of the last alert that was counted
 
@@ -86,7 +88,13 @@ class Clusters:
         Returns:
             The cluster that has ended; None where none has ended.
         """
+        if statistic < self._machine.rule.threshold and not self._machine.alerting:
+            self._low.append((value, at))
+            return None
         ended = None
+        for low, when in self._low:
+            self._machine.step(low, 0.0, Arrival(when, when, None))
+        self._low.clear()
         transitions = self._machine.step(value, 0.0, Arrival(at, at, None))
         if any(transition.type == "end" for transition in transitions):
             ended, self._running = self._running, Cluster()
@@ -110,6 +118,7 @@ class Clusters:
         ended = self._running if self._machine.alerting else None
         self._machine = EventMachine(self._machine.rule, lambda _at: "")
         self._recent.clear()
+        self._low.clear()
         self._running = Cluster()
         return ended
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -311,3 +312,8 @@ def test_what_examples_taught_comes_before_the_rules_own_and_the_bundles() -> No
     assert Rule.of(wide, defaults, 2).hysteresis == 0.05
     plain = Rule.of(prompt(text="x"), defaults, 2)
     assert (plain.threshold, plain.hysteresis) == (0.2, 0.05)
+
+
+def test_a_rule_at_another_threshold_is_the_same_in_all_else() -> None:
+    rule = Rule(0.1, 0.02, 3, 7, 4.0, 5.0, 6.0, 30.0)
+    assert rule.at(0.3, 0.01) == replace(rule, threshold=0.3, hysteresis=0.01)
