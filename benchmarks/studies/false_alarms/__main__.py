@@ -10,6 +10,7 @@ same streams (``methods``).
 import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,9 +18,9 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.studies.false_alarms.closed import RULE, SETTINGS, ClosedRun, run_closed
+from benchmarks.studies.false_alarms.closed import RULE, SETTINGS, ClosedRun, cost, run_closed
 from benchmarks.studies.false_alarms.methods import run_others
-from benchmarks.studies.false_alarms.streams import STREAMS
+from benchmarks.studies.false_alarms.streams import STREAMS, stream
 from benchmarks.studies.false_alarms.summary import (
     OWN,
     check_plot,
@@ -49,8 +50,9 @@ def _truth(kind: str) -> Truth:
 def _stream(
     kind: str, seed: int, truth: Truth, planted: float
 ) -> tuple[list[ClosedRun], list[_Other]]:
-    own = [run_closed(kind, seed, setting, truth, planted) for setting in SETTINGS]
-    return own, run_others(kind, seed, truth, _libspot())
+    days = list(islice(stream(kind, seed), max(setting.days for setting in SETTINGS)))
+    own = [run_closed(days, kind, seed, setting, truth, planted) for setting in SETTINGS]
+    return own, run_others(days, kind, seed, truth, _libspot())
 
 
 def study(
@@ -98,7 +100,9 @@ def _check(kinds: Sequence[str], out: Path | None) -> None:
 
 def main(
     seeds: Annotated[int, typer.Option(help="Streams of each kind.", min=1)] = 8,
-    stream: Annotated[list[str] | None, typer.Option(help="Only these. Repeatable.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--stream", help="Only these kinds. Repeatable.")
+    ] = None,
     planted: Annotated[
         float, typer.Option(help="Real events a day in what is learned.", min=0)
     ] = 0.0,
@@ -110,7 +114,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, no tables.")] = False,
 ) -> None:
     """Compare asked with measured false alarms per day on many kinds of streams."""
-    kinds = list(dict.fromkeys(stream or STREAMS))
+    kinds = list(dict.fromkeys(kind or STREAMS))
     try:
         _check(kinds, out)
     except ConfigError as exc:
@@ -128,7 +132,12 @@ def main(
         {"method": OWN, **{key: getattr(run, key) for key in ("kind", "asked", "ratio", "within")}}
         for run in runs
     ]
-    found = {"summary": summary, "runs": [run.row() for run in runs], "others": others}
+    found = {
+        "summary": summary,
+        "runs": [run.row() for run in runs],
+        "others": others,
+        "cost": cost(),
+    }
     if out is not None:
         out.write_text(json.dumps(found))
         plot(out.with_suffix(".png"), [*own, *others])
@@ -138,6 +147,7 @@ def main(
     console = Console(width=150)
     console.print(own_table(summary))
     console.print(methods_table([*own, *others]))
+    console.print(found["cost"])
 
 
 if __name__ == "__main__":

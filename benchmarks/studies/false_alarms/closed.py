@@ -4,7 +4,8 @@
 learned. The counted days come after the warm-up and count everything.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Final
@@ -13,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.studies.false_alarms.quick import ClosedLoop, statistics
-from benchmarks.studies.false_alarms.streams import DAY, FPS, StreamDay, stream
+from benchmarks.studies.false_alarms.streams import DAY, FPS, StreamDay, margins
 from benchmarks.studies.false_alarms.truth import Truth
-from edge.alerts.events import Rule
+from edge.alerts.events import EventMachine, Rule
+from edge.alerts.threshold import EVERYWHERE, Calibration
+from edge.video.sample import Arrival
 
 RULE: Final = Rule(threshold=0.0, hysteresis=0.05, on_for=2, on_of=3, off_after_s=2.0)
 HEIGHTS: Final = (2, 3, 5)
@@ -95,13 +98,19 @@ class ClosedRun:
 
 
 def run_closed(
-    kind: str, seed: int, setting: Setting, truth: Truth, planted: float = 0.0
+    days: Iterable[StreamDay],
+    kind: str,
+    seed: int,
+    setting: Setting,
+    truth: Truth,
+    planted: float = 0.0,
 ) -> ClosedRun:
     """Learn on a stream, and count.
 
     Args:
-        kind: One of ``STREAMS``.
-        seed: Seed of the stream.
+        days: Days of the stream.
+        kind: Its kind.
+        seed: Its seed.
         setting: What is asked for.
         truth: True rates of the kind.
         planted: Real events per day in the stream, three spreads above the true level.
@@ -114,7 +123,7 @@ def run_closed(
     levels: list[float] = []
     recalls: list[list[list[bool]]] = []
     covered = None
-    for number, day in enumerate(islice(stream(kind, seed), setting.days)):
+    for number, day in enumerate(islice(days, setting.days)):
         margins = day.margins
         if planted:
             margins, starts = _with_events(day, oracle + 3 * truth.spread, planted, seed, number)
@@ -148,6 +157,28 @@ def run_closed(
         oracle=tuple(found[1].tolist()),
         caught=len(caught) / len(events) if events else None,
     )
+
+
+def cost() -> dict[str, float]:
+    """Measure the daemon's code after a day: time per sample and per estimate, bytes on disk."""
+    calibration, machine = Calibration(RULE, 1.0), EventMachine(RULE)
+    day = (next(margins("street", 3)) - 1).tolist()  # below the first threshold
+    began = time.process_time()
+    for position, margin in enumerate(day):
+        at = position / FPS
+        machine.rule = calibration.rule
+        changes = machine.step(margin, 0.0, Arrival(at, at, None))
+        alerting = machine.alerting or bool(changes)
+        calibration.observe(margin, at, alerting=alerting, regime=EVERYWHERE)
+    sample_s = (time.process_time() - began) / DAY
+    tail = calibration.tails[EVERYWHERE]
+    began = time.process_time()
+    tail.estimate(1.0)
+    return {
+        "sample_us": 1e6 * sample_s,
+        "estimate_ms": 1e3 * (time.process_time() - began),
+        "bytes": float(len(tail.to_bytes())),
+    }
 
 
 def _level(loop: ClosedLoop) -> float:

@@ -7,7 +7,6 @@ moving mean say so; the daemon's own method is in ``closed``.
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import signal, stats
 
 from benchmarks.studies.false_alarms.closed import RULE, SETTINGS
-from benchmarks.studies.false_alarms.streams import DAY, FPS, margins
+from benchmarks.studies.false_alarms.streams import DAY, FPS, StreamDay
 from benchmarks.studies.false_alarms.truth import Truth, alerts, from_start, with_hysteresis
 
 _DAYS: Final = 7  # that each method remembers
@@ -156,12 +155,15 @@ class Spot:
         return float(self._spot.anomaly_threshold)
 
 
-def run_others(kind: str, seed: int, truth: Truth, libspot: Any | None) -> list[dict[str, object]]:
+def run_others(
+    days: Sequence[StreamDay], kind: str, seed: int, truth: Truth, libspot: Any | None
+) -> list[dict[str, object]]:
     """Return the measured by the asked alarms, for each method and setting on one stream.
 
     Args:
-        kind: One of ``STREAMS``.
-        seed: Seed of the stream.
+        days: Days of the stream, as many as the longest setting has.
+        kind: Its kind.
+        seed: Its seed.
         truth: Where the kind's margins lie.
         libspot: The package, or None to leave its methods out.
     """
@@ -178,10 +180,9 @@ def run_others(kind: str, seed: int, truth: Truth, libspot: Any | None) -> list[
         if libspot is not None and setting.asked == 1:
             for name, relative in (("SPOT", False), ("DSPOT", True)):
                 loops.append((name, place, Spot(libspot, setting.asked, relative=relative)))
-    days = max(setting.days for setting in SETTINGS)
-    counts = np.zeros((len(loops), days))
+    counts = np.zeros((len(loops), len(days)))
     moving = np.zeros(1)
-    for number, day in enumerate(islice(margins(kind, seed), days)):
+    for number, day in enumerate(one.margins for one in days):
         mean, moving = _moving_mean(day, moving, first=not number)
         by_relative = {relative: day - mean if relative else day for relative in (True, False)}
         statistic = {key: from_start(values, RULE) for key, values in by_relative.items()}

@@ -14,7 +14,7 @@ from benchmarks.studies.false_alarms import __main__ as command
 from benchmarks.studies.false_alarms.closed import RULE, Setting, _from_a_jump, run_closed
 from benchmarks.studies.false_alarms.methods import run_others
 from benchmarks.studies.false_alarms.quick import QuickBaseline
-from benchmarks.studies.false_alarms.streams import CENTRE, DAY, SPREAD, margins
+from benchmarks.studies.false_alarms.streams import CENTRE, DAY, SPREAD, StreamDay, margins, stream
 from benchmarks.studies.false_alarms.summary import methods_table, own_table, summed_up
 from benchmarks.studies.false_alarms.truth import Truth, alerts, from_start, with_hysteresis
 from edge.alerts.events import EventMachine, Rule
@@ -25,9 +25,13 @@ SHORT = Setting(asked=20.0, warm_up=1, counted=2, factor=2.0)
 
 def truth(kind: str, scale: float = 1.0) -> Truth:
     baseline = QuickBaseline()
-    days = islice(margins(kind, 50), 2)
-    values = [scale * (day - baseline.follow_day(day)) for day in days]
+    some = islice(margins(kind, 50), 2)
+    values = [scale * (day - baseline.follow_day(day)) for day in some]
     return Truth(values, RULE, CENTRE, SPREAD)
+
+
+def days(kind: str, count: int = 3) -> list[StreamDay]:
+    return list(islice(stream(kind, 1), count))
 
 
 @pytest.mark.parametrize("rule", [RULE, replace(RULE, on_for=1, on_of=1, off_after_s=0.0)])
@@ -58,21 +62,21 @@ def test_true_rates_and_levels_are_inverse_and_those_of_the_law() -> None:
 
 
 def test_a_street_alarms_as_often_as_asked_and_sees_planted_events() -> None:
-    found = run_closed("street", 0, SHORT, truth("street"))
+    found = run_closed(days("street"), "street", 0, SHORT, truth("street"))
     assert found.within
     assert found.ratio == sum(found.by_day[1:]) / 40
     assert found.recall[-1] == found.oracle[-1] == 1
     assert found.from_a_jump is None
     assert found.caught is None
     # Negative control: against an oracle with a far lower level the same thresholds are deaf.
-    deaf = run_closed("street", 0, SHORT, truth("street", scale=0.2))
+    deaf = run_closed(days("street"), "street", 0, SHORT, truth("street", scale=0.2))
     assert deaf.by_day == found.by_day
     assert deaf.recall[0] < 0.2
     assert deaf.oracle[0] == 1
 
 
 def test_events_that_are_planted_in_the_stream_are_caught_and_are_no_false_alarms() -> None:
-    (one,) = (run_closed("Gaussian", 0, SHORT, truth("Gaussian"), planted=5.0),)
+    (one,) = (run_closed(days("Gaussian"), "Gaussian", 0, SHORT, truth("Gaussian"), planted=5.0),)
     assert one.caught is not None
     assert one.caught > 0.8
     assert one.ratio < 2
@@ -86,7 +90,8 @@ def test_alarms_after_a_jump_count_to_the_last_jump() -> None:
 
 def test_count_matching_is_right_where_a_gaussian_law_is_wrong() -> None:
     rows = {
-        (row["method"], row["asked"]): row for row in run_others("street", 1, truth("street"), None)
+        (row["method"], row["asked"]): row
+        for row in run_others(days("street", 49), "street", 1, truth("street"), None)
     }
     assert rows["count matching", 1.0]["within"]
     assert not rows["running z-score", 1.0]["within"]
@@ -106,12 +111,14 @@ def test_spot_gives_its_threshold_to_the_event_machine() -> None:
         def step(self, value: float) -> None:
             pass
 
-    rows = run_others("Gaussian", 1, truth("Gaussian"), SimpleNamespace(Spot=Double))
+    rows = run_others(
+        days("Gaussian", 49), "Gaussian", 1, truth("Gaussian"), SimpleNamespace(Spot=Double)
+    )
     assert [row["ratio"] for row in rows if row["method"] in {"SPOT", "DSPOT"}] == [0, 0]
 
 
 def test_tables_have_a_row_for_each_kind_and_setting() -> None:
-    run = run_closed("lorry", 0, SHORT, truth("lorry"))
+    run = run_closed(days("lorry"), "lorry", 0, SHORT, truth("lorry"))
     runs = [replace(run, asked=asked) for asked in (10.0, 1.0, 0.1)]
     rows = summed_up(runs)
     assert [row["asked"] for row in rows] == [10.0, 1.0, 0.1]
