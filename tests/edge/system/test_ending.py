@@ -96,7 +96,8 @@ def asked(process: subprocess.Popen[str], number: int) -> tuple[int, str, str]:
 def test_a_signal_sets_the_stop_and_the_block_ends_by_itself(
     python: Callable[..., subprocess.Popen[str]], number: int
 ) -> None:
-    code = HEED.format(body="wake.wait(10)")
+    code = f"import signal; signal.signal({number:d}, signal.SIG_DFL)"  # nohup ignores SIGHUP
+    code += HEED.format(body="wake.wait(10)")
     assert asked(python(code), number) == (0, "left the block True\n", "")
 
 

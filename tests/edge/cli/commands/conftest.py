@@ -23,8 +23,9 @@ COLOURS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 220)}
 
 @pytest.fixture
 def edge(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Runs ``edge ARGUMENTS`` in this process."""
+    """Runs ``edge ARGUMENTS`` in this process, whose limits stay as they are for other tests."""
     monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr("edge.cli.commands.run.keep_to_ourselves", lambda: None)
     with in_process("edge", main, capsys, monkeypatch) as run:
         yield run
 
