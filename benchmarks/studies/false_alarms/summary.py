@@ -135,13 +135,13 @@ def plot(path: Path, rows: Rows) -> None:
                 axes.scatter(
                     np.clip(np.array([row["ratio"] for row in own], float), 0.02, 50),
                     [kinds.index(str(row["kind"])) + 0.08 * (place - 3) for row in own],
+                    color=f"C{place}",
                     s=14 if method == OWN else 5,
                     label=method,
                 )
         axes.set(xscale="log", xlim=(0.015, 70), xlabel=f"measured by {setting.asked:g} a day")
         axes.set_yticks(range(len(kinds)), kinds)
         axes.grid(axis="y", linewidth=0.3)
-        axes.invert_yaxis()
     figure.axes[0].invert_yaxis()
     figure.legend(*figure.axes[1].get_legend_handles_labels(), loc="outside upper center", ncols=7)
     figure.savefig(path)

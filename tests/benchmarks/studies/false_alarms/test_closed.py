@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from benchmarks.studies.false_alarms.closed import RULE, Setting, _from_a_jump, 
 from benchmarks.studies.false_alarms.methods import run_others
 from benchmarks.studies.false_alarms.quick import QuickBaseline
 from benchmarks.studies.false_alarms.streams import CENTRE, DAY, SPREAD, StreamDay, margins, stream
-from benchmarks.studies.false_alarms.summary import methods_table, own_table, summed_up
+from benchmarks.studies.false_alarms.summary import methods_table, own_table, plot, summed_up
 from benchmarks.studies.false_alarms.truth import Truth, alerts, from_start, with_hysteresis
 from edge.alerts.events import EventMachine, Rule
 from edge.video.sample import Arrival
@@ -117,7 +118,9 @@ def test_spot_gives_its_threshold_to_the_event_machine() -> None:
     assert [row["ratio"] for row in rows if row["method"] in {"SPOT", "DSPOT"}] == [0, 0]
 
 
-def test_tables_have_a_row_for_each_kind_and_setting() -> None:
+def test_tables_have_a_row_for_each_kind_and_setting_and_the_plot_is_written(
+    tmp_path: Path,
+) -> None:
     run = run_closed(days("lorry"), "lorry", 0, SHORT, truth("lorry"))
     runs = [replace(run, asked=asked) for asked in (10.0, 1.0, 0.1)]
     rows = summed_up(runs)
@@ -126,6 +129,8 @@ def test_tables_have_a_row_for_each_kind_and_setting() -> None:
     assert own_table(rows).row_count == 3
     own = [{**one.row(), "method": "new"} for one in runs]
     assert methods_table(own).row_count == 3
+    plot(tmp_path / "study.png", own)
+    assert (tmp_path / "study.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_an_unknown_kind_is_refused_in_words() -> None:
