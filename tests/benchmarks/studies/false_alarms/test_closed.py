@@ -113,7 +113,7 @@ def test_spot_gives_its_threshold_to_the_event_machine() -> None:
             pass
 
     rows = run_others(
-        days("Gaussian", 49), "Gaussian", 1, truth("Gaussian"), SimpleNamespace(Spot=Double)
+        days("Gaussian", 49), "Gaussian", 2, truth("Gaussian"), SimpleNamespace(Spot=Double)
     )
     assert [row["ratio"] for row in rows if row["method"] in {"SPOT", "DSPOT"}] == [0, 0]
 
