@@ -14,17 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.studies.false_alarms.quick import ClosedLoop, statistics
-from benchmarks.studies.false_alarms.streams import DAY, FPS, StreamDay, margins
+from benchmarks.studies.false_alarms.streams import DAY, FPS, RECORDED, StreamDay, margins
 from benchmarks.studies.false_alarms.truth import Truth
 from edge.alerts.events import EventMachine, Rule
 from edge.alerts.threshold import EVERYWHERE, Calibration
 from edge.video.sample import Arrival
+from export.default_bundle.recipe import DECISION
 
 RULE: Final = Rule(threshold=0.0, hysteresis=0.05, on_for=2, on_of=3, off_after_s=2.0)
 HEIGHTS: Final = (2, 3, 5)
 """Spreads by which events that are planted are above the true level of the asked rate."""
 
-_PRIOR: Final = 4.0  # spreads of the first threshold above the centre
+# Spreads of the first threshold above the centre of made margins; recorded ones have the bundle's.
+_PRIOR: Final = 4.0
 _HOUR: Final = int(3600 * FPS)
 _EVENT: Final = 16  # samples of one event
 _FLICKER: Final = 0.3  # noise of an event, in spreads
@@ -116,7 +118,8 @@ def run_closed(
         planted: Real events per day in the stream, three spreads above the true level.
     """
     oracle, rng = truth.level(setting.asked), np.random.default_rng([seed, 7])
-    first = replace(RULE, threshold=truth.centre + _PRIOR * truth.spread)
+    prior = truth.centre + _PRIOR * truth.spread
+    first = replace(RULE, threshold=DECISION.threshold if kind in RECORDED else prior)
     loop = ClosedLoop(first, setting.asked)
     jumps: list[int] = []
     events: list[int] = []
