@@ -143,9 +143,11 @@ class AlarmTail:
         ):
             self._set_base()
         if self._base is not None:
+            # An alert that shows the scene is no alert here: a prior far below it would never end.
+            of_the_scene = alerting and not an_event
             ended = self._clusters.step(
-                value, statistic, at, threshold - before,
-                alert=self._alerts if alerting else 0,
+                value, statistic, at, math.inf if of_the_scene else threshold - before,
+                alert=self._alerts if an_event else 0,
                 lasted=(self._alerted_s or 0.0) > _LONGEST_EVENT_S,
             )  # fmt: skip
             if ended is not None:

@@ -5,8 +5,9 @@ import pytest
 from numpy.typing import NDArray
 from present import present
 
-from edge.alerts.events import Rule
+from edge.alerts.events import EventMachine, Rule
 from edge.alerts.threshold import Calibration
+from edge.video.sample import Arrival
 
 PRIOR = Rule(threshold=0.02, hysteresis=0.05, on_for=1, on_of=1, off_after_s=1.0)
 FPS = 2.0
@@ -34,6 +35,23 @@ def test_until_enough_was_seen_the_prior_holds_and_says_so() -> None:
     assert (report.state, report.threshold, report.asked) == ("prior", 0.02, 5.0)
     assert report.estimate is None
     assert calibration.chance(0.5) is None
+
+
+@pytest.mark.parametrize("prior", [-0.22, -0.14, -0.08])
+def test_a_prior_below_the_scene_is_corrected_within_hours(prior: float) -> None:
+    """In closed loop: the alert that never ends would otherwise be left out for ever."""
+    rule = Rule(prior, hysteresis=0.05, on_for=2, on_of=3, off_after_s=2.0)
+    calibration, machine = Calibration(rule, asked=5.0), EventMachine(rule, lambda _at: "")
+    alerting = []
+    for position, margin in enumerate(ordinary(60_000).tolist()):
+        machine.rule, at = calibration.rule, position / FPS
+        transitions = machine.step(margin, 0.0, Arrival(at, at, None))
+        alerting.append(machine.alerting or bool(transitions))
+        calibration.observe(margin, at, alerting=alerting[-1], regime="")
+    assert alerting[7000]
+    assert calibration.report().state == "learned"
+    assert -0.05 < calibration.report().threshold < 0.03
+    assert sum(alerting[-3600:]) < 100
 
 
 def test_then_the_threshold_is_this_cameras_own_and_says_how_sure_it_is() -> None:
