@@ -25,7 +25,7 @@ from edge.alerts.null.baseline import BLOCK_S, Baseline
 from edge.alerts.null.busy import BusyShare
 from edge.alerts.null.clusters import Cluster, Clusters
 from edge.alerts.null.level import Known, know
-from edge.alerts.null.peaks import DAY_S, Peaks
+from edge.alerts.null.peaks import CLUMP_S, DAY_S, VISIT, Peaks
 from edge.alerts.null.reservoir import SIZE, Reservoir
 
 # Share of samples that lie below the base level at first.
@@ -96,6 +96,9 @@ class AlarmTail:
         self._peaks = Peaks()
         self._alerts = 0
         self._alerted_s: float | None = None  # for which the alert that runs has lasted
+        self._began_s = -math.inf  # watched time at which the last alert began
+        self._clump = 0  # alerts of the clump that it belongs to
+        self._looked_s = 0.0  # watched time of the last look at the base level
         self._known: Known | None = None
 
     @property
@@ -128,11 +131,15 @@ class AlarmTail:
         self._busy.add(passed_s, alerting=alerting)
         if alerting and self._alerted_s is None:
             self._alerts += 1
+            self._clump = self._clump + 1 if self._watched_s - self._began_s < CLUMP_S else 1
+            self._began_s = self._watched_s
         self._alerted_s = (self._alerted_s or 0.0) + passed_s if alerting else None
         an_event = alerting and not self._busy.is_the_scene
         self._watched_s += passed_s
         before = self.baseline
-        moved_s = self._baseline.follow(margin, passed_s, alerting=an_event)
+        # Alerts again and again come from a level near the threshold, at which the stream now is.
+        held = an_event and self._clump <= VISIT
+        moved_s = self._baseline.follow(margin, passed_s, alerting=held)
         if moved_s:
             self._move(moved_s)
         value = margin - before if self._samples else 0.0
@@ -246,7 +253,10 @@ class AlarmTail:
         passed_s = math.inf if self._last_at is None else at - self._last_at
         self._last_at = at
         if passed_s > self._gap_s:
-            self._clusters.break_off()
+            ended = self._clusters.break_off()
+            if ended is not None and ended.alerts:
+                self._keep(ended)
+            self._alerted_s = None
             return 0.0
         return passed_s
 
@@ -258,9 +268,15 @@ class AlarmTail:
         self._peaks.admit_since(self._watched_s - seconds - BLOCK_S)
 
     def _set_base(self) -> None:
-        """Lower the base level to what the bulk says; peaks of a higher one are incomplete."""
+        """Lower the base level to what the bulk says, where peaks have become rare.
+
+        Peaks of a higher base level are incomplete, and forgotten.
+        """
         base = math.nextafter(self._bulk.quantile(_BASE_SHARE), math.inf)
-        if self._base is None or base < self._base:
+        since_s, self._looked_s = self._looked_s, self._watched_s
+        if self._base is None or (
+            base < self._base and self._peaks.are_rare(since_s, self._watched_s)
+        ):
             self._cut_at(base)
             self._peaks.clear(self._watched_s)
 

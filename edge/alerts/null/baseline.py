@@ -109,16 +109,17 @@ class Baseline:
             away = margin - self.level
             self.level += share * away
             if self._samples > 1:
-                limit = 16 * self._variance if self._samples > 100 else math.inf
+                settled = self._samples > 100 and self._variance > 0
+                limit = 16 * self._variance if settled else math.inf
                 self._variance += share * (min(away * away, limit) - self._variance)
         self._total += margin
         self._count += 1
         self._seconds += passed_s
-        if self._seconds < BLOCK_S:
+        if self._seconds < BLOCK_S or self._count < _FEWEST_SAMPLES:
             return 0.0
-        mean, count = self._total / self._count, self._count
+        mean = self._total / self._count
         self._total, self._count, self._seconds = 0.0, 0, 0.0
-        return self._weigh(mean, alerting=alerting) if count >= _FEWEST_SAMPLES else 0.0
+        return self._weigh(mean, alerting=alerting)
 
     def state(self) -> list[float]:
         """Return what must survive a restart."""

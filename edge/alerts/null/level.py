@@ -44,8 +44,11 @@ _Z80: Final = 1.282  # one side of it: 90 %
 _WIDEST: Final = math.log(10.0)
 # No real tail is exactly of the fitted family: this share of the hazard is uncertain in addition.
 _MISFIT: Final = 0.03
-# The spread of few counts is noise: so many days of a Poisson process are added.
-_PRIOR_DAYS: Final = 5.0
+# The spread of few counts is noise: so many counts of a Poisson process are added. Fewer days than
+# these are counted by the quarter.
+_PRIOR_BLOCKS: Final = 5.0
+_DAYS: Final = 4
+_BLOCK: Final = 0.25
 # Least chance that a peak lies below its limit, so that no single peak stands for a hundred.
 _LEAST_SEEN: Final = 0.02
 
@@ -77,9 +80,9 @@ class Known:
         tail: Tail of the peaks over the cut.
         per_day: Ordinary clusters per day that pass the cut.
         peaks: Number of peaks behind the tail; older ones count less (Kish 1965).
-        dispersion: Variance of a day's count over its mean, at least 1.
-        levels: All peaks, alerts included, the highest first, float64 [n].
-        counted: Clusters per day that reach each of them, float64 [n].
+        dispersion: Variance of a day's count over its mean, at least 1; of a quarter's at first.
+        levels: All peaks, alerts included, the highest first, float32 [n].
+        counted: Clusters per day that reach each of them, float32 [n].
         worth: Number of clusters that the same number of days would have counted without weights,
             for one a day.
     """
@@ -89,8 +92,8 @@ class Known:
     per_day: float
     peaks: float
     dispersion: float
-    levels: NDArray[np.float64]
-    counted: NDArray[np.float64]
+    levels: NDArray[np.float32]
+    counted: NDArray[np.float32]
     worth: float
 
     def rate(self, level: float) -> float:
@@ -141,7 +144,7 @@ class Known:
 
     def _bounds(self, asked: float) -> tuple[float, float]:
         """Return the lowest and highest level that the count allows."""
-        most = max(_TOO_MANY * asked, _REAL_A_DAY + asked / 2)
+        most = max(_TOO_MANY * asked, _REAL_A_DAY + asked)
         above = int(np.searchsorted(self.counted, most))
         lowest = float(self.levels[min(above, len(self.levels) - 1)])
         # Upper bound of a Poisson count's mean, by the square root's constant variance.
@@ -178,6 +181,7 @@ def know(peaks: Peaks, watched_s: float, asked: float) -> Known | None:
     # What began three alerts is three alarms.
     weights = peaks.weights(watched_s)[order] * np.maximum(1.0, alerts)
     known = (sure == 1) & ((levels < limits) | (alerts > 0))
+    floors = np.where(known & (alerts > 0) & np.isfinite(limits), limits, 0.0)
     limits = np.where(alerts > 0, math.inf, limits)
     begins = np.cumsum(weights * known)
     first, fewest = (
@@ -190,19 +194,22 @@ def know(peaks: Peaks, watched_s: float, asked: float) -> Known | None:
         first *= _HIGHER
         over = known & (levels > cut)
         excesses, missing, own = levels[over] - cut, limits[over] - cut, weights[over]
-        tail = fit(excesses, missing, own) if len(own) >= _FEWEST_PEAKS / 2 else None
+        passed = np.maximum(0.0, floors[over] - cut)
+        tail = fit(excesses, missing, own, passed) if len(own) >= _FEWEST_PEAKS / 2 else None
         if tail is None:
             continue
-        fits = _distance(tail, excesses, missing) < _MISFITS
-        seen = np.maximum(_LEAST_SEEN, -np.expm1(-tail.hazards(missing)))
+        # Those that passed a floor are among the missing of the others.
+        whole = passed == 0
+        fits = _distance(tail, excesses[whole], missing[whole]) < _MISFITS
+        seen = np.maximum(_LEAST_SEEN, -np.expm1(-tail.hazards(missing[whole])))
         found = Known(
             cut=cut,
             tail=tail,
-            per_day=float((own / seen).sum()) / days,
+            per_day=float((own[whole] / seen).sum()) / days,
             peaks=float(own.sum() ** 2 / (own**2).sum()),
             dispersion=_dispersion(came[over], peaks.since_s / DAY_S, watched_s / DAY_S),
-            levels=levels,
-            counted=np.cumsum(weights) / days,
+            levels=levels.astype(np.float32),
+            counted=(np.cumsum(weights) / days).astype(np.float32),
             worth=days * float(weights.sum() / (weights**2).sum()),
         )
     return found
@@ -218,19 +225,20 @@ def _distance(tail: Tail, excesses: NDArray[np.float64], limits: NDArray[np.floa
 
 
 def _dispersion(came: NDArray[np.float64], since: float, until: float) -> float:
-    """Return the variance of a day's count over its mean, drawn towards 1, at least 1.
+    """Return the variance of a count over its mean, drawn towards 1, at least 1.
 
     Args:
         came: Days at which peaks came, float64 [n].
         since: Day on which the watching began.
         until: Day now.
     """
-    whole = int(until - since)
-    if whole < 2:
+    block = 1.0 if until - since >= _DAYS else _BLOCK
+    blocks = int((until - since) / block)
+    if blocks < 2:
         return 1.0
-    counts = np.histogram(came, bins=whole, range=(until - whole, until))[0]
+    counts = np.histogram(came, bins=blocks, range=(until - blocks * block, until))[0]
     mean = counts.mean()
     if mean == 0:
         return 1.0
     squares = float(((counts - mean) ** 2).sum() / mean)
-    return max(1.0, (squares + _PRIOR_DAYS) / (whole - 1 + _PRIOR_DAYS))
+    return max(1.0, (squares + _PRIOR_BLOCKS) / (blocks - 1 + _PRIOR_BLOCKS))

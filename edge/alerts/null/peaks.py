@@ -21,8 +21,10 @@ _FEWEST_A_DAY: Final = 100.0
 _HALF_LIFE_S: Final = 14 * DAY_S
 
 
-# Alerts that follow each other within this watched time have one cause.
-_CLUMP_S: Final = 600.0
+CLUMP_S: Final = 600.0
+"""Alerts that follow each other within this watched time, in seconds, have one cause."""
+VISIT: Final = 3
+"""Most alerts of a clump that one real event may cause."""
 _ROWS: Final = 5
 
 
@@ -30,10 +32,10 @@ class Peaks:
     """The newest peaks, each with what is known about it.
 
     A cluster in which the daemon alerted may be a real event. It is *unsure*: it neither teaches
-    how the tail goes on, nor is it forgotten when alarms are counted. Sure to be ordinary are the
-    clusters below the threshold, and of the others: all but the first of a clump (several alerts
-    within minutes have one cause, and one real event is one alert), what lasted too long for an
-    event, what came with another level of the whole stream, and what a person called wrong.
+    how the tail goes on, nor is it forgotten when alarms are counted: a visit that alerts up to
+    three times within minutes is one alarm. Sure to be ordinary are the clusters below the
+    threshold, and of the others: what a clump has beyond that, what lasted too long for an event,
+    what came with another level of the whole stream, and what a person called wrong.
 
     Attributes:
         since_s: Watched seconds from which on the list of peaks is complete.
@@ -45,6 +47,7 @@ class Peaks:
         self._table = np.empty((_ROWS, _MOST_PEAKS), np.float32)
         self._count = 0
         self._alerted_s = -math.inf  # watched time of the last cluster with an alert
+        self._clump = 0  # alerts of the clump that it belongs to
 
     def __len__(self) -> int:
         return self._count
@@ -62,14 +65,17 @@ class Peaks:
             watched_s: Time watched so far, in seconds.
             sure: Whether it is known to be ordinary although the daemon alerted.
         """
-        if cluster.alerts:
-            clump = cluster.alerts > 1 or watched_s - self._alerted_s < _CLUMP_S
-            sure = sure or clump or cluster.lasted
+        alerts = cluster.alerts
+        if alerts:
+            begins = watched_s - self._alerted_s >= CLUMP_S
+            self._clump = alerts if begins else self._clump + alerts
             self._alerted_s = watched_s
+            sure = sure or cluster.lasted or self._clump > VISIT
+            if not sure and not begins:
+                return  # of a visit that is counted already
+            alerts = alerts if sure else 1
         days = watched_s / DAY_S
-        self._table[:, self._count] = (
-            cluster.peak, cluster.limit, days, cluster.alerts, sure or not cluster.alerts,
-        )  # fmt: skip
+        self._table[:, self._count] = cluster.peak, cluster.limit, days, alerts, sure or not alerts
         self._count += 1
 
     def admit(self, peak: float) -> bool:
@@ -103,16 +109,21 @@ class Peaks:
             The new base level, where the lower half is forgotten; None where the older half is.
         """
         watched_days = (watched_s - self.since_s) / DAY_S
-        base = None
-        if self._count / watched_days >= 2 * _FEWEST_A_DAY:
-            base = float(np.median(self._table[0]))
-            kept = self._table[0] >= np.float32(base)
-        else:
+        base: float | None = float(np.median(self._table[0]))
+        kept = self._table[0] >= np.float32(base)
+        # Where many peaks are equal, the lower half may be empty.
+        if self._count / watched_days < 2 * _FEWEST_A_DAY or kept.all():
+            base = None
             kept = np.arange(_MOST_PEAKS) >= _MOST_PEAKS // 2
             self.since_s = float(self._table[2, _MOST_PEAKS // 2]) * DAY_S
         self._count = int(kept.sum())
         self._table[:, : self._count] = self._table[:, kept]
         return base
+
+    def are_rare(self, since_s: float, watched_s: float) -> bool:
+        """Whether fewer peaks came since ``since_s`` than an estimate needs."""
+        came = int((self.table[2] >= since_s / DAY_S).sum())
+        return came < _FEWEST_A_DAY * (watched_s - since_s) / DAY_S
 
     def weights(self, watched_s: float) -> NDArray[np.float64]:
         """Return the weights by age, 0..1, float64 [n]."""

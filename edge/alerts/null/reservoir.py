@@ -37,7 +37,10 @@ class Reservoir:
         return self._count
 
     def add(self, value: float) -> bool:
-        """Take the next value of the stream; return whether the stride has just doubled."""
+        """Take the next value of the stream; return whether it has just turned over.
+
+        It has where the stride has doubled, or where every value was replaced since.
+        """
         self._skipped += 1
         if self._skipped < self.stride:
             return False
@@ -54,7 +57,7 @@ class Reservoir:
             return True
         self._values[self._next] = value
         self._next = (self._next + 1) % SIZE
-        return False
+        return self._next == 0
 
     def quantile(self, share: float) -> float:
         """Return the value below which ``share`` of the memory lies, which must not be empty."""

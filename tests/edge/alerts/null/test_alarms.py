@@ -306,3 +306,21 @@ def test_a_file_of_version_1_goes_on(tail: AlarmTail) -> None:
     assert (again.baseline, again.samples) == (tail.baseline, tail.samples)
     with pytest.raises(ValueError, match="expected version 2, found 3"):
         AlarmTail.from_bytes(RULE, repacked(tail, "version", npy(np.array(3))))
+
+
+def test_a_stream_that_becomes_quieter_is_learned_anew() -> None:
+    """Otherwise the base level would stay above all peaks, and the rule deaf."""
+    rng = np.random.default_rng(8)
+    tail = learned(np.concatenate([rng.normal(0, 1, 2 * 172_800), rng.normal(0, 0.3, 3 * 172_800)]))
+    alone = learned(rng.normal(0, 0.3, 172_800))
+    assert known(tail, 10.0).level == pytest.approx(known(alone, 10.0).level, rel=0.15)
+
+
+def test_an_alert_that_a_gap_cuts_is_counted() -> None:
+    tail = learned(np.random.default_rng(9).normal(size=4000))
+    kept = len(tail._peaks)
+    for position in range(4000, 4004):
+        tail.observe(9.0, position / FPS, alerting=True, threshold=5.0)
+    tail.observe(0.0, 4004 / FPS + 3600, alerting=False)
+    assert len(tail._peaks) == kept + 1
+    assert tail._peaks.table[3:, -1].tolist() == [1, 0]

@@ -76,6 +76,24 @@ def test_noise_with_a_memory_of_minutes_is_no_jump() -> None:
     assert len(moves) <= 2
 
 
+@pytest.mark.parametrize("rate", [0.03, 0.5, 10.0])
+def test_a_jump_is_followed_at_any_rate_of_sampling(rate: float) -> None:
+    baseline, rng = Baseline(), np.random.default_rng(1)
+    first, second = 24 * 3600, 8 * 3600
+    for place in range(int((first + second) * rate)):
+        step = 3.0 * (place >= first * rate)
+        baseline.follow(float(rng.normal()) + step, 1 / rate, alerting=False)
+        if place == int((first + 1200) * rate):
+            assert baseline.level == pytest.approx(3.0, abs=1.0)
+
+
+def test_a_stream_that_was_constant_at_first_learns_its_spread() -> None:
+    baseline = Baseline()
+    for margin in (*[0.5] * 200, *noise(HOUR)):
+        baseline.follow(float(margin), 1 / FPS, alerting=False)
+    assert baseline.state()[2] == pytest.approx(1.0, rel=0.5)
+
+
 def test_what_it_knows_survives_a_restart() -> None:
     first, again = Baseline(), Baseline()
     for margin in noise(2 * HOUR):

@@ -21,16 +21,34 @@ def test_a_cluster_below_the_threshold_is_ordinary_and_a_lone_alert_is_not_known
     assert sure((0.0, Cluster(2.0, 3.0)), (5000.0, ALERT)) == [True, False]
 
 
-def test_of_a_clump_only_the_first_may_be_real() -> None:
-    found = sure((1000.0, ALERT), (1200.0, ALERT), (1700.0, ALERT), (5000.0, ALERT))
-    assert found == [False, True, True, False]
+def test_a_visit_is_one_alarm_and_what_goes_on_beyond_it_is_ordinary() -> None:
+    visit = [(1000.0 + 200.0 * number, ALERT) for number in range(3)]
+    assert sure(*visit, (9000.0, ALERT)) == [False, False]
+    assert sure(*visit, (1700.0, ALERT), (2000.0, ALERT)) == [False, True, True]
 
 
 @pytest.mark.parametrize(
-    "cluster", [Cluster(5.0, 3.0, alerts=3), Cluster(5.0, 3.0, alerts=1, lasted=True)]
+    ("cluster", "expected"),
+    [
+        (Cluster(5.0, 3.0, alerts=3), False),
+        (Cluster(5.0, 3.0, alerts=4), True),
+        (Cluster(5.0, 3.0, alerts=1, lasted=True), True),
+    ],
 )
-def test_what_alerts_again_and_again_or_stays_is_the_scene(cluster: Cluster) -> None:
-    assert sure((0.0, cluster)) == [True]
+def test_what_alerts_again_and_again_or_stays_is_the_scene(
+    cluster: Cluster, expected: bool
+) -> None:
+    assert sure((0.0, cluster)) == [expected]
+
+
+def test_peaks_that_are_all_equal_make_room_too() -> None:
+    """A still picture and a flash each minute."""
+    peaks = Peaks()
+    for number in range(5000):
+        if peaks.is_full:
+            peaks.make_room(number * 60.0)
+        peaks.add(Cluster(1.0), number * 60.0)
+    assert 1000 < len(peaks) <= 2048
 
 
 def test_a_wrong_alert_is_found_by_its_peak() -> None:
