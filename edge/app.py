@@ -32,6 +32,7 @@ from edge.resources import Resources, open_resources
 from edge.system import systemd
 from edge.system.backoff import WORKER, Backoff
 from edge.system.ending import Ended, Stop
+from edge.system.memory import give_back
 from edge.system.workers import WorkerGroup
 from edge.video.sample import Arrival
 
@@ -60,7 +61,7 @@ class Periods:
         proof_s: Seconds between two self-tests of the model, each of which takes as long as a few
             samples.
         save_s: Seconds between two writes of what the thresholds rest on; a crash loses at most
-            this much learning.
+            this much learning. Free memory is given back then.
     """
 
     tick_s: float = 1.0
@@ -190,6 +191,7 @@ class Daemon:
                 next_proof = now + periods.proof_s
             if now >= next_save:
                 self._pipeline.save()
+                give_back()
                 next_save = now + periods.save_s
             wake.wait(max(0.0, next_tick - time.monotonic()))
             wake.clear()
