@@ -144,7 +144,7 @@ class Known:
 
     def _bounds(self, asked: float) -> tuple[float, float]:
         """Return the lowest and highest level that the count allows."""
-        most = max(_TOO_MANY * asked, _REAL_A_DAY + asked)
+        most = max(_TOO_MANY * asked, _REAL_A_DAY + asked / 2)
         above = int(np.searchsorted(self.counted, most))
         lowest = float(self.levels[min(above, len(self.levels) - 1)])
         # Upper bound of a Poisson count's mean, by the square root's constant variance.
@@ -181,7 +181,6 @@ def know(peaks: Peaks, watched_s: float, asked: float) -> Known | None:
     # What began three alerts is three alarms.
     weights = peaks.weights(watched_s)[order] * np.maximum(1.0, alerts)
     known = (sure == 1) & ((levels < limits) | (alerts > 0))
-    floors = np.where(known & (alerts > 0) & np.isfinite(limits), limits, 0.0)
     limits = np.where(alerts > 0, math.inf, limits)
     begins = np.cumsum(weights * known)
     first, fewest = (
@@ -194,18 +193,15 @@ def know(peaks: Peaks, watched_s: float, asked: float) -> Known | None:
         first *= _HIGHER
         over = known & (levels > cut)
         excesses, missing, own = levels[over] - cut, limits[over] - cut, weights[over]
-        passed = np.maximum(0.0, floors[over] - cut)
-        tail = fit(excesses, missing, own, passed) if len(own) >= _FEWEST_PEAKS / 2 else None
+        tail = fit(excesses, missing, own) if len(own) >= _FEWEST_PEAKS / 2 else None
         if tail is None:
             continue
-        # Those that passed a floor are among the missing of the others.
-        whole = passed == 0
-        fits = _distance(tail, excesses[whole], missing[whole]) < _MISFITS
-        seen = np.maximum(_LEAST_SEEN, -np.expm1(-tail.hazards(missing[whole])))
+        fits = _distance(tail, excesses, missing) < _MISFITS
+        seen = np.maximum(_LEAST_SEEN, -np.expm1(-tail.hazards(missing)))
         found = Known(
             cut=cut,
             tail=tail,
-            per_day=float((own[whole] / seen).sum()) / days,
+            per_day=float((own / seen).sum()) / days,
             peaks=float(own.sum() ** 2 / (own**2).sum()),
             dispersion=_dispersion(came[over], peaks.since_s / DAY_S, watched_s / DAY_S),
             levels=levels.astype(np.float32),

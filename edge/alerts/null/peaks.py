@@ -23,7 +23,7 @@ _HALF_LIFE_S: Final = 14 * DAY_S
 
 CLUMP_S: Final = 600.0
 """Alerts that follow each other within this watched time, in seconds, have one cause."""
-VISIT: Final = 3
+VISIT: Final = 2
 """Most alerts of a clump that one real event may cause."""
 _ROWS: Final = 5
 
@@ -32,8 +32,8 @@ class Peaks:
     """The newest peaks, each with what is known about it.
 
     A cluster in which the daemon alerted may be a real event. It is *unsure*: it neither teaches
-    how the tail goes on, nor is it forgotten when alarms are counted: a visit that alerts up to
-    three times within minutes is one alarm. Sure to be ordinary are the clusters below the
+    how the tail goes on, nor is it forgotten when alarms are counted: a visit that alerts twice
+    within minutes is one alarm. Sure to be ordinary are the clusters below the
     threshold, and of the others: what a clump has beyond that, what lasted too long for an event,
     what came with another level of the whole stream, and what a person called wrong.
 

@@ -82,7 +82,6 @@ def fit(
     excesses: NDArray[np.float64],
     limits: NDArray[np.float64],
     weights: NDArray[np.float64],
-    floors: NDArray[np.float64] | None = None,
 ) -> Tail | None:
     """Fit a tail to peaks from which those above a limit are missing.
 
@@ -96,8 +95,6 @@ def fit(
         limits: Thresholds in force at that time, over the base level, float64 [n]; infinity for
             none.
         weights: Weights of the peaks, float64 [n], above 0.
-        floors: Levels that peaks are known because they passed, over the base level, float64 [n]:
-            they say how the tail goes on above. None for 0, which says nothing.
 
     Returns:
         The tail; None where the peaks are all alike, or the likelihood has no maximum.
@@ -106,7 +103,6 @@ def fit(
     if mean <= 0 or float(excesses.max()) <= 0:
         return None
     z, limit = excesses / mean, limits / mean
-    floor = np.zeros_like(z) if floors is None else floors / mean
     # Weighted peaks are worth less than their number: sum w² instead of sum w (Kish 1965).
     thinned = float((weights**2).sum() / weights.sum())
 
@@ -116,7 +112,6 @@ def fit(
         shrink = math.exp(-log_scale)
         scaled = z * shrink
         terms = _hazard(scaled, bend) - _log_rate(scaled, bend) + log_scale
-        terms -= _hazard(floor * shrink, bend)
         # log P(below the limit); exactly 0 where there is no limit.
         terms += np.log(-np.expm1(-_hazard(limit * shrink, bend)))
         return float(weights @ terms) + thinned * (bend / _BEND_SPREAD) ** 2 / 2

@@ -100,7 +100,7 @@ def test_alerts_much_more_frequent_than_asked_for_are_false() -> None:
     true = np.log(200.0)
     values[10::40] = true + 1 + rng.exponential(2.0, 35)  # five a day
     answer = known(kept(values, limit=true), 1.0).answer(1.0)
-    assert (values >= answer.level).sum() <= 2 * DAYS + 1  # one a day may be real
+    assert (values >= answer.level).sum() <= 1.5 * DAYS + 1
 
 
 def test_a_rate_beyond_reach_is_answered_by_the_rarest_that_is_known() -> None:
@@ -135,7 +135,7 @@ def test_a_visit_that_alerts_twice_does_not_raise_the_threshold_above_itself() -
     for place, value in enumerate(values):
         at = (place + 0.5) / len(values) * DAYS * DAY_S
         if place % 200 == 100:
-            peaks.add(Cluster(true + 5, true, alerts=2), at)
+            peaks.add(Cluster(true + 5, true, alerts=1), at)
             peaks.add(Cluster(true + 5, true, alerts=1), at + 120)
         else:
             peaks.add(Cluster(float(value), true, alerts=int(value >= true)), at)
