@@ -135,10 +135,10 @@ class _QuickBusyShare(BusyShare):
 class _QuickReservoir(Reservoir):
     @property
     def room(self) -> int:
-        """Number of values before the one that doubles the stride."""
-        if self.stride == self._longest:
-            return _MOST
-        return (SIZE - self._count + 1) * self.stride - self._skipped - 1
+        """Number of values before the one that turns the memory over."""
+        full = self._count == SIZE and self.stride == self._longest
+        left = SIZE - self._next if full else SIZE - self._count + 1
+        return left * self.stride - self._skipped - 1
 
     def add_all(self, values: _Values) -> None:
         """Take values [n], at most ``room``."""

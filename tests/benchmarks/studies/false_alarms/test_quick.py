@@ -52,7 +52,7 @@ def alike(one: ClosedLoop, other: ClosedLoop) -> bool:
 )
 def test_all_that_is_learned_is_the_same_but_for_roundings(kind: str, rule: Rule) -> None:
     stream = some(kind)
-    slow, quick = ClosedLoop(rule, 20.0, quick=False), ClosedLoop(rule, 20.0)
+    slow, quick = ClosedLoop(rule, 60.0, quick=False), ClosedLoop(rule, 60.0)
     for part in np.split(stream, [7000, 20_001, 20_002]):
         slow.watch(part)
         quick.watch(part)
@@ -61,7 +61,7 @@ def test_all_that_is_learned_is_the_same_but_for_roundings(kind: str, rule: Rule
     assert slow.calibration.report().state == "learned"
     assert alike(quick, slow)
     # Negative control: one higher sample makes a difference.
-    other = ClosedLoop(rule, 20.0)
+    other = ClosedLoop(rule, 60.0)
     stream[SAMPLES // 2 : SAMPLES // 2 + 5] += 3 * SPREAD
     other.watch(stream)
     assert not alike(other, slow)
