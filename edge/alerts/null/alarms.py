@@ -60,7 +60,8 @@ class Estimate:
     Attributes:
         level: The threshold, above the baseline.
         hysteresis: Hysteresis for this threshold: at most half the way back to the baseline.
-        per_day: False alarms per day that were asked for, or as near as the base level allows.
+        per_day: False alarms per day that were asked for, or the rarest that are known within a
+            factor of ten.
         low: The true rate at this threshold is at least this, with 95 %.
         high: The true rate is at most this, with 95 %.
         watched_days: Days of watching that the estimate was learned from.
@@ -77,7 +78,7 @@ class Estimate:
 
 
 class AlarmTail:
-    """The null distribution of one rule on one camera, in bounded memory: 50 kB.
+    """The null distribution of one rule on one camera, in bounded memory: 66 kB.
 
     Args:
         rule: Condition under which margins become alerts; its threshold does not matter here.
@@ -98,7 +99,6 @@ class AlarmTail:
         self._alerted_s: float | None = None  # for which the alert that runs has lasted
         self._began_s = -math.inf  # watched time at which the last alert began
         self._clump = 0  # alerts of the clump that it belongs to
-        self._looked_s = 0.0  # watched time of the last look at the base level
         self._known: Known | None = None
 
     @property
@@ -188,8 +188,8 @@ class AlarmTail:
     def rate(self, level: float) -> float | None:
         """Return the false alarms per day that reach a margin of ``level`` now.
 
-        The rate comes from the last estimate; None where there is none. Below the base level it is
-        the rate at the base level.
+        The rate comes from the last estimate; None where there is none. Below where the tail begins
+        it is what was counted.
         """
         return None if self._known is None else self._known.rate(level - self.baseline)
 
@@ -234,11 +234,10 @@ class AlarmTail:
         except _DAMAGED as exc:
             raise ValueError(f"expected what a null distribution learned, found {exc!r}") from exc
         whole = facts.shape == (6,) and baseline.shape in {(2,), (9,)}
-        if not whole or not np.isfinite(np.concatenate([facts[1:], baseline])).all():
+        # The base level is NaN where there is none.
+        if not whole or np.isinf(facts[0]) or not np.isfinite([*facts[1:], *baseline]).all():
             raise ValueError("expected what a null distribution learned, found other numbers")
         base, samples, watched_s, since_s, busy, busy_s = map(float, facts)
-        if math.isinf(base):
-            raise ValueError("expected what a null distribution learned, found other numbers")
         tail._baseline.restore(baseline.tolist())
         tail._samples = int(samples)
         tail._watched_s = watched_s
@@ -273,10 +272,7 @@ class AlarmTail:
         Peaks of a higher base level are incomplete, and forgotten.
         """
         base = math.nextafter(self._bulk.quantile(_BASE_SHARE), math.inf)
-        since_s, self._looked_s = self._looked_s, self._watched_s
-        if self._base is None or (
-            base < self._base and self._peaks.are_rare(since_s, self._watched_s)
-        ):
+        if self._base is None or (base < self._base and self._peaks.are_rare(self._watched_s)):
             self._cut_at(base)
             self._peaks.clear(self._watched_s)
 

@@ -17,6 +17,8 @@ DAY_S: Final = 86_400.0
 # that would leave fewer than this many a day, the older half is forgotten instead.
 _MOST_PEAKS: Final = 2048
 _FEWEST_A_DAY: Final = 100.0
+# Fewer peaks a day mean that the stream has become quieter for good; a quiet Sunday has more.
+_RARE_A_DAY: Final = 10.0
 # Watched time after which a peak counts half.
 _HALF_LIFE_S: Final = 14 * DAY_S
 
@@ -120,10 +122,11 @@ class Peaks:
         self._table[:, : self._count] = self._table[:, kept]
         return base
 
-    def are_rare(self, since_s: float, watched_s: float) -> bool:
-        """Whether fewer peaks came since ``since_s`` than an estimate needs."""
+    def are_rare(self, watched_s: float) -> bool:
+        """Whether hardly any peak came in the last watched day."""
+        since_s = max(self.since_s, watched_s - DAY_S)
         came = int((self.table[2] >= since_s / DAY_S).sum())
-        return came < _FEWEST_A_DAY * (watched_s - since_s) / DAY_S
+        return came < _RARE_A_DAY * (watched_s - since_s) / DAY_S
 
     def weights(self, watched_s: float) -> NDArray[np.float64]:
         """Return the weights by age, 0..1, float64 [n]."""

@@ -68,6 +68,21 @@ def test_alerts_of_a_level_change_are_ordinary() -> None:
     assert peaks.table[4].tolist() == [0, 1, 1]
 
 
+def test_peaks_are_rare_by_the_last_day_also_after_a_restart() -> None:
+    """By all the time that was watched, of which only the newest peaks are kept, they would be."""
+    peaks, again, days = Peaks(), Peaks(), 40
+    for number in range(150 * days):
+        at = number / 150 * 86_400
+        if peaks.is_full:
+            peaks.make_room(at)
+        peaks.add(Cluster(1.0 + number % 7), at)
+    again.restore(peaks.table, peaks.since_s)
+    assert not peaks.are_rare(days * 86_400)
+    assert not again.are_rare(days * 86_400)
+    assert not again.are_rare((days + 0.8) * 86_400)  # a quiet Sunday
+    assert again.are_rare((days + 1) * 86_400)  # a day without any
+
+
 def test_version_1_had_only_peaks_that_are_sure() -> None:
     peaks = Peaks()
     peaks.restore(np.ones((3, 4), np.float32), 0.0)
