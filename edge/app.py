@@ -61,12 +61,14 @@ class Periods:
         proof_s: Seconds between two self-tests of the model, each of which takes as long as a few
             samples.
         save_s: Seconds between two writes of what the thresholds rest on; a crash loses at most
-            this much learning. Free memory is given back then.
+            this much learning.
+        trim_s: Seconds between two times that free memory is given back to the system.
     """
 
     tick_s: float = 1.0
     proof_s: float = 3600.0
     save_s: float = 300.0
+    trim_s: float = 60.0
 
 
 def run(
@@ -180,6 +182,7 @@ class Daemon:
         next_tick = 0.0
         next_proof = time.monotonic() + periods.proof_s
         next_save = time.monotonic() + periods.save_s
+        next_trim = time.monotonic() + periods.trim_s
         while not stop.is_set():
             now = time.monotonic()
             if now >= next_tick:
@@ -191,8 +194,10 @@ class Daemon:
                 next_proof = now + periods.proof_s
             if now >= next_save:
                 self._pipeline.save()
-                give_back()
                 next_save = now + periods.save_s
+            if now >= next_trim:
+                give_back()
+                next_trim = now + periods.trim_s
             wake.wait(max(0.0, next_tick - time.monotonic()))
             wake.clear()
             self._obey()

@@ -1,4 +1,4 @@
-"""Fits how fast a quantity grows: Theil and Sen's slope with its 95 % interval."""
+"""Fits how fast a quantity grows: Theil and Sen's slope of its floor, with the 95 % interval."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +20,29 @@ class Slope:
     per_hour: float
     low: float
     high: float
+
+
+def floor(
+    times_s: Sequence[float], values: Sequence[float], block_s: float = 120.0
+) -> tuple[list[float], list[float]]:
+    """Return the lowest value of each whole block of time, and the time of the block's middle.
+
+    What leaks raises the floor; what is taken and given back does not. It stays for minutes, so the
+    samples hang together, while Sen's interval is for independent ones: of the samples themselves
+    it would be far too narrow.
+
+    Args:
+        times_s: Times of the values, seconds, ascending.
+        values: Finite values.
+        block_s: Length of a block, seconds.
+    """
+    lowest = dict[int, float]()
+    for at_s, value in zip(times_s, values, strict=True):
+        block = int((at_s - times_s[0]) // block_s)
+        lowest[block] = min(value, lowest.get(block, value))
+    whole = sorted(lowest)[:-1]
+    middles = [times_s[0] + (block + 0.5) * block_s for block in whole]
+    return middles, [lowest[block] for block in whole]
 
 
 def slope(times_s: Sequence[float], values: Sequence[float], most: int = 1000) -> Slope:

@@ -27,6 +27,7 @@ def verdict(found: list[tuple[float, Held, int]], **facts: Any) -> bool:
 def test_a_flat_hour_passes_and_a_leak_fails() -> None:
     assert verdict(rows())
     assert verdict(rows(leak_mb=0.5))
+    assert not verdict(rows(leak_mb=2))
     assert not verdict(rows(leak_mb=20))
     assert not verdict(rows(fds=60))
 
