@@ -12,7 +12,7 @@ import pytest
 from known import known
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("edge", "export", "calibration", "benchmarks")
+PACKAGES = ("edge", "export", "calibration", "benchmarks", "deploy")
 
 # Where a distribution's name is not what is imported.
 IMPORT_NAMES = {"paho-mqtt": "paho", "python-ulid": "ulid", "pyyaml": "yaml"}

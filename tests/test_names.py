@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("edge", "export", "calibration", "benchmarks")
+PACKAGES = ("edge", "export", "calibration", "benchmarks", "deploy")
 
 
 def rows(text: str) -> list[tuple[str, str]]:

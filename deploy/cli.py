@@ -1,0 +1,17 @@
+"""Runs the command line ``edge-flash``: builds what is put onto a box, and puts it there.
+
+Exit codes: 0 done, 1 the answer is no, 2 a wrong setting or argument, 6 disk.
+"""
+
+from edge.system import command_line
+
+app = command_line.tool("edge-flash", "From the runtime to a box: packages and images.")
+
+
+def main() -> None:
+    """Run ``edge-flash``; a user's mistake is a message and an exit code, no stack trace."""
+    command_line.run("edge-flash", app)
+
+
+if __name__ == "__main__":
+    main()

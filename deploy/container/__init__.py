@@ -1,0 +1,1 @@
+"""Containers: the runtime without root, for x86 and for Jetson."""
