@@ -14,7 +14,7 @@ from pathlib import Path
 from edge.delivery.message import Message
 from edge.delivery.outbox_file import MAX_SEQ, insert, make, transaction, unpack
 from edge.delivery.running import copy_running
-from edge.system.atomic_file import sync_folder
+from edge.system.atomic_file import followed, sync_folder
 from edge.system.set_aside import remove_aside, remove_with_logs, set_aside
 from edge.system.trouble import SQLITE_ERRORS, trouble_of
 
@@ -28,6 +28,7 @@ def repair_file(path: Path, why: str) -> None:
         sqlite3.Error: The disk refuses it; the damaged file is in place.
         OSError: The same.
     """
+    path = followed(path)
     remove_aside(path)  # the room is needed, and one may be as large as the outbox's limit
     building, saved = _beside(path, "building"), 0
     remove_with_logs(building)
@@ -58,6 +59,7 @@ def write_anew(db: sqlite3.Connection, path: Path) -> None:
         OSError: The same.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    path = followed(path)
     building = _beside(path, "building")
     remove_with_logs(building)
     try:
@@ -73,6 +75,7 @@ def finish_repair(path: Path) -> None:
     Raises:
         OSError: The disk refuses it; call it again before the file is opened.
     """
+    path = followed(path)
     repaired = _beside(path, "repaired")
     if not repaired.exists():
         return

@@ -12,6 +12,7 @@ from edge.delivery.outbox_file import Damaged, is_damage, open_file
 from edge.delivery.outbox_repair import finish_repair, repair_file, write_anew
 from edge.delivery.reserve import RESERVE_BYTES, Reserve, free_bytes
 from edge.errors import OutboxError
+from edge.system.atomic_file import followed
 from edge.system.trouble import SQLITE_ERRORS, trouble_of
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ class OutboxStore:
     Not thread-safe: the outbox has the lock.
 
     Args:
-        path: The file; it and its folder are created where they do not exist.
+        path: The file, or a link to it; it and its folder are created where they do not exist.
         on_open: Called with the newest number in the file, each time that it was opened.
 
     Attributes:
@@ -41,7 +42,9 @@ class OutboxStore:
     """
 
     def __init__(self, path: Path, on_open: Callable[[int], None]) -> None:
-        self.reserve = Reserve(path.with_suffix(".reserve"))
+        file = followed(path)
+        self.reserve = Reserve(file.with_suffix(".reserve"))
+        self._folder = file.parent
         self.damaged = 0
         self.error: OutboxError | None = None
         self._path = path
@@ -94,9 +97,9 @@ class OutboxStore:
 
     def full(self) -> str | None:
         """Return in words why there is no room on the disk; None where there is."""
-        free = free_bytes(self._path.parent)
+        free = free_bytes(self._folder)
         if free is not None and free < RESERVE_BYTES:
-            return f"{self._path.parent}: the disk is full ({free} bytes are free)"
+            return f"{self._folder}: the disk is full ({free} bytes are free)"
         return self.reserve.error
 
     def close(self) -> None:
@@ -173,7 +176,7 @@ class OutboxStore:
 
     def _is_full(self, exc: Exception) -> bool:
         """Whether an error means that the disk is full, as some say it in other words."""
-        return trouble_of(exc) == "full" or free_bytes(self._path.parent) == 0
+        return trouble_of(exc) == "full" or free_bytes(self._folder) == 0
 
 
 def _shorten_log(db: sqlite3.Connection) -> None:

@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from edge.system.atomic_file import followed
+
 KEPT: Final = 3
 """Number of files that are kept aside of each file."""
 
@@ -20,7 +22,7 @@ def set_aside(path: Path, *, copy: bool = False, most: int = KEPT, word: str = "
     damages files again and again does not fill up with them.
 
     Args:
-        path: Path of the file.
+        path: Path of the file, or of a link to it; the link stays.
         copy: Leave the file in place, and set a copy aside.
         most: Number of files aside to keep.
         word: Word for why the file is set aside.
@@ -28,6 +30,7 @@ def set_aside(path: Path, *, copy: bool = False, most: int = KEPT, word: str = "
     Raises:
         OSError: The disk refuses it. The file itself is in place.
     """
+    path = followed(path)
     older = _aside(path, word)
     number = older[-1][0] + 1 if older else 1
     aside = path.with_name(f"{path.stem}-{word}-{number}{path.suffix}")
@@ -45,13 +48,14 @@ def set_aside(path: Path, *, copy: bool = False, most: int = KEPT, word: str = "
 
 def remove_aside(path: Path, *, most: int = 0, word: str = "corrupt") -> None:
     """Remove the files aside of ``path``, except the newest ``most``."""
-    older = _aside(path, word)
+    older = _aside(followed(path), word)
     for _, old in older[: max(0, len(older) - most)]:
         remove_with_logs(old)
 
 
 def remove_with_logs(path: Path) -> None:
-    """Remove a file and its logs, where they exist."""
+    """Remove a file and its logs, where they exist; a link to it stays."""
+    path = followed(path)
     for suffix in _WITH:
         Path(f"{path}{suffix}").unlink(missing_ok=True)
 
