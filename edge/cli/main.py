@@ -4,7 +4,7 @@ Exit codes: 0 done, 1 the answer is no (``demo`` saw no alert), 2 a wrong settin
 3 model or engine, 4 camera or file, 5 broker, 6 disk.
 """
 
-from edge.cli.commands import alerts, check, demo, detect, prompts, retire, run, score, search
+from edge.cli.commands import alerts, check, demo, detect, prompts, retire, run, score, search, site
 from edge.system import command_line
 
 app = command_line.tool("edge", "Camera video in, zero-shot alerts over MQTT out.", daemons={"run"})
@@ -15,6 +15,7 @@ app.command("detect")(detect.detect)
 app.command("search")(search.search)
 app.command("alerts")(alerts.alerts)
 app.command("retire")(retire.retire)
+app.command("site")(site.site)
 app.add_typer(prompts.prompts, name="prompts")
 app.command("demo")(demo.demo)
 

@@ -26,6 +26,7 @@ from edge.errors import ConfigError
 from edge.system.redact import redact, register_secret
 
 _Record = TypeVar("_Record", bound=BaseModel)
+_File = TypeVar("_File", bound=Config)
 
 # What was expected, by the type of pydantic's error. The numbers come from the error's context.
 _EXPECTED = {
@@ -62,22 +63,41 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
     Raises:
         ConfigError: The file cannot be read or has problems; the message has one line for each.
     """
+    return load_document(path, Config, environment)[0]
+
+
+def load_document(
+    path: Path, record: type[_File], environment: Mapping[str, str] = os.environ
+) -> tuple[_File, Document]:
+    """Read a file of a kind that extends the configuration, like ``load_config``.
+
+    Args:
+        path: Path of the file.
+        record: What the file must fit.
+        environment: Variables that the file may name.
+
+    Returns:
+        The settings, and the values as they are written, with variables and secrets filled in.
+
+    Raises:
+        ConfigError: The file cannot be read or has problems; the message has one line for each.
+    """
     document = read_document(path, environment)
-    _register_secrets(document)
+    _register_secrets(document, record)
     config = None
     try:
-        config = Config.model_validate(
+        config = record.model_validate(
             {} if document.values is None else document.values,
             context={"folder": path.absolute().parent},
         )
     except ValidationError as exc:
         for error in exc.errors(include_url=False):
-            _report(document, error)
+            _report(document, error, record)
     _check_references(document)
     _check_empty(document)
     if config is None or document.problems:
         raise ConfigError(_listing(document))
-    return config
+    return config, document
 
 
 def checked(record: type[_Record], values: Any, place: Place = ()) -> _Record:
@@ -104,7 +124,7 @@ def checked(record: type[_Record], values: Any, place: Place = ()) -> _Record:
             return record.model_validate(values)
         except ValidationError as exc:
             for error in exc.errors(include_url=False):
-                _report(document, error | {"loc": (*place, *error["loc"])})
+                _report(document, error | {"loc": (*place, *error["loc"])}, Config)
     raise ConfigError(_printable("\n".join(text for _, text in sorted(set(document.problems)))))
 
 
@@ -120,12 +140,12 @@ def _printable(message: str) -> str:
     return redact(message).encode("utf-8", "backslashreplace").decode()
 
 
-def _register_secrets(document: Document) -> None:
+def _register_secrets(document: Document, record: type[Config]) -> None:
     for place, value in _leaves(document.values):
         if place == ("mqtt", "host"):  # a URL, by mistake
             for secret in passwords(f"//{str(value).rpartition('://')[2]}"):
                 register_secret(secret)
-        if not expected_at(place).get("writeOnly"):
+        if not expected_at(place, record).get("writeOnly"):
             continue
         if place[-1] != "url":
             register_secret(str(value))
@@ -156,7 +176,7 @@ def _leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
         yield place, value
 
 
-def _report(document: Document, error: ErrorDetails) -> None:
+def _report(document: Document, error: ErrorDetails, record: type[Config]) -> None:
     """Add one of pydantic's errors to the problems, in our wording."""
     place = document.written(tuple(step for step in error["loc"] if step != "[key]"))
     if place in document.unread and error["type"] != "extra_forbidden":
@@ -166,24 +186,26 @@ def _report(document: Document, error: ErrorDetails) -> None:
         case "missing":
             document.report(place[:-1], f"missing key {place[-1]!r}")
         case "extra_forbidden":
-            known = list(expected_at(place[:-1]).get("properties", {}))
+            known = list(expected_at(place[:-1], record).get("properties", {}))
             text = f"unknown key {place[-1]!r}; {suggestion(str(place[-1]), known)}"
             document.report(place[:-1], text, document.lines.get(place))
         case "too_short" if error["input"]:
             pass  # items are wrong, not missing: pydantic counts valid items only
         case "value_error":  # our own validators
-            found = "" if isinstance(error["input"], dict) else _found(document, place, error)
+            found = (
+                "" if isinstance(error["input"], dict) else _found(document, place, error, record)
+            )
             document.report(place, f"{context['error']}{found}")
         case kind:
             expected = _EXPECTED.get(kind, "").format_map(context) or error["msg"]
-            text = f"expected {expected}{_found(document, place, error)}"
+            text = f"expected {expected}{_found(document, place, error, record)}"
             words = re.findall(r"'(.*?)'", expected) if kind == "literal_error" else []
             if close := get_close_matches(str(error["input"]), words, n=1):
                 text += f"; did you mean {close[0]!r}?"
             document.report(place, text)
 
 
-def _found(document: Document, place: Place, error: ErrorDetails) -> str:
+def _found(document: Document, place: Place, error: ErrorDetails, record: type[Config]) -> str:
     value = error["input"]
     if value is None:
         return ", found nothing"
@@ -192,7 +214,7 @@ def _found(document: Document, place: Place, error: ErrorDetails) -> str:
         return f", found {'a' if value else 'an empty'} {kind}"
     if isinstance(value, bool | int | float) and error["type"] == "string_type":
         return f", found a {'boolean' if isinstance(value, bool) else 'number'}: write it in quotes"
-    if expected_at(place).get("writeOnly"):
+    if expected_at(place, record).get("writeOnly"):
         return ""
     if place in document.borrowed:
         return ", found something else in the variable or secret"

@@ -14,14 +14,14 @@ _TYPE_WORDS = ("type", "enum", "pattern", "minimum", "exclusiveMinimum", "maximu
 
 
 @cache
-def config_schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of the configuration file.
+def config_schema(record: type[Config] = Config) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of the configuration file, or of one that extends it.
 
     Its descriptions are the docstrings of the records. Where a number or one of several words is
     expected, ``${NAME}`` is allowed too. ``!secret`` is a YAML tag, which editors must be set up to
     accept (docs/config.md).
     """
-    schema = Config.model_json_schema()
+    schema = record.model_json_schema()
     for section in (schema, *schema["$defs"].values()):
         _describe(section)
         for field in section["properties"].values():
@@ -33,9 +33,9 @@ def config_schema() -> dict[str, Any]:
     }
 
 
-def expected_at(place: Place) -> dict[str, Any]:
-    """Return the part of the schema for ``place``; empty for an unknown place."""
-    part = config_schema()
+def expected_at(place: Place, record: type[Config] = Config) -> dict[str, Any]:
+    """Return the part of the record's schema for ``place``; empty for an unknown place."""
+    part = config_schema(record)
     for step in place:
         if isinstance(step, int):
             part = part.get("items", part)  # one value or a list of them
@@ -43,16 +43,17 @@ def expected_at(place: Place) -> dict[str, Any]:
             by_name = part.get("properties", {})
             others = [*part.get("patternProperties", {}).values(), {}]
             part = by_name.get(step, others[0])
-        part = _resolved(part)
+        part = _resolved(part, record)
     return part
 
 
-def _resolved(part: dict[str, Any]) -> dict[str, Any]:
+def _resolved(part: dict[str, Any], record: type[Config]) -> dict[str, Any]:
     for choice in part.get("anyOf", ()):
         if "$ref" in choice or choice.get("writeOnly"):  # the other choice is null
             part = choice
     if "$ref" in part:
-        definition: dict[str, Any] = config_schema()["$defs"][part["$ref"].rpartition("/")[2]]
+        name = part["$ref"].rpartition("/")[2]
+        definition: dict[str, Any] = config_schema(record)["$defs"][name]
         return definition
     return part
 
