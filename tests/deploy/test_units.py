@@ -1,0 +1,102 @@
+"""The units as systemd reads them: they hold together, and expose the machine little."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNITS = Path(__file__).resolve().parents[2] / "deploy" / "units"
+UNIT = (UNITS / "edge.service").read_text()
+FORMS = {
+    "x86": UNIT,
+    "openvino": UNIT + (UNITS / "openvino.conf").read_text(),
+    "jetson": UNIT + (UNITS / "jetson.conf").read_text(),
+}
+# What a unit is that somebody writes in a minute.
+NAIVE = "[Service]\nType=notify\nExecStart=/bin/true\nRestart=always\n"
+MOST_EXPOSURE = 20  # tenths
+
+
+def analyzed(folder: Path, text: str, *words: str) -> subprocess.CompletedProcess[str]:
+    unit = folder / "edge.service"
+    unit.write_text(text.replace("/usr/bin/edge", "/bin/true"))  # it is not installed here
+    return subprocess.run(
+        ["systemd-analyze", *words, unit],
+        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{folder}:"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def exposed(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    limit = f"--threshold={MOST_EXPOSURE}"
+    return analyzed(folder, text, "security", "--offline=yes", "--no-pager", limit)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_whoever_breaks_into_the_daemon_reaches_little(tmp_path: Path, form: str) -> None:
+    done = exposed(tmp_path, FORMS[form])
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_measure_refuses_a_unit_without_a_sandbox(tmp_path: Path) -> None:
+    assert exposed(tmp_path, NAIVE).returncode == 1
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_systemd_knows_every_setting(tmp_path: Path, form: str) -> None:
+    done = analyzed(tmp_path, FORMS[form], "verify", "--man=no")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_setting_that_systemd_does_not_know_is_seen(tmp_path: Path) -> None:
+    done = analyzed(tmp_path, f"{UNIT}[Service]\nRestartGently=yes\n", "verify", "--man=no")
+    assert "RestartGently" in done.stderr
+
+
+def settings(text: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        if equals and not line.startswith("#"):
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def test_the_daemon_is_started_again_for_ever_and_a_stuck_one_too() -> None:
+    unit = settings(UNIT)
+    assert unit["Restart"] == ["always"]
+    assert unit["StartLimitIntervalSec"] == ["0"]
+    assert "RestartPreventExitStatus" not in unit
+    assert unit["Type"] == ["notify"]
+    # A stuck daemon is back within WatchdogSec and 5 s.
+    assert int(unit["WatchdogSec"][0]) > 0
+    assert int(unit["RestartSec"][0]) <= 5
+    assert int(unit["TimeoutStopSec"][0]) > 5  # it ends within 5 s by itself
+
+
+@pytest.mark.parametrize("form", ["openvino", "jetson"])
+def test_only_an_engine_that_compiles_kernels_gets_memory_to_execute(form: str) -> None:
+    """``tests/deb`` shows that ONNX Runtime runs without such memory, and OpenVINO does not."""
+    assert settings(UNIT)["MemoryDenyWriteExecute"] == ["yes"]
+    assert settings(FORMS[form])["MemoryDenyWriteExecute"] == ["yes", "no"]
+
+
+def untouched(text: str, file: Path) -> subprocess.CompletedProcess[str]:
+    """Run the unit's condition on a configuration file."""
+    (line,) = settings(text)["ExecCondition"]
+    words = line.removeprefix("/bin/sh -c '").removesuffix("'")
+    return subprocess.run(
+        ["/bin/sh", "-c", words.replace("/etc/edge/edge.yaml", str(file))],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_a_file_that_sets_nothing_starts_nothing_and_says_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "edge.yaml"
+    file.write_text("# device:\n#   id: nvr-01\n\n")
+    done = untouched(UNIT, file)
+    assert done.returncode == 1  # 1 to 254: systemd skips the unit, and does not restart it
+    assert "systemctl restart edge" in done.stdout
+    file.write_text("# device:\ndevice: {id: nvr-01}\n")
+    assert untouched(UNIT, file).returncode == 0
