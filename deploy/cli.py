@@ -3,9 +3,11 @@
 Exit codes: 0 done, 1 the answer is no, 2 a wrong setting or argument, 6 disk.
 """
 
+from deploy.wheelhouse import command as wheelhouse
 from edge.system import command_line
 
 app = command_line.tool("edge-flash", "From the runtime to a box: packages and images.")
+app.command("wheelhouse")(wheelhouse.wheelhouse)
 
 
 def main() -> None:

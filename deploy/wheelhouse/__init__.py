@@ -1,0 +1,1 @@
+"""From the dependencies to a folder of wheels for another machine, proven to load there."""
