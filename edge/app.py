@@ -7,6 +7,7 @@ in its camera's slot until the loop comes by; a newer one replaces it there.
 
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
+from edge import __version__
 from edge.alerts.status import camera_state
 from edge.config.models import Config
 from edge.control.announce.alerting import AlertingTopics
@@ -32,6 +34,7 @@ from edge.resources import Resources, open_resources
 from edge.system import systemd
 from edge.system.backoff import WORKER, Backoff
 from edge.system.ending import Ended, Stop
+from edge.system.health import DaemonHealth
 from edge.system.memory import give_back
 from edge.system.workers import WorkerGroup
 from edge.video.sample import Arrival
@@ -137,6 +140,9 @@ class Daemon:
         self._defects: dict[str, str] = {}  # by the part that meets it
         self._disk_error: str | None = None
         self._model_error = resources.models.failed
+        self._proven_at = time.monotonic() if resources.models.proven else None
+        self._health = resources.health
+        self._began = time.monotonic()
         self._watchdog_s = systemd.watchdog_interval()
         self._next_ping = 0.0
         self._ends_at = math.inf
@@ -249,11 +255,13 @@ class Daemon:
             self._models.prove_again()
         except (EngineError, ModelError) as exc:
             self._model_error = str(exc)
+            self._proven_at = None
             logger.error("the model no longer answers right: %s", exc)  # noqa: TRY400  expected: no traceback
         except Ended:
             logger.debug("a self-test of the model is given up, as asked")
         else:
             self._model_error = None
+            self._proven_at = time.monotonic() if self._models.proven else None
 
     def _process(self, enough: Callable[[], bool]) -> None:
         """Bring every waiting sample through the pipeline, camera by camera, until ``enough``.
@@ -329,8 +337,10 @@ class Daemon:
         publisher = self._publisher.health()
         errors = self._errors(publisher)
         troubled = bool(errors)
+        states: dict[str, str] = {}
         for name, camera in self._cameras.items():
             health = camera.health()
+            states[name] = health.state
             troubled = troubled or health.state not in _HEALTHY
             state = camera_state(
                 self._topics.device, name, now, health, self._pipeline.status(name)
@@ -344,6 +354,31 @@ class Daemon:
             self._publisher.announce(status)
         if self._outbox.error is None:
             self._disk_error = None
+        if self._health is not None:
+            self._health.answer(lambda: self._healthy(states, errors))
+
+    def _healthy(self, cameras: dict[str, str], errors: dict[str, str]) -> DaemonHealth:
+        """Say whether the model is proven and the loop has the workers that it needs."""
+        now = time.monotonic()
+        problem = None
+        if self._proven_at is None:
+            problem = (
+                f"the model is not proven: {self._model_error or 'engine null proves nothing'}"
+            )
+        elif not self._workers.progressing:
+            problem = f"an error has ended {', '.join(self._workers.failed())}"
+        return DaemonHealth(
+            healthy=problem is None,
+            problem=problem,
+            version=__version__,
+            pid=os.getpid(),
+            uptime_s=round(now - self._began, 1),
+            model=self._models.used,
+            proven_s=None if self._proven_at is None else round(now - self._proven_at, 1),
+            connected=self._publisher.connected,
+            cameras=cameras,
+            errors=errors,
+        )
 
     def _errors(self, publisher: PublisherHealth) -> dict[str, str]:
         """Return what is wrong with the parts of the device, cameras apart, by name."""

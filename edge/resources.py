@@ -38,6 +38,7 @@ from edge.search.open import open_index
 from edge.search.request import MOST_REQUEST_BYTES
 from edge.system.cache_file import CacheFile
 from edge.system.ending import Stop
+from edge.system.health import SOCKET, HealthSocket, open_socket
 from edge.system.keeper import Keeper
 from edge.video.camera import ThreadCamera
 from edge.video.worker import CameraWorker
@@ -69,6 +70,7 @@ class Resources:
         index: Writes the index; None where nothing is kept for the search.
         desk: Answers searches; None where nothing is kept.
         keeper: Writes the side files.
+        health: Answers `edge health`; None where the file system has no sockets.
     """
 
     topics: Topics
@@ -82,6 +84,7 @@ class Resources:
     index: IndexWriter | None = None
     desk: SearchDesk | None = None
     keeper: Keeper = field(default_factory=lambda: Keeper(()))
+    health: HealthSocket | None = None
 
 
 def open_resources(
@@ -188,6 +191,10 @@ def open_resources(
         former=former,
     )
     publisher.listen(rollout.removed)
+    # The outbox is ours alone, so a socket that is there belongs to a daemon that has ended.
+    health = open_socket(config.state_dir / SOCKET)
+    if health is not None:
+        stack.callback(health.close)
     return Resources(
         topics,
         cameras,
@@ -200,6 +207,7 @@ def open_resources(
         None if index is None else index.writer,
         desk,
         Keeper((outbox, learned, feedback, desired, retained, sentences)),
+        health,
     )
 
 

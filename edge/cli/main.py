@@ -1,15 +1,28 @@
 """Runs the command line ``edge``; only here and in ``commands`` does anything print or exit.
 
-Exit codes: 0 done, 1 the answer is no (``demo`` saw no alert), 2 a wrong setting or argument,
-3 model or engine, 4 camera or file, 5 broker, 6 disk.
+Exit codes: 0 done, 1 the answer is no (``demo`` saw no alert, ``health`` found none), 2 a wrong
+setting or argument, 3 model or engine, 4 camera or file, 5 broker, 6 disk.
 """
 
-from edge.cli.commands import alerts, check, demo, detect, prompts, retire, run, score, search, site
+from edge.cli.commands import (
+    alerts,
+    check,
+    demo,
+    detect,
+    health,
+    prompts,
+    retire,
+    run,
+    score,
+    search,
+    site,
+)
 from edge.system import command_line
 
 app = command_line.tool("edge", "Camera video in, zero-shot alerts over MQTT out.", daemons={"run"})
 app.command("run")(run.run)
 app.command("check")(check.check)
+app.command("health")(health.health)
 app.command("score")(score.score)
 app.command("detect")(detect.detect)
 app.command("search")(search.search)

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from edge.config.document import Document, Place, read_document, suggestion, unicode_text
+from edge.config.fields import LocalPath
 from edge.config.models import Config
 from edge.config.schema import expected_at
 from edge.config.urls import passwords
@@ -27,6 +28,7 @@ from edge.system.redact import redact, register_secret
 
 _Record = TypeVar("_Record", bound=BaseModel)
 _File = TypeVar("_File", bound=Config)
+_LOCAL_PATH = TypeAdapter[Path](LocalPath)
 
 # What was expected, by the type of pydantic's error. The numbers come from the error's context.
 _EXPECTED = {
@@ -98,6 +100,27 @@ def load_document(
     if config is None or document.problems:
         raise ConfigError(_listing(document))
     return config, document
+
+
+def read_state_dir(path: Path, environment: Mapping[str, str] = os.environ) -> Path:
+    """Read nothing but ``state_dir`` of a configuration file, whatever is wrong elsewhere in it.
+
+    Variables and secrets of other settings need not be there, as the service has them alone.
+
+    Raises:
+        ConfigError: The file cannot be read, or ``state_dir`` is wrong.
+    """
+    document = read_document(path, environment)
+    _register_secrets(document)
+    values = document.values if isinstance(document.values, dict) else {}
+    wrong = [text for _, text in document.problems if text.startswith("state_dir:")]
+    if wrong:
+        raise ConfigError(f"{path}: {'; '.join(wrong)}")
+    found = values.get("state_dir", Config.model_fields["state_dir"].default)
+    try:
+        return _LOCAL_PATH.validate_python(found, context={"folder": path.absolute().parent})
+    except ValidationError as exc:
+        raise ConfigError(f"{path}: state_dir: expected a path, found {found!r:.80}") from exc
 
 
 def checked(record: type[_Record], values: Any, place: Place = ()) -> _Record:

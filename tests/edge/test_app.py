@@ -28,6 +28,7 @@ from edge.resources import Resources
 from edge.system import systemd
 from edge.system.backoff import BROKER, Backoff
 from edge.system.ending import Stop
+from edge.system.health import SOCKET, HealthSocket, ask
 from edge.system.keeper import Keeper
 from edge.system.workers import WorkerGroup
 from edge.video.sample import Arrival, Sample
@@ -156,6 +157,7 @@ def serve(
                 rollout,
                 orders,
                 keeper=Keeper([page], period_s=0.05),
+                health=stack.enter_context(contextlib.closing(HealthSocket(tmp_path / SOCKET))),
             ),
             periods=periods,
             retry=Backoff(first_s=0.5, cap_s=0.5, shortest_share=1.0),
@@ -288,6 +290,65 @@ def test_a_model_that_no_longer_answers_right_degrades_the_device(
     assert "the model no longer answers right: cosine 0.3" in caplog.text
     models.failure = None
     eventually(lambda: listener.payloads("/status")[-1] == b"online", "online again")
+
+
+@pytest.mark.parametrize("periods", [Periods(tick_s=0.05, proof_s=0.05)])
+def test_a_daemon_is_healthy_while_its_golden_frames_come_out_right(
+    serve: Callable[[], Served],
+    models: Proof,
+    periods: Periods,
+    tmp_path: Path,
+    eventually: Eventually,
+) -> None:
+    camera, *_ = serve()
+    camera.now = replace(STREAMING, state="refused", error="401")  # no fault of the box
+    eventually(lambda: ask(tmp_path / SOCKET).healthy, "health")
+    eventually(lambda: ask(tmp_path / SOCKET).cameras == {"yard": "refused"}, "the camera")
+    models.failure = "cosine 0.3"
+    eventually(lambda: not ask(tmp_path / SOCKET).healthy, "the failure")
+    answer = ask(tmp_path / SOCKET)
+    assert (answer.problem, answer.proven_s) == ("the model is not proven: cosine 0.3", None)
+    models.failure = None
+    eventually(lambda: ask(tmp_path / SOCKET).healthy, "health again")
+
+
+@pytest.mark.parametrize("periods", [Periods(tick_s=0.05)])
+def test_a_loop_that_is_stuck_in_a_sample_is_not_healthy(
+    serve: Callable[[], Served],
+    periods: Periods,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Eventually,
+) -> None:
+    camera, _outbox, _listener, sample = serve()
+    eventually(lambda: ask(tmp_path / SOCKET).healthy, "health")
+    free = threading.Event()
+    monkeypatch.setattr(Line, "process", lambda *_: free.wait(30) and [])
+    try:
+        sample()
+        eventually(lambda: not camera.samples, "the sample is taken")
+        stuck = ask(tmp_path / SOCKET, patience_s=0.2)
+        assert not stuck.healthy
+        assert "stuck" in str(stuck.problem)
+    finally:
+        free.set()
+    eventually(lambda: ask(tmp_path / SOCKET).healthy, "health again")
+
+
+@pytest.mark.parametrize("periods", [Periods(tick_s=0.05)])
+def test_a_daemon_without_its_publisher_is_not_healthy(
+    serve: Callable[[], Served],
+    periods: Periods,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Eventually,
+) -> None:
+    serve()
+    eventually(lambda: ask(tmp_path / SOCKET).healthy, "health")
+    monkeypatch.setattr(WorkerGroup, "tend", lambda _: None)  # nobody starts it again
+    monkeypatch.setattr(Publisher, "failed", property(lambda _: True))
+    problem = "an error has ended publisher"
+    eventually(lambda: ask(tmp_path / SOCKET).problem == problem, "the failure")
 
 
 @pytest.mark.parametrize("models", ["openvino int8 fails now"], indirect=True)

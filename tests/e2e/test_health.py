@@ -1,0 +1,46 @@
+"""`edge health` beside a daemon that works, is stopped, and is killed."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.system.health import SOCKET, ask
+
+
+def health(config: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edge", "health", str(config), *options],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.broker
+def test_only_a_daemon_that_embedded_its_golden_frames_and_runs_is_healthy(
+    run_daemon: Callable[..., Any], sections: Callable[..., Any], broker: Any, clip: Path
+) -> None:
+    # A password that only the service has: `edge health` asks without it.
+    daemon = run_daemon(
+        {"ONLY_THE_SERVICE_HAS_IT": "word"},
+        **sections(broker.port, str(clip)) | {"profile": "${ONLY_THE_SERVICE_HAS_IT}"},
+    )
+    well = health(daemon.config, "--wait", "60", "--json")
+    assert well.returncode == 0, daemon.log()
+    answer = json.loads(well.stdout)
+    assert (answer["healthy"], answer["pid"]) == (True, daemon.process.pid)
+    assert answer["proven_s"] <= answer["uptime_s"] + 60
+    assert answer["cameras"].keys() == {"yard"}
+    path = daemon.config.parent / "state" / SOCKET
+    daemon.process.send_signal(signal.SIGSTOP)
+    assert "stuck" in str(ask(path, patience_s=0.2).problem)
+    daemon.process.send_signal(signal.SIGCONT)
+    assert ask(path).healthy
+    daemon.kill()
+    assert path.exists()
+    dead = health(daemon.config)
+    assert (dead.returncode, dead.stdout[:12]) == (1, "not healthy:")
