@@ -111,7 +111,7 @@ def read_state_dir(path: Path, environment: Mapping[str, str] = os.environ) -> P
         ConfigError: The file cannot be read, or ``state_dir`` is wrong.
     """
     document = read_document(path, environment)
-    _register_secrets(document)
+    _register_secrets(document, Config)
     values = document.values if isinstance(document.values, dict) else {}
     wrong = [text for _, text in document.problems if text.startswith("state_dir:")]
     if wrong:
