@@ -29,6 +29,7 @@ demo: $(VENV)/.demo ## Street footage over RTSP in, alerts over MQTT out
 
 test: check ## All checks and all tests
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
+	@$(call package,command -v shellcheck,shellcheck)
 	@$(call package,command -v systemd-analyze,systemd)
 	@$(BIN)/edge-export default >/dev/null
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(addprefix --ignore=,$(TIMED))

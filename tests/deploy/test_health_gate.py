@@ -1,0 +1,199 @@
+"""The scripts around an update, in a folder that stands for the box; edge, systemctl, rauc and ip are doubles."""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "deploy/image/overlay/usr/lib/edge"
+# Each double writes down how it was called, and says what the files of the box say.
+DOUBLES = {
+    "edge": "cat health; grep -q '^healthy' health",
+    "systemctl": 'case "$*" in *InvocationID*) head -n 1 runs; sed -i 1d runs ;; *) echo "systemctl $*" >>calls ;; esac',
+    "rauc": 'echo "rauc $*" >>calls',
+    "ip": "cat address",
+    "grub-editenv": "cat grubenv",
+    "sleep": ":",
+}
+
+
+@dataclass
+class Box:
+    """A box whose slot is A unless its command line says otherwise."""
+
+    folder: Path
+
+    def set(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def has(self, name: str) -> bool:
+        return (self.folder / name).exists()
+
+    def run(self, script: str, **environment: str) -> int:
+        self.set("calls", "")
+        path = f"{self.folder}/bin:/usr/bin:/bin"
+        done = subprocess.run(
+            [self.folder / "usr/lib/edge" / script], cwd=self.folder, check=False, timeout=60,
+            env={"PATH": path, "EDGE_GATE_ALLOWED": "6", **environment},
+        )  # fmt: skip
+        return done.returncode
+
+    @property
+    def calls(self) -> list[str]:
+        return (self.folder / "calls").read_text().splitlines()
+
+    @property
+    def console(self) -> str:
+        return (self.folder / "dev/ttyS0").read_text()
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    box = Box(tmp_path)
+    for script in SCRIPTS.iterdir():
+        text = script.read_text()
+        for root in ("/usr/lib/edge", "/data/", "/run/edge", "/proc/", "/sys/", "/dev/", "/boot/"):
+            text = text.replace(root, f"{tmp_path}{root}")
+        text = text.replace("/usr/bin/edge ", f"{tmp_path}/bin/edge ")
+        box.set(f"usr/lib/edge/{script.name}", text)
+        (tmp_path / "usr/lib/edge" / script.name).chmod(0o755)
+    for name, body in DOUBLES.items():
+        box.set(f"bin/{name}", f"#!/bin/sh\n{body}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    for folder in ("data/update", "run/edge", "boot"):
+        (tmp_path / folder).mkdir(parents=True)
+    box.set("proc/cmdline", "quiet rauc.slot=A panic=10\n")
+    box.set("sys/class/tty/console/active", "ttyS0\n")
+    box.set("dev/ttyS0", "")
+    box.set("health", "healthy: int8 on openvino, golden frames embedded 3 s ago\n")
+    box.set("runs", "one\none\n")
+    box.set("address", "enp1s0 UP 192.168.1.20/24\n")
+    box.set("grubenv", "A_OK=1\nB_OK=0\n")
+    return box
+
+
+def note(
+    box: Box, slot: str, state: str = "installed", daemon: str = "healthy", online: str = "yes"
+) -> None:
+    text = f"slot={slot}\nbundle=abc\nstate={state}\ndaemon={daemon}\nonline={online}\n"
+    box.set("data/update/pending", text)
+
+
+def test_a_healthy_update_is_accepted(box: Box) -> None:
+    note(box, "A")
+    assert box.run("health-gate") == 0
+    assert box.calls == ["rauc status mark-good booted"]
+    assert box.has("run/edge/gate")
+    assert not box.has("data/update/pending")
+    assert "slot=A accepted" in box.console
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("health", "not healthy: nothing answers\n", "the daemon is not healthy: nothing answers"),
+        ("address", "\n", "no interface has an address"),
+        ("runs", "one\ntwo\n", "restarted"),
+    ],
+)
+def test_an_unhealthy_update_goes_back(box: Box, name: str, text: str, why: str) -> None:
+    note(box, "A")
+    box.set(name, text)
+    assert box.run("health-gate") == 0
+    assert box.calls == ["systemctl reboot"]
+    assert box.has("data/update/pending")
+    assert not box.has("run/edge/gate")  # so that the deadline restarts the box if this does not
+    assert why in box.console
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "noted"),
+    [
+        ("health", "not healthy\n", {"daemon": "troubled"}),
+        ("address", "\n", {"online": "no"}),
+    ],
+)
+def test_what_failed_before_the_update_is_not_asked_of_it(
+    box: Box, name: str, text: str, noted: dict[str, str]
+) -> None:
+    note(box, "A", **noted)
+    box.set(name, text)
+    assert box.run("health-gate") == 0
+    assert box.calls == ["rauc status mark-good booted"]
+
+
+def test_an_accepted_slot_is_not_judged_again(box: Box) -> None:
+    box.set("health", "not healthy\n")
+    box.set("address", "\n")
+    assert box.run("health-gate") == 0
+    assert box.calls == ["rauc status mark-good booted"]
+
+
+def test_a_newer_slot_whose_start_was_cut_off_gets_another_chance(box: Box) -> None:
+    box.set("grubenv", "A_OK=1\nB_OK=1\n")
+    assert box.run("health-gate") == 0
+    assert box.calls == ["rauc status mark-good booted", "rauc status mark-good other"]
+
+
+def test_back_in_the_former_slot_the_failure_is_noted(box: Box) -> None:
+    note(box, "B")
+    assert box.run("health-gate") == 0
+    assert box.calls == ["rauc status mark-bad other", "rauc status mark-good booted"]
+    assert len((box.folder / "data/update/failed/abc").read_text().splitlines()) == 1
+
+
+def test_an_interrupted_installation_is_no_failure(box: Box) -> None:
+    note(box, "B", state="installing")
+    assert box.run("health-gate") == 0
+    assert box.calls == ["rauc status mark-good booted"]
+    assert not box.has("data/update/failed/abc")
+    assert not box.has("data/update/pending")
+
+
+def test_a_full_disk_does_not_keep_the_gate_from_accepting(box: Box) -> None:
+    note(box, "B")
+    box.set("data/update/failed", "a file where a folder should be: mkdir fails\n")
+    assert box.run("health-gate") == 0
+    assert box.calls == ["rauc status mark-bad other", "rauc status mark-good booted"]
+
+
+def install(box: Box) -> int:
+    box.set("bundle/manifest.raucm", "[update]\n")
+    return box.run("before-install", RAUC_BUNDLE_MOUNT_POINT=str(box.folder / "bundle"))
+
+
+def test_an_installation_notes_what_works_now(box: Box) -> None:
+    box.set("run/edge/gate", "")
+    box.set("address", "\n")
+    assert install(box) == 0
+    noted = (box.folder / "data/update/pending").read_text()
+    assert "slot=B\n" in noted
+    assert "state=installing\ndaemon=healthy\nonline=no\n" in noted
+    assert box.run("after-install") == 0
+    assert (box.folder / "data/update/pending").read_text() == noted.replace(
+        "installing", "installed"
+    )
+
+
+def test_nothing_is_installed_over_the_former_slot_while_this_one_is_on_trial(box: Box) -> None:
+    assert install(box) == 1
+    assert "still on trial" in box.console
+
+
+def test_a_bundle_that_failed_twice_is_not_tried_again(box: Box) -> None:
+    box.set("run/edge/gate", "")
+    assert install(box) == 0
+    bundle = (box.folder / "data/update/pending").read_text().split("bundle=")[1].split("\n")[0]
+    box.set(f"data/update/failed/{bundle}", "once\n")
+    assert install(box) == 0
+    box.set(f"data/update/failed/{bundle}", "once\ntwice\n")
+    assert install(box) == 1
+    assert "twice" in box.console
+
+
+def test_the_deadline_restarts_a_box_that_hangs(box: Box) -> None:
+    assert box.run("deadline") == 0
+    assert box.calls == ["systemctl reboot --force"]
