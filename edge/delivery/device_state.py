@@ -11,6 +11,7 @@ from edge.delivery.payloads import Count, Instant, Payload, utc
 from edge.delivery.publisher import PublisherHealth
 from edge.delivery.topics import Topics
 from edge.errors import OutboxError
+from edge.system.clock import clock_synced
 
 DEVICE_STATE_SCHEMA: Final = "edge-device-state/1"
 
@@ -38,7 +39,7 @@ class DeviceStatePayload(Payload):
     good, ``forgotten`` what was lost from memory; both by kind, since the start. A refused message
     of the outbox also counts in ``outbox.dropped``. ``quarantined`` has the topics of messages that
     wait because connections ended over them. ``errors`` says in words what is wrong with each part
-    of the device that is in trouble now.
+    of the device that is in trouble now. ``clock_synced`` is as in an alert.
     """
 
     schema_: Literal["edge-device-state/1"] = Field(default=DEVICE_STATE_SCHEMA, alias="schema")
@@ -49,6 +50,7 @@ class DeviceStatePayload(Payload):
     forgotten: dict[Kind, Count]
     quarantined: tuple[str, ...] = ()
     errors: dict[str, str] = Field(default_factory=dict)
+    clock_synced: bool | None = None
 
 
 def device_state(
@@ -71,6 +73,7 @@ def device_state(
         forgotten=_filled(health.forgotten, _EVERY_KIND),
         quarantined=health.quarantined,
         errors=dict(errors),
+        clock_synced=clock_synced(),
     )
 
 

@@ -2,7 +2,10 @@
 
 import ctypes
 import re
+import subprocess
+import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -21,15 +24,31 @@ _TimexBytes: Final = ctypes.c_char * 512
 _ASK: Final = getattr(ctypes.CDLL(None), "adjtimex", None)
 
 
+# What a process does that may be ended for it.
+_QUESTION: Final = "import ctypes; ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))"
+_PATIENCE_S: Final = 10.0
+
+
 def _adjtimex() -> int:
-    """Ask the kernel for the state of its clock, which chrony, ntpd and others set.
+    """Ask the kernel for the state of its clock, which chrony, ntpd and others set."""
+    return int(_ASK(_TimexBytes())) if _ASK is not None and may_ask() else _NO_ANSWER
+
+
+@cache
+def may_ask() -> bool:
+    """Whether asking the kernel does no harm. The answer holds as long as the process.
 
     A filter of system calls, such as ``SystemCallFilter=@system-service``, may kill who asks: the
-    same call sets the clock. Under any filter nobody asks.
+    same call sets the clock. Under a filter another process asks first.
     """
-    if _ASK is None or not _UNFILTERED.search(_PROCESS.read_text()):
-        return _NO_ANSWER
-    return int(_ASK(_TimexBytes()))
+    if _UNFILTERED.search(_PROCESS.read_text()):
+        return True
+    try:
+        words = [sys.executable, "-I", "-S", "-c", _QUESTION]
+        asker = subprocess.run(words, capture_output=True, check=False, timeout=_PATIENCE_S)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return asker.returncode == 0
 
 
 def clock_synced(timesync: Path = _TIMESYNC, kernel: Callable[[], int] = _adjtimex) -> bool | None:

@@ -100,3 +100,12 @@ def test_a_file_that_sets_nothing_starts_nothing_and_says_what_to_do(tmp_path: P
     assert "systemctl restart edge" in done.stdout
     file.write_text("# device:\ndevice: {id: nvr-01}\n")
     assert untouched(UNIT, file).returncode == 0
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_daemon_may_ask_whether_the_clock_is_synchronised_and_cannot_set_it(form: str) -> None:
+    unit = settings(FORMS[form])
+    # glibc asks by the second of these.
+    assert "adjtimex clock_adjtime" in unit["SystemCallFilter"]
+    assert "ProtectClock" not in unit
+    assert unit["CapabilityBoundingSet"] == [""]

@@ -103,3 +103,12 @@ def test_a_loss_from_memory_is_in_the_publishers_health(
     for number in range(1002):
         publisher.publish_now(message("alert", number))
     assert state_of(outbox, publisher.health())[1]["forgotten"]["alert"] == 2
+
+
+@pytest.mark.parametrize("synced", [True, False, None])
+def test_it_says_whether_the_clock_is_synchronised(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch, synced: bool | None
+) -> None:
+    monkeypatch.setattr("edge.delivery.device_state.clock_synced", lambda: synced)
+    _, state = state_of(outbox, NOTHING_REFUSED)
+    assert state["clock_synced"] is synced
