@@ -182,8 +182,13 @@ def tensorrt_double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator
 
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> Exports:
-    """Tiny models of every family, built the first time they are asked for."""
-    return Exports(tmp_path_factory.mktemp("exports"))
+    """Tiny models of every family, built the first time that any process of the run asks for them.
+
+    ``make test`` has two runs, and names a folder for both.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return Exports(Path(os.environ.get("EDGE_EXPORTS") or shared / "exports").absolute())
 
 
 @pytest.fixture

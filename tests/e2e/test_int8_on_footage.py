@@ -42,6 +42,13 @@ def embed(frames: NDArray[np.int8], concepts_bundle: Path) -> Callable[..., Any]
     return embed
 
 
+@pytest.fixture(scope="module")
+def reference(embed: Callable[..., Any]) -> NDArray[np.float32]:
+    """Embeddings of the float graph; it is run once more among the variants."""
+    found: NDArray[np.float32] = embed("onnxruntime", "fp32")
+    return found
+
+
 def loss(found: NDArray[np.float32], reference: NDArray[np.float32]) -> dict[str, Any]:
     cosines = row_cosines(found, reference)
     whole: dict[str, float] = {"mean_cosine": cosines.mean(), "min_cosine": cosines.min()}
@@ -52,9 +59,10 @@ def loss(found: NDArray[np.float32], reference: NDArray[np.float32]) -> dict[str
 @pytest.mark.bundle
 @pytest.mark.footage
 def test_int8_agrees_with_float_on_footage_it_has_not_seen(
-    embed: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+    embed: Callable[..., Any],
+    reference: NDArray[np.float32],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    reference = embed("onnxruntime", "fp32")
     rows = {
         (kind, precision): loss(embed(kind, precision), reference)
         for kind in ("onnxruntime", "openvino")
@@ -79,9 +87,8 @@ def test_int8_agrees_with_float_on_footage_it_has_not_seen(
 
 @pytest.mark.bundle
 @pytest.mark.footage
-def test_a_shuffled_answer_would_be_seen(embed: Callable[..., Any]) -> None:
+def test_a_shuffled_answer_would_be_seen(reference: NDArray[np.float32]) -> None:
     """Negative control: embeddings of the wrong frames are far from these figures."""
-    reference = embed("onnxruntime", "fp32")
     shuffled = loss(np.roll(reference, 40, axis=0), reference)
     assert shuffled["min_concept_cosine"] < 0.5
     assert shuffled["top_concept_agreement"] < 0.9

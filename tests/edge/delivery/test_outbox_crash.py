@@ -28,6 +28,8 @@ from edge.delivery.publisher import Publisher
 from edge.system.backoff import BROKER, Backoff
 
 KILLS = int(os.environ.get("EDGE_KILLS", "8"))
+# Each kill loses what the forgetful outbox had on the wire.
+CONTROL_KILLS = 3
 BURST = 40
 SOON = replace(BROKER, unreachable=Backoff(first_s=0.05, cap_s=0.2, shortest_share=0.5))
 
@@ -154,7 +156,7 @@ def test_the_harness_notices_an_outbox_that_deletes_before_the_acknowledgement(
     patient_broker: Broker, listen: Listen, eventually: Eventually, tmp_path: Path
 ) -> None:
     path = tmp_path / "outbox.db"
-    account = crash_repeatedly(patient_broker, listen, eventually, path, "forgetful", KILLS)
+    account = crash_repeatedly(patient_broker, listen, eventually, path, "forgetful", CONTROL_KILLS)
     print(f"negative control: {account.committed} committed, {len(account.lost)} lost")
     assert account.lost
 
