@@ -73,6 +73,11 @@ class Document:
         where = f"{dotted(place)}: " if place else ""
         self.problems.append((line or self.lines.get(known, 1), f"{where}{text}"))
 
+    def reported_within(self, place: Place) -> bool:
+        """Whether there is a problem at ``place`` or below it."""
+        place = self.written(place)
+        return any(found[: len(place)] == place for found in self.reported)
+
 
 def read_document(path: Path, environment: Mapping[str, str]) -> Document:
     """Read a YAML file.

@@ -37,6 +37,7 @@ _EXPECTED = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
+    "int_parsing_size": "a whole number of fewer digits",
     "float_type": "a number",
     "float_parsing": "a number",
     "finite_number": "a finite number",
@@ -45,10 +46,11 @@ _EXPECTED = {
     "tuple_type": "a list",
     "model_type": "a section of keys and values",
     "dict_type": "a section of keys and values",
+    "too_short": "at least {min_length}",
+    "too_long": "at most {max_length}",
     "greater_than": "more than {gt:g}",
     "greater_than_equal": "at least {ge:g}",
     "less_than_equal": "at most {le:g}",
-    "too_short": "at least {min_length}",
     "literal_error": "{expected}",
     # Only names have a pattern.
     "string_pattern_mismatch": "1 to 64 letters, digits, '_', '.' or '-', a letter or digit first"
@@ -93,8 +95,7 @@ def load_document(
             context={"folder": path.absolute().parent},
         )
     except ValidationError as exc:
-        for error in exc.errors(include_url=False):
-            _report(document, error, record)
+        _report_all(document, exc, record)
     _check_references(document)
     _check_empty(document)
     if config is None or document.problems:
@@ -134,9 +135,9 @@ def checked(record: type[_Record], values: Any, place: Place = ()) -> _Record:
     Raises:
         ConfigError: The values have problems; the message has one line for each.
     """
-    leaves = dict(_leaves(values, place))
-    document = Document(Path(), values, dict.fromkeys(leaves, 1))
-    for where, value in leaves.items():
+    found = dict(_places(values, place))
+    document = Document(Path(), values, dict.fromkeys(found, 1))
+    for where, value in found.items():
         if isinstance(value, str):
             try:
                 unicode_text(value)
@@ -146,8 +147,7 @@ def checked(record: type[_Record], values: Any, place: Place = ()) -> _Record:
         try:
             return record.model_validate(values)
         except ValidationError as exc:
-            for error in exc.errors(include_url=False):
-                _report(document, error | {"loc": (*place, *error["loc"])}, Config)
+            _report_all(document, exc, Config, place)
     raise ConfigError(_printable("\n".join(text for _, text in sorted(set(document.problems)))))
 
 
@@ -164,7 +164,7 @@ def _printable(message: str) -> str:
 
 
 def _register_secrets(document: Document, record: type[Config]) -> None:
-    for place, value in _leaves(document.values):
+    for place, value in _places(document.values):
         if place == ("mqtt", "host"):  # a URL, by mistake
             for secret in passwords(f"//{str(value).rpartition('://')[2]}"):
                 register_secret(secret)
@@ -190,13 +190,28 @@ def _tokens(url: str, borrowed: list[str]) -> set[str]:
     return set(borrowed) - public if parts.netloc else set()
 
 
-def _leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+def _places(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """Yield each value of a tree and its place, but no nulls."""
+    if value is None:
+        return
+    yield place, value
     if isinstance(value, dict | list):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for step, item in items:
-            yield from _leaves(item, (*place, step))
-    elif value is not None:
-        yield place, value
+        for step, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _places(item, (*place, step))
+
+
+def _report_all(
+    document: Document, exc: ValidationError, record: type[Config], place: Place = ()
+) -> None:
+    """Add pydantic's errors of the value at ``place``: first what is wrong, then what is missing.
+
+    pydantic counts only the items that are right, so a list is too short beside each wrong item.
+    """
+    errors = exc.errors(include_url=False)
+    for error in sorted(errors, key=lambda error: error["type"] == "too_short"):
+        where = (*place, *error["loc"])
+        if error["type"] != "too_short" or not document.reported_within(where):
+            _report(document, error | {"loc": where}, record)
 
 
 def _report(document: Document, error: ErrorDetails, record: type[Config]) -> None:
@@ -206,21 +221,26 @@ def _report(document: Document, error: ErrorDetails, record: type[Config]) -> No
         return  # the value is already a problem
     context = error.get("ctx", {})
     match error["type"]:
+        case "missing" if isinstance(error["loc"][-1], int):  # one number of a point
+            whole = tuple(step for step in error["loc"][:-1] if step != "[key]")
+            least = expected_at(whole, record).get("minItems", "more")
+            document.report(whole, f"expected {least} values, found {len(error['input'])}")
         case "missing":
             document.report(place[:-1], f"missing key {place[-1]!r}")
         case "extra_forbidden":
             known = list(expected_at(place[:-1], record).get("properties", {}))
             text = f"unknown key {place[-1]!r}; {suggestion(str(place[-1]), known)}"
             document.report(place[:-1], text, document.lines.get(place))
-        case "too_short" if error["input"]:
-            pass  # items are wrong, not missing: pydantic counts valid items only
+        case "too_short" | "too_long" if error["input"]:
+            count = _EXPECTED[error["type"]].format_map(context)
+            document.report(place, f"expected {count} values, found {len(error['input'])}")
         case "value_error":  # our own validators
             found = (
                 "" if isinstance(error["input"], dict) else _found(document, place, error, record)
             )
             document.report(place, f"{context['error']}{found}")
         case kind:
-            expected = _EXPECTED.get(kind, "").format_map(context) or error["msg"]
+            expected = _EXPECTED[kind].format_map(context)
             text = f"expected {expected}{_found(document, place, error, record)}"
             words = re.findall(r"'(.*?)'", expected) if kind == "literal_error" else []
             if close := get_close_matches(str(error["input"]), words, n=1):

@@ -13,7 +13,7 @@ from edge.delivery.outbox_repair import finish_repair, repair_file, write_anew
 from edge.delivery.reserve import RESERVE_BYTES, Reserve, free_bytes
 from edge.errors import OutboxError
 from edge.system.atomic_file import followed
-from edge.system.trouble import SQLITE_ERRORS, trouble_of
+from edge.system.trouble import SQLITE_ERRORS, trouble_of, words_of
 
 logger = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ class OutboxStore:
         hint = "check that the disk has room and that the directory may be written"
         if trouble == "locked":
             hint = "another process uses it: stop that one, or set another state_dir"
-        self.error = OutboxError(f"outbox {self._path}: {exc}; {hint}")
+        self.error = OutboxError(f"outbox {self._path}: {words_of(exc)}; {hint}")
         return self.error
 
     def _is_full(self, exc: Exception) -> bool:

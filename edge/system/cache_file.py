@@ -16,7 +16,7 @@ from typing import Final
 
 from edge.errors import SideFileError
 from edge.system.set_aside import remove_with_logs
-from edge.system.trouble import ADVICE, SQLITE_ERRORS, trouble_of
+from edge.system.trouble import SQLITE_ERRORS, in_trouble, trouble_of
 
 logger = logging.getLogger(__name__)
 
@@ -153,8 +153,7 @@ class OpenCache:
                 with contextlib.suppress(OSError):
                     remove_with_logs(self._path)
                 return
-            text = f"{self._path}: {exc}; sentences are computed again; {ADVICE[trouble]}"
-            self.trouble = SideFileError(text, trouble)
+            self.trouble = in_trouble(self._path, exc, meanwhile="sentences are computed again")
 
     def _forget(self) -> None:
         if self._db is not None:

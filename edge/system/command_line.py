@@ -1,6 +1,8 @@
 """Starts and ends every command line: common options, logging, errors as messages."""
 
+import errno
 import logging
+import os
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -18,6 +20,9 @@ from edge.system.redact import RedactFilter, redact
 from edge.system.visible import printable
 
 _VERBOSE = ("--verbose", "-v")
+# What a write says of a disk that takes no more, and the exit code of the disk.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+_DISK = 6
 
 
 class Group(TyperGroup):
@@ -115,14 +120,31 @@ def run(name: str, app: Callable[[], Any]) -> None:
         app: Function that parses the arguments and runs the command.
     """
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except EdgeError as exc:
-        # A message may quote a broker, a camera or a file.
-        text = "\n".join(printable(line) for line in redact(str(exc)).splitlines())
-        Console(stderr=True).print(
-            f"{name}: {text}", style="red", markup=False, highlight=False, soft_wrap=True
-        )
+        _say(name, str(exc))
         raise SystemExit(exc.exit_code) from None
+    except OSError as exc:
+        if exc.errno not in {*_NO_ROOM, errno.EPIPE}:
+            raise
+        # What is left in the buffer has nowhere to go, and the interpreter would try again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if exc.errno == errno.EPIPE:  # the reader has what it wanted
+            raise SystemExit(1) from None
+        where = "the output" if exc.filename is None else exc.filename
+        _say(name, f"cannot write {where}: {exc.strerror}; make room, or write elsewhere")
+        raise SystemExit(_DISK) from None
+
+
+def _say(name: str, message: str) -> None:
+    """Print an error. Its message may quote a broker, a camera or a file."""
+    text = "\n".join(printable(line) for line in redact(message).splitlines())
+    Console(stderr=True).print(
+        f"{name}: {text}", style="red", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def refuse_written(context: typer.Context, names: Collection[str], why: str) -> None:

@@ -19,6 +19,7 @@ from edge.system.trouble import (
     ADVICE,
     SQLITE_ERRORS,
     header_is_damaged,
+    in_trouble,
     is_there,
     is_version,
     trouble_of,
@@ -79,8 +80,7 @@ class KeptFile:
                     )  # fmt: skip
                 return self._transact(action)
             except (OSError, *SQLITE_ERRORS) as exc:
-                trouble = trouble_of(exc)
-                raise SideFileError(f"{self.path}: {exc}; {ADVICE[trouble]}", trouble) from exc
+                raise in_trouble(self.path, exc) from exc
 
     def keep_copy(self) -> None:
         """Set a copy of the file aside, because some of it cannot be read and will be replaced.
@@ -92,8 +92,7 @@ class KeptFile:
             try:
                 aside = set_aside(self.path, copy=True)
             except OSError as exc:
-                trouble = trouble_of(exc)
-                raise SideFileError(f"{self.path}: {exc}; {ADVICE[trouble]}", trouble) from exc
+                raise in_trouble(self.path, exc) from exc
             logger.warning("%s: some of it cannot be read; a copy is %s", self.path, aside.name)
 
     def _transact(self, action: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -133,7 +132,7 @@ def check_file(path: Path, version: int = 1) -> None:
             db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except SQLITE_ERRORS as exc:
         trouble = "damaged" if header_is_damaged(path) else trouble_of(exc)
-        raise SideFileError(f"{path}: {exc}; {ADVICE[trouble]}", trouble) from exc
+        raise in_trouble(path, exc, trouble) from exc
     if is_version(found) and found > version:
         raise _newer(path, found, version)
 

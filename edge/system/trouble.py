@@ -10,6 +10,8 @@ import sqlite3
 from pathlib import Path
 from typing import Final, Literal
 
+from edge.errors import SideFileError
+
 Trouble = Literal["locked", "failing", "full", "newer", "damaged"]
 
 ADVICE: Final[dict[Trouble, str]] = {
@@ -50,6 +52,30 @@ def trouble_of(error: Exception) -> Trouble:
         return _SQLITE.get(code & 0xFF, "failing")  # the primary part of an extended code
     # Python itself finds text that is not UTF-8, and has no code for it.
     return "damaged" if isinstance(error, sqlite3.OperationalError) else "failing"
+
+
+def words_of(error: BaseException) -> str:
+    """Return the words of an error for a message that names the file already.
+
+    An OSError's own text begins with a number, and ends with the path once more.
+    """
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def in_trouble(
+    path: Path, error: Exception, trouble: Trouble | None = None, meanwhile: str = ""
+) -> SideFileError:
+    """Make the error of a side file that cannot be read or written now.
+
+    Args:
+        path: The file.
+        error: One of ``SQLITE_ERRORS``, or an OSError.
+        trouble: Kind of the trouble, where it is not the one that the error stands for.
+        meanwhile: What happens without the file, as a part of a sentence.
+    """
+    trouble = trouble or trouble_of(error)
+    parts = (words_of(error), meanwhile, ADVICE[trouble])
+    return SideFileError(f"{path}: {'; '.join(part for part in parts if part)}", trouble)
 
 
 def is_there(path: Path) -> bool:

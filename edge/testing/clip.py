@@ -14,6 +14,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from edge.errors import SourceError
+from edge.system.trouble import words_of
 from edge.video.sources.choice import best_video
 
 Codec = Literal["h264", "hevc"]
@@ -73,7 +74,9 @@ class Clip:
                 codec = _codec(path, stream)
                 packets = _annex_b_packets(path, container, stream, codec)
         except (FFmpegError, OSError) as exc:
-            raise SourceError(f"{path}: expected a readable video file, found: {exc}") from exc
+            raise SourceError(
+                f"{path}: expected a readable video file, found: {words_of(exc)}"
+            ) from exc
         units = _access_units(packets)
         if not units:
             raise SourceError(f"{path}: expected a video with at least one frame, found none")

@@ -20,6 +20,7 @@ from typing import IO, Literal
 import platformdirs
 from rich.progress import Progress, TaskID
 
+from edge.system.trouble import words_of
 from export.packages.registries import FetchError, npm_pack, pip_download
 
 __all__ = ["FetchError", "Package", "default_cache", "fetch"]
@@ -94,7 +95,7 @@ def fetch(
             _download(package, home)
         except OSError as exc:
             raise FetchError(
-                f"expected to write {package} to the cache {cache}, found: {exc}"
+                f"expected to write {package} to the cache {cache}, found: {words_of(exc)}"
             ) from exc
         _finish(progress, line, package, "downloaded")
     return {member: home / member for member in package.members}

@@ -9,7 +9,7 @@ from edge.delivery.outbox_file import Damaged, open_file
 from edge.errors import OutboxError
 from edge.resources import OUTBOX
 from edge.system.holder import holder, owner
-from edge.system.trouble import SQLITE_ERRORS, trouble_of
+from edge.system.trouble import SQLITE_ERRORS, trouble_of, words_of
 
 _CHECK: Final = "outbox"
 
@@ -70,5 +70,6 @@ def _no_access(path: Path, exc: Exception) -> OutboxError:
     except OSError:
         whose = "its folder cannot be read"
     return OutboxError(
-        f"outbox {path}: {exc}; {whose}: run this as the user of the daemon, or give it the file"
+        f"outbox {path}: {words_of(exc)}; {whose}: run this as the user of the daemon, or give it "
+        "the file"
     )

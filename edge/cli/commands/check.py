@@ -13,6 +13,7 @@ from rich.text import Text
 from edge.cli.checks.everything import check_config
 from edge.cli.checks.model import check_model
 from edge.cli.checks.result import CheckResult, exit_code, failure
+from edge.config.files import require_files
 from edge.config.load import load_config
 from edge.config.models import EngineConfig
 from edge.errors import ConfigError
@@ -70,6 +71,8 @@ def _results(
         return
     try:
         config = load_config(path)
+        if broker:
+            require_files(path, config)
     except ConfigError as exc:
         yield failure("configuration", exc)
         return

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from edge import app
+from edge.config.files import require_files
 from edge.config.load import load_config
 from edge.system.ending import Stop, heeding_signals
 from edge.system.private import keep_to_ourselves
@@ -22,4 +23,6 @@ def run(
     keep_to_ourselves()
     stop, wake = Stop(), threading.Event()
     with heeding_signals(stop, wake):
-        app.run(load_config(config), stop, wake)
+        settings = load_config(config)
+        require_files(config, settings)
+        app.run(settings, stop, wake)

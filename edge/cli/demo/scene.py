@@ -8,6 +8,7 @@ from typing import Any, Final
 from edge.cli.demo.broker import HOST, PROTOCOL
 from edge.config.nodes import yaml_text
 from edge.errors import ConfigError
+from edge.system.trouble import words_of
 
 CONFIG: Final = "edge.yaml"
 CAMERA: Final = "street"
@@ -88,7 +89,9 @@ def prepare(out: Path) -> None:
             leftover.unlink(missing_ok=True)
         (out / "snapshots").mkdir(exist_ok=True)
     except OSError as exc:
-        raise ConfigError(f"{out}: expected a folder that can be written, found: {exc}") from exc
+        raise ConfigError(
+            f"{out}: expected a folder that can be written, found: {words_of(exc)}"
+        ) from exc
 
 
 def _is_ours(config: Path) -> bool:

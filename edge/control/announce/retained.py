@@ -25,7 +25,7 @@ from edge.delivery.topics import Topics
 from edge.errors import SideFileError
 from edge.system.atomic_file import write_atomically
 from edge.system.set_aside import set_aside
-from edge.system.trouble import ADVICE, read_if_there, trouble_of, trouble_of_json
+from edge.system.trouble import ADVICE, in_trouble, read_if_there, trouble_of_json
 
 logger = logging.getLogger(__name__)
 
@@ -312,7 +312,4 @@ def _read(path: Path) -> _Record:
 
 
 def _failed(path: Path, error: OSError) -> SideFileError:
-    trouble = trouble_of(error)
-    return SideFileError(
-        f"{path}: {error}; old messages may stay at the broker; {ADVICE[trouble]}", trouble
-    )
+    return in_trouble(path, error, meanwhile="old messages may stay at the broker")

@@ -14,7 +14,14 @@ from edge.control.desired.state import Desired
 from edge.errors import SideFileError
 from edge.system.atomic_file import write_atomically
 from edge.system.set_aside import set_aside
-from edge.system.trouble import ADVICE, Trouble, read_if_there, trouble_of, trouble_of_json
+from edge.system.trouble import (
+    ADVICE,
+    Trouble,
+    in_trouble,
+    read_if_there,
+    trouble_of,
+    trouble_of_json,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -100,8 +107,7 @@ class DesiredFile:
         try:
             content = read_if_there(self._path)
         except OSError as exc:
-            trouble = trouble_of(exc)
-            raise SideFileError(f"{self._path}: {exc}; {ADVICE[trouble]}", trouble) from exc
+            raise in_trouble(self._path, exc) from exc
         if content is None:
             return Desired()
         try:
@@ -151,8 +157,7 @@ class DesiredFile:
             try:
                 self._write(self._unwritten)
             except OSError as exc:
-                trouble = trouble_of(exc)
-                raise SideFileError(f"{self._path}: {exc}; {ADVICE[trouble]}", trouble) from exc
+                raise in_trouble(self._path, exc) from exc
 
     def _write(self, page: _Page) -> None:
         if self._unread is not None:

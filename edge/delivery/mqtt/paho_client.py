@@ -3,13 +3,13 @@
 import ssl
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from edge.config.files import pem_problem
 from edge.config.models import MqttConfig, TlsConfig
 from edge.delivery.message import Message, Received
 from edge.delivery.mqtt.publish_packet import read_publish
@@ -105,8 +105,8 @@ def tls_context(tls: TlsConfig) -> ssl.SSLContext:
         ConfigError: A file is missing or has the wrong content.
     """
     for name, path in (("ca", tls.ca), ("cert", tls.cert), ("key", tls.key)):
-        if path is not None:
-            _check_readable(name, path)
+        if path is not None and (problem := pem_problem(path)):
+            raise ConfigError(f"mqtt.tls.{name}: {problem}")
     try:
         context = ssl.create_default_context(cafile=tls.ca)
     except OSError as exc:
@@ -123,18 +123,6 @@ def tls_context(tls: TlsConfig) -> ssl.SSLContext:
                 f" in {tls.cert} and {tls.key or tls.cert}: {exc}"
             ) from exc
     return context
-
-
-def _check_readable(name: str, path: Path) -> None:
-    try:
-        path.open("rb").close()
-    except FileNotFoundError as exc:
-        raise ConfigError(f"mqtt.tls.{name}: expected a PEM file, found nothing at {path}") from exc
-    except OSError as exc:
-        raise ConfigError(
-            f"mqtt.tls.{name}: expected a PEM file that the user of the daemon can read,"
-            f" found at {path}: {exc.strerror}"
-        ) from exc
 
 
 def connect_properties(largest: int | None) -> Properties:

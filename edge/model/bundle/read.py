@@ -28,6 +28,7 @@ from edge.model.bundle.manifest import (
 )
 from edge.model.bundle.onnx_file import check_self_contained
 from edge.model.bundle.signature import MAX_SIGNATURE_BYTES, PublicKey, Signed, check_signature
+from edge.system.trouble import words_of
 
 _MAX_MANIFEST_BYTES = 1024 * 1024
 
@@ -181,8 +182,8 @@ def open_bundle(path: Path, keys: Sequence[PublicKey] = ()) -> Bundle:
         found = {entry.name for entry in directory.iterdir()}
     except (OSError, RuntimeError) as exc:  # RuntimeError: a loop of links
         raise ModelError(
-            f"{path}: expected a bundle directory, found: {exc}. The default one is built with "
-            "`edge-export default`"
+            f"{path}: expected a bundle directory, found: {words_of(exc)}. The default one is "
+            "built with `edge-export default`"
         ) from exc
     if MANIFEST not in found:
         raise ModelError(
