@@ -19,8 +19,9 @@ from edge import __version__
 from edge.alerts.status import camera_state
 from edge.config.models import Config
 from edge.control.announce.alerting import AlertingTopics
+from edge.control.announce.machine import engine_ref, power_ref
 from edge.control.announce.messages import latest_snapshot_message
-from edge.control.orders import Admit, Adopt, Order, TryAlert
+from edge.control.orders import Admit, Adopt, Order, TakeOver, TryAlert
 from edge.delivery.device_state import device_state, device_state_message
 from edge.delivery.message import Message
 from edge.delivery.payloads import (
@@ -51,7 +52,7 @@ _PUBLISHER_STOP_S: Final = 2.0
 # Left for the threads that compile sentences, when everything else has ended. They were asked
 # before; what they leave undone is begun again at the next start.
 _COMPILERS_STOP_S: Final = 0.5
-_COMPILERS: Final = ("rollout", "search")
+_COMPILERS: Final = ("rollout", "search", "engines")
 _HEALTHY: Final = {"streaming", "connecting", "ended"}
 
 
@@ -127,6 +128,7 @@ class Daemon:
         self._keeper = resources.keeper
         self._cameras = resources.cameras
         self._models = resources.models
+        self._build = resources.build
         self._pipeline = resources.pipeline
         self._outbox = resources.outbox
         self._publisher = resources.publisher
@@ -170,6 +172,8 @@ class Daemon:
             self._workers.start("index", self._index, essential=False)
         if self._desk is not None:
             self._workers.start("search", self._desk, essential=False)
+        if self._build is not None:
+            self._workers.start("engines", self._build, essential=False)
         self._workers.start("keeper", self._keeper, essential=False)
         self._end_interrupted()
         self._workers.start("publisher", self._publisher, essential=True)
@@ -237,6 +241,9 @@ class Daemon:
                 return self._pipeline.adopt(rules)
             case Admit(camera, rule, levels):
                 self._pipeline.admit(camera, rule, levels)
+                return []
+            case TakeOver(graphs):
+                self._models.take_over(graphs)
                 return []
             case TryAlert(rule):
                 now = _now()
@@ -346,7 +353,10 @@ class Daemon:
                 self._topics.device, name, now, health, self._pipeline.status(name)
             )
             self._publisher.publish_now(state_message(self._topics, state))
-        delivery = device_state(self._topics.device, now.wall, self._outbox, publisher, errors)
+        delivery = device_state(
+            self._topics.device, now.wall, self._outbox, publisher, errors,
+            engine_ref(self._models, self._build), power_ref(),
+        )  # fmt: skip
         self._publisher.publish_now(device_state_message(self._topics, delivery))
         status: Status = "degraded" if troubled else "online"
         if status != self._status:

@@ -19,7 +19,7 @@ from edge.control.learning.feedback import FEEDBACK, FeedbackFile
 from edge.control.learning.learner import Learning
 from edge.control.learning.teacher import FeedbackTeacher
 from edge.control.mailbox import Mailbox, listeners
-from edge.control.orders import Orders
+from edge.control.orders import Orders, TakeOver
 from edge.control.preparation import Preparation
 from edge.control.rollout import Rollout
 from edge.delivery.inbox import Inbox
@@ -30,6 +30,8 @@ from edge.delivery.publisher import Publisher
 from edge.delivery.topics import Topics
 from edge.model.bundle.read import open_bundle
 from edge.model.bundle.signature import read_keys, signature_in_words
+from edge.model.variants import built_later
+from edge.scoring.engine_build import EngineBuild
 from edge.scoring.open import CHOICES, Models, open_models
 from edge.search.desk import WAITING, SearchDesk
 from edge.search.index.recorder import PICTURE_WIDTH
@@ -70,6 +72,7 @@ class Resources:
         index: Writes the index; None where nothing is kept for the search.
         desk: Answers searches; None where nothing is kept.
         keeper: Writes the side files.
+        build: Builds engines that take minutes; None where there are none to build.
         health: Answers `edge health`; None where the file system has no sockets.
     """
 
@@ -84,6 +87,7 @@ class Resources:
     index: IndexWriter | None = None
     desk: SearchDesk | None = None
     keeper: Keeper = field(default_factory=lambda: Keeper(()))
+    build: EngineBuild | None = None
     health: HealthSocket | None = None
 
 
@@ -207,6 +211,7 @@ def open_resources(
         None if index is None else index.writer,
         desk,
         Keeper((outbox, learned, feedback, desired, retained, sentences)),
+        _build(models, config, orders),
         health,
     )
 
@@ -215,3 +220,10 @@ def model_ref(models: Models) -> ModelRef:
     """Return the model as payloads name it."""
     bundle = models.bundle
     return ModelRef(id=bundle.manifest.model.id, hash=bundle.hash, precision=models.precision)
+
+
+def _build(models: Models, config: Config, orders: Orders) -> EngineBuild | None:
+    later = built_later(models.bundle, config.engine, models.main.variant)
+    if later is None:
+        return None
+    return EngineBuild(models, later, lambda graphs: orders.give(TakeOver(graphs)))

@@ -66,7 +66,7 @@ _TARGETS: Final = (
     Target("debian-12", "amd64", (3, 11), _BOOKWORM),
     Target("debian-12", "arm64", (3, 11), _BOOKWORM),
     # JetPack 6 is Ubuntu 22.04; its Python is 3.10, so python3.11 of `universe` runs the daemon
-    # (docs/adr/0022-jetson-python.md).
+    # (docs/adr/0023-jetson-python.md).
     Target("jetpack-6", "arm64", (3, 11), _JAMMY),
     Target("jetpack-7", "arm64", (3, 12), _NOBLE),
 )

@@ -9,6 +9,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from edge.alerts.rule_set import RuleSet
+from edge.model.bundle.manifest import Role
+from edge.scoring.open import Running
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,18 @@ class TryAlert:
     rule: str
 
 
-Order = Adopt | Admit | TryAlert
+@dataclass(frozen=True, slots=True, eq=False)
+class TakeOver:
+    """Order: go on with other engines of the same graphs.
+
+    Attributes:
+        graphs: An open engine, which has passed its self-test, for each graph.
+    """
+
+    graphs: Mapping[Role, Running]
+
+
+Order = Adopt | Admit | TakeOver | TryAlert
 
 
 class Orders:

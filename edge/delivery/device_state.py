@@ -32,6 +32,40 @@ class OutboxRef(Payload):
     damaged: Count
 
 
+class BuildRef(Payload):
+    """Engines that are being built while ``runtime`` of ``EngineRef`` serves.
+
+    ``role`` is that of the graph under way, after ``done`` of ``total``; ``seconds`` count from the
+    beginning.
+    """
+
+    kind: str
+    role: str
+    done: Count
+    total: Count
+    seconds: float = Field(ge=0)
+
+
+class EngineRef(Payload):
+    """What runs the model. ``error`` says why a faster engine could not be built."""
+
+    runtime: str
+    device: str
+    precision: str
+    build: BuildRef | None = None
+    error: str | None = None
+
+
+class PowerRef(Payload):
+    """Power mode and clocks of a Jetson, as they were found; null where they cannot be read."""
+
+    mode: str | None
+    cpu_mhz: Count | None
+    cpu_most_mhz: Count | None
+    gpu_mhz: Count | None
+    gpu_most_mhz: Count | None
+
+
 class DeviceStatePayload(Payload):
     """Payload of ``state``: messages of the device that wait or were lost, and what is wrong.
 
@@ -40,6 +74,7 @@ class DeviceStatePayload(Payload):
     of the outbox also counts in ``outbox.dropped``. ``quarantined`` has the topics of messages that
     wait because connections ended over them. ``errors`` says in words what is wrong with each part
     of the device that is in trouble now. ``clock_synced`` is as in an alert.
+    ``power`` is null where the box is no Jetson.
     """
 
     schema_: Literal["edge-device-state/1"] = Field(default=DEVICE_STATE_SCHEMA, alias="schema")
@@ -51,10 +86,18 @@ class DeviceStatePayload(Payload):
     quarantined: tuple[str, ...] = ()
     errors: dict[str, str] = Field(default_factory=dict)
     clock_synced: bool | None = None
+    engine: EngineRef | None = None
+    power: PowerRef | None = None
 
 
 def device_state(
-    device: str, at: float, outbox: Outbox, health: PublisherHealth, errors: Mapping[str, str]
+    device: str,
+    at: float,
+    outbox: Outbox,
+    health: PublisherHealth,
+    errors: Mapping[str, str],
+    engine: EngineRef | None = None,
+    power: PowerRef | None = None,
 ) -> DeviceStatePayload:
     """Make the payload of a device's state.
 
@@ -64,6 +107,8 @@ def device_state(
         outbox: Queue of the device.
         health: Health of its publisher.
         errors: What is wrong, by the name of the part.
+        engine: What runs the model; None where nobody knows.
+        power: Power mode and clocks of a Jetson; None for any other box.
     """
     return DeviceStatePayload(
         device=device,
@@ -74,6 +119,8 @@ def device_state(
         quarantined=health.quarantined,
         errors=dict(errors),
         clock_synced=clock_synced(),
+        engine=engine,
+        power=power,
     )
 
 

@@ -159,7 +159,7 @@ def _measure(
         engine = open_graph(bundle, role, variant, settings)
         try:
             report = prove(bundle, role, variant, engine, stop)
-            ms = _time(interruptible(engine, stop), bundle)
+            ms = ms_of_row(interruptible(engine, stop), bundle)
         finally:
             engine.close()
     except (EngineError, ModelError) as exc:
@@ -176,7 +176,13 @@ def _measure(
     )
 
 
-def _time(engine: Engine, bundle: Bundle) -> float:
+def ms_of_row(engine: Engine, bundle: Bundle) -> float:
+    """Return the median time of a call of the main graph with one golden row, milliseconds.
+
+    Raises:
+        InferenceError: The engine failed.
+        Ended: An interruptible engine, and the daemon is asked to end.
+    """
     golden = bundle.golden()[bundle.manifest.graphs[0]]
     row = {name: array[:1] for name, array in golden.inputs.items()}
     took: list[float] = []

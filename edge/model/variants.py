@@ -68,6 +68,27 @@ def variants(bundle: Bundle, config: EngineConfig) -> list[Variant]:
     return sorted(found, key=lambda variant: order.index(variant.precision))
 
 
+def built_later(bundle: Bundle, config: EngineConfig, now: Variant) -> Variant | None:
+    """Return the variant whose engines take minutes to build, and run once they are; else None.
+
+    It is TensorRT, where the configuration leaves the choice and JetPack has installed it. It has
+    the precision of the variant that runs now, so payloads and what was learned stay right.
+
+    Args:
+        bundle: Bundle of the model.
+        config: Configuration of the engine.
+        now: Variant that runs meanwhile.
+    """
+    role = bundle.manifest.graphs[0]
+    wanted = (
+        config.kind == "auto"
+        and config.device == "CPU"
+        and now.precision in bundle.precisions(role, "onnx")
+        and all(find_spec(package) for package in ("tensorrt", "pycuda"))
+    )
+    return Variant("tensorrt", "onnx", now.precision) if wanted else None
+
+
 def _kinds(config: EngineConfig) -> list[str]:
     if config.kind != "auto":
         return [config.kind]

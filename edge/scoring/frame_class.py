@@ -67,6 +67,8 @@ def scoring_of(
         ModelError: The graphs do not fit each other or the manifest.
     """
     manifest = bundle.manifest
+    # Those of now: what runs the text graph stays, whatever replaces the engines of samples.
+    facts = _facts(bundle, next(iter(engines.values())))
 
     @contextmanager
     def open_compiler() -> Iterator[Compiler]:
@@ -80,7 +82,6 @@ def scoring_of(
             if sentences is None:
                 yield compiler_of(bundle, open_encoder())
                 return
-            facts = _facts(bundle, next(iter(engines.values())))
             kept = stack.enter_context(sentences.opened())
             yield compiler_of(bundle, KeptEncoder(kept, tokenizer, facts, open_encoder))
 

@@ -5,7 +5,7 @@ measures.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from edge.model.bundle.manifest import Precision, Role
 from edge.model.bundle.read import Bundle
 from edge.model.choice import Choice, choose
 from edge.model.engines import Engine, EngineSettings
+from edge.model.engines.replaceable import ReplaceableEngine
 from edge.model.graphs import open_graph, open_proven, open_text_engine, prove
 from edge.model.selftest import Report
 from edge.model.variants import Variant
@@ -52,7 +53,8 @@ class Models:
 
     Attributes:
         bundle: The bundle of the graphs.
-        variant: The variant that was chosen.
+        variant: The variant that was chosen. It opens the text graph and the regions, also where
+            ``take_over`` has replaced the engines of samples.
         settings: Settings of the engine, from the configuration.
         choice: The choice and what was measured for it.
         failed: The earlier choice that no longer passes its self-test, and why; None where all is
@@ -84,13 +86,13 @@ class Models:
         self.settings = settings
         self.text_precision = bundle.precisions("text")[0]
         self._stack = ExitStack()
+        self._engines: dict[Role, ReplaceableEngine] = {}
         try:
             self._graphs: dict[Role, Running] = {
                 role: self._open(role) for role in bundle.manifest.graphs if role != "text"
             }
             self.main = next(iter(self._graphs.values()))
-            engines = {role: graph.engine for role, graph in self._graphs.items()}
-            self.scoring = scoring_of(bundle, engines, self.open_text_engine, sentences)
+            self.scoring = scoring_of(bundle, self._engines, self.open_text_engine, sentences)
         except BaseException:
             self._stack.close()
             raise
@@ -109,6 +111,25 @@ class Models:
     def proven(self) -> bool:
         """Whether golden frames were embedded as they should be; the null engine has none."""
         return self.main.report is not None
+
+    @property
+    def graphs(self) -> Mapping[Role, Running]:
+        """The graphs that run for each sample, the main graph first."""
+        return self._graphs
+
+    def take_over(self, graphs: Mapping[Role, Running]) -> None:
+        """Go on with other engines of the same graphs; those of before are closed.
+
+        Only the thread that runs the engines calls this. What was compiled stays right: the graphs
+        are the same, and each of their engines has passed its self-test.
+
+        Args:
+            graphs: An open engine for each graph of ``graphs``, which this owns from now on.
+        """
+        for role, graph in graphs.items():
+            self._engines[role].replace(graph.engine)
+            self._graphs[role] = Running(self._engines[role], graph.variant, graph.report)
+        self.main = next(iter(self._graphs.values()))
 
     def prove_again(self) -> None:
         """Run the golden self-test of the graphs that are in use; errors as ``open_models``."""
@@ -165,7 +186,8 @@ class Models:
         found = self.bundle.precisions(role, wanted.format)
         precision = wanted.precision if wanted.precision in found else found[-1]
         variant = Variant(wanted.kind, wanted.format, precision)
-        engine = open_graph(self.bundle, role, variant, self.settings)
+        engine = ReplaceableEngine(open_graph(self.bundle, role, variant, self.settings))
+        self._engines[role] = engine
         self._stack.callback(engine.close)
         return Running(engine, variant, prove(self.bundle, role, variant, engine, self.stop))
 

@@ -1,5 +1,7 @@
 """Parts of a daemon that do nothing, for tests of its loop."""
 
+from engine_double import EngineDouble
+
 from edge.alerts.pipeline import Pipeline
 from edge.alerts.status import CameraStatus
 from edge.control.rollout import Rollout
@@ -7,7 +9,8 @@ from edge.delivery.message import Message
 from edge.delivery.payloads import AlertPayload, alert_message
 from edge.delivery.topics import Topics
 from edge.errors import InferenceError, ModelError
-from edge.scoring.open import Models
+from edge.model.variants import Variant
+from edge.scoring.open import Models, Running
 from edge.video.sample import Arrival, Sample
 
 TOPICS = Topics("edge", "box")
@@ -82,6 +85,7 @@ class Proof(Models):
     def __init__(self) -> None:
         self.failed: str | None = None
         self.failure: str | None = None
+        self.main = Running(EngineDouble(), Variant("null", "onnx", "int8"), None)
 
     @property
     def proven(self) -> bool:
