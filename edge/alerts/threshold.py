@@ -10,10 +10,11 @@ threshold holds (``prior``).
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from typing import Final, Literal
 
 from edge.alerts.events import Rule
-from edge.alerts.null import AlarmTail, Estimate
+from edge.alerts.null import AlarmTail, Estimate, Start
 
 CalibrationState = Literal["fixed", "prior", "learned"]
 
@@ -24,6 +25,12 @@ EVERYWHERE: Final = ""
 # by this factor, and at least this many seconds after the last one.
 _GROWTH: Final = 1.02
 _PAUSE_S: Final = 60.0
+_HOUR_S: Final = 3600.0
+# A quiet start: samples before which nothing alerts, a margin that no cosines have, and by how much
+# more than ordinary frames have reached before a first alert must reach.
+_FIRST_SAMPLES: Final = 100
+_NEVER: Final = 2.0
+_BEYOND: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,9 @@ class Calibration:
         asked: False alarms per day that are asked for; None leaves the threshold as it is.
         tails: Tails that were learned before, by regime.
         lowest: Lowest threshold that may be learned; None for no limit.
+        even: Whether each hour of the day has an equal share of the false alarms.
+        start: Side from which the threshold comes while little is known; None: the middle.
+        zone: Time zone of the hours; None: no hours are to be known.
 
     Attributes:
         tails: Tails by regime.
@@ -64,10 +74,16 @@ class Calibration:
         tails: Mapping[str, AlarmTail] | None = None,
         *,
         lowest: float | None = None,
+        even: bool = False,
+        start: Start | None = None,
+        zone: tzinfo | None = None,
     ) -> None:
         self._rule = rule
         self._asked = asked
         self._lowest = -math.inf if lowest is None else lowest
+        self._even = even
+        self._start = start
+        self._zone = zone
         self.tails: dict[str, AlarmTail] = dict(tails or {})
         self._regime = EVERYWHERE
         self._judge = EVERYWHERE  # the regime whose tail decides
@@ -79,14 +95,15 @@ class Calibration:
         """The rule with the threshold and hysteresis in force."""
         estimate = self._estimate()
         if estimate is None:
-            return self._rule
+            quiet = self._asked is not None and self._start == "quiet"
+            return self._rule.at(self._threshold, self._rule.hysteresis) if quiet else self._rule
         return self._rule.at(self._threshold, estimate.hysteresis)
 
     @property
     def _threshold(self) -> float:
         estimate = self._estimate()
         if estimate is None:
-            return self._rule.threshold
+            return self._first()
         return max(self._lowest, self.tails[self._judge].baseline + estimate.level)
 
     @property
@@ -103,7 +120,15 @@ class Calibration:
         self._due.clear()
         self._judge = EVERYWHERE
 
-    def observe(self, margin: float, at: float, *, alerting: bool, regime: str) -> None:
+    def observe(
+        self,
+        margin: float,
+        at: float,
+        *,
+        alerting: bool,
+        regime: str,
+        wall: float | None = None,
+    ) -> None:
         """Learn from one sample, and make a new estimate from time to time.
 
         Args:
@@ -111,6 +136,7 @@ class Calibration:
             at: Monotonic seconds.
             alerting: Whether the sample belongs to an alert, and so is not ordinary.
             regime: Regime of the scene now.
+            wall: Seconds since the epoch; None where no hours are to be known.
         """
         if self._asked is None:
             return
@@ -122,8 +148,8 @@ class Calibration:
             tail = self.tails.get(name)
             if tail is None:
                 tail = self.tails[name] = AlarmTail(self._rule)
-            tail.observe(margin, at, alerting=alerting, threshold=threshold)
-            self._look(name, self._asked, at)
+            tail.observe(margin, at, alerting=alerting, threshold=threshold, wall=wall)
+            self._look(name, self._asked, at, wall)
 
     def levels(self, margin: float) -> dict[str, float]:
         """Return how far ``margin`` is above the baseline, for each regime that learns now."""
@@ -182,14 +208,31 @@ class Calibration:
         if common is None:
             return self._regime
         here = self.tails[self._regime].rate(self.tails[EVERYWHERE].baseline + common.level)
-        alike = here is not None and own.low <= here <= own.high
+        alike = here is not None and own.low <= own.share * here <= own.high
         return EVERYWHERE if alike else self._regime
 
-    def _look(self, regime: str, asked: float, at: float) -> None:
+    def _first(self) -> float:
+        """Return the threshold before anything is known.
+
+        A quiet start alerts only on what is far above everything that ordinary frames have shown.
+        """
+        if self._asked is None or self._start != "quiet":
+            return self._rule.threshold
+        tail = self.tails.get(EVERYWHERE)
+        if tail is None or tail.samples < _FIRST_SAMPLES:
+            return _NEVER
+        return max(self._rule.threshold, tail.baseline + _BEYOND * max(0.0, tail.highest))
+
+    def _look(self, regime: str, asked: float, at: float, wall: float | None) -> None:
         if at < self._due.get(regime, -math.inf):
             return
-        estimate = self.tails[regime].estimate(asked)
+        zone = self._zone
+        now = None if zone is None or wall is None else datetime.fromtimestamp(wall, zone)
+        estimate = self.tails[regime].estimate(asked, even=self._even, start=self._start, at=now)
         self._estimates[regime] = estimate
         watched_s = 0.0 if estimate is None else estimate.watched_days * 86_400
-        self._due[regime] = at + max(_PAUSE_S, (_GROWTH - 1) * watched_s)
+        pause_s = max(_PAUSE_S, (_GROWTH - 1) * watched_s)
+        if self._even and now is not None:
+            pause_s = min(pause_s, _HOUR_S - 60 * now.minute - now.second)
+        self._due[regime] = at + pause_s
         self._judge = self._choose()

@@ -9,6 +9,7 @@ Letters in shapes: n samples.
 """
 
 from dataclasses import replace
+from datetime import UTC
 from functools import reduce
 from typing import Final
 
@@ -18,6 +19,7 @@ from scipy import signal
 
 from benchmarks.studies.false_alarms.makers import FPS
 from edge.alerts.events import EventMachine, Rule
+from edge.alerts.null import Start
 from edge.alerts.null.alarms import AlarmTail
 from edge.alerts.null.baseline import BLOCK_S, Baseline
 from edge.alerts.null.busy import BusyShare
@@ -35,6 +37,8 @@ _LIMIT: Final = 16  # a square counts as so many variances at most
 _BUSY_S: Final = 6 * 3600.0  # time constant of the share in which alerts run
 _LONGEST_STRIDE: Final = 128  # of the margins that are remembered
 _MOST: Final = 7200  # samples of one stretch
+# The streams begin with a working week.
+_MONDAY_S: Final = 4 * 86_400.0
 
 _Values = NDArray[np.float64]
 
@@ -216,7 +220,9 @@ class _QuickTail(AlarmTail):
         self._busy.add_quiet(count)
         self._alerted_s = None
         self._last_at = at + (count - 1) * _STEP_S
+        self._hours.follow(self._watched_s + _STEP_S, _MONDAY_S + at)
         statistic = self._clusters.push_all(values)
+        self.highest = max(self.highest, float(statistic.max()))
         self._bulk.add_all(statistic)
         base = np.inf if self._base is None else self._base
         start_s, start = self._watched_s, self._samples
@@ -251,11 +257,16 @@ class QuickCalibration(Calibration):
     Args:
         rule: Condition of an alert; its threshold is the prior.
         asked: False alarms per day that are asked for.
+        even: Whether each hour has an equal share of them.
+        start: Side from which the threshold comes at first.
     """
 
-    def __init__(self, rule: Rule, asked: float) -> None:
+    def __init__(
+        self, rule: Rule, asked: float, *, even: bool = False, start: Start | None = None
+    ) -> None:
         self._tail = _QuickTail(rule)
-        super().__init__(rule, asked, {EVERYWHERE: self._tail})
+        tails = {EVERYWHERE: self._tail}
+        super().__init__(rule, asked, tails, even=even, start=start, zone=UTC)
         self._asks = asked
 
     @property
@@ -278,7 +289,7 @@ class QuickCalibration(Calibration):
         new = margins[before : before + count]
         levels = self._tail.levels(new)
         estimate = self._estimate()
-        thresholds = np.full(count, self._rule.threshold)
+        thresholds = np.full(count, self._first())
         if estimate is not None:
             thresholds = np.maximum(self._lowest, levels[:-1] + estimate.level)
         alerts = statistics(margins[: before + count], self._rule) >= thresholds
@@ -289,7 +300,8 @@ class QuickCalibration(Calibration):
             return 0
         count = self._tail.observe_all(new, at, levels, thresholds)
         if count:
-            self._look(EVERYWHERE, self._asks, at + (count - 1) * _STEP_S)
+            last = at + (count - 1) * _STEP_S
+            self._look(EVERYWHERE, self._asks, last, _MONDAY_S + last)
         return count
 
 
@@ -300,14 +312,24 @@ class ClosedLoop:
         rule: Condition of an alert; its threshold is the prior.
         asked: False alarms per day that are asked for.
         quick: Whether quiet stretches are taken at once.
+        even: Whether each hour has an equal share of the alarms.
+        start: Side from which the threshold comes at first.
 
     Attributes:
         calibration: What it has learned.
         alarms: Samples at which an alert started.
     """
 
-    def __init__(self, rule: Rule, asked: float, *, quick: bool = True) -> None:
-        self.calibration = QuickCalibration(rule, asked)
+    def __init__(
+        self,
+        rule: Rule,
+        asked: float,
+        *,
+        quick: bool = True,
+        even: bool = False,
+        start: Start | None = None,
+    ) -> None:
+        self.calibration = QuickCalibration(rule, asked, even=even, start=start)
         self.alarms: list[int] = []
         self._machine = EventMachine(rule, lambda _at: "")
         self._before = rule.on_of - 1
@@ -353,7 +375,9 @@ class ClosedLoop:
         if any(change.type == "start" for change in changes):
             self.alarms.append(self._position)
         alerting = self._machine.alerting or bool(changes)
-        self.calibration.observe(margin, at, alerting=alerting, regime=EVERYWHERE)
+        self.calibration.observe(
+            margin, at, alerting=alerting, regime=EVERYWHERE, wall=_MONDAY_S + at
+        )
         self._quiet = 0 if alerting else self._quiet + 1
         self._position += 1
 

@@ -13,7 +13,8 @@ decides what alarms (``peaks``, ``level``).
 import io
 import math
 import zipfile
-from dataclasses import dataclass
+from dataclasses import replace
+from datetime import datetime
 from tokenize import TokenError
 from typing import Any, Final
 
@@ -24,8 +25,10 @@ from edge.alerts.events import Rule
 from edge.alerts.null.baseline import BLOCK_S, Baseline
 from edge.alerts.null.busy import BusyShare
 from edge.alerts.null.clusters import Cluster, Clusters
+from edge.alerts.null.estimate import Estimate, Seen, Start, Wish, found
+from edge.alerts.null.hours import WatchedHours
 from edge.alerts.null.level import Known, know
-from edge.alerts.null.peaks import CLUMP_S, DAY_S, VISIT, Peaks
+from edge.alerts.null.peaks import CLUMP_S, VISIT, Peaks
 from edge.alerts.null.reservoir import SIZE, Reservoir
 
 # Share of samples that lie below the base level at first.
@@ -53,38 +56,19 @@ _DAMAGED: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A threshold and what is known about it.
-
-    Attributes:
-        level: The threshold, above the baseline.
-        hysteresis: Hysteresis for this threshold: at most half the way back to the baseline.
-        per_day: False alarms per day that were asked for, or the rarest that are known within a
-            factor of ten.
-        low: The true rate at this threshold is at least this, with 95 %.
-        high: The true rate is at most this, with 95 %.
-        watched_days: Days of watching that the estimate was learned from.
-        peaks: Number of clusters that it was learned from; older ones count less.
-    """
-
-    level: float
-    hysteresis: float
-    per_day: float
-    low: float
-    high: float
-    watched_days: float
-    peaks: float
-
-
 class AlarmTail:
     """The null distribution of one rule on one camera, in bounded memory: 66 kB.
 
     Args:
         rule: Condition under which margins become alerts; its threshold does not matter here.
+
+    Attributes:
+        highest: Largest threshold, above the baseline, at which ordinary frames have alerted since
+            the start of the daemon.
     """
 
     def __init__(self, rule: Rule) -> None:
+        self.highest = -math.inf
         self._baseline = Baseline()
         self._gap_s = rule.gap_s
         self._clusters = Clusters(rule)
@@ -95,6 +79,7 @@ class AlarmTail:
         self._watched_s = 0.0
         self._busy = BusyShare()
         self._peaks = Peaks()
+        self._hours = WatchedHours()
         self._alerts = 0
         self._alerted_s: float | None = None  # for which the alert that runs has lasted
         self._began_s = -math.inf  # watched time at which the last alert began
@@ -112,7 +97,13 @@ class AlarmTail:
         return self._samples
 
     def observe(
-        self, margin: float, at: float, *, alerting: bool, threshold: float = math.inf
+        self,
+        margin: float,
+        at: float,
+        *,
+        alerting: bool,
+        threshold: float = math.inf,
+        wall: float | None = None,
     ) -> None:
         """Learn from one sample.
 
@@ -121,6 +112,7 @@ class AlarmTail:
             at: Monotonic seconds, not before those of the last sample.
             alerting: Whether the sample belongs to an alert, true or false.
             threshold: Threshold in force.
+            wall: Seconds since the epoch; None where no hours are to be known.
 
         Raises:
             ValueError: The margin is not finite.
@@ -136,6 +128,8 @@ class AlarmTail:
         self._alerted_s = (self._alerted_s or 0.0) + passed_s if alerting else None
         an_event = alerting and not self._busy.is_the_scene
         self._watched_s += passed_s
+        if wall is not None:
+            self._hours.follow(self._watched_s, wall)
         before = self.baseline
         # Alerts again and again come from a level near the threshold, at which the stream now is.
         held = an_event and self._clump <= VISIT
@@ -145,6 +139,8 @@ class AlarmTail:
         value = margin - before if self._samples else 0.0
         self._samples += 1
         statistic = self._clusters.push(value)
+        if not an_event and statistic > self.highest:
+            self.highest = statistic
         if not an_event and (
             self._bulk.add(statistic) or (self._base is None and len(self._bulk) == SIZE)
         ):
@@ -169,21 +165,29 @@ class AlarmTail:
         if not self._peaks.admit(peak):
             self._keep(Cluster(peak), sure=True)
 
-    def estimate(self, per_day: float) -> Estimate | None:
-        """Return the threshold for ``per_day`` false alarms a day; None if too little is known."""
-        self._known = None if self._base is None else know(self._peaks, self._watched_s, per_day)
+    def estimate(
+        self,
+        per_day: float,
+        *,
+        even: bool = False,
+        start: Start | None = None,
+        at: datetime | None = None,
+    ) -> Estimate | None:
+        """Return the threshold for ``per_day`` false alarms a day; None if too little is known.
+
+        Args:
+            per_day: False alarms that are asked for, above 0.
+            even: Whether each hour of the day has a share of its own.
+            start: Side from which the threshold comes at first; None: the middle.
+            at: Local time, aware, of the hour that it is for; None: no hours are to be known.
+        """
+        watched_s = self._watched_s
+        self._known = None if self._base is None else know(self._peaks, watched_s, per_day)
         if self._known is None:
             return None
-        answer = self._known.answer(per_day)
-        return Estimate(
-            level=answer.level,
-            hysteresis=self._clusters.hysteresis(answer.level),
-            per_day=answer.per_day,
-            low=answer.low,
-            high=answer.high,
-            watched_days=self._watched_s / DAY_S,
-            peaks=self._known.peaks,
-        )
+        seen, wish = Seen(self._peaks, watched_s, self._hours), Wish(per_day, even, start)
+        estimate = found(seen, self._known, wish, at)
+        return replace(estimate, hysteresis=self._clusters.hysteresis(estimate.level))
 
     def rate(self, level: float) -> float | None:
         """Return the false alarms per day that reach a margin of ``level`` now.
@@ -207,6 +211,7 @@ class AlarmTail:
             baseline=np.array(self._baseline.state(), np.float64),
             peaks=self._peaks.table,
             bulk=self._bulk.state(),
+            hours=self._hours.state(),
         )
         return file.getvalue()
 
@@ -231,6 +236,8 @@ class AlarmTail:
                 else:
                     baseline = _numbers(file["baseline"])
                 tail._bulk.restore(bulk)
+                if "hours" in file:
+                    tail._hours.restore(_numbers(file["hours"]))
         except _DAMAGED as exc:
             raise ValueError(f"expected what a null distribution learned, found {exc!r}") from exc
         whole = facts.shape == (6,) and baseline.shape in {(2,), (9,)}

@@ -19,9 +19,8 @@ _MOST_PEAKS: Final = 2048
 _FEWEST_A_DAY: Final = 100.0
 # Fewer peaks a day mean that the stream has become quieter for good; a quiet Sunday has more.
 _RARE_A_DAY: Final = 10.0
-# Watched time after which a peak counts half.
-_HALF_LIFE_S: Final = 14 * DAY_S
-
+HALF_LIFE_S: Final = 14 * DAY_S
+"""Watched time after which a peak counts half, in seconds."""
 
 CLUMP_S: Final = 600.0
 """Alerts that follow each other within this watched time, in seconds, have one cause."""
@@ -131,12 +130,12 @@ class Peaks:
     def weights(self, watched_s: float) -> NDArray[np.float64]:
         """Return the weights by age, 0..1, float64 [n]."""
         age_s = watched_s - self.table[2].astype(np.float64) * DAY_S
-        return np.asarray(0.5 ** (age_s / _HALF_LIFE_S))
+        return np.asarray(0.5 ** (age_s / HALF_LIFE_S))
 
     def exposure_days(self, watched_s: float) -> float:
         """Return the watched days that the peaks come from, weighted by age as the peaks are."""
-        watched = (watched_s - self.since_s) / _HALF_LIFE_S
-        return -math.expm1(-watched * math.log(2)) * _HALF_LIFE_S / math.log(2) / DAY_S
+        watched = (watched_s - self.since_s) / HALF_LIFE_S
+        return -math.expm1(-watched * math.log(2)) * HALF_LIFE_S / math.log(2) / DAY_S
 
     @property
     def table(self) -> NDArray[np.float32]:
