@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, tzinfo
 from typing import Final
 
 from edge.alerts.calibration_file import VERSION, CalibrationFile
@@ -64,9 +65,24 @@ class Calibrations:
         self._caught_up = file is None or file.ready
 
     def calibration(
-        self, camera: str, name: str, prompt: PromptConfig, rule: Rule, fps: float
+        self,
+        camera: str,
+        name: str,
+        prompt: PromptConfig,
+        rule: Rule,
+        fps: float,
+        zone: tzinfo = UTC,
     ) -> Calibration:
-        """Make the calibration of this rule on this camera, with what was learned before."""
+        """Make the calibration of this rule on this camera, with what was learned before.
+
+        Args:
+            camera: Name of the camera.
+            name: Name of the rule.
+            prompt: Settings of the rule.
+            rule: Condition of its alerts.
+            fps: Samples per second.
+            zone: Time zone of the hours at which it alarms.
+        """
         key = key_of(
             [self._model.model_dump(), self._background, _scored(prompt), _rhythm(rule), fps]
         )
@@ -74,7 +90,9 @@ class Calibrations:
         # Below the clauses' own threshold, the order in time that a rule asks for means nothing.
         lowest = rule.threshold if plan(name, prompt).has_time else None
         tails = {} if asked is None else self._tails(camera, name, key, rule)
-        calibration = Calibration(rule, asked, tails, lowest=lowest)
+        calibration = Calibration(
+            rule, asked, tails, lowest=lowest, even=prompt.even, start=prompt.start, zone=zone
+        )
         self._running[camera, name] = _Running(key, rule, calibration)
         return calibration
 

@@ -240,7 +240,7 @@ class Pipeline:
         return WatchedRule(
             plan(name, prompt),
             rule,
-            self._calibrations.calibration(camera, name, prompt, rule, fps),
+            self._calibrations.calibration(camera, name, prompt, rule, fps, self._zone),
             base=self._decision.threshold,
             pool=prompt.pool,
         )

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from edge.alerts.null import Estimate
+from edge.alerts.null.hours import HOURS
 from edge.alerts.scene.light import Word
 from edge.alerts.threshold import CalibrationReport
-from edge.delivery.payloads import CalibrationRef, StatePayload, utc
+from edge.delivery.payloads import CalibrationRef, HoursRef, StatePayload, utc
 from edge.video.sample import Arrival
 from edge.video.worker import CameraHealth
 
@@ -74,4 +76,13 @@ def _calibration(report: CalibrationReport) -> CalibrationRef:
         low=None if estimate is None else estimate.low,
         high=None if estimate is None else estimate.high,
         watched_days=None if estimate is None else estimate.watched_days,
+        by_hour=None if estimate is None else _by_hour(estimate),
     )
+
+
+def _by_hour(estimate: Estimate) -> HoursRef | None:
+    """Return what is expected by hour, in three digits: a state comes every second."""
+    if estimate.by_hour is None:
+        return None
+    shown = tuple(None if one is None else float(f"{one:.3g}") for one in estimate.by_hour)
+    return HoursRef(working_days=shown[: HOURS // 2], weekends=shown[HOURS // 2 :])

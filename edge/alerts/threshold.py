@@ -208,7 +208,7 @@ class Calibration:
         if common is None:
             return self._regime
         here = self.tails[self._regime].rate(self.tails[EVERYWHERE].baseline + common.level)
-        alike = here is not None and own.low <= own.share * here <= own.high
+        alike = here is not None and own.low <= own.relative * here <= own.high
         return EVERYWHERE if alike else self._regime
 
     def _first(self) -> float:

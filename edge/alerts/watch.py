@@ -107,7 +107,9 @@ class WatchedRule:
         transitions = self.machine.step(margin, cosine, at)
         if composed > UNKNOWN:  # an unknown value says nothing about ordinary frames
             alerting = self.machine.alerting or bool(transitions)
-            self.calibration.observe(margin, at.monotonic, alerting=alerting, regime=regime)
+            self.calibration.observe(
+                margin, at.monotonic, alerting=alerting, regime=regime, wall=at.wall
+            )
         return transitions
 
     def switch_off(self, at: Arrival) -> list[Transition]:

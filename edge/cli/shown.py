@@ -1,6 +1,6 @@
 """Makes what boxes say readable in a terminal, which they must not steer. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from rich.table import Table
@@ -44,9 +44,7 @@ def prompts_shown(state: PromptsStatePayload) -> Iterator[Table | Text]:
         table.add_row(
             _words(name),
             "on" if rule.get("enabled", True) else "off",
-            _words(f"{rule.get('false_alarms_per_day')} false alarms a day")
-            if fixed is None
-            else _words(fixed),
+            _words(_asked(rule)) if fixed is None else _words(fixed),
             _words(rule.get("text", ())),
         )
     yield table
@@ -56,6 +54,14 @@ def prompts_shown(state: PromptsStatePayload) -> Iterator[Table | Text]:
         yield _words(f"note: {note}")
     if state.error is not None:
         yield Text(printable(f"the last command was refused: {state.error}"), style="red")
+
+
+def _asked(rule: Mapping[str, Any]) -> str:
+    """Return what a rule asks of a learned threshold, in words."""
+    even = ", evenly by hour" if rule.get("even") is True else ""
+    start = rule.get("start")
+    side = "" if start is None else f", {start} at first"
+    return f"{rule.get('false_alarms_per_day')} false alarms a day{even}{side}"
 
 
 def _words(value: Any) -> Text:

@@ -11,6 +11,10 @@ from edge.config.schedule import Schedules
 FEWEST_FALSE_ALARMS: Final = 0.001
 
 
+LEARNED: Final = ("false_alarms_per_day", "even", "start")
+"""Settings of a learned threshold, which a fixed one has not."""
+
+
 class OnConfig(ConfigSection):
     """Persistence: ``for: 2``, ``of: 3`` starts an alert at the second hit in three samples.
 
@@ -78,6 +82,10 @@ class PromptConfig(ConfigSection):
         enabled: Whether the cameras watch the rule; if false, the box only knows it.
         false_alarms_per_day: Alerts a day that ordinary scenes may cause on one camera; the
             threshold is learned from this number.
+        even: Whether each hour of the day may have an equal share of them: the threshold then
+            follows the hour.
+        start: Side from which the threshold comes while little is known: with too few alerts
+            (``quiet``) or too many (``loud``); default in between.
         threshold: Fixed margin above which a sample counts; with it, no threshold is learned.
         kind: ``frame`` uses single frames; ``clip`` also asks the clip model to confirm.
         zones: Zones of the camera; an object that the sentence names must be in one of them.
@@ -97,6 +105,8 @@ class PromptConfig(ConfigSection):
     negatives: Texts = ()
     enabled: bool = True
     false_alarms_per_day: float = Field(default=1.0, ge=FEWEST_FALSE_ALARMS, le=100)
+    even: bool = False
+    start: Literal["quiet", "loud"] | None = None
     threshold: float | None = Field(default=None, ge=-2, le=2)
     kind: Literal["frame", "clip"] = "frame"
     zones: Names = ()
@@ -113,8 +123,9 @@ class PromptConfig(ConfigSection):
 
     @model_validator(mode="after")
     def _learned_or_fixed(self) -> Self:
-        if self.threshold is not None and "false_alarms_per_day" in self.model_fields_set:
-            raise ValueError("expected threshold or false_alarms_per_day, found both")
+        both = [key for key in LEARNED if key in self.model_fields_set]
+        if self.threshold is not None and both:
+            raise ValueError(f"expected threshold or {both[0]}, found both")
         return self
 
     @model_validator(mode="after")

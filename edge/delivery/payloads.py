@@ -128,6 +128,16 @@ class AlertPayload(Payload):
     model: ModelRef
 
 
+ByHour = Annotated[tuple[Rate | None, ...], Field(min_length=24, max_length=24)]
+
+
+class HoursRef(Payload):
+    """False alarms that are expected in each hour of a day; null where it was never watched."""
+
+    working_days: ByHour
+    weekends: ByHour
+
+
 class CalibrationRef(Payload):
     """Calibration of a rule's threshold on a camera (``edge.alerts.threshold``)."""
 
@@ -137,6 +147,7 @@ class CalibrationRef(Payload):
     low: Rate | None = None
     high: Rate | None = None
     watched_days: Rate | None = None
+    by_hour: HoursRef | None = None
 
 
 class StatePayload(Payload):

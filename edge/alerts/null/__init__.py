@@ -3,7 +3,7 @@
 Margins go in; the threshold for a given number of false alarms per day comes out. ``clusters`` cuts
 the stream of margins into clusters, ``peaks`` keeps the largest value of each, ``tail`` fits the
 tail of these peaks, ``reservoir`` remembers all margins, and ``alarms`` combines them. ``hours``
-remembers when that was, ``shares`` tells how alarms spread over the hours of the week, and
+remembers when that was, ``hour_rates`` tells how alarms spread over the hours of the week, and
 ``estimate`` gives what a rule asks for. Pure.
 """
 

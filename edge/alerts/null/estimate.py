@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
 
+from edge.alerts.null.hour_rates import HourRates, rates_at
 from edge.alerts.null.hours import HOURS, WatchedHours, hour_of
 from edge.alerts.null.level import Answer, Known, know
 from edge.alerts.null.peaks import DAY_S, Peaks
-from edge.alerts.null.shares import Shares, shares_at
 
 Start = Literal["quiet", "loud"]
 
@@ -22,7 +22,7 @@ _ROUNDS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Asked:
     """What a rule asks for.
 
     Attributes:
@@ -49,8 +49,8 @@ class Estimate:
         high: The true rate is at most this, with 95 %.
         watched_days: Days of watching that the estimate was learned from.
         peaks: Number of clusters that it was learned from; older ones count less.
-        share: Rate of this hour by the mean rate; 1 where the rule asks for no even rate. ``low``
-            and ``high`` are of a day that is like this hour.
+        relative: Rate of this hour by the mean rate; 1 where the rule asks for no even rate.
+            ``low`` and ``high`` are of a day that is like this hour.
         by_hour: False alarms that are expected in each hour of a working day (0 to 23) and of a
             Saturday or Sunday (24 to 47) at this threshold, 48 numbers; None in an hour that was
             never watched. None where no hours are known.
@@ -63,7 +63,7 @@ class Estimate:
     high: float
     watched_days: float
     peaks: float
-    share: float = 1.0
+    relative: float = 1.0
     by_hour: tuple[float | None, ...] | None = None
 
 
@@ -75,47 +75,47 @@ class Seen:
     watched_s: float
     hours: WatchedHours
 
-    def shares(self, level: float, at: datetime) -> Shares | None:
+    def rates(self, level: float, at: datetime) -> HourRates | None:
         """Return how the alarms at a level spread over the hours of ``at``'s time zone."""
         zone = at.tzinfo or UTC
-        return shares_at(self.hours, self.peaks, self.watched_s, level, zone)
+        return rates_at(self.hours, self.peaks, self.watched_s, level, zone)
 
 
-def found(seen: Seen, known: Known, wish: Wish, at: datetime | None) -> Estimate:
-    """Return the estimate for a wish, without its hysteresis.
+def found(seen: Seen, known: Known, asked: Asked, at: datetime | None) -> Estimate:
+    """Return the estimate for a asked, without its hysteresis.
 
     Args:
         seen: What was seen.
-        known: What its peaks say about the wish.
-        wish: What the rule asks for.
+        known: What its peaks say about the asked.
+        asked: What the rule asks for.
         at: Local time, aware, of the hour that the estimate is for; None: no hours are known.
     """
-    answer, share, worth = known.answer(wish.per_day), 1.0, math.inf
-    shares = None if at is None else seen.shares(answer.level, at)
-    if wish.even and at is not None and shares is not None:
+    answer, relative, worth = known.answer(asked.per_day), 1.0, math.inf
+    rates = None if at is None else seen.rates(answer.level, at)
+    if asked.even and at is not None and rates is not None:
         hour = hour_of(at)
         for _ in range(_ROUNDS):
-            share, worth = float(shares.share[hour]), float(shares.worth[hour])
-            own = know(seen.peaks, seen.watched_s, wish.per_day / share) or known
-            answer = own.answer(wish.per_day / share)
-            shares = seen.shares(answer.level, at) or shares
+            relative, worth = float(rates.relative[hour]), float(rates.worth[hour])
+            own = know(seen.peaks, seen.watched_s, asked.per_day / relative) or known
+            answer = own.answer(asked.per_day / relative)
+            rates = seen.rates(answer.level, at) or rates
         known = own
-    answer = leaning(known, answer, wish, seen.watched_s / DAY_S, wish.per_day / share)
+    answer = leaning(known, answer, asked, seen.watched_s / DAY_S, asked.per_day / relative)
     unsure = math.exp(_Z90 / math.sqrt(worth))
     return Estimate(
         level=answer.level,
         hysteresis=0.0,
-        per_day=answer.per_day * share,
-        low=answer.low * share / unsure,
-        high=answer.high * share * unsure,
+        per_day=answer.per_day * relative,
+        low=answer.low * relative / unsure,
+        high=answer.high * relative * unsure,
         watched_days=seen.watched_s / DAY_S,
         peaks=known.peaks,
-        share=share,
-        by_hour=None if shares is None else _by_hour(shares, known.rate(answer.level)),
+        relative=relative,
+        by_hour=None if rates is None else _by_hour(rates, known.rate(answer.level)),
     )
 
 
-def leaning(known: Known, answer: Answer, wish: Wish, days: float, asked: float) -> Answer:
+def leaning(known: Known, answer: Answer, asked: Asked, days: float, aim: float) -> Answer:
     """Return the answer on the side that a rule starts from.
 
     A quiet start asks that the upper end of the rate's interval is what was asked for, a loud one
@@ -125,17 +125,17 @@ def leaning(known: Known, answer: Answer, wish: Wish, days: float, asked: float)
     Args:
         known: What the peaks say.
         answer: Their answer.
-        wish: What the rule asks for.
+        asked: What the rule asks for.
         days: Watched days.
-        asked: False alarms per day that are asked for in this hour.
+        aim: False alarms per day of a day on which all hours have what is asked for this one.
     """
-    weight = max(0.0, 1 - days / min(_LONGEST_DAYS, _ALARMS / wish.per_day))
-    if wish.start is None or not weight:
+    weight = max(0.0, 1 - days / min(_LONGEST_DAYS, _ALARMS / asked.per_day))
+    if asked.start is None or not weight:
         return answer
     rate = known.rate(answer.level)
-    end = answer.high if wish.start == "quiet" else answer.low
-    wanted = asked * (rate / end) ** weight
-    if (wanted > rate) == (wish.start == "quiet"):
+    end = answer.high if asked.start == "quiet" else answer.low
+    wanted = aim * (rate / end) ** weight
+    if (wanted > rate) == (asked.start == "quiet"):
         return answer
     level = _level(known, answer.level, wanted)
     by = known.rate(level) / rate
@@ -157,10 +157,10 @@ def _level(known: Known, level: float, wanted: float) -> float:
     return far
 
 
-def _by_hour(shares: Shares, rate: float) -> tuple[float | None, ...]:
+def _by_hour(rates: HourRates, rate: float) -> tuple[float | None, ...]:
     """Return the alarms that are expected in each hour of the week, where it was watched."""
-    expected = (shares.share * rate * 2 / HOURS).tolist()
+    expected = (rates.relative * rate * 2 / HOURS).tolist()
     return tuple(
         one if watched else None
-        for one, watched in zip(expected, shares.watched.tolist(), strict=True)
+        for one, watched in zip(expected, rates.watched.tolist(), strict=True)
     )

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edge.config.fields import Name
 from edge.config.load import checked
-from edge.config.prompt import PromptConfig, SharpenedConfig
+from edge.config.prompt import LEARNED, PromptConfig, SharpenedConfig
 from edge.control.commands import (
     Command,
     DesiredPrompts,
@@ -87,7 +87,8 @@ class RuleSettings(_Kept):
         if isinstance(self.threshold, float):
             values["threshold"] = self.threshold
         if values.get("threshold") is not None:
-            values.pop("false_alarms_per_day", None)
+            for key in LEARNED:
+                values.pop(key, None)
         elif self.false_alarms_per_day is not None:
             values["false_alarms_per_day"] = self.false_alarms_per_day
         return checked(PromptConfig, values, ("prompts", name))

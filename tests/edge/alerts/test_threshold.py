@@ -1,5 +1,7 @@
 """From a prior to a learned threshold, regime by regime."""
 
+from datetime import UTC
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -100,3 +102,42 @@ def test_what_was_learned_of_another_view_is_forgotten() -> None:
     assert calibration.report().state == "prior"
     feed(calibration, ordinary(10), at)
     assert calibration.rule == PRIOR
+
+
+def test_a_quiet_start_is_silent_on_what_the_scene_shows_and_hears_what_is_far_above() -> None:
+    """The bundle's threshold lies below the whole scene, and nothing is known yet."""
+    low = Rule(-0.3, hysteresis=0.05, on_for=2, on_of=3, off_after_s=2.0)
+    found = {}
+    for start in ("quiet", "loud", None):
+        calibration = Calibration(low, asked=1.0, start=start)
+        machine, starts = EventMachine(low, lambda _at: ""), []
+        margins = ordinary(1400)
+        margins[1300:1308] += 0.2  # ten spreads: an event within the first eleven minutes
+        for position, margin in enumerate(margins.tolist()):
+            machine.rule, at = calibration.rule, position / FPS
+            transitions = machine.step(margin, 0.0, Arrival(at, at, None))
+            starts += [position for one in transitions if one.type == "start"]
+            alerting = machine.alerting or bool(transitions)
+            calibration.observe(margin, at, alerting=alerting, regime="")
+        assert calibration.report().state == "prior"
+        found[start] = starts
+    assert found == {"quiet": [1301], "loud": [1], None: [1]}
+
+
+def test_an_even_rule_makes_a_new_threshold_with_the_hour() -> None:
+    rng, wall = np.random.default_rng(3), 1_772_409_600.0  # a Monday, 00:00 UTC
+    calibration = Calibration(PRIOR, asked=5.0, even=True, zone=UTC)
+    usual = Calibration(PRIOR, asked=5.0, zone=UTC)
+    levels: dict[Calibration, dict[int, float]] = {calibration: {}, usual: {}}
+    for second in range(0, 3 * 86_400, 4):
+        busy = 8 <= second // 3600 % 24 < 20
+        margin = rng.normal(-0.1, 0.02) + 0.05 * (busy and rng.random() < 0.02)
+        for one, by_hour in levels.items():
+            one.observe(margin, float(second), alerting=False, regime="", wall=wall + second)
+            if second % 3600 == 60 and second > 2 * 86_400:
+                by_hour[second // 3600 % 24] = one.report().threshold
+    even, flat = levels.values()
+    assert np.mean([even[hour] for hour in range(9, 19)]) > 0.01 + np.mean(
+        [even[hour] for hour in range(1, 7)]
+    )
+    assert max(flat.values()) - min(flat.values()) < 0.01

@@ -76,6 +76,15 @@ def test_a_rule_is_shown_with_its_sentences_and_threshold() -> None:
     assert any("0.25" in line for line in lines)
 
 
+def test_a_rule_is_shown_with_what_it_asks_for() -> None:
+    asked = {"text": ["a cat"], "false_alarms_per_day": 0.5, "even": True, "start": "quiet"}
+    shown = " ".join(state(prompts={"cat": asked}))
+    assert "0.5 false alarms a day, evenly by hour, quiet at first" in shown
+    plain = " ".join(state(prompts={"cat": {**asked, "even": False, "start": None}}))
+    assert "evenly" not in plain
+    assert "at first" not in plain
+
+
 @pytest.mark.parametrize("time", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
 def test_a_time_that_no_zone_can_tell_is_no_alert(time: str) -> None:
     AlertPayload.model_validate(ALERT)  # the negative control

@@ -840,6 +840,15 @@ def test_a_number_that_means_never_is_refused(
     assert found in line
 
 
+@pytest.mark.parametrize("key", ["false_alarms_per_day: 2", "even: true", "start: quiet"])
+def test_a_fixed_threshold_has_no_settings_of_a_learned_one(
+    problems: Callable[..., list[str]], load: Callable[..., Config], key: str
+) -> None:
+    load(changed("a fence}", f"a fence, {key}}}"))
+    [line] = problems(changed("a fence}", f"a fence, threshold: 0.2, {key}}}"))
+    assert f"expected threshold or {key.partition(':')[0]}, found both" in line
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from present import present
 
 from edge.alerts.events import EventMachine, Rule
-from edge.alerts.null import AlarmTail
-from edge.alerts.null.alarms import Estimate
+from edge.alerts.null import AlarmTail, Estimate
 from edge.alerts.null.peaks import DAY_S
 from edge.video.sample import Arrival
 

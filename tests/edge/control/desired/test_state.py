@@ -94,6 +94,16 @@ def test_false_alarms_and_threshold_exclude_each_other_and_the_last_word_counts(
     assert van(auto)[0] is None
 
 
+def test_a_fixed_threshold_takes_all_settings_of_a_learned_one_away() -> None:
+    asked = {"text": "a dog", "false_alarms_per_day": 2.0, "even": True, "start": "quiet"}
+    fixed = SetFeature("dog", "threshold", 0.4)
+    rule = after(prompts(dog=asked), fixed).effective(FILE)["dog"]
+    assert (rule.threshold, rule.even, rule.start) == (0.4, False, None)
+    back = after(prompts(dog=asked), fixed, SetFeature("dog", "threshold", "auto"))
+    again = back.effective(FILE)["dog"]
+    assert (again.false_alarms_per_day, again.even, again.start) == (2.0, True, "quiet")
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [

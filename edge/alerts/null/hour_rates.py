@@ -1,11 +1,10 @@
 """Tells how the alarms of ordinary frames spread over the hours of the week.
 
-The *share* of an hour is its rate of alarms by the mean rate: 1 everywhere for a stream that does
-not know the time. Few alarms fall into one hour, so the counts are drawn towards what is likely
-before them. A share has a gamma law before the count O, with mean m and strength a: worth a
-expected alarms. The count is Poisson with mean E m, where E are the alarms expected at the mean
-rate. Then the share is (Clayton and Kaldor 1987, "Empirical Bayes estimates of age-standardized
-relative risks")::
+The *relative rate* of an hour is its rate of alarms by the mean rate: 1 everywhere for a stream
+that does not know the time. Few alarms fall into one hour, so the counts are drawn towards what is
+likely before them. A relative rate has a gamma law before the count O, with mean m and strength a:
+it is worth a expected alarms. The count is Poisson with mean E m, where E are the alarms expected
+at the mean rate. Then the relative rate is (Clayton and Kaldor 1987, on relative risks)::
 
     m (O + a) / (E m + a)
 
@@ -16,8 +15,8 @@ relative risks")::
 
 In the first and the third step a is 1 / tau², where tau² is how much more the counts differ from
 what was expected than chance does (Marshall 1991): few data give the flat rate, then a smooth
-curve, and many data give each hour its own rate. Chance is what hours of equal kind differ by from
-day to day.
+curve, and many data give each hour its own rate. Chance is what an hour differs by from
+day to day: what happened once, in a burst, is no habit of its hour.
 """
 
 from dataclasses import dataclass
@@ -44,30 +43,30 @@ _Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shares:
-    """Shares of the 48 hours of the week.
+class HourRates:
+    """Relative rates of the 48 hours of the week.
 
     Attributes:
-        share: Rate of each hour by the mean rate, above 0, float64 [48].
-        worth: Number of alarms that each share is known as well as, float64 [48].
+        relative: Rate of each hour by the mean rate, above 0, float64 [48].
+        worth: Number of alarms that each of them is known as well as, float64 [48].
         watched: Whether each hour was watched, bool [48].
     """
 
-    share: _Values
+    relative: _Values
     worth: _Values
     watched: NDArray[np.bool_]
 
 
-def shares_at(
+def rates_at(
     hours: WatchedHours, peaks: Peaks, watched_s: float, level: float, zone: tzinfo
-) -> Shares | None:
-    """Return the shares of the alarms at a level; None where nothing is known.
+) -> HourRates | None:
+    """Return the relative rates of alarms at a level; None where nothing is known.
 
     Args:
         hours: Wall time of what was watched.
         peaks: The peaks.
         watched_s: Time watched so far, in seconds.
-        level: Level above the baseline. A high level that few peaks reach has the shares of the
+        level: Level above the baseline. A high level that few peaks reach has the rates of the
             highest 96.
         zone: Time zone of the hours.
     """
@@ -85,21 +84,23 @@ def shares_at(
     watched_hour, watched_day = hours.places(times, zone)
     ages = 0.5 ** ((watched_s - times) / HALF_LIFE_S)
     exposure = np.bincount(watched_hour, ages, HOURS)
-    scale = float((weights**2).sum() / weights.sum()) * _dispersion(
+    scale = float((weights**2).sum() / weights.sum()) * _dispersions(
         hour + HOURS * day, watched_hour + HOURS * watched_day
     )
     counts = np.bincount(hour, weights, HOURS).astype(np.float64)
-    return spread_of(counts / scale, exposure.astype(np.float64))
+    return drawn_rates(counts, exposure.astype(np.float64), scale)
 
 
-def spread_of(counts: _Values, exposure: _Values) -> Shares:
+def drawn_rates(counts: _Values, exposure: _Values, scale: _Values) -> HourRates:
     """Draw counts towards what is likely before them (module's text).
 
     Args:
-        counts: Alarms in each hour of the week, float64 [48], in units of Poisson counts.
+        counts: Alarms in each hour of the week, float64 [48].
         exposure: Time for which each was watched, float64 [48].
+        scale: Variance over mean of each count, float64 [48]: a count is worth so many times less.
     """
-    expected = exposure * counts.sum() / exposure.sum()
+    expected = exposure * counts.sum() / exposure.sum() / scale
+    counts = counts / scale
     clock, usual = counts.reshape(2, -1).sum(0), expected.reshape(2, -1).sum(0)
     # A mean with these weights is as uncertain as the sum over 1 / sum of squares hours.
     smooth, level = (_around(values) / (_AROUND**2).sum() for values in (clock, usual))
@@ -114,10 +115,10 @@ def spread_of(counts: _Values, exposure: _Values) -> Shares:
     mean = np.maximum(_LEAST, mean * np.repeat(kinds, _DAY))
     before = expected * mean
     strength = _strength(counts, before)
-    share = mean * _drawn(counts, before, strength)
-    share = np.maximum(_LEAST, share * expected.sum() / (expected * share).sum())
+    relative = mean * _drawn(counts, before, strength)
+    relative = np.maximum(_LEAST, relative * exposure.sum() / (exposure * relative).sum())
     worth = counts + min(strength, float(counts.sum()))
-    return Shares(share, worth, exposure > 0)
+    return HourRates(relative, worth, exposure > 0)
 
 
 def _around(values: _Values) -> _Values:
@@ -142,8 +143,10 @@ def _drawn(counts: _Values, expected: _Values, strength: float) -> _Values:
     return np.asarray((counts + strength) / (expected + strength))
 
 
-def _dispersion(came: NDArray[np.int64], watched: NDArray[np.int64]) -> float:
-    """Return the variance over the mean of an hour's count from day to day, at least 1.
+def _dispersions(came: NDArray[np.int64], watched: NDArray[np.int64]) -> _Values:
+    """Return the variance over the mean of each hour's count from day to day, float64 [48].
+
+    That of few days is drawn towards that of all hours, which is drawn towards 1; at least 1.
 
     Args:
         came: Hours of the week at which peaks came, plus 48 times the day, int64 [n].
@@ -155,6 +158,8 @@ def _dispersion(came: NDArray[np.int64], watched: NDArray[np.int64]) -> float:
     days = np.bincount(hours, minlength=HOURS)
     usual = np.bincount(hours, counts, HOURS) / np.maximum(1, days)
     seen = usual[hours] > 0
-    squares = float(((counts - usual[hours])[seen] ** 2 / usual[hours][seen]).sum())
-    freedom = int((days - 1)[(days > 0) & (usual > 0)].sum())
-    return max(1.0, (squares + _PRIOR_DAYS) / (freedom + _PRIOR_DAYS))
+    squares = (counts - usual[hours])[seen] ** 2 / usual[hours][seen]
+    by_hour = np.bincount(hours[seen], squares, HOURS)
+    freedom = np.where(usual > 0, days - 1, 0)
+    common = max(1.0, float((squares.sum() + _PRIOR_DAYS) / (freedom.sum() + _PRIOR_DAYS)))
+    return np.maximum(1.0, (by_hour + _PRIOR_DAYS * common) / (freedom + _PRIOR_DAYS))
