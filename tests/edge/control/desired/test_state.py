@@ -26,7 +26,7 @@ FILE = {
 NOTHING = Desired()
 
 
-def prompts(base: str = "file", **rules: dict[str, str]) -> SetPrompts:
+def prompts(base: str = "file", **rules: dict[str, Any]) -> SetPrompts:
     return SetPrompts(
         DesiredPrompts.model_validate({"schema": "edge-prompts/1", "prompts": rules, "base": base})
     )
