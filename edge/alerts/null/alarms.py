@@ -25,7 +25,7 @@ from edge.alerts.events import Rule
 from edge.alerts.null.baseline import BLOCK_S, Baseline
 from edge.alerts.null.busy import BusyShare
 from edge.alerts.null.clusters import Cluster, Clusters
-from edge.alerts.null.estimate import Asked, Estimate, Seen, Start, found
+from edge.alerts.null.estimate import Asked, Estimate, Start, WatchedPeaks, found
 from edge.alerts.null.hours import WatchedHours
 from edge.alerts.null.level import Known, know
 from edge.alerts.null.peaks import CLUMP_S, VISIT, Peaks
@@ -185,7 +185,7 @@ class AlarmTail:
         self._known = None if self._base is None else know(self._peaks, watched_s, per_day)
         if self._known is None:
             return None
-        seen, asked = Seen(self._peaks, watched_s, self._hours), Asked(per_day, even, start)
+        seen, asked = WatchedPeaks(self._peaks, watched_s, self._hours), Asked(per_day, even, start)
         estimate = found(seen, self._known, asked, at)
         return replace(estimate, hysteresis=self._clusters.hysteresis(estimate.level))
 

@@ -19,6 +19,7 @@ _LONGEST_DAYS: Final = 28.0
 _FAR: Final = 100.0  # no margin is there: cosines are at most 1
 _BISECTIONS: Final = 40
 _ROUNDS: Final = 2
+_WIDEST: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class WatchedPeaks:
     """What a tail has seen: peaks, the time watched so far in seconds, and when that was."""
 
     peaks: Peaks
@@ -81,7 +82,7 @@ class Seen:
         return rates_at(self.hours, self.peaks, self.watched_s, level, zone)
 
 
-def found(seen: Seen, known: Known, asked: Asked, at: datetime | None) -> Estimate:
+def found(seen: WatchedPeaks, known: Known, asked: Asked, at: datetime | None) -> Estimate:
     """Return the estimate for a asked, without its hysteresis.
 
     Args:
@@ -133,8 +134,9 @@ def leaning(known: Known, answer: Answer, asked: Asked, days: float, aim: float)
     if asked.start is None or not weight:
         return answer
     rate = known.rate(answer.level)
-    end = answer.high if asked.start == "quiet" else answer.low
-    wanted = aim * (rate / end) ** weight
+    spread = answer.high / rate if asked.start == "quiet" else rate / max(answer.low, 1e-9)
+    by = min(spread, _WIDEST) ** weight
+    wanted = aim / by if asked.start == "quiet" else aim * by
     if (wanted > rate) == (asked.start == "quiet"):
         return answer
     level = _level(known, answer.level, wanted)
