@@ -8,16 +8,26 @@ same streams (``methods``).
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.progress import track
+from rich.table import Table
 
+from benchmarks.studies.false_alarms import beginnings, by_hour
+from benchmarks.studies.false_alarms.beginnings import (
+    StartRun,
+    plot_start,
+    run_start,
+    start_table,
+)
+from benchmarks.studies.false_alarms.by_hour import HoursRun, hours_table, plot_hours, run_hours
 from benchmarks.studies.false_alarms.closed import RULE, SETTINGS, ClosedRun, cost, run_closed
 from benchmarks.studies.false_alarms.methods import run_others
 from benchmarks.studies.false_alarms.streams import STREAMS, stream
@@ -33,6 +43,15 @@ from benchmarks.studies.false_alarms.truth import Truth, true_rates
 from edge.errors import ConfigError
 
 _Other = dict[str, object]
+_Run = TypeVar("_Run")
+
+
+class Part(StrEnum):
+    """A part of the study."""
+
+    rates = "rates"
+    hours = "hours"
+    start = "start"
 
 
 def _libspot() -> Any | None:
@@ -52,7 +71,7 @@ def _stream(
 ) -> tuple[list[ClosedRun], list[_Other]]:
     days = list(islice(stream(kind, seed), max(setting.days for setting in SETTINGS)))
     own = [run_closed(days, kind, seed, setting, truth, planted) for setting in SETTINGS]
-    return own, run_others(days, kind, seed, truth, _libspot())
+    return own, run_others(days, kind, seed, truth, _libspot(), planted)
 
 
 def study(
@@ -63,7 +82,7 @@ def study(
     Args:
         kinds: Kinds of streams.
         seeds: Number of streams of each kind.
-        planted: Real events per day in the streams on which the daemon's method learns.
+        planted: Real events per day in the streams.
         workers: Number of processes.
     """
     console = Console(stderr=True)
@@ -86,6 +105,30 @@ def study(
     return [run for own, _ in ordered for run in own], [row for _, rows in ordered for row in rows]
 
 
+def _hours(kind: str, seed: int, truth: Truth) -> list[HoursRun]:
+    return [
+        run_hours(kind, seed, setting, truth, even=even)
+        for setting in by_hour.ASKED
+        for even in (False, True)
+    ]
+
+
+def _starts(kind: str, seed: int, truth: Truth) -> list[StartRun]:
+    return [run_start(kind, seed, truth, start) for start in beginnings.SIDES]
+
+
+def _each(
+    job: Callable[[str, int, Truth], list[_Run]], kinds: Sequence[str], seeds: int, workers: int
+) -> list[_Run]:
+    """Run a job on ``seeds`` streams of each kind; the runs are in the order of the kinds."""
+    console = Console(stderr=True)
+    both = [(kind, seed) for kind in kinds for seed in range(seeds)]
+    with ProcessPoolExecutor(workers) as pool:
+        truths = dict(zip(kinds, pool.map(_truth, kinds), strict=True))
+        found = pool.map(job, *zip(*((*one, truths[one[0]]) for one in both), strict=True))
+        return [run for runs in track(found, "streams", len(both), console=console) for run in runs]
+
+
 def _check(kinds: Sequence[str], out: Path | None) -> None:
     """Check what the user wants before the work starts.
 
@@ -98,11 +141,25 @@ def _check(kinds: Sequence[str], out: Path | None) -> None:
         check_plot(out.with_suffix(".png"))
 
 
+def _tell(
+    rows: Sequence[Mapping[str, object]], table: Table, out: Path | None, *, as_json: bool
+) -> None:
+    if out is not None:
+        out.write_text(json.dumps(rows))
+    if as_json:
+        typer.echo(json.dumps(rows))
+    else:
+        Console(width=150).print(table)
+
+
 def main(
     seeds: Annotated[int, typer.Option(help="Streams of each kind.", min=1)] = 8,
     kind: Annotated[
         list[str] | None, typer.Option("--stream", help="Only these kinds. Repeatable.")
     ] = None,
+    part: Annotated[
+        Part, typer.Option(help="rates; hours: by hour of the day; start: the first days.")
+    ] = Part.rates,
     planted: Annotated[
         float, typer.Option(help="Real events a day in what is learned.", min=0)
     ] = 0.0,
@@ -114,12 +171,26 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, no tables.")] = False,
 ) -> None:
     """Compare asked with measured false alarms per day on many kinds of streams."""
-    kinds = list(dict.fromkeys(kind or STREAMS))
+    usual = {Part.rates: STREAMS, Part.hours: by_hour.KINDS, Part.start: beginnings.KINDS}[part]
+    kinds = list(dict.fromkeys(kind or usual))
     try:
         _check(kinds, out)
     except ConfigError as exc:
         typer.echo(str(exc), err=True)
         raise typer.Exit(exc.exit_code) from exc
+    picture = None if out is None else out.with_suffix(".png")
+    if part is Part.hours:
+        hours = _each(_hours, kinds, seeds, workers)
+        if picture is not None:
+            plot_hours(picture, hours)
+        _tell([run.row() for run in hours], hours_table(hours), out, as_json=as_json)
+        return
+    if part is Part.start:
+        starts = _each(_starts, kinds, seeds, workers)
+        if picture is not None:
+            plot_start(picture, starts)
+        _tell([run.row() for run in starts], start_table(starts), out, as_json=as_json)
+        return
     if _libspot() is None:
         typer.echo(
             "SPOT and DSPOT are left out: they need libspot, found none; install it with: "
@@ -128,9 +199,9 @@ def main(
         )
     runs, others = study(kinds, seeds, planted, workers)
     summary = summed_up(runs)
+    keys = ("kind", "asked", "ratio", "within", "caught")
     own: list[_Other] = [
-        {"method": OWN, **{key: getattr(run, key) for key in ("kind", "asked", "ratio", "within")}}
-        for run in runs
+        {"method": OWN, **{key: getattr(run, key) for key in keys}} for run in runs
     ]
     found = {
         "summary": summary,

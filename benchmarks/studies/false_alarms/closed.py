@@ -77,7 +77,8 @@ class ClosedRun:
         from_a_jump: Most alarms within a quarter of an hour after a jump; None without jumps.
         recall: Share of planted events that the thresholds of the counted days alert on, by height.
         oracle: The same share for the true level of the asked rate.
-        caught: Share of the events in the stream itself that alerted; None without any.
+        caught: Share of the events in the stream itself that alerted on the counted days; None
+            without any.
     """
 
     kind: str
@@ -118,9 +119,7 @@ def run_closed(
         planted: Real events per day in the stream, three spreads above the true level.
     """
     oracle, rng = truth.level(setting.asked), np.random.default_rng([seed, 7])
-    prior = truth.centre + _PRIOR * truth.spread
-    first = replace(RULE, threshold=DECISION.threshold if kind in RECORDED else prior)
-    loop = ClosedLoop(first, setting.asked)
+    loop = ClosedLoop(first_rule(kind, truth), setting.asked)
     jumps: list[int] = []
     events: list[int] = []
     levels: list[float] = []
@@ -129,18 +128,19 @@ def run_closed(
     for number, day in enumerate(islice(days, setting.days)):
         margins = day.margins
         if planted:
-            margins, starts = _with_events(day, oracle + 3 * truth.spread, planted, seed, number)
+            margins, starts = with_events(day, oracle + 3 * truth.spread, planted, seed, number)
             events += [number * DAY + start for start in starts]
         jumps += [number * DAY + jump for jump in day.jumps]
         if number == setting.warm_up:
             covered = _holds(loop, truth)
         for hour in margins.reshape(-1, _HOUR):
             if number >= setting.warm_up and not loop.alerting:
-                recalls.append(list(_tried(loop, oracle, truth.spread, rng)))
+                recalls.append(list(tried(loop, oracle, truth.spread, rng)))
             loop.watch(hour)
         levels.append(_level(loop) / truth.spread)
-    came = {(event, alarm) for event in events for alarm in loop.alarms if _from(event, alarm)}
+    came = {(event, alarm) for event in events for alarm in loop.alarms if comes_from(event, alarm)}
     caught = {event for event, _ in came}
+    counted = {event for event in events if event >= setting.warm_up * DAY}
     false = sorted({*loop.alarms} - {alarm for _, alarm in came})
     by_day = np.bincount(np.array(false, int) // DAY, minlength=setting.days)
     ratio = float(by_day[setting.warm_up :].sum() / (setting.counted * setting.asked))
@@ -158,8 +158,14 @@ def run_closed(
         from_a_jump=_from_a_jump(false, [at for at in jumps if at >= setting.warm_up * DAY]),
         recall=tuple(found[0].tolist()),
         oracle=tuple(found[1].tolist()),
-        caught=len(caught) / len(events) if events else None,
+        caught=len(caught & counted) / len(counted) if counted else None,
     )
+
+
+def first_rule(kind: str, truth: Truth) -> Rule:
+    """Return the rule before anything is known: recorded margins have the bundle's threshold."""
+    made = truth.centre + _PRIOR * truth.spread
+    return replace(RULE, threshold=DECISION.threshold if kind in RECORDED else made)
 
 
 def cost() -> dict[str, float]:
@@ -197,12 +203,18 @@ def _holds(loop: ClosedLoop, truth: Truth) -> bool | None:
     return estimate.low <= truth.rate(estimate.level) <= estimate.high
 
 
-def _tried(
+def tried(
     loop: ClosedLoop, oracle: float, spread: float, rng: np.random.Generator
 ) -> Iterator[list[bool]]:
     """Try events of all heights in a copy of the stream: at the learned level, and at the true one.
 
     Nothing is learned from them.
+
+    Args:
+        loop: What has learned.
+        oracle: The true level.
+        spread: Standard deviation of the stream.
+        rng: Source of the events' flicker.
     """
     events = [oracle + (height + _FLICKER * rng.normal(size=_EVENT)) * spread for height in HEIGHTS]
     reached = [float(statistics(event, RULE).max()) for event in events]
@@ -210,10 +222,18 @@ def _tried(
         yield [one >= level for one in reached]
 
 
-def _with_events(
+def with_events(
     day: StreamDay, above: float, per_day: float, seed: int, number: int
 ) -> tuple[NDArray[np.float64], list[int]]:
-    """Return a day's margins with real events, and the samples at which they begin."""
+    """Return a day's margins with real events, and the samples at which they begin.
+
+    Args:
+        day: The day.
+        above: Height of an event above the margins.
+        per_day: Mean number of events.
+        seed: Seed of the stream.
+        number: Number of the day.
+    """
     rng = np.random.default_rng([seed, number, 8])
     margins = day.margins.copy()
     starts = rng.integers(DAY - _EVENT, size=rng.poisson(per_day)).tolist()
@@ -222,8 +242,8 @@ def _with_events(
     return margins, starts
 
 
-def _from(event: int, alarm: int) -> bool:
-    """Return whether an alarm comes from an event."""
+def comes_from(event: int, alarm: int) -> bool:
+    """Return whether an alarm comes from an event, by the samples at which both begin."""
     return 0 <= alarm - event < _EVENT + _AFTER_EVENT
 
 

@@ -5,7 +5,7 @@ moving mean say so; the daemon's own method is in ``closed``.
 """
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal, stats
 
-from benchmarks.studies.false_alarms.closed import RULE, SETTINGS
+from benchmarks.studies.false_alarms.closed import (
+    RULE,
+    SETTINGS,
+    Setting,
+    comes_from,
+    with_events,
+)
 from benchmarks.studies.false_alarms.streams import DAY, FPS, StreamDay
 from benchmarks.studies.false_alarms.truth import Truth, alerts, from_start, with_hysteresis
 
@@ -156,7 +162,12 @@ class Spot:
 
 
 def run_others(
-    days: Sequence[StreamDay], kind: str, seed: int, truth: Truth, libspot: Any | None
+    days: Sequence[StreamDay],
+    kind: str,
+    seed: int,
+    truth: Truth,
+    libspot: Any | None,
+    planted: float = 0.0,
 ) -> list[dict[str, object]]:
     """Return the measured by the asked alarms, for each method and setting on one stream.
 
@@ -167,57 +178,78 @@ def run_others(
         truth: Where the kind's margins lie.
         libspot: The package, or None to leave its methods out. They take as long as all the rest,
             so they run on every other stream, and for one alarm a day.
+        planted: Real events per day in the stream, three spreads above the true level. ``caught``
+            is the share of them that alerted on the counted days; None without any.
     """
-    loops: list[tuple[str, int, Method]] = []
-    for place, setting in enumerate(SETTINGS):
-        rng = np.random.default_rng([seed, 77])
-        own: Mapping[str, Method] = {
+    rows: list[dict[str, object]] = []
+    for setting in SETTINGS:
+        methods: dict[str, Method] = {
             "running z-score": ZScore(),
-            "fixed": FixedLevel(truth, rng),
+            "fixed": FixedLevel(truth, np.random.default_rng([seed, 77])),
             "Pareto (PWM)": ParetoTail(),
             "count matching": CountMatching(),
         }
-        loops += [(name, place, method) for name, method in own.items()]
         if libspot is not None and setting.asked == 1 and seed % 2 == 0:
             for name, relative in (("SPOT", False), ("DSPOT", True)):
-                loops.append((name, place, Spot(libspot, setting.asked, relative=relative)))
-    counts = np.zeros((len(loops), len(days)))
+                methods[name] = Spot(libspot, setting.asked, relative=relative)
+        above = truth.level(setting.asked) + 3 * truth.spread
+        both = [
+            with_events(day, above, planted, seed, number)
+            for number, day in enumerate(days[: setting.days])
+        ]
+        for name, (false, caught) in _run_setting(both, setting, methods, truth).items():
+            ratio = false / (setting.counted * setting.asked)
+            rows.append(
+                {
+                    "kind": kind, "seed": seed, "method": name, "asked": setting.asked,
+                    "ratio": ratio, "within": 1 / setting.factor <= ratio <= setting.factor,
+                    "caught": caught,
+                }
+            )  # fmt: skip
+    return rows
+
+
+def _run_setting(
+    days: Sequence[tuple[_Values, list[int]]],
+    setting: Setting,
+    methods: Mapping[str, Method],
+    truth: Truth,
+) -> dict[str, tuple[int, float | None]]:
+    """Return the false alarms and the share of real events caught on the counted days, by method.
+
+    Args:
+        days: Margins, and the samples at which real events begin.
+        setting: What is asked for.
+        methods: The methods.
+        truth: Where the kind's margins lie.
+    """
+    false, caught, events = Counter[str](), Counter[str](), 0
     moving = np.zeros(1)
-    for number, day in enumerate(one.margins for one in days):
+    for number, (day, starts) in enumerate(days):
         mean, moving = _moving_mean(day, moving, first=not number)
         by_relative = {relative: day - mean if relative else day for relative in (True, False)}
         statistic = {key: from_start(values, RULE) for key, values in by_relative.items()}
         peaks = _peaks(by_relative[True], statistic[True])
-        for place, (_, which, method) in enumerate(loops):
-            setting = SETTINGS[which]
-            if number >= setting.days:
-                continue
+        counted = number >= setting.warm_up
+        events += len(starts) if counted else 0
+        for name, method in methods.items():
             values, alarmed = by_relative[method.relative], np.zeros(DAY, np.bool_)
             if number:
                 level = method.level(setting.asked)
                 above = level if method.relative else level - truth.centre
                 rule = with_hysteresis(RULE, above)
                 found = alerts(values, statistic[method.relative], level, rule)
-                counts[place, number] = len(found)
+                if counted:
+                    pairs = [
+                        (start, at) for start in starts for at, _ in found if comes_from(start, at)
+                    ]
+                    false[name] += len(found) - len({at for _, at in pairs})
+                    caught[name] += len({start for start, _ in pairs})
                 for start, end in found:
                     alarmed[start : end + 1] = True
             # What is there for most of the day is the scene.
             method.learn(values, alarmed & (alarmed.mean() < 0.25), peaks)
-    return [
-        {
-            "kind": kind, "seed": seed, "method": name, "asked": SETTINGS[which].asked,
-            "ratio": _ratio(counts[place], which),
-            "within": 1 / SETTINGS[which].factor
-            <= _ratio(counts[place], which) <= SETTINGS[which].factor,
-        }
-        for place, (name, which, _) in enumerate(loops)
-    ]  # fmt: skip
-
-
-def _ratio(counts: _Values, which: int) -> float:
-    setting = SETTINGS[which]
-    counted = counts[setting.warm_up : setting.days]
-    return float(counted.sum() / (setting.counted * setting.asked))
+    return {name: (false[name], caught[name] / events if events else None) for name in methods}
 
 
 def _moving_mean(day: _Values, state: _Values, *, first: bool) -> tuple[_Values, _Values]:

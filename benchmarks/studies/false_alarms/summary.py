@@ -77,11 +77,17 @@ def methods_table(rows: Rows) -> Table:
     """Return the table of all methods: median of measured by asked, and share within the factor.
 
     Args:
-        rows: Rows with ``kind``, ``asked``, ``method``, ``ratio`` and ``within``, one a run.
+        rows: Rows with ``kind``, ``asked``, ``method``, ``ratio``, ``within`` and ``caught``, one
+            a run.
     """
     found = {row["method"] for row in rows}
     methods = [method for method in _METHODS if method in found]
-    table = Table("stream", "asked", *methods, title="Measured by asked (median), runs within")
+    table = Table(
+        "stream",
+        "asked",
+        *methods,
+        title="Measured by asked (median), runs within, real events caught",
+    )
     for kind in dict.fromkeys(row["kind"] for row in rows):
         for setting in SETTINGS:
             cells = []
@@ -94,6 +100,9 @@ def methods_table(rows: Rows) -> Table:
                 ratios = np.array([row["ratio"] for row in own], float)
                 within = np.array([row["within"] for row in own], float)
                 cells.append(f"{np.median(ratios):.2f} {within.mean():.0%}" if own else "")
+                caught = [row["caught"] for row in own if row["caught"] is not None]
+                if caught:
+                    cells[-1] += f" {np.mean(np.array(caught, float)):.2f}"
             table.add_row(str(kind), f"{setting.asked:g}/day", *cells)
     return table
 

@@ -18,7 +18,6 @@ _ALARMS: Final = 7.0
 _LONGEST_DAYS: Final = 28.0
 _FAR: Final = 100.0  # no margin is there: cosines are at most 1
 _BISECTIONS: Final = 40
-_ROUNDS: Final = 2
 _WIDEST: Final = 10.0
 
 
@@ -83,11 +82,11 @@ class WatchedPeaks:
 
 
 def found(seen: WatchedPeaks, known: Known, asked: Asked, at: datetime | None) -> Estimate:
-    """Return the estimate for a asked, without its hysteresis.
+    """Return the estimate for what is asked, without its hysteresis.
 
     Args:
         seen: What was seen.
-        known: What its peaks say about the asked.
+        known: What its peaks say about it.
         asked: What the rule asks for.
         at: Local time, aware, of the hour that the estimate is for; None: no hours are known.
     """
@@ -95,10 +94,12 @@ def found(seen: WatchedPeaks, known: Known, asked: Asked, at: datetime | None) -
     rates = None if at is None else seen.rates(answer.level, at)
     if asked.even and at is not None and rates is not None:
         hour = hour_of(at)
-        for _ in range(_ROUNDS):
+        # The first round finds the level roughly, whose hours and tail the second one looks at.
+        for last in (False, True):
             relative, worth = float(rates.relative[hour]), float(rates.worth[hour])
-            own = know(seen.peaks, seen.watched_s, asked.per_day / relative) or known
-            answer = own.answer(asked.per_day / relative)
+            aim = asked.per_day / relative
+            own = (know(seen.peaks, seen.watched_s, aim) if last else None) or known
+            answer = own.answer(aim)
             rates = seen.rates(answer.level, at) or rates
         known = own
     answer = leaning(known, answer, asked, seen.watched_s / DAY_S, asked.per_day / relative)

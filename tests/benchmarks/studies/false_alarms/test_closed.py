@@ -100,6 +100,23 @@ def test_count_matching_is_right_where_a_gaussian_law_is_wrong() -> None:
     assert ("SPOT", 1.0) not in rows
 
 
+def test_count_matching_takes_real_events_for_false_alarms() -> None:
+    """Ten false alarms are asked for, and thirty real events come every day."""
+    quiet, planted = (
+        run_others(days("Gaussian", 7), "Gaussian", 1, truth("Gaussian"), None, planted=per_day)
+        for per_day in (0.0, 30.0)
+    )
+    without, with_events = (
+        next(row for row in rows if (row["method"], row["asked"]) == ("count matching", 10.0))
+        for rows in (quiet, planted)
+    )
+    assert without["caught"] is None
+    assert without["within"]
+    assert not with_events["within"]
+    assert float(str(with_events["ratio"])) < 0.3
+    assert 0.1 < float(str(with_events["caught"])) < 0.9
+
+
 def test_spot_gives_its_threshold_to_the_event_machine() -> None:
     class Double:
         def __init__(self, q: float, **_: object) -> None:
