@@ -55,7 +55,16 @@ def box(tmp_path: Path) -> Box:
     box = Box(tmp_path)
     for script in SCRIPTS.iterdir():
         text = script.read_text()
-        for root in ("/usr/lib/edge", "/data/", "/run/edge", "/proc/", "/sys/", "/dev/", "/boot/"):
+        for root in (
+            "/usr/lib/edge",
+            "/data/",
+            "/run/edge",
+            "/proc/",
+            "/sys/",
+            "/dev/",
+            "/boot/",
+            "/etc/os",
+        ):
             text = text.replace(root, f"{tmp_path}{root}")
         text = text.replace("/usr/bin/edge ", f"{tmp_path}/bin/edge ")
         box.set(f"usr/lib/edge/{script.name}", text)
@@ -71,6 +80,7 @@ def box(tmp_path: Path) -> Box:
     box.set("health", "healthy: int8 on openvino, golden frames embedded 3 s ago\n")
     box.set("runs", "one\none\n")
     box.set("address", "enp1s0 UP 192.168.1.20/24\n")
+    box.set("etc/os-release", 'IMAGE_VERSION="1.4.0"\n')
     box.set("grubenv", "A_OK=1\nB_OK=0\n")
     return box
 
@@ -133,6 +143,7 @@ def test_an_accepted_slot_is_not_judged_again(box: Box) -> None:
 
 
 def test_a_newer_slot_whose_start_was_cut_off_gets_another_chance(box: Box) -> None:
+    box.set("etc/os-release", 'IMAGE_VERSION="1.4.0"\n')
     box.set("grubenv", "A_OK=1\nB_OK=1\n")
     assert box.run("health-gate") == 0
     assert box.calls == ["rauc status mark-good booted", "rauc status mark-good other"]
@@ -160,8 +171,8 @@ def test_a_full_disk_does_not_keep_the_gate_from_accepting(box: Box) -> None:
     assert box.calls == ["rauc status mark-bad other", "rauc status mark-good booted"]
 
 
-def install(box: Box) -> int:
-    box.set("bundle/manifest.raucm", "[update]\n")
+def install(box: Box, version: str = "1.5.0") -> int:
+    box.set("bundle/manifest.raucm", f"[update]\nversion={version}\n")
     return box.run("before-install", RAUC_BUNDLE_MOUNT_POINT=str(box.folder / "bundle"))
 
 
@@ -176,6 +187,13 @@ def test_an_installation_notes_what_works_now(box: Box) -> None:
     assert (box.folder / "data/update/pending").read_text() == noted.replace(
         "installing", "installed"
     )
+
+
+def test_an_older_version_is_refused(box: Box) -> None:
+    box.set("run/edge/gate", "")
+    assert install(box, "1.3.9") == 1
+    assert "older" in box.console
+    assert not box.has("data/update/pending")
 
 
 def test_nothing_is_installed_over_the_former_slot_while_this_one_is_on_trial(box: Box) -> None:

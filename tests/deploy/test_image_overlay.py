@@ -70,7 +70,7 @@ def test_everything_the_box_needs_starts_and_nothing_else_does(root: Path) -> No
         for link in folder.iterdir()
     }
     assert {
-        "edge.service", "edge-config.service", "edge-identity.service", "edge-clock.service",
+        "edge.service", "edge-config.service", "edge-identity.service",
         "edge-health.service", "edge-deadline.timer", "chrony.service", "nftables.service",
         "systemd-networkd.service",
     } <= wanted  # fmt: skip
