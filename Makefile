@@ -14,7 +14,7 @@ EXPORTS := build/test-exports
 export VIDEO URL PROMPT MINUTES HOURS KILLS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick footage trust kills soak fuzz sbom events export-full distill-demo distill-full distill-study check format clean
+.PHONY: help demo test quick footage trust kills soak fuzz sbom deb events export-full distill-demo distill-full distill-study check format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,10 @@ fuzz: $(VENV)/.test ## Hostile bytes for every reader, guided by coverage, and a
 sbom: $(VENV)/.test ## What is installed, as CycloneDX: build/sbom.json
 	@$(PIP) --editable '.[sbom]'
 	@PATH="$(BIN):$$PATH" $(BIN)/python deploy/sbom.py build/sbom.json
+
+deb: $(VENV)/.demo ## The Debian packages for amd64: build/deb
+	@$(call package,command -v readelf,binutils)
+	@$(BIN)/edge-flash deb
 
 events: $(VENV)/.test ## Asked against measured false alarms, order, pools; half an hour
 	@$(PIP) --editable '.[study]'

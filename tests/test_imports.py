@@ -45,7 +45,10 @@ def tree(tmp_path: Path) -> Path:
     """A copy of the packages and their contracts."""
     for package in PACKAGES:
         shutil.copytree(
-            ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__")
+            ROOT / package,
+            tmp_path / package,
+            symlinks=True,
+            ignore=shutil.ignore_patterns("__pycache__"),
         )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path

@@ -11,6 +11,7 @@ from known import known
 from typer.core import TyperGroup
 
 import calibration.cli.evaluate
+import deploy.cli
 import edge.cli.main
 import export.cli.commands
 from benchmarks import cli as bench
@@ -24,6 +25,7 @@ COMMANDS = {
     "edge-export": export.cli.commands.app,
     "edge-bench": bench.app,
     "edge-calibrate": calibration.cli.evaluate.app,
+    "edge-flash": deploy.cli.app,
 }
 README = (ROOT / "README.md").read_text()
 

@@ -1,0 +1,146 @@
+"""Builds the Debian packages: the same source and the same wheels give the same bytes."""
+
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from deploy.deb.control import OPENVINO, RUNTIME, Package, control, debian_version, md5sums
+from deploy.deb.slim import depends, foreign, slim
+from deploy.deb.stage import PACKAGES, PYTHON, document, same_for_all, stage_openvino, stage_runtime
+from deploy.deb.wheels import fetch, lay_out
+from deploy.wheelhouse.download import requirements
+from deploy.wheelhouse.target import Target, target_of
+from edge import __version__
+from edge.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+_SCRIPTS: Final = Path(__file__).parent / "scripts"
+_CONFFILES: Final = "/etc/edge/edge.yaml\n"
+_NEXT_PYTHON: Final = "3.12"
+
+
+def build(project: Path, out: Path, arch: str, wheels: Path | None, made_at: int) -> list[Path]:
+    """Build the packages for a processor.
+
+    Args:
+        project: Source of the runtime.
+        out: Folder of the packages, and of what they are made from.
+        arch: Name of the processor, Debian's.
+        wheels: Folder of wheels to use and nothing else; None to fetch them once into ``out``.
+        made_at: UTC seconds that all files get.
+
+    Returns:
+        The packages.
+
+    Raises:
+        ConfigError: The source, a wheel or a tool is missing; a library is for another processor.
+    """
+    target = target_of("debian-12", arch)
+    _require("dpkg-deb", "dpkg")
+    _require("readelf", "binutils")
+    wanted, openvino = requirements(project), requirements(project, ["openvino"])[-1:]
+    if wheels is None:
+        wheels = out / f"wheels-{arch}"
+        if not wheels.is_dir():
+            logger.info("fetching wheels into %s", wheels)
+            fetch([*wanted, *openvino], wheels, target)
+    version = debian_version(__version__, made_at)
+
+    root = _fresh(out / f"{RUNTIME}-{arch}")
+    lay_out(wanted, wheels, target, root / PACKAGES)
+    needed = _slimmed(root, target)
+    python = [f"python3 (>= {PYTHON})", f"python3 (<< {_NEXT_PYTHON})"]
+    runtime = Package(
+        RUNTIME, version, arch,
+        [*python, *needed, "passwd", "systemd (>= 250)"],
+        ["ca-certificates", "tzdata"],
+    )  # fmt: skip
+    stage_runtime(root, project, runtime, made_at)
+    packages = [_packed(root, runtime, made_at, _CONFFILES)]
+    if arch == "amd64":  # of other processors it knows too little
+        root = _fresh(out / f"{OPENVINO}-{arch}")
+        lay_out(["--no-deps", *openvino], wheels, target, root / PACKAGES)
+        needed = _slimmed(root, target)
+        extra = Package(OPENVINO, version, arch, [f"{RUNTIME} (= {version})", *needed])
+        stage_openvino(root)
+        packages.append(_packed(root, extra, made_at, ""))
+    return packages
+
+
+def time_of_source(project: Path, environment: Mapping[str, str] = os.environ) -> int:
+    """Return when the source was changed, in UTC seconds: SOURCE_DATE_EPOCH, or the last commit.
+
+    Raises:
+        ConfigError: Neither is there.
+    """
+    given = environment.get("SOURCE_DATE_EPOCH", "")
+    if given.isdecimal():
+        return int(given)
+    done = subprocess.run(  # noqa: S603  no input of others
+        ["git", "-C", project, "log", "-1", "--format=%ct"],  # noqa: S607  by PATH
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if not done.stdout.strip().isdecimal():
+        raise ConfigError(
+            f"{project}: expected a git repository, or the time of the source in seconds as"
+            " SOURCE_DATE_EPOCH, found neither"
+        )
+    return int(done.stdout)
+
+
+def _slimmed(root: Path, target: Target) -> list[str]:
+    slim(root / PACKAGES)
+    wrong = foreign(root / PACKAGES, target)
+    if wrong:
+        raise ConfigError(
+            f"expected libraries for {target.arch} only, found another one: {wrong[0]}"
+        )
+    return depends(root / PACKAGES)
+
+
+def _packed(root: Path, package: Package, made_at: int, conffiles: str) -> Path:
+    """Write the files of dpkg into ``root``, and make the package beside it."""
+    document(root, package, made_at)
+    files = [path for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink()]
+    # dpkg counts in KiB, each file and folder rounded up.
+    size = sum(-(-path.lstat().st_size // 1024) or 1 for path in sorted(root.rglob("*")))
+    sums = {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+    same_for_all(root, made_at)
+    own = root / "DEBIAN"
+    own.mkdir()
+    (own / "control").write_text(control(package, size))
+    (own / "md5sums").write_text(md5sums(sums))
+    if conffiles:
+        (own / "conffiles").write_text(conffiles)
+    for name in ("postinst", "prerm", "postrm"):
+        shutil.copyfile(_SCRIPTS / f"{package.name}.{name}", own / name)
+        (own / name).chmod(0o755)
+    out = root.parent / f"{package.name}_{package.version}_{package.arch}.deb"
+    logger.info("packing %s", out.name)
+    subprocess.run(  # noqa: S603  no input of others
+        # One thread: what xz writes depends on their number. A higher level takes minutes.
+        ["dpkg-deb", "--root-owner-group", "-Zxz", "-z2", "--threads-max=1",  # noqa: S607  by PATH
+         "--build", root, out],
+        env=os.environ | {"SOURCE_DATE_EPOCH": str(made_at)},
+        check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    return out
+
+
+def _fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    folder.chmod(0o755)
+    return folder
+
+
+def _require(command: str, package: str) -> None:
+    if shutil.which(command) is None:
+        raise ConfigError(
+            f"expected the command {command}, found none; install it: apt-get install {package}"
+        )
