@@ -401,6 +401,7 @@ class Daemon:
         }
         failed = dict.fromkeys(self._workers.failed(), "an error has ended it: see the log")
         found = {name: error for name, error in errors.items() if error is not None}
+        found |= {f"prompt {name}": why for name, why in self._pipeline.rules.set_aside.items()}
         return found | self._defects | self._keeper.errors() | failed
 
     def _begin_end(self, stop: Stop) -> None:

@@ -5,6 +5,7 @@
     EdgeError
     ├─ ConfigError             a wrong setting                    exit 2 at start
     ├─ ModelError              bundle missing, corrupt, not ours  exit 3 at start
+    │  └─ StruckOut            the daemon ended over it, twice    set it aside, go on without
     ├─ EngineError
     │  ├─ EngineUnavailable    runtime or device not there        exit 3 at start
     │  └─ InferenceError       one batch failed                   drop it, count it, go on
@@ -39,6 +40,19 @@ class ModelError(EdgeError):
     """A bundle is missing, corrupt, from another format, or fails its golden self-test."""
 
     exit_code = 3
+
+
+class StruckOut(ModelError):
+    """The process has ended over something, twice in a row: it is not tried again for now.
+
+    Args:
+        message: What is set aside, and what to do.
+        rule: Rule that it belongs to; None where it belongs to none.
+    """
+
+    def __init__(self, message: str, rule: str | None = None) -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 class EngineError(EdgeError):

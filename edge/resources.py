@@ -38,6 +38,7 @@ from edge.search.index.recorder import PICTURE_WIDTH
 from edge.search.index.writer import IndexWriter
 from edge.search.open import open_index
 from edge.search.request import MOST_REQUEST_BYTES
+from edge.system.attempts import ATTEMPTS, Attempts
 from edge.system.cache_file import CacheFile
 from edge.system.ending import Stop
 from edge.system.health import SOCKET, HealthSocket, open_socket
@@ -115,16 +116,23 @@ def open_resources(
         OutboxError: There is no disk for the outbox; a full disk is none.
     """
     topics = Topics(config.mqtt.topic_prefix, config.device.id)
+    attempts = Attempts(config.state_dir / ATTEMPTS)
+    stop.listen(attempts.forgive)
     bundle = open_bundle(config.bundle, read_keys(config.bundle_keys))
     logger.info("bundle %s, %s", bundle.hash[:12], signature_in_words(bundle.signed))
     sentences = CacheFile(config.state_dir / SENTENCES)
     models = stack.enter_context(
         open_models(
-            bundle, config.engine, config.state_dir / CHOICES, stop=stop, sentences=sentences
+            bundle,
+            config.engine,
+            config.state_dir / CHOICES,
+            stop=stop,
+            sentences=sentences,
+            attempts=attempts,
         )
     )
     outbox = stack.enter_context(
-        closing(Outbox(config.state_dir / OUTBOX, config.outbox.max_bytes))
+        closing(Outbox(config.state_dir / OUTBOX, config.outbox.max_bytes, attempts))
     )
     clip = clip_spec(config)
     cameras: dict[str, CameraWorker] = {
@@ -136,6 +144,7 @@ def open_resources(
             wake,
             index * _SPREAD % 1,
             clip_spec=clip,
+            attempts=attempts,
         )
         for index, (name, camera) in enumerate(config.cameras.items())
     }
@@ -153,6 +162,7 @@ def open_resources(
         start.rules.bank.rows.shape[1],
         models.open_text_engine,
         lambda camera, sequence: cameras[camera].snapshot(sequence, PICTURE_WIDTH),
+        attempts,
     )
     learned = CalibrationFile(config.state_dir / LEARNED)
     pipeline = Pipeline(

@@ -5,7 +5,7 @@ To change rules, replace the reference to it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge.alerts.second_look import Confirm, confirm_all
 from edge.config.models import CameraConfig
@@ -22,12 +22,15 @@ class RuleSet:
         bank: Prompt bank compiled from ``prompts``.
         profile: Profile of the box; None where it has none.
         confirm: Second look of these rules.
+        set_aside: Reasons by name, for each rule that is left out because the process has ended
+            over it.
     """
 
     prompts: Mapping[str, PromptConfig]
     bank: PromptBank
     profile: str | None = None
     confirm: Confirm = confirm_all
+    set_aside: Mapping[str, str] = field(default_factory=dict)
 
     def watching(self, camera: CameraConfig) -> list[str]:
         """Names of the enabled rules that watch ``camera``."""

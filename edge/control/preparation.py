@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from edge.alerts.rule_set import RuleSet
 from edge.alerts.second_look import SecondLook
 from edge.config.prompt import PromptConfig
+from edge.errors import StruckOut
 from edge.rules.bank import PromptBank
 from edge.rules.compiler import Compiler
 
@@ -38,7 +39,7 @@ class Preparation:
         profile: str | None,
         before: RuleSet | None = None,
     ) -> RuleSet:
-        """Prepare rules.
+        """Prepare rules; those over which the process has ended twice are left out, and named.
 
         Args:
             prompts: Rules by name.
@@ -48,14 +49,32 @@ class Preparation:
 
         Raises:
             ConfigError: A rule cannot be compiled, or asks for something that is missing.
-            ModelError: A graph is not usable.
+            ModelError: A graph is not usable, or no rule is left.
             InferenceError: The engine failed.
         """
+        left, aside = dict(prompts), dict[str, str]()
+        while True:
+            try:
+                return self._prepared(left, profile, before, aside)
+            except StruckOut as exc:
+                if exc.rule not in left or len(left) == 1:
+                    raise
+                logger.error("%s", exc)  # noqa: TRY400  expected: no traceback
+                del left[exc.rule]
+                aside[exc.rule] = str(exc)
+
+    def _prepared(
+        self,
+        prompts: Mapping[str, PromptConfig],
+        profile: str | None,
+        before: RuleSet | None,
+        aside: Mapping[str, str],
+    ) -> RuleSet:
         if before is not None and _compiled(prompts) == _compiled(before.prompts):
             bank = before.bank
         else:
             bank = compile_prompts(self._open_compiler, prompts, self._background)
-        return RuleSet(prompts, bank, profile, self._second_look.prepare(prompts, bank))
+        return RuleSet(prompts, bank, profile, self._second_look.prepare(prompts, bank), aside)
 
 
 def compile_prompts(

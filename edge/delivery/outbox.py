@@ -22,6 +22,7 @@ from edge.delivery.outbox_store import OutboxStore
 from edge.delivery.payloads import AlertMessage
 from edge.delivery.running import ended_by, ends_of_running, note_running
 from edge.errors import OutboxError, SideFileError
+from edge.system.attempts import NOT_NOTED, Attempts
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Outbox:
         max_bytes: Limit on the size of stored messages. When it is reached, embeddings are dropped
             first, then snapshots, then alerts, the oldest first; each is counted. A message on the
             wire may be dropped too: its acknowledgement then finds nothing to delete.
+        attempts: Notes the file while it is opened.
 
     Raises:
         OutboxError: No permission, no disk, in use by another process, or written by a newer
@@ -79,7 +81,7 @@ class Outbox:
 
     name: Final = "outbox"
 
-    def __init__(self, path: Path, max_bytes: int) -> None:
+    def __init__(self, path: Path, max_bytes: int, attempts: Attempts = NOT_NOTED) -> None:
         self._path = path
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
@@ -89,7 +91,7 @@ class Outbox:
         self._drops_reported_at = -float("inf")
         # Numbers are never reused in a process: a late PUBACK must not delete a new message.
         self._next_seq = 1
-        self._store = OutboxStore(path, self._go_on)
+        self._store = OutboxStore(path, self._go_on, attempts)
         self._reserve = self._store.reserve
 
     @property

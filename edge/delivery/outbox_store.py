@@ -11,8 +11,10 @@ from typing import Final, TypeVar
 from edge.delivery.outbox_file import Damaged, is_damage, open_file
 from edge.delivery.outbox_repair import finish_repair, repair_file, write_anew
 from edge.delivery.reserve import RESERVE_BYTES, Reserve, free_bytes
-from edge.errors import OutboxError
+from edge.errors import OutboxError, StruckOut
 from edge.system.atomic_file import followed
+from edge.system.attempts import NOT_NOTED, Attempts
+from edge.system.set_aside import set_aside
 from edge.system.trouble import SQLITE_ERRORS, trouble_of, words_of
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ class OutboxStore:
     Args:
         path: The file, or a link to it; it and its folder are created where they do not exist.
         on_open: Called with the newest number in the file, each time that it was opened.
+        attempts: Notes the file while it is opened, or repaired.
 
     Attributes:
         reserve: Room for a full disk.
@@ -41,13 +44,16 @@ class OutboxStore:
         OutboxError: The file cannot be opened, and that is not for want of room.
     """
 
-    def __init__(self, path: Path, on_open: Callable[[int], None]) -> None:
+    def __init__(
+        self, path: Path, on_open: Callable[[int], None], attempts: Attempts = NOT_NOTED
+    ) -> None:
         file = followed(path)
         self.reserve = Reserve(file.with_suffix(".reserve"))
         self._folder = file.parent
         self.damaged = 0
         self.error: OutboxError | None = None
         self._path = path
+        self._attempts = attempts
         self._on_open = on_open
         self._db: sqlite3.Connection | None = None
         self._damage: str | None = None  # what must be repaired before the file is opened
@@ -119,22 +125,34 @@ class OutboxStore:
             self.reserve.release()
             logger.error("outbox %s has been removed: it is written anew", self._path)
         finish_repair(self._path)
-        db = None
-        if self._damage is None:
-            try:
-                db = open_file(self._path)
-            except Damaged as exc:
-                self._damage = str(exc)
-        if db is None:
-            self.reserve.release()  # the repair needs room
-            repair_file(self._path, str(self._damage))
+        try:
+            db = self._tried()
+        except StruckOut as exc:
+            aside = set_aside(self._path, most=1)
+            logger.error(  # noqa: TRY400  expected: no traceback
+                "%s: kept as %s with its messages; a new outbox begins", exc, aside
+            )
             self._damage = None
             self.damaged += 1
-            db = open_file(self._path)
+            db = self._tried()
         self._db = db
         (newest,) = db.execute("SELECT coalesce(max(seq), 0) FROM messages").fetchone()
         self._on_open(newest)
         return db
+
+    def _tried(self) -> sqlite3.Connection:
+        """Open the file, or repair and open it, unless the process has ended over that twice."""
+        with self._attempts.trying("the outbox", _file_of(self._path), "put the file back"):
+            if self._damage is None:
+                try:
+                    return open_file(self._path)
+                except Damaged as exc:
+                    self._damage = str(exc)
+            self.reserve.release()  # the repair needs room
+            repair_file(self._path, str(self._damage))
+            self._damage = None
+            self.damaged += 1
+            return open_file(self._path)
 
     def _mend(
         self,
@@ -177,6 +195,15 @@ class OutboxStore:
     def _is_full(self, exc: Exception) -> bool:
         """Whether an error means that the disk is full, as some say it in other words."""
         return trouble_of(exc) == "full" or free_bytes(self._folder) == 0
+
+
+def _file_of(path: Path) -> str:
+    """Return what tells a file from the one that takes its place."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return "new"
+    return f"{facts.st_dev} {facts.st_ino}"
 
 
 def _shorten_log(db: sqlite3.Connection) -> None:

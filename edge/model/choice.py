@@ -13,7 +13,8 @@ import logging
 import platform
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,13 +24,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.config.models import EngineConfig
 from edge.errors import EngineError, EngineUnavailable, ModelError
-from edge.model.bundle.manifest import Format, Precision
+from edge.model.bundle.manifest import Format, Precision, Role
 from edge.model.bundle.read import Bundle
 from edge.model.engines import Engine, EngineSettings
 from edge.model.engines.interruptible import interruptible
 from edge.model.graphs import open_graph, prove
 from edge.model.variants import Variant, variants
 from edge.system.atomic_file import write_atomically
+from edge.system.attempts import NOT_NOTED, Attempts
 from edge.system.ending import Stop
 from edge.system.set_aside import set_aside
 
@@ -103,6 +105,7 @@ def choose(
     again: bool = False,
     keep: bool = True,
     stop: Stop | None = None,
+    attempts: Attempts = NOT_NOTED,
 ) -> Choice:
     """Find the fastest variant that passes its self-test.
 
@@ -113,6 +116,7 @@ def choose(
         again: Measure even if there are measurements.
         keep: Keep the measurements.
         stop: Asks the daemon to end; None outside of it.
+        attempts: Notes each variant while it is measured.
 
     Raises:
         Ended: The daemon is asked to end.
@@ -128,7 +132,9 @@ def choose(
     if measured is None:
         settings = EngineSettings(config.device, config.threads)
         _log.info("measuring, once, which of %d variants is fastest here", len(found))
-        measured = tuple(_measure(bundle, variant, settings, stop or Stop()) for variant in found)
+        measured = tuple(
+            _measure(bundle, variant, settings, stop or Stop(), attempts) for variant in found
+        )
     chosen = fastest(measured)
     if chosen is None:
         raise _none_passes(bundle, measured)
@@ -147,7 +153,7 @@ def fastest(measured: Sequence[MeasuredVariant]) -> MeasuredVariant | None:
 
 
 def _measure(
-    bundle: Bundle, variant: Variant, settings: EngineSettings, stop: Stop
+    bundle: Bundle, variant: Variant, settings: EngineSettings, stop: Stop, attempts: Attempts
 ) -> MeasuredVariant:
     stop.check()
     role = bundle.manifest.graphs[0]
@@ -156,12 +162,13 @@ def _measure(
     # may hide the damage.
     bundle.read(role, variant.precision, variant.format)
     try:
-        engine = open_graph(bundle, role, variant, settings)
-        try:
-            report = prove(bundle, role, variant, engine, stop)
-            ms = ms_of_row(interruptible(engine, stop), bundle)
-        finally:
-            engine.close()
+        with trying_variant(attempts, bundle, role, variant, settings):
+            engine = open_graph(bundle, role, variant, settings)
+            try:
+                report = prove(bundle, role, variant, engine, stop)
+                ms = ms_of_row(interruptible(engine, stop), bundle)
+            finally:
+                engine.close()
     except (EngineError, ModelError) as exc:
         _log.warning("%s: not usable: %s", variant, exc)
         return MeasuredVariant.model_validate(
@@ -174,6 +181,20 @@ def _measure(
     return MeasuredVariant.model_validate(
         facts | {"ms": ms, "min_cosine": report.min_cosine if report else None}
     )
+
+
+def trying_variant(
+    attempts: Attempts, bundle: Bundle, role: Role, variant: Variant, settings: EngineSettings
+) -> AbstractContextManager[Callable[[], None]]:
+    """Note that a graph is opened on a runtime, whose compiler or driver may end the process.
+
+    Raises:
+        StruckOut: It did so twice in a row.
+    """
+    facts = [bundle.hash, _version(variant.kind), settings.device, _processor()]
+    advice = "set another engine (engine.kind, engine.precision), or update its packages"
+    part = f"the {role} graph of {bundle.manifest.model.id} ({variant})"
+    return attempts.trying(part, json.dumps(facts), advice)
 
 
 def ms_of_row(engine: Engine, bundle: Bundle) -> float:

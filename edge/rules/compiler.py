@@ -13,13 +13,14 @@ Letters in shapes: K rows of the bank, D embedding, P prompts.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.config.prompt import PromptConfig
-from edge.errors import ConfigError
+from edge.errors import ConfigError, StruckOut
 from edge.model.bundle.manifest import TextSpec
 from edge.model.bundle.read import Bundle
 from edge.rules.bank import CompiledPrompt, Note, PromptBank, explain
@@ -92,6 +93,7 @@ def compile_bank(
         ConfigError: No prompts, a sentence that cannot be encoded, or a prompt with nothing to be
             compared against.
         ModelError: The text graph gives vectors without a direction.
+        StruckOut: The process has ended twice over a sentence, whose rule it names.
         InferenceError: The engine failed.
     """
     if not prompts:
@@ -99,14 +101,14 @@ def compile_bank(
     sheet = Sheet(encoder, spec.templates)
     parts = list(_clauses(prompts))
     blends = {name: blends_of(name, prompt, spec) for name, prompt in prompts.items()}
-    texts = [
-        sheet.add(f"prompt {clause!r}", sentences, blends[name][0])
-        for name, clause, sentences in parts
-    ]
-    negatives = {
-        name: sheet.add(f"negatives of prompt {name!r}", prompt.negatives, blends[name][1])
-        for name, prompt in prompts.items()
-    }
+    texts, negatives = list[slice](), dict[str, slice]()
+    for name, clause, sentences in parts:
+        with _of_rule(name):
+            texts.append(sheet.add(f"prompt {clause!r}", sentences, blends[name][0]))
+    for name, prompt in prompts.items():
+        with _of_rule(name):
+            owner = f"negatives of prompt {name!r}"
+            negatives[name] = sheet.add(owner, prompt.negatives, blends[name][1])
     shared = sheet.add("background", background)
     rows = np.stack(sheet.rows)
     rows.setflags(write=False)
@@ -138,6 +140,15 @@ def compile_bank(
         lengths=sheet.read_only_lengths(),
         words=_words(encoder, sentences) if _wants_words(prompts) else None,
     )
+
+
+@contextmanager
+def _of_rule(name: str) -> Iterator[None]:
+    """Name the rule whose sentence is set aside."""
+    try:
+        yield
+    except StruckOut as exc:
+        raise StruckOut(f"prompt {name!r}: {exc}", name) from exc
 
 
 def phrase_bank(

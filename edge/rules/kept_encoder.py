@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge.rules.text import TextEncoder, TextEncoding, Tokenizer
 from edge.system import systemd
+from edge.system.attempts import NOT_NOTED, Attempts
 from edge.system.cache_file import OpenCache
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ class KeptEncoder:
         tokenizer: Tokenizer of the bundle.
         facts: Everything else that decides an answer: model, runtime and device.
         open_encoder: Opens the text graph, and returns the same encoder when called again.
+        attempts: Notes each sentence while it is embedded.
         report_s: Seconds between two reports of long work.
     """
 
@@ -52,12 +55,14 @@ class KeptEncoder:
         facts: Sequence[str],
         open_encoder: Callable[[], TextEncoder],
         *,
+        attempts: Attempts = NOT_NOTED,
         report_s: float = 5.0,
     ) -> None:
         self._cache = cache
         self._tokenizer = tokenizer
         self._facts = json.dumps([_FORM, *facts]).encode()
         self._open_encoder = open_encoder
+        self._attempts = attempts
         self._report_s = report_s
         self._reported_at = time.monotonic()
         self._computed = 0
@@ -68,7 +73,9 @@ class KeptEncoder:
         found = {key: self._cache.read(key) for key in dict.fromkeys(keys)}
         missing = [key for key, record in found.items() if record is None]
         if missing:
-            fresh = self._open_encoder().encode([texts[keys.index(key)] for key in missing])
+            new = [texts[keys.index(key)] for key in missing]
+            with self._trying(new, missing):
+                fresh = self._open_encoder().encode(new)
             for key, made in zip(missing, _records(fresh), strict=True):
                 self._cache.write(key, made)
                 found[key] = made
@@ -83,13 +90,21 @@ class KeptEncoder:
         missing = [key for key, record in found.items() if record is None]
         for start in range(0, len(missing), _AT_ONCE):
             some = missing[start : start + _AT_ONCE]
-            fresh = self._open_encoder().words([texts[keys.index(key)] for key in some])
+            new = [texts[keys.index(key)] for key in some]
+            with self._trying(new, some):
+                fresh = self._open_encoder().words(new)
             for row, key in enumerate(some):
                 record = b"" if fresh is None else _word_record(fresh[row])
                 self._cache.write(key, record)
                 found[key] = record
             self._report(len(some))
         return _padded([found[key] or b"" for key in keys], ids.shape[1])
+
+    def _trying(
+        self, texts: Sequence[str], keys: Sequence[bytes]
+    ) -> AbstractContextManager[object]:
+        part = f"the sentence {texts[0]!r}"
+        return self._attempts.trying(part, b"".join(keys).hex(), "put it in other words")
 
     def _report(self, computed: int) -> None:
         """Report long work to the log and to systemd, from time to time."""

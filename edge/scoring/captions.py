@@ -15,6 +15,7 @@ import numpy as np
 from edge.model.engines.base import Engine
 from edge.rules.caption import Caption
 from edge.scoring.grounding import EncodedCaption, ask
+from edge.system.attempts import NOT_NOTED, Attempts
 from edge.system.cache_file import CacheFile
 
 _FORM: Final = "edge-caption/1"
@@ -30,6 +31,7 @@ class CaptionEncoder:
         open_text: Opens the text graph for as long as it is needed.
         facts: Everything else that decides an answer: model, runtime and device.
         kept: Answers so far; None keeps nothing.
+        attempts: Notes each caption while it is encoded.
     """
 
     def __init__(
@@ -37,10 +39,12 @@ class CaptionEncoder:
         open_text: Callable[[], AbstractContextManager[Engine]],
         facts: Sequence[str] = (),
         kept: CacheFile | None = None,
+        attempts: Attempts = NOT_NOTED,
     ) -> None:
         self._open_text = open_text
         self._facts = json.dumps([_FORM, *facts]).encode()
         self._kept = kept
+        self._attempts = attempts
 
     def __call__(self, captions: Sequence[Caption]) -> list[EncodedCaption]:
         """Encode captions.
@@ -60,7 +64,9 @@ class CaptionEncoder:
                 key = self._key(caption)
                 record = answers.read(key)
                 if record is None:
-                    fresh = ask(text(), caption)
+                    part, advice = "the caption of all phrases", "change the newest rules"
+                    with self._attempts.trying(part, key.hex(), advice):
+                        fresh = ask(text(), caption)
                     record = fresh.features.astype("<f4").tobytes()
                     answers.write(key, record)
                 features = np.frombuffer(record, "<f4").copy()

@@ -17,7 +17,7 @@ from typing import Final
 
 from edge.errors import EngineError, ModelError
 from edge.model.bundle.manifest import Role
-from edge.model.choice import ms_of_row
+from edge.model.choice import ms_of_row, trying_variant
 from edge.model.engines import EngineSettings
 from edge.model.engines.interruptible import interruptible
 from edge.model.graphs import open_graph, prove
@@ -137,9 +137,10 @@ class EngineBuild:
             self._under_way = role, len(graphs), began
             stop.check()
             variant = Variant(self._variant.kind, self._variant.format, now.variant.precision)
-            engine = open_graph(bundle, role, variant, _GPU)
-            unused.callback(engine.close)
-            graphs[role] = Running(engine, variant, prove(bundle, role, variant, engine, stop))
+            with trying_variant(self._models.attempts, bundle, role, variant, _GPU):
+                engine = open_graph(bundle, role, variant, _GPU)
+                unused.callback(engine.close)
+                graphs[role] = Running(engine, variant, prove(bundle, role, variant, engine, stop))
         return graphs
 
     def _slower(self, graphs: Mapping[Role, Running]) -> str | None:

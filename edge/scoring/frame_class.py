@@ -22,6 +22,7 @@ from edge.scoring.scorers.base import Scorer
 from edge.scoring.scorers.detect import DetectScorer
 from edge.scoring.scorers.frames import FrameScorer
 from edge.scoring.scorers.window import WindowScorer
+from edge.system.attempts import NOT_NOTED, Attempts
 from edge.system.cache_file import CacheFile
 
 OpenText = Callable[[], AbstractContextManager[Engine]]
@@ -54,6 +55,7 @@ def scoring_of(
     engines: Mapping[Role, Engine],
     open_text: OpenText,
     sentences: CacheFile | None = None,
+    attempts: Attempts = NOT_NOTED,
 ) -> Scoring:
     """Put together what the frame class of ``bundle`` needs.
 
@@ -62,6 +64,7 @@ def scoring_of(
         engines: Open engines of the graphs that run for each sample.
         open_text: Opens the bundle's text graph.
         sentences: Keeps what the text graph makes of sentences; None keeps nothing.
+        attempts: Notes each sentence while it is embedded.
 
     Raises:
         ModelError: The graphs do not fit each other or the manifest.
@@ -83,7 +86,8 @@ def scoring_of(
                 yield compiler_of(bundle, open_encoder())
                 return
             kept = stack.enter_context(sentences.opened())
-            yield compiler_of(bundle, KeptEncoder(kept, tokenizer, facts, open_encoder))
+            encoder = KeptEncoder(kept, tokenizer, facts, open_encoder, attempts=attempts)
+            yield compiler_of(bundle, encoder)
 
     match manifest.frame_class:
         case "F":
@@ -95,16 +99,20 @@ def scoring_of(
         case "P":
             tokenizer = Tokenizer(bundle.tokenizer(), manifest.text)
             detector = engines["detector"]
-            encode = caption_encoder(bundle, detector, open_text, sentences)
+            encode = caption_encoder(bundle, detector, open_text, sentences, attempts)
             detect = DetectScorer(detector, encode, tokenizer, manifest.text)
             return Scoring(detect, lambda: _phrase_compiler(bundle, detect))
 
 
 def caption_encoder(
-    bundle: Bundle, engine: Engine, open_text: OpenText, sentences: CacheFile | None
+    bundle: Bundle,
+    engine: Engine,
+    open_text: OpenText,
+    sentences: CacheFile | None,
+    attempts: Attempts,
 ) -> CaptionEncoder:
     """Make what encodes captions for a bundle of class P; ``engine`` runs its detector."""
-    return CaptionEncoder(open_text, _facts(bundle, engine), sentences)
+    return CaptionEncoder(open_text, _facts(bundle, engine), sentences, attempts)
 
 
 def _facts(bundle: Bundle, engine: Engine) -> tuple[str, ...]:

@@ -5,9 +5,10 @@ measures.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -16,7 +17,7 @@ from edge.config.models import EngineConfig
 from edge.errors import EngineError, ModelError
 from edge.model.bundle.manifest import Precision, Role
 from edge.model.bundle.read import Bundle
-from edge.model.choice import Choice, choose
+from edge.model.choice import Choice, choose, trying_variant
 from edge.model.engines import Engine, EngineSettings
 from edge.model.engines.replaceable import ReplaceableEngine
 from edge.model.graphs import open_graph, open_proven, open_text_engine, prove
@@ -24,6 +25,7 @@ from edge.model.selftest import Report
 from edge.model.variants import Variant
 from edge.scoring.frame_class import scoring_of
 from edge.system import paths
+from edge.system.attempts import NOT_NOTED, Attempts
 from edge.system.cache_file import CacheFile
 from edge.system.ending import Stop
 
@@ -64,6 +66,7 @@ class Models:
         text_precision: Precision of the text graph.
         stop: Asks the daemon to end.
         sentences: Keeps what the text graph makes of sentences; None keeps nothing.
+        attempts: Notes what may end the process while it is tried.
     """
 
     def __init__(
@@ -75,10 +78,12 @@ class Models:
         failed: str | None = None,
         stop: Stop | None = None,
         sentences: CacheFile | None = None,
+        attempts: Attempts = NOT_NOTED,
     ) -> None:
         """Open the graphs that run for each sample; errors as ``open_models``."""
         self.stop = stop or Stop()
         self.sentences = sentences
+        self.attempts = attempts
         self.bundle = bundle
         self.choice = choice
         self.failed = failed
@@ -92,7 +97,9 @@ class Models:
                 role: self._open(role) for role in bundle.manifest.graphs if role != "text"
             }
             self.main = next(iter(self._graphs.values()))
-            self.scoring = scoring_of(bundle, self._engines, self.open_text_engine, sentences)
+            self.scoring = scoring_of(
+                bundle, self._engines, self.open_text_engine, sentences, attempts
+            )
         except BaseException:
             self._stack.close()
             raise
@@ -148,7 +155,12 @@ class Models:
             Ended: The daemon is asked to end; the engine raises it too.
         """
         self.stop.check()
-        with open_text_engine(self.bundle, self.variant.kind, self.settings, self.stop) as engine:
+        variant = Variant(self.variant.kind, "onnx", self.text_precision)
+        with (
+            self._trying("text", variant) as well,
+            open_text_engine(self.bundle, variant.kind, self.settings, self.stop) as engine,
+        ):
+            well()
             yield engine
 
     @contextmanager
@@ -162,7 +174,11 @@ class Models:
             yield None
             return
         variant = Variant(self.variant.kind, "onnx", found[0])
-        with open_proven(self.bundle, "regions", variant, self.settings, self.stop) as engine:
+        with (
+            self._trying("regions", variant) as well,
+            open_proven(self.bundle, "regions", variant, self.settings, self.stop) as engine,
+        ):
+            well()
             yield engine
 
     def close(self) -> None:
@@ -186,10 +202,14 @@ class Models:
         found = self.bundle.precisions(role, wanted.format)
         precision = wanted.precision if wanted.precision in found else found[-1]
         variant = Variant(wanted.kind, wanted.format, precision)
-        engine = ReplaceableEngine(open_graph(self.bundle, role, variant, self.settings))
-        self._engines[role] = engine
-        self._stack.callback(engine.close)
-        return Running(engine, variant, prove(self.bundle, role, variant, engine, self.stop))
+        with self._trying(role, variant):
+            engine = ReplaceableEngine(open_graph(self.bundle, role, variant, self.settings))
+            self._engines[role] = engine
+            self._stack.callback(engine.close)
+            return Running(engine, variant, prove(self.bundle, role, variant, engine, self.stop))
+
+    def _trying(self, role: Role, variant: Variant) -> AbstractContextManager[Callable[[], None]]:
+        return trying_variant(self.attempts, self.bundle, role, variant, self.settings)
 
 
 def open_models(
@@ -201,6 +221,7 @@ def open_models(
     keep: bool = True,
     stop: Stop | None = None,
     sentences: CacheFile | None = None,
+    attempts: Attempts = NOT_NOTED,
 ) -> Models:
     """Open the graphs that run for each sample; each must pass its self-test.
 
@@ -213,6 +234,7 @@ def open_models(
         keep: Keep the measurements.
         stop: Asks the daemon to end; None outside of it.
         sentences: Keeps what the text graph makes of sentences; None keeps nothing.
+        attempts: Notes what may end the process while it is tried.
 
     Raises:
         Ended: The daemon is asked to end.
@@ -225,18 +247,19 @@ def open_models(
     if config.kind == "null":
         _log.warning("engine null: embeddings mean nothing")
     folder = cache or paths.choices()
-    choice = choose(bundle, config, folder, again=tune, keep=keep, stop=stop)
+    choose_one = partial(choose, bundle, config, folder, keep=keep, stop=stop, attempts=attempts)
+    choice = choose_one(again=tune)
     failed: str | None = None
     try:
-        models = Models(bundle, choice.variant, settings, choice, None, stop, sentences)
+        models = Models(bundle, choice.variant, settings, choice, None, stop, sentences, attempts)
     except (EngineError, ModelError) as exc:
         if not choice.remembered:
             raise
         # It passed when it was measured: a new driver, or hardware that goes bad.
         failed = f"{choice.variant} was chosen before and fails now: {exc}"
         _log.error("%s; measuring again", failed)
-        choice = choose(bundle, config, folder, again=True, keep=keep, stop=stop)
-        models = Models(bundle, choice.variant, settings, choice, failed, stop, sentences)
+        choice = choose_one(again=True)
+        models = Models(bundle, choice.variant, settings, choice, failed, stop, sentences, attempts)
     engine = models.main.engine
     _log.info("model %s on %s, %s", models.main.variant, engine.runtime, engine.device)
     return models

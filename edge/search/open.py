@@ -18,6 +18,7 @@ from edge.search.index.recorder import IndexRecorder, PictureOf
 from edge.search.index.store import INDEX, Limits, Reader, Store
 from edge.search.index.writer import IndexWriter
 from edge.search.request import Answerer
+from edge.system.attempts import NOT_NOTED, Attempts
 from edge.system.steady_clock import SteadyClock
 
 # Number of sentences that stay compiled, so that the next page of an answer is fast.
@@ -48,6 +49,7 @@ def open_index(
     dim: int,
     open_text: Callable[[], AbstractContextManager[Engine]],
     picture_of: PictureOf,
+    attempts: Attempts = NOT_NOTED,
 ) -> LocalIndex | None:
     """Open the index; None if the configuration switches it off.
 
@@ -60,6 +62,7 @@ def open_index(
         dim: Dimension of its embeddings, D.
         open_text: Opens the text graph.
         picture_of: Makes a small picture, as for ``IndexRecorder``.
+        attempts: Notes the index while it is opened.
 
     Raises:
         ConfigError: The model has no embedding that can be searched.
@@ -77,7 +80,12 @@ def open_index(
             return compiler({"search": PromptConfig(text=(text,))}, config.background)
 
     clock = SteadyClock(min(_SETTLE_S, limits.max_age_s))
-    writer = IndexWriter(lambda: Store(root, bundle.hash, dim, limits), clock)
+
+    def open_store() -> Store:
+        with attempts.trying("the index", str(root), f"move {root} away"):
+            return Store(root, bundle.hash, dim, limits)
+
+    writer = IndexWriter(open_store, clock)
     answerer = Answerer(Reader(root / bundle.hash, dim), compile_text)
     return LocalIndex(IndexRecorder(writer, picture_of), writer, answerer)
 

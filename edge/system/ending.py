@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final, NoReturn
@@ -41,11 +41,19 @@ class Stop(threading.Event):
     def __init__(self) -> None:
         super().__init__()
         self.since: float | None = None
+        self._listeners: list[Callable[[], None]] = []
+
+    def listen(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once the daemon is asked to end, in a thread that nobody waits for."""
+        self._listeners.append(callback)
 
     def set(self) -> None:
-        if self.since is None:
+        first = self.since is None
+        if first:
             self.since = time.monotonic()
         super().set()
+        for callback in self._listeners if first else ():
+            threading.Thread(target=callback, name="asked to end", daemon=True).start()
 
     def check(self) -> None:
         """Give up the work of this thread if the daemon is asked to end.

@@ -12,8 +12,9 @@ import av
 import av.error
 
 from edge.config.models import CameraConfig, SnapshotsConfig
-from edge.errors import SourceError, SourceRefused
+from edge.errors import SourceError, SourceRefused, StruckOut
 from edge.model.bundle.manifest import ImageSpec
+from edge.system.attempts import NOT_NOTED, Attempts
 from edge.system.backoff import CameraRetry
 from edge.system.redact import redact
 from edge.system.workers import WorkerThread
@@ -51,9 +52,10 @@ class ThreadCamera:
         phase: Position of the samples within a sampling period, 0..1 (``edge.video.sampler``).
         clip_spec: Size and resize rule of a clip model's pixels; None without a clip model.
         spans: Spans of the stream that are judged together.
+        attempts: Notes the camera until its first sample is there.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what every camera is given
         self,
         name: str,
         config: CameraConfig,
@@ -64,6 +66,7 @@ class ThreadCamera:
         *,
         clip_spec: ImageSpec | None = None,
         spans: JudgedSpans = SPANS,
+        attempts: Attempts = NOT_NOTED,
     ) -> None:
         self.name = name
         self._url = config.url.get_secret_value()
@@ -81,6 +84,8 @@ class ThreadCamera:
         self._stop = threading.Event()
         self._thread = WorkerThread(f"camera[{name}]", self._run)
 
+        self._attempts = attempts
+        self._well: Callable[[], None] = lambda: None  # to be called at the first sample
         self._tried_at = 0.0
         self._streaming_since: float | None = None
         self._live = is_live(self._url)
@@ -159,9 +164,17 @@ class ThreadCamera:
             self._wake()
 
     def _stream(self) -> None:
-        """Sample the stream until it ends."""
+        """Sample the stream until it ends, unless the process has ended over that twice."""
         self._streaming_since = self._verdict = None
         self._tried_at = time.monotonic()
+        part, facts = f"camera {self.name}", f"{self._url} {self._settings.transport}"
+        try:
+            with self._attempts.trying(part, facts, "give it another url or codec") as self._well:
+                self._sample()
+        except StruckOut as exc:
+            raise SourceRefused(str(exc)) from exc
+
+    def _sample(self) -> None:
         with open_source(self._url, self._settings, self._stop) as source:
             if source.choice is not None:
                 logger.info("camera %s: %s", self.name, source.choice)
@@ -219,6 +232,7 @@ class ThreadCamera:
 
     def _note_streaming(self, frame: Frame) -> None:
         self._streaming_since = time.monotonic()
+        self._well()
         if self._live:
             self._verdict = StreamVerdict(self._fps, frame.arrival.monotonic, self._spans)
         picture = frame.picture

@@ -74,7 +74,9 @@ def _detector(
     found = stack.enter_context(_open_beside(models, bundle, config))
     return CaptionDetector(
         found.main.engine,
-        caption_encoder(bundle, found.main.engine, found.open_text_engine, found.sentences),
+        caption_encoder(
+            bundle, found.main.engine, found.open_text_engine, found.sentences, found.attempts
+        ),
         Tokenizer(bundle.tokenizer(), manifest.text),
         (manifest.image, manifest.text),
         manifest.decision.threshold if settings.threshold is None else settings.threshold,
@@ -98,4 +100,5 @@ def _open_beside(models: Models, bundle: Bundle, config: Config) -> Models:
         config.state_dir / CHOICES,
         stop=models.stop,
         sentences=models.sentences,
+        attempts=models.attempts,
     )

@@ -60,6 +60,7 @@ class Announcer:
             },
             lessons=dict(lessons),
             notes=(
+                *rules.set_aside.values(),
                 *map(str, rules.bank.notes),
                 *_unwatched(prompts, {rule for _, rule in pairs}),
                 *_unnamed(prompts, profile),

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from edge.errors import StruckOut
 from edge.search.index.format import Entry
 from edge.search.index.store import Store
 from edge.system.workers import WorkerThread
@@ -156,7 +157,7 @@ class IndexWriter:
     def _fail(self, exc: Exception, dropped: int) -> None:
         with self._lock:
             if self._health.error is None:
-                trace = None if isinstance(exc, OSError) else exc
+                trace = None if isinstance(exc, (OSError, StruckOut)) else exc
                 logger.error("the index is not written: %s; alerts go on", exc, exc_info=trace)
             self._count(dropped=dropped)
             self._health = replace(self._health, error=f"index: {exc}")

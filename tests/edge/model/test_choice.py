@@ -53,7 +53,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, **ms: float) -> list[str]:
     asked: list[str] = []
 
     def measure(
-        _bundle: Bundle, variant: Variant, _settings: object, _stop: Stop
+        _bundle: Bundle, variant: Variant, _settings: object, _stop: Stop, _attempts: object
     ) -> MeasuredVariant:
         asked.append(str(variant))
         return MeasuredVariant(
