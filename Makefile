@@ -11,6 +11,9 @@ TIMED := tests/e2e tests/edge/delivery tests/edge/test_app.py tests/edge/test_ov
 # Tiny models that both runs of the tests use, built anew by each make test.
 EXPORTS := build/test-exports
 
+# What makes and checks images and updates (deploy/image).
+UPDATE_TOOLS := dosfstools fdisk grub-common grub-efi-amd64-bin mtools openssl rauc squashfs-tools zstd
+
 export VIDEO URL PROMPT MINUTES HOURS KILLS
 
 .DEFAULT_GOAL := help
@@ -33,6 +36,7 @@ test: check ## All checks and all tests
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
 	@$(call package,command -v shellcheck,shellcheck)
 	@$(call package,command -v systemd-analyze,systemd)
+	@$(call package,dpkg --status $(UPDATE_TOOLS),$(UPDATE_TOOLS))
 	@$(BIN)/edge-export default >/dev/null
 	@rm -rf $(EXPORTS)
 	@EDGE_EXPORTS=$(EXPORTS) $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(addprefix --ignore=,$(TIMED))

@@ -3,6 +3,7 @@
 import json
 import tempfile
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Any, Final
 
 import typer
@@ -14,10 +15,11 @@ from deploy.image.disks import Disk, read_disk, refusal
 from deploy.image.inspect import inspect as look_inside
 from deploy.image.pki import KEYRING, RELEASE_CERT, RELEASE_KEY, make_keys
 from deploy.image.rootfs import RootFiles, make_rootfs, time_of_deb
-from deploy.image.tools import run
+from deploy.image.tools import need, run
 from deploy.image.verify import verify as check_bundle
 from deploy.image.write import image_size, write_image
 from edge.errors import ConfigError
+from edge.system.paths import default_bundle
 
 _SOURCES: Final = Path("/etc/apt/sources.list.d/debian.sources")
 
@@ -26,7 +28,8 @@ DebOption = Annotated[
     list[Path], typer.Option(help="Debian package of the runtime; may be given more than once.")
 ]
 ModelOption = Annotated[
-    Path | None, typer.Option("--bundle", help="Folder of the model bundle that goes in.")
+    Path | None,
+    typer.Option("--bundle", help="Model bundle that goes in. [default: that of edge-export]"),
 ]
 VersionOption = Annotated[
     str, typer.Option("--image-version", help="[default: that of the first Debian package]")
@@ -62,13 +65,16 @@ def rootfs(
     Example:
     `sudo edge-flash rootfs --deb edge.deb --keyring keys/keyring.pem --out nvr.squashfs`
     """
+    start = monotonic()
     version = image_version or run("dpkg-deb", "--field", deb[0], "Version").strip()
+    model = model or default_bundle()
+    need(model / "manifest.json", "a model bundle (edge-export default)")
     files = RootFiles(
         bundles.checked_version(version), deb, keyring, model, made_at=time_of_deb(deb[0])
     )
     work.mkdir(parents=True, exist_ok=True)
     make_rootfs(files, sources, work, out)
-    typer.echo(f"{out}: version {version}, {_mib(out)}")
+    typer.echo(f"{out}: version {version}, {_made(out, start)}")
 
 
 def image(
@@ -82,6 +88,7 @@ def image(
 
     Example: `edge-flash image --rootfs nvr.squashfs --config site.yaml --out nvr.img.zst`
     """
+    start = monotonic()
     with tempfile.TemporaryDirectory(dir=out.absolute().parent) as name:
         new = Path(name) / "new.img"
         make_image(rootfs, config, new)
@@ -89,7 +96,7 @@ def image(
             run("zstd", "--quiet", "--threads=0", "-9", "--rm", new)
             new = new.with_suffix(".img.zst")
         new.replace(out)
-    typer.echo(f"{out}: {_mib(out)}")
+    typer.echo(f"{out}: {_made(out, start)}")
 
 
 def bundle(
@@ -101,10 +108,11 @@ def bundle(
 
     Example: `edge-flash bundle --rootfs nvr.squashfs --keys keys --out edge-1.4.2.raucb`
     """
+    start = monotonic()
     version = bundles.checked_version(str(look_inside(rootfs).get("version", "")))
     text = bundles.manifest(version)
     bundles.make_bundle(rootfs, text, keys / RELEASE_CERT, keys / RELEASE_KEY, out)
-    typer.echo(f"{out}: version {version}, {_mib(out)}")
+    typer.echo(f"{out}: version {version}, {_made(out, start)}")
 
 
 def verify(
@@ -215,5 +223,5 @@ def _lines(found: dict[str, Any], indent: str = "") -> list[str]:
     return lines
 
 
-def _mib(path: Path) -> str:
-    return f"{path.stat().st_size / 2**20:.0f} MiB"
+def _made(path: Path, start: float) -> str:
+    return f"{path.stat().st_size / 2**20:.0f} MiB, {monotonic() - start:.0f} s"

@@ -41,14 +41,7 @@ def read_disk(path: Path, sys: Path = Path("/sys"), proc: Path = Path("/proc")) 
     Raises:
         ConfigError: It is no whole disk, or cannot be written to.
     """
-    try:
-        status = path.stat()
-    except OSError as exc:
-        raise ConfigError(f"cannot read {path}: {exc.strerror}") from exc
-    if not stat.S_ISBLK(status.st_mode):
-        raise ConfigError(f"expected a disk, such as /dev/sdb, found another kind of file: {path}")
-    number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
-    node = (sys / "dev" / "block" / number).resolve()
+    node = (sys / "dev" / "block" / _number(path)).resolve()
     if (node / "partition").exists():
         raise ConfigError(f"expected a whole disk, found a partition of {node.parent.name}: {path}")
     if _text(node / "ro") == "1":
@@ -70,6 +63,17 @@ def refusal(disk: Disk, image_bytes: int) -> str | None:
     if disk.size < image_bytes:
         return f"{disk.path} is too small: expected at least {image_bytes} bytes, found {disk.size}"
     return None
+
+
+def _number(path: Path) -> str:
+    """Return the kernel's number of a disk, by which sysfs finds it."""
+    try:
+        status = path.stat()
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror}") from exc
+    if not stat.S_ISBLK(status.st_mode):
+        raise ConfigError(f"expected a disk, such as /dev/sdb, found another kind of file: {path}")
+    return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
 
 
 def _uses(part: Path, proc: Path) -> list[str]:

@@ -47,7 +47,7 @@ class RootFiles:
     version: str
     debs: Sequence[Path]
     keyring: Path
-    model: Path | None
+    model: Path
     overlays: Sequence[Path] = (OVERLAY,)
     made_at: int = 0
 
@@ -169,10 +169,9 @@ def _install(root: Path, files: RootFiles) -> None:
     if (root / "opt" / "edge").is_dir():
         run("chroot", root, *_COMPILE, "/opt/edge", environment={"PYTHONHASHSEED": "0"})
     _copy(files.keyring, root / "etc" / "rauc" / "keyring.pem")
-    if files.model is not None:
-        for path in sorted(files.model.rglob("*")):
-            if path.is_file():
-                _copy(path, root / "usr/share/edge/bundle" / path.relative_to(files.model))
+    for path in sorted(files.model.rglob("*")):
+        if path.is_file():
+            _copy(path, root / "usr/share/edge/bundle" / path.relative_to(files.model))
     with (root / "usr" / "lib" / "os-release").open("a") as file:
         file.write(f'IMAGE_ID="{COMPATIBLE}"\nIMAGE_VERSION="{files.version}"\n')
 

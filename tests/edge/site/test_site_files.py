@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from edge.cli.main import app
 from edge.config.load import load_config
 from edge.errors import ConfigError
-from edge.site.files import NTS_SERVERS, BoxFile, box_files
+from edge.site.files import NTS_SERVERS, QR_BYTES, BoxFile, box_files
+from edge.site.models import PortConfig, TimeConfig
 from edge.system import redact
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -212,3 +213,17 @@ def test_a_site_is_written_to_an_empty_folder_only(tmp_path: Path) -> None:
     }
     again = CliRunner().invoke(app, ["site", str(file), "--out", str(out)])
     assert "expected an empty or new folder" in str(again.exception)
+
+
+def test_the_documents_example_and_table_hold(
+    made: Callable[[str], dict[str, BoxFile]], tmp_path: Path
+) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "site.md").read_text(encoding="utf-8")
+    (tmp_path / "broker-ca.pem").write_text(PEM)
+    [example] = re.findall(r"^```yaml\n(.+?)^```", page, re.MULTILINE | re.DOTALL)
+    files = made(example)
+    assert b"Address=192.0.2.2/24" in files["network/10-site-00.network"].content
+    assert f"{QR_BYTES:,} bytes" in page
+    said = set(re.findall(r"^\| `(network\.PORT\.\w+|time\.\w+)`", page, re.MULTILINE))
+    ports = {f"network.PORT.{name}" for name in PortConfig.model_fields}
+    assert said == ports | {f"time.{name}" for name in TimeConfig.model_fields}
