@@ -30,6 +30,7 @@ from edge.model.engines import Engine, EngineSettings
 from edge.model.engines.interruptible import interruptible
 from edge.model.graphs import open_graph, prove
 from edge.model.variants import Variant, variants
+from edge.system import systemd
 from edge.system.atomic_file import write_atomically
 from edge.system.attempts import NOT_NOTED, Attempts
 from edge.system.ending import Stop
@@ -44,6 +45,8 @@ _ENOUGH_S: Final = 2.0
 # A less exact variant must take less than this share of the time of a more exact one. Smaller
 # differences are within the error of the timing.
 _WORTH: Final = 0.95
+# systemd waits for a start so much longer with each variant: a slow processor takes minutes.
+_LONGEST_MEASUREMENT_S: Final = 600
 
 
 class _Record(BaseModel):
@@ -156,6 +159,9 @@ def _measure(
     bundle: Bundle, variant: Variant, settings: EngineSettings, stop: Stop, attempts: Attempts
 ) -> MeasuredVariant:
     stop.check()
+    systemd.notify(
+        f"STATUS=measuring {variant}\nEXTEND_TIMEOUT_USEC={_LONGEST_MEASUREMENT_S * 1_000_000}"
+    )
     role = bundle.manifest.graphs[0]
     facts = {"kind": variant.kind, "format": variant.format, "precision": variant.precision}
     # A damaged file ends the choice, because the bundle must be installed again; no other variant

@@ -1,6 +1,7 @@
 """The measured choice: the fastest variant that answers right, and no other."""
 
 import json
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -250,3 +251,17 @@ def test_a_choice_that_fails_later_is_reported_and_another_one_runs(
     assert "measuring again" in caplog.text
     with open_models(bundle, AUTO, cache) as models:
         assert models.failed is None
+
+
+def test_systemd_waits_for_each_measurement(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A processor on which a variant takes minutes would never come to its end otherwise."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setblocking(False)
+        measured = choose(bundle, AUTO, tmp_path / "choices").measured
+        said = [manager.recv(200).decode() for _ in measured]
+    for one, text in zip(measured, said, strict=True):
+        assert text == f"STATUS=measuring {one.variant}\nEXTEND_TIMEOUT_USEC=600000000"
