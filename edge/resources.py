@@ -11,7 +11,8 @@ from edge.alerts.learned import Calibrations
 from edge.alerts.pipeline import Pipeline
 from edge.alerts.second_look.open import clip_spec, open_looks
 from edge.config.models import Config
-from edge.control.announce.retained import RETAINED, Place, Retained, former_statuses
+from edge.control.announce.record import RETAINED, Place, former_statuses
+from edge.control.announce.retained import Retained
 from edge.control.answers import AnswerRoute
 from edge.control.desired.file import DESIRED, DesiredFile
 from edge.control.desired.restore import restored

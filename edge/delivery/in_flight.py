@@ -10,43 +10,28 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from edge.delivery.message import Message
 from edge.delivery.mqtt.connection import Acknowledged, Connection
 from edge.delivery.mqtt.paho_client import packet_size
 from edge.delivery.mqtt.refusals import Unsendable
+from edge.delivery.not_taken import Outgoing, Refusals
 from edge.delivery.outbox import Outbox
-from edge.delivery.quarantine import STRIKES, Key
 from edge.delivery.standing import Standing
 from edge.delivery.unsent import Unsent
 from edge.errors import OutboxError, PublishError
 
 logger = logging.getLogger(__name__)
 
-# MQTT 5 reason codes of a PUBACK (section 3.4.2.1).
+# From this reason code of a PUBACK on the broker refuses (MQTT 5, section 3.4.2.1).
 _FAILURE: Final = 0x80
-_TOPIC_NAME_INVALID, _PACKET_TOO_LARGE, _PAYLOAD_FORMAT_INVALID = 0x90, 0x95, 0x99
-# Refusals that are final for a message. Any other one may be temporary: rights and quotas change.
-_HOPELESS: Final = {_TOPIC_NAME_INVALID, _PACKET_TOO_LARGE, _PAYLOAD_FORMAT_INVALID}
 
 _READ_AHEAD: Final = 100
 _DELETE_S: Final = 0.1
 # Size of the unacknowledged messages from which on the window is full.
 _WINDOW_BYTES: Final = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """A message to send; ``seq`` is its number in the outbox, None for one from memory."""
-
-    message: Message
-    seq: int | None = None
-
-    @property
-    def key(self) -> Key:
-        return self.message.topic if self.seq is None else self.seq
 
 
 class Delivery:
@@ -78,14 +63,14 @@ class Delivery:
         self._standing = standing
         self._window = min(window, connection.terms.receive_maximum)
         self._patience_s = patience_s
-        self._hold_s = hold_s
+        self._refusals = Refusals(standing, hold_s)
         self._on_delivered = on_delivered
-        self._sent: dict[int, _Item] = {}  # packet number -> unacknowledged message
+        self._sent: dict[int, Outgoing] = {}  # packet number -> unacknowledged message
         self._sent_bytes = 0
         self._unproven: dict[str, int] = {}  # topic of QoS 0 -> packet of QoS 1 sent before it
         self._last_packet = 0
-        self._waiting: deque[_Item] = deque()  # from memory, not sent yet
-        self._ready: deque[_Item] = deque()  # of the outbox, read ahead, not sent yet
+        self._waiting: deque[Outgoing] = deque()  # from memory, not sent yet
+        self._ready: deque[Outgoing] = deque()  # of the outbox, read ahead, not sent yet
         self._more = True  # the outbox may contain more
         self._disk_failure: OutboxError | None = None
         self._deleted_at = -float("inf")
@@ -148,7 +133,8 @@ class Delivery:
         Raises:
             OutboxError: The disk fails; call again later.
         """
-        self._release()
+        if self._refusals.release():
+            self.look_again()
         self._disk_failure = None
         while self._room and (queue := self._most_urgent()):
             if self._standing.quarantine.suspects(queue[0].key) and (
@@ -162,7 +148,7 @@ class Delivery:
     def say_last(self, message: Message) -> None:
         """Send a message at once, with QoS 0 where the window is full."""
         full = len(self._sent) >= self._window
-        self._send(_Item(replace(message, qos=0) if full else message))
+        self._send(Outgoing(replace(message, qos=0) if full else message))
 
     def broken(self) -> None:
         """Give back what was not delivered, and find out which message ended the connection."""
@@ -170,7 +156,7 @@ class Delivery:
         keys = [*(item.key for item in items), *self._unproven]
         sound = self._answered or (self._pinged and not self._connection.pinging)
         struck = self._standing.quarantine.broken(keys, answered=sound)
-        if struck is not None and self._strike_out(items[-1]):
+        if struck is not None and self._refusals.strike_out(items[-1], sound=self._answered):
             items.pop()
         rest = [item for item in (*items, *self._waiting) if item.seq is None]
         self._unsent.give_back(item.message for item in rest)
@@ -191,12 +177,12 @@ class Delivery:
         roomy = len(self._sent) < self._window and self._sent_bytes < _WINDOW_BYTES
         return roomy and not alone and not self._connection.congested
 
-    def _most_urgent(self) -> deque[_Item] | None:
+    def _most_urgent(self) -> deque[Outgoing] | None:
         """Queue whose first message is the next to send; None where there is none."""
         if status := self._unsent.take_status():
-            self._waiting.appendleft(_Item(status))
+            self._waiting.appendleft(Outgoing(status))
         if not self._waiting and (batch := self._unsent.take_all()):
-            self._waiting.extend(_Item(message) for message in batch)
+            self._waiting.extend(Outgoing(message) for message in batch)
             self.look_again()  # an alert of the outbox is older than a message that follows it
         if self._waiting and self._waiting[0].message.kind == "status":
             return self._waiting
@@ -218,23 +204,23 @@ class Delivery:
         except OutboxError as exc:
             self._disk_failure = exc
             return
-        self._ready.extend(_Item(queued.message, queued.seq) for queued in read)
+        self._ready.extend(Outgoing(queued.message, queued.seq) for queued in read)
         self._more = bool(read)
 
-    def _send(self, item: _Item) -> None:
+    def _send(self, item: Outgoing) -> None:
         message = item.message
         limit = self._connection.terms.max_packet
         if self._standing.quarantine.holds(item.key):
             return  # the latest message of its topic is sent once the quarantine is over
         if limit is not None and packet_size(message) > limit:
-            self._refuse(item, f"the broker takes packets of up to {limit} bytes")
+            self._refusals.drop(item, f"the broker takes packets of up to {limit} bytes")
             return
         if self._standing.quarantine.suspicious:
             message = replace(message, qos=1)  # so that a break shows which message was the last
         try:
             packet = self._connection.publish(message)
         except Unsendable as exc:
-            self._refuse(item, str(exc))
+            self._refusals.drop(item, str(exc))
             return
         if packet is None:
             self._unproven[message.topic] = self._last_packet
@@ -243,7 +229,7 @@ class Delivery:
             self._sent[packet] = item
             self._sent_bytes += message.size
 
-    def _settle_one(self, item: _Item, answer: Acknowledged, now: float) -> None:
+    def _settle_one(self, item: Outgoing, answer: Acknowledged, now: float) -> None:
         self._answered = True
         # A broker handles packets in order: this one proves all that were sent before it.
         if answer.packet == self._last_packet:
@@ -254,10 +240,8 @@ class Delivery:
             }
         self._standing.quarantine.acknowledged(item.key)
         if answer.code >= _FAILURE:
-            if answer.code in _HOPELESS:
-                self._refuse(item, f"the broker says: {answer.reason}")
-            else:
-                self._hold(item, answer.reason, now)
+            if self._refusals.answered(item, answer.code, answer.reason, now):
+                self.look_again()
         elif item.seq is None:
             self._unsent.acknowledged(item.message)
         else:
@@ -265,75 +249,3 @@ class Delivery:
             self._standing.finished[item.seq] = False
             self._standing.delivered[item.message.kind] += 1
             self._on_delivered(item.message, now)
-
-    def _strike_out(self, item: _Item) -> bool:
-        """Drop a message, or put it into quarantine if it is an alert or will be replaced.
-
-        While the broker has taken no other message, none is dropped.
-
-        Returns:
-            Whether it is dropped.
-        """
-        stored = item.seq is not None
-        kept = item.message.kind == "alert" if stored else item.message.retain
-        if stored:
-            self._rest_lane(item.message.lane)
-        if not kept and self._answered:
-            self._refuse(item, f"the broker closes the connection on it, {STRIKES} times in a row")
-            self._standing.quarantine.acknowledged(item.key)
-            return True
-        if not (kept or stored):
-            return False  # an answer cannot be read again after a rest
-        self._standing.quarantine.add(
-            item.key, item.message.topic, time.monotonic(), sure=self._answered
-        )
-        logger.error(
-            "the broker closes the connection on a message on %s, %d times in a row: it waits, the"
-            " others go on",
-            item.message.topic,
-            STRIKES,
-        )
-        return False
-
-    def _rest_lane(self, lane: str) -> None:
-        """Let a lane rest of which one message after the other ends connections."""
-        struck = self._standing.struck
-        struck[lane] += 1
-        if struck[lane] > 1:
-            rest_s = self._standing.quarantine.lane_rest_s(struck[lane])
-            self._standing.held[lane] = time.monotonic() + rest_s
-
-    def _refuse(self, item: _Item, reason: str) -> None:
-        logger.error(
-            "dropped a message on %.200s (%d bytes): %s",
-            item.message.topic,
-            len(item.message.payload),
-            reason,
-        )
-        self._standing.refused[item.message.kind] += 1
-        if item.seq is not None:
-            self._standing.finished[item.seq] = True
-
-    def _hold(self, item: _Item, reason: str, now: float) -> None:
-        message, again = item.message, f"in {self._hold_s:.0f} s"
-        if item.seq is None:
-            self._standing.refused[message.kind] += 1
-            again = "when it changes, and at the next connect"
-        if message.lane not in self._standing.held:
-            logger.error(
-                "the broker refuses messages on %s: %s; trying again %s",
-                message.topic,
-                reason,
-                again,
-            )
-        self._standing.held[message.lane] = now + self._hold_s
-        self.look_again()
-
-    def _release(self) -> None:
-        """Let the lanes and messages go whose time is over."""
-        now = time.monotonic()
-        over = [lane for lane, until in self._standing.held.items() if until <= now]
-        for lane in over:
-            del self._standing.held[lane]
-        if self._standing.quarantine.release(now) or over:
-            self.look_again()

@@ -15,7 +15,8 @@ from edge.alerts.rule_set import RuleSet
 from edge.alerts.second_look import Confirm, NoSecondLook
 from edge.config.models import Config
 from edge.config.prompt import PromptConfig
-from edge.control.announce.retained import RETAINED, Place, Retained
+from edge.control.announce.record import RETAINED, Place
+from edge.control.announce.retained import Retained
 from edge.control.desired.file import DESIRED, DesiredFile
 from edge.control.desired.restore import restored
 from edge.control.learning.feedback import FEEDBACK, FeedbackFile

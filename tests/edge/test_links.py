@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.control.announce.retained import Place, Retained
+from edge.control.announce.record import Place
+from edge.control.announce.retained import Retained
 from edge.control.desired.file import DesiredFile
 from edge.control.desired.state import Desired
 from edge.delivery.outbox import Outbox

@@ -18,7 +18,8 @@ from edge.alerts.messages import StartedAlert
 from edge.alerts.null.alarms import AlarmTail
 from edge.alerts.scene.view import View
 from edge.config.prompt import PromptConfig
-from edge.control.announce.retained import Place, Retained, former_statuses
+from edge.control.announce.record import Place, former_statuses
+from edge.control.announce.retained import Retained
 from edge.control.commands import DesiredPrompts, Feedback
 from edge.control.desired.file import DesiredFile
 from edge.control.desired.restore import load_of_model
@@ -317,7 +318,7 @@ TARGETS: Final = {
         ('"schema_"', '"edge-desired/2"', '"accepted"', '"pending"', '"settings"', '"sharpened"'),
     ),
     "retained": Target(
-        _retained, (), ("edge.control.announce.retained",), ('"left"', '"place"', '"topics"'),
+        _retained, (), ("edge.control.announce.record", "edge.control.announce.retained"), ('"left"', '"place"', '"topics"'),
     ),
     "choice": Target(_choice, (), ("edge.model.choice:_recall", "edge.system.trouble:trouble_of_json"), ('"schema_"', '"measured"')),
 }  # fmt: skip

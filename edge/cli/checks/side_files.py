@@ -6,7 +6,7 @@ from typing import Final
 
 from edge.alerts.calibration_file import VERSION
 from edge.cli.checks.result import CheckResult
-from edge.control.announce.retained import RETAINED, check_record
+from edge.control.announce.record import RETAINED, check_record
 from edge.control.desired.file import DESIRED, DesiredFile
 from edge.control.desired.state import Desired
 from edge.control.learning.feedback import FEEDBACK

@@ -14,24 +14,21 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from edge.config.models import Config
 from edge.control.announce.messages import emptied
+from edge.control.announce.record import (
+    RETAINED,
+    Left,
+    Place,
+    RetainedRecord,
+    load_record,
+    write_record,
+)
 from edge.delivery.message import Message
-from edge.delivery.topics import Topics
 from edge.errors import SideFileError
-from edge.system.atomic_file import write_atomically
-from edge.system.set_aside import set_aside
-from edge.system.trouble import ADVICE, in_trouble, read_if_there, trouble_of_json
 
 logger = logging.getLogger(__name__)
-
-_SCHEMA: Final = "edge-retained/1"
-RETAINED: Final = "retained.json"
-"""Name of the file in the daemon's ``state_dir``."""
 
 # Entities that are gone stay in the description of the device, to be removed by a Home Assistant
 # that was off meanwhile: so many of them.
@@ -39,68 +36,6 @@ _GONE: Final = 500
 # Brokers and names of the box that are remembered, the newest ones.
 _PLACES: Final = 16
 _AT_WORK: Final = (b"online", b"degraded")
-
-
-class Place(NamedTuple):
-    """A broker, and the name of the box there: the first two levels of its topics."""
-
-    broker: str
-    prefix: str
-    device: str
-
-    @classmethod
-    def of(cls, config: Config) -> "Place":
-        """Return the place of a box with this configuration."""
-        mqtt = config.mqtt
-        return cls(f"{mqtt.host}:{mqtt.port}", mqtt.topic_prefix, config.device.id)
-
-    @property
-    def status(self) -> str:
-        """Topic of the status of the box."""
-        return Topics(self.prefix, self.device).status()
-
-    def is_named_as(self, other: "Place") -> bool:
-        """Whether the box has the same topics there."""
-        return self[1:] == other[1:]
-
-
-class _Left(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    place: Place
-    topics: frozenset[str] = frozenset()
-    components: dict[str, str] = {}
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    schema_: Literal["edge-retained/1"] = _SCHEMA  # files from before have none
-    left: tuple[_Left, ...] = ()
-
-
-def former_statuses(path: Path, place: Place) -> list[str]:
-    """Return the status topics of earlier names of the box at ``place``."""
-    try:
-        record = _load(path)
-    except SideFileError:  # it is reported by ``Retained.flush``
-        return []
-    return sorted({left.place.status for left in record.left if not left.place.is_named_as(place)})
-
-
-def check_record(path: Path) -> None:
-    """Look whether the file can be used, and change nothing.
-
-    Raises:
-        SideFileError: It cannot be read now, is of a newer version, or damaged.
-    """
-    try:
-        _read(path)
-    except OSError as exc:
-        raise _failed(path, exc) from exc
-    except ValidationError as exc:
-        reason = str(exc).partition("\n")[0]
-        raise SideFileError(f"{path}: {reason}; {ADVICE['damaged']}", "damaged") from exc
 
 
 class Retained:
@@ -131,7 +66,7 @@ class Retained:
         self.components: dict[str, str] = {}
         self._unread = self._unwritten = False
         try:
-            self._take(_load(path))
+            self._take(load_record(path))
         except SideFileError:
             self._unread = True
 
@@ -183,7 +118,7 @@ class Retained:
         """
         gone: frozenset[str] = frozenset()
         if self._unread:
-            record = _load(self._path)
+            record = load_record(self._path)
             with self._lock:
                 self._take(record)
                 self._unread, self._unwritten = False, True
@@ -229,7 +164,7 @@ class Retained:
             ours = self._left.get(self._place, frozenset())
             self._unwritten = self._unwritten or bool(empty) or ours == self._present
 
-    def _take(self, record: _Record) -> None:
+    def _take(self, record: RetainedRecord) -> None:
         """Add what an earlier start has written down."""
         for left in record.left:
             place = left.place
@@ -253,19 +188,19 @@ class Retained:
     def _write(self) -> None:
         with self._disk:
             with self._lock:
-                content = self._record().model_dump_json().encode()
+                record = self._record()
                 self._unwritten = False
             try:
-                write_atomically(self._path, content)
-            except OSError as exc:
+                write_record(self._path, record)
+            except SideFileError:
                 self._unwritten = True
-                raise _failed(self._path, exc) from exc
+                raise
 
-    def _record(self) -> _Record:
+    def _record(self) -> RetainedRecord:
         newest = [place for place in self._left if place != self._place][1 - _PLACES :]
-        return _Record(
+        return RetainedRecord(
             left=tuple(
-                _Left(
+                Left(
                     place=place,
                     topics=self._left[place],
                     components=self._components.get(place, {}),
@@ -274,42 +209,3 @@ class Retained:
                 if place in self._left
             )
         )
-
-
-def _load(path: Path) -> _Record:
-    """Read the file. What is damaged is set aside.
-
-    Raises:
-        SideFileError: It cannot be read now.
-    """
-    try:
-        try:
-            return _read(path)
-        except ValidationError as exc:
-            logger.warning(
-                "%s: %s; set aside as %s, and begun anew: 'edge retire' removes what is left",
-                path, str(exc).partition("\n")[0], set_aside(path).name,
-            )  # fmt: skip
-            return _Record()
-    except OSError as exc:
-        raise _failed(path, exc) from exc
-
-
-def _read(path: Path) -> _Record:
-    content = read_if_there(path)
-    if content is None:
-        return _Record()
-    try:
-        return _Record.model_validate_json(content)
-    except ValidationError as exc:
-        if trouble_of_json(content, "schema_", _SCHEMA) != "newer":
-            raise
-        raise SideFileError(
-            f"{path} was written by a newer version; old messages may stay at the broker; "
-            f"{ADVICE['newer']}",
-            "newer",
-        ) from exc
-
-
-def _failed(path: Path, error: OSError) -> SideFileError:
-    return in_trouble(path, error, meanwhile="old messages may stay at the broker")

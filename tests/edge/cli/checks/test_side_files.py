@@ -11,7 +11,8 @@ from edge.alerts.calibration_file import CalibrationFile
 from edge.alerts.messages import StartedAlert
 from edge.cli.checks.disk import check_disk
 from edge.cli.checks.side_files import check_side_files
-from edge.control.announce.retained import Place, Retained
+from edge.control.announce.record import Place
+from edge.control.announce.retained import Retained
 from edge.control.desired.file import DesiredFile
 from edge.control.desired.state import Desired
 from edge.control.learning.feedback import FeedbackFile

@@ -9,7 +9,8 @@ import pytest
 from live_broker import Broker
 from patience import Eventually
 
-from edge.control.announce.retained import Place, Retained, former_statuses
+from edge.control.announce.record import Place, former_statuses
+from edge.control.announce.retained import Retained
 from edge.delivery.client import subscribe
 from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
@@ -179,7 +180,7 @@ def test_what_a_full_disk_did_not_take_is_written_when_there_is_room(
     def full(*_: object) -> None:
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
-    monkeypatch.setattr("edge.control.announce.retained.write_atomically", full)
+    monkeypatch.setattr("edge.control.announce.record.write_atomically", full)
     start = Start(path, HERE, ["edge/box/yard/state"])
     with pytest.raises(SideFileError, match="Disk quota exceeded") as caught:
         start.retained.flush()
@@ -224,7 +225,7 @@ def test_a_disk_that_does_not_answer_holds_up_no_thread_that_says_what_is_remove
         writes.set()
         assert answers.wait(10)
 
-    monkeypatch.setattr("edge.control.announce.retained.write_atomically", hang)
+    monkeypatch.setattr("edge.control.announce.record.write_atomically", hang)
     start.retained.removed("edge/box/yard/state")
     keeper = threading.Thread(target=start.retained.flush)
     keeper.start()
