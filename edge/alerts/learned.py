@@ -18,6 +18,7 @@ from edge.alerts.null import AlarmTail
 from edge.alerts.scene.scene import Scene
 from edge.alerts.scene.view import View
 from edge.alerts.threshold import EVERYWHERE, Calibration
+from edge.alerts.visits import Visits
 from edge.config.prompt import PromptConfig
 from edge.delivery.payloads import ModelRef
 from edge.rules.plan import plan
@@ -27,7 +28,9 @@ logger = logging.getLogger(__name__)
 # Settings of a rule that decide its margins, beside the weights.
 _SCORED: Final = {"text", "negatives", "pool"}
 _WEIGHTS: Final = {"texts", "templates", "negatives"}
-_VIEW: Final = "#view"  # a name that no rule may have
+# Names that no rule may have.
+_VIEW: Final = "#view"
+_VISITS: Final = "#visits "
 
 
 def key_of(facts: object) -> str:
@@ -42,6 +45,7 @@ class _Running:
     key: str
     rule: Rule
     calibration: Calibration
+    visits: Visits
 
 
 class Calibrations:
@@ -93,8 +97,13 @@ class Calibrations:
         calibration = Calibration(
             rule, asked, tails, lowest=lowest, even=prompt.even, start=prompt.start, zone=zone
         )
-        self._running[camera, name] = _Running(key, rule, calibration)
+        visits = self._visits(camera, name, key) or Visits()
+        self._running[camera, name] = _Running(key, rule, calibration, visits)
         return calibration
+
+    def visits(self, camera: str, name: str) -> Visits:
+        """Return the alerts that were counted of a rule whose calibration was made."""
+        return self._running[camera, name].visits
 
     def scene(self, camera: str) -> Scene:
         """Make the scene of this camera, with the view that was learned before."""
@@ -113,6 +122,8 @@ class Calibrations:
             if running.calibration.learns:
                 tails = self._tails(camera, name, running.key, running.rule)
                 running.calibration.restore(tails)
+            if (visits := self._visits(camera, name, running.key)) is not None:
+                running.visits.go_on(visits)
         for camera, scene in self._scenes.items():
             scene.view = self._view(camera) or scene.view
         logger.info("what was learned before is back")
@@ -146,7 +157,11 @@ class Calibrations:
             (camera, _VIEW, EVERYWHERE): (self._view_key, scene.view.to_bytes())
             for camera, scene in self._scenes.items()
         }
-        self._file.save(tails | views)
+        visits = {
+            (camera, _VISITS + name, EVERYWHERE): (running.key, running.visits.to_bytes())
+            for (camera, name), running in self._running.items()
+        }
+        self._file.save(tails | views | visits)
 
     def _tails(self, camera: str, name: str, key: str, rule: Rule) -> dict[str, AlarmTail]:
         """Return the tails of this camera and rule that the file has, by regime."""
@@ -163,6 +178,19 @@ class Calibrations:
                 self._file.spoiled()
                 logger.warning("%s: %s/%s learns anew: %s", self._file.name, camera, name, exc)
         return tails
+
+    def _visits(self, camera: str, name: str, key: str) -> Visits | None:
+        """Return the visits of this camera and rule that the file has; None where it has none."""
+        data = self._file and self._file.get(camera, _VISITS + name, EVERYWHERE, key)
+        if data is None:
+            return None
+        try:
+            return Visits.from_bytes(data)
+        except ValueError as exc:
+            if self._file is not None:
+                self._file.spoiled()
+            logger.warning("camera %s, rule %s: visits are counted anew: %s", camera, name, exc)
+            return None
 
     def _view(self, camera: str) -> View | None:
         """Return the view of this camera that the file has; None where it has none."""

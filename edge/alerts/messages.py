@@ -18,6 +18,7 @@ from edge.delivery.payloads import (
     BoxRef,
     ModelRef,
     PromptRef,
+    VisitRef,
     alert_message,
     embedding_message,
     snapshot_message,
@@ -172,6 +173,7 @@ class Reporter:
                 calibration=happening.calibration.state,
                 false_alarms_per_day=happening.calibration.asked,
                 probability=happening.chance,
+                visit=_visit(happening),
                 started_at=utc(transition.started_at),
                 at=utc(transition.at),
                 ended_at=None if transition.ended_at is None else utc(transition.ended_at),
@@ -231,6 +233,11 @@ class Reporter:
             reason="alert" if alerting else "interval",
         )
         return [embedding_message(self._topics, embedding)]
+
+
+def _visit(happening: Happening) -> VisitRef | None:
+    visit = happening.visit
+    return None if visit is None else VisitRef(id=visit.id, number=visit.number)
 
 
 def _boxes(happening: Happening) -> tuple[BoxRef, ...] | None:

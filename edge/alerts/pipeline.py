@@ -212,6 +212,7 @@ class Pipeline:
             lag_s=own.lag_s,
             margins=own.watch.margins,
             calibration={name: rule.calibration.report() for name, rule in own.watch.rules.items()},
+            visits={name: rule.visits.rates() for name, rule in own.watch.rules.items()},
             light=own.scene.light,
             view_change=own.scene.change,
         )
@@ -243,6 +244,7 @@ class Pipeline:
             self._calibrations.calibration(camera, name, prompt, rule, fps, self._zone),
             base=self._decision.threshold,
             pool=prompt.pool,
+            visits=self._calibrations.visits(camera, name),
         )
 
     def _on(self, names: Iterable[str], light: Word | None, at: Arrival) -> set[str]:

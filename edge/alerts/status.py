@@ -8,6 +8,7 @@ from edge.alerts.null import Estimate
 from edge.alerts.null.hours import HOURS
 from edge.alerts.scene.light import Word
 from edge.alerts.threshold import CalibrationReport
+from edge.alerts.visits import VisitRates
 from edge.delivery.payloads import CalibrationRef, HoursRef, StatePayload, utc
 from edge.video.sample import Arrival
 from edge.video.worker import CameraHealth
@@ -21,6 +22,7 @@ class CameraStatus:
         lag_s: Seconds from arrival to decision of the newest sample; None before the first sample.
         margins: Margin of each rule in the newest sample; rules that are off are missing.
         calibration: Origin of each rule's threshold.
+        visits: How often each rule alerted; None where that is not known yet.
         light: ``day`` or ``night``; None before the first sample.
         view_change: Last change of the view and its UTC seconds; None where there was none, or
             where the lens is no longer covered.
@@ -29,6 +31,7 @@ class CameraStatus:
     lag_s: float | None
     margins: Mapping[str, float]
     calibration: Mapping[str, CalibrationReport]
+    visits: Mapping[str, VisitRates | None]
     light: Word | None
     view_change: tuple[Literal["moved", "covered"], float] | None
 
@@ -60,14 +63,17 @@ def camera_state(
         lag_s=status.lag_s,
         error=health.error,
         scores=dict(status.margins),
-        calibration={rule: _calibration(report) for rule, report in status.calibration.items()},
+        calibration={
+            rule: _calibration(report, status.visits.get(rule))
+            for rule, report in status.calibration.items()
+        },
         light=status.light,
         view=None if change is None else change[0],
         view_changed_at=None if change is None else utc(change[1]),
     )
 
 
-def _calibration(report: CalibrationReport) -> CalibrationRef:
+def _calibration(report: CalibrationReport, rates: VisitRates | None) -> CalibrationRef:
     estimate = report.estimate
     return CalibrationRef(
         state=report.state,
@@ -77,6 +83,8 @@ def _calibration(report: CalibrationReport) -> CalibrationRef:
         high=None if estimate is None else estimate.high,
         watched_days=None if estimate is None else estimate.watched_days,
         by_hour=None if estimate is None else _by_hour(estimate),
+        visits_per_day=None if rates is None else round(rates.visits_per_day, 3),
+        alerts_per_day=None if rates is None else round(rates.alerts_per_day, 3),
     )
 
 

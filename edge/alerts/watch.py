@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edge.alerts.events import EventMachine, Rule, Transition
 from edge.alerts.second_look import Finding
 from edge.alerts.threshold import Calibration, CalibrationReport
+from edge.alerts.visits import Visit, Visits
 from edge.config.prompt import PoolConfig
 from edge.rules.bank import PromptBank
 from edge.rules.plan import RulePlan
@@ -51,6 +52,7 @@ class Happening:
         levels: Distance of the largest margin above the ordinary margin, by regime.
         transition: The transition.
         finding: Finding of the second look; None where there was none.
+        visit: Place of the alert among those that a person would count once.
     """
 
     prompt: str
@@ -61,6 +63,7 @@ class Happening:
     levels: Mapping[str, float]
     transition: Transition
     finding: Finding | None = None
+    visit: Visit | None = None
 
 
 class WatchedRule:
@@ -73,6 +76,7 @@ class WatchedRule:
         base: Margin at which a clause counts as seen (the bundle's threshold). Clauses are combined
             relative to it.
         pool: Pool that its cosines come from; None: the newest sample alone.
+        visits: Alerts counted before; None: none.
     """
 
     def __init__(
@@ -83,8 +87,10 @@ class WatchedRule:
         *,
         base: float,
         pool: PoolConfig | None = None,
+        visits: Visits | None = None,
     ) -> None:
         self.plan = plan
+        self.visits = visits or Visits()
         self.calibration = calibration
         self.machine = EventMachine(rule)
         self.pool = pool
@@ -92,6 +98,7 @@ class WatchedRule:
         self.margin: float | None = None
         self.sentence = plan.text
         self._gap_s = rule.gap_s
+        self._last_at: float | None = None
         self._tracker = Tracker(plan.expression, rule.gap_s)
         self._base = base
 
@@ -99,6 +106,9 @@ class WatchedRule:
         self, margins: NDArray[np.float32], cosine: float, at: Arrival, regime: str
     ) -> list[Transition]:
         """Step with the margins [clauses] of one sample and the cosine to report."""
+        if self._last_at is not None and at.monotonic - self._last_at <= self._gap_s:
+            self.visits.watched_s += at.monotonic - self._last_at
+        self._last_at = at.monotonic
         relative = [float(margin) - self._base for margin in margins]
         composed = self._tracker.step(relative, at.monotonic)
         margin = self._base + composed
@@ -111,6 +121,14 @@ class WatchedRule:
                 margin, at.monotonic, alerting=alerting, regime=regime, wall=at.wall
             )
         return transitions
+
+    def visit(self, transition: Transition) -> Visit | None:
+        """Count a transition; return the place of its alert."""
+        if transition.type == "start":
+            self.visits.begin(transition.id)
+        if transition.type == "end":
+            self.visits.end()
+        return self.visits.current
 
     def switch_off(self, at: Arrival) -> list[Transition]:
         """Forget what was seen, and end the alert if one runs."""
@@ -208,6 +226,7 @@ class Watch:
     def veto(self, name: str) -> None:
         """Take back the alert of this rule that has just started: the second look denies it."""
         self.rules[name].machine.veto()
+        self.rules[name].visits.take_back()
 
     def lost(self, at: Arrival) -> list[Happening]:
         """End all alerts if no sample came within the longest gap of a rule."""
@@ -247,6 +266,7 @@ def _happenings(name: str, rule: WatchedRule, transitions: list[Transition]) -> 
             chance=rule.calibration.chance(transition.peak),
             levels=rule.calibration.levels(transition.peak),
             transition=transition,
+            visit=rule.visit(transition),
         )
         for transition in transitions
     ]

@@ -6,7 +6,7 @@ from typing import Any, Final
 from rich.table import Table
 from rich.text import Text
 
-from edge.delivery.payloads import AlertPayload, PromptsStatePayload
+from edge.delivery.payloads import AlertPayload, PromptsStatePayload, VisitRef
 from edge.system.visible import printable
 
 _COLOURS: Final = {"start": "bold red", "update": "yellow", "end": "green"}
@@ -22,6 +22,7 @@ def alert_line(alert: AlertPayload) -> Text:
     """Return an alert as one line."""
     seconds = "" if alert.ended_at is None else f" after {alert.ended_at - alert.started_at}"
     seconds += " (interrupted)" if alert.interrupted else ""
+    seconds += _in_visit(alert.visit)
     who = f"{alert.device}/{alert.camera} {alert.prompt.id}"
     return Text.assemble(
         f"{alert.at.astimezone():%H:%M:%S} ",
@@ -29,6 +30,15 @@ def alert_line(alert: AlertPayload) -> Text:
         f" {printable(who)}: {printable(repr(alert.prompt.text))} ",
         f"margin {alert.margin:+.3f} over {alert.threshold:.3f}{seconds}",
     )
+
+
+def _in_visit(visit: VisitRef | None) -> str:
+    """Return which alert of a visit it is, in words; nothing of the first one."""
+    if visit is None or visit.number == 1:
+        return ""
+    teen = visit.number % 100 in {11, 12, 13}
+    ending = "th" if teen else {1: "st", 2: "nd", 3: "rd"}.get(visit.number % 10, "th")
+    return f" ({visit.number}{ending} of one visit)"
 
 
 def prompts_shown(state: PromptsStatePayload) -> Iterator[Table | Text]:

@@ -102,6 +102,13 @@ class BoxRef(Payload):
     box: tuple[Share, Share, Share, Share]
 
 
+class VisitRef(Payload):
+    """Visit that an alert belongs to: id of its first alert, number of this alert in it, from 1."""
+
+    id: AlertId
+    number: Annotated[int, Field(ge=1)]
+
+
 class AlertPayload(Payload):
     """Payload of ``<camera>/alert``: the start, an update or the end of an alert."""
 
@@ -117,6 +124,7 @@ class AlertPayload(Payload):
     calibration: Literal["fixed", "prior", "learned"] = "prior"
     false_alarms_per_day: Rate | None = None
     probability: Share | None = None
+    visit: VisitRef | None = None
     started_at: Instant
     at: Instant
     ended_at: Instant | None = None
@@ -148,6 +156,8 @@ class CalibrationRef(Payload):
     high: Rate | None = None
     watched_days: Rate | None = None
     by_hour: HoursRef | None = None
+    visits_per_day: Rate | None = None
+    alerts_per_day: Rate | None = None
 
 
 class StatePayload(Payload):
