@@ -181,14 +181,15 @@ class Calibrations:
 
     def _visits(self, camera: str, name: str, key: str) -> Visits | None:
         """Return the visits of this camera and rule that the file has; None where it has none."""
-        data = self._file and self._file.get(camera, _VISITS + name, EVERYWHERE, key)
+        if self._file is None:
+            return None
+        data = self._file.get(camera, _VISITS + name, EVERYWHERE, key)
         if data is None:
             return None
         try:
             return Visits.from_bytes(data)
         except ValueError as exc:
-            if self._file is not None:
-                self._file.spoiled()
+            self._file.spoiled()
             logger.warning("camera %s, rule %s: visits are counted anew: %s", camera, name, exc)
             return None
 

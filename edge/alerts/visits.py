@@ -44,8 +44,18 @@ class VisitRates:
     alerts_per_day: float
 
 
-class _Record(BaseModel):
-    """What must survive a restart; counts and seconds are as of the last change."""
+class VisitRecord(BaseModel):
+    """What is known of the visits of a rule on a camera.
+
+    Attributes:
+        watched_s: Watched seconds at the last change.
+        seconds: Watched seconds behind the counts; older ones have faded.
+        visits: Visits, of which older ones have faded.
+        alerts: Alerts, likewise.
+        ended_s: Watched seconds at the end of the last alert; None while it runs.
+        id: Id of the first alert of the last visit.
+        number: Number of its alerts.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -63,17 +73,18 @@ class Visits:
 
     Attributes:
         watched_s: Watched seconds so far.
+        record: What was counted, as of the last change.
     """
 
     def __init__(self) -> None:
         self.watched_s = 0.0
-        self._record = _Record()
-        self._before = self._record  # the alert that began last
+        self.record = VisitRecord()
+        self._before = self.record  # the alert that began last
 
     @property
     def current(self) -> Visit | None:
         """Place of the alert that began last; None where there was none."""
-        return Visit(self._record.id, self._record.number) if self._record.number else None
+        return Visit(self.record.id, self.record.number) if self.record.number else None
 
     def begin(self, alert: str) -> None:
         """Count an alert that begins.
@@ -84,7 +95,7 @@ class Visits:
         self._before = self._faded()
         last = self._before
         same = last.ended_s is not None and self.watched_s - last.ended_s <= _APART_S
-        self._record = last.model_copy(
+        self.record = last.model_copy(
             update={
                 "alerts": last.alerts + 1,
                 "visits": last.visits + (not same),
@@ -96,18 +107,22 @@ class Visits:
 
     def end(self) -> None:
         """Note that the alert has ended."""
-        self._record = self._record.model_copy(update={"ended_s": self.watched_s})
+        self.record = self.record.model_copy(update={"ended_s": self.watched_s})
 
     def take_back(self) -> None:
         """Forget the alert that has just begun: it was denied."""
-        self._record = self._before
+        self.record = self._before
 
     def go_on(self, earlier: "Visits") -> None:
-        """Add counts of before, which could not be read at the start."""
-        then, now = earlier._record, self._faded()
+        """Add counts of before, which could not be read at the start.
+
+        Args:
+            earlier: Counts as ``from_bytes`` returned them.
+        """
+        then, now = earlier.record, self._faded()
         left = math.exp(-self.watched_s / _MEMORY_S)
         self.watched_s += then.watched_s
-        self._record = self._before = now.model_copy(
+        self.record = self._before = now.model_copy(
             update={
                 "watched_s": self.watched_s,
                 "seconds": now.seconds + left * then.seconds,
@@ -141,17 +156,15 @@ class Visits:
         """
         visits = cls()
         try:
-            visits._record = visits._before = _Record.model_validate_json(data)
+            visits.record = visits._before = VisitRecord.model_validate_json(data)
         except ValidationError as exc:
-            raise ValueError(
-                f"expected counts of visits, found {exc.error_count()} faults"
-            ) from exc
-        visits.watched_s = visits._record.watched_s
+            raise ValueError(f"expected counts of visits, found {exc}") from exc
+        visits.watched_s = visits.record.watched_s
         return visits
 
-    def _faded(self) -> _Record:
+    def _faded(self) -> VisitRecord:
         """Return the record as of now."""
-        last = self._record
+        last = self.record
         passed_s = self.watched_s - last.watched_s
         left = math.exp(-passed_s / _MEMORY_S)
         return last.model_copy(

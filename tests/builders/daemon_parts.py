@@ -61,7 +61,7 @@ class Line(Pipeline):
         return {("yard", "cat"): False}
 
     def status(self, camera: str) -> CameraStatus:
-        return CameraStatus(None, {}, {}, None, None)
+        return CameraStatus(None, {}, {}, {}, None, None)
 
 
 class Quiet(Rollout):

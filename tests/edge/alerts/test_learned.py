@@ -299,3 +299,23 @@ def test_a_sentence_with_time_in_it_never_gets_a_threshold_below_its_clauses(pat
         thresholds[text] = calibration.report().threshold
     assert thresholds["a cat"] < -0.1
     assert thresholds["a cat then a dog"] == RULE.threshold
+
+
+def test_visits_are_counted_over_a_restart_and_damaged_ones_anew(path: Path) -> None:
+    file = CalibrationFile(path)
+    calibrations = Calibrations(file, MODEL, None)
+    calibrations.calibration("yard", "cat", PROMPT, RULE, 2.0)
+    visits = calibrations.visits("yard", "cat")
+    visits.begin("01JX7ZK4Q8V5R2M9T6B3N0C1DE")
+    visits.watched_s += 100.0
+    calibrations.save()
+    file.flush()
+    again, _ = of(path)
+    assert again.visits("yard", "cat").current == visits.current
+    other, _ = of(path, prompt=PROMPT.model_copy(update={"text": ("a lion",)}))
+    assert other.visits("yard", "cat").current is None
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE learned SET data = x'00' WHERE rule LIKE '#visits%'")
+        db.commit()
+    damaged, _ = of(path)
+    assert damaged.visits("yard", "cat").current is None

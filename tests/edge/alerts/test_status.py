@@ -9,6 +9,7 @@ from present import present
 from edge.alerts.null import Estimate
 from edge.alerts.status import CameraStatus, camera_state
 from edge.alerts.threshold import CalibrationReport
+from edge.alerts.visits import VisitRates
 from edge.video.sample import Arrival
 from edge.video.worker import CameraHealth
 
@@ -20,12 +21,16 @@ HEALTH = CameraHealth("streaming", 25.0, 2.0, 10, 0, 0, 0, None, None)
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_state_says_what_is_expected_in_each_hour(*, known: bool) -> None:
+def test_a_state_says_what_is_expected_by_hour_and_what_came(*, known: bool) -> None:
     estimate = ESTIMATE if known else replace(ESTIMATE, by_hour=None)
+    rates = VisitRates(1.23456, 3.0) if known else None
     report = CalibrationReport("learned", 0.15, 1.0, estimate)
-    status = CameraStatus(0.1, {}, {"cat": report}, "day", None)
+    status = CameraStatus(0.1, {}, {"cat": report}, {"cat": rates}, "day", None)
     payload = camera_state("box", "yard", Arrival(0.0, 0.0, None), HEALTH, status)
-    by_hour = json.loads(payload.to_json())["calibration"]["cat"]["by_hour"]
+    said = json.loads(payload.to_json())["calibration"]["cat"]
+    by_hour = said["by_hour"]
+    counts = said["visits_per_day"], said["alerts_per_day"]
+    assert counts == ((1.235, 3.0) if known else (None, None))
     if not known:
         assert by_hour is None
         return

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from present import present
 
 from edge.alerts.events import Rule
 from edge.alerts.threshold import Calibration
@@ -164,3 +165,26 @@ def test_a_rule_that_is_dropped_ends_its_alert(bank: PromptBank) -> None:
     assert (end.prompt, end.transition.type) == ("cat", "end")
     assert list(watch.rules) == ["dog"]
     assert watch.alerting
+
+
+def test_an_alert_says_which_one_of_a_visit_it_is(bank: PromptBank) -> None:
+    watch, found = watch_of("cat"), []
+    for second in range(1000):
+        seen = 0.5 if second in {10, 11, 100, 101, 900, 901} else 0.0
+        found += step(watch, bank, float(second), cat=seen, dog=0.0)
+    starts = [one for one in found if one.transition.type == "start"]
+    places = [(present(one.visit).id, present(one.visit).number) for one in starts]
+    first, last = starts[0].transition.id, starts[2].transition.id
+    assert places == [(first, 1), (first, 2), (last, 1)]
+    ends = [one for one in found if one.transition.type == "end"]
+    assert [one.visit for one in ends] == [one.visit for one in starts]
+
+
+def test_an_alert_that_the_second_look_denies_is_of_no_visit(bank: PromptBank) -> None:
+    watch = watch_of("cat")
+    (denied,) = step(watch, bank, 0.0, cat=0.5, dog=0.0)
+    watch.veto("cat")
+    step(watch, bank, 1.0, cat=0.0, dog=0.0)
+    (alert,) = step(watch, bank, 2.0, cat=0.5, dog=0.0)
+    assert present(denied.visit).id != present(alert.visit).id
+    assert present(alert.visit).number == 1

@@ -46,6 +46,18 @@ def test_an_alert_is_one_line_without_control_characters(key: str) -> None:
     assert "[/red]" in line
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (21, "21st"), (113, "113th")],
+)
+def test_an_alert_is_shown_with_its_place_in_a_visit(number: int, words: str) -> None:
+    visit = {"id": ALERT["id"], "number": number}
+    (line,) = printed(alert_line(AlertPayload.model_validate({**ALERT, "visit": visit})))
+    assert f"({words} of one visit)" in line
+    (first,) = printed(alert_line(AlertPayload.model_validate({**ALERT, "visit": None})))
+    assert "visit" not in first
+
+
 def test_the_lines_of_json_are_single_and_say_the_same() -> None:
     pretty = json.dumps({**ALERT, "camera": HOSTILE + "é🐈"}, indent=2, ensure_ascii=False)
     line = json_line(pretty.replace("\\u001b", "\x7f").encode())
