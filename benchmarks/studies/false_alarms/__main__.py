@@ -46,7 +46,7 @@ _Other = dict[str, object]
 _Run = TypeVar("_Run")
 
 
-class Part(StrEnum):
+class StudyPart(StrEnum):
     """A part of the study."""
 
     rates = "rates"
@@ -158,8 +158,8 @@ def main(
         list[str] | None, typer.Option("--stream", help="Only these kinds. Repeatable.")
     ] = None,
     part: Annotated[
-        Part, typer.Option(help="rates; hours: by hour of the day; start: the first days.")
-    ] = Part.rates,
+        StudyPart, typer.Option(help="rates; hours: by hour of the day; start: the first days.")
+    ] = StudyPart.rates,
     planted: Annotated[
         float, typer.Option(help="Real events a day in what is learned.", min=0)
     ] = 0.0,
@@ -171,7 +171,11 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, no tables.")] = False,
 ) -> None:
     """Compare asked with measured false alarms per day on many kinds of streams."""
-    usual = {Part.rates: STREAMS, Part.hours: by_hour.KINDS, Part.start: beginnings.KINDS}[part]
+    usual = {
+        StudyPart.rates: STREAMS,
+        StudyPart.hours: by_hour.KINDS,
+        StudyPart.start: beginnings.KINDS,
+    }[part]
     kinds = list(dict.fromkeys(kind or usual))
     try:
         _check(kinds, out)
@@ -179,13 +183,13 @@ def main(
         typer.echo(str(exc), err=True)
         raise typer.Exit(exc.exit_code) from exc
     picture = None if out is None else out.with_suffix(".png")
-    if part is Part.hours:
+    if part is StudyPart.hours:
         hours = _each(_hours, kinds, seeds, workers)
         if picture is not None:
             plot_hours(picture, hours)
         _tell([run.row() for run in hours], hours_table(hours), out, as_json=as_json)
         return
-    if part is Part.start:
+    if part is StudyPart.start:
         starts = _each(_starts, kinds, seeds, workers)
         if picture is not None:
             plot_start(picture, starts)
