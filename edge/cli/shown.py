@@ -1,15 +1,16 @@
 """Makes what boxes say readable in a terminal, which they must not steer. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from rich.table import Table
 from rich.text import Text
 
-from edge.delivery.payloads import AlertPayload, PromptsStatePayload, VisitRef
+from edge.delivery.payloads import AlertPayload, PromptsStatePayload, StatePayload, VisitRef
 from edge.system.visible import printable
 
 _COLOURS: Final = {"start": "bold red", "update": "yellow", "end": "green"}
+_BARS: Final = "▁▂▃▄▅▆▇█"
 _BLANKS: Final = "\t\n\r"  # which JSON allows between its words
 
 
@@ -29,6 +30,40 @@ def alert_line(alert: AlertPayload) -> Text:
         (f"{alert.type:6}", _COLOURS[alert.type]),
         f" {printable(who)}: {printable(repr(alert.prompt.text))} ",
         f"margin {alert.margin:+.3f} over {alert.threshold:.3f}{seconds}",
+    )
+
+
+def hours_shown(states: Iterable[StatePayload]) -> Table:
+    """Return the false alarms that are expected in each hour: a row per camera and rule.
+
+    Bars of one row are on one scale; a dot is an hour that was never watched.
+    """
+    table = Table(
+        "camera", "rule", "working days, from 0 h", "a day", "weekends", "a day",
+        title="False alarms expected at the present thresholds", title_justify="left",
+    )  # fmt: skip
+    for state in states:
+        for rule, calibration in state.calibration.items():
+            hours = calibration.by_hour
+            if hours is None:
+                continue
+            kinds = hours.working_days, hours.weekends
+            most = max((one or 0.0 for kind in kinds for one in kind), default=0.0)
+            cells = [
+                cell
+                for kind in kinds
+                for cell in (_bars(kind, most), f"{sum(filter(None, kind)):.2g}")
+            ]
+            table.add_row(_words(f"{state.device}/{state.camera}"), _words(rule), *cells)
+    return table
+
+
+def _bars(values: Sequence[float | None], most: float) -> str:
+    """Return one character for each value, on a scale from 0 to ``most``."""
+    top = len(_BARS) - 1
+    return "".join(
+        "·" if value is None else _BARS[round(top * value / most) if most else 0]
+        for value in values
     )
 
 

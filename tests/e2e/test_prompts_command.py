@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from edge.cli.commands import prompts
 from edge.cli.main import app
-from edge.errors import ConfigError
+from edge.errors import ConfigError, PublishError
 from edge.testing.synthetic import write_clip
 
 pytestmark = pytest.mark.broker
@@ -57,7 +58,11 @@ def daemon(
 
 
 def test_the_commands_do_what_they_say(
-    edge: Callable[..., Any], daemon: Any, tmp_path: Path, eventually: Callable[..., Any]
+    edge: Callable[..., Any],
+    daemon: Any,
+    tmp_path: Path,
+    eventually: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rules = tmp_path / "rules.yaml"
     rules.write_text(
@@ -74,6 +79,10 @@ def test_the_commands_do_what_they_say(
     eventually(lambda: b'"test":true' in b"".join(daemon.listener.payloads("/alert")), "an alert")
     with pytest.raises(ConfigError, match=f"box refuses it: alert {ULID} is not known"):
         edge("feedback", ULID, "bad")
+    monkeypatch.setattr(prompts, "_LOOK_S", 1.0)
+    eventually(lambda: "False alarms expected" in (edge("hours") or ""), "a camera's state")
+    with pytest.raises(PublishError, match="no box has published the state of a camera"):
+        edge("hours", device="other")
     edge("reset")
     assert "its configuration" in edge("show")
 

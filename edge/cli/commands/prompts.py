@@ -20,13 +20,13 @@ from edge.cli.commands.broker_options import (
     UsernameOption,
     broker_of,
 )
-from edge.cli.shown import json_line, prompts_shown
+from edge.cli.shown import hours_shown, json_line, prompts_shown
 from edge.config.document import read_document
 from edge.config.load import checked, load_config
 from edge.config.models import MqttConfig
 from edge.control.commands import DesiredPrompts
 from edge.delivery.client import ask, subscribe
-from edge.delivery.payloads import PromptsStatePayload
+from edge.delivery.payloads import PromptsStatePayload, StatePayload
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError, PublishError
 from edge.system.command_line import Group
@@ -124,6 +124,22 @@ def show(
             return
     if not found:
         raise PublishError(f"no box has published its prompts on {topics.in_force('prompts')}")
+
+
+@prompts.command()
+def hours(context: typer.Context) -> None:
+    """Print how many false alarms are expected in each hour of the day, by camera and rule."""
+    boxes: _Boxes = context.obj
+    states = Topics(boxes.broker.topic_prefix, boxes.device or "+").state("+")
+    found: dict[str, StatePayload] = {}
+    for received in subscribe(boxes.broker, [states], timeout_s=_LOOK_S):
+        try:
+            found[received.topic] = StatePayload.model_validate_json(received.payload)
+        except ValidationError:
+            typer.echo(f"not a camera's state on {printable(received.topic)}, ignored", err=True)
+    if not found:
+        raise PublishError(f"no box has published the state of a camera on {states}")
+    Console(highlight=False).print(hours_shown(found[topic] for topic in sorted(found)))
 
 
 @prompts.command("set")

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
-from edge.cli.shown import alert_line, json_line, prompts_shown
-from edge.delivery.payloads import AlertPayload, PromptsStatePayload
+from edge.cli.shown import alert_line, hours_shown, json_line, prompts_shown
+from edge.delivery.payloads import AlertPayload, PromptsStatePayload, StatePayload
 from edge.errors import ConfigError
 from edge.system.command_line import run
 
@@ -56,6 +56,23 @@ def test_an_alert_is_shown_with_its_place_in_a_visit(number: int, words: str) ->
     assert f"({words} of one visit)" in line
     (first,) = printed(alert_line(AlertPayload.model_validate({**ALERT, "visit": None})))
     assert "visit" not in first
+
+
+def test_what_is_expected_by_hour_is_shown_as_bars() -> None:
+    by_hour = {"working_days": [0.0] * 12 + [0.7] * 12, "weekends": [None] * 23 + [0.35]}
+    learned = {"state": "learned", "threshold": 0.1, "by_hour": by_hour}
+    payload = {
+        "device": "box", "camera": HOSTILE, "at": "2026-01-01T00:00:00Z", "state": "streaming",
+        "fps_in": 25, "fps_sampled": 2, "samples": 1, "dropped": 0, "corrupt": 0, "reconnects": 0,
+        "calibration": {"cat": learned, "dog": {**learned, "by_hour": None}},
+    }  # fmt: skip
+    lines = printed(hours_shown([StatePayload.model_validate(payload)]))
+    assert all(line.isprintable() for line in lines)
+    shown = " ".join(lines)
+    assert "▁" * 12 + "█" * 12 in shown
+    assert "·" * 23 + "▅" in shown
+    assert "8.4" in shown
+    assert "dog" not in shown
 
 
 def test_the_lines_of_json_are_single_and_say_the_same() -> None:
