@@ -17,7 +17,7 @@ UPDATE_TOOLS := dosfstools fdisk grub-common grub-efi-amd64-bin mtools openssl r
 export VIDEO URL PROMPT MINUTES HOURS KILLS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick footage trust kills soak fuzz sbom deb events export-full distill-demo distill-full distill-study check format clean
+.PHONY: help demo test quick footage trust kills soak fuzz sbom deb events export-full distill-demo distill-full distill-study check format clean container-lint container-test
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,18 @@ sbom: $(VENV)/.test ## What is installed, as CycloneDX: build/sbom.json
 deb: $(VENV)/.demo ## The Debian packages for amd64: build/deb
 	@$(call package,command -v readelf,binutils)
 	@$(BIN)/edge-flash deb
+container-lint: $(VENV)/.test ## Dockerfiles by hadolint, compose files by their schema
+	@$(PIP) --editable '.[container]'
+	@$(BIN)/hadolint -c deploy/container/.hadolint.yaml deploy/container/Dockerfile deploy/container/Dockerfile.l4t
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/container/compose.yaml \
+		deploy/container/compose.l4t.yaml
+
+container-test: container-lint ## Build the image and run it as compose.yaml says; root, 6 minutes
+	@$(call package,command -v buildah,buildah)
+	@$(call package,command -v runc,runc)
+	@$(call package,command -v mmdebstrap,mmdebstrap)
+	@$(call package,command -v mosquitto_sub,mosquitto mosquitto-clients)
+	@PATH="$$PATH:/usr/sbin" PYTHONPATH=.:tests/builders:tests/golden $(BIN)/python tests/container/run.py
 
 events: $(VENV)/.test ## Asked against measured false alarms, order, pools; half an hour
 	@$(PIP) --editable '.[study]'
