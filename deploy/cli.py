@@ -12,6 +12,12 @@ app = command_line.tool(
     "edge-flash", "From the runtime to a box: packages and images.", daemons={"deb"}
 )
 app.command("deb")(deb)
+from deploy.jetson import command as jetson
+from deploy.wheelhouse import command as wheelhouse
+from edge.system import command_line
+
+app = command_line.tool("edge-flash", "From the runtime to a box: packages and images.")
+app.command("jetson")(jetson.jetson)
 app.command("wheelhouse")(wheelhouse.wheelhouse)
 app.command("keys")(image.keys)
 app.command("rootfs")(image.rootfs)

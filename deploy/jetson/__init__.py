@@ -1,1 +1,1 @@
-"""The way to a Jetson: drives NVIDIA's own tools with a root file system with the runtime."""
+"""From NVIDIA's board support package to a flashed Jetson, by NVIDIA's own tools."""
