@@ -17,7 +17,7 @@ UPDATE_TOOLS := dosfstools fdisk grub-common grub-efi-amd64-bin mtools openssl r
 export VIDEO URL PROMPT MINUTES HOURS KILLS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick footage trust kills soak fuzz sbom deb events export-full distill-demo distill-full distill-study check format clean container-lint container-test
+.PHONY: help demo test quick footage trust kills soak fuzz sbom deb events export-full distill-demo distill-full distill-study container-lint container-test check format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,7 @@ sbom: $(VENV)/.test ## What is installed, as CycloneDX: build/sbom.json
 deb: $(VENV)/.demo ## The Debian packages for amd64: build/deb
 	@$(call package,command -v readelf,binutils)
 	@$(BIN)/edge-flash deb
+
 container-lint: $(VENV)/.test ## Dockerfiles by hadolint, compose files by their schema
 	@$(PIP) --editable '.[container]'
 	@$(BIN)/hadolint -c deploy/container/.hadolint.yaml deploy/container/Dockerfile deploy/container/Dockerfile.l4t

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the answer is no, 2 a wrong setting or argument, 6 disk.
 
 from deploy.deb.command import deb
 from deploy.image import commands as image
+from deploy.jetson import command as jetson
 from deploy.wheelhouse import command as wheelhouse
 from edge.system import command_line
 
@@ -12,11 +13,6 @@ app = command_line.tool(
     "edge-flash", "From the runtime to a box: packages and images.", daemons={"deb"}
 )
 app.command("deb")(deb)
-from deploy.jetson import command as jetson
-from deploy.wheelhouse import command as wheelhouse
-from edge.system import command_line
-
-app = command_line.tool("edge-flash", "From the runtime to a box: packages and images.")
 app.command("jetson")(jetson.jetson)
 app.command("wheelhouse")(wheelhouse.wheelhouse)
 app.command("keys")(image.keys)
