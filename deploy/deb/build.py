@@ -10,10 +10,16 @@ from typing import Final
 
 from deploy.deb.control import OPENVINO, RUNTIME, Package, control, debian_version, md5sums
 from deploy.deb.slim import depends, foreign, slim
-from deploy.deb.stage import PACKAGES, PYTHON, document, same_for_all, stage_openvino, stage_runtime
+from deploy.deb.stage import (
+    document,
+    libraries_of,
+    same_for_all,
+    stage_openvino,
+    stage_runtime,
+)
 from deploy.deb.wheels import fetch, lay_out
 from deploy.wheelhouse.download import requirements
-from deploy.wheelhouse.target import Target, target_of
+from deploy.wheelhouse.target import Target
 from edge import __version__
 from edge.errors import ConfigError
 
@@ -21,16 +27,17 @@ logger = logging.getLogger(__name__)
 
 _SCRIPTS: Final = Path(__file__).parent / "scripts"
 _CONFFILES: Final = "/etc/edge/edge.yaml\n"
-_NEXT_PYTHON: Final = "3.12"
 
 
-def build(project: Path, out: Path, arch: str, wheels: Path | None, made_at: int) -> list[Path]:
-    """Build the packages for a processor.
+def build(
+    project: Path, out: Path, target: Target, wheels: Path | None, made_at: int
+) -> list[Path]:
+    """Build the packages for a system.
 
     Args:
         project: Source of the runtime.
         out: Folder of the packages, and of what they are made from.
-        arch: Name of the processor, Debian's.
+        target: The system; it decides the processor and the Python.
         wheels: Folder of wheels to use and nothing else; None to fetch them once into ``out``.
         made_at: UTC seconds that all files get.
 
@@ -40,35 +47,36 @@ def build(project: Path, out: Path, arch: str, wheels: Path | None, made_at: int
     Raises:
         ConfigError: The source, a wheel or a tool is missing; a library is for another processor.
     """
-    target = target_of("debian-12", arch)
+    arch = target.arch
     _require("dpkg-deb", "dpkg")
     _require("readelf", "binutils")
     wanted, openvino = requirements(project), requirements(project, ["openvino"])[-1:]
     if wheels is None:
-        wheels = out / f"wheels-{arch}"
+        wheels = out / f"wheels-{target.name}-{arch}"
         if not wheels.is_dir():
             logger.info("fetching wheels into %s", wheels)
             fetch([*wanted, *openvino], wheels, target)
     version = debian_version(__version__, made_at)
 
     root = _fresh(out / f"{RUNTIME}-{arch}")
-    lay_out(wanted, wheels, target, root / PACKAGES)
+    lay_out(wanted, wheels, target, libraries_of(root, target))
     needed = _slimmed(root, target)
-    python = [f"python3 (>= {PYTHON})", f"python3 (<< {_NEXT_PYTHON})"]
+    major, minor = target.python
+    python = [f"python3 (>= {target.version})", f"python3 (<< {major}.{minor + 1})"]
     runtime = Package(
         RUNTIME, version, arch,
         [*python, *needed, "passwd", "systemd (>= 250)"],
         ["ca-certificates", "tzdata"],
     )  # fmt: skip
-    stage_runtime(root, project, runtime, made_at)
-    packages = [_packed(root, runtime, made_at, _CONFFILES)]
+    stage_runtime(root, project, runtime, made_at, target)
+    packages = [_packed(root, runtime, made_at, _CONFFILES, target)]
     if arch == "amd64":  # of other processors it knows too little
         root = _fresh(out / f"{OPENVINO}-{arch}")
-        lay_out(["--no-deps", *openvino], wheels, target, root / PACKAGES)
+        lay_out(["--no-deps", *openvino], wheels, target, libraries_of(root, target))
         needed = _slimmed(root, target)
         extra = Package(OPENVINO, version, arch, [f"{RUNTIME} (= {version})", *needed])
         stage_openvino(root)
-        packages.append(_packed(root, extra, made_at, ""))
+        packages.append(_packed(root, extra, made_at, "", target))
     return packages
 
 
@@ -94,18 +102,19 @@ def time_of_source(project: Path, environment: Mapping[str, str] = os.environ) -
 
 
 def _slimmed(root: Path, target: Target) -> list[str]:
-    slim(root / PACKAGES)
-    wrong = foreign(root / PACKAGES, target)
+    packages = libraries_of(root, target)
+    slim(packages)
+    wrong = foreign(packages, target)
     if wrong:
         raise ConfigError(
             f"expected libraries for {target.arch} only, found another one: {wrong[0]}"
         )
-    return depends(root / PACKAGES)
+    return depends(packages)
 
 
-def _packed(root: Path, package: Package, made_at: int, conffiles: str) -> Path:
+def _packed(root: Path, package: Package, made_at: int, conffiles: str, target: Target) -> Path:
     """Write the files of dpkg into ``root``, and make the package beside it."""
-    document(root, package, made_at)
+    document(root, package, made_at, target)
     files = [path for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink()]
     # dpkg counts in KiB, each file and folder rounded up.
     size = sum(-(-path.lstat().st_size // 1024) or 1 for path in sorted(root.rglob("*")))

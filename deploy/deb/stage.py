@@ -16,17 +16,16 @@ import deploy
 from deploy.deb.control import Package, changelog, copyright_file, licence_of
 from deploy.deb.manual import pages
 from deploy.deb.settings_file import settings_file
+from deploy.wheelhouse.target import Target
 from edge.cli.main import app
 
-PYTHON: Final = "3.11"  # of Debian 12
 HOME: Final = "opt/edge"
-PACKAGES: Final = f"{HOME}/lib/python{PYTHON}/site-packages"
-"""Folder of the libraries, below the root."""
 
 _UNITS: Final = Path(deploy.__file__).parent / "units"
-# ``home`` and this file make the link to Debian's Python a place of its own: it sees the packages
-# of this folder, and not those of Debian.
-_PYVENV: Final = "home = /usr/bin\ninclude-system-site-packages = false\n"
+# ``home`` and this file make the link to the system's Python a place of its own: it sees the
+# packages of this folder first, and the system's only on a Jetson, where TensorRT's is one of them.
+_PYVENV: Final = "home = /usr/bin\ninclude-system-site-packages = {}\n"
+_SEE_ALL: Final = {"jetpack-7"}
 _LAUNCHER: Final = f"""\
 #!/{HOME}/bin/python3 -I
 import sys
@@ -49,14 +48,24 @@ _COMPLETIONS: Final = {
 }
 
 
-def stage_runtime(root: Path, project: Path, package: Package, made_at: int) -> None:
+def libraries_of(root: Path, target: Target) -> Path:
+    """Return the folder of the libraries of a package that is laid out in ``root``."""
+    return root / HOME / f"lib/python{target.version}/site-packages"
+
+
+def stage_runtime(
+    root: Path, project: Path, package: Package, made_at: int, target: Target
+) -> None:
     """Put everything but the libraries of others into ``root``."""
     shutil.copytree(
-        project / "edge", root / PACKAGES / "edge", ignore=shutil.ignore_patterns("__pycache__")
+        project / "edge",
+        libraries_of(root, target) / "edge",
+        ignore=shutil.ignore_patterns("__pycache__"),
     )
-    _write(root / HOME / "pyvenv.cfg", _PYVENV)
+    sees_all = str(target.name in _SEE_ALL).lower()
+    _write(root / HOME / "pyvenv.cfg", _PYVENV.format(sees_all))
     _write(root / HOME / "bin/edge", _LAUNCHER)
-    (root / HOME / "bin/python3").symlink_to(f"/usr/bin/python{PYTHON}")
+    (root / HOME / "bin/python3").symlink_to(f"/usr/bin/python{target.version}")
     (root / "usr/bin").mkdir(parents=True)
     (root / "usr/bin/edge").symlink_to(f"/{HOME}/bin/edge")
     for source, place in (
@@ -84,10 +93,10 @@ def stage_openvino(root: Path) -> None:
     _write(place, (_UNITS / "openvino.conf").read_text())
 
 
-def document(root: Path, package: Package, made_at: int) -> None:
+def document(root: Path, package: Package, made_at: int, target: Target) -> None:
     """Write copyright, changelog and the overrides of lintian into ``root``."""
     folder = root / "usr/share/doc" / package.name
-    _write(folder / "copyright", copyright_file(licences(root / PACKAGES), made_at))
+    _write(folder / "copyright", copyright_file(licences(libraries_of(root, target)), made_at))
     _write_gz(folder / "changelog.gz", changelog(package, made_at))
     text = (Path(__file__).parent / "lintian-overrides").read_text()
     own = [line for line in text.splitlines() if line.startswith(("#", f"{package.name}:"))]

@@ -18,7 +18,7 @@ def tags(target: Target) -> list[str]:
     return [
         "--only-binary=:all:",
         "--implementation=cp",
-        f"--python-version={'.'.join(map(str, target.python))}",
+        f"--python-version={target.version}",
         *(f"--platform={platform}" for platform in target.platforms),
     ]
 

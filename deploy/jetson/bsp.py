@@ -11,8 +11,9 @@ from edge.errors import ConfigError
 Soc = Literal["t234", "t264"]
 """Orin, Thor: NVIDIA's numbers, which its files have in their names."""
 
-# Releases whose options and files are those that ``steps`` uses: JetPack 6 (36) and 7 (38, 39).
-_OLDEST, _NEWEST = 36, 39
+# Releases whose options and files are those that ``steps`` uses, and whose systemd the daemon's
+# unit needs: JetPack 7. JetPack 6 (36) has systemd 249, which knows no folder of credentials.
+_OLDEST, _NEWEST = 38, 39
 _VERSION: Final = re.compile(r"^BSP_(BRANCH|MAJOR|MINOR)=(\d+)$", re.MULTILINE)
 _TOOLS: Final = ("apply_binaries.sh", "tools/kernel_flash/l4t_initrd_flash.sh")
 # Words in the name of a board's configuration that mean a Thor; every other board of these releases
@@ -81,7 +82,7 @@ def open_bsp(path: Path) -> Bsp:
         ) from exc
     if not _OLDEST <= release[0] <= _NEWEST:
         raise ConfigError(
-            f"{facts}: expected release {_OLDEST} to {_NEWEST} (JetPack 6 and 7), found "
+            f"{facts}: expected release {_OLDEST} to {_NEWEST} (JetPack 7), found "
             f"{'.'.join(map(str, release))}"
         )
     for tool in _TOOLS:

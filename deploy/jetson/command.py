@@ -10,7 +10,7 @@ import typer
 
 from deploy.jetson.bsp import Bsp, open_bsp, recovering
 from deploy.jetson.layout import Sizes, faults, with_data
-from deploy.jetson.steps import Command, Link, Put, Step, Storage, flash, layout_of, overlay
+from deploy.jetson.steps import Command, Link, Put, Step, Storage, box_files, flash, layout_of
 from edge.errors import ConfigError, EdgeError
 from edge.system.atomic_file import write_atomically
 
@@ -89,7 +89,7 @@ def _steps(
     first: list[Step] = [] if bsp.applied else [Command(("./apply_binaries.sh",))]
     return [
         *first,
-        *overlay(bsp, *files),
+        *box_files(bsp, *files),
         Put(ours, layout),
         flash(bsp, board, storage, ours, slot),
     ]

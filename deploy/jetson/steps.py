@@ -110,7 +110,7 @@ def mounts(fstab: str) -> str:
     )
 
 
-def overlay(bsp: Bsp, packages: Sequence[Path], config: Path | None) -> list[Step]:
+def box_files(bsp: Bsp, packages: Sequence[Path], config: Path | None) -> list[Step]:
     """Return the files that make the root file system one of a box.
 
     Args:

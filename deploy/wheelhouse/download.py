@@ -44,7 +44,7 @@ def download(project: Path, target: Target, folder: Path) -> None:
     python = f"cp{target.python[0]}{target.python[1]}"
     _pip(
         "download", "--dest", folder, "--only-binary=:all:", "--implementation", "cp",
-        "--python-version", ".".join(map(str, target.python)),
+        "--python-version", target.version,
         *(word for tag in target.platforms for word in ("--platform", tag)),
         *(word for abi in (python, "abi3", "none") for word in ("--abi", abi)),
         *requirements(project),

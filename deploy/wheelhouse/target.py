@@ -35,6 +35,11 @@ class Target:
         return MACHINES[self.arch]
 
     @property
+    def version(self) -> str:
+        """Version of Python, such as ``3.11``."""
+        return ".".join(map(str, self.python))
+
+    @property
     def platforms(self) -> tuple[str, ...]:
         """Platform tags of wheels that the system loads, the newest first."""
         glibc = self.symbols["GLIBC"][1]
@@ -44,15 +49,14 @@ class Target:
     @property
     def environment(self) -> Mapping[str, str]:
         """Environment in which the markers of requirements are evaluated (PEP 508)."""
-        python = ".".join(map(str, self.python))
         return {
             "implementation_name": "cpython",
             "os_name": "posix",
             "platform_machine": self.machine,
             "platform_python_implementation": "CPython",
             "platform_system": "Linux",
-            "python_full_version": f"{python}.0",
-            "python_version": python,
+            "python_full_version": f"{self.version}.0",
+            "python_version": self.version,
             "sys_platform": "linux",
         }
 

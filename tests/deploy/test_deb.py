@@ -12,6 +12,7 @@ import typer
 from typer.main import get_command
 
 from deploy.deb.build import build, time_of_source
+from deploy.deb.command import deb
 from deploy.deb.control import (
     OPENVINO,
     RUNTIME,
@@ -160,7 +161,7 @@ def test_a_library_is_the_runtimes_own_or_of_a_known_package() -> None:
 def test_two_stages_are_the_same_but_for_what_the_source_says(tmp_path: Path) -> None:
     def staged(name: str) -> dict[str, tuple[object, ...]]:
         root = tmp_path / name
-        stage_runtime(root, ROOT, PACKAGE, MADE_AT)
+        stage_runtime(root, ROOT, PACKAGE, MADE_AT, X86)
         same_for_all(root, MADE_AT)
         return {
             path.relative_to(root).as_posix(): (
@@ -184,11 +185,30 @@ def test_two_stages_are_the_same_but_for_what_the_source_says(tmp_path: Path) ->
     assert not [path for path in found if "__pycache__" in path or "/tests/" in path]
 
 
+@pytest.mark.parametrize(
+    ("system", "python", "sees_all"),
+    [("debian-12", "3.11", "false"), ("jetpack-7", "3.12", "true")],
+)
+def test_a_jetson_has_its_own_python_and_sees_tensorrt(
+    tmp_path: Path, system: str, python: str, sees_all: str
+) -> None:
+    stage_runtime(tmp_path, ROOT, PACKAGE, MADE_AT, target_of(system, "arm64"))
+    home = tmp_path / "opt/edge"
+    assert (home / "bin/python3").readlink() == Path(f"/usr/bin/python{python}")
+    assert (home / f"lib/python{python}/site-packages/edge/app.py").is_file()
+    assert f"system-site-packages = {sees_all}" in (home / "pyvenv.cfg").read_text()
+
+
+def test_jetpack_6_has_no_package() -> None:
+    with pytest.raises(ConfigError, match="systemd 250"):
+        deb(system="jetpack-6", arch="arm64")
+
+
 def test_what_cannot_be_built_is_said_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="debian-12 arm64"):
-        build(ROOT, tmp_path, "riscv64", None, MADE_AT)
+        target_of("debian-12", "riscv64")
     with pytest.raises(ConfigError, match=r"pyproject\.toml"):
-        build(tmp_path, tmp_path, "amd64", None, MADE_AT)
+        build(tmp_path, tmp_path, X86, None, MADE_AT)
     with pytest.raises(ConfigError, match="SOURCE_DATE_EPOCH"):
         time_of_source(tmp_path, {})
     assert time_of_source(tmp_path, {"SOURCE_DATE_EPOCH": "7"}) == 7

@@ -170,8 +170,8 @@ def break_(bsp: Path, name: str) -> None:
     [
         (lambda bsp: break_(bsp, "nv_tegra"), "expected Linux_for_Tegra of NVIDIA's Jetson Linux"),
         (
-            lambda bsp: (bsp / "nv_tegra/bsp_version").write_text("BSP_BRANCH=35\nBSP_MAJOR=5\nBSP_MINOR=0\n"),
-            "expected release 36 to 39",
+            lambda bsp: (bsp / "nv_tegra/bsp_version").write_text("BSP_BRANCH=36\nBSP_MAJOR=4\nBSP_MINOR=3\n"),
+            "expected release 38 to 39",
         ),
         (lambda bsp: (bsp / "nv_tegra/bsp_version").write_text("no version"), "bsp_version"),
         (lambda bsp: break_(bsp, "apply_binaries.sh"), "apply_binaries.sh: expected a program"),
