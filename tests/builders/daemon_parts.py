@@ -1,8 +1,10 @@
 """Parts of a daemon that do nothing, for tests of its loop."""
 
+import numpy as np
 from engine_double import EngineDouble
 
 from edge.alerts.pipeline import Pipeline
+from edge.alerts.rule_set import RuleSet
 from edge.alerts.status import CameraStatus
 from edge.control.rollout import Rollout
 from edge.delivery.message import Message
@@ -10,6 +12,7 @@ from edge.delivery.payloads import AlertPayload, alert_message
 from edge.delivery.topics import Topics
 from edge.errors import InferenceError, ModelError
 from edge.model.variants import Variant
+from edge.rules.bank import PromptBank
 from edge.scoring.open import Models, Running
 from edge.video.sample import Arrival, Sample
 
@@ -29,11 +32,17 @@ ALERT = {
 }
 
 
+def no_rules(**set_aside: str) -> RuleSet:
+    """A rule set of nothing, and why rules are not in it."""
+    bank = PromptBank((), (), np.zeros((0, 1), np.float32), (), "hash")
+    return RuleSet({}, bank, set_aside=set_aside)
+
+
 class Line(Pipeline):
     """A pipeline: one alert per sample; one of -1 fails, one of -2 meets a defect."""
 
     def __init__(self) -> None:
-        pass
+        self.rules = no_rules()
 
     def process(self, sample: Sample) -> list[Message]:
         if sample.pixels.min() == -2:

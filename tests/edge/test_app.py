@@ -6,16 +6,15 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 import av
 import numpy as np
 import pytest
-from daemon_parts import ALERT, TOPICS, Line, Proof, Quiet
+from daemon_parts import ALERT, TOPICS, Line, Proof, Quiet, no_rules
 from live_broker import Broker, Listen, Listener
 from patience import Eventually
 
-from edge.alerts.rule_set import RuleSet
 from edge.app import Daemon, Periods
 from edge.config.models import Config
 from edge.control.orders import Adopt, Orders
@@ -420,7 +419,7 @@ def test_rules_that_bring_out_a_defect_of_the_loop_are_not_adopted_by_half(
     monkeypatch: pytest.MonkeyPatch,
     eventually: Eventually,
 ) -> None:
-    good, bad = object(), object()
+    good, bad = no_rules(), no_rules()
     adopted: list[object] = []
 
     def adopt(_line: Line, rules: object) -> list[Message]:
@@ -429,13 +428,26 @@ def test_rules_that_bring_out_a_defect_of_the_loop_are_not_adopted_by_half(
             raise KeyError("a defect")
         return []
 
-    monkeypatch.setattr(Line, "rules", good, raising=False)
+    monkeypatch.setattr(Line, "rules", property(lambda _line: good), raising=False)
     monkeypatch.setattr(Line, "adopt", adopt)
     _camera, _outbox, listener, sample = serve()
-    done = orders.give(Adopt(cast("RuleSet", bad)))
+    done = orders.give(Adopt(bad))
     eventually(done.done, "the order")
     assert isinstance(done.exception(), KeyError)
     assert adopted == [bad, good]
+    sample()
+    eventually(lambda: alerts(listener), "the alert")
+
+
+def test_a_rule_that_is_set_aside_degrades_the_device_with_the_reason(
+    serve: Callable[[], Served], monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    left = no_rules(fence="the sentence 'a fence' is set aside")
+    monkeypatch.setattr(Line, "rules", property(lambda _line: left), raising=False)
+    _camera, _outbox, listener, sample = serve()
+    eventually(lambda: listener.payloads("/status")[-1] == b"degraded", "degraded")
+    state = json.loads(listener.payloads("box/state")[-1])
+    assert state["errors"] == {"prompt fence": "the sentence 'a fence' is set aside"}
     sample()
     eventually(lambda: alerts(listener), "the alert")
 
