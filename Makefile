@@ -14,10 +14,10 @@ EXPORTS := build/test-exports
 # What makes and checks images and updates (deploy/image).
 UPDATE_TOOLS := dosfstools fdisk grub-common grub-efi-amd64-bin mtools openssl rauc squashfs-tools zstd
 
-export VIDEO URL PROMPT MINUTES HOURS KILLS
+export VIDEO URL PROMPT MINUTES HOURS KILLS CONFIG
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick footage trust kills soak fuzz sbom deb events export-full distill-demo distill-full distill-study container-lint container-test check format clean
+.PHONY: help demo test quick footage image trust kills soak fuzz sbom deb events export-full distill-demo distill-full distill-study container-lint container-test check format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,18 @@ quick: $(VENV)/.test ## Lint and the tests that need no model, broker or wait: w
 	@$(BIN)/python -m pytest -q --numprocesses auto --dist worksteal -m "not slow" \
 		tests/edge/alerts tests/edge/config tests/edge/control tests/edge/rules tests/edge/scoring \
 		tests/edge/search tests/edge/system tests/test_imports.py
+
+image: $(VENV)/.test ## As root: the x86 image and its update, signed by keys of its own: CONFIG=site.yaml
+	@$(call package,dpkg --status mmdebstrap $(UPDATE_TOOLS),mmdebstrap $(UPDATE_TOOLS))
+	@$(BIN)/edge-export default >/dev/null
+	@mkdir -p build/image
+	@[ -d build/image/keys ] || $(BIN)/edge-flash keys build/image/keys --name "$$(hostname)"
+	@set --; for deb in $$($(BIN)/edge-flash deb --out build/deb); do set -- "$$@" --deb "$$deb"; done; \
+	$(BIN)/edge-flash rootfs "$$@" --keyring build/image/keys/keyring.pem --out build/image/nvr.squashfs
+	@set --; [ -z "$$CONFIG" ] || set -- --config "$$CONFIG"; \
+	$(BIN)/edge-flash image --rootfs build/image/nvr.squashfs "$$@" --out build/image/nvr.img.zst
+	@$(BIN)/edge-flash bundle --rootfs build/image/nvr.squashfs --keys build/image/keys --out build/image/nvr.raucb
+	@$(BIN)/edge-flash verify build/image/nvr.raucb --keyring build/image/keys/keyring.pem
 
 footage: $(VENV)/.test ## Alerts against labels and INT8 against float on real footage
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)

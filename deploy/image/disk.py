@@ -13,7 +13,7 @@ from typing import Final
 
 from deploy.image.rootfs import SLOT_BYTES, time_of_rootfs
 from deploy.image.tools import dated, empty, need, run
-from edge.site.files import box_files
+from edge.site.files import card_files
 
 _MIB: Final = 1024 * 1024
 _GRUB: Final = Path(__file__).with_name("grub.cfg")
@@ -108,26 +108,6 @@ def make_image(rootfs: Path, site: Path | None, out: Path) -> None:
         _put(_card(work, card, made_at), out, at["EDGE_CONFIG"])
         _put(rootfs, out, at["rootfs-a"])
         _put(_data(work, made_at), out, at["data"])
-
-
-def card_files(site: Path) -> Mapping[str, bytes]:
-    """Return what belongs on the partition EDGE_CONFIG: the site file and what lies beside it.
-
-    Raises:
-        ConfigError: The site file has mistakes.
-    """
-    box_files(site)
-    named = {"edge-config.yaml": site.read_bytes()}
-    text = site.read_text()
-    for path in sorted(site.absolute().parent.iterdir()):
-        # A file counts as named where its name stands in the text.
-        if (
-            path.is_file()
-            and path != site.absolute()
-            and (path.name in text or path.name == "secrets.yaml")
-        ):
-            named[path.name] = path.read_bytes()
-    return named
 
 
 def _put(part: Path, image: Path, mib: int) -> None:

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import IO, Final
 
 from deploy.image.tools import ToolFailed, need, run
-from edge.errors import EdgeError
+from edge.errors import ConfigError, EdgeError
 
 CHUNK: Final = 4 * 1024 * 1024
 # From the cache to the disk at least so often, so that progress is the disk's.
 _SYNC_CHUNKS: Final = 8
 _BLKFLSBUF: Final = 0x1261  # drop what the kernel has cached of a disk
 _DECOMPRESSED: Final = re.compile(r"Decompressed Size:.*\((\d+) B\)")
+
+# Where a table of partitions says what it is.
+_GPT: Final = slice(512, 520)
 
 Progress = Callable[[int], None]
 
@@ -57,6 +60,7 @@ def write_image(image: Path, disk: Path, wrote: Progress, read: Progress) -> Non
         read: The same while reading back.
 
     Raises:
+        ConfigError: The file is no image; nothing was written.
         DiskFailed: The disk refused, was in use, or gave back something else.
         ToolFailed: The image is damaged.
     """
@@ -79,6 +83,8 @@ def _write(image: Path, disk: Path, wrote: Progress) -> tuple[bytes, int]:
         for chunk in _chunks(image):
             digest.update(chunk)
             if at == 0:
+                if chunk[_GPT] != b"EFI PART":
+                    raise ConfigError(f"expected an image of edge-flash image, found {image}")
                 first, chunk = chunk, bytes(len(chunk))  # noqa: PLW2901 - zeros for now
             _write_all(target, chunk, at)
             at += len(chunk)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from edge.config.document import Document
+from edge.config.document import Document, Place
 from edge.config.load import load_document
 from edge.config.nodes import yaml_text
 from edge.errors import ConfigError
@@ -17,6 +17,8 @@ QR_BYTES: Final = 2331
 
 # Public servers with NTS of three operators, so that one that errs is outvoted.
 NTS_SERVERS: Final = ("time.cloudflare.com", "nts.netnod.se", "ptbtime1.ptb.de")
+SITE_FILE: Final = "edge-config.yaml"
+_SECRETS: Final = "secrets.yaml"
 _PEM: Final = "-----BEGIN "
 _LONGEST_FILE: Final = 64 * 1024
 _OWN: Final = ("network", "time")
@@ -68,6 +70,41 @@ def box_files(path: Path) -> dict[str, BoxFile]:
     }
 
 
+def card_files(path: Path) -> dict[str, bytes]:
+    """Return what belongs on the partition of a box from which the site file is read, by name.
+
+    Args:
+        path: The site file. It gets the name that the box looks for; the files that it names keep
+            theirs.
+
+    Raises:
+        ConfigError: As ``box_files``.
+    """
+    box_files(path)
+    site, document = load_document(path, SiteConfig, environment={})
+    files = {SITE_FILE: path.read_bytes()}
+    for place, source in _named(site, document):
+        files[source.name] = _read(document, place, source)
+    if any(document.borrowed.values()):
+        files[_SECRETS] = path.with_name(_SECRETS).read_bytes()
+    return files
+
+
+def _named(site: SiteConfig, document: Document) -> Iterator[tuple[Place, Path]]:
+    """Find the files beside the site file that it names, and where it does."""
+    tls = site.mqtt.tls
+    for key in ("ca", "cert", "key") if tls is not None else ():
+        source = getattr(tls, key)
+        if source is not None and not _is_text(document.values["mqtt"]["tls"][key]):
+            yield ("mqtt", "tls", key), source
+    for index, source in enumerate(site.bundle_keys):
+        yield ("bundle_keys", index), source
+
+
+def _is_text(written: str) -> bool:
+    return written.lstrip().startswith(_PEM)
+
+
 def _beside(
     site: SiteConfig, document: Document, values: dict[str, Any]
 ) -> Iterator[tuple[str, BoxFile]]:
@@ -90,8 +127,8 @@ def _beside(
             yield f"edge/{name}", BoxFile(content)
 
 
-def _pem(document: Document, place: tuple[str | int, ...], written: str, source: Path) -> bytes:
-    if written.lstrip().startswith(_PEM):
+def _pem(document: Document, place: Place, written: str, source: Path) -> bytes:
+    if _is_text(written):
         return written.strip().encode() + b"\n"
     content = _read(document, place, source)
     if _PEM.encode() not in content:
@@ -99,7 +136,9 @@ def _pem(document: Document, place: tuple[str | int, ...], written: str, source:
     return content
 
 
-def _read(document: Document, place: tuple[str | int, ...], source: Path) -> bytes:
+def _read(document: Document, place: Place, source: Path) -> bytes:
+    if source.parent != document.path.absolute().parent:
+        raise _problem(document, place, f"expected a file beside {document.path.name}")
     try:
         with source.open("rb") as file:
             content = file.read(_LONGEST_FILE + 1)
@@ -110,7 +149,7 @@ def _read(document: Document, place: tuple[str | int, ...], source: Path) -> byt
     return content
 
 
-def _problem(document: Document, place: tuple[str | int, ...], text: str) -> ConfigError:
+def _problem(document: Document, place: Place, text: str) -> ConfigError:
     line = document.lines.get(document.written(place), 1)
     where = ".".join(str(step) for step in place)
     return ConfigError(f"{document.path}:{line}: {where}: {text}")
@@ -119,7 +158,7 @@ def _problem(document: Document, place: tuple[str | int, ...], text: str) -> Con
 def _refuse_relative(site: SiteConfig, document: Document) -> None:
     """Refuse folders and videos beside the site file: that folder is not there on the box."""
     values: Mapping[str, Any] = document.values
-    places: list[tuple[tuple[str | int, ...], Any]] = [
+    places: list[tuple[Place, Any]] = [
         (("bundle",), values.get("bundle")),
         *(
             ((section, "bundle"), (values.get(section) or {}).get("bundle"))
@@ -128,7 +167,7 @@ def _refuse_relative(site: SiteConfig, document: Document) -> None:
         *((("cameras", name, "url"), values["cameras"][name]["url"]) for name in site.cameras),
     ]
     for place, value in places:
-        if value is not None and not re.match(r"/|[a-zA-Z][a-zA-Z0-9+.-]+:", value):
+        if value is not None and not re.match(r"/|file:/|(?!file:)[a-zA-Z][a-zA-Z0-9+.-]+:", value):
             raise _problem(document, place, "expected an absolute path, as it is on the box")
 
 

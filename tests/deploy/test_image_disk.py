@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 from deploy.cli import app
 from deploy.image import rootfs
-from deploy.image.disk import PARTITIONS, card_files, starts, table
+from deploy.image.disk import PARTITIONS, starts, table
 from deploy.image.rootfs import OVERLAY, contents, time_of_deb, time_of_rootfs
 from deploy.image.tools import ToolFailed, run
 from edge.errors import ConfigError
+from edge.site.files import card_files
 
 IMAGE = Path(rootfs.__file__).parent
 NEEDED = ("sfdisk", "mkfs.vfat", "mcopy", "mke2fs", "mksquashfs", "grub-mkimage", "grub-editenv")
@@ -136,8 +137,10 @@ def test_a_site_file_with_a_mistake_makes_no_image(tiny: Path, site: Path, tmp_p
 
 def test_the_card_has_the_files_that_the_site_file_names_and_no_others(site: Path) -> None:
     assert sorted(card_files(site)) == ["broker-ca.pem", "edge-config.yaml"]
-    (site.parent / "secrets.yaml").write_text("broker_password: x\n")
-    assert "secrets.yaml" in card_files(site)
+    (site.parent / "secrets.yaml").write_text("broker: x\n")
+    assert "secrets.yaml" not in card_files(site)
+    site.write_text(SITE.replace("8883", "8883, username: u, password: !secret broker"))
+    assert sorted(card_files(site)) == ["broker-ca.pem", "edge-config.yaml", "secrets.yaml"]
 
 
 @pytest.mark.skipif(shutil.which("grub-script-check") is None, reason="GRUB is not installed")

@@ -16,6 +16,7 @@ from deploy.image.tools import ToolFailed
 from deploy.image.write import CHUNK, DiskFailed, image_size, write_image
 from edge.errors import ConfigError
 
+HEAD = b"head".ljust(512, b"\0") + b"EFI PART"
 STICK = Disk(Path("/dev/sdz"), 10_000, "Stick", removable=True, uses=())
 
 
@@ -26,7 +27,7 @@ def nothing(_count: int) -> None:
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     path = tmp_path / "nvr.img"
-    path.write_bytes(b"head" + os.urandom(2 * CHUNK) + bytes(CHUNK) + b"tail")
+    path.write_bytes(HEAD + os.urandom(2 * CHUNK) + bytes(CHUNK) + b"tail")
     return path
 
 
@@ -75,7 +76,7 @@ def test_a_disk_that_gives_back_something_else_is_found(image: Path, target: Pat
 
 
 def test_what_is_not_written_as_a_whole_cannot_be_started(image: Path, target: Path) -> None:
-    image.write_bytes(os.urandom(9 * CHUNK))
+    image.write_bytes(HEAD + os.urandom(9 * CHUNK))
 
     def pull(_count: int) -> None:
         raise KeyboardInterrupt
@@ -84,6 +85,14 @@ def test_what_is_not_written_as_a_whole_cannot_be_started(image: Path, target: P
         write_image(image, target, pull, nothing)
     assert target.read_bytes()[:CHUNK] == bytes(CHUNK)
     assert target.read_bytes()[CHUNK : 2 * CHUNK] == image.read_bytes()[CHUNK : 2 * CHUNK]
+
+
+def test_what_is_no_image_is_not_written(target: Path, tmp_path: Path) -> None:
+    other = tmp_path / "update.raucb"
+    other.write_bytes(b"hsqs" + bytes(10_000))
+    with pytest.raises(ConfigError, match="expected an image of edge-flash image"):
+        write_image(other, target, nothing, nothing)
+    assert target.read_bytes()[:CHUNK] == b"\xff" * CHUNK
 
 
 @pytest.mark.parametrize(

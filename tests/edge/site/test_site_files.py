@@ -176,7 +176,10 @@ def test_the_daemons_file_does_not_suggest_keys_of_the_site(tmp_path: Path) -> N
         ("{ca: ca.pem}", "mqtt.tls.ca: cannot read ca.pem: No such file"),
         ("{ca: junk.pem}", "mqtt.tls.ca: expected PEM"),
         ("{ca: long.pem}", "expected at most 64 KiB"),
-        ("{ca: .}", "Is a directory"),
+        ("{ca: .}", "expected a file beside edge-config.yaml"),
+        ("{ca: certs/ca.pem}", "expected a file beside edge-config.yaml"),
+        ("{ca: /etc/ssl/ca.pem}", "expected a file beside edge-config.yaml"),
+        ("{ca: folder.pem}", "Is a directory"),
         ("{key: junk.pem}", "expected cert and key together"),
     ],
 )
@@ -184,6 +187,7 @@ def test_a_certificate_that_is_none_is_refused(
     problem: Callable[[str], str], tmp_path: Path, tls: str, said: str
 ) -> None:
     (tmp_path / "junk.pem").write_text("hello")
+    (tmp_path / "folder.pem").mkdir()
     (tmp_path / "long.pem").write_text(PEM + " " * 65_536)
     assert said in problem(SITE.replace("tls: {}", f"tls: {tls}"))
 
@@ -227,3 +231,13 @@ def test_the_documents_example_and_table_hold(
     said = set(re.findall(r"^\| `(network\.PORT\.\w+|time\.\w+)`", page, re.MULTILINE))
     ports = {f"network.PORT.{name}" for name in PortConfig.model_fields}
     assert said == ports | {f"time.{name}" for name in TimeConfig.model_fields}
+
+
+@pytest.mark.parametrize("url", ["clip.mp4", "file:clip.mp4"])
+def test_a_video_beside_the_site_file_is_not_there_on_the_box(
+    problem: Callable[[str], str], url: str
+) -> None:
+    said = problem(SITE.partition("cameras:")[0] + f"cameras:\n  yard: {{url: {url}}}\n")
+    assert said == (
+        "edge-config.yaml:6: cameras.yard.url: expected an absolute path, as it is on the box"
+    )
