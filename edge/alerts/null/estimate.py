@@ -135,9 +135,10 @@ def leaning(known: Known, answer: Answer, asked: Asked, days: float, aim: float)
     if asked.start is None or not weight:
         return answer
     rate = known.rate(answer.level)
-    spread = answer.high / rate if asked.start == "quiet" else rate / max(answer.low, 1e-9)
-    by = min(spread, _WIDEST) ** weight
-    wanted = aim / by if asked.start == "quiet" else aim * by
+    if asked.start == "quiet":
+        wanted = aim * (rate / answer.high) ** weight
+    else:
+        wanted = aim * (rate / max(answer.low, rate / _WIDEST)) ** weight
     if (wanted > rate) == (asked.start == "quiet"):
         return answer
     level = _level(known, answer.level, wanted)

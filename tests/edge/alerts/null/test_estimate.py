@@ -92,8 +92,9 @@ def test_a_quiet_start_is_above_a_loud_one_and_both_end_in_the_middle() -> None:
     assert loud.level < middle.level < quiet.level
     assert quiet.per_day < 4.0 < loud.per_day
     seldom = [present(first.estimate(0.5, start=start)) for start in ("quiet", "loud")]
-    assert seldom[0].high == pytest.approx(0.5, rel=0.2)  # one of the 14 days of the start
-    assert seldom[1].low == pytest.approx(0.5, rel=0.2)
+    assert seldom[0].high == pytest.approx(0.5, rel=0.3)  # one of the 14 days of the start
+    assert seldom[1].low <= 0.5 * 1.2
+    assert seldom[1].per_day > 1.0
     later = days(2)
     assert known(later, start="quiet") == known(later) == known(later, start="loud")
 
