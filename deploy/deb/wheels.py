@@ -39,8 +39,9 @@ def lay_out(wanted: Sequence[str], folder: Path, target: Target, packages: Path)
         ConfigError: The folder lacks a wheel.
     """
     _pip(
-        ["install", *tags(target), "--no-index", f"--find-links={folder}", "--no-compile",
-         f"--target={packages}", *wanted],
+        # pip compares what a wheel requires with its own Python here; the tags are the target's.
+        ["install", *tags(target), "--ignore-requires-python", "--no-index",
+         f"--find-links={folder}", "--no-compile", f"--target={packages}", *wanted],
         f"{folder}: expected a wheel for {target.arch} of everything that the runtime needs",
     )  # fmt: skip
 

@@ -3,7 +3,10 @@
 import re
 import shutil
 import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,7 @@ from deploy.deb.manual import pages
 from deploy.deb.settings_file import settings_file
 from deploy.deb.slim import foreign, packages_of, unused
 from deploy.deb.stage import same_for_all, stage_runtime
-from deploy.deb.wheels import tags
+from deploy.deb.wheels import lay_out, tags
 from deploy.wheelhouse.target import target_of
 from edge.cli.main import app
 from edge.config.load import load_config
@@ -197,6 +200,24 @@ def test_a_jetson_has_its_own_python_and_sees_tensorrt(
     assert (home / "bin/python3").readlink() == Path(f"/usr/bin/python{python}")
     assert (home / f"lib/python{python}/site-packages/edge/app.py").is_file()
     assert f"system-site-packages = {sees_all}" in (home / "pyvenv.cfg").read_text()
+
+
+def test_a_wheel_for_a_newer_python_is_laid_out_by_an_older_one(tmp_path: Path) -> None:
+    info = "thing-1.0.dist-info"
+    tag = f"cp3{sys.version_info.minor + 1}"
+    with zipfile.ZipFile(tmp_path / f"thing-1.0-{tag}-none-any.whl", "w") as archive:
+        archive.writestr("thing.py", "")
+        requires = f"Requires-Python: >=3.{sys.version_info.minor + 1}"
+        archive.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n{requires}\n"
+        )
+        archive.writestr(
+            f"{info}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}-none-any\n"
+        )
+        archive.writestr(f"{info}/RECORD", "")
+    newer = replace(ARM, python=(3, sys.version_info.minor + 1))
+    lay_out(["thing"], tmp_path, newer, tmp_path / "packages")
+    assert (tmp_path / "packages/thing.py").is_file()
 
 
 def test_jetpack_6_has_no_package() -> None:
