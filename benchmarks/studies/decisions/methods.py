@@ -99,7 +99,7 @@ def by_tail(here: NDArray[np.float64], unchanged: NDArray[np.float64], threshold
     if before is None or tail is None or threshold <= there:
         return base + threshold - there
     hazard = float(before.hazards(np.array([threshold - there]))[0])
-    return base + tail.excess(hazard)
+    return base + float(tail.excesses(np.array([hazard]))[0])
 
 
 def _tail(values: NDArray[np.float64]) -> tuple[float, Tail | None]:

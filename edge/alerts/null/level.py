@@ -11,9 +11,12 @@ What was seen answers where something was seen, and the tail answers beyond:
    just below the answer.
 2. **The tail** over the cut is fitted to the peaks that are sure to be ordinary. It knows that
    those above the threshold in force are missing.
-3. **The count** of all clusters, alerts included, bounds the answer from both sides. Alarms cannot
-   be more frequent than what was counted; and a level that was passed much more often than was
-   asked for is too low, unless that many real events came: there may be one a day.
+3. **The count** of the clusters that reach a level, alerts included, says the rate there whatever
+   the law is, but from few. So both answer together, by credibility (Bühlmann 1967): the tail's
+   rate is a gamma prior, worth as many alarms as its uncertainty says, and the count is Poisson's.
+   The farther a level is beyond the cut, the less the tail is worth.
+4. **Real events** are among what is counted. Ordinary things mostly just pass a level: those beyond
+   where the tail is ten times rarer count only as far as they are more than may be real.
 """
 
 import math
@@ -35,15 +38,28 @@ _FEWEST_PEAKS: Final = 60
 # Anderson and Darling's statistic that five in a hundred samples of an exponential law pass when
 # both parameters were fitted (Choulakian and Stephens 2001, table 2).
 _MISFITS: Final = 0.974
-# Alarms that may come, relative to those asked for, before they count as too many, and the real
-# events a day that a rule may have.
-_TOO_MANY: Final = 1.5
-_REAL_A_DAY: Final = 1.0
+# The law was found below the level: so much of each unit of hazard between is uncertain, too.
+_MISFIT: Final = 0.25
+# What reaches a level but not where the tail is ten times rarer counts as ordinary. What is beyond
+# may be real: the rest of so many a day, or of so many times what was asked for.
+_NEAR: Final = math.log(10.0)
+_ALARMS_A_DAY: Final = 1.5
+# How far the days to come differ from those seen: standard deviation of the rate's logarithm.
+_OTHER_DAYS: Final = 0.35
 _Z90: Final = 1.645
-_Z80: Final = 1.282  # one side of it: 90 %
 _WIDEST: Final = math.log(10.0)
-# No real tail is exactly of the fitted family: this share of the hazard is uncertain in addition.
-_MISFIT: Final = 0.03
+# A rate is known within a factor of ten where it is known as well as by so many alarms; and where
+# the days are so many times those of one alarm: what was never seen in them is rarer than ten times
+# that with 90 %.
+_FEWEST_ALARMS: Final = (_Z90 / _WIDEST) ** 2
+_ENOUGH: Final = math.log(10.0) / 10
+# Levels between which rates are interpolated: hazards of the tail, beyond what was asked for, and
+# the number of levels below the tail.
+_STEP: Final = 0.1
+_BEYOND: Final = 10.0
+_BELOW: Final = 64
+_ABOVE: Final = 256  # of the highest peaks
+_RAREST: Final = 60.0  # hazard
 # The spread of few counts is noise: so many counts of a Poisson process are added. Fewer days than
 # these are counted by the quarter.
 _PRIOR_BLOCKS: Final = 5.0
@@ -76,15 +92,84 @@ class Known:
     """What the peaks say.
 
     Attributes:
-        cut: Where the tail begins, above the baseline.
-        tail: Tail of the peaks over the cut.
-        per_day: Ordinary clusters per day that pass the cut.
+        levels: Levels above the baseline, rising, float32 [n].
+        rates: Ordinary clusters per day that reach them, which fall, float32 [n].
+        worths: Number of alarms that would tell each rate as well, float32 [n].
+        tells: The same for the tail alone, float32 [n]; infinity below the tail.
+        begins: Index of the level where the tail begins.
+        days: Days that the peaks come from; older ones count less.
         peaks: Number of peaks behind the tail; older ones count less (Kish 1965).
+    """
+
+    levels: NDArray[np.float32]
+    rates: NDArray[np.float32]
+    worths: NDArray[np.float32]
+    tells: NDArray[np.float32]
+    begins: int
+    days: float
+    peaks: float
+
+    def rate(self, level: float) -> float:
+        """Return the alarms per day at a level; below the tail, what was counted."""
+        return float(np.exp(np.interp(level, self.levels, np.log(self.rates))))
+
+    def answer(self, asked: float) -> Answer:
+        """Return the lowest level with at most ``asked`` alarms a day."""
+        last = len(self.rates) - 1
+        # That nothing was seen for so long says enough about what is beyond.
+        if self.days * asked < _ENOUGH:
+            last = max(self.begins, int((self.tells >= _FEWEST_ALARMS).sum()) - 1)
+        aimed = max(asked, float(self.rates[last]))
+        place = self.begins + int(np.argmax(self.rates[self.begins : last + 1] <= aimed))
+        level = self._level(place, aimed)
+        rate, worth = self.rate(level), float(self.worths[place])
+        spread = math.exp(min(_WIDEST, _Z90 * math.hypot(1 / math.sqrt(worth), _OTHER_DAYS)))
+        return Answer(level, aimed, rate / spread, rate * spread)
+
+    def _level(self, place: int, rate: float) -> float:
+        """Return the level of a rate between those at ``place`` and before."""
+        level = float(self.levels[place])
+        if place == self.begins:
+            return level
+        above, below = np.log(self.rates[place - 1 : place + 1].astype(np.float64)).tolist()
+        share = (above - math.log(rate)) / (above - below) if above > below else 1.0
+        before = float(self.levels[place - 1])
+        return before + share * (level - before)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """The peaks, the highest first.
+
+    Attributes:
+        levels: Their levels, float64 [n].
+        weights: Their weights, float64 [n].
+        sure: Whether each is false beyond doubt, bool [n].
+        days: Days that they come from, weighted as they are.
+    """
+
+    levels: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    sure: NDArray[np.bool_]
+    days: float
+
+    def reached(self, levels: NDArray[np.float64], *, sure: bool) -> NDArray[np.float64]:
+        """Return the weight of the peaks that reach each of ``levels``, sure or unsure ones."""
+        total = np.cumsum((self.weights * (self.sure == sure))[::-1])
+        below = np.searchsorted(self.levels[::-1], levels, side="left")
+        return np.asarray(total[-1] - np.concatenate([[0.0], total])[below])
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """The tail and where it begins.
+
+    Attributes:
+        cut: Where it begins, above the baseline.
+        tail: The tail.
+        per_day: Ordinary clusters per day that pass the cut.
+        peaks: Number of peaks behind the tail.
         dispersion: Variance of a day's count over its mean, at least 1; of a quarter's at first.
-        levels: All peaks, alerts included, the highest first, float32 [n].
-        counted: Clusters per day that reach each of them, float32 [n].
-        worth: Number of clusters that the same number of days would have counted without weights,
-            for one a day.
     """
 
     cut: float
@@ -92,74 +177,6 @@ class Known:
     per_day: float
     peaks: float
     dispersion: float
-    levels: NDArray[np.float32]
-    counted: NDArray[np.float32]
-    worth: float
-
-    def rate(self, level: float) -> float:
-        """Return the alarms per day at a level; below the cut, what was counted."""
-        if level < self.cut:
-            above = int((self.levels >= level).sum())
-            return float(self.counted[max(0, above - 1)])
-        hazard = float(self.tail.hazards(np.array([level - self.cut]))[0])
-        return self.per_day * math.exp(-hazard)
-
-    def answer(self, asked: float) -> Answer:
-        """Return the level for ``asked`` alarms a day."""
-        hazard = self._within_reach(max(0.0, math.log(self.per_day / asked)))
-        aimed = max(asked, self.per_day * math.exp(-hazard)) if hazard else asked
-        fitted = self.cut + self.tail.excess(hazard)
-        lowest, highest = self._bounds(aimed)
-        level = max(lowest, min(fitted, highest))
-        rate = self.rate(level)
-        spread = math.exp(min(_WIDEST, _Z90 * self._deviation(level)))
-        low, high = rate / spread, rate * spread
-        if level != fitted:  # the count contradicts the tail: either may be right
-            few, many = self._interval(level)
-            low, high = min(low, few), max(high, many)
-        return Answer(level, aimed, low, high)
-
-    def _within_reach(self, hazard: float) -> float:
-        """Return the largest hazard up to ``hazard`` that is known within a factor of ten."""
-        if self._is_known(hazard):
-            return hazard
-        known, unknown = 0.0, hazard
-        for _ in range(12):
-            middle = (known + unknown) / 2
-            if self._is_known(middle):
-                known = middle
-            else:
-                unknown = middle
-        return known
-
-    def _is_known(self, hazard: float) -> bool:
-        return _Z90 * self._deviation(self.cut + self.tail.excess(hazard)) <= _WIDEST
-
-    def _deviation(self, level: float) -> float:
-        """Return the standard deviation of the logarithm of the rate at a level."""
-        excess = max(0.0, level - self.cut)
-        hazard = float(self.tail.hazards(np.array([excess]))[0])
-        noise = math.hypot(self.tail.deviation(excess), 1 / math.sqrt(self.peaks))
-        return math.hypot(math.sqrt(self.dispersion) * noise, _MISFIT * hazard)
-
-    def _bounds(self, asked: float) -> tuple[float, float]:
-        """Return the lowest and highest level that the count allows."""
-        most = max(_TOO_MANY * asked, _REAL_A_DAY + asked / 2)
-        above = int(np.searchsorted(self.counted, most))
-        lowest = float(self.levels[min(above, len(self.levels) - 1)])
-        # Upper bound of a Poisson count's mean, by the square root's constant variance.
-        counts = self.counted * self.worth
-        bounds = (np.sqrt(counts + 1) + _Z80 / 2 * math.sqrt(self.dispersion)) ** 2 / self.worth
-        rare = np.flatnonzero(bounds < asked)
-        highest = float(self.levels[rare[-1]]) if len(rare) else math.inf
-        return lowest, max(lowest, highest)
-
-    def _interval(self, level: float) -> tuple[float, float]:
-        """Return the interval of the rate that the count at a level gives, 90 %."""
-        count = self.counted[self.levels >= level].max(initial=0.0) * self.worth
-        half = _Z90 / 2 * math.sqrt(self.dispersion)
-        few = max(0.0, math.sqrt(count) - half) ** 2
-        return few / self.worth, (math.sqrt(count + 1) + half) ** 2 / self.worth
 
 
 def know(peaks: Peaks, watched_s: float, asked: float) -> Known | None:
@@ -198,17 +215,50 @@ def know(peaks: Peaks, watched_s: float, asked: float) -> Known | None:
             continue
         fits = _distance(tail, excesses, missing) < _MISFITS
         seen = np.maximum(_LEAST_SEEN, -np.expm1(-tail.hazards(missing)))
-        found = Known(
+        found = _Fit(
             cut=cut,
             tail=tail,
             per_day=float((own / seen).sum()) / days,
             peaks=float(own.sum() ** 2 / (own**2).sum()),
             dispersion=_dispersion(came[over], peaks.since_s / DAY_S, watched_s / DAY_S),
-            levels=levels.astype(np.float32),
-            counted=(np.cumsum(weights) / days).astype(np.float32),
-            worth=days * float(weights.sum() / (weights**2).sum()),
         )
-    return found
+    if found is None:
+        return None
+    return _together(found, _Seen(levels, weights, (sure == 1) & (alerts > 0), days), asked)
+
+
+def _together(fit: _Fit, seen: _Seen, asked: float) -> Known:
+    """Return the rates that the tail and the count give together, at many levels."""
+    tail = fit.tail
+    steps = np.arange(0.0, max(0.0, math.log(fit.per_day / asked)) + _BEYOND, _STEP)
+    over = seen.levels[:_ABOVE][seen.levels[:_ABOVE] > fit.cut] - fit.cut
+    excesses = np.union1d(tail.excesses(steps), over)
+    hazards = np.minimum(tail.hazards(excesses), _RAREST)
+    levels = fit.cut + excesses
+    deviations = tail.deviations(excesses)
+    noise = fit.dispersion * (deviations**2 + 1 / fit.peaks)
+    fitted = fit.per_day * np.exp(-hazards)
+    worth = 1 / (noise + (_MISFIT * hazards) ** 2)
+    far = fit.cut + tail.excesses(hazards + _NEAR)
+    unsure = seen.reached(levels, sure=False)
+    near = (unsure - seen.reached(far, sure=False)) / -math.expm1(-_NEAR)
+    real = _ALARMS_A_DAY * max(1.0, asked) - asked
+    unsure = np.maximum(np.maximum(0.0, near), unsure - real * seen.days)
+    independent = seen.weights.sum() / (seen.weights**2).sum() / fit.dispersion
+    worths = worth + (seen.reached(levels, sure=True) + unsure) * independent
+    rates = worths / (worth / fitted + seen.days * independent)
+    below = seen.levels[seen.levels <= fit.cut][::-1]
+    below = below[:: max(1, len(below) // _BELOW)]
+    counted = sum(seen.reached(below, sure=sure) for sure in (True, False)) / seen.days
+    return Known(
+        levels=np.concatenate([below, levels]).astype(np.float32),
+        rates=np.minimum.accumulate(np.concatenate([counted, rates])).astype(np.float32),
+        worths=np.concatenate([counted * seen.days, worths]).astype(np.float32),
+        tells=np.concatenate([np.full(len(below), math.inf), worth]).astype(np.float32),
+        begins=len(below),
+        days=seen.days,
+        peaks=fit.peaks,
+    )
 
 
 def _distance(tail: Tail, excesses: NDArray[np.float64], limits: NDArray[np.float64]) -> float:

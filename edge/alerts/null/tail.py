@@ -54,28 +54,30 @@ class Tail:
         """Return H: minus the logarithm of the chance that a peak exceeds each of ``excesses``."""
         return _hazard(excesses / self.scale, self.bend)
 
-    def excess(self, hazard: float) -> float:
-        """Return the excess that a peak passes with chance exp(-hazard): inverse of ``hazards``."""
+    def excesses(self, hazards: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the excesses that a peak passes with chance exp(-hazard), float64 [n]."""
         if abs(self.bend) < 1e-9:
-            return self.scale * hazard
+            return self.scale * hazards
         if self.bend > 0:
-            return self.scale * (math.sqrt(1 + 2 * self.bend * hazard) - 1) / self.bend
-        return self.scale * math.expm1(-self.bend * hazard) / -self.bend
+            return self.scale * (np.sqrt(1 + 2 * self.bend * hazards) - 1) / self.bend
+        with np.errstate(over="ignore"):
+            return self.scale * np.expm1(-self.bend * hazards) / -self.bend
 
-    def deviation(self, excess: float) -> float:
-        """Return the standard deviation of the hazard at ``excess``, by the delta method."""
+    def deviations(self, excesses: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the standard deviations of the hazards at ``excesses``, by the delta method."""
 
-        def at(log_scale: float, bend: float) -> float:
-            return float(_hazard(np.array([excess * math.exp(-log_scale)]), bend)[0])
+        def at(log_scale: float, bend: float) -> NDArray[np.float64]:
+            return _hazard(excesses * math.exp(-log_scale), bend)
 
         centre = math.log(self.scale)
-        slope = np.array(
+        slope = np.stack(
             [
                 at(centre + _STEP, self.bend) - at(centre - _STEP, self.bend),
                 at(centre, self.bend + _STEP) - at(centre, self.bend - _STEP),
             ]
         ) / (2 * _STEP)
-        return math.sqrt(max(0.0, float(slope @ self.covariance @ slope)))
+        variances = ((self.covariance @ slope) * slope).sum(axis=0)
+        return np.asarray(np.sqrt(np.maximum(0.0, variances)))
 
 
 def fit(
