@@ -26,9 +26,11 @@ from edge.control.rollout import Rollout
 from edge.delivery.inbox import Inbox
 from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
+from edge.delivery.outbox_copy import OutboxCopy
 from edge.delivery.payloads import ModelRef
 from edge.delivery.publisher import Publisher
 from edge.delivery.topics import Topics
+from edge.errors import OutboxError
 from edge.model.bundle.read import open_bundle
 from edge.model.bundle.signature import read_keys, signature_in_words
 from edge.model.variants import built_later
@@ -44,6 +46,7 @@ from edge.system.cache_file import CacheFile
 from edge.system.ending import Stop
 from edge.system.health import SOCKET, HealthSocket, open_socket
 from edge.system.keeper import Keeper
+from edge.system.trouble import is_there
 from edge.video.camera import ThreadCamera
 from edge.video.worker import CameraWorker
 
@@ -52,6 +55,8 @@ logger = logging.getLogger(__name__)
 OUTBOX: Final = "outbox.db"
 LEARNED: Final = "learned.db"
 SENTENCES: Final = "sentences.db"
+RESTORING: Final = "restore.unfinished"
+"""Name of the file in the state folder that is there while a backup is being restored."""
 # Golden section, whose multiples modulo 1 lie evenly for any number of cameras. Measured with 16
 # cameras at 1 fps, from arrival to subscriber: 264 ms median and 619 ms p95 when all are sampled at
 # the same moment, 47 ms and 102 ms with this spread.
@@ -114,7 +119,8 @@ def open_resources(
         ModelError: The bundle is not usable, or not signed by one of ``bundle_keys``.
         EngineUnavailable: The runtime or device is not there.
         ConfigError: A prompt cannot be compiled, or a key of ``bundle_keys`` cannot be read.
-        OutboxError: There is no disk for the outbox; a full disk is none.
+        OutboxError: There is no disk for the outbox (a full one would do), or a backup was
+            restored by half.
     """
     topics = Topics(config.mqtt.topic_prefix, config.device.id)
     attempts = Attempts(config.state_dir / ATTEMPTS)
@@ -135,6 +141,12 @@ def open_resources(
     outbox = stack.enter_context(
         closing(Outbox(config.state_dir / OUTBOX, config.outbox.max_bytes, attempts))
     )
+    # After the outbox is locked: a restore looks at its lock after it has made the file.
+    if is_there(config.state_dir / RESTORING):
+        raise OutboxError(
+            f"{config.state_dir}: a backup was restored by half, because that was interrupted:"
+            " run the same `edge restore` again"
+        )
     clip = clip_spec(config)
     cameras: dict[str, CameraWorker] = {
         name: ThreadCamera(
@@ -205,6 +217,7 @@ def open_resources(
         retained=retained,
         former=former,
     )
+    copies = OutboxCopy(outbox, config.state_dir)
     publisher.listen(rollout.removed)
     # The outbox is ours alone, so a socket that is there belongs to a daemon that has ended.
     health = open_socket(config.state_dir / SOCKET)
@@ -221,7 +234,7 @@ def open_resources(
         orders,
         None if index is None else index.writer,
         desk,
-        Keeper((outbox, learned, feedback, desired, retained, sentences)),
+        Keeper((outbox, copies, learned, feedback, desired, retained, sentences)),
         _build(models, config, orders),
         health,
     )

@@ -6,6 +6,7 @@ setting or argument, 3 model or engine, 4 camera or file, 5 broker, 6 disk.
 
 from edge.cli.commands import (
     alerts,
+    backup,
     check,
     demo,
     detect,
@@ -23,6 +24,8 @@ app = command_line.tool("edge", "Camera video in, zero-shot alerts over MQTT out
 app.command("run")(run.run)
 app.command("check")(check.check)
 app.command("health")(health.health)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("score")(score.score)
 app.command("detect")(detect.detect)
 app.command("search")(search.search)

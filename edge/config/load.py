@@ -103,10 +103,17 @@ def load_document(
     return config, document
 
 
-def read_state_dir(path: Path, environment: Mapping[str, str] = os.environ) -> Path:
+def read_state_dir(
+    path: Path, environment: Mapping[str, str] = os.environ, folder: Path | None = None
+) -> Path:
     """Read nothing but ``state_dir`` of a configuration file, whatever is wrong elsewhere in it.
 
     Variables and secrets of other settings need not be there, as the service has them alone.
+
+    Args:
+        path: Configuration file.
+        environment: Variables.
+        folder: Folder that a relative path starts from; None: that of the file.
 
     Raises:
         ConfigError: The file cannot be read, or ``state_dir`` is wrong.
@@ -119,7 +126,9 @@ def read_state_dir(path: Path, environment: Mapping[str, str] = os.environ) -> P
         raise ConfigError(f"{path}: {'; '.join(wrong)}")
     found = values.get("state_dir", Config.model_fields["state_dir"].default)
     try:
-        return _LOCAL_PATH.validate_python(found, context={"folder": path.absolute().parent})
+        return _LOCAL_PATH.validate_python(
+            found, context={"folder": folder or path.absolute().parent}
+        )
     except ValidationError as exc:
         raise ConfigError(f"{path}: state_dir: expected a path, found {found!r:.80}") from exc
 

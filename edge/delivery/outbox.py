@@ -5,6 +5,7 @@ flushes its cache, a power cut. One connection behind a lock serves the daemon (
 publisher (reads, deletes).
 """
 
+import contextlib
 import logging
 import sqlite3
 import threading
@@ -33,6 +34,9 @@ _DROP_REPORT_S: Final = 60.0
 _READ_BYTES: Final = 4 * 1024 * 1024
 # Least number of bytes freed on a full disk before the second attempt.
 _ROOM_BYTES: Final = 64 * 1024
+# Pages (of 4 KiB) that are copied before others have their turn, and how long that is at least.
+_COPY_PAGES: Final = 256
+_GIVE_WAY_S: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +194,25 @@ class Outbox:
             dropped={kind: count + lost[kind] for kind, count in zip(KINDS, dropped, strict=True)},
             damaged=self._store.damaged,
         )
+
+    def copy_to(self, path: Path) -> None:
+        """Write all that is stored into a new file, as of one moment, while others go on.
+
+        Raises:
+            OutboxError: The outbox cannot be read.
+            sqlite3.Error: The copy cannot be written.
+        """
+
+        def give_way(*_: int) -> None:
+            # What is stored meanwhile by this connection goes into the copy as well.
+            self._lock.release()
+            time.sleep(_GIVE_WAY_S)
+            self._lock.acquire()
+
+        with self._lock:
+            db = self._store.run(lambda db: db, writes=False)
+            with contextlib.closing(sqlite3.connect(path)) as copy:
+                db.backup(copy, pages=_COPY_PAGES, progress=give_way)
 
     def close(self) -> None:
         with self._lock:
