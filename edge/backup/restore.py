@@ -57,7 +57,7 @@ class _Mark(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoredBox:
     """A backup that was restored.
 
     Attributes:
@@ -69,7 +69,7 @@ class Restored:
     aside: tuple[Path, ...]
 
 
-def restore(path: Path, config: Path, *, become: str | None = None) -> Restored:
+def restore(path: Path, config: Path, *, become: str | None = None) -> RestoredBox:
     """Restore a backup.
 
     Args:
@@ -197,7 +197,7 @@ def _give(path: Path, entry: BackupFile, like: Path) -> None:
 
 def _replace(
     new_config: Path, new_state: Path, manifest: BackupManifest, config: Path, state: Path
-) -> Restored:
+) -> RestoredBox:
     """Put the new files in the places of the former ones, which are kept."""
     names = [entry.name.partition("/")[2] for entry in manifest.files if "config/" in entry.name]
     state_names = [*(f"{name}{log}" for name in _STATE for log in _LOGS), INDEX]
@@ -224,7 +224,7 @@ def _replace(
     (state / RESTORING).unlink()
     sync_folder(state)
     kept = [(mark.config, aside_config), (mark.state, aside_state)]
-    return Restored(manifest, tuple(folder for former, folder in kept if former))
+    return RestoredBox(manifest, tuple(folder for former, folder in kept if former))
 
 
 def _begin(

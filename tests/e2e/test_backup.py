@@ -36,7 +36,7 @@ def test_the_alerts_of_a_dead_box_are_delivered_once_by_the_box_that_takes_its_p
     daemon = run_daemon(**sections(broker.port, str(clip)))
     outbox = tmp_path / "state" / OUTBOX
     eventually(lambda: daemon.log().count(" start: yard/") >= 1, "an alert", 60)
-    eventually(lambda: outbox.exists(), "the outbox")
+    eventually(outbox.exists, "the outbox")
     told = edge("backup", str(tmp_path / "box.edge-backup"), "--config", str(daemon.config))
     assert "passwords and keys" in told
     known = daemon.log()
