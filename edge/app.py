@@ -22,7 +22,11 @@ from edge.control.announce.alerting import AlertingTopics
 from edge.control.announce.machine import engine_ref, power_ref
 from edge.control.announce.messages import latest_snapshot_message
 from edge.control.orders import Admit, Adopt, Order, TakeOver, TryAlert
-from edge.delivery.device_state import device_state, device_state_message
+from edge.delivery.device_state import (
+    DeviceStatePayload,
+    device_state,
+    device_state_message,
+)
 from edge.delivery.message import Message
 from edge.delivery.payloads import (
     AlertMessage,
@@ -365,9 +369,9 @@ class Daemon:
         if self._outbox.error is None:
             self._disk_error = None
         if self._health is not None:
-            self._health.answer(lambda: self._healthy(states, errors))
+            self._health.answer(lambda: self._healthy(states, delivery))
 
-    def _healthy(self, cameras: dict[str, str], errors: dict[str, str]) -> DaemonHealth:
+    def _healthy(self, cameras: dict[str, str], state: DeviceStatePayload) -> DaemonHealth:
         """Say whether the model is proven and the loop has the workers that it needs."""
         now = time.monotonic()
         problem = None
@@ -387,7 +391,7 @@ class Daemon:
             proven_s=None if self._proven_at is None else round(now - self._proven_at, 1),
             connected=self._publisher.connected,
             cameras=cameras,
-            errors=errors,
+            state=state.model_dump(mode="json"),
         )
 
     def _errors(self, publisher: PublisherHealth) -> dict[str, str]:

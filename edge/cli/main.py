@@ -17,6 +17,7 @@ from edge.cli.commands import (
     score,
     search,
     site,
+    support,
 )
 from edge.system import command_line
 
@@ -26,6 +27,7 @@ app.command("check")(check.check)
 app.command("health")(health.health)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
+app.command("support-bundle")(support.support_bundle)
 app.command("score")(score.score)
 app.command("detect")(detect.detect)
 app.command("search")(search.search)

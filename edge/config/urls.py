@@ -14,6 +14,10 @@ SCHEMES: Final = ("rtsp", "rtsps", "file")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")
 _QUOTES: Final = "\"'`<"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+# '?token=word', and '/user=me&password=word&channel=1' or the same with '_' for '&'.
+_PARAMETER = re.compile(
+    r"(?i:pass|pwd|secret|token|key|auth|credential)[a-z]*=([^&/?#]+?)(?=[&/?#]|_[a-z]+=|$)"
+)
 # Finds an unescaped password, which urlsplit does not find: 'rtsp://me:a/b@host/'.
 _TO_THE_LAST_AT = re.compile(r"://[^:/@]*:(.*)@", re.DOTALL)
 
@@ -58,10 +62,11 @@ def resolve_url(url: str, folder: Path) -> str:
 
 def passwords(url: str) -> set[str]:
     """Return the parts of ``url`` that must never be shown, even if the URL is not valid."""
+    found = set(_PARAMETER.findall(url))
     with suppress(ValueError):
         if password := urlsplit(url).password:
-            return {password}
-    return set(_TO_THE_LAST_AT.findall(url))
+            return found | {password}
+    return found | set(_TO_THE_LAST_AT.findall(url))
 
 
 def _check_address(url: str) -> None:

@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -41,7 +41,7 @@ class DaemonHealth(BaseModel):
             where they were not.
         connected: Whether it is connected to the broker.
         cameras: State of each camera.
-        errors: What is wrong with each part that is in trouble.
+        state: State of the device, as it publishes it.
     """
 
     model_config = ConfigDict(frozen=True, serialize_by_alias=True)
@@ -56,7 +56,7 @@ class DaemonHealth(BaseModel):
     proven_s: float | None = None
     connected: bool | None = None
     cameras: Mapping[str, str] = {}
-    errors: Mapping[str, str] = {}
+    state: Mapping[str, Any] = {}
 
 
 class HealthSocket:

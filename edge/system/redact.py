@@ -40,6 +40,11 @@ def register_secret(secret: str) -> None:
     _any_secret = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
 
+def registered_secrets() -> frozenset[str]:
+    """Return what is masked."""
+    return frozenset(_secrets)
+
+
 def redact(text: str) -> str:
     """Return ``text`` with URL credentials and registered secrets replaced by ``***``."""
     return _any_secret.sub(MASK, _CREDENTIALS.sub(_mask_userinfo, text))

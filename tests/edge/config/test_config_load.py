@@ -364,6 +364,12 @@ cameras:
         ("rtsp://me@192.0.2.1:554/x", set()),
         ("rtsp://192.0.2.1/x@2", set()),
         ("clips/a.mp4", set()),
+        ("rtsp://192.0.2.1/s?token=hush&x=1", {"hush"}),
+        ("rtsp://me:pw@192.0.2.1/s?Password=hush", {"hush", "pw"}),
+        ("rtsp://192.0.2.1/user=admin&password=hush&channel=1&stream=0.sdp", {"hush"}),
+        ("rtsp://192.0.2.1/user=admin_password=hu_sh_channel=1_stream=0.sdp", {"hu_sh"}),
+        ("rtsp://192.0.2.1/user=admin&password=&channel=1", set()),
+        ("rtsp://192.0.2.1/keyframe/1?channel=2", set()),
     ],
 )
 def test_a_password_is_found_even_in_a_url_that_is_not_valid(url: str, secret: set[str]) -> None:
