@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from edge.alerts.calibration_file import VERSION
 from edge.config.document import read_document
-from edge.control.announce.retained import RETAINED, check_record
+from edge.control.announce.record import RETAINED, check_record
 from edge.control.desired.file import DESIRED, DesiredFile
 from edge.control.learning.feedback import FEEDBACK
 from edge.delivery.outbox_file import Damaged, open_file
