@@ -401,7 +401,17 @@ def test_without_a_box_there_is_nothing_to_back_up(tmp_path: Path, text: str) ->
     assert not (tmp_path / "file").exists()
 
 
-def test_no_daemon_starts_on_a_box_that_is_restored_by_half(tmp_path: Path) -> None:
+class Further(Exception):
+    """A start has come further than the check."""
+
+
+def test_no_daemon_starts_on_a_box_that_is_restored_by_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def further(_config: Config) -> None:
+        raise Further
+
+    monkeypatch.setattr("edge.resources.clip_spec", further)
     tiny_bundle(tmp_path / "tiny")
     config = Config.model_validate(
         {
@@ -418,7 +428,7 @@ def test_no_daemon_starts_on_a_box_that_is_restored_by_half(tmp_path: Path) -> N
         with ExitStack() as stack, pytest.raises(OutboxError, match="run the same `edge restore`"):
             open_resources(config, stack, Stop(), lambda: None)
     (tmp_path / RESTORING).unlink()
-    with ExitStack() as stack:  # the control
+    with ExitStack() as stack, pytest.raises(Further):  # the control
         open_resources(config, stack, Stop(), lambda: None)
 
 
