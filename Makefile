@@ -54,10 +54,10 @@ image: $(VENV)/.test ## As root: the x86 image and its update, signed by keys of
 	@mkdir -p build/image
 	@[ -d build/image/keys ] || $(BIN)/edge-flash keys build/image/keys --name "$$(hostname)"
 	@set --; for deb in $$($(BIN)/edge-flash deb --out build/deb); do set -- "$$@" --deb "$$deb"; done; \
-	$(BIN)/edge-flash rootfs "$$@" --keyring build/image/keys/keyring.pem --out build/image/nvr.squashfs
+	$(BIN)/edge-flash rootfs "$$@" --keyring build/image/keys/keyring.pem
 	@set --; [ -z "$$CONFIG" ] || set -- --config "$$CONFIG"; \
-	$(BIN)/edge-flash image --rootfs build/image/nvr.squashfs "$$@" --out build/image/nvr.img.zst
-	@$(BIN)/edge-flash bundle --rootfs build/image/nvr.squashfs --keys build/image/keys --out build/image/nvr.raucb
+	$(BIN)/edge-flash image "$$@" --out build/image/nvr.img.zst
+	@$(BIN)/edge-flash bundle --keys build/image/keys --out build/image/nvr.raucb
 	@$(BIN)/edge-flash verify build/image/nvr.raucb --keyring build/image/keys/keyring.pem
 
 footage: $(VENV)/.test ## Alerts against labels and INT8 against float on real footage

@@ -23,6 +23,11 @@ from edge.system.paths import default_bundle
 
 _SOURCES: Final = Path("/etc/apt/sources.list.d/debian.sources")
 
+_ROOTFS: Final = Path("build/image/nvr.squashfs")
+
+RootfsOption = Annotated[
+    Path, typer.Option("--rootfs", help="Root file system of edge-flash rootfs.")
+]
 KeysOption = Annotated[Path, typer.Option(help="Folder of edge-flash keys.")]
 DebOption = Annotated[
     list[Path], typer.Option(help="Debian package of the runtime; may be given more than once.")
@@ -54,7 +59,7 @@ def keys(
 def rootfs(
     deb: DebOption,
     keyring: Annotated[Path, typer.Option(help="Certificates whose updates boxes take.")],
-    out: Annotated[Path, typer.Option(help="The root file system.")],
+    out: Annotated[Path, typer.Option(help="The root file system.")] = _ROOTFS,
     model: ModelOption = None,
     image_version: VersionOption = "",
     sources: Annotated[Path, typer.Option(help="Sources of Debian packages.")] = _SOURCES,
@@ -63,7 +68,7 @@ def rootfs(
     """Make the root file system of an x86 NVR, for images and updates. Needs root.
 
     Example:
-    `sudo edge-flash rootfs --deb edge.deb --keyring keys/keyring.pem --out nvr.squashfs`
+    `sudo edge-flash rootfs --deb edge.deb --keyring keys/keyring.pem`
     """
     start = monotonic()
     version = image_version or run("dpkg-deb", "--field", deb[0], "Version").strip()
@@ -73,20 +78,21 @@ def rootfs(
         bundles.checked_version(version), deb, keyring, model, made_at=time_of_deb(deb[0])
     )
     work.mkdir(parents=True, exist_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
     make_rootfs(files, sources, work, out)
     typer.echo(f"{out}: version {version}, {_made(out, start)}")
 
 
 def image(
-    rootfs: Annotated[Path, typer.Option(help="Root file system of edge-flash rootfs.")],
     out: Annotated[Path, typer.Option(help="The image; compressed if the name ends in .zst.")],
+    rootfs: RootfsOption = _ROOTFS,
     config: Annotated[
         Path | None, typer.Option(help="Site file. [default: the box waits for one]")
     ] = None,
 ) -> None:
     """Make the image of an x86 NVR, which edge-flash write puts onto a disk.
 
-    Example: `edge-flash image --rootfs nvr.squashfs --config site.yaml --out nvr.img.zst`
+    Example: `edge-flash image --config site.yaml --out nvr.img.zst`
     """
     start = monotonic()
     with tempfile.TemporaryDirectory(dir=out.absolute().parent) as name:
@@ -100,13 +106,13 @@ def image(
 
 
 def bundle(
-    rootfs: Annotated[Path, typer.Option(help="Root file system of edge-flash rootfs.")],
     keys: KeysOption,
     out: Annotated[Path, typer.Option(help="The update, *.raucb.")],
+    rootfs: RootfsOption = _ROOTFS,
 ) -> None:
     """Make a signed update of a root file system.
 
-    Example: `edge-flash bundle --rootfs nvr.squashfs --keys keys --out edge-1.4.2.raucb`
+    Example: `edge-flash bundle --keys keys --out edge-1.4.2.raucb`
     """
     start = monotonic()
     version = bundles.checked_version(str(look_inside(rootfs).get("version", "")))

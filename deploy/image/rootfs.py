@@ -6,16 +6,17 @@ and the image and the bundles that carry it are compressed as a whole.
 
 import logging
 import os
+import re
 import shutil
 import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.image.tools import dated, need, run
+from deploy.image.tools import ToolFailed, dated, need, run
 from edge.errors import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ _CONTENTS: Final = Path(__file__).with_name("contents.toml")
 _NO_COMPRESSION: Final = ("-comp", "gzip", "-noI", "-noId", "-noD", "-noF", "-noX")
 # A read-only root keeps no compiled modules: they come with it, whatever the times of files.
 _COMPILE: Final = ("python3", "-m", "compileall", "-qf", "--invalidation-mode", "unchecked-hash")
+# The time of files that are made while Debian is installed; the same for all builds.
+_DEBIAN_MADE_AT: Final = 1_700_000_000
 # Within a day Debian is taken as it was fetched; later it is fetched again, with its corrections.
 _LATEST_S: Final = 86_400
 
@@ -83,6 +86,22 @@ def time_of_rootfs(path: Path) -> int:
     return int.from_bytes(head[8:12], "little")
 
 
+def hosts(sources: str) -> set[str]:
+    """Return the hosts that sources of packages name."""
+    return set(re.findall(r"\w+://(?:[^\s/@]*@)?([^\s/:]+)", sources))
+
+
+def left_behind(root: Path, words: Collection[str]) -> list[Path]:
+    """Return the files below etc and var in which a word stands that belongs to the builder."""
+    found = re.compile(b"|".join(re.escape(word.encode()) for word in sorted(words)) or b"(?!)")
+    files = (path for name in ("etc", "var") for path in sorted((root / name).rglob("*")))
+    return [
+        path.relative_to(root)
+        for path in files
+        if path.is_file() and not path.is_symlink() and found.search(path.read_bytes())
+    ]
+
+
 def make_rootfs(files: RootFiles, sources: Path, work: Path, out: Path) -> None:
     """Make the root file system.
 
@@ -102,7 +121,7 @@ def make_rootfs(files: RootFiles, sources: Path, work: Path, out: Path) -> None:
         need(deb, "a Debian package")
     need(files.keyring, "the certificates of who signs updates")
     root = work / "root"
-    base = _debian(sources, work, files.made_at)
+    base = _debian(sources, work)
     shutil.rmtree(root, ignore_errors=True)
     run("cp", "--archive", "--reflink=auto", base, root)
     _install(root, files)
@@ -112,6 +131,8 @@ def make_rootfs(files: RootFiles, sources: Path, work: Path, out: Path) -> None:
     run("chroot", root, "systemctl", "preset-all")
     _clean(root, only=("etc/machine-id",))
     (root / "etc" / "machine-id").touch(mode=0o444)
+    if left := left_behind(root, hosts(sources.read_text())):
+        raise ToolFailed(f"expected nothing of this machine's sources, found them in {left[0]}")
     out.unlink(missing_ok=True)
     run(
         "mksquashfs", root, out, "-noappend", "-no-progress", "-quiet", *_NO_COMPRESSION,
@@ -124,10 +145,10 @@ def make_rootfs(files: RootFiles, sources: Path, work: Path, out: Path) -> None:
     shutil.rmtree(root)
 
 
-def _debian(sources: Path, work: Path, made_at: int) -> Path:
+def _debian(sources: Path, work: Path) -> Path:
     """Return Debian without the runtime, as fetched within the last day."""
     need(sources, "sources of Debian packages (option --sources)")
-    given = _CONTENTS.read_bytes() + sources.read_bytes() + str(made_at).encode()
+    given = _CONTENTS.read_bytes() + sources.read_bytes()
     base = work / f"debian-{sha256(given).hexdigest()[:12]}"
     fetched = base / "etc" / "debian_version"
     if fetched.exists() and time.time() - base.stat().st_mtime < _LATEST_S:
@@ -148,7 +169,7 @@ def _debian(sources: Path, work: Path, made_at: int) -> Path:
         '--customize-hook=find "$1/usr/lib" -name __pycache__ -prune -exec rm -r {} +',
         f'--customize-hook=chroot "$1" {" ".join(_COMPILE)} /usr/lib/python3.11 /usr/lib/python3',
         said["suite"], new, sources,
-        environment=dated(made_at),
+        environment=dated(_DEBIAN_MADE_AT),
     )  # fmt: skip
     shutil.rmtree(base, ignore_errors=True)
     new.rename(base)

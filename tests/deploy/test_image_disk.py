@@ -14,7 +14,14 @@ from typer.testing import CliRunner
 from deploy.cli import app
 from deploy.image import rootfs
 from deploy.image.disk import PARTITIONS, starts, table
-from deploy.image.rootfs import OVERLAY, contents, time_of_deb, time_of_rootfs
+from deploy.image.rootfs import (
+    OVERLAY,
+    contents,
+    hosts,
+    left_behind,
+    time_of_deb,
+    time_of_rootfs,
+)
 from deploy.image.tools import ToolFailed, run
 from edge.errors import ConfigError
 from edge.site.files import card_files
@@ -187,3 +194,46 @@ def test_a_missing_tool_is_named_with_its_package(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(subprocess, "run", absent)
     with pytest.raises(ConfigError, match=r"expected the program mcopy, found none; .* mtools"):
         run("mcopy")
+
+
+def test_nothing_of_the_builder_stays_in_the_image(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for name in contents()["remove"]:
+        path = root / name.replace("*", "x")
+        path.mkdir(parents=True) if "." not in path.name else path.parent.mkdir(
+            parents=True, exist_ok=True
+        )
+    mirror = "deb https://user:pass@mirror.example:8081/debian bookworm main\n"
+    assert hosts(mirror + "URIs: http://other.example/debian") == {
+        "mirror.example", "other.example",
+    }  # fmt: skip
+    (root / "etc/apt/sources.list").write_text(mirror)
+    (root / "etc/hostname").rmdir()
+    (root / "etc/hostname").write_text("mirror.example\n")
+    assert left_behind(root, hosts(mirror)) == [
+        Path("etc/apt/sources.list"), Path("etc/hostname"),
+    ]  # fmt: skip
+    rootfs._clean(root)
+    assert left_behind(root, hosts(mirror)) == []
+    assert (root / "var/tmp").stat().st_mode & 0o7777 == 0o1777
+    assert (root / "etc/resolv.conf").readlink() == Path("../run/systemd/resolve/resolv.conf")
+
+
+def test_the_overlay_lies_on_top_with_the_rights_of_a_checkout(tmp_path: Path) -> None:
+    over, root = tmp_path / "over", tmp_path / "root"
+    (over / "usr/lib").mkdir(parents=True)
+    (over / "usr/lib/script").write_text("#!/bin/sh\n")
+    (over / "usr/lib/script").chmod(0o775)
+    (over / "usr/lib/data").write_text("new")
+    (over / "usr/lib/data").chmod(0o664)
+    (over / "link").symlink_to("usr/lib/data")
+    (root / "usr/lib").mkdir(parents=True)
+    (root / "usr/lib/data").write_text("old")
+    (root / "link").write_text("old")
+    rootfs._lay_over(over, root)
+    assert {path.name: path.stat().st_mode & 0o777 for path in (root / "usr/lib").iterdir()} == {
+        "script": 0o755,
+        "data": 0o644,
+    }
+    assert (root / "usr/lib/data").read_text() == "new"
+    assert (root / "link").readlink() == Path("usr/lib/data")
