@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from deploy.deb.control import OPENVINO, RUNTIME, Package, control, debian_version, md5sums
+from deploy.deb.control import OPENVINO, RUNTIME, DebPackage, control, debian_version, md5sums
 from deploy.deb.slim import depends, foreign, slim
 from deploy.deb.stage import (
     document,
@@ -63,7 +63,7 @@ def build(
     needed = _slimmed(root, target)
     major, minor = target.python
     python = [f"python3 (>= {target.version})", f"python3 (<< {major}.{minor + 1})"]
-    runtime = Package(
+    runtime = DebPackage(
         RUNTIME, version, arch,
         [*python, *needed, "passwd", "systemd (>= 250)"],
         ["ca-certificates", "tzdata"],
@@ -74,7 +74,7 @@ def build(
         root = _fresh(out / f"{OPENVINO}-{arch}")
         lay_out(["--no-deps", *openvino], wheels, target, libraries_of(root, target))
         needed = _slimmed(root, target)
-        extra = Package(OPENVINO, version, arch, [f"{RUNTIME} (= {version})", *needed])
+        extra = DebPackage(OPENVINO, version, arch, [f"{RUNTIME} (= {version})", *needed])
         stage_openvino(root)
         packages.append(_packed(root, extra, made_at, "", target))
     return packages
@@ -112,7 +112,7 @@ def _slimmed(root: Path, target: Target) -> list[str]:
     return depends(packages)
 
 
-def _packed(root: Path, package: Package, made_at: int, conffiles: str, target: Target) -> Path:
+def _packed(root: Path, package: DebPackage, made_at: int, conffiles: str, target: Target) -> Path:
     """Write the files of dpkg into ``root``, and make the package beside it."""
     document(root, package, made_at, target)
     files = [path for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink()]

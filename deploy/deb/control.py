@@ -33,7 +33,7 @@ _SUMMARIES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Package:
+class DebPackage:
     """A binary package.
 
     Attributes:
@@ -51,7 +51,7 @@ class Package:
     recommends: Sequence[str] = ()
 
 
-def control(package: Package, installed_kib: int) -> str:
+def control(package: DebPackage, installed_kib: int) -> str:
     """Return the file ``control``.
 
     Args:
@@ -75,7 +75,7 @@ def control(package: Package, installed_kib: int) -> str:
     return "\n".join([*lines, *(f" {line}" for line in textwrap.wrap(description, 78))]) + "\n"
 
 
-def changelog(package: Package, made_at: int) -> str:
+def changelog(package: DebPackage, made_at: int) -> str:
     """Return the changelog of Debian: one entry, made at ``made_at`` (UTC seconds)."""
     date = datetime.fromtimestamp(made_at, UTC).strftime("%a, %d %b %Y %H:%M:%S +0000")
     return (

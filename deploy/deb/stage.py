@@ -13,7 +13,7 @@ from typer.completion import get_completion_script  # type: ignore[attr-defined]
 from typer.main import get_command
 
 import deploy
-from deploy.deb.control import Package, changelog, copyright_file, licence_of
+from deploy.deb.control import DebPackage, changelog, copyright_file, licence_of
 from deploy.deb.manual import pages
 from deploy.deb.settings_file import settings_file
 from deploy.wheelhouse.target import Target
@@ -54,7 +54,7 @@ def libraries_of(root: Path, target: Target) -> Path:
 
 
 def stage_runtime(
-    root: Path, project: Path, package: Package, made_at: int, target: Target
+    root: Path, project: Path, package: DebPackage, made_at: int, target: Target
 ) -> None:
     """Put everything but the libraries of others into ``root``."""
     shutil.copytree(
@@ -93,7 +93,7 @@ def stage_openvino(root: Path) -> None:
     _write(place, (_UNITS / "openvino.conf").read_text())
 
 
-def document(root: Path, package: Package, made_at: int, target: Target) -> None:
+def document(root: Path, package: DebPackage, made_at: int, target: Target) -> None:
     """Write copyright, changelog and the overrides of lintian into ``root``."""
     folder = root / "usr/share/doc" / package.name
     _write(folder / "copyright", copyright_file(licences(libraries_of(root, target)), made_at))

@@ -19,7 +19,7 @@ from deploy.deb.command import deb
 from deploy.deb.control import (
     OPENVINO,
     RUNTIME,
-    Package,
+    DebPackage,
     changelog,
     control,
     debian_version,
@@ -40,7 +40,7 @@ from edge.errors import ConfigError
 ROOT = Path(__file__).resolve().parents[2]
 X86, ARM = (target_of("debian-12", arch) for arch in ("amd64", "arm64"))
 MADE_AT = 1_796_048_905
-PACKAGE = Package(RUNTIME, "0.1.0+1", "amd64", ["python3 (>= 3.11)"])
+PACKAGE = DebPackage(RUNTIME, "0.1.0+1", "amd64", ["python3 (>= 3.11)"])
 
 
 def uncommented(text: str) -> str:
@@ -105,7 +105,7 @@ def test_what_dpkg_reads() -> None:
     assert "Installed-Size: 7\n" in text
     assert all(len(line) < 100 and line.strip() for line in text.splitlines())
     assert "Recommends" not in text  # an empty field is an error
-    assert OPENVINO in control(Package(OPENVINO, "1", "amd64", ["a"]), 1)
+    assert OPENVINO in control(DebPackage(OPENVINO, "1", "amd64", ["a"]), 1)
     assert changelog(PACKAGE, MADE_AT).startswith("edge-runtime (0.1.0+1) unstable;")
     assert "Mon, 30 Nov 2026" in changelog(PACKAGE, MADE_AT)
     assert debian_version("0.1.0", MADE_AT) < debian_version("0.1.0", MADE_AT + 1)
