@@ -77,22 +77,27 @@ def exists(name: str) -> bool:
     ).returncode
 
 
-def build(dockerfile: Path) -> tuple[Path, dict[str, Any]]:
-    """Build the image; its root file system and its configuration."""
+@contextmanager
+def built(dockerfile: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Build the image: its root file system and its configuration, for as long as it is looked at."""
     began = time.monotonic()
     run(
         "buildah", "bud", "--isolation", "chroot", "--format", "docker", "--build-arg",
         f"BASE={BASE}", "--file", dockerfile, "--tag", IMAGE, ROOT,
     )  # fmt: skip
     facts = json.loads(run("buildah", "inspect", IMAGE))
-    root = Path(run("buildah", "mount", run("buildah", "from", IMAGE).strip()).strip())
+    container = run("buildah", "from", IMAGE).strip()
+    root = Path(run("buildah", "mount", container).strip())
     megabytes = sum(path.lstat().st_size for path in root.rglob("*") if path.is_file()) / 1e6
     row(
         "image",
         f"{megabytes:.0f} MB, built in {time.monotonic() - began:.0f} s",
         good=megabytes < 800,
     )
-    return root, facts["Docker"]["config"]
+    try:
+        yield root, facts["Docker"]["config"]
+    finally:
+        run("buildah", "rm", container)
 
 
 class Container:
@@ -270,8 +275,8 @@ def main() -> int:
         folder = Path(name)
         folder.chmod(0o755)
         make_base(folder)
-        root, image = build(CONTAINER / "Dockerfile")
-        look(root, image, folder)
+        with built(CONTAINER / "Dockerfile") as (root, image):
+            look(root, image, folder)
     return 1 if failed else 0
 
 
