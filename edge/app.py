@@ -10,18 +10,20 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
 from edge import __version__
+from edge.alerts.rule_set import RuleSet
 from edge.alerts.status import camera_state
-from edge.config.models import Config
+from edge.config.models import CameraConfig, Config
 from edge.control.announce.alerting import AlertingTopics
 from edge.control.announce.machine import engine_ref, power_ref
 from edge.control.announce.messages import latest_snapshot_message
 from edge.control.orders import Admit, Adopt, Order, TakeOver, TryAlert
+from edge.control.reload import Reload
 from edge.delivery.device_state import (
     DeviceStatePayload,
     device_state,
@@ -84,6 +86,7 @@ def run(
     stop: Stop,
     wake: threading.Event,
     on_delivered: Callable[[Message, float], None] | None = None,
+    reload: Reload | None = None,
 ) -> None:
     """Watch the cameras until ``stop`` is set.
 
@@ -92,6 +95,7 @@ def run(
         stop: Ends the daemon when it is set.
         wake: Wakes the loop: set it after ``stop``; the cameras set it for each sample.
         on_delivered: Called with each acknowledged message, as by ``Publisher``.
+        reload: Asks for the configuration to be read again; by default nobody does.
 
     Raises:
         ModelError: The bundle is not usable, or not signed by one of ``bundle_keys``.
@@ -101,7 +105,7 @@ def run(
     """
     try:
         with ExitStack() as stack:
-            resources = open_resources(config, stack, stop, wake.set, on_delivered)
+            resources = open_resources(config, stack, stop, wake.set, on_delivered, reload)
             Daemon(config, resources).serve(stop, wake)
     except Ended:
         logger.info("asked to end before the start was done")
@@ -131,6 +135,7 @@ class Daemon:
         self._desk = resources.desk
         self._keeper = resources.keeper
         self._cameras = resources.cameras
+        self._open_camera = resources.open_camera
         self._models = resources.models
         self._build = resources.build
         self._pipeline = resources.pipeline
@@ -168,7 +173,7 @@ class Daemon:
         ending.callback(self._end, ["publisher"], _PUBLISHER_STOP_S, _COMPILERS_STOP_S)
         ending.callback(self._end, ["index", "keeper"], _FILES_STOP_S)
         ending.callback(self._wind_up)
-        ending.callback(self._end, names, _CAMERAS_STOP_S)
+        ending.callback(self._end_cameras)
         ending.callback(self._workers.ask, _COMPILERS)
         ending.callback(self._begin_end, stop)
         self._workers.start("rollout", self._rollout, essential=False)
@@ -228,12 +233,13 @@ class Daemon:
     def _obey(self) -> None:
         """Carry out the orders of the rollout."""
         for order, future in self._orders.take():
-            before = self._pipeline.rules
+            before, watched = self._pipeline.rules, self._pipeline.camera_settings
             try:
                 messages = self._carried_out(order)
             except Exception as exc:
                 logger.exception("an order of the rollout failed; the rules are those of before")
-                self._put(self._pipeline.adopt(before))
+                changed = self._pipeline.camera_settings is not watched
+                self._put(self._adopted(before, watched if changed else None))
                 future.set_exception(exc)
             else:
                 self._put(messages)
@@ -241,8 +247,8 @@ class Daemon:
 
     def _carried_out(self, order: Order) -> list[Message]:
         match order:
-            case Adopt(rules):
-                return self._pipeline.adopt(rules)
+            case Adopt(rules, cameras):
+                return self._adopted(rules, cameras)
             case Admit(camera, rule, levels):
                 self._pipeline.admit(camera, rule, levels)
                 return []
@@ -254,6 +260,28 @@ class Daemon:
                 pairs = [pair for pair in self._pipeline.alerting() if pair[1] == rule]
                 self._alerting.test(pairs, now.monotonic)
                 return self._pipeline.try_alert(rule, now)
+
+    def _adopted(self, rules: RuleSet, cameras: Mapping[str, CameraConfig] | None) -> list[Message]:
+        """Go on with other rules and cameras; no camera that stays as it was is touched.
+
+        A camera that goes is asked to end, and not waited for.
+        """
+        watched = self._pipeline.camera_settings
+        messages = self._pipeline.adopt(rules, cameras)
+        if cameras is None:
+            return messages
+        for name in list(self._cameras):
+            if name in cameras and watched[name].same_stream(cameras[name]):
+                continue
+            self._workers.stop([f"camera[{name}]"], 0.0)
+            self._defects.pop(f"camera[{name}]", None)
+            del self._cameras[name]
+        for name, settings in cameras.items():
+            if name not in self._cameras:
+                self._cameras[name] = self._open_camera(name, settings)
+                self._workers.start(f"camera[{name}]", self._cameras[name], essential=False)
+        logger.info("watching %s", ", ".join(self._cameras))
+        return messages
 
     def _show(self) -> None:
         """Publish which alerts began or ended."""
@@ -401,6 +429,7 @@ class Daemon:
             "model": self._model_error,
             # Without a connection nobody receives a status; when it returns the outage is over.
             "publisher": publisher.error if self._publisher.connected else None,
+            "config": self._rollout.file_error,
             "index": None if self._index is None else self._index.health().error,
         }
         failed = dict.fromkeys(self._workers.failed(), "an error has ended it: see the log")
@@ -418,6 +447,9 @@ class Daemon:
         """Stop workers within their share of the time that is left, less a reserve for others."""
         left_s = self._ends_at - time.monotonic() - reserve_s
         self._workers.stop(names, max(0.0, min(share_s, left_s)))
+
+    def _end_cameras(self) -> None:
+        self._end([f"camera[{name}]" for name in self._cameras], _CAMERAS_STOP_S)
 
     def _wind_up(self) -> None:
         """Process the last samples while there is time, end running alerts, and save."""

@@ -1,16 +1,17 @@
 """Opens the resources of the daemon, in order. The caller's stack closes them in reverse."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Final
 
 from edge.alerts.calibration_file import CalibrationFile
 from edge.alerts.learned import Calibrations
 from edge.alerts.pipeline import Pipeline
 from edge.alerts.second_look.open import clip_spec, open_looks
-from edge.config.models import Config
+from edge.config.models import CameraConfig, Config
 from edge.control.announce.record import RETAINED, Place, former_statuses
 from edge.control.announce.retained import Retained
 from edge.control.answers import AnswerRoute
@@ -22,6 +23,7 @@ from edge.control.learning.teacher import FeedbackTeacher
 from edge.control.mailbox import Mailbox, listeners
 from edge.control.orders import Orders, TakeOver
 from edge.control.preparation import Preparation
+from edge.control.reload import Reload
 from edge.control.rollout import Rollout
 from edge.delivery.inbox import Inbox
 from edge.delivery.message import Message
@@ -69,13 +71,14 @@ class Resources:
 
     Attributes:
         topics: Topics of the device.
-        cameras: Cameras by name.
+        cameras: Cameras by name; the loop exchanges them when the configuration is read again.
         models: Graphs of the bundle.
         pipeline: State of every camera between its samples and its messages.
         outbox: Queue on disk of messages to publish.
         publisher: Empties the outbox, and subscribes to commands and searches.
         rollout: Carries out commands.
         orders: Queue of what the rollout asks the loop to do.
+        open_camera: Makes a camera of its name and settings.
         index: Writes the index; None where nothing is kept for the search.
         desk: Answers searches; None where nothing is kept.
         keeper: Writes the side files.
@@ -84,13 +87,14 @@ class Resources:
     """
 
     topics: Topics
-    cameras: Mapping[str, CameraWorker]
+    cameras: dict[str, CameraWorker]
     models: Models
     pipeline: Pipeline
     outbox: Outbox
     publisher: Publisher
     rollout: Rollout
     orders: Orders
+    open_camera: Callable[[str, CameraConfig], CameraWorker]
     index: IndexWriter | None = None
     desk: SearchDesk | None = None
     keeper: Keeper = field(default_factory=lambda: Keeper(()))
@@ -104,6 +108,7 @@ def open_resources(
     stop: Stop,
     wake: Callable[[], None],
     on_delivered: Callable[[Message, float], None] | None = None,
+    reload: Reload | None = None,
 ) -> Resources:
     """Open all resources; none of their threads runs yet.
 
@@ -113,6 +118,7 @@ def open_resources(
         stop: Asks the daemon to end.
         wake: Called when there is something for the loop to do.
         on_delivered: Called with each acknowledged message, as by ``Publisher``.
+        reload: Asks for the configuration to be read again; by default nobody does.
 
     Raises:
         Ended: The daemon is asked to end.
@@ -148,19 +154,20 @@ def open_resources(
             " run the same `edge restore` again"
         )
     clip = clip_spec(config)
-    cameras: dict[str, CameraWorker] = {
-        name: ThreadCamera(
-            name,
-            camera,
-            bundle.manifest.image,
-            config.snapshots,
-            wake,
-            index * _SPREAD % 1,
-            clip_spec=clip,
-            attempts=attempts,
+    number = count()
+
+    def open_camera(name: str, camera: CameraConfig) -> CameraWorker:
+        phase = next(number) * _SPREAD % 1
+        image, snapshots = bundle.manifest.image, config.snapshots
+        return ThreadCamera(
+            name, camera, image, snapshots, wake, phase, clip_spec=clip, attempts=attempts
         )
-        for index, (name, camera) in enumerate(config.cameras.items())
-    }
+
+    def snapshot(camera: str, sequence: int, max_width: int | None = None) -> bytes | None:
+        worker = cameras.get(camera)  # it may be gone meanwhile
+        return None if worker is None else worker.snapshot(sequence, max_width)
+
+    cameras = {name: open_camera(name, camera) for name, camera in config.cameras.items()}
     looks = stack.enter_context(
         open_looks(config, models, lambda camera, sequence: cameras[camera].frame(sequence))
     )
@@ -174,7 +181,7 @@ def open_resources(
         bundle,
         start.rules.bank.rows.shape[1],
         models.open_text_engine,
-        lambda camera, sequence: cameras[camera].snapshot(sequence, PICTURE_WIDTH),
+        lambda camera, sequence: snapshot(camera, sequence, PICTURE_WIDTH),
         attempts,
     )
     learned = CalibrationFile(config.state_dir / LEARNED)
@@ -185,7 +192,7 @@ def open_resources(
         models.scoring.scorer,
         start.rules,
         calibrations=Calibrations(learned, reference, config.background),
-        snapshot_of=lambda camera, sequence: cameras[camera].snapshot(sequence),
+        snapshot_of=snapshot,
         see=looks.see,
         recorder=None if index is None else index.recorder,
         on_start=feedback.expect,
@@ -216,6 +223,7 @@ def open_resources(
         publish=publisher.publish_now,
         retained=retained,
         former=former,
+        reload=reload,
     )
     copies = OutboxCopy(outbox, config.state_dir)
     publisher.listen(rollout.removed)
@@ -232,6 +240,7 @@ def open_resources(
         publisher,
         rollout,
         orders,
+        open_camera,
         None if index is None else index.writer,
         desk,
         Keeper((outbox, copies, learned, feedback, desired, retained, sentences)),

@@ -26,7 +26,7 @@ from edge.alerts.scene.scene import Scene
 from edge.alerts.status import CameraStatus
 from edge.alerts.threshold import EVERYWHERE
 from edge.alerts.watch import Happening, Watch, WatchedRule, Weighed
-from edge.config.models import Config
+from edge.config.models import CameraConfig, Config
 from edge.delivery.message import Message
 from edge.delivery.payloads import ModelRef
 from edge.model.bundle.manifest import Decision
@@ -65,6 +65,7 @@ class Pipeline:
 
     Attributes:
         rules: Rules in force.
+        camera_settings: Settings of the cameras, by name.
     """
 
     def __init__(  # noqa: PLR0913  the parts that it is put together of
@@ -83,26 +84,27 @@ class Pipeline:
     ) -> None:
         self.rules = rules
         self._zone = zone_of(config.timezone)
-        self._config = config
+        self.camera_settings: Mapping[str, CameraConfig] = dict(config.cameras)
         self._decision = decision
         self._calibrations = calibrations or Calibrations(None, model, config.background)
         self._see = see
         self._scorer = scorer
         self._reporter = Reporter(config, model, snapshot_of, recorder, on_start)
-        self._cameras = {
-            name: _Camera(
-                Watch({rule: self._watched(name, rule) for rule in rules.watching(camera)}),
-                self._calibrations.scene(name),
-            )
-            for name, camera in config.cameras.items()
-        }
+        self._cameras = {name: self._begun(name) for name in self.camera_settings}
 
-    def adopt(self, rules: RuleSet) -> list[Message]:
-        """Go on with other rules, between two samples: no sample is scored against half of them.
+    def adopt(
+        self, rules: RuleSet, cameras: Mapping[str, CameraConfig] | None = None
+    ) -> list[Message]:
+        """Go on with other rules and cameras, between two samples: none is scored against half.
 
         A rule that stays as it was, except for when it is on, keeps its alert and what it learned.
         The alert of a rule that goes or changes ends. A change that does not touch what a rule sees
-        (such as the false alarms asked for) finds on disk what the rule learned.
+        (such as the false alarms asked for) finds on disk what the rule learned. The
+        alerts of a camera that goes, or whose stream changes, end too; the others notice nothing.
+
+        Args:
+            rules: The rules.
+            cameras: Settings of the cameras; None: as before.
 
         Returns:
             The ends of alerts.
@@ -110,9 +112,9 @@ class Pipeline:
         self.save()
         before, self.rules = self.rules, rules
         now = Arrival(wall=time.time(), monotonic=time.monotonic(), pts_s=None)
-        messages = []
+        messages = [] if cameras is None else self._exchange(cameras, now)
         for name, camera in self._cameras.items():
-            wanted = rules.watching(self._config.cameras[name])
+            wanted = rules.watching(self.camera_settings[name])
             for rule in list(camera.watch.rules):
                 if rule not in wanted or not alike(before.prompts[rule], rules.prompts[rule]):
                     messages += self._reporter.alerts(name, camera.watch.drop(rule, now))
@@ -222,7 +224,7 @@ class Pipeline:
         watched = {name: camera.watch.rules for name, camera in self._cameras.items()}
         return {
             (name, rule): rule in watched[name] and watched[name][rule].machine.alerting
-            for name, camera in self._config.cameras.items()
+            for name, camera in self.camera_settings.items()
             for rule in self.rules.assigned(camera)
         }
 
@@ -235,8 +237,29 @@ class Pipeline:
             for message in self._reporter.tested(name, rule, camera.watch.rules[rule], now)
         ]
 
+    def _exchange(self, cameras: Mapping[str, CameraConfig], now: Arrival) -> list[Message]:
+        """Forget cameras that go or change, begin those that come; return the ends of alerts."""
+        messages = []
+        for name, camera in list(self._cameras.items()):
+            if name in cameras and self.camera_settings[name].same_stream(cameras[name]):
+                continue
+            for rule in list(camera.watch.rules):
+                messages += self._reporter.alerts(name, camera.watch.drop(rule, now))
+                self._calibrations.drop(name, rule)
+            del self._cameras[name]
+        self.camera_settings = dict(cameras)
+        for name in cameras:
+            if name not in self._cameras:
+                self._cameras[name] = self._begun(name)
+        return messages
+
+    def _begun(self, name: str) -> _Camera:
+        watching = self.rules.watching(self.camera_settings[name])
+        rules = {rule: self._watched(name, rule) for rule in watching}
+        return _Camera(Watch(rules), self._calibrations.scene(name))
+
     def _watched(self, camera: str, name: str) -> WatchedRule:
-        prompt, fps = self.rules.prompts[name], self._config.cameras[camera].sample.fps
+        prompt, fps = self.rules.prompts[name], self.camera_settings[camera].sample.fps
         rule = Rule.of(prompt, self._decision, fps)
         return WatchedRule(
             plan(name, prompt),

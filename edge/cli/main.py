@@ -12,6 +12,7 @@ from edge.cli.commands import (
     detect,
     health,
     prompts,
+    reload,
     retire,
     run,
     score,
@@ -32,6 +33,7 @@ app.command("score")(score.score)
 app.command("detect")(detect.detect)
 app.command("search")(search.search)
 app.command("alerts")(alerts.alerts)
+app.command("reload")(reload.reload)
 app.command("retire")(retire.retire)
 app.command("site")(site.site)
 app.add_typer(prompts.prompts, name="prompts")

@@ -30,6 +30,10 @@ _VARIABLE = re.compile(
     r"|(?P<malformed>\$\{)"
 )
 _WORD = re.compile(r"[\w.-]+")
+# Folder beside the configuration, of which edge.service passes each file, and what it puts before
+# their names.
+_CREDENTIALS = "credentials"
+_PASSED = "edge_"
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -193,13 +197,40 @@ class _Reader:
         return match["default"]
 
     def _secret(self, name: str, place: Place) -> str:
-        if name not in self._secrets:
+        if (credential := self._credential(name)) is not None:
+            secret = credential
+        elif name not in self._secrets:
             known = suggestion(name, list(self._secrets))
             raise ValueError(f"no secret {name!r} in {self._secrets_path}; {known}")
-        secret = unicode_text(self._secrets[name])
+        else:
+            secret = unicode_text(self._secrets[name])
         register_secret(secret)
         self._document.borrowed.setdefault(place, []).append(secret)
         return secret
+
+    def _credential(self, name: str) -> str | None:
+        """Return a credential that systemd passes to the daemon; None where there is none.
+
+        ``LoadCredential=NAME:FILE`` gives it its own name, ``LoadCredential=edge:FOLDER`` puts
+        ``edge_`` before the name of each file. Whoever may read that folder needs no systemd. A
+        line end at the end is no part of a credential.
+
+        Raises:
+            ValueError: It cannot be read, or is not text.
+        """
+        if "/" in name or name.startswith("."):
+            return None
+        own = self._document.path.parent / _CREDENTIALS / name
+        passed = self._environment.get("CREDENTIALS_DIRECTORY")
+        passed_on = [Path(passed) / name, Path(passed) / f"{_PASSED}{name}"] if passed else []
+        for path in (*passed_on, own):
+            try:
+                return unicode_text(path.read_text("utf-8").removesuffix("\n"))
+            except (FileNotFoundError, PermissionError):
+                continue
+            except (OSError, UnicodeError) as exc:
+                raise ValueError(f"expected the credential {name!r} as text, found: {exc}") from exc
+        return None
 
     @cached_property
     def _secrets(self) -> dict[str, str]:

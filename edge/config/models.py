@@ -233,6 +233,13 @@ class CameraConfig(ConfigSection):
     timeout: Seconds = Field(default=5.0, ge=0.5, le=120)
     loop: bool = False
 
+    def same_stream(self, other: "CameraConfig") -> bool:
+        """Whether the camera sends the same samples, whatever rules and zones it has."""
+        own, others = (
+            one.model_copy(update={"prompts": None, "zones": {}}) for one in (self, other)
+        )
+        return own == others
+
     def watched_by(self, rule: str) -> bool:
         """Whether the rule of this name watches the camera while it is enabled."""
         return self.prompts is None or rule in self.prompts

@@ -9,15 +9,22 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from edge.alerts.rule_set import RuleSet
+from edge.config.models import CameraConfig
 from edge.model.bundle.manifest import Role
 from edge.scoring.open import Running
 
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """Order: go on with these rules."""
+    """Order: go on with these rules, and with these cameras.
+
+    Attributes:
+        rules: The rules.
+        cameras: Settings of the cameras by name; None: as before.
+    """
 
     rules: RuleSet
+    cameras: Mapping[str, CameraConfig] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 
 from edge.alerts.rule_set import RuleSet
 from edge.alerts.second_look import SecondLook
+from edge.config.models import CameraConfig
 from edge.config.prompt import PromptConfig
 from edge.errors import StruckOut
 from edge.rules.bank import PromptBank
@@ -37,6 +38,7 @@ class Preparation:
         self,
         prompts: Mapping[str, PromptConfig],
         profile: str | None,
+        cameras: Mapping[str, CameraConfig],
         before: RuleSet | None = None,
     ) -> RuleSet:
         """Prepare rules; those over which the process has ended twice are left out, and named.
@@ -44,6 +46,7 @@ class Preparation:
         Args:
             prompts: Rules by name.
             profile: Profile of the box.
+            cameras: Cameras that the rules watch.
             before: Rules whose bank is taken over if its sentences are the same: then no text
                 graph is opened.
 
@@ -55,7 +58,7 @@ class Preparation:
         left, aside = dict(prompts), dict[str, str]()
         while True:
             try:
-                return self._prepared(left, profile, before, aside)
+                return self._prepared(left, profile, cameras, before, aside)
             except StruckOut as exc:
                 if exc.rule not in left or len(left) == 1:
                     raise
@@ -67,6 +70,7 @@ class Preparation:
         self,
         prompts: Mapping[str, PromptConfig],
         profile: str | None,
+        cameras: Mapping[str, CameraConfig],
         before: RuleSet | None,
         aside: Mapping[str, str],
     ) -> RuleSet:
@@ -74,7 +78,8 @@ class Preparation:
             bank = before.bank
         else:
             bank = compile_prompts(self._open_compiler, prompts, self._background)
-        return RuleSet(prompts, bank, profile, self._second_look.prepare(prompts, bank), aside)
+        confirm = self._second_look.prepare(prompts, bank, cameras)
+        return RuleSet(prompts, bank, profile, confirm, aside)
 
 
 def compile_prompts(

@@ -34,10 +34,12 @@ from edge.control.learning.learner import Learning
 from edge.control.mailbox import Mailbox
 from edge.control.orders import Admit, Adopt, Orders, TryAlert
 from edge.control.preparation import Preparation
+from edge.control.reload import Reload, live_part, waiting_for_restart
 from edge.delivery.message import Message, Received
 from edge.delivery.payloads import ANSWER_SCHEMA, AnswerPayload, utc
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError, EngineError, ModelError, SideFileError
+from edge.system import systemd
 from edge.system.ending import Ended
 from edge.system.workers import WorkerThread
 
@@ -45,6 +47,8 @@ logger = logging.getLogger(__name__)
 
 # How often a wait for the loop looks whether the daemon stops.
 _TICK_S: Final = 0.1
+# Stands among the commands for the wish to read the configuration again: no topic is empty.
+_RELOAD: Final = Received("", b"")
 
 
 class Rollout:
@@ -62,6 +66,10 @@ class Rollout:
         publish: Sends a message.
         retained: What lies at the broker.
         former: Status topics of earlier names of the box.
+        reload: Asks for the configuration to be read again.
+
+    Attributes:
+        file_error: What of the configuration file is not in force, and why; None where all is.
     """
 
     def __init__(  # noqa: PLR0913  the parts that it is put together of
@@ -78,8 +86,11 @@ class Rollout:
         publish: Callable[[Message], None],
         retained: Retained,
         former: Iterable[str] = (),
+        reload: Reload | None = None,
     ) -> None:
+        self.file_error: str | None = None
         self._config = config
+        self._watched = config.cameras  # in force
         self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
         self._route = AnswerRoute(self._topics, config.homeassistant)
         self._desired = start.desired
@@ -95,6 +106,9 @@ class Rollout:
         self._announcer = Announcer(config, publish, retained)
         self._former = frozenset(former)
         self._stopping = threading.Event()
+        self._reload = reload
+        if reload is not None:
+            reload.listen(lambda: mailbox.receive(_RELOAD))
         self._thread = WorkerThread("rollout", self._run)
 
     def start(self) -> None:
@@ -126,6 +140,9 @@ class Rollout:
             self._take(received)
 
     def _take(self, received: Received) -> None:
+        if received is _RELOAD and self._reload is not None:
+            self._reread(self._reload)
+            return
         if received.topic == self._config.homeassistant.birth:
             if received.payload == b"online" and self._config.homeassistant.discovery:
                 self._announcer.describe()
@@ -151,6 +168,42 @@ class Rollout:
         self._error = error
         self._announce()
         self._answer(received, error)
+
+    def _reread(self, reload: Reload) -> None:
+        """Read the configuration again, and put into force what can change while the box runs."""
+        systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            config = reload.read()
+            self._use(config)
+            self.file_error = waiting_for_restart(self._config, config)
+        except (ConfigError, ModelError, EngineError, SideFileError) as exc:
+            self.file_error = f"{exc}; the configuration is that of before"
+        except Ended:
+            raise
+        except Exception as exc:  # this thread's owner: the daemon goes on as before
+            self.file_error = f"{type(exc).__name__}: {exc}; the configuration is that of before"
+            logger.exception("the configuration could not be read again")
+        finally:
+            systemd.notify("READY=1")
+        if self.file_error is not None:
+            logger.error("%s", self.file_error)
+        self._announce()
+
+    def _use(self, config: Config) -> None:
+        before, now = self._config, live_part(self._config, config)
+        if now == before:
+            logger.info("the configuration was read again: nothing to change")
+            return
+        self._configure(now)
+        try:
+            self._put_in_force(self._desired)
+        except BaseException:
+            self._configure(before)
+            raise
+
+    def _configure(self, config: Config) -> None:
+        self._config = self._announcer.config = config
+        self._learning.prompts = config.prompts
 
     def _follow(self, command: Command) -> None:
         match command:
@@ -189,17 +242,7 @@ class Rollout:
             raise unread
         self._file.keep(self._desired, desired)
         try:
-            prompts = desired.effective(self._config.prompts)
-            profile = desired.profile or self._config.profile
-            before = self._in_force()
-            if (prompts, profile) != (before.prompts, before.profile):
-                rules = self._prepare(prompts, profile, before)
-                self._announcer.expect(rules)
-                self._await(self._orders.give(Adopt(rules)))
-                self._announcer.applied_at = time.time()
-                logger.info(
-                    "rules in force: %s; profile: %s", ", ".join(prompts), profile or "none"
-                )
+            self._put_in_force(desired)
         except Ended:
             raise  # what is pending is tried again at the next start
         except Exception:
@@ -207,6 +250,23 @@ class Rollout:
             raise
         self._desired = desired
         self._file.keep(desired)
+
+    def _put_in_force(self, desired: Desired) -> None:
+        """Make the rules and the cameras that follow from a state, and have the loop adopt them."""
+        prompts, cameras = desired.effective(self._config.prompts), self._config.cameras
+        profile = desired.profile or self._config.profile
+        before, watched = self._in_force(), self._watched
+        if (prompts, profile, cameras) == (before.prompts, before.profile, watched):
+            return
+        rules = self._prepare(prompts, profile, cameras, before)
+        self._announcer.expect(rules)
+        self._await(self._orders.give(Adopt(rules, None if cameras == watched else cameras)))
+        self._watched = cameras
+        self._announcer.applied_at = time.time()
+        logger.info(
+            "rules in force: %s; profile: %s; cameras: %s",
+            ", ".join(prompts), profile or "none", ", ".join(cameras),
+        )  # fmt: skip
 
     def _await(self, done: "Future[None]") -> None:
         """Wait for the loop.

@@ -73,9 +73,15 @@ def end_at_once_when_asked() -> None:
 
 @contextmanager
 def heeding_signals(
-    stop: Stop, wake: threading.Event, patience_s: float = _PATIENCE_S
+    stop: Stop,
+    wake: threading.Event,
+    patience_s: float = _PATIENCE_S,
+    reload: Callable[[], None] | None = None,
 ) -> Iterator[None]:
-    """Turn SIGTERM, SIGINT and SIGHUP into a request to end, until the block ends.
+    """Turn SIGTERM and SIGINT into a request to end, and SIGHUP into one to read the file again.
+
+    Where the process was started from a terminal, SIGHUP says that the terminal is gone: that is a
+    request to end.
 
     A process that has not ended within ``patience_s`` of the request is in a call that does not
     return: a runtime that opens a model, a disk, a driver, a log that nobody reads. Nothing can
@@ -85,14 +91,18 @@ def heeding_signals(
     Args:
         stop: Set at the first signal.
         wake: Set after ``stop``.
+        reload: Called at SIGHUP, from a thread; None: SIGHUP is a request to end.
         patience_s: Seconds for the process to end.
     """
     heard, hears = socket.socketpair()
     hears.setblocking(False)
+    hang_up = None if reload is None or _from_terminal() else bytes([signal.SIGHUP])
 
     def attend() -> None:
         with heard:  # open to the end: further signals are written to it as well
-            if not heard.recv(1):  # the block has ended, and nobody asked
+            while (number := heard.recv(1)) == hang_up and reload is not None:
+                reload()
+            if not number:  # the block has ended, and nobody asked
                 return
             stop.set()
             wake.set()
@@ -116,6 +126,13 @@ def heeding_signals(
         hears.close()
         if not stop.is_set():
             attendant.join(_MOMENT_S)
+
+
+def _from_terminal() -> bool:
+    try:
+        return os.isatty(0)
+    except OSError:  # there is no standard input
+        return False
 
 
 def leave(code: int) -> NoReturn:

@@ -8,6 +8,12 @@ _LOCKS: Final = Path("/proc/locks")
 
 def holder(path: Path, locks: Path = _LOCKS) -> str:
     """Return in words the process that has locked a file, as far as Linux tells it."""
+    pid = holding_process(path, locks)
+    return "another process" if pid is None else f"process {pid}{_name(str(pid))}"
+
+
+def holding_process(path: Path, locks: Path = _LOCKS) -> int | None:
+    """Return the process that has locked a file; None where Linux does not say it."""
     inode = path.stat().st_ino
     try:
         lines = locks.read_text().splitlines()
@@ -18,10 +24,10 @@ def holder(path: Path, locks: Path = _LOCKS) -> str:
         match line.split():
             case [_, _, _, "WRITE", pid, place, *_] if place.endswith(f":{inode}"):
                 if pid.isdecimal() and pid != "0":  # 0: in another namespace
-                    return f"process {pid}{_name(pid)}"
+                    return int(pid)
             case _:
                 pass
-    return "another process"
+    return None
 
 
 def owner(path: Path) -> str:

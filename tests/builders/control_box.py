@@ -13,7 +13,7 @@ from present import present
 
 from edge.alerts.rule_set import RuleSet
 from edge.alerts.second_look import Confirm, NoSecondLook
-from edge.config.models import Config
+from edge.config.models import CameraConfig, Config
 from edge.config.prompt import PromptConfig
 from edge.control.announce.record import RETAINED, Place
 from edge.control.announce.retained import Retained
@@ -167,9 +167,14 @@ class RefusingLook(NoSecondLook):
     def __init__(self, box: ControlBox) -> None:
         self.box = box
 
-    def prepare(self, prompts: Mapping[str, PromptConfig], bank: PromptBank) -> Confirm:
+    def prepare(
+        self,
+        prompts: Mapping[str, PromptConfig],
+        bank: PromptBank,
+        cameras: Mapping[str, CameraConfig],
+    ) -> Confirm:
         if self.box.refused in prompts:
             raise ConfigError(f"{self.box.refused} is not possible here")
         if self.box.second_look_refuses:
             raise ConfigError(self.box.second_look_refuses)
-        return super().prepare(prompts, bank)
+        return super().prepare(prompts, bank, cameras)

@@ -43,6 +43,7 @@ class Line(Pipeline):
 
     def __init__(self) -> None:
         self.rules = no_rules()
+        self.camera_settings = {}
 
     def process(self, sample: Sample) -> list[Message]:
         if sample.pixels.min() == -2:
@@ -79,7 +80,7 @@ class Quiet(Rollout):
     failed = False
 
     def __init__(self) -> None:
-        pass
+        self.file_error = None
 
     def start(self) -> None:
         pass

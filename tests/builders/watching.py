@@ -57,6 +57,7 @@ def watching(
         resources = Resources(
             TOPICS, dict(cameras), Proof(), pipeline_of(cameras), outbox,
             Publisher(config.mqtt, "box", outbox), Quiet(), Orders(wake.set),
+            lambda name, _: cameras[name],
             keeper=Keeper([], period_s=1.0),
         )  # fmt: skip
         thread = threading.Thread(target=daemon(config, resources).serve, args=(stop, wake))

@@ -75,6 +75,10 @@ def test_the_daemon_is_started_again_for_ever_and_a_stuck_one_too() -> None:
     assert int(unit["TimeoutStopSec"][0]) > 5  # it ends within 5 s by itself
 
 
+def test_reload_asks_the_daemon_to_read_its_file_again() -> None:
+    assert settings(UNIT)["ExecReload"] == ["/bin/sh -c 'kill -HUP $MAINPID'"]
+
+
 @pytest.mark.parametrize("form", ["openvino", "jetson"])
 def test_only_an_engine_that_compiles_kernels_gets_memory_to_execute(form: str) -> None:
     """``tests/deb`` shows that ONNX Runtime runs without such memory, and OpenVINO does not."""

@@ -155,6 +155,7 @@ def serve(
                 publisher,
                 rollout,
                 orders,
+                lambda *_: camera,
                 keeper=Keeper([page], period_s=0.05),
                 health=stack.enter_context(contextlib.closing(HealthSocket(tmp_path / SOCKET))),
             ),
@@ -422,7 +423,7 @@ def test_rules_that_bring_out_a_defect_of_the_loop_are_not_adopted_by_half(
     good, bad = no_rules(), no_rules()
     adopted: list[object] = []
 
-    def adopt(_line: Line, rules: object) -> list[Message]:
+    def adopt(_line: Line, rules: object, _cameras: object) -> list[Message]:
         adopted.append(rules)
         if rules is bad:
             raise KeyError("a defect")
@@ -516,6 +517,7 @@ def test_an_error_in_the_loop_ends_everything_in_order(
                 publisher,
                 Rolling(),
                 Orders(wake.set),
+                lambda *_: camera,
             ),
         )
         with pytest.raises(RuntimeError, match="a bug"):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge.config.models import CameraConfig
 from edge.config.prompt import PromptConfig
 from edge.rules.bank import PromptBank
 from edge.video.sample import Sample
@@ -54,7 +55,12 @@ def confirm_all(_rule: str, _sample: Sample) -> Finding:
 class SecondLook(Protocol):
     """Prepares the second look for a set of rules."""
 
-    def prepare(self, prompts: Mapping[str, PromptConfig], bank: PromptBank) -> Confirm:
+    def prepare(
+        self,
+        prompts: Mapping[str, PromptConfig],
+        bank: PromptBank,
+        cameras: Mapping[str, CameraConfig],
+    ) -> Confirm:
         """Make the second look of other rules, which changes nothing for the present ones.
 
         It may take seconds and may be called from any thread.
@@ -74,7 +80,12 @@ class SecondLook(Protocol):
 class NoSecondLook:
     """Confirms every alert."""
 
-    def prepare(self, _prompts: Mapping[str, PromptConfig], _bank: PromptBank) -> Confirm:
+    def prepare(
+        self,
+        _prompts: Mapping[str, PromptConfig],
+        _bank: PromptBank,
+        _cameras: Mapping[str, CameraConfig],
+    ) -> Confirm:
         return confirm_all
 
     def see(self, sample: Sample) -> None:

@@ -1,8 +1,9 @@
 """Checks that a box has what the second looks of its rules need."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge.config.models import Config
+from edge.config.models import CameraConfig
 from edge.config.prompt import PromptConfig
 from edge.errors import ConfigError
 
@@ -28,12 +29,17 @@ def needs_boxes(prompt: PromptConfig) -> bool:
 
 
 def check_means(
-    config: Config, name: str, prompt: PromptConfig, has: Means, *, clauses: int
+    cameras: Mapping[str, CameraConfig],
+    name: str,
+    prompt: PromptConfig,
+    has: Means,
+    *,
+    clauses: int,
 ) -> None:
     """Refuse a rule that asks for something that is missing.
 
     Args:
-        config: Cameras and their zones.
+        cameras: Cameras and their zones.
         name: Name of the rule.
         prompt: The rule.
         has: Means of the box.
@@ -61,13 +67,13 @@ def check_means(
             f"prompt {name!r}: expected one clause with crop or kind: clip, found {clauses}; make "
             "a prompt of each"
         )
-    drawn = {zone for camera in config.cameras.values() for zone in camera.zones}
+    drawn = {zone for camera in cameras.values() for zone in camera.zones}
     if unknown := set(prompt.zones) - drawn:
         raise ConfigError(
             f"prompt {name!r}: expected zones of a camera, found {', '.join(sorted(unknown))}; the "
             f"cameras have {', '.join(sorted(drawn)) or 'none'}"
         )
-    for camera, settings in config.cameras.items():
+    for camera, settings in cameras.items():
         watched = settings.watched_by(name)
         if watched and prompt.zones and not set(prompt.zones) & settings.zones.keys():
             raise ConfigError(

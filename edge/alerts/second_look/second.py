@@ -23,7 +23,7 @@ from edge.alerts.second_look.detectors import (
 )
 from edge.alerts.second_look.means import Means, check_means, needs_boxes
 from edge.alerts.second_look.zones import Polygon, standing_in
-from edge.config.models import Config
+from edge.config.models import CameraConfig, Config
 from edge.config.prompt import PromptConfig
 from edge.errors import InferenceError
 from edge.rules.bank import PromptBank
@@ -85,14 +85,19 @@ class SecondLooks:
         self._detector = detector
         self._clip = clip
 
-    def prepare(self, prompts: Mapping[str, PromptConfig], bank: PromptBank) -> Confirm:
+    def prepare(
+        self,
+        prompts: Mapping[str, PromptConfig],
+        bank: PromptBank,
+        cameras: Mapping[str, CameraConfig],
+    ) -> Confirm:
         has = Means(
             detector=self._detector is not None,
             clip=self._clip is not None,
             crops=self.crops is not None,
         )
         for name, prompt in prompts.items():
-            check_means(self.config, name, prompt, has, clauses=len(bank.prompts_of(name)))
+            check_means(cameras, name, prompt, has, clauses=len(bank.prompts_of(name)))
         finder, margin = None, None
         if self._detector is not None:
             phrases = {
@@ -109,7 +114,7 @@ class SecondLooks:
             margin = self._clip.prepare(
                 {name: prompt for name, prompt in prompts.items() if prompt.kind == "clip"}
             )
-        return _Confirmation(self, prompts, bank, finder, margin)
+        return _Confirmation(self, prompts, bank, cameras, finder, margin)
 
     def see(self, sample: Sample) -> None:
         if self._clip is not None:
@@ -128,12 +133,14 @@ class _Confirmation:
         looks: SecondLooks,
         prompts: Mapping[str, PromptConfig],
         bank: PromptBank,
+        cameras: Mapping[str, CameraConfig],
         finder: Finder | None,
         clip_margin: ClipMargin | None,
     ) -> None:
         self._looks = looks
         self._prompts = prompts
         self._bank = bank
+        self._cameras = cameras
         self._finder = finder
         self._clip_margin = clip_margin
         self._looked: dict[str, _Looked] = {}
@@ -184,7 +191,7 @@ class _Confirmation:
         return Finding(confirmed=bool(boxes) or not needs_boxes(prompt), reason=reason, boxes=boxes)
 
     def _polygons(self, prompt: PromptConfig, camera: str) -> list[Polygon]:
-        zones = self._looks.config.cameras[camera].zones
+        zones = self._cameras[camera].zones
         return [zones[name] for name in prompt.zones if name in zones]
 
     def _look(self, finder: Finder, sample: Sample) -> Boxes | None:

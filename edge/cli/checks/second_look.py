@@ -39,6 +39,6 @@ def check_looks(config: Config) -> Iterator[CheckResult]:
     )
     for name, prompt in config.prompts.items():
         try:
-            check_means(config, name, prompt, has, clauses=len(plan(name, prompt).clauses))
+            check_means(config.cameras, name, prompt, has, clauses=len(plan(name, prompt).clauses))
         except ConfigError as exc:
             yield failure(f"prompt {name}", exc)

@@ -9,6 +9,8 @@ import typer
 from edge import app
 from edge.config.files import require_files
 from edge.config.load import load_config
+from edge.config.models import Config
+from edge.control.reload import Reload
 from edge.system.ending import Stop, heeding_signals
 from edge.system.private import keep_to_ourselves
 
@@ -18,11 +20,19 @@ def run(
 ) -> None:
     """Watch the cameras and publish, until SIGTERM.
 
+    SIGHUP (`edge reload`) reads the file again: prompts and cameras change, and the cameras that
+    stay as they were notice nothing.
+
     Example: `edge run /etc/edge/edge.yaml`
     """
     keep_to_ourselves()
     stop, wake = Stop(), threading.Event()
-    with heeding_signals(stop, wake):
-        settings = load_config(config)
-        require_files(config, settings)
-        app.run(settings, stop, wake)
+    reload = Reload(lambda: _read(config))
+    with heeding_signals(stop, wake, reload=reload.ask):
+        app.run(_read(config), stop, wake, reload=reload)
+
+
+def _read(path: Path) -> Config:
+    config = load_config(path)
+    require_files(path, config)
+    return config

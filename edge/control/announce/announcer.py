@@ -26,13 +26,14 @@ class Announcer:
 
     Attributes:
         applied_at: UTC seconds since when the rules are in force.
+        config: Configuration of the box.
     """
 
     def __init__(
         self, config: Config, publish: Callable[[Message], None], retained: Retained
     ) -> None:
         self.applied_at = time.time()
-        self._config = config
+        self.config = config
         self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
         self._publish = publish
         self._retained = retained
@@ -50,9 +51,9 @@ class Announcer:
         cameras = self._assigned(rules)
         pairs = _pairs(cameras)
         state = PromptsStatePayload(
-            device=self._config.device.id,
+            device=self.config.device.id,
             hash=rules.bank.hash,
-            source="file" if prompts == self._config.prompts else "mqtt",
+            source="file" if prompts == self.config.prompts else "mqtt",
             applied_at=utc(self.applied_at),
             prompts={
                 name: prompt.model_dump(mode="json", by_alias=True)
@@ -72,7 +73,7 @@ class Announcer:
             *setting_messages(topics, prompts),
             profile_message(topics, profile),
         ]
-        if self._config.homeassistant.discovery:
+        if self.config.homeassistant.discovery:
             self._components = homeassistant.components_of(prompts, cameras)
             messages.append(self._description())
         platforms = {key: component["p"] for key, component in self._components.items()}
@@ -96,21 +97,21 @@ class Announcer:
 
     def _assigned(self, rules: RuleSet) -> dict[str, list[str]]:
         # A rule that is switched off stays where it is shown.
-        return {name: rules.assigned(camera) for name, camera in self._config.cameras.items()}
+        return {name: rules.assigned(camera) for name, camera in self.config.cameras.items()}
 
     def _of_others(self, pairs: Iterable[Pair]) -> list[str]:
         """Return the topics on which the rest of the daemon publishes retained messages."""
         topics, pairs = self._topics, list(pairs)
         found = [topics.status(), topics.device_state()]
-        found += [topics.state(camera) for camera in self._config.cameras]
+        found += [topics.state(camera) for camera in self.config.cameras]
         found += [topics.alerting(*pair) for pair in pairs]
-        if self._config.homeassistant.discovery:
+        if self.config.homeassistant.discovery:
             found += [topics.latest_snapshot(*pair) for pair in pairs]
         return found
 
     def _description(self) -> Message:
         return homeassistant.discovery_message(
-            self._config.homeassistant, self._topics, self._components, self._retained.components
+            self.config.homeassistant, self._topics, self._components, self._retained.components
         )
 
 

@@ -80,4 +80,5 @@ def load_of_model(file: DesiredFile, model: str) -> tuple[Desired, Desired | Non
 
 
 def _rules(config: Config, desired: Desired, prepare: Preparation) -> RuleSet:
-    return prepare(desired.effective(config.prompts), desired.profile or config.profile)
+    profile = desired.profile or config.profile
+    return prepare(desired.effective(config.prompts), profile, config.cameras)

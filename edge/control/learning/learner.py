@@ -36,6 +36,9 @@ class Learning:
         file: Feedback so far.
         teacher: Finds better settings; None: rules do not learn.
         prompts: Rules of the configuration.
+
+    Attributes:
+        prompts: Rules of the configuration.
     """
 
     def __init__(
@@ -46,7 +49,7 @@ class Learning:
     ) -> None:
         self._file = file
         self._teacher = teacher
-        self._prompts = prompts
+        self.prompts = prompts
 
     def note(self, feedback: Feedback) -> StartedAlert:
         """Keep feedback; return its alert as it was before.
@@ -71,7 +74,7 @@ class Learning:
             ModelError: The text graph is not usable.
             EngineUnavailable: The device is gone.
         """
-        prompt = desired.without_feedback(rule, self._prompts)
+        prompt = desired.without_feedback(rule, self.prompts)
         if self._teacher is None or prompt is None or prompt.sharpened is not None:
             return desired
         shots = self._file.shots(rule, plan(rule, prompt).sentences)

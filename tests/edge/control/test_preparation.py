@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from edge.alerts.second_look import Confirm, NoSecondLook
+from edge.config.models import CameraConfig
 from edge.config.prompt import PromptConfig
 from edge.control.preparation import Preparation
 from edge.errors import ConfigError
@@ -35,19 +36,24 @@ def prepare(compiled: list[list[str]]) -> Preparation:
         yield compile_prompts
 
     class Picky(NoSecondLook):
-        def prepare(self, prompts: Mapping[str, PromptConfig], bank: PromptBank) -> Confirm:
+        def prepare(
+            self,
+            prompts: Mapping[str, PromptConfig],
+            bank: PromptBank,
+            cameras: Mapping[str, CameraConfig],
+        ) -> Confirm:
             if "dog" in prompts:
                 raise ConfigError("no dogs")
-            return super().prepare(prompts, bank)
+            return super().prepare(prompts, bank, cameras)
 
     return Preparation(open_compiler, None, Picky())
 
 
 def test_rules_that_a_second_look_cannot_do_change_nothing(prepare: Preparation) -> None:
     sample = Sample("yard", 0, Arrival(0, 0, None), np.zeros((3, 1, 1), np.int8))
-    before = prepare(CAT, None)
+    before = prepare(CAT, None, {})
     with pytest.raises(ConfigError, match="no dogs"):
-        prepare(DOG, None, before)
+        prepare(DOG, None, {}, before)
     assert before.prompts == CAT
     assert before.confirm("cat", sample).confirmed
 
@@ -55,8 +61,8 @@ def test_rules_that_a_second_look_cannot_do_change_nothing(prepare: Preparation)
 def test_the_bank_of_the_same_sentences_is_taken_over(
     prepare: Preparation, compiled: list[list[str]]
 ) -> None:
-    before = prepare(CAT, None)
+    before = prepare(CAT, None, {})
     later = {"cat": CAT["cat"].model_copy(update={"false_alarms_per_day": 3.0})}
-    after = prepare(later, "away", before)
+    after = prepare(later, "away", {}, before)
     assert (after.bank, after.profile) == (before.bank, "away")
     assert compiled == [["cat"]]

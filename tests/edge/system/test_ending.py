@@ -32,6 +32,19 @@ with heeding_signals(stop, wake, 0.3):
     {body}
 print("left the block", stop.is_set())
 """
+RELOAD = """
+import itertools, os, signal, threading
+from edge.system.ending import Stop, heeding_signals
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+os.close(0)  # no terminal
+stop, wake, count = Stop(), threading.Event(), itertools.count(1)
+def again():
+    print("read again", next(count), flush=True)
+with heeding_signals(stop, wake, 5, again):
+    print("ready", flush=True)
+    stop.wait(10)
+print("left the block", stop.is_set())
+"""
 SLOW_END = """
 import atexit, time
 atexit.register(lambda: (print("the end of the interpreter", flush=True), time.sleep(60)))
@@ -90,6 +103,20 @@ def asked(process: subprocess.Popen[str], number: int) -> tuple[int, str, str]:
     process.send_signal(number)
     out, err = process.communicate(timeout=10)
     return process.returncode, out, err
+
+
+def test_sighup_has_the_configuration_read_again_as_often_as_it_comes(
+    python: Callable[..., subprocess.Popen[str]],
+) -> None:
+    process = python(RELOAD)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    for count in (1, 2):
+        process.send_signal(signal.SIGHUP)
+        assert process.stdout.readline() == f"read again {count}\n"
+    process.terminate()
+    assert process.communicate(timeout=10) == ("left the block True\n", "")
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

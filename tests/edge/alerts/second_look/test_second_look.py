@@ -90,7 +90,7 @@ def looks(graph: ScriptedRegions | None, settings: Config | None = None, **parts
     settings = settings or config()
     detector = None if graph is None else RegionsDetector(graph, SPEC, threshold=0.3)
     made = SecondLooks(settings, 0.1, detector=detector, frame_of=lambda _c, _s: None, **parts)
-    return made.prepare(settings.prompts, BANK)
+    return made.prepare(settings.prompts, BANK, settings.cameras)
 
 
 def test_an_alert_gets_the_boxes_of_its_own_sentence(graph: ScriptedRegions) -> None:
@@ -231,7 +231,7 @@ def test_a_crop_must_fit_by_itself(
         settings, 0.1, detector=RegionsDetector(graph, SPEC, 0.3), crops=crops,
         frame_of=lambda _camera, _sequence: frame(left, RED),
     )  # fmt: skip
-    look = made.prepare(settings.prompts, BANK)
+    look = made.prepare(settings.prompts, BANK, settings.cameras)
     assert look("car", sample()).confirmed is confirmed
 
 
@@ -329,7 +329,7 @@ def test_by_regions_one_looks_again_after_a_second_and_by_a_detector_after_five(
     made = SecondLooks(
         settings, 0.1, detector=RegionsDetector(graph, SPEC, 0.3), frame_of=lambda _c, _s: None
     )
-    detector = made.prepare(settings.prompts, BANK)
+    detector = made.prepare(settings.prompts, BANK, settings.cameras)
     detector("car", sample(0, 0.0))
     assert detector("car", sample(1, 4.9)).boxes is None
     assert detector("car", sample(2, 5.0)).boxes
