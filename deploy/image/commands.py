@@ -15,7 +15,7 @@ from deploy.image.disks import Disk, read_disk, refusal
 from deploy.image.inspect import inspect as look_inside
 from deploy.image.pki import KEYRING, RELEASE_CERT, RELEASE_KEY, make_keys
 from deploy.image.rootfs import RootFiles, make_rootfs, time_of_deb
-from deploy.image.tools import need, run
+from deploy.image.tools import need, run, writing
 from deploy.image.verify import verify as check_bundle
 from deploy.image.write import image_size, write_image
 from edge.errors import ConfigError
@@ -77,9 +77,8 @@ def rootfs(
     files = RootFiles(
         bundles.checked_version(version), deb, keyring, model, made_at=time_of_deb(deb[0])
     )
-    work.mkdir(parents=True, exist_ok=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    make_rootfs(files, sources, work, out)
+    with writing(work / "root"), writing(out):
+        make_rootfs(files, sources, work, out)
     typer.echo(f"{out}: version {version}, {_made(out, start)}")
 
 
@@ -95,7 +94,7 @@ def image(
     Example: `edge-flash image --config site.yaml --out nvr.img.zst`
     """
     start = monotonic()
-    with tempfile.TemporaryDirectory(dir=out.absolute().parent) as name:
+    with writing(out), tempfile.TemporaryDirectory(dir=out.absolute().parent) as name:
         new = Path(name) / "new.img"
         make_image(rootfs, config, new)
         if out.suffix == ".zst":
@@ -117,7 +116,8 @@ def bundle(
     start = monotonic()
     version = bundles.checked_version(str(look_inside(rootfs).get("version", "")))
     text = bundles.manifest(version)
-    bundles.make_bundle(rootfs, text, keys / RELEASE_CERT, keys / RELEASE_KEY, out)
+    with writing(out):
+        bundles.make_bundle(rootfs, text, keys / RELEASE_CERT, keys / RELEASE_KEY, out)
     typer.echo(f"{out}: version {version}, {_made(out, start)}")
 
 

@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,12 @@ _LAST_LINES: Final = 12
 
 class ToolFailed(EdgeError):
     """A program that the build needs ended with an error."""
+
+
+class DiskFailed(EdgeError):
+    """A disk refuses, is in use, or gives back something else than was written."""
+
+    exit_code = 6
 
 
 def run(*command: str | Path, environment: Mapping[str, str] | None = None, stdin: str = "") -> str:
@@ -63,6 +70,20 @@ def run(*command: str | Path, environment: Mapping[str, str] | None = None, stdi
     return done.stdout
 
 
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Make the folder of a file, and say in our words what the disk refuses inside the block.
+
+    Raises:
+        DiskFailed: The disk is full, or refuses.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as exc:
+        raise DiskFailed(f"cannot write {exc.filename or out}: {exc.strerror}") from exc
+
+
 def dated(made_at: int) -> Mapping[str, str]:
     """Return the variables by which programs write ``made_at`` (UTC seconds) instead of now."""
     text = str(made_at)
@@ -73,10 +94,12 @@ def need(path: Path, what: str) -> Path:
     """Return a file's path if the file is there.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: It is not, or we may not read it.
     """
     if not path.is_file():
         raise ConfigError(f"expected {what}, found no file {path}")
+    if not os.access(path, os.R_OK):
+        raise ConfigError(f"expected {what}, found a file that we may not read: {path}")
     return path
 
 

@@ -10,8 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, Final
 
-from deploy.image.tools import ToolFailed, need, run
-from edge.errors import ConfigError, EdgeError
+from deploy.image.tools import DiskFailed, ToolFailed, need, run
+from edge.errors import ConfigError
 
 CHUNK: Final = 4 * 1024 * 1024
 # From the cache to the disk at least so often, so that progress is the disk's.
@@ -23,12 +23,6 @@ _DECOMPRESSED: Final = re.compile(r"Decompressed Size:.*\((\d+) B\)")
 _GPT: Final = slice(512, 520)
 
 Progress = Callable[[int], None]
-
-
-class DiskFailed(EdgeError):
-    """The disk cannot be written to, or gives back something else."""
-
-    exit_code = 6
 
 
 def image_size(image: Path) -> int:

@@ -1,5 +1,6 @@
 """The image of a disk: its partitions, what is on them, and the same bytes from the same input."""
 
+import errno
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from deploy.image.rootfs import (
     time_of_deb,
     time_of_rootfs,
 )
-from deploy.image.tools import ToolFailed, run
+from deploy.image.tools import DiskFailed, ToolFailed, run, writing
 from edge.errors import ConfigError
 from edge.site.files import card_files
 
@@ -140,6 +141,24 @@ def test_a_site_file_with_a_mistake_makes_no_image(tiny: Path, site: Path, tmp_p
     done = CliRunner().invoke(app, command)
     assert "did you mean 'network'?" in str(done.exception)
     assert not out.exists()
+
+
+@needs_tools
+def test_a_place_that_cannot_be_written_to_is_said(tiny: Path) -> None:
+    done = CliRunner().invoke(app, ["image", "--rootfs", str(tiny), "--out", "/proc/x/nvr.img"])
+    assert isinstance(done.exception, DiskFailed)
+    assert str(done.exception) == "cannot write /proc/x: No such file or directory"
+
+
+def test_a_full_disk_is_exit_code_6(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "/x/root")
+    with (
+        pytest.raises(DiskFailed, match="cannot write /x/root: No space left") as caught,
+        writing(tmp_path / "new" / "nvr.img"),
+    ):
+        raise full
+    assert caught.value.exit_code == 6
+    assert (tmp_path / "new").is_dir()
 
 
 def test_the_card_has_the_files_that_the_site_file_names_and_no_others(site: Path) -> None:

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from deploy.cli import app
 from deploy.image import disks
 from deploy.image.disks import Disk, read_disk, refusal
-from deploy.image.tools import ToolFailed
-from deploy.image.write import CHUNK, DiskFailed, image_size, write_image
+from deploy.image.tools import DiskFailed, ToolFailed
+from deploy.image.write import CHUNK, image_size, write_image
 from edge.errors import ConfigError
 
 HEAD = b"head".ljust(512, b"\0") + b"EFI PART"
