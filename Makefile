@@ -17,7 +17,7 @@ UPDATE_TOOLS := dosfstools fdisk grub-common grub-efi-amd64-bin mtools openssl r
 export VIDEO URL PROMPT MINUTES HOURS KILLS CONFIG
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick footage image trust kills soak fuzz sbom deb events export-full distill-demo distill-full distill-study container-lint container-test check format clean
+.PHONY: help demo test quick footage image trust kills soak fuzz sbom deb deb-test events export-full distill-demo distill-full distill-study container-lint container-test check format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,14 @@ container-test: container-lint ## Build the image and run it as compose.yaml say
 	@$(call package,command -v mmdebstrap,mmdebstrap)
 	@$(call package,command -v mosquitto_sub,mosquitto mosquitto-clients)
 	@PATH="$$PATH:/usr/sbin" PYTHONPATH=.:tests/builders:tests/golden $(BIN)/python tests/container/run.py
+
+deb-test: $(VENV)/.test ## Packages in a clean Debian: built twice, started, upgraded, purged; five minutes
+	@$(call package,command -v readelf,binutils)
+	@$(call package,command -v mmdebstrap,mmdebstrap)
+	@$(call package,command -v lintian,lintian)
+	@$(call package,/usr/bin/python3 -c 'import seccomp',python3-seccomp)
+	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
+	@$(BIN)/python -m pytest -q --timeout 1800 tests/deb/package.py
 
 events: $(VENV)/.test ## Asked against measured false alarms, order, pools; half an hour
 	@$(PIP) --editable '.[study]'

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -98,17 +99,21 @@ def installed(root: Path, packages: list[Path]) -> None:
 
 def files(root: Path) -> set[str]:
     """All paths, without what dpkg itself keeps."""
-    found = (
-        path.relative_to(root).as_posix() for path in root.rglob("*") if "proc/" not in str(path)
-    )
+    found = set()
+    for folder, folders, names in os.walk(root):
+        place = Path(folder).relative_to(root)
+        if place == Path():
+            folders.remove("proc")
+        found |= {(place / name).as_posix() for name in (*folders, *names)}
     return {path for path in found if not path.startswith(DPKG_OWN)}
 
 
 class Supervisor:
     """Starts the daemon of a root folder as its unit does, and hears what it tells systemd."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, unit: Path = UNIT) -> None:
         self._root = root
+        self._unit = unit
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._path = root / "run" / "notify"
         self._path.unlink(missing_ok=True)
@@ -129,13 +134,16 @@ class Supervisor:
         inside(self._root, "chown", "-R", "edge:edge", "/run/credentials")
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                ["/usr/bin/python3", FILTER, UNIT, self._root, "edge",
+                ["/usr/bin/python3", FILTER, self._unit, self._root, "edge",
                  "/usr/bin/edge", "run", "/etc/edge/edge.yaml"],
                 env={"PATH": "/usr/bin:/bin", "NOTIFY_SOCKET": "/run/notify",
                      "EDGE_ENGINE_CACHE": "/var/cache/edge/engines",
                      "CREDENTIALS_DIRECTORY": "/run/credentials"},
                 stdout=log, stderr=log,
             )  # fmt: skip
+
+    def close(self) -> None:
+        self._socket.close()
 
     def ready(self) -> None:
         heard = b""
@@ -144,6 +152,17 @@ class Supervisor:
                 heard = self._socket.recv(1000)
             except TimeoutError:
                 pytest.fail(self.log.read_text())
+
+
+def tuned(root: Path, unit: Path) -> str:
+    """What the daemon's user measures of the engines under the unit's filter."""
+    done = subprocess.run(
+        ["/usr/bin/python3", FILTER, unit, root, "edge",
+         "/usr/bin/edge", "check", "--bundle", "/var/lib/edge/bundle", "--tune"],
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": "1000"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return f"{done.stdout}{done.stderr}"
 
 
 def configured(root: Path, broker_port: int, url: str) -> None:
@@ -223,12 +242,12 @@ def test_from_the_installation_to_the_purge(
     with TestCamera({"yard": clip}) as camera:
         configured(root, broker.port, camera.url("yard"))
         before = (root / "etc/edge/edge.yaml").read_text()
-        supervisor = Supervisor(root)
-        daemon = supervisor.start()
-        supervisor.ready()
-        eventually(lambda: listener.payloads("/alert"), "an alert of the package's daemon", 60)
-        daemon.send_signal(signal.SIGTERM)
-        assert daemon.wait(10) == 0, supervisor.log.read_text()
+        with closing(Supervisor(root)) as supervisor:
+            daemon = supervisor.start()
+            supervisor.ready()
+            eventually(lambda: listener.payloads("/alert"), "an alert of the package's daemon", 60)
+            daemon.send_signal(signal.SIGTERM)
+            assert daemon.wait(10) == 0, supervisor.log.read_text()
 
         installed(root, new)  # the upgrade, and OpenVINO with it
         assert (
@@ -237,13 +256,21 @@ def test_from_the_installation_to_the_purge(
         assert (root / "etc/edge/edge.yaml").read_text() == before
         assert (root / "var/lib/edge/outbox.db").is_file()
         heard = len(listener.payloads("/alert"))
-        daemon = supervisor.start()
-        supervisor.ready()
-        eventually(
-            lambda: len(listener.payloads("/alert")) > heard, "an alert after the upgrade", 60
-        )
-        daemon.send_signal(signal.SIGTERM)
-        assert daemon.wait(10) == 0, supervisor.log.read_text()
+        unit = tmp_path / "edge.service"
+        unit.write_text(UNIT.read_text() + UNIT.with_name("openvino.conf").read_text())
+        with closing(Supervisor(root, unit)) as supervisor:
+            daemon = supervisor.start()
+            supervisor.ready()
+            eventually(
+                lambda: len(listener.payloads("/alert")) > heard, "an alert after the upgrade", 60
+            )
+            daemon.send_signal(signal.SIGTERM)
+            assert daemon.wait(10) == 0, supervisor.log.read_text()
+    for text, usable in ((UNIT.read_text(), False), (unit.read_text(), True)):
+        unit.write_text(text)
+        words = tuned(root, unit)
+        assert "onnxruntime" in words
+        assert ("openvino fp32 ModelError" not in words) is usable, words
     devices = {json.loads(payload)["device"] for payload in listener.payloads("/alert")}
     assert devices == {"box"}
     assert "sesame" not in supervisor.log.read_text()
