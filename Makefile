@@ -17,7 +17,7 @@ UPDATE_TOOLS := dosfstools fdisk grub-common grub-efi-amd64-bin mtools openssl r
 export VIDEO URL PROMPT MINUTES HOURS KILLS CONFIG
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick footage image trust kills soak fuzz sbom deb deb-test events export-full distill-demo distill-full distill-study container-lint container-test check format clean
+.PHONY: help demo test quick footage image image-test image-smoke trust kills soak fuzz sbom deb deb-test events export-full distill-demo distill-full distill-study container-lint container-test check format clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,14 @@ image: $(VENV)/.test ## As root: the x86 image and its update, signed by keys of
 	$(BIN)/edge-flash image "$$@" --out build/image/nvr.img.zst
 	@$(BIN)/edge-flash bundle --keys build/image/keys --out build/image/nvr.raucb
 	@$(BIN)/edge-flash verify build/image/nvr.raucb --keyring build/image/keys/keyring.pem
+
+image-test: image ## The image in an emulator: alerts, updates, faults; docs/image-test.md; an hour
+	@$(emulator)
+	@PYTHONPATH=tests/builders $(BIN)/python tests/image/try_image.py build/image/nvr.img --page docs/image-test.md
+
+image-smoke: image ## Of image-test: it starts, and an alert of a camera reaches a broker over TLS
+	@$(emulator)
+	@PYTHONPATH=tests/builders $(BIN)/python tests/image/try_image.py build/image/nvr.img --rows I1,I2
 
 footage: $(VENV)/.test ## Alerts against labels and INT8 against float on real footage
 	@$(call package,PATH="$$PATH:/usr/sbin" command -v mosquitto,mosquitto)
@@ -170,6 +178,13 @@ $(BIN)/python:
 			'choose another one with: make PYTHON=python3.12 ...' >&2; exit 1; }
 	@$(call package,$(PYTHON) -c 'import ensurepip',python3-venv)
 	@$(PYTHON) -m venv $(VENV)
+
+# What an image is started with, and the image as a disk has it.
+EMULATOR := faketime mosquitto ovmf qemu-system-x86 qemu-utils
+define emulator
+$(call package,dpkg --status $(EMULATOR),$(EMULATOR))
+@zstd --quiet --force --decompress --sparse build/image/nvr.img.zst -o build/image/nvr.img
+endef
 
 # $(call package,COMMAND,PACKAGE): the Debian package, unless the command succeeds. Installed where
 # we may, named where we may not.

@@ -1,0 +1,31 @@
+"""The rows of `make image-test`, and the page that is made of them."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+IMAGE = Path(__file__).resolve().parents[1] / "image"
+sys.path.append(str(IMAGE))
+
+from rows import ROWS  # noqa: E402  beside the script that runs them
+from try_image import Outcome, page  # noqa: E402
+
+SEEN = Outcome(True, "back after 9 s | daemon healthy", "", 61.0, "abc1234", "2026-11-30 15:00")
+
+
+def line(text: str, row: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith(f"| {row} |"))
+
+
+def test_each_row_has_its_own_id_and_the_risky_ones_a_control() -> None:
+    assert len({row.id for row in ROWS}) == len(ROWS)
+    assert all(row.control for row in ROWS if row.id in {"I1", "I2", "I3", "U2", "U6", "P1", "P3"})
+
+
+def test_the_page_tells_what_holds_what_fails_and_what_was_not_run() -> None:
+    text = page({"I1": SEEN, "U2": replace(SEEN, holds=False, seen="still in slot B")})
+    assert f"1 of {len(ROWS)} rows hold, {len(ROWS) - 2} were not run; 2 minutes" in text
+    assert line(text, "I1").endswith("| holds |")
+    assert "9 s \\| daemon" in line(text, "I1")
+    assert line(text, "U2").endswith("| **fails** |")
+    assert line(text, "P1").endswith("| not run |")

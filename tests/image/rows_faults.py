@@ -1,0 +1,166 @@
+"""Rows about a box that loses its power, its disk space, or gets settings from an enemy."""
+
+import base64
+import subprocess
+import time
+from contextlib import suppress
+from random import Random
+
+from bench import ACCEPTED, Bench, healthy, restart, slot
+from disk import partitions
+from guest import Guest, GuestFailed
+
+_CUTS = 6
+_SEED = 20261130
+_SITE = "device: {id: box}\nmqtt: {host: h%s}\ncameras: {y: {url: 'rtsp://h/y'}}\nprompts: {p: {text: x}}\n"
+_BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{new}: &{new} [{','.join(['*' + old] * 9)}]\n"
+    for old, new in ("ab", "bc", "cd", "de", "ef", "fg")
+)
+# What is wrong, the file, and a word of the answer.
+_HOSTILE = (
+    ("no text", "\x00\x01 : [", "control character"),
+    ("a bomb of aliases", _BOMB, "alias"),
+    ("an unknown key", _SITE % "" + "shell: rm\n", "shell"),
+    ("another folder for the state", _SITE % "" + "state_dir: /etc\n", "state_dir"),
+    ("a secret file of the box as certificate", _SITE % ", tls: {ca: /etc/shadow}", "PEM"),
+    (
+        "a line break in a network",
+        _SITE % "" + 'network: {en0: {address: "10.1.2.3/24\\n[Route]"}}\n',
+        "address",
+    ),
+)
+_FORMER = "sha256sum /etc/edge/*.* /run/systemd/network/*"
+_CARD = "mkdir -p /run/card && mount /dev/disk/by-label/EDGE_CONFIG /run/card"
+
+
+class PowerCut(Exception):
+    """The box is off: nothing more can be asked of it."""
+
+
+def survives_power_cuts(bench: Bench) -> str:
+    """Each cut falls into an installation; the next start is in the former slot, and at last the update succeeds."""
+    random = Random(_SEED)
+    guest = bench.box()
+    former = slot(guest)
+    bundle = bench.update("after-cuts", "2.5.0", {})
+    seconds = []
+    for _ in range(_CUTS):
+        with suppress(PowerCut), bench.bundles(guest, bundle) as folder:
+            guest.check(f"systemd-run --unit=install rauc install {folder / bundle.name}")
+            seconds.append(random.uniform(2, 40))
+            time.sleep(seconds[-1])
+            guest.cut()
+            raise PowerCut
+        guest.power_on()
+        guest.wait(rf"EDGE-GATE slot={former} accepted")
+    with bench.bundles(guest, bundle) as folder:
+        guest.check(f"rauc install {folder / bundle.name}", 1800)
+    restart(guest)
+    guest.wait(r"EDGE-GATE slot=[AB] is on trial")
+    guest.wait(ACCEPTED)
+    assert slot(guest) != former
+    cuts = ", ".join(f"{second:.1f}" for second in seconds)
+    return f"power cut {cuts} s into the installation (seed {_SEED}): each time back in slot {former}; then updated"
+
+
+def broken_slots_are_seen(bench: Bench) -> str:
+    """Without a whole slot the same wait fails."""
+    guest = bench.new_box("hollow")
+    part = partitions(bench.image)["rootfs-a"]
+    subprocess.run(
+        ["qemu-io", "-c", f"write -z {part.start} {64 << 20}", guest.disk],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with guest:
+        try:
+            guest.wait(ACCEPTED, seconds=60)
+        except GuestFailed:
+            return "a box whose only slot is overwritten does not pass"
+    raise AssertionError("a box without a root was accepted")
+
+
+def survives_a_full_disk(bench: Bench) -> str:
+    guest = bench.box()
+    healthy(guest)
+    guest.check(
+        "dd if=/dev/zero of=/data/filler bs=1M 2>/dev/null; [ $(df --output=avail /data | tail -1) -lt 1024 ]"
+    )
+    restart(guest)
+    guest.wait(ACCEPTED)
+    left = guest.check("df --output=avail -BK /data | tail -1").strip()
+    said = guest.run("edge health /etc/edge/edge.yaml --wait 120").output.strip()
+    assert not open_failures(guest), open_failures(guest)
+    bench.host.forget()
+    guest.check("rm /data/filler")
+    healthy(guest)
+    bench.host.await_alert(600)
+    return f"full ({left} left): started, slot accepted, daemon {said[:60]}; with room again: healthy, alerts arrive"
+
+
+def open_failures(guest: Guest) -> str:
+    """Units of the image itself that failed; the daemon, which needs the disk, apart."""
+    listed = guest.check(
+        "systemctl list-units --failed --no-legend --plain 'edge-*' systemd-networkd.service nftables.service"
+    )
+    return listed.strip()
+
+
+def keeps_former_settings(bench: Bench) -> str:
+    """Each hostile file leaves the settings as they were, and says why beside itself."""
+    guest = bench.box()
+    before = guest.check(_FORMER)
+    said = {}
+    for name, text, word in _HOSTILE:
+        error = _settings(guest, _written(text))
+        assert word in error, f"{name}: expected {word!r} in edge-config.error.txt, found {error!r}"
+        assert "Traceback" not in error, error
+        assert guest.check(_FORMER) == before, name
+        said[name] = error.splitlines()[0].removeprefix("edge: ")[:80]
+    error = _settings(
+        guest, "dd if=/dev/zero of=/run/card/edge-config.yaml bs=1M count=8 2>/dev/null"
+    )
+    assert "at most" in error, error
+    guest.wait("edge-config.yaml is refused, the former settings stay")
+    return "; ".join(f"{name}: {why}" for name, why in said.items())
+
+
+def takes_a_good_file(bench: Bench) -> str:
+    guest = bench.box()
+    error = _settings(guest, _written(bench.host.site(device={"id": "renamed"})))
+    assert not error, error
+    assert "renamed" in guest.check("cat /etc/edge/edge.yaml")
+    bench.give_up()
+    return "a file without mistakes is taken, and removes edge-config.error.txt"
+
+
+def _written(text: str) -> str:
+    coded = base64.b64encode(text.encode()).decode()
+    return f"echo {coded} | base64 -d >/run/card/edge-config.yaml"
+
+
+def _settings(guest: Guest, write: str) -> str:
+    """Put a file on the card as an installer does, have it read, and return what lies beside it then."""
+    guest.check(f"{_CARD}; {write}; umount /run/card")
+    guest.check("systemctl restart edge-config.service")
+    return guest.check(
+        f"{_CARD}; cat /run/card/edge-config.error.txt 2>/dev/null; umount /run/card"
+    ).strip()
+
+
+def hardware_watchdog_resets(bench: Bench) -> str:
+    """A kernel that stops and may not restart itself: the chip-set's watchdog does it."""
+    guest = bench.box()
+    former = slot(guest)
+    device = guest.check(
+        "cat /sys/class/watchdog/watchdog0/identity /sys/class/watchdog/watchdog0/state"
+    ).split("\n")
+    guest.run(
+        "echo 0 >/proc/sys/kernel/panic; cat /proc/sys/kernel/panic; (sleep 1; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &"
+    )
+    guest.wait("Kernel panic")
+    began = time.monotonic()
+    guest.wait(r"edge: slot [AB] of", seconds=300)
+    reset = time.monotonic() - began
+    guest.wait(ACCEPTED)
+    return f"{device[0]} ({device[1]}): restarted {reset:.0f} s after the kernel stopped (slot {former} before)"

@@ -1,0 +1,150 @@
+"""Rows about updates: good ones, bad ones, hostile ones."""
+
+import time
+from datetime import UTC, datetime
+
+from bench import ACCEPTED, GOOD, OLDER, Bench, healthy, restart, slot
+from guest import Guest
+
+_OTHER = {"A": "B", "B": "A"}
+
+
+def a_good_update_keeps_everything(bench: Bench) -> str:
+    """By the installer's way: a stick. What waits in the outbox reaches the broker afterwards."""
+    guest = bench.box()
+    healthy(guest)
+    former = slot(guest)
+    guest.check("systemctl restart edge.service")  # thresholds are written at its end
+    healthy(guest)
+    kept = "sha256sum /etc/edge/edge.yaml /etc/edge/credentials/device.key; cat /etc/machine-id; stat -c '%i %W' /var/lib/edge/learned.db"
+    before = guest.check(kept)
+    bench.host.stop_broker()
+    waiting = _waiting(guest)
+    moment = datetime.now(UTC).isoformat()
+    stick = bench.update_stick(bench.update("good", GOOD, {}))
+    began = time.monotonic()
+    guest.plug(stick)
+    guest.wait(r"edge: installed good\.raucb; starting again")
+    installed = time.monotonic() - began
+    trial = guest.wait(r"EDGE-GATE slot=([AB]) is on trial")
+    guest.wait(ACCEPTED)
+    guest.unplug()
+    assert slot(guest) == _OTHER[former]
+    assert f"slot={_OTHER[former]}" in trial
+    assert f'IMAGE_VERSION="{GOOD}"' in guest.check("cat /etc/os-release")
+    assert guest.check(kept) == before
+    bench.host.forget()
+    bench.host.start_broker()
+    arrived = _arrived(bench, moment, waiting)
+    assert arrived >= waiting, f"{arrived} of {waiting} alerts of before the update came"
+    return (
+        f"slot {former} -> {_OTHER[former]}, installed in {installed:.0f} s, accepted {time.monotonic() - began:.0f} s"
+        f" after the stick; {arrived} alerts of before arrived; settings, thresholds, key and id kept"
+    )
+
+
+def _waiting(guest: Guest) -> int:
+    """How many messages of alerts wait on the disk."""
+    asked = "import sqlite3; print(sqlite3.connect('file:/var/lib/edge/outbox.db?mode=ro', uri=True).execute('select messages from totals where kind = 0').fetchone()[0])"
+    deadline = time.monotonic() + 300
+    while not (count := int(guest.check(f'python3 -c "{asked}"'))):
+        assert time.monotonic() < deadline, "no alert waits in the outbox"
+        time.sleep(5)
+    return count
+
+
+def _arrived(bench: Bench, until: str, wanted: int) -> int:
+    """How many messages of alerts that began to wait before a moment have come, once all have."""
+    deadline = time.monotonic() + 300
+    while True:
+        alerts = [alert for alert in bench.host.alerts() if alert["at"] < until]
+        count = len({(alert["id"], alert["type"], alert["at"]) for alert in alerts})
+        if count >= wanted or time.monotonic() > deadline:
+            return count
+        time.sleep(1)
+
+
+def install(bench: Bench, guest: Guest, name: str, version: str) -> None:
+    """Install a bad update, and start it."""
+    bundle = bench.update(name.replace(" ", "-"), version, bench.fault(name))
+    with bench.bundles(guest, bundle) as folder:
+        guest.check(f"rauc install {folder / bundle.name}", 1800)
+    bundle.unlink()
+    restart(guest)
+
+
+def rolls_back(bench: Bench, name: str, version: str, sign: str) -> str:
+    """A bad update shows its fault, and the former slot runs again by itself."""
+    guest = bench.box()
+    healthy(guest)
+    former = slot(guest)
+    install(bench, guest, name, version)
+    began = time.monotonic()
+    seen = guest.wait(sign)
+    guest.wait(rf"EDGE-GATE slot={former} accepted: the update in slot {_OTHER[former]} has failed")
+    back = time.monotonic() - began
+    healthy(guest)
+    assert slot(guest) == former
+    assert version not in guest.check("cat /etc/os-release")
+    return f"seen: {seen.strip()[:110]}; back in slot {former} after {back:.0f} s, daemon healthy"
+
+
+def unhealthy_goes_back(bench: Bench) -> str:
+    return rolls_back(bench, "unhealthy", "3.0.0", r"EDGE-GATE slot=[AB] refused: the daemon .*")
+
+
+def panic_goes_back(bench: Bench) -> str:
+    return rolls_back(bench, "panic", "3.1.0", r"Kernel panic.*")
+
+
+def hang_goes_back(bench: Bench) -> str:
+    return rolls_back(bench, "hang", "3.2.0", r"EDGE-GATE slot=[AB] has not spoken in time.*")
+
+
+def no_network_goes_back(bench: Bench) -> str:
+    return rolls_back(bench, "no network", "3.3.0", r"EDGE-GATE slot=[AB] refused: no interface.*")
+
+
+def without_a_gate_it_stays(bench: Bench) -> str:
+    """The same unhealthy update in an image without the gate: nothing brings the former slot back."""
+    guest = bench.box()
+    former = slot(guest)
+    install(bench, guest, "unhealthy without a gate", "3.4.0")
+    guest.wait(rf"edge: slot {_OTHER[former]} of")
+    time.sleep(10)
+    deadline = time.monotonic() + 900
+    while "not healthy" not in guest.run("edge health /etc/edge/edge.yaml").output:
+        assert time.monotonic() < deadline
+        time.sleep(5)
+    time.sleep(120)
+    assert not guest.heard_since("EDGE-GATE|edge: slot"), "it went back without a gate"
+    assert slot(guest) == _OTHER[former]
+    bench.give_up()
+    return f"unhealthy, and still in slot {_OTHER[former]} after 120 s"
+
+
+def hostile_bundles_are_refused(bench: Bench) -> str:
+    """Each by ``rauc install``; afterwards the same slot starts again."""
+    guest = bench.box()
+    former = slot(guest)
+    bundles = bench.shop.hostile("9.0.0", OLDER)
+    del bundles["sound"]
+    refused = {}
+    with bench.bundles(guest, *bundles.values()) as folder:
+        for name, path in bundles.items():
+            done = guest.run(f"rauc install {folder / path.name}")
+            assert done.code, f"{name} was installed: {done.output}"
+            last = [line for line in done.output.splitlines() if line.startswith("LastError: ")]
+            refused[name] = " ".join(last).removeprefix("LastError: ")
+    restart(guest)
+    guest.wait(rf"EDGE-GATE slot={former} accepted")
+    return "; ".join(f"{name}: {why[:90]}" for name, why in refused.items())
+
+
+def a_sound_bundle_is_not(bench: Bench) -> str:
+    """The same payload, signed by the release's key for this box, is installed."""
+    guest = bench.box()
+    with bench.bundles(guest, bench.shop.hostile("9.0.0", OLDER)["sound"]) as folder:
+        guest.check(f"rauc install {folder}/sound.raucb")
+    bench.give_up()
+    return "installed; its payload is noise, so this box is thrown away"
