@@ -47,7 +47,7 @@ class BackupFile(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: Annotated[str, Field(pattern=_NAME, max_length=100)]
+    name: Annotated[str, Field(pattern=_NAME, max_length=250)]
     size: Annotated[int, Field(ge=0, lt=1 << 33)]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     mode: Annotated[int, Field(ge=0, le=0o777)]

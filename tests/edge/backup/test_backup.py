@@ -90,6 +90,24 @@ def test_what_was_there_is_kept_and_what_the_backup_has_not_is_gone(
     assert (spare.parent / "not-ours.txt").read_text() == "stays"
 
 
+def test_the_index_goes_along_where_it_is_asked_for(tmp_path: Path, spare: Path) -> None:
+    config = make_box(tmp_path / "box")
+    segment = f"index/{'a' * 64}/{'c' * 64}/00000042"
+    for folder, word in ((config.parent, b"rows"), (spare.parent, b"former")):
+        path = folder / "state" / segment / "rows.bin"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(word)
+    back_up(config, tmp_path / "without")
+    back_up(config, tmp_path / "with", index=True)
+    restore(tmp_path / "with", spare)
+    restored = spare.parent / "state"
+    assert (restored / segment / "rows.bin").read_bytes() == b"rows"
+    assert (restored / "before-restore-1" / segment / "rows.bin").read_bytes() == b"former"
+    restore(tmp_path / "without", spare)
+    assert not (restored / "index").exists()
+    assert (restored / "before-restore-2" / segment / "rows.bin").read_bytes() == b"rows"
+
+
 def test_only_its_owner_can_read_a_backup(backup: Path) -> None:
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
     assert b"canary-key" in backup.read_bytes()  # nothing encrypts it
