@@ -8,9 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from tiny_bundle import tiny_facts, tiny_files, tiny_golden
 
+from benchmarks.measuring.broker import free_port
+from edge.model.bundle.golden import GoldenSet
 from edge.system.health import SOCKET, ask
+from export.bundle.pack import Artefact, golden_npz, write_bundle
 
 
 def health(config: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -44,3 +49,20 @@ def test_only_a_daemon_that_embedded_its_golden_frames_and_runs_is_healthy(
     assert path.exists()
     dead = health(daemon.config)
     assert (dead.returncode, dead.stdout[:12]) == (1, "not healthy:")
+
+
+def test_a_daemon_whose_model_gives_wrong_numbers_is_not_healthy(
+    run_daemon: Callable[..., Any], sections: Callable[..., Any], clip: Path, tmp_path: Path
+) -> None:
+    golden = tiny_golden()
+    image = golden["image"]
+    # The graph sees red where the reference says green.
+    turned = {name: np.roll(rows, 1, axis=0) for name, rows in image.answers.items()}
+    wrong = golden_npz({**golden, "image": GoldenSet(image.inputs, turned)})
+    files = tiny_files() | {"golden.npz": Artefact("golden", wrong)}
+    write_bundle(tmp_path / "wrong", tiny_facts(), files)
+    daemon = run_daemon(**sections(free_port(), str(clip)) | {"bundle": str(tmp_path / "wrong")})
+    assert daemon.process.wait(60) == 3
+    assert "golden self-test" in daemon.log()
+    answer = health(daemon.config)
+    assert (answer.returncode, answer.stdout[:12]) == (1, "not healthy:")
