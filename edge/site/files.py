@@ -86,7 +86,13 @@ def card_files(path: Path) -> dict[str, bytes]:
     for place, source in _named(site, document):
         files[source.name] = _read(document, place, source)
     if any(document.borrowed.values()):
-        files[_SECRETS] = path.with_name(_SECRETS).read_bytes()
+        secrets = path.absolute().with_name(_SECRETS)
+        if not secrets.is_file():
+            raise ConfigError(
+                f"{path}: expected the secrets in {_SECRETS} beside it, found them in a folder,"
+                " which the box would not have"
+            )
+        files[_SECRETS] = _read(document, (), secrets)
     return files
 
 

@@ -167,6 +167,11 @@ def test_the_card_has_the_files_that_the_site_file_names_and_no_others(site: Pat
     assert "secrets.yaml" not in card_files(site)
     site.write_text(SITE.replace("8883", "8883, username: u, password: !secret broker"))
     assert sorted(card_files(site)) == ["broker-ca.pem", "edge-config.yaml", "secrets.yaml"]
+    (site.parent / "secrets.yaml").unlink()
+    (site.parent / "credentials").mkdir()
+    (site.parent / "credentials" / "broker").write_text("x")
+    with pytest.raises(ConfigError, match=r"expected the secrets in secrets\.yaml"):
+        card_files(site)
 
 
 @pytest.mark.skipif(shutil.which("grub-script-check") is None, reason="GRUB is not installed")
