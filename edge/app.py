@@ -359,6 +359,7 @@ class Daemon:
                 logger.info(
                     "alert %s %s: %s/%s, margin %+.3f",
                     alert.id, alert.type, alert.camera, alert.prompt.id, alert.margin,
+                    extra={"camera": alert.camera, "rule": alert.prompt.id, "alert": alert.id},
                 )  # fmt: skip
                 rules[alert.snapshot] = alert.prompt.id
             elif self._latest_snapshots and message.camera and message.topic in rules:

@@ -286,8 +286,9 @@ class Pipeline:
         if changed is not None:
             words = "sees something else" if changed.kind == "moved" else "sees nothing any more"
             logger.warning(
-                "camera %s %s (similarity %.2f)", sample.camera, words, changed.similarity
-            )
+                "camera %s %s (similarity %.2f)", sample.camera, words, changed.similarity,
+                extra={"camera": sample.camera},
+            )  # fmt: skip
             if changed.kind == "moved":
                 self._calibrations.forget(sample.camera)
         return scene.light
@@ -298,7 +299,10 @@ class Pipeline:
             return happening
         finding = self.rules.confirm(happening.prompt, sample)
         if not finding.confirmed:
-            logger.debug("%s/%s vetoed: %s", sample.camera, happening.prompt, finding.reason)
+            logger.debug(
+                "%s/%s vetoed: %s", sample.camera, happening.prompt, finding.reason,
+                extra={"camera": sample.camera, "rule": happening.prompt},
+            )  # fmt: skip
             watch.veto(happening.prompt)
             return None
         return replace(happening, finding=finding)

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from edge import __version__
 from edge.errors import ConfigError, EdgeError
+from edge.system.journal import JournalHandler, journal_is_stderr
 from edge.system.redact import RedactFilter, redact
 from edge.system.visible import printable
 
@@ -97,11 +98,17 @@ def tool(name: str, what: str, daemons: Collection[str] = ()) -> typer.Typer:
 
 
 def set_up_logging(level: int) -> None:
-    """Log to stderr with masked secrets: in colour on a terminal, as plain lines elsewhere."""
+    """Log to stderr with masked secrets: in colour on a terminal, as plain lines elsewhere.
+
+    Where systemd has connected stderr with its journal, each record is an entry with fields.
+    """
     handler: logging.Handler
     if sys.stderr.isatty():
         handler = RichHandler(console=Console(stderr=True), show_path=False, markup=False)
         handler.setFormatter(logging.Formatter("%(message)s"))
+    elif journal_is_stderr():
+        handler = JournalHandler()
+        handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
     else:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))

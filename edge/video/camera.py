@@ -69,6 +69,7 @@ class ThreadCamera:
         attempts: Attempts = NOT_NOTED,
     ) -> None:
         self.name = name
+        self._logger = logging.LoggerAdapter(logger, {"camera": name})  # a field of the journal
         self._url = config.url.get_secret_value()
         self._timeout_s = config.timeout
         self._geometry = geometry_settings(config)
@@ -129,7 +130,7 @@ class ThreadCamera:
         try:
             return jpeg(picture, max_width or self._snapshots.max_width)
         except (av.error.FFmpegError, ValueError) as exc:  # the alert goes out without it
-            logger.warning("camera %s: no snapshot: %s", self.name, exc)
+            self._logger.warning("camera %s: no snapshot: %s", self.name, exc)
             return None
 
     def frame(self, sequence: int) -> av.VideoFrame | None:
@@ -158,7 +159,7 @@ class ThreadCamera:
                 else:
                     break
             state = "stopped" if self._stop.is_set() else "ended"
-            logger.info("camera %s: %s", self.name, state)
+            self._logger.info("camera %s: %s", self.name, state)
         finally:
             self._set(state)
             self._wake()
@@ -177,7 +178,7 @@ class ThreadCamera:
     def _sample(self) -> None:
         with open_source(self._url, self._settings, self._stop) as source:
             if source.choice is not None:
-                logger.info("camera %s: %s", self.name, source.choice)
+                self._logger.info("camera %s: %s", self.name, source.choice)
             decoder = Decoder(source.stream, self._geometry)
             sampler = Sampler(self._fps, self._phase)
             packets = self._watched(source.packets(), decoder, sampler)
@@ -236,7 +237,7 @@ class ThreadCamera:
         if self._live:
             self._verdict = StreamVerdict(self._fps, frame.arrival.monotonic, self._spans)
         picture = frame.picture
-        logger.info("camera %s: streaming %dx%d", self.name, picture.width, picture.height)
+        self._logger.info("camera %s: streaming %dx%d", self.name, picture.width, picture.height)
         with self._lock:
             again = self._health.samples > 0
             self._health = replace(
@@ -252,7 +253,7 @@ class ThreadCamera:
         if (state, error) == (self._health.state, self._health.error):
             return
         level = logging.INFO if error is None else logging.WARNING
-        logger.log(level, "camera %s: %s", self.name, error or "all is well again")
+        self._logger.log(level, "camera %s: %s", self.name, error or "all is well again")
         self._set(state, error)
 
     def _wait_after(self, error: Exception) -> None:
@@ -271,7 +272,7 @@ class ThreadCamera:
         level = logging.DEBUG if known else logging.WARNING if expected else logging.ERROR
         trace = None if known or expected else error  # once per failure, not per attempt
         message = "camera %s: %s; next try in %.1f s"
-        logger.log(level, message, self.name, text, delay_s, exc_info=trace)
+        self._logger.log(level, message, self.name, text, delay_s, exc_info=trace)
         self._stop.wait(delay_s)
 
     def _set(self, state: State, error: str | None = None) -> None:

@@ -216,5 +216,8 @@ class _Confirmation:
 
 
 def _failed(what: str, sample: Sample, error: InferenceError, *, confirmed: bool) -> Finding:
-    logger.error("%s: the %s failed at an alert: %s", sample.camera, what, error)
+    logger.error(
+        "%s: the %s failed at an alert: %s", sample.camera, what, error,
+        extra={"camera": sample.camera},
+    )  # fmt: skip
     return Finding(confirmed=confirmed, reason=f"the {what} failed: {error}")
