@@ -22,7 +22,7 @@ from edge.config.models import CameraConfig, Config
 from edge.control.announce.alerting import AlertingTopics
 from edge.control.announce.machine import engine_ref, power_ref
 from edge.control.announce.messages import latest_snapshot_message
-from edge.control.orders import Admit, Adopt, Order, TakeOver, TryAlert
+from edge.control.orders import Adopt, Order, RateAlert, TakeOver, TryAlert
 from edge.control.reload import Reload
 from edge.delivery.device_state import (
     DeviceStatePayload,
@@ -249,8 +249,8 @@ class Daemon:
         match order:
             case Adopt(rules, cameras):
                 return self._adopted(rules, cameras)
-            case Admit(camera, rule, levels):
-                self._pipeline.admit(camera, rule, levels)
+            case RateAlert(alert, correct):
+                self._pipeline.rate(alert, correct=correct)
                 return []
             case TakeOver(graphs):
                 self._models.take_over(graphs)

@@ -7,13 +7,14 @@ Where the key changes, the entry is not found, and learning starts anew.
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, tzinfo
 from typing import Final
 
 from edge.alerts.calibration_file import VERSION, CalibrationFile
 from edge.alerts.events import Rule
+from edge.alerts.messages import StartedAlert
 from edge.alerts.null import AlarmTail
 from edge.alerts.scene.scene import Scene
 from edge.alerts.scene.view import View
@@ -132,10 +133,11 @@ class Calibrations:
         """Stop the calibration of this rule on this camera. What it learned stays on disk."""
         self._running.pop((camera, name), None)
 
-    def admit(self, camera: str, name: str, levels: Mapping[str, float]) -> None:
-        """Count an alert of this rule on this camera as ordinary, up to ``levels`` by regime."""
-        if (camera, name) in self._running:
-            self._running[camera, name].calibration.admit(levels)
+    def rate(self, alert: StartedAlert, *, correct: bool) -> None:
+        """Learn from what a person said of an alert, where its rule still runs on its camera."""
+        running = self._running.get((alert.camera, alert.rule))
+        if running is not None:
+            running.calibration.rate(alert.levels, alert.at, correct=correct)
 
     def forget(self, camera: str) -> None:
         """Begin anew with this camera, because it sees something else."""

@@ -39,6 +39,7 @@ class StartedAlert:
         rule: Name of the rule.
         sentences: Sentences of the rule at that time.
         levels: Distance of the margin above the ordinary margin, by regime.
+        at: When it started, in seconds since the epoch; None where that is not known.
         embedding: float32 [D] of the sample that started it; None where the model has none.
         correct: Feedback so far: right or not; None where there is none.
     """
@@ -48,6 +49,7 @@ class StartedAlert:
     rule: str
     sentences: tuple[str, ...]
     levels: Mapping[str, float]
+    at: float | None
     embedding: NDArray[np.float32] | None
     correct: bool | None = None
 
@@ -136,6 +138,7 @@ class Reporter:
                     rule=happening.prompt,
                     sentences=happening.sentences,
                     levels=happening.levels,
+                    at=sample.arrival.wall,
                     embedding=embedding,
                 )
                 self._afterwards.append(partial(self._on_start, started))

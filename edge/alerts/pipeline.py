@@ -203,9 +203,9 @@ class Pipeline:
         """Have what the thresholds rest on written to disk; return at once."""
         self._calibrations.save()
 
-    def admit(self, camera: str, rule: str, levels: Mapping[str, float]) -> None:
-        """Count a false alarm as ordinary, up to the levels that it reached in each regime."""
-        self._calibrations.admit(camera, rule, levels)
+    def rate(self, alert: StartedAlert, *, correct: bool) -> None:
+        """Learn from what a person said of an alert: a false one is ordinary, a right one not."""
+        self._calibrations.rate(alert, correct=correct)
 
     def status(self, camera: str) -> CameraStatus:
         """Status of one camera."""

@@ -158,14 +158,17 @@ class Calibration:
             for name in {EVERYWHERE, self._regime} & self.tails.keys()
         }
 
-    def admit(self, levels: Mapping[str, float]) -> None:
-        """Learn from a false alert; the threshold follows with the next sample.
+    def rate(self, levels: Mapping[str, float], wall: float | None, *, correct: bool) -> None:
+        """Learn from what a person said of an alert; the threshold follows with the next sample.
 
         Args:
-            levels: Levels of its peak at that time, by regime: the baseline may have moved since.
+            levels: Levels of its margin at that time, by regime: the baseline may have moved since.
+            wall: Seconds since the epoch at which it began; None where that is not known.
+            correct: Whether it was right. A right alert is none that is asked for as a false one.
         """
         for name in levels.keys() & self.tails.keys():
-            self.tails[name].admit(levels[name])
+            tail = self.tails[name]
+            (tail.confirm if correct else tail.admit)(levels[name], wall)
         self._due.clear()
 
     def chance(self, level: float) -> float | None:
@@ -194,7 +197,12 @@ class Calibration:
         self._judge = EVERYWHERE
 
     def _estimate(self) -> Estimate | None:
-        return self._estimates.get(self._judge)
+        name, asked = self._judge, self._asked
+        if name not in self._estimates and name in self.tails and asked is not None:
+            # What was learned before decides from the first sample on.
+            known = self.tails[name].estimate(asked, even=self._even, start=self._start)
+            self._estimates[name] = known
+        return self._estimates.get(name)
 
     def _choose(self) -> str:
         """Return the regime whose tail decides: the common one, unless it is wrong here.

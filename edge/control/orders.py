@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from edge.alerts.messages import StartedAlert
 from edge.alerts.rule_set import RuleSet
 from edge.config.models import CameraConfig
 from edge.model.bundle.manifest import Role
@@ -27,19 +28,17 @@ class Adopt:
     cameras: Mapping[str, CameraConfig] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Admit:
-    """Order: count a false alarm of a rule as ordinary.
+@dataclass(frozen=True, slots=True, eq=False)
+class RateAlert:
+    """Order: learn from what a person said of an alert.
 
     Attributes:
-        camera: Name of the camera.
-        rule: Name of the rule.
-        levels: Distance of the alert's margin above the ordinary margin, by regime.
+        alert: The alert.
+        correct: Whether it was right; false for a false alarm.
     """
 
-    camera: str
-    rule: str
-    levels: Mapping[str, float]
+    alert: StartedAlert
+    correct: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class TakeOver:
     graphs: Mapping[Role, Running]
 
 
-Order = Adopt | Admit | TakeOver | TryAlert
+Order = Adopt | RateAlert | TakeOver | TryAlert
 
 
 class Orders:

@@ -32,7 +32,7 @@ from edge.control.desired.restore import Restored, load_of_model
 from edge.control.desired.state import Desired
 from edge.control.learning.learner import Learning
 from edge.control.mailbox import Mailbox
-from edge.control.orders import Admit, Adopt, Orders, TryAlert
+from edge.control.orders import Adopt, Orders, RateAlert, TryAlert
 from edge.control.preparation import Preparation
 from edge.control.reload import Reload, live_part, waiting_for_restart
 from edge.delivery.message import Message, Received
@@ -216,8 +216,8 @@ class Rollout:
                 self._orders.give(TryAlert(rule))
             case GiveFeedback(feedback):
                 alert = self._learning.note(feedback)
-                if not feedback.correct and alert.correct is not False:  # it may come twice
-                    self._orders.give(Admit(alert.camera, alert.rule, alert.levels))
+                if alert.correct is not feedback.correct:  # it may come twice
+                    self._orders.give(RateAlert(alert, feedback.correct))
                 self._change(self._learning.after(self._desired, alert.rule))
             case SetFeature(rule, "sharpened", None):
                 self._change(self._desired.after(command, self._config.prompts))

@@ -49,7 +49,7 @@ def state_dir(tmp_path: Path) -> Path:
     """A folder with something in each of its side files."""
     folder = tmp_path / "state"
     feedback = FeedbackFile(folder / "feedback.db", "model")
-    feedback.expect(StartedAlert("01JX7ZK4Q8V5R2M9T6B3N0C1DE", "gone", "rule", (), {}, None))
+    feedback.expect(StartedAlert("01JX7ZK4Q8V5R2M9T6B3N0C1DE", "gone", "rule", (), {}, None, None))
     feedback.flush()
     learned = CalibrationFile(folder / "learned.db")
     learned.save({ENTRY: ("key", b"data")})

@@ -117,7 +117,7 @@ def _feedback(data: bytes) -> None:
         said = Feedback(schema="edge-feedback/1", alert=_ALERT, correct=True)
         alert = file.add(said)
         if alert is not None:
-            Calibrations(None, _MODEL, None).admit(alert.camera, alert.rule, alert.levels)
+            Calibrations(None, _MODEL, None).rate(alert, correct=True)
         shots = file.shots("cat", ("a cat",))
         if shots is not None:
             assert shots.embeddings.ndim == 2
@@ -219,7 +219,7 @@ def _message(number: int) -> Message:
 
 
 def _started(alert: str) -> StartedAlert:
-    return StartedAlert(alert, "yard", "cat", ("a cat",), {"": 0.1}, np.ones(DIM, np.float32))
+    return StartedAlert(alert, "yard", "cat", ("a cat",), {"": 0.1}, 1e9, np.ones(DIM, np.float32))
 
 
 def _key(number: int) -> bytes:

@@ -28,15 +28,13 @@ from edge.alerts.null.clusters import Cluster, Clusters
 from edge.alerts.null.estimate import Asked, Estimate, Start, WatchedPeaks, found
 from edge.alerts.null.hours import WatchedHours
 from edge.alerts.null.level import Known, know
-from edge.alerts.null.peaks import CLUMP_S, VISIT, Peaks
+from edge.alerts.null.peaks import CLUMP_S, LONGEST_EVENT_S, VISIT, Peaks
 from edge.alerts.null.reservoir import SIZE, Reservoir
 
 # Share of samples that lie below the base level at first.
 _BASE_SHARE: Final = 0.98
 # The reservoir spans about a day at two samples a second, and all of it sets the base level.
 _LONGEST_STRIDE: Final = 128
-# What stays for longer than this is the scene and no event: its alert counts as a false alarm.
-_LONGEST_EVENT_S: Final = 1800.0
 _VERSION: Final = 2
 # Version 1 knew less: it is read, too.
 _READ: Final = frozenset({1, 2})
@@ -57,7 +55,7 @@ _DAMAGED: Final = (
 
 
 class AlarmTail:
-    """The null distribution of one rule on one camera, in bounded memory: 66 kB.
+    """The null distribution of one rule on one camera, in bounded memory: 58 kB.
 
     Args:
         rule: Condition under which margins become alerts; its threshold does not matter here.
@@ -151,19 +149,24 @@ class AlarmTail:
             ended = self._clusters.step(
                 value, statistic, at, math.inf if of_the_scene else threshold - before,
                 alert=self._alerts if an_event else 0,
-                lasted=(self._alerted_s or 0.0) > _LONGEST_EVENT_S,
+                lasted=(self._alerted_s or 0.0) > LONGEST_EVENT_S,
             )  # fmt: skip
             if ended is not None:
                 self._keep(ended)
 
-    def admit(self, peak: float) -> None:
+    def admit(self, peak: float, wall: float | None = None) -> None:
         """Learn from an alert that was wrong: it is ordinary.
 
         Args:
-            peak: Peak of the alert, above the baseline at that time.
+            peak: Level of the alert, above the baseline at that time.
+            wall: Seconds since the epoch at which it began; None where that is not known.
         """
-        if not self._peaks.admit(peak):
+        if not self._peaks.admit(peak, self._hours.watched_s(wall)):
             self._keep(Cluster(peak), sure=True)
+
+    def confirm(self, peak: float, wall: float | None = None) -> None:
+        """Learn from an alert that was right: it counts no more. The arguments are ``admit``'s."""
+        self._peaks.confirm(peak, self._hours.watched_s(wall))
 
     def estimate(
         self,

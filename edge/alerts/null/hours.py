@@ -49,6 +49,13 @@ class WatchedHours:
         self._begins = [*self._begins[1 - _MOST_STRETCHES :], (watched_s, wall)]
         self._ahead = wall - watched_s
 
+    def watched_s(self, wall: float | None) -> float | None:
+        """Return the watched time at ``wall``, seconds since the epoch; None if unknown."""
+        for watched_s, began in reversed(self._begins):
+            if wall is not None and began <= wall:
+                return watched_s + wall - began
+        return None
+
     def began_s(self) -> float:
         """Return the watched time from which on wall times are known; infinity for none."""
         return self._begins[0][0] if self._begins else math.inf

@@ -24,9 +24,12 @@ HALF_LIFE_S: Final = 14 * DAY_S
 
 CLUMP_S: Final = 600.0
 """Alerts that follow each other within this watched time, in seconds, have one cause."""
+LONGEST_EVENT_S: Final = 1800.0
+"""What stays for longer, in seconds, is the scene and no event: its alert is a false alarm."""
 VISIT: Final = 2
 """Most alerts of a clump that one real event may cause."""
 _ROWS: Final = 5
+_MOST_ALERTS: Final = 255
 
 
 class Peaks:
@@ -44,8 +47,10 @@ class Peaks:
 
     def __init__(self) -> None:
         self.since_s = 0.0
-        # Rows: peak, limit, days watched by then, alerts in it, whether it is sure to be ordinary.
-        self._table = np.empty((_ROWS, _MOST_PEAKS), np.float32)
+        # Rows: peak, limit, days watched by then; and alerts in it, whether it is sure to be
+        # ordinary.
+        self._values = np.empty((3, _MOST_PEAKS), np.float32)
+        self._marks = np.empty((2, _MOST_PEAKS), np.uint8)
         self._count = 0
         self._alerted_s = -math.inf  # watched time of the last cluster with an alert
         self._clump = 0  # alerts of the clump that it belongs to
@@ -76,27 +81,50 @@ class Peaks:
                 return  # of a visit that is counted already
             alerts = alerts if sure else 1
         days = watched_s / DAY_S
-        self._table[:, self._count] = cluster.peak, cluster.limit, days, alerts, sure or not alerts
+        self._values[:, self._count] = cluster.peak, cluster.limit, days
+        self._marks[:, self._count] = min(alerts, _MOST_ALERTS), sure or not alerts
         self._count += 1
 
-    def admit(self, peak: float) -> bool:
+    def admit(self, peak: float, began_s: float | None = None) -> bool:
         """Note that an alert was wrong.
 
         Args:
-            peak: Largest value of the alert, above the baseline.
+            peak: Level of the alert, above the baseline.
+            began_s: Watched time at which it began; None where that is not known.
 
         Returns:
-            Whether the peak of its cluster is kept; persistence makes it smaller than ``peak``.
+            Whether the peak of its cluster is kept.
         """
-        unsure = np.flatnonzero((self.table[4] == 0) & (self.table[0] <= peak))
-        if not len(unsure):
+        place = self._place(peak, began_s)
+        if place is None:
             return False
-        self._table[4, unsure[np.argmax(self._table[0, unsure])]] = 1
+        self._marks[1, place] = 1
         return True
+
+    def confirm(self, peak: float, began_s: float | None = None) -> None:
+        """Note that an alert was right: forget its peak. The arguments are those of ``admit``."""
+        place = self._place(peak, began_s)
+        if place is not None:
+            self._retain(np.arange(self._count) != place)
+
+    def _place(self, peak: float, began_s: float | None) -> int | None:
+        """Return where the cluster of an alert is kept; None where it is not.
+
+        The nearest in time is, which of a visit is its first. Where the time is not known, it is
+        the highest that ``peak`` reaches: persistence makes a cluster's peak smaller.
+        """
+        peaks, _, days, alerts, sure = self.table
+        if began_s is None:
+            found = np.flatnonzero((alerts > 0) & (sure == 0) & (peaks <= peak))
+            return int(found[np.argmax(peaks[found])]) if len(found) else None
+        after_s = days.astype(np.float64) * DAY_S - began_s
+        near = (after_s >= -CLUMP_S) & (after_s <= LONGEST_EVENT_S + CLUMP_S)
+        found = np.flatnonzero((alerts > 0) & near)
+        return int(found[np.argmin(np.abs(after_s[found]))]) if len(found) else None
 
     def admit_since(self, watched_s: float) -> None:
         """Note that the alerts since ``watched_s`` came with another level of the stream."""
-        self._table[4, : self._count][self.table[2] >= watched_s / DAY_S] = 1
+        self._marks[1, : self._count][self._days >= watched_s / DAY_S] = 1
 
     def clear(self, watched_s: float) -> None:
         """Forget all peaks: the list is complete from ``watched_s`` on."""
@@ -110,26 +138,25 @@ class Peaks:
             The new base level, where the lower half is forgotten; None where the older half is.
         """
         watched_days = (watched_s - self.since_s) / DAY_S
-        base: float | None = float(np.median(self._table[0]))
-        kept = self._table[0] >= np.float32(base)
+        base: float | None = float(np.median(self._values[0]))
+        kept = self._values[0] >= np.float32(base)
         # Where many peaks are equal, the lower half may be empty.
         if self._count / watched_days < 2 * _FEWEST_A_DAY or kept.all():
             base = None
             kept = np.arange(_MOST_PEAKS) >= _MOST_PEAKS // 2
-            self.since_s = float(self._table[2, _MOST_PEAKS // 2]) * DAY_S
-        self._count = int(kept.sum())
-        self._table[:, : self._count] = self._table[:, kept]
+            self.since_s = float(self._values[2, _MOST_PEAKS // 2]) * DAY_S
+        self._retain(kept)
         return base
 
     def are_rare(self, watched_s: float) -> bool:
         """Whether hardly any peak came in the last watched day."""
         since_s = max(self.since_s, watched_s - DAY_S)
-        came = int((self.table[2] >= since_s / DAY_S).sum())
+        came = int((self._days >= since_s / DAY_S).sum())
         return came < _RARE_A_DAY * (watched_s - since_s) / DAY_S
 
     def weights(self, watched_s: float) -> NDArray[np.float64]:
         """Return the weights by age, 0..1, float64 [n]."""
-        age_s = watched_s - self.table[2].astype(np.float64) * DAY_S
+        age_s = watched_s - self._days.astype(np.float64) * DAY_S
         return np.asarray(0.5 ** (age_s / HALF_LIFE_S))
 
     def exposure_days(self, watched_s: float) -> float:
@@ -140,7 +167,19 @@ class Peaks:
     @property
     def table(self) -> NDArray[np.float32]:
         """Peaks, limits, days watched by then, alerts, and whether sure (0, 1), float32 [5, n]."""
-        return self._table[:, : self._count]
+        rows = self._values[:, : self._count], self._marks[:, : self._count]
+        return np.concatenate(rows, dtype=np.float32)
+
+    @property
+    def _days(self) -> NDArray[np.float32]:
+        return self._values[2, : self._count]
+
+    def _retain(self, kept: NDArray[np.bool_]) -> None:
+        """Keep the peaks of which ``kept`` [n] says so."""
+        count = int(kept.sum())
+        for rows in (self._values, self._marks):
+            rows[:, :count] = rows[:, : len(kept)][:, kept]
+        self._count = count
 
     def restore(self, table: NDArray[np.float32], since_s: float) -> None:
         """Take over an earlier ``table`` and ``since_s``.
@@ -153,6 +192,7 @@ class Peaks:
         if table.ndim != 2 or len(table) not in {3, _ROWS} or table.shape[1] > _MOST_PEAKS:
             raise ValueError("expected what a null distribution learned, found other numbers")
         self._count = table.shape[1]
-        self._table[3, : self._count], self._table[4, : self._count] = 0, 1
-        self._table[: len(table), : self._count] = table
+        self._values[:, : self._count] = table[:3]
+        marks = table[3:] if len(table) == _ROWS else np.array([[0.0], [1.0]], np.float32)
+        self._marks[:, : self._count] = np.nan_to_num(marks).clip(0, _MOST_ALERTS)
         self.since_s = since_s

@@ -9,7 +9,6 @@ import json
 import math
 import sqlite3
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +37,7 @@ _TABLE: Final = (
 _PRUNE: Final = (
     "DELETE FROM alerts WHERE rowid NOT IN (SELECT rowid FROM alerts ORDER BY rowid DESC LIMIT ?)"
 )
-_Row = tuple[str, str, str, str, str, float, str, bytes | None]
+_Row = tuple[str, str, str, str, str, float | None, str, bytes | None]
 
 
 class FeedbackFile:
@@ -65,7 +64,7 @@ class FeedbackFile:
         vector = None if alert.embedding is None else alert.embedding.astype("<f4").tobytes()
         row = (
             alert.alert, alert.camera, alert.rule, json.dumps(alert.sentences), self.model,
-            time.time(), json.dumps(dict(alert.levels)), vector,
+            alert.at, json.dumps(dict(alert.levels)), vector,
         )  # fmt: skip
         with self._lock:
             self._waiting.append(row)
@@ -88,7 +87,7 @@ class FeedbackFile:
 
         def note(db: sqlite3.Connection) -> StartedAlert | None:
             row = db.execute(
-                "SELECT alert, camera, rule, sentences, levels, correct FROM alerts"
+                "SELECT alert, camera, rule, sentences, levels, at, correct FROM alerts"
                 " WHERE alert = ?",
                 (feedback.alert,),
             ).fetchone()
@@ -160,7 +159,7 @@ class FeedbackFile:
 
 
 def _read(
-    alert: str, camera: Any, rule: Any, sentences: Any, levels: Any, correct: Any
+    alert: str, camera: Any, rule: Any, sentences: Any, levels: Any, at: Any, correct: Any
 ) -> StartedAlert | None:
     """Return the alert of a row; None where its bytes were damaged on the disk."""
     if not isinstance(camera, str) or not isinstance(rule, str):
@@ -174,5 +173,6 @@ def _read(
         return None
     if not all(math.isfinite(level) for level in reached.values()):
         return None
+    when = at if isinstance(at, float) and math.isfinite(at) else None
     known = None if correct is None else bool(correct)
-    return StartedAlert(alert, camera, rule, said, reached, None, known)
+    return StartedAlert(alert, camera, rule, said, reached, when, None, known)

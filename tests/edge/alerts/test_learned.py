@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from edge.alerts.calibration_file import CalibrationFile
 from edge.alerts.events import Rule
 from edge.alerts.learned import Calibrations
+from edge.alerts.messages import StartedAlert
 from edge.alerts.threshold import Calibration
 from edge.config.prompt import PromptConfig, SharpenedConfig
 from edge.delivery.payloads import ModelRef
@@ -97,6 +99,10 @@ def test_a_threshold_that_examples_taught_costs_nothing_of_what_was_learned_and_
     assert of(path, prompt=PROMPT.model_copy(update={"sharpened": weighed}))[1].tails == {}
 
 
+def started(camera: str, levels: Mapping[str, float]) -> StartedAlert:
+    return StartedAlert("01JX7ZK4Q8V5R2M9T6B3N0C1DE", camera, "cat", ("a cat",), levels, None, None)
+
+
 def test_a_false_alarm_of_the_night_is_admitted_to_the_night(path: Path) -> None:
     calibrations, calibration = of(path)
     draws = np.random.default_rng(0)
@@ -108,10 +114,10 @@ def test_a_false_alarm_of_the_night_is_admitted_to_the_night(path: Path) -> None
             calibration.observe(float(margin), at, alerting=False, regime=regime)
     assert levels["night"] == pytest.approx(0.3, abs=0.01)
     before = {regime: tail.to_bytes() for regime, tail in calibration.tails.items()}
-    calibrations.admit("yard", "cat", levels)
+    calibrations.rate(started("yard", levels), correct=False)
     changed = {r for r, tail in calibration.tails.items() if tail.to_bytes() != before[r]}
     assert changed == {"", "night"}
-    calibrations.admit("gate", "cat", levels)  # watched no longer: nothing happens
+    calibrations.rate(started("gate", levels), correct=False)  # watched no longer: nothing happens
 
 
 def test_a_moved_camera_forgets_and_the_others_do_not(path: Path) -> None:

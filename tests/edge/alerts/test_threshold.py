@@ -56,6 +56,17 @@ def test_a_prior_below_the_scene_is_corrected_within_hours(prior: float) -> None
     assert sum(alerting[-3600:]) < 100
 
 
+def test_what_was_learned_before_decides_from_the_first_sample_on() -> None:
+    before = Calibration(PRIOR, asked=5.0)
+    feed(before, ordinary(60_000))
+    again = Calibration(PRIOR, asked=5.0)
+    again.restore(before.tails)
+    assert again.report().state == "learned"
+    assert again.rule.threshold == pytest.approx(before.rule.threshold, abs=0.005)
+    assert again.rule != PRIOR
+    assert Calibration(PRIOR, asked=5.0).rule == PRIOR  # the control: nothing was learned
+
+
 def test_then_the_threshold_is_this_cameras_own_and_says_how_sure_it_is() -> None:
     calibration = Calibration(PRIOR, asked=5.0)
     feed(calibration, ordinary(60_000))

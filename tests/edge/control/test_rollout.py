@@ -17,7 +17,7 @@ from edge.config.prompt import PromptConfig, SharpenedConfig
 from edge.control.commands import command_of
 from edge.control.desired.file import DesiredFile
 from edge.control.learning.teacher import TeachingResult
-from edge.control.orders import Admit, Adopt, TryAlert
+from edge.control.orders import Adopt, RateAlert, TryAlert
 from edge.delivery.message import Received
 from edge.delivery.payloads import LessonRef, OutcomeRef
 from edge.delivery.topics import Topics
@@ -343,14 +343,24 @@ def test_a_test_alert_is_ordered_where_somebody_watches(box: ControlBox) -> None
 def a_false_alarm(box: ControlBox, alert: str = ULID, rule: str = "cat") -> dict[str, Any]:
     vector = np.array([1.0, 0.0], np.float32)
     sentences = box.rules.prompts[rule].text
-    box.feedback.expect(StartedAlert(alert, "yard", rule, sentences, {"": 0.25}, vector))
+    box.feedback.expect(StartedAlert(alert, "yard", rule, sentences, {"": 0.25}, 9.0, vector))
     return box.say("feedback/set", {"schema": "edge-feedback/1", "alert": alert, "correct": False})
+
+
+def rated(box: ControlBox) -> list[Any]:
+    """What the loop is to learn from, of which alerts."""
+    orders = [order for order in box.orders if isinstance(order, RateAlert)]
+    assert len(orders) == len(box.orders)
+    return [
+        (order.alert.camera, order.alert.rule, order.alert.levels, order.alert.at, order.correct)
+        for order in orders
+    ]
 
 
 def test_a_false_alarm_is_admitted_as_ordinary(box: ControlBox) -> None:
     box.start()
     assert a_false_alarm(box)["error"] is None
-    assert box.orders == [Admit("yard", "cat", {"": 0.25})]
+    assert rated(box) == [("yard", "cat", {"": 0.25}, 9.0, False)]
 
 
 def test_what_is_said_twice_is_admitted_once(box: ControlBox) -> None:
@@ -361,13 +371,14 @@ def test_what_is_said_twice_is_admitted_once(box: ControlBox) -> None:
     assert len(box.orders) == 1
 
 
-def test_a_right_alert_orders_nothing_and_an_unknown_one_is_refused(box: ControlBox) -> None:
+def test_a_right_alert_is_learned_from_once_and_an_unknown_one_is_refused(box: ControlBox) -> None:
     box.start()
-    box.feedback.expect(StartedAlert(ULID, "yard", "cat", ("a cat",), {}, None))
+    box.feedback.expect(StartedAlert(ULID, "yard", "cat", ("a cat",), {}, 9.0, None))
     said = {"schema": "edge-feedback/1", "alert": ULID, "correct": True}
     assert box.say("feedback/set", said)["error"] is None
+    assert box.say("feedback/set", said)["error"] is None
     assert "is not known" in box.say("feedback/set", said | {"alert": ULID[:-1] + "0"})["error"]
-    assert box.orders == []
+    assert rated(box) == [("yard", "cat", {}, 9.0, True)]
 
 
 LESSON = LessonRef(
@@ -479,7 +490,7 @@ def test_a_rule_that_was_sharpened_by_hand_is_not_taught(
     box.start()
     a_false_alarm(box)
     assert box.rules.prompts["cat"].sharpened == SharpenedConfig.model_validate(by_hand)
-    assert box.orders == [Admit("yard", "cat", {"": 0.25})]
+    assert rated(box) == [("yard", "cat", {"": 0.25}, 9.0, False)]
     box.say("prompt/cat/threshold/set", b"0.2")
     assert box.rules.prompts["cat"].sharpened is None
 

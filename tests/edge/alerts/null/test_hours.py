@@ -39,6 +39,14 @@ def test_hours_are_those_of_the_wall_clock_whatever_was_not_watched() -> None:
     assert hours_at(watched((MONDAY + timedelta(hours=8), 9))[0], [8.9]) == [16]
 
 
+def test_watched_time_is_known_of_wall_time() -> None:
+    hours, _ = watched((MONDAY, 2), (MONDAY + timedelta(hours=10), 4))
+    at = (MONDAY + timedelta(hours=11)).timestamp()
+    assert hours.watched_s(at) == 3 * 3600
+    assert hours.watched_s(MONDAY.timestamp() - 1) is None
+    assert hours.watched_s(None) is None
+
+
 def test_hours_follow_summer_time() -> None:
     saturday = datetime(2026, 3, 28, 20, tzinfo=UTC)  # the clock is set forward at 01:00 UTC
     hours, _ = watched((saturday, 8))

@@ -60,6 +60,40 @@ def test_a_wrong_alert_is_found_by_its_peak() -> None:
     assert not peaks.admit(3.5)
 
 
+def three_alerts() -> Peaks:
+    peaks = Peaks()
+    for at, peak in ((0.0, 4.0), (5000.0, 5.0), (9000.0, 7.0)):
+        peaks.add(Cluster(2.0), at)
+        peaks.add(Cluster(peak, 3.0, alerts=1), at)
+    return peaks
+
+
+def test_an_alert_is_found_by_its_time_whatever_its_height() -> None:
+    peaks = three_alerts()
+    assert peaks.admit(9.0, 4980.0)  # by its height it would be the last
+    assert peaks.table[4].tolist() == [1, 0, 1, 1, 1, 0]
+    assert not peaks.admit(9.0, 30_000.0)
+
+
+def test_a_right_alert_counts_no_more() -> None:
+    peaks = three_alerts()
+    peaks.confirm(9.0, 4980.0)
+    assert peaks.table[0].tolist() == [2, 4, 2, 2, 7]
+    peaks.confirm(9.0, 20_000.0)  # an alert that is not kept
+    assert len(peaks) == 5
+    assert peaks.admit(9.0, -10.0)
+    peaks.confirm(9.0, -10.0)  # a person may change his mind
+    assert peaks.table[0].tolist() == [2, 2, 2, 7]
+
+
+def test_the_second_alert_of_a_visit_speaks_for_the_visit() -> None:
+    peaks = three_alerts()
+    peaks.add(ALERT, 9200.0)  # of the visit that is counted already
+    assert len(peaks) == 6
+    peaks.confirm(9.0, 9190.0)
+    assert peaks.table[0].tolist() == [2, 4, 2, 5, 2]
+
+
 def test_alerts_of_a_level_change_are_ordinary() -> None:
     peaks = Peaks()
     for at in (0.0, 5000.0, 9000.0):

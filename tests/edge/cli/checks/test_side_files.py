@@ -29,7 +29,7 @@ def state_dir(tmp_path: Path) -> Path:
     learned.save({("yard", "rule", ""): ("key", b"data")})
     learned.flush()
     feedback = FeedbackFile(folder / "feedback.db", "model")
-    feedback.expect(StartedAlert(ULID, "yard", "rule", (), {}, None))
+    feedback.expect(StartedAlert(ULID, "yard", "rule", (), {}, None, None))
     feedback.flush()
     place = Place("broker:1883", "edge", "box")
     Retained(folder / "retained.json", place, lambda _: None).expect(["edge/box/status"])
