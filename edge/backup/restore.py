@@ -94,6 +94,7 @@ def restore(path: Path, config: Path, *, become: str | None = None) -> RestoredB
                 _check(path, work, config, archive)
                 state = _state_dir(path, work / "config" / archive.manifest.config, config)
                 _refuse_running(state)
+                _refuse_links(state)
                 state.mkdir(parents=True, exist_ok=True, mode=0o700)
                 staging = stack.enter_context(staging_folder(state / _STAGING))
                 _settle(work, staging, archive.manifest, config, state)
@@ -126,6 +127,17 @@ def _state_dir(path: Path, staged: Path, config: Path) -> Path:
             f" right, write state_dir: {wanted} into {config} first"
         )
     return present.resolve()
+
+
+def _refuse_links(state: Path) -> None:
+    """Refuse links: the new file would lie here, and a relative link would lead nowhere aside."""
+    for name in (*_STATE, INDEX):
+        path = state / name
+        if path.is_symlink():
+            raise ConfigError(
+                f"{path} is a link to {path.readlink()}: restore without it, and move the file"
+                " there afterwards"
+            )
 
 
 def _refuse_running(state: Path) -> None:

@@ -202,6 +202,20 @@ def test_a_running_daemon_is_not_restored_over(backup: Path, spare: Path) -> Non
     }
 
 
+def test_a_file_on_another_disk_is_not_torn_from_its_link(
+    backup: Path, spare: Path, tmp_path: Path
+) -> None:
+    learned = spare.parent / "state" / "learned.db"
+    learned.rename(tmp_path / "elsewhere.db")
+    learned.symlink_to("../../elsewhere.db")
+    before = content(tmp_path)
+    with pytest.raises(ConfigError, match=r"learned\.db is a link to"):
+        restore(backup, spare)
+    assert content(tmp_path) == before
+    learned.unlink()
+    restore(backup, spare)  # the control
+
+
 def test_another_box_is_restored_only_where_its_name_is_given(backup: Path, tmp_path: Path) -> None:
     other = make_box(tmp_path / "other", "nvr-02")
     with pytest.raises(ConfigError, match="--become nvr-01"):
