@@ -28,16 +28,26 @@ COMMANDS = {
     "edge-flash": deploy.cli.app,
 }
 README = (ROOT / "README.md").read_text()
+TOOLS = (ROOT / "docs/tools.md").read_text()
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def typed() -> list[list[str]]:
-    """Every command behind a ``$``, split as a shell would."""
-    lines = [line for block in blocks("console") for line in block.splitlines()]
-    return [shlex.split(line.removeprefix("$"), comments=True) for line in lines]
+    """Every command behind a ``$``, split as a shell would; of a program its name alone."""
+    lines = [
+        line for text in (README, TOOLS) for b in blocks("console", text) for line in b.splitlines()
+    ]
+    split = [shlex.split(line.removeprefix("$"), comments=True) for line in lines]
+    return [[Path(words[0]).name, *words[1:]] for words in split]
+
+
+def test_the_front_page_is_short() -> None:
+    assert len(README.splitlines()) <= 150
+    rows = README.partition("## Measured")[2].partition("## ")[0].count("\n|") - 2
+    assert rows == 10
 
 
 def parse(words: list[str]) -> None:
@@ -63,7 +73,7 @@ def test_the_parser_would_notice_a_wrong_option_and_a_wrong_command() -> None:
 
 def test_every_command_line_is_a_known_one() -> None:
     others = {words[0] for words in typed()} - set(COMMANDS)
-    assert others == {"make", "pip"}
+    assert others == {"make", "pip", "python3", "sudo"}
 
 
 def test_what_is_to_be_made_can_be_made() -> None:
