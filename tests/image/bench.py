@@ -41,6 +41,11 @@ def _at_the_start(unit: bytes) -> dict[str, Patch]:
     }
 
 
+def _flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
 class Bench:
     """The workshop of one run.
 
@@ -105,11 +110,9 @@ class Bench:
 
     def fault(self, kind: str) -> dict[str, Patch]:
         """The files of a bad update."""
-        model = f"{_BUNDLE}/image.fp32.onnx"
-        content = self.own.read(model)
-        middle = len(content) // 2
         broken = {
-            model: Patch(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+            name: Patch(_flipped(self.own.read(name)))
+            for name in (f"{_BUNDLE}/image.fp32.onnx", f"{_BUNDLE}/image.int8.onnx")
         }
         hasty_deadline = Patch(b"[Timer]\nOnBootSec=\nOnBootSec=150\n")
         gone = {
@@ -160,6 +163,7 @@ class Bench:
     def box(self) -> Guest:
         """The running box with a healthy daemon, in an accepted slot; after a row that failed, a new one."""
         if self._box is None:
+            self.host.start_broker()
             self._box = self.new_box("box")
             self._box.power_on()
             self._box.wait(ACCEPTED, "edge: edge-config.yaml is accepted")

@@ -97,7 +97,9 @@ class Host:
         )
 
     def start_broker(self, *, stranger: bool = False) -> None:
-        """Start the broker, with a certificate of the site's authority or of a stranger's."""
+        """Start the broker, unless it runs, with a certificate of the site's authority or of a stranger's."""
+        if self._broker is not None:
+            return
         own: Signer = self._stranger if stranger else self._certificate
         settings = self._work / "mosquitto.conf"
         settings.write_text(

@@ -122,6 +122,12 @@ def keeps_former_settings(bench: Bench) -> str:
     )
     assert "at most" in error, error
     guest.wait("edge-config.yaml is refused, the former settings stay")
+    card = guest.check("readlink -f /dev/disk/by-label/EDGE_CONFIG").strip()
+    guest.check(f"dd if={card} of=/run/card.img bs=1M; dd if=/dev/urandom of={card} bs=1M count=4")
+    guest.check("udevadm settle; systemctl restart edge-config.service")
+    assert guest.check(_FORMER) == before, "a card of noise"
+    guest.wait("cannot read the partition EDGE_CONFIG; the former settings stay")
+    guest.check(f"dd if=/run/card.img of={card} bs=1M; sync; udevadm settle")
     return "; ".join(f"{name}: {why}" for name, why in said.items())
 
 

@@ -123,8 +123,11 @@ def data_grows_and_identity_stays(bench: Bench) -> str:
     restart(guest)
     guest.wait(ACCEPTED)
     assert guest.check(facts) == before
+    request = "mkdir -p /run/card && mount -o ro /dev/disk/by-label/EDGE_CONFIG /run/card"
+    request += " && openssl req -in /run/card/edge-device.csr -noout -verify -subject 2>&1; umount /run/card"
+    assert "CN = box" in guest.check(request)
     assert "ro," in guest.check("findmnt -n -o OPTIONS /").strip() + ","
-    return f"data partition {size} MiB of 8 GiB; machine id and key are the same after the next start (slot {slot(guest)})"
+    return f"data partition {size} MiB of 8 GiB; a request for a certificate lies on the card; machine id and key are the same after the next start (slot {slot(guest)})"
 
 
 def another_box_is_another(bench: Bench) -> str:
