@@ -60,7 +60,7 @@ image: $(VENV)/.test ## As root: the x86 image and its update, signed by keys of
 	@$(BIN)/edge-flash bundle --keys build/image/keys --out build/image/nvr.raucb
 	@$(BIN)/edge-flash verify build/image/nvr.raucb --keyring build/image/keys/keyring.pem
 
-image-test: image ## The image in an emulator: alerts, updates, faults; docs/image-test.md; an hour
+image-test: image ## The image in an emulator: alerts, updates, faults; docs/image-test.md; an hour or two
 	@$(emulator)
 	@PYTHONPATH=tests/builders $(BIN)/python tests/image/try_image.py build/image/nvr.img --page docs/image-test.md
 
