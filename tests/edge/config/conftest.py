@@ -1,6 +1,5 @@
-"""Writes configuration files, and forgets the secrets that each test registers."""
+"""Writes configuration files."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,13 +8,6 @@ import pytest
 from edge.config.load import load_config
 from edge.config.models import Config
 from edge.errors import ConfigError
-from edge.system import redact
-
-
-@pytest.fixture(autouse=True)
-def _no_secrets_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redact, "_secrets", set())
-    monkeypatch.setattr(redact, "_any_secret", re.compile(r"(?!)"))
 
 
 @pytest.fixture

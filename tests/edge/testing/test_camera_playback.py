@@ -122,7 +122,7 @@ def test_loops_belong_to_the_newest_client(
         frames(camera.url("street"), 12)
         first = camera.loops("street")
         frames(camera.url("street"), 2)
-        assert len(first) == 2
+        assert len(first) >= 2
         assert camera.loops("street")[0][1] > first[-1][1]
 
 
