@@ -145,6 +145,9 @@ class Counting(Line):
 
     got: list[tuple[str, float]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        super().__init__()
+
     def process(self, sample: Sample) -> list[Message]:
         self.got.append((sample.camera, time.monotonic()))
         return []

@@ -68,6 +68,9 @@ class SlowEngine(Line):
     taken: list[Sample] = field(default_factory=list)
     ages_s: list[float] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        super().__init__()
+
     def process(self, sample: Sample) -> list[Message]:
         time.sleep(self.seconds)
         self.ages_s.append(time.monotonic() - sample.arrival.monotonic)
