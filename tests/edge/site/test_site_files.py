@@ -224,7 +224,7 @@ def test_the_documents_example_and_table_hold(
 ) -> None:
     page = (Path(__file__).parents[3] / "docs" / "site.md").read_text(encoding="utf-8")
     (tmp_path / "broker-ca.pem").write_text(PEM)
-    [example] = re.findall(r"^```yaml\n(.+?)^```", page, re.MULTILINE | re.DOTALL)
+    example, *_ = re.findall(r"^```yaml\n(.+?)^```", page, re.MULTILINE | re.DOTALL)
     files = made(example)
     assert b"Address=192.0.2.2/24" in files["network/10-site-00.network"].content
     assert f"{QR_BYTES:,} bytes" in page
