@@ -22,7 +22,11 @@ _SHORTEST: Final = 3
 _SHORTEST_LINE: Final = 6
 _SHORTEST_BASE64: Final = 5
 _LONGEST_FILE: Final = 64 * 1024
-_NAMES: Final = re.compile(r"PASS|PWD|SECRET|TOKEN|KEY|CRED|AUTH", re.IGNORECASE)
+# Not PWD and OLDPWD, the shell's folders, nor TOKENIZERS_PARALLELISM, which a library sets.
+_NAMES: Final = re.compile(
+    r"PASS|(?<!^)(?<!^OLD)PWD|SECRET|TOKEN(?!IZ)|KEY|CRED|AUTH", re.IGNORECASE
+)
+_WORDS_OF_SETTINGS: Final = frozenset({"true", "false", "yes", "none", "null", "off"})
 _RUN: Final = Path("/run/credentials/edge.service")
 
 _WORDS: Final = (
@@ -116,7 +120,11 @@ def secrets_of(config: Path, environments: Iterable[Mapping[str, str]]) -> set[s
             read_state_dir(config, environment)
     found |= registered_secrets()
     for environment in variables:
-        found |= {value for name, value in environment.items() if _NAMES.search(name) and value}
+        found |= {
+            value
+            for name, value in environment.items()
+            if _NAMES.search(name) and value.lower() not in _WORDS_OF_SETTINGS
+        }
     folder = config.absolute().parent
     for line in _lines(folder / SECRETS):
         found.add(line.partition(":")[2].split(" #")[0].strip().strip("\"'"))
