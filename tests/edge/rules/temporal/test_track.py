@@ -180,8 +180,9 @@ def naive(  # noqa: C901
     def low(values: list[float], seconds: float, at: int) -> float:
         if times[at] - times[0] < seconds:
             return UNKNOWN
-        # One at or before the beginning of the span, and all within.
-        start = max(k for k in range(at + 1) if times[k] <= times[at] - seconds)
+        # One at or before the beginning of the span, and all within. Rounding can put the first
+        # just after the beginning although it is a whole span ago.
+        start = max((k for k in range(at + 1) if times[k] <= times[at] - seconds), default=0)
         span = sorted(values[start:])
         return span[int(0.2 * (len(span) - 1))]
 
