@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edge.delivery.payloads import Instant
 from edge.errors import SideFileError, SourceError
 from edge.system.atomic_file import sync_folder
-from edge.system.trouble import ADVICE, trouble_of, trouble_of_json
+from edge.system.trouble import ADVICE, trouble_of, trouble_of_json, words_of
 
 SCHEMA: Final = "edge-backup/1"
 MANIFEST: Final = "manifest.json"
@@ -241,4 +241,4 @@ def disk_error(path: Path, exc: OSError) -> SideFileError:
     """Return what a disk's refusal means for the user."""
     trouble = trouble_of(exc)
     advice = ADVICE[trouble].partition(":")[0]
-    return SideFileError(f"{path}: {exc.strerror or exc}; {advice}", trouble)
+    return SideFileError(f"{path}: {words_of(exc)}; {advice}", trouble)

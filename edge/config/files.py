@@ -18,14 +18,16 @@ def require_files(path: Path, config: Config) -> None:
     Raises:
         ConfigError: One cannot be read; the message has one line for each.
     """
-    document = read_document(path, os.environ)
     tls = config.mqtt.tls
-    for name in ("ca", "cert", "key") if tls is not None else ():
-        file = getattr(tls, name)
-        if file is not None and (problem := pem_problem(file)):
-            document.report(("mqtt", "tls", name), problem)
-    if document.problems:
-        raise ConfigError("\n".join(f"{path}:{line}: {text}" for line, text in document.problems))
+    files = {} if tls is None else {"ca": tls.ca, "cert": tls.cert, "key": tls.key}
+    found = {name: pem_problem(file) for name, file in files.items() if file is not None}
+    problems = {name: problem for name, problem in found.items() if problem is not None}
+    if not problems:
+        return
+    document = read_document(path, os.environ)  # once more, for the lines
+    for name, problem in problems.items():
+        document.report(("mqtt", "tls", name), problem)
+    raise ConfigError("\n".join(f"{path}:{line}: {text}" for line, text in document.problems))
 
 
 def pem_problem(path: Path) -> str | None:
