@@ -33,6 +33,7 @@ from edge.video.worker import CameraHealth, State
 logger = logging.getLogger(__name__)
 
 _OPEN: Final = ("streaming", "degraded", "frozen")
+_CODECS: Final = {"h264": "H.264", "hevc": "H.265"}
 
 
 class ThreadCamera:
@@ -89,6 +90,7 @@ class ThreadCamera:
         self._well: Callable[[], None] = lambda: None  # to be called at the first sample
         self._tried_at = 0.0
         self._streaming_since: float | None = None
+        self._codec: str | None = None  # FFmpeg's name, of the newest connection
         self._live = is_live(self._url)
         self._spans = spans
         self._verdict: StreamVerdict | None = None  # on a camera that streams
@@ -179,11 +181,18 @@ class ThreadCamera:
         with open_source(self._url, self._settings, self._stop) as source:
             if source.choice is not None:
                 self._logger.info("camera %s: %s", self.name, source.choice)
+            self._note_codec(source.stream.codec_context.name)
             decoder = Decoder(source.stream, self._geometry)
             sampler = Sampler(self._fps, self._phase)
             packets = self._watched(source.packets(), decoder, sampler)
             for frame in kept_frames(packets, decoder, sampler):
                 self._offer(frame)
+
+    def _note_codec(self, codec: str) -> None:
+        before, self._codec = self._codec, codec
+        if before is not None and before != codec:
+            words = [_CODECS.get(name, name) for name in (codec, before)]
+            self._logger.warning("camera %s: sends %s now; it sent %s before", self.name, *words)
 
     def _watched(
         self, packets: Iterator[Packet], decoder: Decoder, sampler: Sampler

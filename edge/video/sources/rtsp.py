@@ -26,6 +26,9 @@ _OPTIONS = {
 class RtspSource(Container):
     """RTSP camera.
 
+    Silence is the time without a picture: FFmpeg says that bytes came when its waiting ends amid a
+    packet, and does not say it when that ends between two.
+
     One read may take half the timeout. When the first read times out, FFmpeg returns the frame that
     its parser still held; so silence is measured here, from the last packet that really came.
 
@@ -60,8 +63,7 @@ class RtspSource(Container):
                 yield from self._packets_until_silence()
             except TimeoutError as exc:
                 if self._is_silent():
-                    silence = f"sent nothing for {self._settings.timeout_s:g} s"
-                    raise SourceError(f"{self.name} {silence}") from exc
+                    raise SourceError(f"{self.name} {self._silence}") from exc
 
     def explain(self, exc: av.error.FFmpegError) -> str | None:
         match exc:
@@ -73,8 +75,8 @@ class RtspSource(Container):
                 return f"does not send over {transport}: try transport: {other}"
             case av.error.OSError(errno=errno.EIO) if self._is_silent():
                 return (
-                    f"sent no picture for {self._settings.timeout_s:g} s, though bytes came: the "
-                    "line is far too slow, or the camera was set to another codec"
+                    f"{self._silence}, though bytes came: the line is far too slow, or the camera "
+                    "was set to another codec"
                 )
         return None
 
@@ -84,6 +86,10 @@ class RtspSource(Container):
             return None
         wrong_password = isinstance(exc, av.error.HTTPUnauthorizedError)
         return inquire(self._url, self._settings.timeout_s, log_in=not wrong_password)
+
+    @property
+    def _silence(self) -> str:
+        return f"sent no picture for {self._settings.timeout_s:g} s"
 
     def _is_silent(self) -> bool:
         return time.monotonic() - self._last_arrival.monotonic >= self._settings.timeout_s

@@ -131,7 +131,7 @@ def test_silence_is_reported_after_the_timeout_not_twice_of_it(
     camera: TestCamera, fault: str
 ) -> None:
     error, seconds = failure_after(camera.url("yard"), lambda: setattr(camera.faults, fault, True))
-    assert str(error).endswith("/yard sent nothing for 1 s")
+    assert str(error).endswith("/yard sent no picture for 1 s")
     assert 0.8 <= seconds < 1.9  # FFmpeg by itself: 2
 
 
@@ -185,7 +185,7 @@ def test_the_frame_let_go_by_a_timeout_is_not_taken_for_an_arrival(camera: TestC
 def test_a_camera_that_accepts_and_never_streams_is_given_up(camera: TestCamera) -> None:
     camera.faults.stall = True
     began = time.monotonic()
-    with pytest.raises(SourceError, match="sent nothing for 1 s"):
+    with pytest.raises(SourceError, match="sent no picture for 1 s"):
         watch(camera.url("yard"), 1)
     assert time.monotonic() - began < 3.0
 
