@@ -111,7 +111,7 @@ class Pipeline:
         """
         self.save()
         before, self.rules = self.rules, rules
-        now = Arrival(wall=time.time(), monotonic=time.monotonic(), pts_s=None)
+        now = Arrival.now()
         messages = [] if cameras is None else self._exchange(cameras, now)
         for name, camera in self._cameras.items():
             wanted = rules.watching(self.camera_settings[name])

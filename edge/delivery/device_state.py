@@ -8,7 +8,7 @@ from pydantic import Field
 from edge.delivery.message import Kind, Message
 from edge.delivery.outbox import Outbox, OutboxCounts
 from edge.delivery.payloads import Count, Instant, Payload, utc
-from edge.delivery.publisher import PublisherHealth
+from edge.delivery.publisher_health import PublisherHealth
 from edge.delivery.topics import Topics
 from edge.errors import OutboxError
 from edge.system.clock import clock_synced

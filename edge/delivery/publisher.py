@@ -16,13 +16,14 @@ from typing import Final
 from edge.config.models import MqttConfig
 from edge.delivery.in_flight import Delivery
 from edge.delivery.inbox import Inbox
-from edge.delivery.message import Kind, Message
+from edge.delivery.message import Message
 from edge.delivery.mqtt.connection import Connection
 from edge.delivery.mqtt.dialer import CONNECT_S, Dialer
 from edge.delivery.mqtt.paho_client import tls_context
 from edge.delivery.mqtt.refusals import Refused
 from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import Status, status_message
+from edge.delivery.publisher_health import PublisherHealth
 from edge.delivery.quarantine import Quarantine
 from edge.delivery.standing import Standing
 from edge.delivery.topics import Topics
@@ -71,30 +72,6 @@ class PublisherTimings:
     hold_s: float = 30.0
     patience_keepalives: float = 2.0
     rest_s: float = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class PublisherHealth:
-    """Health of the publisher.
-
-    Attributes:
-        running: Whether its thread is alive.
-        protocol: MQTT version in use; None while not connected.
-        error: Reason why there is no connection, or the error of the disk.
-        delivered: Acknowledged messages since start, by kind.
-        refused: Messages that the broker refused since start, by kind.
-        forgotten: Messages lost from memory since start, because too many waited for a
-            connection, by kind.
-        quarantined: Topics of messages that wait because connections end over them.
-    """
-
-    running: bool
-    protocol: str | None
-    error: str | None
-    delivered: dict[Kind, int]
-    refused: dict[Kind, int]
-    forgotten: dict[Kind, int]
-    quarantined: tuple[str, ...] = ()
 
 
 class Publisher:

@@ -1,6 +1,8 @@
 """Defines the frozen records that the stages pass on: the arrival and the sample."""
 
+import time
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,11 @@ class Arrival:
     wall: float
     monotonic: float
     pts_s: float | None
+
+    @classmethod
+    def now(cls) -> Self:
+        """Return the present time."""
+        return cls(time.time(), time.monotonic(), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class RtspSource(Container):
     def __init__(self, url: str, settings: SourceSettings, stop: Event) -> None:
         self._url, self._settings = url, settings
         self._stop = stop
-        self._last_arrival = Arrival(time.time(), time.monotonic(), None)
+        self._last_arrival = Arrival.now()
         if url.lower().startswith("rtsps:"):
             self.silence_hint = " over TLS: try rtsp:// in case its port is a plain one"
         super().__init__(

@@ -14,7 +14,7 @@ from edge.cli.schemas import schemas
 from edge.delivery.device_state import device_state, device_state_message
 from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
-from edge.delivery.publisher import PublisherHealth
+from edge.delivery.publisher_health import PublisherHealth
 from edge.delivery.topics import Topics
 from edge.errors import OutboxError
 
