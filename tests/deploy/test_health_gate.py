@@ -15,6 +15,8 @@ DOUBLES = {
     "ip": "cat address",
     "grub-editenv": "cat grubenv",
     "sleep": ":",
+    "mount": ":",
+    "umount": ":",
 }
 
 
@@ -32,11 +34,11 @@ class Box:
     def has(self, name: str) -> bool:
         return (self.folder / name).exists()
 
-    def run(self, script: str, **environment: str) -> int:
+    def run(self, script: str, *arguments: str, **environment: str) -> int:
         self.set("calls", "")
         path = f"{self.folder}/bin:/usr/bin:/bin"
         done = subprocess.run(
-            [self.folder / "usr/lib/edge" / script], cwd=self.folder, check=False, timeout=60,
+            [self.folder / "usr/lib/edge" / script, *arguments], cwd=self.folder, check=False, timeout=60,
             env={"PATH": path, "EDGE_GATE_ALLOWED": "6", **environment},
         )  # fmt: skip
         return done.returncode
@@ -210,6 +212,27 @@ def test_a_bundle_that_failed_twice_is_not_tried_again(box: Box) -> None:
     box.set(f"data/update/failed/{bundle}", "once\ntwice\n")
     assert install(box) == 1
     assert "twice" in box.console
+
+
+@pytest.mark.parametrize(
+    ("version", "why"),
+    [
+        ("1.3.9", "its version 1.3.9 is older than 1.4.0, which runs"),
+        ("1.5.0", "certificate has expired"),
+    ],
+)
+def test_a_stick_says_why_its_update_is_not_installed(box: Box, version: str, why: str) -> None:
+    box.set("run/edge/gate", "")
+    box.set("run/edge/refused", "a reason of another update\n")
+    box.set("run/edge/stick/new.raucb", "")
+    box.set("bundle/manifest.raucm", f"[update]\nversion={version}\n")
+    install = "RAUC_BUNDLE_MOUNT_POINT=bundle usr/lib/edge/before-install >/dev/null"
+    refuse = f"{install} && echo 'LastError: certificate has expired'; false"
+    box.set("bin/rauc", f'#!/bin/sh\n[ "$1" = info ] || {{ {refuse}; }}\n')
+    assert box.run("update-from-stick", "/dev/sdx1") == 1
+    answer = (box.folder / "run/edge/stick/edge-update.txt").read_text()
+    assert answer == f"not installed: new.raucb: {why}\n"
+    assert answer in box.console
 
 
 def test_the_deadline_restarts_a_box_that_hangs(box: Box) -> None:

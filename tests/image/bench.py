@@ -66,6 +66,7 @@ class Bench:
         self.host = Host(work / "host")
         self.flashed: Guest | None = None
         self._box: Guest | None = None
+        self._started: Guest | None = None
 
     def close(self) -> None:
         """Switch everything off."""
@@ -161,17 +162,26 @@ class Bench:
         return Guest(disk, folder)
 
     def box(self) -> Guest:
-        """The running box with a healthy daemon, in an accepted slot; after a row that failed, a new one."""
+        """The running box, in an accepted slot; after a row that spoilt it, as it was after its first start."""
         if self._box is None:
             self.host.start_broker()
-            self._box = self.new_box("box")
-            self._box.power_on()
-            self._box.wait(ACCEPTED, "edge: edge-config.yaml is accepted")
-            healthy(self._box)
+            if self._started is None:
+                self._started = self._first_start()
+            else:
+                self._started.restore()
+            self._box = self._started
         return self._box
 
+    def _first_start(self) -> Guest:
+        guest = self.new_box("box")
+        guest.power_on()
+        guest.wait(ACCEPTED, "edge: edge-config.yaml is accepted")
+        healthy(guest)
+        guest.save()
+        return guest
+
     def give_up(self) -> None:
-        """Switch the box off; the next row gets another one."""
+        """Switch the box off; the next row begins with the snapshot of its first start."""
         if self._box is not None:
             self._box.cut()
             self._box = None

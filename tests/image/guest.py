@@ -4,7 +4,6 @@ import base64
 import contextlib
 import json
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 FIRMWARE = Path("/usr/share/OVMF")
+_STARTED = "started"  # the one snapshot of a box
 WAIT_S = 600.0  # emulation on a busy machine; a quiet one needs a tenth
 
 
@@ -58,24 +58,40 @@ class Guest:
         self.cut()
 
     def power_on(self) -> None:
+        """Start it from its disk."""
+        self._emulate()
+
+    def save(self) -> None:
+        """Take a snapshot of the running box: its memory, its disk, the firmware's variables."""
+        answer = self._qmp(_monitor(f"savevm {_STARTED}"))
+        assert not answer["return"], answer
+
+    def restore(self) -> None:
+        """Go back to the snapshot, in another emulator. Only the clock goes on, as that of a real box does."""
+        self.cut()
+        self._emulate("-loadvm", _STARTED)
+        self.check(f"date --set=@{time.time():.0f}")
+
+    def _emulate(self, *more: str) -> None:
         self._work.mkdir(parents=True, exist_ok=True)
-        variables = self._work / "vars.fd"
+        variables = self._work / "vars.qcow2"
         if not variables.exists():
-            shutil.copy(FIRMWARE / "OVMF_VARS_4M.fd", variables)
+            form = ["-f", "raw", "-O", "qcow2"]
+            source = FIRMWARE / "OVMF_VARS_4M.fd"
+            subprocess.run(["qemu-img", "convert", *form, source, variables], check=True)
         self._seen = len(self.log())
-        firmware = "if=pflash,format=raw,file="
         command = [
             "qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-smp", "2",
             "-m", "2048", "-display", "none", "-monitor", "none",
             "-chardev", f"file,id=serial,path={self.serial},append=on", "-serial", "chardev:serial",
-            "-drive", f"{firmware}{FIRMWARE}/OVMF_CODE_4M.fd,readonly=on",
-            "-drive", f"{firmware}{variables}",
+            "-drive", f"if=pflash,format=raw,file={FIRMWARE}/OVMF_CODE_4M.fd,readonly=on",
+            "-drive", f"if=pflash,format=qcow2,file={variables}",
             "-drive", f"if=virtio,format=qcow2,file={self.disk},cache=unsafe",
             "-nic", "user,model=virtio-net-pci,restrict=off",
             "-global", "ICH9-LPC.noreboot=false", "-qmp", f"unix:{self._work}/qmp.sock,server=on,wait=off",
             "-device", "virtio-rng-pci", "-device", "qemu-xhci", "-device", "virtio-serial-pci",
-            "-chardev", f"socket,id=agent,path={self._socket},server=on,wait=off",
-            "-device", "virtserialport,chardev=agent,name=edge.test",
+            "-chardev", f"socket,id=agent,path={self._work}/agent.sock,server=on,wait=off",
+            "-device", "virtserialport,chardev=agent,name=edge.test", *more,
         ]  # fmt: skip
         with (self._work / "qemu.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -112,9 +128,8 @@ class Guest:
 
     def _qmp(self, command: dict[str, object], *, check: bool = True) -> dict[str, Any]:
         """Ask the emulator."""
-        with socket.socket(socket.AF_UNIX) as monitor:
-            monitor.settimeout(60)
-            monitor.connect(str(self._work / "qmp.sock"))
+        with _connected(self._work / "qmp.sock") as monitor:
+            monitor.settimeout(WAIT_S)
             with monitor.makefile("rw") as lines:
                 lines.readline()  # its greeting
                 answer: dict[str, Any] = {}
@@ -174,7 +189,7 @@ class Guest:
         """
         asked = json.dumps({"id": time.monotonic_ns(), "command": command}).encode() + b"\n"
         deadline = time.monotonic() + seconds
-        with self._agent() as agent:
+        with _connected(self._work / "agent.sock") as agent:
             agent.settimeout(5)
             agent.sendall(asked)
             answer = b""
@@ -198,20 +213,23 @@ class Guest:
             raise GuestFailed(f"{command}: exit code {done.code}: {done.output}")
         return done.output
 
-    @property
-    def _socket(self) -> Path:
-        return self._work / "agent.sock"
 
-    @contextlib.contextmanager
-    def _agent(self) -> Iterator[socket.socket]:
-        with socket.socket(socket.AF_UNIX) as agent:
-            deadline = time.monotonic() + 10
-            while True:
-                try:
-                    agent.connect(str(self._socket))
-                    break
-                except (FileNotFoundError, ConnectionRefusedError):
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.1)
-            yield agent
+def _monitor(line: str) -> dict[str, object]:
+    """A command for the emulator's monitor for people, as one for programs."""
+    return {"execute": "human-monitor-command", "arguments": {"command-line": line}}
+
+
+@contextlib.contextmanager
+def _connected(path: Path) -> Iterator[socket.socket]:
+    """A connection to a socket of the emulator, which may just have been started."""
+    with socket.socket(socket.AF_UNIX) as end:
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                end.connect(str(path))
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+        yield end

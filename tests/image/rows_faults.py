@@ -23,7 +23,7 @@ _HOSTILE = (
     ("a bomb of aliases", _BOMB, "alias"),
     ("an unknown key", _SITE % "" + "shell: rm\n", "shell"),
     ("another folder for the state", _SITE % "" + "state_dir: /etc\n", "state_dir"),
-    ("a secret file of the box as certificate", _SITE % ", tls: {ca: /etc/shadow}", "PEM"),
+    ("a secret file of the box as certificate", _SITE % ", tls: {ca: /etc/shadow}", "beside"),
     (
         "a line break in a network",
         _SITE % "" + 'network: {en0: {address: "10.1.2.3/24\\n[Route]"}}\n',

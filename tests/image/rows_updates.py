@@ -122,11 +122,11 @@ def without_a_gate_it_stays(bench: Bench) -> str:
     while "not healthy" not in guest.run("edge health /etc/edge/edge.yaml").output:
         assert time.monotonic() < deadline
         time.sleep(5)
-    time.sleep(120)
+    time.sleep(60)
     assert not guest.heard_since("EDGE-GATE|edge: slot"), "it went back without a gate"
     assert slot(guest) == _OTHER[former]
     bench.give_up()
-    return f"unhealthy, and still in slot {_OTHER[former]} after 120 s"
+    return f"unhealthy, and still in slot {_OTHER[former]} after 60 s"
 
 
 def hostile_bundles_are_refused(bench: Bench) -> str:

@@ -6,6 +6,7 @@ FAILED=$UPDATE/failed         # a file for each bundle that was on trial in vain
 PENDING=$UPDATE/pending       # lines `slot=`, `bundle=`, `state=`, `daemon=`, `online=`
 GRUBENV=/boot/efi/EFI/BOOT/grubenv
 SPOKEN=/run/edge/gate         # the health gate has spoken since boot
+REFUSED=/run/edge/refused     # why the latest update must not be installed
 
 # say WORDS: to the journal, and to each console, since nobody can log in.
 say() {
