@@ -194,6 +194,31 @@ def _two_scenes(rng: np.random.Generator) -> Iterator[_Day]:
         yield values, jumps[1:]
 
 
+def _patrol(rng: np.random.Generator) -> Iterator[_Day]:
+    view = (np.arange(DAY) // int(60 * FPS)) % 4
+    level, spread = np.array([0.0, 1.0, -0.5, 0.4])[view], np.array([0.6, 0.9, 0.5, 0.7])[view]
+    for noise in _noise(rng, 4):
+        yield level + spread * noise, []
+
+
+def _insects(rng: np.random.Generator) -> Iterator[_Day]:
+    for noise in _noise(rng, 10):
+        values, per_hour = 0.7 * noise, rng.lognormal(np.log(40), 0.7)
+        for start in rng.integers(DAY, size=rng.poisson(24 * per_hour)).tolist():
+            if 6 <= _HOURS[start] < 21:
+                continue
+            bump = rng.exponential(1.3) * _bump(int(FPS * rng.uniform(1, 5)))
+            values[start : start + len(bump)] += bump[: DAY - start]
+        yield values, []
+
+
+def _fog(rng: np.random.Generator) -> Iterator[_Day]:
+    street = MADE["street"](rng)
+    for values, jumps in street:
+        foggy = 1 - 0.5 * (rng.random() < 0.4) * np.exp(-(((_HOURS - 7) / 1.5) ** 2))
+        yield values * foggy - 2 * (1 - foggy), jumps
+
+
 MADE: Final[Mapping[str, _Maker]] = MappingProxyType(
     {
         # Noise without memory: the easiest stream that there is.
@@ -291,6 +316,20 @@ MADE: Final[Mapping[str, _Maker]] = MappingProxyType(
         # Three things a day that look like what is asked for, and nothing else.
         "rare things": _passing(
             10, 1.0, _Things((3 / 24,) * 24, lambda _: 8.0, lambda r: r.uniform(3, 9))
+        ),
+        # A camera on a patrol: four views, a minute each.
+        "patrol": _patrol,
+        # Insects before the infrared lamp: many on one night, few on another.
+        "insects": _insects,
+        # The street, on two mornings of five in fog that halves the contrast.
+        "fog": _fog,
+        # Headlights that sweep over a wall after dark, for one to three seconds.
+        "headlights": _passing(
+            15, 0.7,
+            _Things(
+                (6.0,) * 6 + (0.0,) * 12 + (25.0,) * 4 + (10.0,) * 2,
+                lambda r: r.uniform(1, 3), lambda r: r.weibull(1.2) * 3, _bump, weekend=0.7,
+            ),
         ),
     }
 )  # fmt: skip

@@ -8,6 +8,7 @@ estimate) the daemon's own code runs. The result is the same but for the order o
 Letters in shapes: n samples.
 """
 
+import math
 from dataclasses import replace
 from datetime import UTC
 from functools import reduce
@@ -23,6 +24,7 @@ from edge.alerts.null import Start
 from edge.alerts.null.alarms import AlarmTail
 from edge.alerts.null.baseline import BLOCK_S, Baseline
 from edge.alerts.null.busy import BusyShare
+from edge.alerts.null.clump import CLUMP_S
 from edge.alerts.null.clusters import Clusters
 from edge.alerts.null.reservoir import SIZE, Reservoir
 from edge.alerts.threshold import EVERYWHERE, Calibration
@@ -197,6 +199,7 @@ class _QuickTail(AlarmTail):
     def room(self) -> int:
         """Number of samples that may be taken at once."""
         quiet = self._base is not None and self._baseline.settled and self._clusters.full
+        quiet = quiet and not self._clump.again(self._watched_s)
         return min(_MOST, self._bulk.room) if quiet else 0
 
     def levels(self, margins: _Values) -> _Values:
@@ -220,6 +223,9 @@ class _QuickTail(AlarmTail):
         self._busy.add_quiet(count)
         self._alerted_s = None
         self._last_at = at + (count - 1) * _STEP_S
+        until = self._clump.last_s + CLUMP_S - self._watched_s  # not counted any more at that time
+        after = min(count, max(0, math.ceil(until / _STEP_S) - 1)) if self._clump.alerts else 0
+        self._clump.pause(float(margins[:after].sum()), after, after * _STEP_S)
         self._hours.follow(self._watched_s + _STEP_S, _MONDAY_S + at)
         statistic = self._clusters.push_all(values)
         self.highest = max(self.highest, float(statistic.max()))

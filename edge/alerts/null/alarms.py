@@ -10,25 +10,24 @@ What alarms may be a real event. The estimate knows it, in a closed loop in whic
 decides what alarms (``peaks``, ``level``).
 """
 
-import io
 import math
-import zipfile
 from dataclasses import replace
 from datetime import datetime
-from tokenize import TokenError
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.alerts.events import Rule
+from edge.alerts.null.arrays import packed, unpacked
 from edge.alerts.null.baseline import BLOCK_S, Baseline
 from edge.alerts.null.busy import BusyShare
+from edge.alerts.null.clump import VISIT, Clump
 from edge.alerts.null.clusters import Cluster, Clusters
 from edge.alerts.null.estimate import Asked, Estimate, Start, WatchedPeaks, found
 from edge.alerts.null.hours import WatchedHours
 from edge.alerts.null.level import Known, know
-from edge.alerts.null.peaks import CLUMP_S, LONGEST_EVENT_S, VISIT, Peaks
+from edge.alerts.null.peaks import LONGEST_EVENT_S, Peaks
 from edge.alerts.null.reservoir import SIZE, Reservoir
 
 # Share of samples that lie below the base level at first.
@@ -38,20 +37,6 @@ _LONGEST_STRIDE: Final = 128
 _VERSION: Final = 2
 # Version 1 knew less: it is read, too.
 _READ: Final = frozenset({1, 2})
-# A tail has less than a tenth.
-_MOST_BYTES: Final = 1 << 20
-# Errors with which NumPy and ``zipfile`` answer damaged bytes. A header of an array is Python text,
-# hence the last two; RuntimeError stands for flags of a zip file that nobody wrote.
-_DAMAGED: Final = (
-    OSError,
-    EOFError,
-    KeyError,
-    TypeError,
-    zipfile.BadZipFile,
-    RuntimeError,
-    SyntaxError,
-    TokenError,
-)
 
 
 class AlarmTail:
@@ -80,8 +65,7 @@ class AlarmTail:
         self._hours = WatchedHours()
         self._alerts = 0
         self._alerted_s: float | None = None  # for which the alert that runs has lasted
-        self._began_s = -math.inf  # watched time at which the last alert began
-        self._clump = 0  # alerts of the clump that it belongs to
+        self._clump = Clump()
         self._known: Known | None = None
 
     @property
@@ -119,19 +103,22 @@ class AlarmTail:
             raise ValueError(f"expected a finite margin, found {margin}")
         passed_s = self._passed(at)
         self._busy.add(passed_s, alerting=alerting)
-        if alerting and self._alerted_s is None:
-            self._alerts += 1
-            self._clump = self._clump + 1 if self._watched_s - self._began_s < CLUMP_S else 1
-            self._began_s = self._watched_s
+        self._watched_s += passed_s
+        if alerting:
+            begins = self._alerted_s is None
+            self._alerts += begins
+            self._clump.follow(self._watched_s, begins=begins)
         self._alerted_s = (self._alerted_s or 0.0) + passed_s if alerting else None
         an_event = alerting and not self._busy.is_the_scene
-        self._watched_s += passed_s
         if wall is not None:
             self._hours.follow(self._watched_s, wall)
         before = self.baseline
         # Alerts again and again come from a level near the threshold, at which the stream now is.
-        held = an_event and self._clump <= VISIT
+        held = an_event and self._clump.alerts <= VISIT
         moved_s = self._baseline.follow(margin, passed_s, alerting=held)
+        if not alerting and self._clump.goes_on(self._watched_s):
+            self._clump.pause(margin, 1, passed_s)
+            moved_s = moved_s or self._leap()
         if moved_s:
             self._move(moved_s)
         value = margin - before if self._samples else 0.0
@@ -148,7 +135,7 @@ class AlarmTail:
             of_the_scene = alerting and not an_event
             ended = self._clusters.step(
                 value, statistic, at, math.inf if of_the_scene else threshold - before,
-                alert=self._alerts if an_event else 0,
+                alert=self._alerts if an_event else 0, place=self._clump.alerts,
                 lasted=(self._alerted_s or 0.0) > LONGEST_EVENT_S,
             )  # fmt: skip
             if ended is not None:
@@ -206,17 +193,17 @@ class AlarmTail:
             math.nan if self._base is None else self._base, self._samples,
             self._watched_s, self._peaks.since_s, self._busy.share, self._busy.seconds,
         ]  # fmt: skip
-        file = io.BytesIO()
-        np.savez(
-            file,
-            version=np.array(_VERSION),
-            facts=np.array(facts, np.float64),
-            baseline=np.array(self._baseline.state(), np.float64),
-            peaks=self._peaks.table,
-            bulk=self._bulk.state(),
-            hours=self._hours.state(),
+        return packed(
+            {
+                "version": np.array(_VERSION),
+                "facts": np.array(facts, np.float64),
+                "baseline": np.array(self._baseline.state(), np.float64),
+                "peaks": self._peaks.table,
+                "bulk": self._bulk.state(),
+                "hours": self._hours.state(),
+                "clump": np.array([self._clump.alerts, self._clump.last_s], np.float64),
+            }
         )
-        return file.getvalue()
 
     @classmethod
     def from_bytes(cls, rule: Rule, data: bytes) -> "AlarmTail":
@@ -225,24 +212,23 @@ class AlarmTail:
         Raises:
             ValueError: The bytes are damaged, or another version wrote them.
         """
-        tail = cls(rule)
+        tail, parts = cls(rule), unpacked(data)
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                if sum(part.file_size for part in file.zip.infolist()) > _MOST_BYTES:
-                    raise ValueError(f"expected at most {_MOST_BYTES} bytes, found more")
-                version = int(_numbers(file["version"]))
-                if version not in _READ:
-                    raise ValueError(f"expected version {_VERSION}, found {version}")
-                facts, peaks, bulk = (_numbers(file[name]) for name in ("facts", "peaks", "bulk"))
-                if version == 1:  # the level first, and its number of samples was that of all
-                    baseline, facts = facts[:3:2], facts[1:]
-                else:
-                    baseline = _numbers(file["baseline"])
-                tail._bulk.restore(bulk)
-                if "hours" in file:
-                    tail._hours.restore(_numbers(file["hours"]))
-        except _DAMAGED as exc:
+            version = int(parts["version"])
+            if version not in _READ:
+                raise ValueError(f"expected version {_VERSION}, found {version}")
+            facts, peaks, bulk = (parts[name] for name in ("facts", "peaks", "bulk"))
+            if version == 1:  # the level first, and its number of samples was that of all
+                baseline, facts = facts[:3:2], facts[1:]
+            else:
+                baseline = parts["baseline"]
+        except (KeyError, TypeError) as exc:
             raise ValueError(f"expected what a null distribution learned, found {exc!r}") from exc
+        tail._bulk.restore(bulk)
+        if "hours" in parts:
+            tail._hours.restore(parts["hours"])
+        if "clump" in parts:
+            tail._clump = _clump(parts["clump"])
         whole = facts.shape == (6,) and baseline.shape in {(2,), (9,)}
         # The base level is NaN where there is none.
         if not whole or np.isinf(facts[0]) or not np.isfinite([*facts[1:], *baseline]).all():
@@ -269,11 +255,24 @@ class AlarmTail:
             return 0.0
         return passed_s
 
+    def _leap(self) -> float:
+        """Move the baseline to what is between the alerts of a clump, if that is far from it.
+
+        Returns:
+            The seconds for which the stream has been there; 0 where it has not.
+        """
+        clump = self._clump
+        known = clump.again(self._watched_s) and clump.between_s >= BLOCK_S
+        if known and self._baseline.leap(clump.total / clump.count, clump.between_s):
+            return self._watched_s - clump.since_s
+        return 0.0
+
     def _move(self, seconds: float) -> None:
         """Begin anew at another level of the stream, at which it has been for ``seconds``."""
         ended = self._clusters.break_off()
         if ended is not None:
             self._keep(ended)
+        self._clump.forget(self._watched_s)
         self._peaks.admit_since(self._watched_s - seconds - BLOCK_S)
 
     def _set_base(self) -> None:
@@ -301,8 +300,9 @@ class AlarmTail:
         self._peaks.add(cluster, self._watched_s, sure=sure)
 
 
-def _numbers(part: object) -> NDArray[Any]:
-    """Check that a part of a file is an array of numbers; NumPy gives bytes for other files."""
-    if not isinstance(part, np.ndarray) or part.dtype.kind not in "fiu":
-        raise ValueError("expected what a null distribution learned, found no numbers")
-    return part
+def _clump(state: NDArray[np.float64]) -> Clump:
+    """Return the clump of which ``to_bytes`` wrote the number of alerts, and when one ran last."""
+    if state.shape != (2,) or not 0 <= state[0] < math.inf or not state[1] < math.inf:
+        raise ValueError("expected what a null distribution learned, found other numbers")
+    alerts, last_s = map(float, state)
+    return Clump(int(alerts), last_s, last_s)

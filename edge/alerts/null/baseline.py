@@ -23,6 +23,7 @@ _TIMES: Final = 4  # each length is so many of the one before
 _LENGTHS: Final = 3
 # A jump is a block mean of so many usual distances, and at least this share of a sample's spread.
 _FAR: Final = 5.0
+_FAR_AGAIN: Final = 3.0  # where alerts come again and again, Shewhart's own limit
 _LEAST: Final = 0.5
 # The block before must have been as far, but for this share.
 _BEFORE: Final = 0.6
@@ -121,6 +122,26 @@ class Baseline:
         self._total, self._count, self._seconds = 0.0, 0, 0.0
         return self._weigh(mean, alerting=alerting)
 
+    def leap(self, mean: float, seconds: float) -> bool:
+        """Move to the mean of ``seconds`` between alerts that come again and again, if it is far.
+
+        The alerts are a second witness, so that less is far than for ``follow``.
+
+        Args:
+            mean: The mean.
+            seconds: Length of the time, at least ``BLOCK_S``.
+
+        Returns:
+            Whether the baseline has moved.
+        """
+        length = next(one for one in reversed(self._lengths) if one.seconds <= seconds)
+        if length.seen < _FEWEST_BLOCKS:
+            length = self._lengths[0]
+        if not self._is_far(length, mean, _FAR_AGAIN):
+            return False
+        self._begin(mean)
+        return True
+
     def state(self) -> list[float]:
         """Return what must survive a restart."""
         lengths = [fact for one in self._lengths for fact in (one.usual, one.seen)]
@@ -142,22 +163,24 @@ class Baseline:
                 if longer is None:
                     return 0.0
                 mean = longer
-            if not alerting and self._is_far(length, mean):
-                self.level = mean
-                for one in self._lengths:
-                    one.begin(mean)
+            if not alerting and self._is_far(length, mean, _FAR) and self._was_far(length, mean):
+                self._begin(mean)
                 return 2 * length.seconds
             if not alerting:
                 length.learn(abs(mean - self.level))
             length.last = mean
         return 0.0
 
-    def _is_far(self, length: _Length, mean: float) -> bool:
+    def _begin(self, level: float) -> None:
+        self.level = level
+        for one in self._lengths:
+            one.begin(level)
+
+    def _is_far(self, length: _Length, mean: float, times: float) -> bool:
+        limit = max(times * length.usual, _LEAST * math.sqrt(self._variance))
+        return length.seen >= _FEWEST_BLOCKS and abs(mean - self.level) > limit
+
+    def _was_far(self, length: _Length, mean: float) -> bool:
         away, before = mean - self.level, length.last - self.level
         limit = max(_FAR * length.usual, _LEAST * math.sqrt(self._variance))
-        return (
-            length.seen >= _FEWEST_BLOCKS
-            and abs(away) > limit
-            and abs(before) > _BEFORE * limit
-            and away * before > 0
-        )
+        return abs(before) > _BEFORE * limit and away * before > 0

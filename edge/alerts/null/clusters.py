@@ -26,6 +26,7 @@ class Cluster:
         peak: Largest value at which it would still alert, above the baseline.
         limit: Lowest threshold in force during it, above the baseline; infinity for none.
         alerts: Number of alerts that ran in it, and in no cluster before.
+        place: Place of the last of them in its clump, from 1; 0 where there is none.
         lasted: Whether one of them lasted so long that it shows the scene.
         within: Whether it began in an alert that an earlier cluster had begun.
     """
@@ -33,6 +34,7 @@ class Cluster:
     peak: float = -math.inf
     limit: float = math.inf
     alerts: int = 0
+    place: int = 0
     lasted: bool = False
     within: bool = False
 
@@ -73,6 +75,7 @@ class Clusters:
         limit: float,
         *,
         alert: int = 0,
+        place: int = 0,
         lasted: bool = False,
     ) -> Cluster | None:
         """Go on with the value that was pushed last.
@@ -83,6 +86,7 @@ class Clusters:
             at: Monotonic seconds.
             limit: Threshold in force, above the baseline.
             alert: Number of the alert that it belongs to, which rises; 0 for none.
+            place: Place of that alert in its clump.
             lasted: Whether that alert has lasted too long for an event.
 
         Returns:
@@ -104,6 +108,7 @@ class Clusters:
                 running.within = alert != 0 and alert == self._counted
             if alert > self._counted:
                 running.alerts += 1
+                running.place = place
                 self._counted = alert
             running.peak = max(running.peak, statistic)
             running.limit = min(running.limit, limit)

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.alerts.null.clump import CLUMP_S, VISIT
 from edge.alerts.null.clusters import Cluster
 
 DAY_S: Final = 86_400.0
@@ -22,12 +23,8 @@ _RARE_A_DAY: Final = 10.0
 HALF_LIFE_S: Final = 14 * DAY_S
 """Watched time after which a peak counts half, in seconds."""
 
-CLUMP_S: Final = 600.0
-"""Alerts that follow each other within this watched time, in seconds, have one cause."""
 LONGEST_EVENT_S: Final = 1800.0
 """What stays for longer, in seconds, is the scene and no event: its alert is a false alarm."""
-VISIT: Final = 2
-"""Most alerts of a clump that one real event may cause."""
 _ROWS: Final = 5
 _MOST_ALERTS: Final = 255
 
@@ -52,8 +49,6 @@ class Peaks:
         self._values = np.empty((3, _MOST_PEAKS), np.float32)
         self._marks = np.empty((2, _MOST_PEAKS), np.uint8)
         self._count = 0
-        self._alerted_s = -math.inf  # watched time of the last cluster with an alert
-        self._clump = 0  # alerts of the clump that it belongs to
 
     def __len__(self) -> int:
         return self._count
@@ -73,11 +68,8 @@ class Peaks:
         """
         alerts = cluster.alerts
         if alerts:
-            begins = watched_s - self._alerted_s >= CLUMP_S
-            self._clump = alerts if begins else self._clump + alerts
-            self._alerted_s = watched_s
-            sure = sure or cluster.lasted or self._clump > VISIT
-            if not sure and not begins:
+            sure = sure or cluster.lasted or cluster.place > VISIT
+            if not sure and cluster.place > alerts:
                 return  # of a visit that is counted already
             alerts = alerts if sure else 1
         days = watched_s / DAY_S

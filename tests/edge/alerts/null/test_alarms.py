@@ -186,6 +186,38 @@ def test_frames_of_alerts_teach_nothing(day: NDArray[np.float64]) -> None:
     assert silent.level > known(tails["told"], 20.0).level
 
 
+def seen_twice(tail: AlarmTail, level: float, alerts: int, quiet: int = 240) -> float:
+    """The level of the baseline, after alerts of two seconds with quiet samples after each."""
+    rng = np.random.default_rng(12)
+    begin, values = tail.samples, np.tile([9.0] * 4 + [level] * quiet, alerts)
+    for place, margin in enumerate(values + rng.normal(0.0, 0.05, len(values))):
+        at = (begin + place) / FPS
+        tail.observe(float(margin), at, alerting=place % (4 + quiet) < 4, threshold=4.0)
+    return tail.baseline
+
+
+@pytest.mark.parametrize(
+    ("level", "alerts", "expected"), [(0.8, 2, 0.8), (-0.8, 2, -0.8), (0.0, 3, 0.0), (0.8, 1, 0.0)]
+)
+def test_what_is_between_alerts_that_come_again_is_the_level_of_the_stream(
+    level: float, alerts: int, expected: float
+) -> None:
+    """One alert of a jump within two minutes is no proof, and somebody who comes back no jump."""
+    slow = np.convolve(np.random.default_rng(11).normal(size=30_239), np.ones(240) / 77)[:30_000]
+    tail = learned(slow)  # single minutes of it are far from its mean: no jump is found by them
+    assert seen_twice(tail, tail.baseline + level, alerts) == pytest.approx(expected, abs=0.2)
+
+
+def test_after_a_restart_the_third_alert_is_still_the_third() -> None:
+    rng = np.random.default_rng(13)
+    tail = learned(rng.normal(size=20_000))
+    seen_twice(tail, 0.0, 2)
+    went_on = AlarmTail.from_bytes(RULE, tail.to_bytes())
+    seen_twice(went_on, 0.0, 1)
+    unsure, sure = went_on._peaks.table[4][went_on._peaks.table[3] > 0].tolist()
+    assert (unsure, sure) == (0, 1)
+
+
 def test_what_is_always_so_is_the_scene_and_is_learned() -> None:
     """A threshold far below everything, as a prior may be, must not stop the learning."""
     margins = np.random.default_rng(2).normal(0.3, 0.02, 60_000)

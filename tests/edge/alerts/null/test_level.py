@@ -162,8 +162,9 @@ def test_a_visit_that_alerts_twice_does_not_raise_the_threshold_above_itself() -
     for place, value in enumerate(values):
         at = (place + 0.5) / len(values) * DAYS * DAY_S
         if place % 200 == 100:
-            peaks.add(Cluster(true + 5, true, alerts=1), at)
-            peaks.add(Cluster(true + 5, true, alerts=1), at + 120)
+            for second in (0, 1):
+                again = Cluster(true + 5, true, alerts=1, place=1 + second)
+                peaks.add(again, at + 120 * second)
         else:
             peaks.add(Cluster(float(value), true, alerts=int(value >= true)), at)
     assert known(peaks, 1.0).answer(1.0).level < true + 2

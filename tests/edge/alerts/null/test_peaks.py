@@ -14,7 +14,7 @@ def sure(*clusters: tuple[float, Cluster]) -> list[bool]:
     return [bool(one) for one in peaks.table[4]]
 
 
-ALERT = Cluster(5.0, 3.0, alerts=1)
+ALERT = Cluster(5.0, 3.0, alerts=1, place=1)
 
 
 def test_a_cluster_below_the_threshold_is_ordinary_and_a_lone_alert_is_not_known() -> None:
@@ -22,17 +22,18 @@ def test_a_cluster_below_the_threshold_is_ordinary_and_a_lone_alert_is_not_known
 
 
 def test_a_visit_is_one_alarm_and_what_goes_on_beyond_it_is_ordinary() -> None:
-    visit = [(1000.0 + 200.0 * number, ALERT) for number in range(2)]
-    assert sure(*visit, (9000.0, ALERT)) == [False, False]
-    assert sure(*visit, (1700.0, ALERT), (2000.0, ALERT)) == [False, True, True]
+    alerts = [Cluster(5.0, 3.0, alerts=1, place=place) for place in (1, 2, 3, 4)]
+    timed = [(1000.0 + 200.0 * number, alert) for number, alert in enumerate(alerts)]
+    assert sure(*timed[:2], (9000.0, ALERT)) == [False, False]
+    assert sure(*timed) == [False, True, True]
 
 
 @pytest.mark.parametrize(
     ("cluster", "expected"),
     [
-        (Cluster(5.0, 3.0, alerts=2), False),
-        (Cluster(5.0, 3.0, alerts=3), True),
-        (Cluster(5.0, 3.0, alerts=1, lasted=True), True),
+        (Cluster(5.0, 3.0, alerts=2, place=2), False),
+        (Cluster(5.0, 3.0, alerts=3, place=3), True),
+        (Cluster(5.0, 3.0, alerts=1, place=1, lasted=True), True),
     ],
 )
 def test_what_alerts_again_and_again_or_stays_is_the_scene(
@@ -54,7 +55,7 @@ def test_peaks_that_are_all_equal_make_room_too() -> None:
 def test_a_wrong_alert_is_found_by_its_peak() -> None:
     peaks = Peaks()
     for at, peak in ((0.0, 4.0), (5000.0, 5.0), (9000.0, 7.0)):
-        peaks.add(Cluster(peak, 3.0, alerts=1), at)
+        peaks.add(Cluster(peak, 3.0, alerts=1, place=1), at)
     assert peaks.admit(5.5)  # persistence makes the cluster's peak smaller than the alert's
     assert peaks.table[4].tolist() == [0, 1, 0]
     assert not peaks.admit(3.5)
@@ -64,7 +65,7 @@ def three_alerts() -> Peaks:
     peaks = Peaks()
     for at, peak in ((0.0, 4.0), (5000.0, 5.0), (9000.0, 7.0)):
         peaks.add(Cluster(2.0), at)
-        peaks.add(Cluster(peak, 3.0, alerts=1), at)
+        peaks.add(Cluster(peak, 3.0, alerts=1, place=1), at)
     return peaks
 
 
@@ -88,7 +89,7 @@ def test_a_right_alert_counts_no_more() -> None:
 
 def test_the_second_alert_of_a_visit_speaks_for_the_visit() -> None:
     peaks = three_alerts()
-    peaks.add(ALERT, 9200.0)  # of the visit that is counted already
+    peaks.add(Cluster(5.0, 3.0, alerts=1, place=2), 9200.0)  # of the visit that is counted already
     assert len(peaks) == 6
     peaks.confirm(9.0, 9190.0)
     assert peaks.table[0].tolist() == [2, 4, 2, 5, 2]

@@ -1,0 +1,69 @@
+"""Counts the alerts that follow each other within minutes: they have one cause. Pure.
+
+What lies between them tells a cause that is over each time (somebody who comes back) from another
+level of the whole stream (auto-exposure, a lorry that parks).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+CLUMP_S: Final = 600.0
+"""An alert that begins within this watched time of the one before, in seconds, has its cause."""
+VISIT: Final = 2
+"""Most alerts of a clump that one real event may cause."""
+_LONGEST_S: Final = 960.0  # margins of longer ago say nothing about the level now
+
+
+@dataclass(slots=True)
+class Clump:
+    """The clump of alerts that runs, or ran last.
+
+    Attributes:
+        alerts: Number of its alerts.
+        last_s: Watched seconds at which an alert ran last.
+        since_s: Watched seconds from which on the margins between the alerts are known.
+        total: Sum of those margins.
+        count: Their number.
+        between_s: Seconds that they took.
+    """
+
+    alerts: int = 0
+    last_s: float = -math.inf
+    since_s: float = 0.0
+    total: float = 0.0
+    count: int = 0
+    between_s: float = 0.0
+
+    def follow(self, watched_s: float, *, begins: bool) -> None:
+        """Go on with an alert that runs.
+
+        Args:
+            watched_s: Time watched so far, in seconds.
+            begins: Whether it has just begun.
+        """
+        if begins:
+            new = not self.goes_on(watched_s)
+            self.alerts = 1 if new else self.alerts + 1
+            if new or self.between_s > _LONGEST_S:
+                self.forget(watched_s)
+        self.last_s = watched_s
+
+    def pause(self, total: float, count: int, seconds: float) -> None:
+        """Take margins that belong to no alert, while the clump goes on: their sum and number."""
+        self.total += total
+        self.count += count
+        self.between_s += seconds
+
+    def forget(self, watched_s: float) -> None:
+        """Forget the margins before ``watched_s``."""
+        self.since_s = watched_s
+        self.total, self.count, self.between_s = 0.0, 0, 0.0
+
+    def goes_on(self, watched_s: float) -> bool:
+        """Return whether an alert that began now would belong to it."""
+        return watched_s - self.last_s < CLUMP_S
+
+    def again(self, watched_s: float) -> bool:
+        """Return whether alerts come again and again now."""
+        return self.alerts >= VISIT and self.goes_on(watched_s)
