@@ -70,7 +70,7 @@ class Label(BaseModel):
 
 
 class _File(BaseModel):
-    events: tuple[Label, ...] = Field(min_length=1)
+    events: tuple[Any, ...] = Field(min_length=1)
 
 
 def read_labels(path: Path, footage: Path) -> tuple[Label, ...]:
@@ -84,32 +84,42 @@ def read_labels(path: Path, footage: Path) -> tuple[Label, ...]:
         ConfigError: The file cannot be read, or has problems; the message lists one per line.
     """
     try:
-        labels = _File.model_validate_json(path.read_bytes()).events
+        events = _File.model_validate_json(path.read_bytes()).events
     except OSError as exc:
         raise ConfigError(f"{path}: cannot read the labels: {exc.strerror}") from exc
     except ValidationError as exc:
-        # If items are wrong, pydantic also reports that there are too few of them.
-        errors = [e for e in exc.errors() if e["type"] != "too_short" or not e["input"]]
-        raise ConfigError(_listing(path, [_told(error) for error in errors])) from None
-    if problems := list(dict.fromkeys(_missing(labels, footage))):
+        raise ConfigError(_listing(path, [_told(error) for error in exc.errors()])) from None
+    labels, problems = [], list(_missing(events, footage))
+    for index, event in enumerate(events):
+        try:
+            labels.append(Label.model_validate(event))
+        except ValidationError as exc:
+            problems += [_told(error, ("events", index)) for error in exc.errors()]
+    if problems:
         raise ConfigError(_listing(path, problems))
-    return labels
+    return tuple(labels)
 
 
-def _missing(labels: Sequence[Label], footage: Path) -> Iterator[str]:
+def _missing(events: Sequence[Any], footage: Path) -> Iterator[str]:
+    """Say for each clip that is not there, once, which events name it."""
     if not footage.is_dir():
         raise ConfigError(f"{footage}: expected a folder with the clips, found none")
     there = sorted(file.name for file in footage.iterdir() if file.is_file())
-    for index, label in enumerate(labels):
-        if label.clip not in there:
-            close = get_close_matches(label.clip, there, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            yield f"events[{index}].clip: no file {label.clip!r} in {footage}{hint}"
+    named: dict[str, list[int]] = {}
+    for index, event in enumerate(events):
+        clip = event.get("clip") if isinstance(event, dict) else None
+        if isinstance(clip, str) and (clip := clip.strip()) and clip not in there:
+            named.setdefault(clip, []).append(index)
+    for clip, (first, *more) in named.items():
+        close = get_close_matches(clip, there, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        others = f" (and of {len(more)} more)" if more else ""
+        yield f"events[{first}].clip{others}: no file {clip!r} in {footage}{hint}"
 
 
-def _told(error: Any) -> str:
+def _told(error: Any, within: tuple[str | int, ...] = ()) -> str:
     place = "".join(
-        f"[{step}]" if isinstance(step, int) else f".{step}" for step in error["loc"]
+        f"[{step}]" if isinstance(step, int) else f".{step}" for step in (*within, *error["loc"])
     ).lstrip(".")
     match error["type"]:
         case "missing":
@@ -128,6 +138,8 @@ def _told(error: Any) -> str:
 
 def _listing(path: Path, problems: Sequence[str]) -> str:
     lines = [f"{path}: {problem}" for problem in problems[:_MOST_PROBLEMS]]
+    if more := len(problems) - len(lines):
+        lines.append(f"{path}: and {more} more")
     if len(problems) > 1:
         lines.insert(0, f"{path}: {len(problems)} problems")
     return "\n".join(lines)

@@ -107,7 +107,7 @@ def _not_blank(value: Any) -> Any:
 
 
 def _not_reserved(name: str) -> str:
-    if name in _RESERVED:
+    if name in RESERVED:
         raise ValueError("expected another name: the box itself has a topic of this one")
     return name
 
@@ -178,7 +178,7 @@ QuarterTurn = Annotated[
 Share = Annotated[float, Field(ge=0, le=1)]
 Polygon = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3)]
 # Names of the box's own topics, which have the same level as the names of its cameras.
-_RESERVED = {"status", "prompts", "prompt", "profile", "feedback", "answer", "search"}
+RESERVED = {"status", "prompts", "prompt", "profile", "feedback", "answer", "search"}
 CameraName = Annotated[Name, AfterValidator(_not_reserved)]
 Topic = Annotated[str, AfterValidator(_plain_topic)]
 LocalPath = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(_against_folder)]

@@ -35,8 +35,9 @@ class AnswerRoute:
         """Make the message that answers ``received``."""
         mark = received.correlation
         fits = mark is None or len(mark) <= _LONGEST_CORRELATION
+        topic, ours = self.topic(received), self.topics.answer()
         return Message(
-            self.topic(received),
+            topic,
             payload,
             "answer",
             None,
@@ -45,6 +46,7 @@ class AnswerRoute:
             "application/json",
             schema,
             correlation=mark if fits else None,
+            otherwise=None if topic == ours else ours,
         )
 
     def topic(self, received: Received) -> str:

@@ -108,17 +108,15 @@ class Refusals:
         return self._standing.quarantine.release(now) or bool(over)
 
     def _hold(self, item: Outgoing, reason: str, now: float) -> None:
-        message, again = item.message, f"in {self._hold_s:.0f} s"
+        message, then = item.message, f"trying again in {self._hold_s:.0f} s"
         if item.seq is None:
             self._standing.refused[message.kind] += 1
-            again = "when it changes, and at the next connect"
+            then = "trying again when it changes, and at the next connect"
+        if message.kind == "answer":
+            elsewhere = message.otherwise
+            then = "the answer is lost" if elsewhere is None else f"answering on {elsewhere}"
         if message.lane not in self._standing.held:
-            logger.error(
-                "the broker refuses messages on %s: %s; trying again %s",
-                message.topic,
-                reason,
-                again,
-            )
+            logger.error("the broker refuses messages on %s: %s; %s", message.topic, reason, then)
         self._standing.held[message.lane] = now + self._hold_s
 
     def _rest_lane(self, lane: str) -> None:

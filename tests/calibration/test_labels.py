@@ -64,6 +64,22 @@ def test_all_problems_are_said_at_once(problems: Callable[..., str]) -> None:
     assert "events[1].clip: missing" in said
 
 
+def test_each_missing_clip_is_named_once_however_many_events_it_has(
+    problems: Callable[..., str],
+) -> None:
+    events = [GOOD | {"clip": clip} for clip in ("a.mp4", "b.mp4", "c.mp4") for _ in range(30)]
+    said = problems(*events, GOOD | {"end_s": 0.5}).splitlines()
+    assert said[0] == "4 problems"
+    assert [line.split(": ", 1)[1].partition(" in ")[0] for line in said[1:4]] == [
+        "events[0].clip (and of 29 more): no file 'a.mp4'",
+        "events[30].clip (and of 29 more): no file 'b.mp4'",
+        "events[60].clip (and of 29 more): no file 'c.mp4'",
+    ]
+    assert "events[90].end_s" in said[4]
+    many = [GOOD | {"clip": f"{number}.mp4"} for number in range(25)]
+    assert problems(*many).splitlines()[-1].endswith("and 5 more")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

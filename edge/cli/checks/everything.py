@@ -22,7 +22,7 @@ from edge.system.time_zone import zone_of
 def check_config(
     config: Config, *, cameras: bool = True, broker: bool = True, tune: bool = False
 ) -> Iterator[CheckResult]:
-    """Check everything that a configuration names; yield each result as soon as it is known.
+    """Check everything that a configuration names; yield each result as soon as it is known, once.
 
     Args:
         config: Configuration, already loaded, so its file is sound.
@@ -30,6 +30,14 @@ def check_config(
         broker: Whether to connect to the broker.
         tune: Whether to measure again which variant is the fastest.
     """
+    said = set[CheckResult]()
+    for result in _results(config, cameras=cameras, broker=broker, tune=tune):
+        if result not in said:  # a wrong sentence is met by more than one check
+            said.add(result)
+            yield result
+
+
+def _results(config: Config, *, cameras: bool, broker: bool, tune: bool) -> Iterator[CheckResult]:
     yield _watched_prompts(config)
     yield from _conditions(config)
     wanted_fps = sum(camera.sample.fps for camera in config.cameras.values())

@@ -22,6 +22,7 @@ from edge.cli.commands.broker_options import (
 )
 from edge.cli.shown import hours_shown, json_line, prompts_shown
 from edge.config.document import read_document
+from edge.config.fields import RESERVED
 from edge.config.load import checked, load_config
 from edge.config.models import MqttConfig
 from edge.control.commands import DesiredPrompts
@@ -133,6 +134,8 @@ def hours(context: typer.Context) -> None:
     states = Topics(boxes.broker.topic_prefix, boxes.device or "+").state("+")
     found: dict[str, StatePayload] = {}
     for received in subscribe(boxes.broker, [states], timeout_s=_LOOK_S):
+        if received.topic.split("/")[2] in RESERVED:
+            continue  # the box's own: its rules, its profile
         try:
             found[received.topic] = StatePayload.model_validate_json(received.payload)
         except ValidationError:

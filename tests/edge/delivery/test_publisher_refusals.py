@@ -17,11 +17,14 @@ from patience import Eventually
 from publishing import MakeMessage, StartPublisher
 from scripted_broker import ScriptedBroker
 
-from edge.config.models import MqttConfig
+from edge.config.models import HomeAssistantConfig, MqttConfig
+from edge.control.answers import AnswerRoute
+from edge.delivery.message import Received
 from edge.delivery.mqtt.dialer import connect
 from edge.delivery.mqtt.refusals import Refused
 from edge.delivery.outbox import Outbox
 from edge.delivery.publisher import PublisherTimings
+from edge.delivery.topics import Topics
 from edge.errors import PublishError
 from edge.system.backoff import BROKER, Backoff, RetryPolicy
 
@@ -153,6 +156,32 @@ def test_a_forbidden_topic_waits_and_the_others_go_on(
     eventually(lambda: not outbox.counts().queued["embedding"], "all embeddings")
     assert publisher.health().delivered["embedding"] == 300
     assert len(listener.payloads("alert")) == 100
+
+
+def test_an_answer_whose_topic_is_forbidden_goes_to_the_box_s_own_topic_with_a_word_in_the_log(
+    guarded: Broker,
+    listen: Listen,
+    publish: StartPublisher,
+    eventually: Eventually,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (guarded.directory.parent / "rights").write_text(
+        "user box\ntopic write edge/box/#\nuser listener\ntopic read #\n"
+    )
+    guarded.signal(signal.SIGHUP)  # read the rights again
+    listener = listen(guarded.port, username="listener", password=PASSWORD)
+    publisher = publish(guarded.config(username="box", password=PASSWORD))
+    route = AnswerRoute(Topics("edge", "box"), HomeAssistantConfig())
+    for number in range(2):
+        asked = Received("edge/box/search", b"", response="app/inbox", correlation=b"%d" % number)
+        publisher.publish_now(route.message(asked, b"found %d" % number, "edge-search/1"))
+    eventually(lambda: len(listener.payloads("answer")) == 2, "both answers")
+    assert listener.payloads("answer") == [b"found 0", b"found 1"]
+    answers = [heard for heard in listener.heard if heard.topic == "edge/box/answer"]
+    assert [heard.properties.CorrelationData for heard in answers] == [b"0", b"1"]
+    (said,) = [line for line in caplog.messages if "app/inbox" in line]
+    assert said.startswith("the broker refuses messages on app/inbox: Not authorized")
+    assert said.endswith("; answering on edge/box/answer")
 
 
 def test_a_message_above_the_declared_packet_size_costs_only_itself(

@@ -137,6 +137,17 @@ def test_every_bad_prompt_is_shown(edge: Run, config: Callable[..., Path], clip:
     assert of_prompts == {"prompt a": "FAIL", "prompt b": "FAIL", "prompt c": "ok"}
 
 
+def test_a_sentence_that_two_checks_meet_is_reported_once(
+    edge: Run, config: Callable[..., Path], clip: Path
+) -> None:
+    prompts = "prompts: {a: {text: [red then blue, red]}, b: {text: red}}"
+    outcome = edge("check", config(f"{{yard: {{url: {clip}}}}}", prompts=prompts), "--no-broker")
+    assert outcome.code == 2
+    lines = outcome.out.splitlines()
+    failed = [line.split()[:3] for line in lines if line.startswith("FAIL")]
+    assert failed == [["FAIL", "prompt", "a"]]
+
+
 def test_warnings_say_what_to_do_and_do_not_fail(
     edge: Run, config: Callable[..., Path], clip: Path
 ) -> None:
