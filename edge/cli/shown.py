@@ -21,16 +21,32 @@ def json_line(payload: bytes) -> str:
 
 def alert_line(alert: AlertPayload) -> Text:
     """Return an alert as one line."""
-    seconds = "" if alert.ended_at is None else f" after {alert.ended_at - alert.started_at}"
-    seconds += " (interrupted)" if alert.interrupted else ""
-    seconds += _in_visit(alert.visit)
+    rest = ""
+    if alert.ended_at is not None:
+        rest = f" after {span((alert.ended_at - alert.started_at).total_seconds())}"
+    rest += " (interrupted)" if alert.interrupted else ""
+    rest += " (a test)" if alert.test else ""
+    rest += _in_visit(alert.visit)
+    side = "under" if alert.margin < alert.threshold else "over"
     who = f"{alert.device}/{alert.camera} {alert.prompt.id}"
     return Text.assemble(
-        f"{alert.at.astimezone():%H:%M:%S} ",
+        f"{alert.at.astimezone():%Y-%m-%d %H:%M:%S %Z} ",
         (f"{alert.type:6}", _COLOURS[alert.type]),
         f" {printable(who)}: {printable(repr(alert.prompt.text))} ",
-        f"margin {alert.margin:+.3f} over {alert.threshold:.3f}{seconds}",
+        f"margin {alert.margin:+.3f} {side} {alert.threshold:.3f}{rest}",
     )
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in words: ``3.4 s``, ``2 min 5 s``, ``1 h 20 min``."""
+    tenths = round(seconds, 1)
+    if tenths < 60:
+        return f"{tenths:.1f} s"
+    minutes, left = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {left} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min"
 
 
 def hours_shown(states: Iterable[StatePayload]) -> Table:

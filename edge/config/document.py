@@ -3,15 +3,13 @@
 Keys are text, exactly as written. Duplicate keys and other tags are refused.
 """
 
-import logging
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -19,7 +17,8 @@ from edge.config.nodes import compose, line_of
 from edge.errors import ConfigError
 from edge.system.redact import register_secret
 
-_log = logging.getLogger(__name__)
+SECRETS: Final = "secrets.yaml"
+"""File beside the configuration that ``!secret`` reads."""
 
 Place = tuple[str | int, ...]
 """Where a value is: keys and list positions, from the root."""
@@ -119,7 +118,7 @@ class _Reader:
     def __init__(self, document: Document, environment: Mapping[str, str]) -> None:
         self._document = document
         self._environment = environment
-        self._secrets_path = document.path.with_name("secrets.yaml")
+        self._secrets_path = document.path.with_name(SECRETS)
 
     def read(self, node: yaml.Node, place: Place, line: int) -> Any:
         self._document.lines[place] = line
@@ -242,11 +241,8 @@ class _Reader:
         path = self._secrets_path
         try:
             root = compose(path)
-            readable_by_others = path.stat().st_mode & stat.S_IROTH
         except (ConfigError, OSError) as exc:
             raise ValueError(f"{exc}; expected lines such as 'yard_password: …' there") from exc
-        if readable_by_others:
-            _log.warning("%s can be read by every user of this machine: chmod 600 it", path)
         pairs = root.value if isinstance(root, yaml.MappingNode) else []
         secrets = {
             key.value: value.value

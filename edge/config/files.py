@@ -1,9 +1,10 @@
-"""Looks for the files that a configuration names and the daemon cannot begin without."""
+"""Looks at the files beside a configuration: can the daemon read them, and who else can?"""
 
 import os
+import stat
 from pathlib import Path
 
-from edge.config.document import read_document
+from edge.config.document import SECRETS, read_document
 from edge.config.models import Config
 from edge.errors import ConfigError
 
@@ -28,6 +29,22 @@ def require_files(path: Path, config: Config) -> None:
     for name, problem in problems.items():
         document.report(("mqtt", "tls", name), problem)
     raise ConfigError("\n".join(f"{path}:{line}: {text}" for line, text in document.problems))
+
+
+def open_secrets(path: Path) -> str | None:
+    """Return what to do where every user can read the secrets of a configuration; else None.
+
+    Args:
+        path: The configuration; its secrets are beside it.
+    """
+    secrets = path.with_name(SECRETS)
+    try:
+        mode = secrets.stat().st_mode
+    except OSError:
+        return None  # whoever needs it has said so
+    if not mode & stat.S_IROTH:
+        return None
+    return f"every user of this machine can read {secrets}: chmod 600 it"
 
 
 def pem_problem(path: Path) -> str | None:

@@ -8,7 +8,7 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from pydantic import ValidationError
 
@@ -28,12 +28,22 @@ _TICK_S = 1.0
 
 
 def subscribe(
-    config: MqttConfig, filters: Sequence[str], *, timeout_s: float | None = None
+    config: MqttConfig,
+    filters: Sequence[str],
+    *,
+    timeout_s: float | None = None,
+    listening: Callable[[], None] = lambda: None,
 ) -> Generator[Received, None, None]:
     """Yield the messages that arrive on ``filters``, for ever or for ``timeout_s`` seconds.
 
     A connection that is lost later is opened again, with a warning. Messages published meanwhile
     are missed, because each session is clean and has its own client id.
+
+    Args:
+        config: The broker.
+        filters: Filters of topics.
+        timeout_s: Seconds until the end; None: there is none.
+        listening: Called as soon as the broker has taken the subscription, at each connection.
 
     Raises:
         PublishError: The broker is unreachable or refuses the connection at the start.
@@ -48,6 +58,7 @@ def subscribe(
             with dialer.connect() as connection:
                 connection.subscribe(filters)
                 failures, heard = 0, True
+                listening()
                 yield from _listen(connection, end)
         except PublishError as exc:
             if not heard:

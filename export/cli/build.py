@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from calibration.limits import MIN_FRAMES
 from edge.errors import ConfigError
@@ -16,7 +17,7 @@ from edge.system.command_line import needing
 from export.bundle.targets import TARGETS, Target
 from export.checkpoints.catalog import CATALOG
 from export.cli.signing import signer_of
-from export.cli.tables import progress_bars
+from export.cli.tables import NO_WRAP, progress_bars, wide_console
 
 if TYPE_CHECKING:
     from export.build import BuildRequest, Built
@@ -41,7 +42,15 @@ def list_(*, as_json: Json = False) -> None:
         table.add_column(title)
     for row in CATALOG:
         table.add_row(row.name, row.family, row.hub, row.licence, row.notes)
-    Console(highlight=False).print(table)
+    console = wide_console()
+    whole = console.measure(table, options=console.options.update(width=NO_WRAP))
+    if whole.maximum <= console.width:
+        console.print(table)
+        return
+    for row in CATALOG:  # what must be typed stays whole, however narrow the terminal is
+        console.print(row.name, row.hub, sep="  ", soft_wrap=True)
+        about = f"{row.family}, {row.licence}: {row.notes}"
+        console.print(Padding(Text(about, "dim"), (0, 0, 0, 4)))
 
 
 @app.command()

@@ -11,14 +11,14 @@ from rich.text import Text
 from edge.system.visible import printable
 
 # Width where the output is not a terminal: a row is then one line, however long.
-_NO_WRAP: Final = 100_000
+NO_WRAP: Final = 100_000
 
 
 def wide_console() -> Console:
     """Return a console on standard output; rows are cut only for a terminal."""
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = _NO_WRAP
+        console.width = NO_WRAP
     return console
 
 

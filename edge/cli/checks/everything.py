@@ -9,9 +9,11 @@ from edge.cli.checks.cameras import check_cameras
 from edge.cli.checks.disk import check_disk, check_index
 from edge.cli.checks.model import check_model
 from edge.cli.checks.outbox import check_outbox
+from edge.cli.checks.privacy import check_privacy
 from edge.cli.checks.result import CheckResult, failure
 from edge.cli.checks.second_look import check_looks
 from edge.cli.checks.side_files import check_side_files
+from edge.cli.checks.zones import zone_remarks
 from edge.config.document import suggestion
 from edge.config.models import Config
 from edge.errors import ConfigError
@@ -58,6 +60,8 @@ def _results(config: Config, *, cameras: bool, broker: bool, tune: bool) -> Iter
     if broker:
         yield from check_broker(config, outbox)
     yield check_disk(config.state_dir, config.outbox.max_bytes)
+    if (privacy := check_privacy(config.state_dir)) is not None:
+        yield privacy
     yield outbox.result
     yield from check_side_files(config.state_dir)
     yield from check_index(config)
@@ -80,6 +84,13 @@ def _watched_prompts(config: Config) -> CheckResult:
         name for name in config.prompts if not any(camera.watched_by(name) for camera in cameras)
     ]
     remarks = [f"no camera watches {', '.join(idle)}: name it under its prompts"] if idle else []
+    for name, camera in config.cameras.items():
+        if not any(rule.enabled and camera.watched_by(key) for key, rule in config.prompts.items()):
+            remarks.append(
+                f"camera {name} has no prompt that is on: name one under its prompts, or leave the "
+                "key out for all"
+            )
+    remarks += zone_remarks(config.cameras)
     profiles = sorted({name for prompt in config.prompts.values() for name in prompt.profiles})
     if config.profile is not None and config.profile not in profiles:
         hint = suggestion(config.profile, profiles) if profiles else "none names any"

@@ -33,7 +33,7 @@ def alerts(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON payload per line.")] = False,
 ) -> None:
-    """Subscribe to all alerts and print them.
+    """Subscribe to all alerts and print them, one a line, in local time.
 
     Examples: `edge alerts --config edge.yaml`, `edge alerts --host nvr.example --json`.
     Options count before --config. The password of --username, if any, comes from the variable
@@ -42,8 +42,13 @@ def alerts(
     configured = load_config(config).mqtt if config else None
     broker = broker_of(configured, host=host, port=port, username=username, ca=ca, prefix=prefix)
     console = Console(highlight=False)
+    topics = f"{broker.topic_prefix}/+/+/alert"
+
+    def waiting() -> None:
+        typer.echo(f"connected to {broker.host}:{broker.port}, waiting on {topics}", err=True)
+
     shown = 0
-    for message in subscribe(broker, [f"{broker.topic_prefix}/+/+/alert"]):
+    for message in subscribe(broker, [topics], listening=waiting):
         try:
             payload = AlertPayload.model_validate_json(message.payload)
         except ValidationError:
@@ -52,7 +57,7 @@ def alerts(
         if as_json:
             typer.echo(json_line(message.payload))
         else:
-            console.print(alert_line(payload))
+            console.print(alert_line(payload), soft_wrap=True)
         shown += 1
         if shown == count:
             return

@@ -13,7 +13,8 @@ from rich.text import Text
 from edge.cli.checks.everything import check_config
 from edge.cli.checks.model import check_model
 from edge.cli.checks.result import CheckResult, exit_code, failure
-from edge.config.files import require_files
+from edge.config.document import SECRETS
+from edge.config.files import open_secrets, require_files
 from edge.config.load import load_config
 from edge.config.models import EngineConfig
 from edge.errors import ConfigError
@@ -76,6 +77,8 @@ def _results(
     except ConfigError as exc:
         yield failure("configuration", exc)
         return
+    if (advice := open_secrets(path)) is not None:
+        yield CheckResult(SECRETS, "the passwords of this configuration", (advice,))
     if bundle is not None:
         config = config.model_copy(update={"bundle": bundle})
     yield from check_config(config, cameras=cameras, broker=broker, tune=tune)

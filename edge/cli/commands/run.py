@@ -1,5 +1,6 @@
 """The command ``edge run``: runs the daemon in the foreground, as systemd expects."""
 
+import logging
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -7,12 +8,14 @@ from typing import Annotated
 import typer
 
 from edge import app
-from edge.config.files import require_files
+from edge.config.files import open_secrets, require_files
 from edge.config.load import load_config
 from edge.config.models import Config
 from edge.control.reload import Reload
 from edge.system.ending import Stop, heeding_signals
 from edge.system.private import keep_to_ourselves
+
+logger = logging.getLogger(__name__)
 
 
 def run(
@@ -35,4 +38,6 @@ def run(
 def _read(path: Path) -> Config:
     config = load_config(path)
     require_files(path, config)
+    if (advice := open_secrets(path)) is not None:
+        logger.warning("%s", advice)
     return config

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
-from edge.cli.shown import alert_line, hours_shown, json_line, prompts_shown
+from edge.cli.shown import alert_line, hours_shown, json_line, prompts_shown, span
 from edge.delivery.payloads import AlertPayload, PromptsStatePayload, StatePayload
 from edge.errors import ConfigError
 from edge.system.command_line import run
@@ -56,6 +56,17 @@ def test_an_alert_is_shown_with_its_place_in_a_visit(number: int, words: str) ->
     assert f"({words} of one visit)" in line
     (first,) = printed(alert_line(AlertPayload.model_validate({**ALERT, "visit": None})))
     assert "visit" not in first
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0.0 s"), (3.4, "3.4 s"), (59.94, "59.9 s"), (59.96, "1 min 0 s"), (125, "2 min 5 s"),
+        (3599.4, "59 min 59 s"), (3599.6, "1 h 0 min"), (4799, "1 h 20 min"), (7199, "2 h 0 min"),
+    ],
+)  # fmt: skip
+def test_a_length_of_time_is_in_words(seconds: float, words: str) -> None:
+    assert span(seconds) == words
 
 
 def test_what_is_expected_by_hour_is_shown_as_bars() -> None:

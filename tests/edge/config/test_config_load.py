@@ -1,4 +1,3 @@
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -310,20 +309,6 @@ def test_a_missing_or_broken_secrets_file_is_told_with_its_name(
     (line,) = problems(SECRET)
     assert "secrets.yaml:2:1: not valid YAML" in line
     assert "hush" not in line
-
-
-def test_secrets_that_everybody_can_read_are_warned_about(
-    load: Callable[..., Config], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    secrets_file(tmp_path, "broker: hushhush\n", 0o600)
-    load(SECRET)
-    assert caplog.messages == []
-    secrets_file(tmp_path, "broker: hushhush\n", 0o644)
-    with caplog.at_level(logging.WARNING):
-        load(SECRET)
-    assert caplog.messages == [
-        f"{tmp_path}/secrets.yaml can be read by every user of this machine: chmod 600 it"
-    ]
 
 
 def test_every_secret_is_masked_from_then_on_and_nothing_else(

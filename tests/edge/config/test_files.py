@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.config.files import require_files
+from edge.config.files import open_secrets, require_files
 from edge.config.models import Config
 from edge.errors import ConfigError
 
@@ -47,3 +47,13 @@ def test_files_that_are_there_are_fine(load: Callable[..., Config], tmp_path: Pa
 def test_no_tls_needs_no_files(load: Callable[..., Config], tmp_path: Path) -> None:
     start, end = TEXT.index("  tls:"), TEXT.index("prompts:")
     require_files(tmp_path / "edge.yaml", load(TEXT[:start] + TEXT[end:]))
+
+
+def test_secrets_that_every_user_can_read_are_pointed_out(tmp_path: Path) -> None:
+    config, secrets = tmp_path / "edge.yaml", tmp_path / "secrets.yaml"
+    assert open_secrets(config) is None
+    secrets.write_text("broker: hushhush\n")
+    secrets.chmod(0o640)
+    assert open_secrets(config) is None
+    secrets.chmod(0o644)
+    assert open_secrets(config) == (f"every user of this machine can read {secrets}: chmod 600 it")

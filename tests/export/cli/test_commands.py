@@ -10,6 +10,8 @@ import pytest
 
 from calibration.limits import MIN_FRAMES
 from edge.model.bundle.read import open_bundle
+from export.checkpoints.catalog import CATALOG
+from export.cli.build import list_
 from export.default_bundle import packages
 from export.packages.fetch import default_cache, fetch
 
@@ -29,6 +31,23 @@ def edge_export(*arguments: str | Path, **environment: str) -> subprocess.Comple
 def test_help_shows_what_there_is_with_an_example() -> None:
     assert "footage" in edge_export("--help").stdout
     assert "edge-export default --out" in edge_export("default", "--help").stdout
+
+
+@pytest.mark.parametrize("terminal", [None, 40, 80])
+def test_the_names_of_checkpoints_are_never_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, terminal: int | None
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if terminal is not None:
+        monkeypatch.setenv("COLUMNS", str(terminal))
+        monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes what is captured for a terminal
+        monkeypatch.setenv("TERM", "dumb")
+    list_()
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for row in CATALOG:
+        (found,) = [words for words in lines if words[:1] == [row.name]]
+        assert row.hub in found
+        assert (row.family in found) is (terminal is None)  # in a pipe, all of it is one line
 
 
 def test_offline_with_an_empty_cache_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:

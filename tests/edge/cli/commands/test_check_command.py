@@ -137,6 +137,36 @@ def test_every_bad_prompt_is_shown(edge: Run, config: Callable[..., Path], clip:
     assert of_prompts == {"prompt a": "FAIL", "prompt b": "FAIL", "prompt c": "ok"}
 
 
+def test_what_watches_nothing_is_pointed_out(
+    edge: Run, config: Callable[..., Path], clip: Path, tmp_path: Path
+) -> None:
+    secrets = tmp_path / "secrets.yaml"
+    secrets.write_text("unused: hushhush\n")
+    secrets.chmod(0o644)
+    (tmp_path / "state").mkdir(mode=0o700)
+    zones = "zones: {flat: [[0, 0], [0.5, 0.5], [1, 1]]}"
+    cameras = (
+        f"{{yard: {{url: {clip}, prompts: []}}, gate: {{url: {clip}, prompts: [off]}}, "
+        f"pier: {{url: {clip}, {zones}}}}}"
+    )
+    prompts = "prompts: {red: {text: red, profiles: [away]}, off: {text: blue, enabled: false}}"
+    path = config(cameras, prompts=prompts, profile="awya")
+    outcome = edge("check", path, "--no-broker", "--json")
+    assert outcome.code == 0
+    assert outcome.err == ""  # no line of a log
+    advice = found(outcome, "configuration")["advice"]
+    assert [remark.partition(":")[0] for remark in advice] == [
+        "camera yard has no prompt that is on",
+        "camera gate has no prompt that is on",
+        "cameras.pier.zones.flat has no area",
+        "no prompt names the profile 'awya'; did you mean 'away'?",
+    ]
+    assert found(outcome, "secrets.yaml")["advice"] == [
+        f"every user of this machine can read {secrets}: chmod 600 it"
+    ]
+    assert found(outcome, "privacy")["verdict"] == "ok"
+
+
 def test_a_sentence_that_two_checks_meet_is_reported_once(
     edge: Run, config: Callable[..., Path], clip: Path
 ) -> None:
@@ -161,6 +191,7 @@ def test_warnings_say_what_to_do_and_do_not_fail(
         ["warn", "prompt", "red"],
     ]
     assert "→ no camera watches blue" in outcome.out
+    assert "has no prompt that is on" not in outcome.out
     assert "→ the model hardly tells its negative 'red' from its text" in outcome.out
 
 
