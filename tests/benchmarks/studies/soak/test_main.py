@@ -33,6 +33,7 @@ def test_a_flat_hour_passes_and_a_leak_fails() -> None:
 
 
 def test_a_lost_alert_an_early_end_or_an_exit_code_fails() -> None:
+    assert not verdict(rows(), committed=0)  # nothing that could have been lost
     assert not verdict(rows(), lost={"01A"})
     assert not verdict(rows(), early=True)
     assert not verdict(rows(), code=1)
