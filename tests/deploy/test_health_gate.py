@@ -16,6 +16,8 @@ DOUBLES = {
     "grub-editenv": "cat grubenv",
     "sleep": ":",
     "mount": ":",
+    "mountpoint": "false",
+    "timeout": "exit 124",
     "umount": ":",
 }
 
@@ -233,6 +235,16 @@ def test_a_stick_says_why_its_update_is_not_installed(box: Box, version: str, wh
     answer = (box.folder / "run/edge/stick/edge-update.txt").read_text()
     assert answer == f"not installed: new.raucb: {why}\n"
     assert answer in box.console
+
+
+def test_settings_that_take_too_long_to_check_are_refused_with_a_reason(box: Box) -> None:
+    box.set("run/edge/config/edge-config.yaml", "device: {id: box}\n")
+    box.set("data/site/former/hostname", "box\n")
+    assert box.run("import-config") == 0
+    answer = (box.folder / "run/edge/config/edge-config.error.txt").read_text()
+    assert answer == "expected settings that are checked within two minutes\n"
+    assert answer in box.console
+    assert box.has("data/site/former/hostname")
 
 
 def test_the_deadline_restarts_a_box_that_hangs(box: Box) -> None:

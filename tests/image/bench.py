@@ -20,7 +20,7 @@ OLDER, OWN, GOOD = "0.9.0", "1.0.0", "2.0.0"
 # A box of the tests does not wait as long for a daemon or a network that will never come.
 _HASTY_GATE = {
     "usr/lib/systemd/system/edge-health.service.d/test.conf": Patch(
-        b"[Service]\nEnvironment=EDGE_GATE_ALLOWED=90 EDGE_GATE_STEADY=5\n"
+        b"[Service]\nEnvironment=EDGE_GATE_ALLOWED=40 EDGE_GATE_STEADY=5\n"
     )
 }
 _PANIC = b"[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo c >/proc/sysrq-trigger'\n"
@@ -100,6 +100,11 @@ class Bench:
         files = model | agent | keyring | self._version(self.shipped, OWN)
         return self.shipped.variant(files, self.work / "own", without=[_BUNDLE])
 
+    @cached_property
+    def good(self) -> Path:
+        """The bundle of a good update."""
+        return self.update("good", GOOD, {})
+
     def update(self, name: str, version: str, files: Mapping[str, Patch]) -> Path:
         """Make the bundle of a version with other files."""
         tree = self.own.variant(self._version(self.own, version) | dict(files), self.work / name)
@@ -115,7 +120,7 @@ class Bench:
             name: Patch(_flipped(self.own.read(name)))
             for name in (f"{_BUNDLE}/image.fp32.onnx", f"{_BUNDLE}/image.int8.onnx")
         }
-        hasty_deadline = Patch(b"[Timer]\nOnBootSec=\nOnBootSec=150\n")
+        hasty_deadline = Patch(b"[Timer]\nOnBootSec=\nOnBootSec=90\n")
         gone = {
             "etc/systemd/system/edge-health.service": _NO_UNIT,
             "etc/systemd/system/edge-deadline.timer": _NO_UNIT,

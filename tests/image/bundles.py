@@ -8,7 +8,7 @@ from authority import Signer, authority, issue
 
 from deploy.image.bundle import make_bundle, manifest
 
-_PAYLOAD_MIB = 64
+_PAYLOAD_MIB = 8
 
 
 class Shop:

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,7 @@ from typing import Any, Self
 
 FIRMWARE = Path("/usr/share/OVMF")
 _STARTED = "started"  # the one snapshot of a box
-WAIT_S = 600.0  # emulation on a busy machine; a quiet one needs a tenth
+WAIT_S = 1800.0  # emulation on a busy machine; a quiet one needs a thirtieth
 
 
 class GuestFailed(AssertionError):
@@ -37,12 +36,19 @@ class Guest:
     Args:
         disk: Disk in qcow2 (see ``disk.layer``).
         work: Folder for its log, its sockets and the firmware's variables.
+
+    Attributes:
+        cuts: Power cuts so far, or since the snapshot.
+        serial: Its serial log.
     """
 
     def __init__(self, disk: Path, work: Path) -> None:
         self.disk, self._work = disk, work
         self._process: subprocess.Popen[bytes] | None = None
+        # One connection for as long as the emulator runs: the guest's end tells each change to its reader.
+        self._agent: socket.socket | None = None
         self._seen = 0
+        self.cuts = 0
         self.serial = work / "serial.log"
 
     def __enter__(self) -> Self:
@@ -70,6 +76,7 @@ class Guest:
         """Go back to the snapshot, in another emulator. Only the clock goes on, as that of a real box does."""
         self.cut()
         self._emulate("-loadvm", _STARTED)
+        self.cuts = 0
         self.check(f"date --set=@{time.time():.0f}")
 
     def _emulate(self, *more: str) -> None:
@@ -97,6 +104,8 @@ class Guest:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
+        self._agent = _connected(self._work / "agent.sock")
+        self._agent.settimeout(5)
 
     def cut(self) -> None:
         """Cut the power: SIGKILL to the emulator."""
@@ -104,6 +113,10 @@ class Guest:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
+            self.cuts += 1
+        if self._agent is not None:
+            self._agent.close()
+            self._agent = None
 
     def plug(self, stick: Path) -> None:
         """Plug in a stick by USB."""
@@ -171,11 +184,9 @@ class Guest:
                 raise GuestFailed(f"{patterns}: {what}; the log ends with:\n{log[-2000:]}")
             time.sleep(0.2)
 
-    def wait_end(self, seconds: float = WAIT_S) -> None:
-        """Wait until the box has switched itself off."""
-        assert self._process is not None
-        self._process.wait(seconds)
-        self._process = None
+    def forget(self) -> None:
+        """Take what is on the serial line so far as heard."""
+        self._seen = len(self.log())
 
     def heard_since(self, pattern: str) -> bool:
         """Whether a pattern came after what was waited for."""
@@ -187,23 +198,21 @@ class Guest:
         Raises:
             GuestFailed: The agent did not answer in time.
         """
-        asked = json.dumps({"id": time.monotonic_ns(), "command": command}).encode() + b"\n"
+        number = time.monotonic_ns()
+        asked = json.dumps({"id": number, "command": command}).encode() + b"\n"
         deadline = time.monotonic() + seconds
-        with _connected(self._work / "agent.sock") as agent:
-            agent.settimeout(5)
-            agent.sendall(asked)
-            answer = b""
-            while time.monotonic() < deadline:
-                with contextlib.suppress(TimeoutError):
-                    answer += agent.recv(65536)
-                for line in answer.split(b"\n")[:-1]:
-                    with contextlib.suppress(ValueError):
-                        said = json.loads(line)
-                        if said["id"] == json.loads(asked)["id"]:
-                            return Done(
-                                said["code"],
-                                base64.b64decode(said["output"]).decode(errors="replace"),
-                            )
+        assert self._agent is not None, "the box is off"
+        self._agent.sendall(asked)
+        answer = b""
+        while time.monotonic() < deadline:
+            with contextlib.suppress(TimeoutError):
+                answer += _received(self._agent)
+            for line in answer.split(b"\n")[:-1]:
+                with contextlib.suppress(ValueError):
+                    said = json.loads(line)
+                    if said["id"] == number:
+                        output = base64.b64decode(said["output"]).decode(errors="replace")
+                        return Done(said["code"], output)
         raise GuestFailed(f"no answer in {seconds:.0f} s to: {command}")
 
     def check(self, command: str, seconds: float = WAIT_S) -> str:
@@ -219,17 +228,23 @@ def _monitor(line: str) -> dict[str, object]:
     return {"execute": "human-monitor-command", "arguments": {"command-line": line}}
 
 
-@contextlib.contextmanager
-def _connected(path: Path) -> Iterator[socket.socket]:
+def _connected(path: Path) -> socket.socket:
     """A connection to a socket of the emulator, which may just have been started."""
-    with socket.socket(socket.AF_UNIX) as end:
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                end.connect(str(path))
-                break
-            except (FileNotFoundError, ConnectionRefusedError):
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
-        yield end
+    deadline = time.monotonic() + 60
+    while True:
+        end = socket.socket(socket.AF_UNIX)
+        try:
+            end.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            end.close()
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return end
+
+
+def _received(end: socket.socket) -> bytes:
+    if received := end.recv(65536):
+        return received
+    raise GuestFailed("the emulator has ended")

@@ -52,8 +52,15 @@ ROWS = (
         start.another_box_is_another,
     ),
     Row(
+        "P1",
+        "the power fails six times during an installation",
+        "each time the former slot starts; the next row updates the same box",
+        faults.survives_power_cuts,
+        faults.broken_slots_are_seen,
+    ),
+    Row(
         "U1",
-        "a good update, on a stick",
+        "a good update, on a stick, after the power cuts",
         "the other slot runs it; settings, thresholds, key and waiting alerts are kept",
         updates.a_good_update_keeps_everything,
     ),
@@ -90,17 +97,11 @@ ROWS = (
         updates.a_sound_bundle_is_not,
     ),
     Row(
-        "P1",
-        "the power fails six times during an installation",
-        "each time the former slot starts, and the update succeeds at last",
-        faults.survives_power_cuts,
-        faults.broken_slots_are_seen,
-    ),
-    Row(
         "P2",
         "the data partition is full",
         "the box starts and takes settings; with room again its alerts arrive",
         faults.survives_a_full_disk,
+        faults.a_fuller_disk_takes_none,
     ),
     Row(
         "P3",
@@ -114,5 +115,6 @@ ROWS = (
         "the kernel stops and does not restart itself",
         "the watchdog of the chip-set restarts the box",
         faults.hardware_watchdog_resets,
+        faults.without_a_watchdog_it_stays,
     ),
 )

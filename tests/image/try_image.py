@@ -24,9 +24,11 @@ ROOT = Path(__file__).resolve().parents[2]
 _HEAD = """# The image, started for real
 `make image-test` starts the image of an x86 NVR in QEMU (software emulation, UEFI, 2 processors, 2 GiB), plays
 the site around it — an RTSP camera, a broker with TLS, a time server —, and writes this page. A row holds where
-what is promised was seen, and its control passes: the same check where it must come out otherwise. I1 and I2
-are about the shipped image as it is; the others about one with an agent for the tests, a model of
-kilobytes, and another authority for updates.
+what is promised was seen, and its control passes: the same check where it must come out otherwise. U1 and U3 to
+U5 have no control of their own: the bad updates are that of the good one, and that of U2 is that of all bad ones.
+I1 and I2 are about the shipped image as it is; the others about one with an agent for the tests, a model of
+kilobytes, and another authority for updates. That box goes from row to row. Where a row has spoilt it, the next
+one begins with a snapshot of the box after its first start.
 """
 _FOOT = """
 Not tried here: real hardware, a disk that lies about what it has written (a cut kills the emulator; what it had

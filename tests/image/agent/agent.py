@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 PORT = Path("/dev/virtio-ports/edge.test")
@@ -13,7 +14,10 @@ def main() -> None:
     with PORT.open("r+b", buffering=0) as port:
         waiting = b""
         while True:
-            waiting += os.read(port.fileno(), 65536)
+            read = os.read(port.fileno(), 65536)
+            if not read:  # nobody is connected
+                time.sleep(0.2)
+            waiting += read
             *lines, waiting = waiting.split(b"\n")
             for line in lines:
                 asked = json.loads(line)
