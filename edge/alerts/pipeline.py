@@ -6,10 +6,11 @@ Everything between the cameras and the outbox happens here, one sample at a time
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from edge.alerts.conditions import Conditions, alike, is_on
+from edge.alerts.confirmed import confirmed
 from edge.alerts.events import Rule
 from edge.alerts.learned import Calibrations
 from edge.alerts.messages import (
@@ -161,8 +162,7 @@ class Pipeline:
         light = self._look_around(sample)
         happenings = watch.switch(self._on(watch.rules, light, at), at)
         happenings += watch.step(self.rules.bank, weighed, at, light or EVERYWHERE)
-        looked_at = [self._looked_at(watch, sample, happening) for happening in happenings]
-        return [happening for happening in looked_at if happening is not None]
+        return confirmed(happenings, sample, self.rules, watch)
 
     def report(
         self, sample: Sample, scored: Scored, happenings: Iterable[Happening]
@@ -292,17 +292,3 @@ class Pipeline:
             if changed.kind == "moved":
                 self._calibrations.forget(sample.camera)
         return scene.light
-
-    def _looked_at(self, watch: Watch, sample: Sample, happening: Happening) -> Happening | None:
-        """Ask the second look where an alert starts; None where it denies the alert."""
-        if happening.transition.type != "start":
-            return happening
-        finding = self.rules.confirm(happening.prompt, sample)
-        if not finding.confirmed:
-            logger.debug(
-                "%s/%s vetoed: %s", sample.camera, happening.prompt, finding.reason,
-                extra={"camera": sample.camera, "rule": happening.prompt},
-            )  # fmt: skip
-            watch.veto(happening.prompt)
-            return None
-        return replace(happening, finding=finding)

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Final
 
 from edge.delivery.message import Message
-from edge.delivery.mqtt.connection import Acknowledged, Connection
+from edge.delivery.mqtt.answers import Acknowledged
+from edge.delivery.mqtt.connection import Connection
 from edge.delivery.mqtt.paho_client import packet_size
 from edge.delivery.mqtt.refusals import Unsendable
 from edge.delivery.not_taken import Outgoing, Refusals

@@ -6,7 +6,6 @@ publisher (reads, deletes).
 """
 
 import contextlib
-import logging
 import sqlite3
 import threading
 import time
@@ -17,19 +16,17 @@ from json import dumps
 from pathlib import Path
 from typing import Final
 
+from edge.delivery.drops import Drops
 from edge.delivery.message import Kind, Message
-from edge.delivery.outbox_file import KINDS, insert, lane_number, pack, transaction, unpack
+from edge.delivery.outbox_file import KINDS, delete, insert, lane_number, pack, transaction, unpack
 from edge.delivery.outbox_store import OutboxStore
 from edge.delivery.payloads import AlertMessage
 from edge.delivery.running import ended_by, ends_of_running, note_running
 from edge.errors import OutboxError, SideFileError
 from edge.system.attempts import NOT_NOTED, Attempts
 
-logger = logging.getLogger(__name__)
-
 _Row = tuple[Message, bytes]
 
-_DROP_REPORT_S: Final = 60.0
 # Size of the messages that are read at once.
 _READ_BYTES: Final = 4 * 1024 * 1024
 # Least number of bytes freed on a full disk before the second attempt.
@@ -92,7 +89,7 @@ class Outbox:
         self._listeners: list[Callable[[], None]] = []
         self._lost: Counter[Kind] = Counter()  # not yet in the file's totals
         self._ended: set[str] = set()  # alerts whose end the file has not noted yet
-        self._drops_reported_at = -float("inf")
+        self._drops = Drops()
         # Numbers are never reused in a process: a late PUBACK must not delete a new message.
         self._next_seq = 1
         self._store = OutboxStore(path, self._go_on, attempts)
@@ -228,14 +225,14 @@ class Outbox:
             note_running(db, (message for message, _ in rows), ended)
             for message, body in rows:
                 if len(body) > self._max_bytes:
-                    self._count_dropped(db, KINDS.index(message.kind), 1)
+                    self._drops.count(db, KINDS.index(message.kind), 1)
                 else:
                     insert(db, self._next_seq, message, body)
                     self._next_seq += 1
             for kind, number in enumerate(KINDS):
-                self._count_dropped(db, kind, lost[number])
+                self._drops.count(db, kind, lost[number])
             (total,) = db.execute("SELECT sum(bytes) FROM totals").fetchone()
-            self._evict(db, total - self._max_bytes, down_to=0)
+            self._drops.evict(db, total - self._max_bytes, down_to=0)
             if not rows:  # a write that proves the disk
                 db.execute("UPDATE totals SET dropped = dropped")
         self._lost -= lost
@@ -246,20 +243,7 @@ class Outbox:
         least = min(KINDS.index(message.kind) for message, _ in rows)
         wanted = max(_ROOM_BYTES, 2 * sum(len(body) for _, body in rows))
         with transaction(db):
-            self._evict(db, wanted, down_to=least)
-
-    def _evict(self, db: sqlite3.Connection, excess: int, *, down_to: int) -> None:
-        """Drop the oldest messages of the least important kind until ``excess`` bytes are free."""
-        query = "SELECT seq, size FROM messages WHERE kind = ? ORDER BY seq"
-        for kind in range(len(KINDS) - 1, down_to - 1, -1):
-            gone = []
-            for seq, size in db.execute(query, (kind,)):
-                if excess <= 0:
-                    break
-                gone.append(seq)
-                excess -= size
-            self._delete_rows(db, gone)
-            self._count_dropped(db, kind, len(gone))
+            self._drops.evict(db, wanted, down_to=least)
 
     def _select(
         self, db: sqlite3.Connection, limit: int, excluded: str, lanes: str
@@ -290,20 +274,5 @@ class Outbox:
                 kinds = "SELECT kind, count(*) FROM messages WHERE seq IN (SELECT value FROM"
                 kinds += " json_each(?)) GROUP BY kind"
                 for kind, number in db.execute(kinds, (dumps(seqs),)).fetchall():
-                    self._count_dropped(db, kind, number)
-            self._delete_rows(db, seqs)
-
-    def _delete_rows(self, db: sqlite3.Connection, seqs: list[int]) -> None:
-        db.executemany("DELETE FROM messages WHERE seq = ?", [(seq,) for seq in seqs])
-
-    def _count_dropped(self, db: sqlite3.Connection, kind: int, number: int) -> None:
-        if not number:
-            return
-        db.execute("UPDATE totals SET dropped = dropped + ? WHERE kind = ?", (number, kind))
-        now = time.monotonic()
-        if now >= self._drops_reported_at + _DROP_REPORT_S:
-            self._drops_reported_at = now
-            logger.warning(
-                "outbox drops messages: %d of kind %s now; the device's state counts them all",
-                number, KINDS[kind],
-            )  # fmt: skip
+                    self._drops.count(db, kind, number)
+            delete(db, seqs)

@@ -6,7 +6,7 @@ Every row has a CRC-32 of its body: SQLite detects a broken page, but not a flip
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from types import GenericAlias
@@ -94,6 +94,11 @@ def is_damage(error: Exception) -> bool:
 def lane_number(lane: str) -> int:
     """Value of the column ``lane`` for a ``Message.lane``."""
     return crc32(lane.encode())
+
+
+def delete(db: sqlite3.Connection, seqs: Iterable[int]) -> None:
+    """Delete messages by their numbers; unknown ones are ignored."""
+    db.executemany("DELETE FROM messages WHERE seq = ?", [(seq,) for seq in seqs])
 
 
 def insert(db: sqlite3.Connection, seq: int, message: Message, body: bytes) -> None:

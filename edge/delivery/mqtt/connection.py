@@ -7,31 +7,22 @@ are unacknowledged.
 """
 
 import contextlib
-import logging
 import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from paho.mqtt import MQTTException
-from paho.mqtt.enums import LogLevel, MQTTProtocolVersion
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge.config.models import MqttConfig
 from edge.delivery.message import Message, Received
+from edge.delivery.mqtt.answers import Acknowledged, BrokerAnswers
 from edge.delivery.mqtt.paho_client import connect_properties, make_client, publish_properties
 from edge.delivery.mqtt.refusals import (
-    Lost,
     SubscriptionRefused,
     Unsendable,
-    ended,
-    garbled,
-    hung_up,
-    in_words,
-    refusal,
     silent,
     stranger,
     unreachable,
@@ -43,32 +34,13 @@ from edge.delivery.mqtt.sockets import (
     send_at_once,
     wait_for,
 )
-from edge.delivery.mqtt.terms import Feature, lowered, terms_of
+from edge.delivery.mqtt.terms import Feature, Terms, lowered
 from edge.errors import PublishError
-from edge.system.redact import redact
 
-logger = logging.getLogger(__name__)
-
-# What paho makes of a packet that it cannot read.
-_PROTOCOL_ERROR: Final = 0x82
 # What paho raises for packets that break the protocol (found by fuzzing, tests/fuzz).
 _MALFORMED: Final = (
     ValueError, LookupError, TypeError, AttributeError, struct.error, MQTTException,
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
-    """PUBACK: number of the packet, and whether the broker accepted it.
-
-    Attributes:
-        code: MQTT 5 reason code; 0x80 and above are refusals. Always 0 over 3.1.1.
-        reason: The code in words, with the broker's own.
-    """
-
-    packet: int
-    code: int
-    reason: str
 
 
 class Connection:
@@ -86,7 +58,6 @@ class Connection:
 
     Attributes:
         protocol: MQTT version: ``"5"`` or ``"3.1.1"``.
-        terms: What the broker accepts.
         receiver: Called with each message as it is read; unless set, ``received`` gives them.
 
     Raises:
@@ -107,30 +78,25 @@ class Connection:
         connack_s: float | None = None,
     ) -> None:
         self.protocol = "5" if version is MQTTProtocolVersion.MQTTv5 else "3.1.1"
-        self.terms = terms_of(None, without)
-        self._without = without
         self._largest = largest
         self._config = config
         self._where = f"{config.host}:{config.port}"
         self._timeout_s = timeout_s
         self._connack_s = timeout_s if connack_s is None else connack_s
-        self._acknowledged: list[Acknowledged] = []
+        self._answers = BrokerAnswers(config, self.protocol, without)
         self._received: deque[Received] = deque()
         self.receiver: Callable[[Received], None] = self._received.append
-        self._connack: ReasonCode | None = None
-        self._suback: list[str | None] = []
-        self._lost: PublishError | None = None
-        self._detail = ""
         will = will and lowered(will, self.terms)
         self._client = make_client(config, client_id, will, version, largest)
         self._client.connect_timeout = timeout_s
-        self._client.on_connect = self._on_connect
-        self._client.on_disconnect = self._on_disconnect
-        self._client.on_publish = self._on_publish
-        self._client.on_subscribe = self._on_subscribe
         self._client.receiver = self._on_message
-        self._client.on_log = self._on_log
+        self._answers.listen(self._client)
         self._open()
+
+    @property
+    def terms(self) -> Terms:
+        """What the broker accepts."""
+        return self._answers.terms
 
     def publish(self, message: Message) -> int | None:
         """Send a message, not retained or with QoS 0 where the broker accepts nothing else.
@@ -166,14 +132,14 @@ class Connection:
         allowed = [name for name in filters if self.terms.wildcards or not {"+", "#"} & set(name)]
         refused = dict.fromkeys(set(filters) - set(allowed), "it allows no wildcards")
         if allowed:
-            self._suback = []
+            self._answers.suback = []
             with self._foreign_errors():
                 self._client.subscribe([(name, qos) for name in allowed])
-            if not self._poll_until(lambda: bool(self._suback), self._timeout_s):
+            if not self._poll_until(lambda: bool(self._answers.suback), self._timeout_s):
                 raise PublishError(f"broker {self._where} sent no SUBACK in {self._timeout_s:g} s")
-            if len(self._suback) != len(allowed):
+            if len(self._answers.suback) != len(allowed):
                 raise PublishError(f"broker {self._where} answered to other subscriptions")
-            answers = zip(allowed, self._suback, strict=True)
+            answers = zip(allowed, self._answers.suback, strict=True)
             refused |= {name: reason for name, reason in answers if reason is not None}
         if refused:
             listed = ", ".join(f"{name!r} ({reason})" for name, reason in sorted(refused.items()))
@@ -186,8 +152,8 @@ class Connection:
             PublishError: The connection is lost.
         """
         sock = self._client.socket()
-        if sock is not None and not self._lost:
-            if self._acknowledged:  # by being written, as QoS 0
+        if sock is not None and not self._answers.lost:
+            if self._answers.acknowledged:  # by being written, as QoS 0
                 timeout_s = 0.0
             with self._foreign_errors():
                 read, write = wait_for(sock, timeout_s, wake, write=self._client.want_write())
@@ -198,8 +164,8 @@ class Connection:
                 if write:
                     self._client.loop_write()
                 self._client.loop_misc()
-        if self._lost:
-            raise self._lost
+        if self._answers.lost:
+            raise self._answers.lost
 
     def ping(self) -> None:
         """Ask the broker for a sign of life, which ``pinging`` waits for."""
@@ -218,7 +184,7 @@ class Connection:
 
     def acknowledged(self) -> list[Acknowledged]:
         """PUBACKs that arrived since the last call."""
-        taken, self._acknowledged = self._acknowledged, []
+        taken, self._answers.acknowledged = self._answers.acknowledged, []
         return taken
 
     def received(self) -> list[Received]:
@@ -250,7 +216,7 @@ class Connection:
         try:
             with self._foreign_errors():
                 send_at_once(self._client.socket())
-            if not self._poll_until(lambda: self._connack is not None, self._connack_s):
+            if not self._poll_until(lambda: self._answers.connack is not None, self._connack_s):
                 raise silent(self._where, self._connack_s)
         except PublishError:
             self.close()
@@ -262,25 +228,25 @@ class Connection:
         try:
             yield
         except OSError as exc:
-            self._lost = PublishError(f"broker {self._where}: connection lost ({exc})")
-            raise self._lost from exc
+            self._answers.lost = PublishError(f"broker {self._where}: connection lost ({exc})")
+            raise self._answers.lost from exc
         except _MALFORMED as exc:
             # The client takes a packet's fields as they come: what a peer writes raises anything.
-            self._lost = PublishError(
+            self._answers.lost = PublishError(
                 f"broker {self._where}: expected a packet of MQTT, found {exc!r:.200}"
             )
-            raise self._lost from exc
+            raise self._answers.lost from exc
 
     def _check_greeting(self, sock: object) -> None:
         """Look at the first bytes of the broker: other servers listen on ports too."""
-        if self._connack is not None:
+        if self._answers.connack is not None:
             return
         try:
-            self._lost = stranger(self._where, first_bytes(sock))
+            self._answers.lost = stranger(self._where, first_bytes(sock))
         except OSError as exc:  # the client library will find the connection closed
-            self._detail = str(exc)
-        if self._lost:
-            raise self._lost
+            self._answers.detail = str(exc)
+        if self._answers.lost:
+            raise self._answers.lost
 
     def _poll_until(self, done: Callable[[], bool], timeout_s: float) -> bool:
         """Poll until ``done``; return whether it was in time."""
@@ -292,57 +258,5 @@ class Connection:
             self.poll(remaining)
         return True
 
-    def _on_connect(
-        self, _client: Any, _data: Any, _flags: Any, code: ReasonCode, properties: Properties | None
-    ) -> None:
-        self._connack = code
-        if code.is_failure:
-            self._lost = refusal(self._where, self.protocol, code, properties)
-            return
-        self._client.on_log = None  # paho formats a log line per packet
-        self.terms = terms_of(properties, self._without)
-        if self.terms.keepalive_s == 0 or (self.terms.keepalive_s or 0) > self._config.keepalive:
-            # The broker allows longer silence than we do; paho has no public way to ping sooner.
-            self._client._keepalive = round(self._config.keepalive)  # noqa: SLF001
-
-    def _on_disconnect(
-        self, _client: Any, _data: Any, flags: Any, code: ReasonCode, properties: Properties | None
-    ) -> None:
-        if self._lost:
-            return  # the reason is known
-        why = redact(self._detail) or str(code)
-        if flags.is_disconnect_packet_from_server:
-            self._lost = ended(self._where, code, properties)
-        elif self._connack is None and code.value == _PROTOCOL_ERROR:
-            self._lost = garbled(self._where)
-        elif self._connack is None:
-            self._lost = hung_up(self._where, why, self._config)
-        else:
-            self._lost = Lost(f"broker {self._where}: connection lost ({why})")
-
-    def _on_publish(
-        self,
-        _client: Any,
-        _data: Any,
-        packet: int,
-        code: ReasonCode,
-        properties: Properties | None,
-    ) -> None:
-        self._acknowledged.append(Acknowledged(packet, code.value, in_words(code, properties)))
-
-    def _on_subscribe(
-        self,
-        _client: Any,
-        _data: Any,
-        _packet: int,
-        codes: list[ReasonCode],
-        properties: Properties | None,
-    ) -> None:
-        self._suback = [in_words(code, properties) if code.is_failure else None for code in codes]
-
     def _on_message(self, received: Received) -> None:
         self.receiver(received)
-
-    def _on_log(self, _client: Any, _data: Any, level: int, text: str) -> None:
-        if level == LogLevel.MQTT_LOG_ERR:
-            self._detail = text

@@ -11,7 +11,7 @@ from edge.cli.demo import broker as module
 from edge.cli.demo.broker import LocalBroker
 from edge.config.models import MqttConfig
 from edge.delivery.message import Message, Received
-from edge.delivery.mqtt.connection import Acknowledged
+from edge.delivery.mqtt.answers import Acknowledged
 from edge.delivery.mqtt.dialer import connect
 from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import status_message
