@@ -97,24 +97,39 @@ def prompts_shown(state: PromptsStatePayload) -> Iterator[Table | Text]:
     origin = "its configuration" if state.source == "file" else "set over MQTT"
     since = f"{state.applied_at.astimezone():%Y-%m-%d %H:%M:%S}"
     title = f"{state.device}: {origin}, since {since}, hash {state.hash[:12]}"
-    table = Table(
-        "rule", "", "threshold", "sentence", title=Text(printable(title)), title_justify="left"
-    )
+    columns = "rule", "", "threshold", "cameras", "sentence"
+    table = Table(*columns, title=Text(printable(title)), title_justify="left")
     for name, rule in state.prompts.items():
         fixed = rule.get("threshold")
         table.add_row(
             _words(name),
             "on" if rule.get("enabled", True) else "off",
             _words(_asked(rule)) if fixed is None else _words(fixed),
+            _words(", ".join(state.cameras.get(name, ()))),
             _words(rule.get("text", ())),
         )
     yield table
     for name, lesson in state.lessons.items():
         yield _words(f"{name} was taught by {lesson.describe()}")
-    for note in state.notes:
-        yield _words(f"note: {note}")
+    yield from _notes(state)
     if state.error is not None:
         yield Text(printable(f"the last command was refused: {state.error}"), style="red")
+
+
+def in_force_shown(state: PromptsStatePayload) -> Iterator[Text]:
+    """Yield what is in force after a command, a line for each rule, and what there is to mend."""
+    profile = "" if state.profile is None else f", profile {state.profile}"
+    rules = "1 rule" if len(state.prompts) == 1 else f"{len(state.prompts)} rules"
+    yield _words(f"{state.device}: {rules} in force{profile}")
+    for name, rule in state.prompts.items():
+        cameras = ", ".join(state.cameras.get(name, ())) or "no camera"
+        yield _words(f"  {name} on {cameras}" if rule.get("enabled", True) else f"  {name} is off")
+    yield from _notes(state)
+
+
+def _notes(state: PromptsStatePayload) -> Iterator[Text]:
+    for note in state.notes:
+        yield _words(f"note: {note}")
 
 
 def _asked(rule: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ The commands ``edge alerts`` and ``edge prompts`` use it; the daemon does not.
 """
 
 import contextlib
+import itertools
 import logging
 import random
 import secrets
@@ -12,11 +13,13 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 
 from pydantic import ValidationError
 
+from edge.config.document import suggestion
 from edge.config.models import MqttConfig
 from edge.delivery.message import Message, Received
 from edge.delivery.mqtt.connection import Connection
 from edge.delivery.mqtt.dialer import Dialer, connect
-from edge.delivery.payloads import AnswerPayload
+from edge.delivery.mqtt.refusals import SubscriptionRefused
+from edge.delivery.payloads import AnswerPayload, PromptsStatePayload
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError, PublishError
 from edge.system.backoff import BROKER
@@ -25,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 # Longest wait for bytes of the broker; the keep-alive is checked at this interval.
 _TICK_S = 1.0
+# Words of the status of a box that is not connected (docs/mqtt.md).
+_OFF = {"stopped", "offline"}
+_FAILURE = 0x80
 
 
 def subscribe(
@@ -76,8 +82,11 @@ def ask(
     *,
     retain: bool = False,
     timeout_s: float = 60.0,
-) -> None:
+) -> PromptsStatePayload | None:
     """Send a command to a box, and wait until it is in force.
+
+    What the broker keeps of the boxes' status tells at once that a box is off or not there. Where
+    the broker shows none to this user, the command waits for the answer.
 
     Args:
         broker: Broker that the box is connected to.
@@ -87,25 +96,76 @@ def ask(
         retain: Whether the broker keeps the command for a box that is off.
         timeout_s: Longest wait for the answer, seconds; compiling many sentences takes long.
 
+    Returns:
+        The rules that are in force now; None where the broker does not show them to this user.
+
     Raises:
-        ConfigError: The box refuses the command; the message is the box's reason.
-        PublishError: The broker is unreachable, or no box answers.
+        ConfigError: No box has this name, or it refuses the command; the message is its reason.
+        PublishError: The broker is unreachable, the box is off, or no box answers.
     """
     topic = topics.command(*levels)
     command = Message(topic, payload, "state", None, 1, retain, "application/json")
     end = time.monotonic() + timeout_s
     with connect(broker, f"edge-ask-{secrets.token_hex(6)}") as connection:
+        with contextlib.suppress(SubscriptionRefused):  # not every user may read them
+            # What is retained there comes before the answer to the next subscription.
+            connection.subscribe([Topics(topics.prefix, "+").status(), topics.in_force("prompts")])
         connection.subscribe([topics.answer()])
-        connection.publish(command)
-        for received in _listen(connection, end):
+        kept = connection.received()
+        off = _is_off(topics, kept)
+        if off is None or retain:
+            connection.publish(command)
+        if off is not None:
+            if retain:
+                _acknowledged(connection, end)
+            then = "it finds this when it is on again" if retain else "nothing was sent"
+            raise PublishError(f"{topics.device} is off, its status is {off!r}: {then}")
+        state = None
+        for received in itertools.chain(kept, _listen(connection, end)):
             with contextlib.suppress(ValidationError):
-                answer = AnswerPayload.model_validate_json(received.payload)
-                if answer.topic == topic:
-                    if answer.error is not None:
+                if received.topic == topics.in_force("prompts"):
+                    state = PromptsStatePayload.model_validate_json(received.payload)
+                elif received.topic == topics.answer():
+                    answer = AnswerPayload.model_validate_json(received.payload)
+                    if answer.topic == topic and answer.error is not None:
                         raise ConfigError(f"{topics.device} refuses it: {answer.error}")
-                    return
+                    if answer.topic == topic:
+                        return state
     later = "; it finds this when it is on again" if retain else ""
     raise PublishError(f"no answer of {topics.device} within {timeout_s:g} s: is it on?{later}")
+
+
+def _is_off(topics: Topics, kept: Sequence[Received]) -> str | None:
+    """Return the status of a box that is off; None where it is on, or the broker shows nothing.
+
+    Raises:
+        ConfigError: The broker knows boxes, and none of this name.
+    """
+    words = {
+        received.topic.split("/")[1]: received.payload.decode("utf-8", "replace")
+        for received in kept
+        if received.topic.endswith("/status") and received.payload
+    }
+    if words and topics.device not in words:
+        hint = suggestion(topics.device, sorted(words))
+        raise ConfigError(f"there is no box {topics.device!r} at this broker; {hint}")
+    word = words.get(topics.device)
+    return word if word in _OFF else None
+
+
+def _acknowledged(connection: Connection, end: float) -> None:
+    """Wait until the broker has the message that was published.
+
+    Raises:
+        PublishError: It refuses the message, or does not take it in time.
+    """
+    while time.monotonic() < end:
+        for answer in connection.acknowledged():
+            if answer.code >= _FAILURE:
+                raise PublishError(f"the broker refuses the command: {answer.reason}")
+            return
+        connection.poll(min(_TICK_S, max(0.0, end - time.monotonic())))
+    raise PublishError("the broker does not acknowledge the command: nothing is certain to be sent")
 
 
 def _listen(connection: Connection, end: float | None) -> Iterator[Received]:

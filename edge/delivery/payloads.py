@@ -218,7 +218,8 @@ class PromptsStatePayload(Payload):
 
     ``hash`` is the hash of the compiled prompts: boxes with equal hashes score alike. ``source`` is
     ``mqtt`` where a command changed anything from the file. ``lessons`` contains the rules whose
-    settings were learned from feedback.
+    settings were learned from feedback, ``cameras`` the cameras that each rule watches while it is
+    enabled.
     """
 
     schema_: Literal["edge-prompts-state/1"] = Field(default=PROMPTS_STATE_SCHEMA, alias="schema")
@@ -227,6 +228,8 @@ class PromptsStatePayload(Payload):
     source: Literal["file", "mqtt"]
     applied_at: Instant
     prompts: dict[str, dict[str, Any]]
+    profile: str | None = None
+    cameras: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     lessons: dict[str, LessonRef] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
     error: Annotated[str, AfterValidator(redact)] | None = None

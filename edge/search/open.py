@@ -86,7 +86,9 @@ def open_index(
             return Store(root, bundle.hash, dim, limits)
 
     writer = IndexWriter(open_store, clock)
-    answerer = Answerer(Reader(root / bundle.hash, dim), compile_text)
+    answerer = Answerer(
+        Reader(root / bundle.hash, dim), compile_text, cameras=tuple(config.cameras)
+    )
     return LocalIndex(IndexRecorder(writer, picture_of), writer, answerer)
 
 

@@ -8,12 +8,13 @@ import base64
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edge.config.document import suggestion
 from edge.config.fields import Name, Seconds, Text
 from edge.delivery.payloads import Count, Instant, Payload, utc
 from edge.errors import ConfigError, EdgeError
@@ -106,6 +107,7 @@ class Answerer:
         reader: Index to search.
         compile_text: Compiles a sentence into a bank.
         now: Clock, UTC seconds.
+        cameras: Cameras of the configuration; those of the index are known too.
     """
 
     def __init__(
@@ -113,9 +115,12 @@ class Answerer:
         reader: Reader,
         compile_text: Callable[[str], PromptBank],
         now: Callable[[], float] = time.time,
+        *,
+        cameras: Collection[str] = (),
     ) -> None:
         self._reader = reader
         self._compile = compile_text
+        self._cameras = cameras
         self._now = now
 
     def answer(self, payload: bytes) -> bytes:
@@ -131,6 +136,7 @@ class Answerer:
             return SearchAnswer(error=redact(f"{type(exc).__name__}: {exc}")).to_json()
 
     def _answered(self, request: SearchRequest) -> SearchAnswer:
+        known_camera(request.camera, {*self._reader.cameras(), *self._cameras})
         offset, until = position(request.cursor, self._now())
         query = Query(until - request.since, until, request.camera, request.limit, offset)
         page = search(self._reader, self._compile(request.text), query)
@@ -152,6 +158,17 @@ def answer_of(
 def cursor_after(query: Query, page: Page) -> str | None:
     """Return the cursor of the next page; None if there is none."""
     return f"{query.offset + query.limit}@{query.until:.3f}" if page.more else None
+
+
+def known_camera(camera: str | None, known: Collection[str]) -> None:
+    """Check that a camera is known; None stands for all.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if camera is not None and camera not in known:
+        hint = suggestion(camera, sorted(known)) if known else "the index is empty"
+        raise ConfigError(f"there is no camera {camera!r:.80}; {hint}")
 
 
 def position(cursor: str | None, now: float) -> tuple[int, float]:

@@ -68,23 +68,34 @@ def test_the_commands_do_what_they_say(
     rules.write_text(
         "prompts:\n  dog: {text: [a dog, a puppy], negatives: another thing, off_after: 5s}\n"
     )
-    edge("set", str(rules), "--alone")
+    assert edge("set", str(rules), "--alone").splitlines()[:2] == [
+        "box: 1 rule in force",
+        "  dog on yard",
+    ]
     state = json.loads(edge("show", "--json"))
     assert list(state["prompts"]) == ["dog"]
     assert state["prompts"]["dog"]["off_after"] == 5.0
     shown = edge("show", device=None)
     assert "set over MQTT" in shown
     assert "a dog | a puppy" in shown
-    edge("test", "dog")
+    assert edge("test", "dog") == "box sends a test alert of dog on yard\n"
     eventually(lambda: b'"test":true' in b"".join(daemon.listener.payloads("/alert")), "an alert")
     with pytest.raises(ConfigError, match=f"box refuses it: alert {ULID} is not known"):
         edge("feedback", ULID, "bad")
     monkeypatch.setattr(prompts, "_LOOK_S", 1.0)
-    eventually(lambda: "False alarms expected" in (edge("hours") or ""), "a camera's state")
+    eventually(lambda: "no threshold is learned yet" in (edge("hours") or ""), "a camera's state")
     assert "ignored" not in edge("hours")  # prompts/state has a topic like that of a camera
     with pytest.raises(PublishError, match="no box has published the state of a camera"):
         edge("hours", device="other")
-    edge("reset")
+    rules.write_text("prompts:\n  dog: {text: a dog, negatives: a thing, profiles: [away]}\n")
+    edge("set", str(rules))
+    with pytest.raises(ConfigError, match=r"names the profile 'awya'; did you mean 'away'\?"):
+        edge("profile", "awya")
+    assert "box: 2 rules in force, profile away" in edge("profile", "away")
+    assert "note: no prompt names the profile 'home'; expected one of away" in edge(
+        "profile", "home"
+    )
+    assert "  cat on yard" in edge("reset")
     assert "its configuration" in edge("show")
 
 

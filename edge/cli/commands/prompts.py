@@ -1,8 +1,10 @@
 """The command ``edge prompts``: shows and changes over MQTT what boxes look for."""
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +22,7 @@ from edge.cli.commands.broker_options import (
     UsernameOption,
     broker_of,
 )
-from edge.cli.shown import hours_shown, json_line, prompts_shown
+from edge.cli.shown import hours_shown, in_force_shown, json_line, prompts_shown
 from edge.config.document import read_document
 from edge.config.fields import RESERVED
 from edge.config.load import checked, load_config
@@ -35,6 +37,7 @@ from edge.system.visible import printable
 
 # Retained messages arrive at once; the command does not wait for a box that is slow to connect.
 _LOOK_S = 3.0
+_GLANCE_S = 1.0
 
 prompts = typer.Typer(
     cls=Group, no_args_is_help=True, help="See and change over MQTT what boxes look for."
@@ -142,7 +145,11 @@ def hours(context: typer.Context) -> None:
             typer.echo(f"not a camera's state on {printable(received.topic)}, ignored", err=True)
     if not found:
         raise PublishError(f"no box has published the state of a camera on {states}")
-    Console(highlight=False).print(hours_shown(found[topic] for topic in sorted(found)))
+    table = hours_shown(found[topic] for topic in sorted(found))
+    if not table.row_count:
+        _say("no threshold is learned yet: a rule needs some hours of watching first")
+        return
+    Console(highlight=False).print(table)
 
 
 @prompts.command("set")
@@ -164,21 +171,24 @@ def set_prompts(
     said = {"schema": "edge-prompts/1", "prompts": rules, "base": "none" if alone else "file"}
     checked(DesiredPrompts, said)
     payload = json.dumps(said, ensure_ascii=False).encode()
-    ask(boxes.broker, boxes.topics, ("prompts",), payload, retain=True)
+    _tell(ask(boxes.broker, boxes.topics, ("prompts",), payload, retain=True), boxes.topics)
 
 
 @prompts.command()
 def reset(context: typer.Context) -> None:
     """Return to the rules of the box's own configuration."""
     boxes: _Boxes = context.obj
-    ask(boxes.broker, boxes.topics, ("prompts",), b"", retain=True)
+    _tell(ask(boxes.broker, boxes.topics, ("prompts",), b"", retain=True), boxes.topics)
 
 
 @prompts.command("test")
 def try_alert(context: typer.Context, rule: Rule) -> None:
     """Have a box send a test alert of a rule, on each camera that it watches."""
     boxes: _Boxes = context.obj
-    ask(boxes.broker, boxes.topics, ("prompt", rule, "test"), b"")
+    state = ask(boxes.broker, boxes.topics, ("prompt", rule, "test"), b"")
+    cameras = () if state is None else state.cameras.get(rule, ())
+    where = f" on {', '.join(cameras)}" if cameras else ""
+    _say(f"{boxes.topics.device} sends a test alert of {rule}{where}")
 
 
 @prompts.command()
@@ -187,7 +197,8 @@ def profile(
 ) -> None:
     """Switch a box to another profile; the box keeps it, and so does the broker."""
     boxes: _Boxes = context.obj
-    ask(boxes.broker, boxes.topics, ("profile",), name.encode(), retain=True)
+    _misspelt(boxes, name)
+    _tell(ask(boxes.broker, boxes.topics, ("profile",), name.encode(), retain=True), boxes.topics)
 
 
 @prompts.command()
@@ -200,6 +211,8 @@ def feedback(
     boxes: _Boxes = context.obj
     said = {"schema": "edge-feedback/1", "alert": alert, "correct": verdict is Rating.good}
     ask(boxes.broker, boxes.topics, ("feedback",), json.dumps(said).encode())
+    word = "right" if verdict is Rating.good else "a false alarm"
+    _say(f"{boxes.topics.device} counts {alert} as {word}")
 
 
 @prompts.command()
@@ -211,4 +224,46 @@ def sharpen(
     """Let a rule use the feedback on its alerts, or ignore the feedback until it is on again."""
     boxes: _Boxes = context.obj
     payload = switch.upper().encode()
-    ask(boxes.broker, boxes.topics, ("prompt", rule, "sharpened"), payload)
+    state = ask(boxes.broker, boxes.topics, ("prompt", rule, "sharpened"), payload)
+    if switch is Switch.off:
+        _say(f"{rule} ignores its feedback")
+    elif state is not None and rule in state.lessons:
+        _say(f"{rule} was taught by {state.lessons[rule].describe()}")
+    else:
+        _say(f"{rule} uses its feedback, once there is enough of it")
+
+
+def _tell(state: PromptsStatePayload | None, topics: Topics) -> None:
+    """Print what is in force after a command."""
+    if state is None:
+        _say(f"{topics.device} has done it; {topics.in_force('prompts')} cannot be read")
+        return
+    for line in in_force_shown(state):
+        Console(highlight=False).print(line, soft_wrap=True)
+
+
+def _say(text: str) -> None:
+    typer.echo(printable(text))
+
+
+def _misspelt(boxes: _Boxes, profile: str) -> None:
+    """Refuse a profile that is nearly the name of one that a rule has.
+
+    A profile that no rule has, such as ``home``, is no mistake: it switches off those that have
+    others.
+
+    Raises:
+        ConfigError: The name is nearly that of a profile.
+    """
+    topic = boxes.topics.in_force("prompts")
+    for received in subscribe(boxes.broker, [topic], timeout_s=_GLANCE_S):
+        with contextlib.suppress(ValidationError):
+            state = PromptsStatePayload.model_validate_json(received.payload)
+            rules = state.prompts.values()
+            known = sorted({str(name) for rule in rules for name in rule.get("profiles") or ()})
+            if profile not in known and (close := get_close_matches(profile, known, n=1)):
+                raise ConfigError(
+                    f"no prompt of {state.device} names the profile {profile!r}; did you mean "
+                    f"{close[0]!r}?"
+                )
+        return

@@ -1,7 +1,7 @@
 """The command ``edge search``: finds the moments of the local index that match a sentence."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +28,7 @@ from edge.rules.text import TextEncoder
 from edge.search.index.store import INDEX, Reader
 from edge.search.query import Page, Query
 from edge.search.query import search as find
-from edge.search.request import answer_of, cursor_after, position
+from edge.search.request import answer_of, cursor_after, known_camera, position
 from edge.system import paths
 
 
@@ -57,7 +57,7 @@ def search(  # noqa: PLR0913  options of a command line
 
     The score is the margin that alerts are decided by; green from the model's threshold on.
     """
-    folder, model, engine, background = _sources(config, index, bundle)
+    folder, model, engine, background, cameras = _sources(config, index, bundle)
     folder /= model.hash
     if not folder.is_dir():
         raise ConfigError(
@@ -68,9 +68,7 @@ def search(  # noqa: PLR0913  options of a command line
     offset, until = position(cursor, time.time())
     query = Query(until - _seconds(since), until, camera, limit, offset)
     reader = Reader(folder, bank.rows.shape[1])
-    if camera is not None and camera not in (cameras := reader.cameras()):
-        known = ", ".join(cameras) or "none"
-        typer.echo(f"note: the index has nothing of camera {camera!r}; it has {known}", err=True)
+    known_camera(camera, {*reader.cameras(), *cameras})
     page = find(reader, bank, query)
     for note in bank.notes:
         typer.echo(f"note: {note}", err=True)
@@ -79,6 +77,10 @@ def search(  # noqa: PLR0913  options of a command line
         return
     console = Console(highlight=False)
     console.print(f"{page.samples} samples looked through in {page.took_s:.2f} s", markup=False)
+    if not page.hits:
+        of = "any camera" if camera is None else camera
+        console.print(f"nothing of {of} in the last {since} is like {text!r}", markup=False)
+        return
     console.print(_table(page, model.manifest.decision.threshold, folder))
     if any(hit.picture for hit in page.hits):
         console.print(f"pictures in {folder}", markup=False, soft_wrap=True)
@@ -88,18 +90,19 @@ def search(  # noqa: PLR0913  options of a command line
 
 def _sources(
     config: Path | None, index: Path | None, bundle: Path | None
-) -> tuple[Path, Bundle, EngineConfig, Sequence[str] | None]:
-    """Return the index folder, the bundle, its engine settings, and the background to use.
+) -> tuple[Path, Bundle, EngineConfig, Sequence[str] | None, Collection[str]]:
+    """Return the index folder, the bundle, its engine settings, the background, the cameras.
 
     A background of None leaves the bundle's own in force.
     """
     if config is None:
         if index is None:
             raise ConfigError("expected --config or --index, found neither: where is the index?")
-        return index, open_bundle(bundle or paths.default_bundle()), EngineConfig(), None
+        return index, open_bundle(bundle or paths.default_bundle()), EngineConfig(), None, ()
     settings = load_config(config)
     model = open_bundle(bundle or settings.bundle, read_keys(settings.bundle_keys))
-    return index or settings.state_dir / INDEX, model, settings.engine, settings.background
+    folder = index or settings.state_dir / INDEX
+    return folder, model, settings.engine, settings.background, settings.cameras
 
 
 def _seconds(duration: str) -> float:

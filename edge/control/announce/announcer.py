@@ -59,6 +59,10 @@ class Announcer:
                 name: prompt.model_dump(mode="json", by_alias=True)
                 for name, prompt in prompts.items()
             },
+            profile=rules.profile,
+            cameras={
+                name: tuple(camera for camera, rule in pairs if rule == name) for name in prompts
+            },
             lessons=dict(lessons),
             notes=(
                 *rules.set_aside.values(),

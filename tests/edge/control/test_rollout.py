@@ -313,6 +313,7 @@ def test_a_rule_that_no_camera_watches_gets_a_note(
     box.config = Config.model_validate(settings)
     box.start().say("prompts/set", DOG)
     assert [note for note in box.state()["notes"] if "'dog' is watched by no camera" in note]
+    assert box.state()["cameras"] == {"cat": ["gate"], "van": [], "dog": []}
 
 
 def test_a_profile_that_no_rule_names_gets_a_note(box: ControlBox) -> None:

@@ -51,7 +51,7 @@ def ask(tmp_path: Path, make_store: Callable[..., Store]) -> Callable[..., dict[
         start = NOW - 3000 + 600 * van
         store.append("yard", [Entry(start + i, i, row) for i, row in enumerate(vectors)])
         store.keep_picture("yard", start + 15, b"van %d" % van)
-    desk = Answerer(Reader(tmp_path / "m", DIM), compile_text, lambda: NOW)
+    desk = Answerer(Reader(tmp_path / "m", DIM), compile_text, lambda: NOW, cameras=["door"])
     fits = validator("search-answer.json")
 
     def run(request: Any) -> dict[str, Any]:
@@ -115,6 +115,16 @@ def test_a_cursor_leads_from_page_to_page_and_ends(ask: Callable[..., dict[str, 
         cursor, pages = answer["cursor"], pages + 1
     assert pages == 3
     assert found == ask(WANTED)["moments"]
+
+
+@pytest.mark.parametrize(
+    ("camera", "said"),
+    [("yrad", "did you mean 'yard'?"), ("cellar", "expected one of door, yard")],
+)
+def test_a_camera_that_nobody_knows_is_an_error_with_a_suggestion(
+    ask: Callable[..., dict[str, Any]], camera: str, said: str
+) -> None:
+    assert ask(WANTED | {"camera": camera})["error"] == f"there is no camera {camera!r}; {said}"
 
 
 def test_since_and_camera_restrict(ask: Callable[..., dict[str, Any]]) -> None:
