@@ -1,43 +1,32 @@
 """A box dies with alerts that the broker has not got; the box that takes its place delivers them."""
 
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from running_box import MakeBox, edge
 
 from edge.resources import OUTBOX
 
 
-def edge(*words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "edge", *words], capture_output=True, text=True, check=False
-    )
+def well(*words: object) -> str:
+    """What a command of ``edge`` prints that succeeds."""
+    done = edge(*words)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.mark.broker
 def test_the_alerts_of_a_dead_box_are_delivered_once_by_the_box_that_takes_its_place(
-    run_daemon: Callable[..., Any],
-    sections: Callable[..., Any],
-    make_broker: Callable[..., Any],
-    listen: Callable[..., Any],
-    alerts_of: Callable[..., list[dict[str, Any]]],
-    eventually: Callable[..., Any],
-    clip: Path,
-    tmp_path: Path,
+    make_box: MakeBox, tmp_path: Path
 ) -> None:
-    broker = make_broker()  # not there yet
-    daemon = run_daemon(**sections(broker.port, str(clip)))
-    outbox = tmp_path / "state" / OUTBOX
-    eventually(lambda: daemon.log().count(" start: yard/") >= 1, "an alert", 60)
-    eventually(outbox.exists, "the outbox")
-    told = edge("backup", str(tmp_path / "box.edge-backup"), "--config", str(daemon.config))
+    box = make_box()  # its broker is not there yet
+    daemon = box.start()
+    outbox = box.state_dir / OUTBOX
+    box.eventually(lambda: daemon.log().count(" start: yard/") >= 1, "an alert", 60)
+    box.eventually(outbox.exists, "the outbox")
+    told = well("backup", tmp_path / "box.edge-backup", "--config", daemon.config)
     assert "passwords and keys" in told
     known = daemon.log()
     daemon.kill()  # the box is dead
@@ -47,19 +36,19 @@ def test_the_alerts_of_a_dead_box_are_delivered_once_by_the_box_that_takes_its_p
     settings = yaml.safe_load(daemon.config.read_text())
     (spare / "edge.yaml").write_text(yaml.safe_dump({"state_dir": settings["state_dir"]}))
     Path(settings["state_dir"]).rename(tmp_path / "gone")
-    told = edge("restore", str(tmp_path / "box.edge-backup"), "--config", str(spare / "edge.yaml"))
+    told = well("restore", tmp_path / "box.edge-backup", "--config", spare / "edge.yaml")
     assert told.startswith("box, as of ")
-    listener = listen(broker.start().port)
+    box.connect()
     settings["cameras"]["yard"]["url"] = str(tmp_path / "no camera")
     (spare / "edge.yaml").write_text(yaml.safe_dump(settings))
-    run_daemon(**settings)
-    eventually(lambda: alerts_of(listener, "start"), "the alerts of the dead box", 60)
+    box.run(**settings)
+    box.eventually(lambda: box.alerts("start"), "the alerts of the dead box", 60)
 
     def empty() -> bool:
-        states = listener.payloads("box/state")
+        states = box.heard("state")
         return bool(states) and b'"queued":{"alert":0' in states[-1]
 
-    eventually(empty, "an empty outbox", 60)
-    starts = Counter(alert["id"] for alert in alerts_of(listener, "start"))
+    box.eventually(empty, "an empty outbox", 60)
+    starts = Counter(alert["id"] for alert in box.alerts("start"))
     assert set(starts.values()) == {1}
     assert all(f"alert {id_} start" in known for id_ in starts)

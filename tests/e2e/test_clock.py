@@ -1,21 +1,15 @@
 """The whole daemon while the box's clock jumps: by a year, by an hour, to 1970, and back."""
 
-import json
-import time
-from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from time import time as now
 
 import pytest
-
-from edge.testing import TestCamera
-from edge.testing.synthetic import write_clip
+from running_box import Box
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 YEAR, HOUR = 365 * 86_400, 3600
-BURST = {"text": "anything", "negatives": "something quite different", "threshold": -2,
-         "on": {"for": 1, "of": 1}, "update_every": "50ms"}  # fmt: skip
 
 
 class Clock:
@@ -47,64 +41,42 @@ def clock(tmp_path: Path) -> Clock:
 
 
 # A year ahead, behind; an hour ahead, behind; 1970; each time back. And a box that starts in 1970.
-IN_1970 = 60 - time.time()
+IN_1970 = 60 - now()
 JUMPS = [0, YEAR, 0, -YEAR, 0, HOUR, 0, -HOUR, 0, IN_1970, 0]
 
 
 @pytest.mark.parametrize("jumps", [JUMPS, [IN_1970, 0]], ids=["jumps", "starts in 1970"])
 def test_whatever_the_clock_does_cameras_alerts_and_index_go_on(
-    clock: Clock,
-    small_bundle: Path,
-    tmp_path: Path,
-    run_daemon: Callable[..., Any],
-    broker: Any,
-    listen: Callable[..., Any],
-    eventually: Callable[..., Any],
-    alerts_of: Callable[..., Any],
-    jumps: list[float],
+    clock: Clock, box: Box, jumps: list[float]
 ) -> None:
     clock.set(jumps[0])
-    listener = listen(broker.port)
-    clip = write_clip(tmp_path / "moving.mp4", fps=10, seconds=3)
 
-    def ahead(alert: dict[str, Any]) -> float:
-        return datetime.fromisoformat(alert["at"]).timestamp() - time.time()
+    def is_told(since: int, ahead_s: float) -> bool:
+        times = (datetime.fromisoformat(alert["at"]) for alert in box.alerts()[since:])
+        return any(abs(time.timestamp() - now() - ahead_s) < 100 for time in times)
 
     def indexed() -> int:
-        rows = (tmp_path / "state" / "index").rglob("rows")
-        return sum(file.stat().st_size for file in rows)
+        return sum(file.stat().st_size for file in (box.state_dir / "index").rglob("rows"))
 
-    with TestCamera({"yard": clip}) as camera:
-        daemon = run_daemon(
-            clock.environment,
-            bundle=str(small_bundle),
-            mqtt={"host": "127.0.0.1", "port": broker.port, "keepalive": 5},
-            prompts={"burst": BURST},
-            index={"enabled": True, "max_age": "1h"},
-            cameras={"yard": {"url": camera.url("yard"), "sample": {"fps": 10}}},
-        )
-        eventually(lambda: alerts_of(listener), "alerts")
-        kept = 0
-        for jump in jumps:
-            clock.set(jump)
-            came = len(alerts_of(listener))
-            eventually(
-                lambda s=came, j=jump: any(
-                    abs(ahead(alert) - j) < 100 for alert in alerts_of(listener)[s:]
-                ),
-                f"an alert whose clock is {jump:.0f} s ahead",
-            )
-            assert indexed() >= kept
-            kept = indexed()
-        eventually(lambda: indexed() > kept, "rows of the index")
-
-        def states() -> Any:
-            return [json.loads(payload) for payload in listener.payloads("/yard/state")]
-
-        assert daemon.terminate() == 0
-    assert {state["reconnects"] for state in states()} == {0}
-    assert {state["error"] for state in states()} == {None}
-    alerts = alerts_of(listener)
+    daemon = box.start(
+        clock.environment,
+        index={"enabled": True, "max_age": "1h"},
+        cameras={"yard": box.watched(timeout="5s")},
+    )
+    box.eventually(box.alerts, "alerts")
+    kept = 0
+    for jump in jumps:
+        clock.set(jump)
+        wanted = partial(is_told, len(box.alerts()), jump)
+        box.eventually(wanted, f"an alert whose clock is {jump:.0f} s ahead")
+        assert indexed() >= kept
+        kept = indexed()
+    box.eventually(lambda: indexed() > kept, "rows of the index")
+    assert daemon.terminate() == 0
+    states = box.states("yard/state")
+    assert {state["reconnects"] for state in states} == {0}
+    assert {state["error"] for state in states} == {None}
+    alerts = box.alerts()
     assert all("clock_synced" in alert for alert in alerts)
     ids = list(dict.fromkeys(alert["id"] for alert in alerts))
     assert ids == sorted(ids)

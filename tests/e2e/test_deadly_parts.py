@@ -1,22 +1,19 @@
 """A sentence and a camera over which the process dies each time: the box comes up without them."""
 
-import json
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from burst import BURST
+from running_box import Box, Daemon, MakeBox
 
 from edge.system.attempts import ATTEMPTS
-from edge.testing import TestCamera
 
 DOUBLES = Path(__file__).resolve().parents[1] / "doubles" / "deadly"
 CRASHES = {
     "PYTHONPATH": os.pathsep.join([str(DOUBLES), os.environ.get("PYTHONPATH", "")]),
-    "EDGE_DEADLY": "green deadly",
+    "EDGE_DEADLY": "green gate",
 }
 RULES = {
     "first": {"text": "red", "negatives": "black"},
@@ -25,64 +22,45 @@ RULES = {
 KILLED = -signal.SIGKILL
 
 
-@pytest.fixture
-def start(
-    sections: Callable[..., Any], run_daemon: Callable[..., Any], clip: Path, broker: Any
-) -> Any:
-    with TestCamera({"yard": clip, "gate": clip, "deadly": clip}) as camera:
-
-        def begin(text: str = "green", gate: str = "deadly") -> Any:
-            cameras = {
-                name: {"url": camera.url(path), "sample": {"fps": 10}, "timeout": "1s"}
-                for name, path in (("yard", "yard"), ("gate", gate))
-            }
-            rules = RULES | {"fatal": RULES["fatal"] | {"text": text}}
-            wanted = sections(broker.port, "", prompts=rules, cameras=cameras)
-            return run_daemon(CRASHES, **wanted)
-
-        yield begin
+def start(box: Box, text: str = "green", stream: str = "gate") -> Daemon:
+    """Start a daemon; its second camera shows a stream that is deadly, or another."""
+    cameras = {"yard": box.watched(), "gate": box.watched(box.camera.url(stream))}
+    rules = RULES | {"fatal": RULES["fatal"] | {"text": text}}
+    return box.start(CRASHES, prompts=rules, cameras=cameras)
 
 
 @pytest.mark.broker
-def test_the_box_comes_up_without_them_and_names_them(
-    start: Callable[..., Any],
-    broker: Any,
-    listen: Callable[..., Any],
-    eventually: Callable[..., Any],
-    alerts_of: Callable[..., Any],
-) -> None:
-    listener = listen(broker.port)
+def test_the_box_comes_up_without_them_and_names_them(box: Box) -> None:
     for _ in range(4):  # twice over the sentence, twice over the camera
-        daemon = start()
+        daemon = start(box)
         assert daemon.process.wait(60) == KILLED, daemon.log()
-    daemon = start()
-
-    def last(topic: str) -> Any:
-        return json.loads((listener.payloads(f"edge/box/{topic}") or [b"{}"])[-1])
-
-    eventually(lambda: last("gate/state").get("state") == "refused", "the state of the camera", 60)
-    eventually(lambda: alerts_of(listener, "start"), "an alert of the other camera")
-    eventually(lambda: last("state").get("errors"), "the state of the device")
-    why = last("state")["errors"]["prompt fatal"]
+    daemon = start(box)
+    box.eventually(
+        lambda: box.state("gate/state").get("state") == "refused", "the state of the camera", 60
+    )
+    box.eventually(lambda: box.alerts("start"), "an alert of the other camera")
+    box.eventually(box.errors, "the state of the device")
+    why = box.errors()["prompt fatal"]
     assert "'green'" in why
     assert "2 times in a row; to try again, put it in other words, or remove" in why
-    assert why in last("prompts/state")["notes"]
+    assert why in box.state("prompts/state")["notes"]
     assert why in daemon.log()
-    assert set(last("prompts/state")["prompts"]) == {"first", "burst"}
-    assert "camera gate is set aside" in last("gate/state")["error"]
+    assert set(box.state("prompts/state")["prompts"]) == {"first", "burst"}
+    assert "camera gate is set aside" in box.state("gate/state")["error"]
     assert "Traceback" not in daemon.log()
     assert daemon.terminate() == 0
 
-    daemon = start(text="blue", gate="gate")
-    eventually(
-        lambda: last("gate/state")["state"] == "streaming" and not last("state")["errors"],
+    start(box, text="blue", stream="yard")
+    box.eventually(
+        lambda: box.state("gate/state")["state"] == "streaming" and not box.errors(),
         "all of it, in other words",
     )
-    assert set(last("prompts/state")["prompts"]) == set(RULES)
+    assert set(box.state("prompts/state")["prompts"]) == set(RULES)
 
 
-def test_without_a_note_it_would_die_for_ever(start: Callable[..., Any], tmp_path: Path) -> None:
+def test_without_a_note_it_would_die_for_ever(make_box: MakeBox) -> None:
     """Negative control: the note is lost after each end."""
+    box = make_box()
     for _ in range(3):
-        assert start().process.wait(60) == KILLED
-        (tmp_path / "state" / ATTEMPTS).unlink()
+        assert start(box).process.wait(60) == KILLED
+        (box.state_dir / ATTEMPTS).unlink()

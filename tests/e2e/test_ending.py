@@ -1,19 +1,17 @@
 """SIGTERM at the worst moments: while sentences are compiled, at the start and while it runs."""
 
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice, product
 from pathlib import Path
-from typing import Any
 
 import pytest
+from patience import Eventually
+from running_box import Box, Daemon, Daemons
 from slow_graph import slowed
 from tiny_bundle import tiny_facts, tiny_files
 
-from edge.testing import TestCamera
-from edge.testing.synthetic import write_clip
 from export.bundle.pack import write_bundle
 
 # More sentences than are compiled within the patience of any test.
@@ -36,31 +34,23 @@ def slow_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return slow_at(tmp_path_factory.mktemp("bundles") / "slow", "text.")
 
 
-@pytest.fixture
-def camera(tmp_path: Path) -> Iterator[TestCamera]:
-    clip = write_clip(tmp_path / "clip.mp4", width=64, height=64, fps=10, seconds=2, gop=10)
-    with TestCamera({"yard": clip}) as camera:
-        yield camera
+Start = Callable[..., Daemon]
 
 
 @pytest.fixture
-def start(
-    slow_bundle: Path, camera: TestCamera, broker: Any, run_daemon: Callable[..., Any]
-) -> Callable[..., Any]:
-    def run(kind: str, *texts: str) -> Any:
-        return run_daemon(
+def start(slow_bundle: Path, box: Box) -> Start:
+    def run(kind: str, *texts: str) -> Daemon:
+        return box.start(
             bundle=str(slow_bundle),
             engine={"kind": kind},
-            mqtt={"host": "127.0.0.1", "port": broker.port},
             index={"enabled": True},
             prompts={"rule": {"text": list(texts)}},
-            cameras={"yard": {"url": camera.url("yard"), "sample": {"fps": 10}}},
         )
 
     return run
 
 
-def ends_well(daemon: Any) -> None:
+def ends_well(daemon: Daemon) -> None:
     began = time.monotonic()
     assert daemon.terminate() == 0, daemon.log()
     assert time.monotonic() - began < 5
@@ -69,29 +59,22 @@ def ends_well(daemon: Any) -> None:
 
 
 @BOTH
-def test_while_a_command_and_a_search_are_compiled(
-    start: Callable[..., Any],
-    kind: str,
-    broker: Any,
-    tell: Callable[..., Any],
-    tmp_path: Path,
-    eventually: Callable[..., Any],
-) -> None:
+def test_while_a_command_and_a_search_are_compiled(start: Start, kind: str, box: Box) -> None:
     daemon = start(kind, "red")
-    eventually(lambda: "connected to broker" in daemon.log(), "a connection", 60)
-    eventually(lambda: "streaming" in daemon.log(), "a picture", 60)
+    box.eventually(lambda: "connected to broker" in daemon.log(), "a connection", 60)
+    box.eventually(lambda: "streaming" in daemon.log(), "a picture", 60)
     rules = {"schema": "edge-prompts/1", "prompts": {"rule": {"text": MANY}}}
-    tell(broker.port, "edge/box/search", json.dumps({"schema": "edge-search/1", "text": "blue"}))
-    tell(broker.port, "edge/box/prompts/set", json.dumps(rules))
-    eventually((tmp_path / "state" / "desired.json").exists, "the command to be taken")
+    box.say("search", {"schema": "edge-search/1", "text": "blue"})
+    box.say("prompts/set", rules)
+    box.eventually((box.state_dir / "desired.json").exists, "the command to be taken")
     ends_well(daemon)
     # What was pending is tried again, and so is not lost.
-    assert b"green" in (tmp_path / "state" / "desired.json").read_bytes()
+    assert b"green" in (box.state_dir / "desired.json").read_bytes()
 
 
 @BOTH
 def test_while_the_first_sentences_are_compiled(
-    start: Callable[..., Any], kind: str, eventually: Callable[..., Any]
+    start: Start, kind: str, eventually: Eventually
 ) -> None:
     daemon = start(kind, *MANY)
     eventually(lambda: "edge.scoring.open: model " in daemon.log(), "an open model", 60)
@@ -101,7 +84,7 @@ def test_while_the_first_sentences_are_compiled(
 
 
 def test_while_its_variants_are_measured(
-    tmp_path: Path, run_daemon: Callable[..., Any], eventually: Callable[..., Any]
+    tmp_path: Path, run_daemon: Daemons, eventually: Eventually
 ) -> None:
     daemon = run_daemon(
         bundle=str(slow_at(tmp_path / "bundle", "image.")),
@@ -115,14 +98,14 @@ def test_while_its_variants_are_measured(
 
 
 def test_sentences_that_were_compiled_once_are_not_compiled_at_the_next_start(
-    start: Callable[..., Any], tmp_path: Path, eventually: Callable[..., Any]
+    start: Start, box: Box, eventually: Eventually
 ) -> None:
     texts = MANY[:10]
     first = start("openvino", *texts)
     eventually(lambda: "watching yard" in first.log(), "the first start", 60)
     assert first.terminate() == 0
-    compiled = (tmp_path / "state" / "sentences.db").stat().st_mtime_ns
+    compiled = (box.state_dir / "sentences.db").stat().st_mtime_ns
     second = start("openvino", *texts)
     eventually(lambda: "watching yard" in second.log(), "the second start", 60)
     assert second.terminate() == 0
-    assert (tmp_path / "state" / "sentences.db").stat().st_mtime_ns == compiled
+    assert (box.state_dir / "sentences.db").stat().st_mtime_ns == compiled

@@ -1,15 +1,9 @@
 """Commands that ask for their answer where it does harm: the box, a real broker, all else goes on."""
 
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
-from live_broker import Broker, Listen, Tell
-from patience import Eventually
-
-from edge.testing import TestCamera
+from running_box import Box
 
 pytestmark = pytest.mark.broker
 
@@ -29,40 +23,26 @@ COMMANDS = ["prompt/nobody/test/set", "search"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_box_goes_on_and_answers_only_where_it_may(
-    command: str,
-    sections: Callable[..., Any],
-    clip: Path,
-    run_daemon: Callable[..., Any],
-    broker: Broker,
-    listen: Listen,
-    tell: Tell,
-    eventually: Eventually,
-    alerts_of: Callable[..., Any],
-) -> None:
-    listener = listen(broker.port, "#")
-
+def test_the_box_goes_on_and_answers_only_where_it_may(command: str, box: Box) -> None:
     def answers() -> Counter[str]:
         marks = (b'"edge-answer/1"', b'"edge-search/1"')
         return Counter(
-            one.topic for one in listener.heard if any(mark in one.payload for mark in marks)
+            one.topic for one in box.listener.heard if any(mark in one.payload for mark in marks)
         )
 
     def ask(topic: str, correlation: bytes) -> None:
-        words = {"ResponseTopic": topic, "CorrelationData": correlation}
-        tell(broker.port, f"edge/box/{command}", b"{}", retain=False, **words)
+        box.say(command, b"{}", ResponseTopic=topic, CorrelationData=correlation)
 
-    with TestCamera({"yard": clip}) as camera:
-        daemon = run_daemon(**sections(broker.port, camera.url("yard"), index={"enabled": True}))
-        eventually(lambda: "/set (QoS" in broker.log(), "a subscription to commands")
-        for topic in BREAKING + DECEIVING + HARMLESS:
-            ask(topic, b"7")
-        ask("last", b"7" * 65_000)
-        eventually(lambda: answers()["last"], "the answer to the last command")
-        before = len(alerts_of(listener))
-        eventually(lambda: len(alerts_of(listener)) > before + 5, "more alerts")
-        assert daemon.terminate() == 0
+    daemon = box.start(index={"enabled": True})
+    box.eventually(lambda: "/set (QoS" in box.broker.log(), "a subscription to commands")
+    for topic in BREAKING + DECEIVING + HARMLESS:
+        ask(topic, b"7")
+    ask("last", b"7" * 65_000)
+    box.eventually(lambda: answers()["last"], "the answer to the last command")
+    before = len(box.alerts())
+    box.eventually(lambda: len(box.alerts()) > before + 5, "more alerts")
+    assert daemon.terminate() == 0
     refused = {"edge/box/answer": len(BREAKING + DECEIVING)}
     assert answers() == refused | dict.fromkeys([*HARMLESS, "last"], 1)
     assert daemon.log().count("connected to broker") == 1
-    assert listener.payloads("edge/box/status") == [b"online", b"stopped"]
+    assert box.heard("status") == [b"online", b"stopped"]

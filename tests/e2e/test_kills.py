@@ -14,13 +14,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
-from live_broker import Listen, MakeBroker
-from patience import Eventually
-
-from edge.testing import TestCamera
+from running_box import Daemon, MakeBox
 
 KILLS = int(os.environ.get("EDGE_KILLS", "6"))
 SEED = 20_261_130
@@ -37,55 +33,46 @@ def integrity(outbox: Path) -> str:
 
 @pytest.mark.slow
 def test_kill_9_at_any_moment_loses_no_committed_alert_and_leaves_none_without_an_end(
-    sections: Callable[..., Any],
-    clip: Path,
-    run_daemon: Callable[..., Any],
-    make_broker: MakeBroker,
-    listen: Listen,
-    eventually: Eventually,
-    alerts_of: Callable[..., Any],
-    tmp_path: Path,
+    make_box: MakeBox,
     record_property: Callable[[str, object], None],
 ) -> None:
     """What the log says was committed is heard by an independent subscriber, each time.
 
     The control that must lose, an outbox that deletes too early, is in test_outbox_crash.py.
     """
-    broker = make_broker("max_queued_messages 0").start()
-    listener = listen(broker.port, "edge/+/+/alert")
+    box = make_box("max_queued_messages 0").connect("edge/+/+/alert")
     chance = random.Random(SEED)
     committed: Counter[str] = Counter()
     found: list[str] = []
 
-    def messages_of(daemon: Any) -> Counter[str]:
+    def messages_of(daemon: Daemon) -> Counter[str]:
         return Counter(re.findall(r"edge.app: alert (\S+) ", daemon.log()))
 
     def heard() -> Counter[str]:
-        return Counter(a["id"] for a in {a["at"]: a for a in alerts_of(listener)}.values())
+        return Counter(a["id"] for a in {a["at"]: a for a in box.alerts()}.values())
 
-    def await_messages(daemon: Any, count: int) -> None:
-        eventually(lambda: messages_of(daemon).total() >= count, "a burst", 60)
+    def await_messages(daemon: Daemon, count: int) -> None:
+        box.eventually(lambda: messages_of(daemon).total() >= count, "a burst", 60)
 
-    with TestCamera({"yard": clip}) as camera:
-        for kill in range(KILLS):
-            daemon = run_daemon(**sections(broker.port, camera.url("yard")))
-            if kill % 5 == 4:  # while it starts
-                time.sleep(chance.uniform(0, 2))
-            else:
-                await_messages(daemon, chance.randint(1, 12))
-                time.sleep(chance.uniform(0, 0.1))
-            daemon.kill()
-            committed += messages_of(daemon)
-            if (tmp_path / "state" / "outbox.db").exists():
-                found.append(integrity(tmp_path / "state" / "outbox.db"))
-        last = run_daemon(**sections(broker.port, camera.url("yard")))
-        await_messages(last, 2)  # the end of the last interrupted alert, and an alert of its own
-        assert last.terminate() == 0
+    for kill in range(KILLS):
+        daemon = box.start()
+        if kill % 5 == 4:  # while it starts
+            time.sleep(chance.uniform(0, 2))
+        else:
+            await_messages(daemon, chance.randint(1, 12))
+            time.sleep(chance.uniform(0, 0.1))
+        daemon.kill()
+        committed += messages_of(daemon)
+        if (box.state_dir / "outbox.db").exists():
+            found.append(integrity(box.state_dir / "outbox.db"))
+    last = box.start()
+    await_messages(last, 2)  # the end of the last interrupted alert, and an alert of its own
+    assert last.terminate() == 0
     committed += messages_of(last)
-    eventually(lambda: not committed - heard(), "every committed alert")
-    payloads = listener.payloads("/alert")
+    box.eventually(lambda: not committed - heard(), "every committed alert")
+    payloads = box.listener.payloads("/alert")
     lost = (committed - heard()).total()
-    ends = Counter(a["id"] for a in {a["at"]: a for a in alerts_of(listener, "end")}.values())
+    ends = Counter(a["id"] for a in {a["at"]: a for a in box.alerts("end")}.values())
     without_end = sum(ends[alert] != 1 for alert in heard())
     damaged = sum(one != "ok" for one in found)
     repeated = len(payloads) - len(set(payloads))

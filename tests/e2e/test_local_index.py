@@ -1,8 +1,6 @@
 """The index in the running daemon: recorded, searched on the box and over MQTT, after a crash too."""
 
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,32 +12,16 @@ from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from running_box import Box, edge
 
 from edge.cli.schemas import schemas
 from edge.model.bundle.read import open_bundle
 from edge.search.index.store import Reader
-from edge.testing import TestCamera
-from edge.testing.synthetic import write_clip
 
-
-@pytest.fixture(scope="session")
-def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("clips") / "moving.mp4"
-    return write_clip(path, width=320, height=240, fps=10, seconds=3, gop=10)
-
-
-@pytest.fixture
-def sections(small_bundle: Path) -> Callable[..., Any]:
-    def make(port: int, url: str, **index: bool) -> dict[str, Any]:
-        return {
-            "bundle": str(small_bundle),
-            "mqtt": {"host": "127.0.0.1", "port": port, "keepalive": 5},
-            "prompts": {"thing": {"text": "red", "threshold": 2}},
-            "cameras": {"yard": {"url": url, "sample": {"fps": 10}, "timeout": "1s"}},
-            "index": {"enabled": True} | index,
-        }
-
-    return make
+KEEPING: dict[str, Any] = {
+    "prompts": {"thing": {"text": "red", "threshold": 2}},
+    "index": {"enabled": True},
+}
 
 
 @pytest.fixture
@@ -55,12 +37,6 @@ def kept(tmp_path: Path, small_bundle: Path) -> Callable[..., Any]:
         return sum(one.segment.extent.count for found in readers for one in found)
 
     return count
-
-
-def edge(*arguments: str) -> Any:
-    return subprocess.run(
-        [sys.executable, "-m", "edge", *arguments], capture_output=True, text=True, check=False
-    )
 
 
 def asked(port: int, request: str) -> tuple[Any, list[Any]]:
@@ -85,73 +61,55 @@ def asked(port: int, request: str) -> tuple[Any, list[Any]]:
 
 
 def test_what_cameras_see_is_kept_and_searched_on_the_box_and_over_mqtt(
-    sections: Callable[..., Any],
-    moving: Path,
-    run_daemon: Callable[..., Any],
-    broker: Any,
-    eventually: Callable[..., Any],
-    kept: Callable[..., Any],
+    box: Box, kept: Callable[..., Any]
 ) -> None:
-    with TestCamera({"yard": moving}) as camera:
-        daemon = run_daemon(**sections(broker.port, camera.url("yard")))
-        eventually(lambda: kept() >= 5, "embeddings on disk", 30)
-        found = edge("search", "red", "--config", str(daemon.config), "--json")
-        typo = edge("search", "red", "--config", str(daemon.config), "--camera", "yrad")
-        assert found.returncode == 0, found.stderr
-        answer = json.loads(found.stdout)
-        assert answer["samples"] >= 5
-        assert typo.returncode == 2
-        assert "there is no camera 'yrad'; did you mean 'yard'?" in typo.stderr
-        request = json.dumps({"schema": "edge-search/1", "text": "red", "since": "1h"})
-        client, answers = asked(broker.port, request)
-        eventually(lambda: answers, "an answer over MQTT", 30)
-        told = json.loads(answers[0].payload)
-        assert answers[0].properties.CorrelationData == b"42"
-        Draft202012Validator(json.loads(schemas()["search-answer.json"])).validate(told)
-        assert told["error"] is None
-        assert told["samples"] >= 5
-        client.publish("edge/box/search", b"nonsense", qos=1)
-        client.disconnect()
-        client.loop_stop()
-        assert daemon.terminate() == 0
+    daemon = box.start(**KEEPING)
+    box.eventually(lambda: kept() >= 5, "embeddings on disk", 30)
+    found = edge("search", "red", "--config", daemon.config, "--json")
+    typo = edge("search", "red", "--config", daemon.config, "--camera", "yrad")
+    assert found.returncode == 0, found.stderr
+    answer = json.loads(found.stdout)
+    assert answer["samples"] >= 5
+    assert typo.returncode == 2
+    assert "there is no camera 'yrad'; did you mean 'yard'?" in typo.stderr
+    request = json.dumps({"schema": "edge-search/1", "text": "red", "since": "1h"})
+    client, answers = asked(box.broker.port, request)
+    box.eventually(lambda: answers, "an answer over MQTT", 30)
+    told = json.loads(answers[0].payload)
+    assert answers[0].properties.CorrelationData == b"42"
+    Draft202012Validator(json.loads(schemas()["search-answer.json"])).validate(told)
+    assert told["error"] is None
+    assert told["samples"] >= 5
+    client.publish("edge/box/search", b"nonsense", qos=1)
+    client.disconnect()
+    client.loop_stop()
+    assert daemon.terminate() == 0
 
 
 def test_a_killed_daemon_loses_seconds_of_it_and_goes_on(
-    sections: Callable[..., Any],
-    moving: Path,
-    run_daemon: Callable[..., Any],
-    broker: Any,
-    eventually: Callable[..., Any],
-    kept: Callable[..., Any],
+    box: Box, kept: Callable[..., Any]
 ) -> None:
-    with TestCamera({"yard": moving}) as camera:
-        daemon = run_daemon(**sections(broker.port, camera.url("yard")))
-        eventually(lambda: kept() >= 3, "embeddings on disk", 30)
-        daemon.kill()
-        before = kept()
-        assert before >= 3
-        daemon = run_daemon(**sections(broker.port, camera.url("yard")))
-        eventually(lambda: kept() > before, "more of them", 30)
-        assert daemon.terminate() == 0
+    daemon = box.start(**KEEPING)
+    box.eventually(lambda: kept() >= 3, "embeddings on disk", 30)
+    daemon.kill()
+    before = kept()
+    assert before >= 3
+    daemon = box.start(**KEEPING)
+    box.eventually(lambda: kept() > before, "more of them", 30)
+    assert daemon.terminate() == 0
     assert "Traceback" not in daemon.log()
 
 
 def test_where_it_is_off_nothing_is_kept_and_search_says_what_to_do(
-    sections: Callable[..., Any],
-    moving: Path,
-    run_daemon: Callable[..., Any],
-    broker: Any,
-    eventually: Callable[..., Any],
-    tmp_path: Path,
+    box: Box,
 ) -> None:
-    with TestCamera({"yard": moving}) as camera:
-        daemon = run_daemon(**sections(broker.port, camera.url("yard"), enabled=False))
-        eventually(lambda: "watching yard" in daemon.log(), "the daemon runs")
-        found = edge("search", "red", "--config", str(daemon.config))
-        assert daemon.terminate() == 0
+    daemon = box.start(**KEEPING | {"index": {"enabled": False}})
+    box.eventually(lambda: "watching yard" in daemon.log(), "the daemon runs")
+    found = edge("search", "red", "--config", daemon.config)
+    assert daemon.terminate() == 0
     assert found.returncode == 2
     assert "set index.enabled" in found.stderr
-    assert not (tmp_path / "state" / "index").exists()
+    assert not (box.state_dir / "index").exists()
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,10 @@
 import contextlib
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from edge.testing import TestCamera
-from edge.testing.synthetic import write_clip
+from running_box import Box
 
 LISTENS = "0A"  # the state in /proc/net/tcp
 
@@ -31,26 +27,9 @@ def listening(pid: int) -> list[str]:
 
 
 @pytest.mark.broker
-def test_no_port_is_open(
-    small_bundle: Path,
-    tmp_path: Path,
-    run_daemon: Callable[..., Any],
-    broker: Any,
-    listen: Callable[..., Any],
-    eventually: Callable[..., Any],
-) -> None:
-    listener = listen(broker.port)
-    clip = write_clip(tmp_path / "moving.mp4", fps=10, seconds=2)
-    with TestCamera({"yard": clip}) as camera:
-        daemon = run_daemon(
-            bundle=str(small_bundle),
-            mqtt={"host": "127.0.0.1", "port": broker.port},
-            prompts={"cat": {"text": "a cat", "negatives": "something quite different"}},
-            cameras={"yard": {"url": camera.url("yard")}},
-            index={"enabled": True},
-            homeassistant={"discovery": True},
-        )
-        eventually(lambda: listener.payloads("/yard/state"), "the daemon at work")
-        assert listening(daemon.process.pid) == []
-        # The control: this process has the test camera.
-        assert f"tcp 0100007F:{camera.port:04X}" in listening(os.getpid())
+def test_no_port_is_open(box: Box) -> None:
+    daemon = box.start(index={"enabled": True}, homeassistant={"discovery": True})
+    box.eventually(lambda: box.heard("yard/state"), "the daemon at work")
+    assert listening(daemon.process.pid) == []
+    # The control: this process has the test camera.
+    assert f"tcp 0100007F:{box.camera.port:04X}" in listening(os.getpid())

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running_box import Box
 from typer.testing import CliRunner
 
 from edge.cli.commands import prompts
 from edge.cli.main import app
 from edge.errors import ConfigError, PublishError
-from edge.testing.synthetic import write_clip
 
 pytestmark = pytest.mark.broker
 
@@ -21,11 +21,11 @@ RULE = {"negatives": "something quite different", "threshold": 2}
 
 
 @pytest.fixture
-def edge(broker: Any) -> Callable[..., Any]:
+def edge(box: Box) -> Callable[..., Any]:
     """Run ``edge prompts`` with these words; what it printed. A failure is raised."""
 
     def run(*words: str, device: str | None = "box") -> str | None:
-        options = ["--host", "127.0.0.1", "--port", str(broker.port)]
+        options = ["--host", "127.0.0.1", "--port", str(box.broker.port)]
         options += ["--device", device] if device else []
         result = CliRunner().invoke(app, ["prompts", *options, *words])
         if result.exception and not isinstance(result.exception, SystemExit):
@@ -36,32 +36,16 @@ def edge(broker: Any) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def daemon(
-    small_bundle: Path,
-    run_daemon: Callable[..., Any],
-    broker: Any,
-    listen: Callable[..., Any],
-    tmp_path: Path,
-    eventually: Callable[..., Any],
-) -> Any:
-    clip = write_clip(tmp_path / "clip.mp4", width=320, height=240, fps=10, seconds=3, gop=10)
-    listener = listen(broker.port)
-    daemon = run_daemon(
-        bundle=str(small_bundle),
-        mqtt={"host": "127.0.0.1", "port": broker.port},
-        prompts={"cat": RULE | {"text": "a cat"}},
-        cameras={"yard": {"url": str(clip), "loop": True}},
-    )
-    eventually(lambda: "edge/box/feedback/set (QoS 1)" in broker.log(), "its subscription")
-    daemon.listener = listener
-    return daemon
+def watching(box: Box) -> Box:
+    box.start(prompts={"cat": RULE | {"text": "a cat"}})
+    box.eventually(lambda: "edge/box/feedback/set (QoS 1)" in box.broker.log(), "its subscription")
+    return box
 
 
 def test_the_commands_do_what_they_say(
     edge: Callable[..., Any],
-    daemon: Any,
+    watching: Box,
     tmp_path: Path,
-    eventually: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rules = tmp_path / "rules.yaml"
@@ -79,11 +63,13 @@ def test_the_commands_do_what_they_say(
     assert "set over MQTT" in shown
     assert "a dog | a puppy" in shown
     assert edge("test", "dog") == "box sends a test alert of dog on yard\n"
-    eventually(lambda: b'"test":true' in b"".join(daemon.listener.payloads("/alert")), "an alert")
+    watching.eventually(lambda: any(alert["test"] for alert in watching.alerts()), "an alert")
     with pytest.raises(ConfigError, match=f"box refuses it: alert {ULID} is not known"):
         edge("feedback", ULID, "bad")
     monkeypatch.setattr(prompts, "_LOOK_S", 1.0)
-    eventually(lambda: "no threshold is learned yet" in (edge("hours") or ""), "a camera's state")
+    watching.eventually(
+        lambda: "no threshold is learned yet" in (edge("hours") or ""), "a camera's state"
+    )
     assert "ignored" not in edge("hours")  # prompts/state has a topic like that of a camera
     with pytest.raises(PublishError, match="no box has published the state of a camera"):
         edge("hours", device="other")
@@ -99,7 +85,8 @@ def test_the_commands_do_what_they_say(
     assert "its configuration" in edge("show")
 
 
-def test_a_refusal_is_told_in_the_box_s_words(edge: Callable[..., Any], daemon: Any) -> None:
+@pytest.mark.usefixtures("watching")
+def test_a_refusal_is_told_in_the_box_s_words(edge: Callable[..., Any]) -> None:
     with pytest.raises(ConfigError, match="box refuses it: there is no prompt 'cow'"):
         edge("test", "cow")
 

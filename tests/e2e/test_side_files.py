@@ -1,18 +1,16 @@
 """What stands beside the outbox in ``state_dir`` costs only itself, in the daemon as it runs."""
 
 import contextlib
-import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from running_box import Box
 
 from edge.alerts.calibration_file import CalibrationFile
 from edge.alerts.messages import StartedAlert
 from edge.control.learning.feedback import FeedbackFile
-from edge.testing.synthetic import write_clip
 
 # Rules that begin an alert with the first sample of a camera.
 RULES = {
@@ -26,12 +24,6 @@ RULES = {
     for number in range(4)
 }
 ENTRY = ("gone", "rule", "")
-
-
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("clips") / "moving.mp4"
-    return write_clip(path, width=320, height=240, fps=10, seconds=3, gop=10)
 
 
 @contextlib.contextmanager
@@ -58,40 +50,23 @@ def state_dir(tmp_path: Path) -> Path:
 
 
 def test_files_that_another_process_holds_delay_no_alert_and_lose_nothing(
-    small_bundle: Path,
-    clip: Path,
-    state_dir: Path,
-    run_daemon: Callable[..., Any],
-    broker: Any,
-    listen: Callable[..., Any],
-    eventually: Callable[..., Any],
-    alerts_of: Callable[..., Any],
+    box: Box, clip: Path, state_dir: Path
 ) -> None:
     feedback, learned = state_dir / "feedback.db", state_dir / "learned.db"
-    listener = listen(broker.port)
-
-    def errors() -> dict[str, str]:
-        states = [json.loads(payload) for payload in listener.payloads("/box/state")]
-        found: dict[str, str] = states[-1]["errors"] if states else {}
-        return found
-
     with locked(feedback, learned):
-        daemon = run_daemon(
-            bundle=str(small_bundle),
-            mqtt={"host": "127.0.0.1", "port": broker.port},
+        daemon = box.start(
             prompts=RULES,
-            cameras={
-                name: {"url": str(clip), "loop": True, "sample": {"fps": 10}}
-                for name in ("yard", "door")
-            },
+            cameras={name: box.watched(str(clip), loop=True) for name in ("yard", "door")},
         )
         # Where each alert waits for the file, as it did for 5 s, this takes 40 s.
-        eventually(lambda: len(alerts_of(listener, "start")) == 8, "all alerts of both cameras")
-        eventually(lambda: set(errors()) == {"feedback.db", "learned.db"}, "both in the state")
-        eventually(lambda: listener.payloads("/status")[-1] == b"degraded", "degraded")
-    eventually(lambda: listener.payloads("/status")[-1] == b"online", "online again")
+        box.eventually(lambda: len(box.alerts("start")) == 8, "all alerts of both cameras")
+        box.eventually(
+            lambda: set(box.errors()) == {"feedback.db", "learned.db"}, "both in the state"
+        )
+        box.eventually(lambda: box.status() == "degraded", "degraded")
+    box.eventually(lambda: box.status() == "online", "online again")
     assert daemon.terminate() == 0
-    kept = {alert["id"] for alert in alerts_of(listener, "start")}
+    kept = {alert["id"] for alert in box.alerts("start")}
     with contextlib.closing(sqlite3.connect(feedback)) as db:
         rows = {alert for (alert,) in db.execute("SELECT alert FROM alerts")}
     assert rows == kept | {"01JX7ZK4Q8V5R2M9T6B3N0C1DE"}
@@ -99,30 +74,20 @@ def test_files_that_another_process_holds_delay_no_alert_and_lose_nothing(
 
 
 def test_a_full_disk_at_the_start_costs_no_alert_and_its_end_is_noticed(
-    small_bundle: Path,
-    clip: Path,
-    small_disk: Path,
-    run_daemon: Callable[..., Any],
-    broker: Any,
-    listen: Callable[..., Any],
-    eventually: Callable[..., Any],
-    alerts_of: Callable[..., Any],
+    small_disk: Path, box: Box, clip: Path
 ) -> None:
-    listener = listen(broker.port)
     fill(small_disk / "other")
-    run_daemon(
+    box.start(
         state_dir=str(small_disk / "state"),
-        bundle=str(small_bundle),
-        mqtt={"host": "127.0.0.1", "port": broker.port},
         prompts=RULES,
-        cameras={"yard": {"url": str(clip), "loop": True, "sample": {"fps": 10}}},
+        cameras={"yard": box.watched(str(clip), loop=True)},
     )
-    eventually(lambda: len(alerts_of(listener, "start")) == 4, "all alerts, from memory")
-    eventually(lambda: listener.payloads("/status")[-1] == b"degraded", "degraded")
+    box.eventually(lambda: len(box.alerts("start")) == 4, "all alerts, from memory")
+    box.eventually(lambda: box.status() == "degraded", "degraded")
     (small_disk / "other").unlink()
-    eventually(lambda: listener.payloads("/status")[-1] == b"online", "online", 5)
+    box.eventually(lambda: box.status() == "online", "online", 5)
     fill(small_disk / "other")  # no alert comes meanwhile
-    eventually(lambda: listener.payloads("/status")[-1] == b"degraded", "degraded again", 5)
+    box.eventually(lambda: box.status() == "degraded", "degraded again", 5)
 
 
 def fill(path: Path) -> None:

@@ -2,37 +2,36 @@
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
+from patience import Eventually
+from running_box import Daemon, MakeBox
 
-from benchmarks.measuring.broker import free_port
-from edge.testing.synthetic import write_clip
 from export.bundle.signing import generate, read_private_key, sign
 
 
 @pytest.fixture
 def folder(small_bundle: Path, tmp_path: Path) -> Path:
-    """With a signed bundle, its key, another key and a clip."""
+    """With a signed bundle, its key and another key."""
     shutil.copytree(small_bundle, tmp_path / "bundle")
     for name in ("site.key", "other.key"):
         generate(tmp_path / name)
     sign(tmp_path / "bundle", read_private_key(tmp_path / "site.key"), tmp_path / "site.key")
-    write_clip(tmp_path / "clip.mp4", width=64, height=48, fps=10, seconds=1, gop=10)
     return tmp_path
 
 
+Run = Callable[..., Daemon]
+
+
 @pytest.fixture
-def run(folder: Path, run_daemon: Callable[..., Any]) -> Callable[..., Any]:
-    """Runs the daemon of the folder with these settings over the usual ones; there is no broker."""
-    usual = {
-        "bundle": str(folder / "bundle"),
-        "mqtt": {"host": "127.0.0.1", "port": free_port()},
-        "prompts": {"any": {"text": "red", "threshold": -2, "on": {"for": 1, "of": 1}}},
-        "cameras": {"yard": {"url": str(folder / "clip.mp4"), "loop": True}},
-    }
-    return lambda **settings: run_daemon(**usual | settings)
+def run(folder: Path, make_box: MakeBox) -> Run:
+    """Runs the daemon of the folder with these settings; there is no broker."""
+    return partial(make_box().start, bundle=str(folder / "bundle"))
+
+
+Spoil = Callable[[Path], None]
 
 
 def change_a_byte(folder: Path) -> None:
@@ -45,10 +44,10 @@ def strip(folder: Path) -> None:
 
 
 def test_a_signed_bundle_starts_the_daemon_and_alerts(
-    folder: Path, run: Callable[..., Any], eventually: Callable[..., Any]
+    folder: Path, run: Run, eventually: Eventually
 ) -> None:
     daemon = run(bundle_keys=["site.key.pub"])
-    eventually(lambda: " start: yard/any" in daemon.log(), "an alert", 30)
+    eventually(lambda: " start: yard/burst" in daemon.log(), "an alert", 30)
     assert "site.key.pub)" in daemon.log()
 
 
@@ -61,7 +60,7 @@ def test_a_signed_bundle_starts_the_daemon_and_alerts(
     ],
 )
 def test_a_bundle_that_is_not_rightly_signed_does_not(
-    folder: Path, run: Callable[..., Any], spoil: Callable[..., Any] | None, key: str, words: str
+    folder: Path, run: Run, spoil: Spoil | None, key: str, words: str
 ) -> None:
     if spoil is not None:
         spoil(folder)
@@ -74,9 +73,9 @@ def test_a_bundle_that_is_not_rightly_signed_does_not(
 
 @pytest.mark.parametrize("spoil", [change_a_byte, strip])
 def test_without_keys_the_same_bundle_starts_it(
-    folder: Path, run: Callable[..., Any], eventually: Callable[..., Any], spoil: Callable[..., Any]
+    folder: Path, run: Run, eventually: Eventually, spoil: Spoil
 ) -> None:
     """The negative control: it was the signature, and nothing else, that was missed."""
     spoil(folder)
     daemon = run()
-    eventually(lambda: " start: yard/any" in daemon.log(), "an alert", 30)
+    eventually(lambda: " start: yard/burst" in daemon.log(), "an alert", 30)

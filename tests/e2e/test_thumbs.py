@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from running_box import Box
 from typer.testing import CliRunner
 
 from edge.cli.main import app
@@ -35,34 +36,23 @@ def scene(seconds: float) -> NDArray[np.uint8]:
 
 
 @pytest.fixture
-def daemon(
-    small_bundle: Path,
-    run_daemon: Callable[..., Any],
-    broker: Any,
-    listen: Callable[..., Any],
-    tmp_path: Path,
-    eventually: Callable[..., Any],
-) -> Any:
+def watching(box: Box, tmp_path: Path) -> Box:
     length = len(SCENES) * SCENE_S
     clip = tmp_path / "colours.mp4"
     write_clip(clip, width=64, height=64, fps=10, seconds=length, gop=2, pattern=scene)
-    listener = listen(broker.port)
-    daemon = run_daemon(
-        bundle=str(small_bundle),
-        mqtt={"host": "127.0.0.1", "port": broker.port},
+    box.start(
         prompts={"red": RULE},
-        cameras={"yard": {"url": str(clip), "loop": True, "sample": {"fps": 10}}},
+        cameras={"yard": box.watched(str(clip), loop=True)},
         engine={"kind": "onnxruntime"},
     )
-    eventually(lambda: "edge/box/feedback/set (QoS 1)" in broker.log(), "its subscription")
-    daemon.listener = listener
-    return daemon
+    box.eventually(lambda: "edge/box/feedback/set (QoS 1)" in box.broker.log(), "its subscription")
+    return box
 
 
 @pytest.fixture
-def edge(broker: Any) -> Callable[..., Any]:
+def edge(box: Box) -> Callable[..., str]:
     def run(*words: str) -> str:
-        at = ["--host", "127.0.0.1", "--port", str(broker.port), "--device", "box"]
+        at = ["--host", "127.0.0.1", "--port", str(box.broker.port), "--device", "box"]
         result = CliRunner().invoke(app, ["prompts", *at, *words], catch_exceptions=False)
         assert result.exit_code == 0, result.output
         return result.output
@@ -71,19 +61,19 @@ def edge(broker: Any) -> Callable[..., Any]:
 
 
 def test_thumbs_teach_a_rule_show_it_and_are_undone(
-    daemon: Any,
-    edge: Callable[..., Any],
-    alerts_of: Callable[..., Any],
-    eventually: Callable[..., Any],
+    watching: Box, edge: Callable[..., str]
 ) -> None:
+    eventually = watching.eventually
+
     def starts() -> list[dict[str, Any]]:
-        return alerts_of(daemon.listener, "start")
+        return watching.alerts("start")
 
     def kinds(since: int) -> list[bool]:
         return [alert["margin"] > middle for alert in starts()[since:]]
 
     def state() -> dict[str, Any]:
-        return json.loads(edge("show", "--json"))
+        shown: dict[str, Any] = json.loads(edge("show", "--json"))
+        return shown
 
     eventually(lambda: len(starts()) >= 4, "alerts of both kinds")
     margins = [alert["margin"] for alert in starts()[:4]]

@@ -33,7 +33,7 @@ class Acknowledged:
 
 
 class BrokerAnswers:
-    """BrokerAnswers of the broker, as the callbacks of the client library report them.
+    """Answers of the broker, as the callbacks of the client library report them.
 
     Args:
         config: Address of the broker.
