@@ -16,7 +16,6 @@ from datetime import datetime
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.alerts.events import Rule
 from edge.alerts.null.arrays import packed, unpacked
@@ -201,7 +200,7 @@ class AlarmTail:
                 "peaks": self._peaks.table,
                 "bulk": self._bulk.state(),
                 "hours": self._hours.state(),
-                "clump": np.array([self._clump.alerts, self._clump.last_s], np.float64),
+                "clump": self._clump.state(),
             }
         )
 
@@ -228,7 +227,7 @@ class AlarmTail:
         if "hours" in parts:
             tail._hours.restore(parts["hours"])
         if "clump" in parts:
-            tail._clump = _clump(parts["clump"])
+            tail._clump = Clump.of(parts["clump"])
         whole = facts.shape == (6,) and baseline.shape in {(2,), (9,)}
         # The base level is NaN where there is none.
         if not whole or np.isinf(facts[0]) or not np.isfinite([*facts[1:], *baseline]).all():
@@ -298,11 +297,3 @@ class AlarmTail:
             if base is not None:
                 self._cut_at(base)
         self._peaks.add(cluster, self._watched_s, sure=sure)
-
-
-def _clump(state: NDArray[np.float64]) -> Clump:
-    """Return the clump of which ``to_bytes`` wrote the number of alerts, and when one ran last."""
-    if state.shape != (2,) or not 0 <= state[0] < math.inf or not state[1] < math.inf:
-        raise ValueError("expected what a null distribution learned, found other numbers")
-    alerts, last_s = map(float, state)
-    return Clump(int(alerts), last_s, last_s)

@@ -6,7 +6,10 @@ level of the whole stream (auto-exposure, a lorry that parks).
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 CLUMP_S: Final = 600.0
 """An alert that begins within this watched time of the one before, in seconds, has its cause."""
@@ -34,6 +37,22 @@ class Clump:
     total: float = 0.0
     count: int = 0
     between_s: float = 0.0
+
+    @classmethod
+    def of(cls, state: NDArray[np.float64]) -> Self:
+        """Return the clump of an earlier ``state()``; what was between its alerts is forgotten.
+
+        Raises:
+            ValueError: No clump has this state.
+        """
+        if state.shape != (2,) or not 0 <= state[0] < math.inf or not state[1] < math.inf:
+            raise ValueError("expected what a null distribution learned, found other numbers")
+        alerts, last_s = map(float, state)
+        return cls(int(alerts), last_s, last_s)
+
+    def state(self) -> NDArray[np.float64]:
+        """Return what must survive a restart, float64 [2]."""
+        return np.array([self.alerts, self.last_s], np.float64)
 
     def follow(self, watched_s: float, *, begins: bool) -> None:
         """Go on with an alert that runs.
