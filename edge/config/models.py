@@ -260,6 +260,18 @@ class HomeAssistantConfig(ConfigSection):
     birth: Topic = "homeassistant/status"
 
 
+class LogConfig(ConfigSection):
+    """Log of the daemon on stderr. In systemd's journal, records are entries with fields.
+
+    Attributes:
+        level: Lowest level that is logged; ``-v`` logs all.
+        format: Lines for people (``text``), or one JSON object a line (``json``).
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
 class Config(ConfigSection):
     """The whole configuration file.
 
@@ -282,6 +294,7 @@ class Config(ConfigSection):
         prompts: Alert rules, by name.
         cameras: Cameras, by name.
         homeassistant: MQTT discovery by Home Assistant.
+        log: Log of the daemon.
     """
 
     device: DeviceConfig
@@ -303,3 +316,4 @@ class Config(ConfigSection):
     prompts: dict[Name, PromptConfig] = Field(min_length=1)
     cameras: dict[CameraName, CameraConfig] = Field(min_length=1)
     homeassistant: HomeAssistantConfig = HomeAssistantConfig()
+    log: LogConfig = LogConfig()

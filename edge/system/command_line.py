@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from edge import __version__
 from edge.errors import ConfigError, EdgeError
 from edge.system.journal import JournalHandler, journal_is_stderr
+from edge.system.log_lines import FORMATS, LogFormat
 from edge.system.redact import RedactFilter, redact
 from edge.system.visible import printable
 
@@ -97,13 +98,18 @@ def tool(name: str, what: str, daemons: Collection[str] = ()) -> typer.Typer:
     return app
 
 
-def set_up_logging(level: int) -> None:
-    """Log to stderr with masked secrets: in colour on a terminal, as plain lines elsewhere.
+def set_up_logging(level: int, form: LogFormat | None = None) -> None:
+    """Log to stderr with masked secrets: in colour on a terminal, as lines elsewhere.
 
     Where systemd has connected stderr with its journal, each record is an entry with fields.
+
+    Args:
+        level: Lowest level that is logged.
+        form: Format of the lines, with their time; ``json`` also on a terminal. None: lines
+            without time, for a command that ends soon.
     """
     handler: logging.Handler
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and form != "json":
         handler = RichHandler(console=Console(stderr=True), show_path=False, markup=False)
         handler.setFormatter(logging.Formatter("%(message)s"))
     elif journal_is_stderr():
@@ -111,7 +117,8 @@ def set_up_logging(level: int) -> None:
         handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
     else:
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        plain = logging.Formatter("%(levelname)s %(name)s: %(message)s")
+        handler.setFormatter(plain if form is None else FORMATS[form]())
     handler.addFilter(RedactFilter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Our own errors already say what FFmpeg's messages say.
