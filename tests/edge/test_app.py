@@ -447,6 +447,7 @@ def test_a_rule_that_is_set_aside_degrades_the_device_with_the_reason(
     monkeypatch.setattr(Line, "rules", property(lambda _line: left), raising=False)
     _camera, _outbox, listener, sample = serve()
     eventually(lambda: listener.payloads("/status")[-1] == b"degraded", "degraded")
+    eventually(lambda: listener.payloads("box/state"), "the state, which is sent after the status")
     state = json.loads(listener.payloads("box/state")[-1])
     assert state["errors"] == {"prompt fence": "the sentence 'a fence' is set aside"}
     sample()

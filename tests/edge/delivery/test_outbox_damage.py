@@ -15,7 +15,7 @@ import pytest
 from publishing import MakeMessage
 
 from edge.delivery.outbox import Outbox
-from edge.delivery.outbox_file import unpack
+from edge.delivery.outbox_file import pack, unpack
 from edge.errors import OutboxError
 
 MB = 1024 * 1024
@@ -263,6 +263,15 @@ def test_a_body_that_is_no_message_is_a_damaged_row_whatever_its_checksum(body: 
     whole = cbor2.dumps(["t", b"", "alert", "c", 1, False, "", None, None, None])
     assert unpack(whole, crc32(whole)) is not None  # the negative control
     assert unpack(body, crc32(body)) is None
+
+
+def test_a_row_is_written_as_earlier_versions_read_it(message: MakeMessage) -> None:
+    """After an update, and after going back: what waits is no damage."""
+    one = message("alert", 1)
+    assert cbor2.loads(pack(one)) == [
+        one.topic, one.payload, one.kind, one.camera, one.qos, one.retain, one.content_type,
+        one.schema, one.expiry_s, one.correlation,
+    ]  # fmt: skip
 
 
 def left_on_a_full_disk(disk: Path, message: MakeMessage, *, reserve: bool) -> int:
