@@ -247,6 +247,14 @@ def test_settings_that_take_too_long_to_check_are_refused_with_a_reason(box: Box
     assert box.has("data/site/former/hostname")
 
 
+def test_foreign_words_move_no_cursor_on_a_console(box: Box) -> None:
+    box.set("run/edge/config/edge-config.yaml", "device: {id: box}\n")
+    (box.folder / "data/site").mkdir()
+    box.set("bin/timeout", "#!/bin/sh\nprintf '%s' 'unknown key \\033[2J\\n'; exit 2\n")
+    assert box.run("import-config") == 0
+    assert box.console.endswith("unknown key \\033[2J\\n\n")
+
+
 def test_the_deadline_restarts_a_box_that_hangs(box: Box) -> None:
     assert box.run("deadline") == 0
     assert box.calls == ["systemctl reboot --force"]

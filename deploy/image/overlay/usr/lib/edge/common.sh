@@ -8,11 +8,12 @@ GRUBENV=/boot/efi/EFI/BOOT/grubenv
 SPOKEN=/run/edge/gate         # the health gate has spoken since boot
 REFUSED=/run/edge/refused     # why the latest update must not be installed
 
-# say WORDS: to the journal, and to each console, since nobody can log in.
+# say WORDS: to the journal, and to each console, since nobody can log in. The words may be a stranger's: echo would
+# make of a backslash in them what moves a cursor.
 say() {
-    echo "$*"
+    printf '%s\n' "$*"
     tr ' ' '\n' </sys/class/tty/console/active | while read -r console; do
-        echo "$*" >"/dev/$console" || true
+        printf '%s\n' "$*" >"/dev/$console" || true
     done
 }
 
@@ -51,7 +52,7 @@ forget_update() {
 # daemon_trouble [SECONDS]: why the daemon is not healthy, if it does not become so within the seconds; empty where it
 # runs and its model has embedded the golden frames as it should.
 daemon_trouble() {
-    report=$(/usr/bin/edge health /etc/edge/edge.yaml --wait "${1:-0}" 2>&1) || echo "the daemon is $report"
+    report=$(/usr/bin/edge health /etc/edge/edge.yaml --wait "${1:-0}" 2>&1) || printf "the daemon is %s\n" "$report"
 }
 
 # Why the box is not on the network; empty where an interface has an address that others reach.
