@@ -1,7 +1,8 @@
 """What the rows work with: the shipped image, images of the tests, and one box that goes from row to row."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,16 @@ AGENT = Path(__file__).parent / "agent"
 _BUNDLE = "usr/share/edge/bundle"
 DISK = "8G"  # larger than the image: the data partition has to grow
 ACCEPTED = r"EDGE-GATE slot=([AB]) accepted: .*"
-OLDER, OWN, GOOD = "0.9.0", "1.0.0", "2.0.0"
+OLDER, OWN = "0.9.0", "1.0.0"
+# Versions of the updates by what is wrong with them, in the order of the rows.
+UPDATES = {
+    "good": "2.0.0",
+    "unhealthy": "3.0.0",
+    "unhealthy without a gate": "3.1.0",
+    "panic": "3.2.0",
+    "hang": "3.3.0",
+    "no network": "3.4.0",
+}
 # A box of the tests does not wait as long for a daemon or a network that will never come.
 _HASTY_GATE = {
     "usr/lib/systemd/system/edge-health.service.d/test.conf": Patch(
@@ -67,9 +77,12 @@ class Bench:
         self.flashed: Guest | None = None
         self._box: Guest | None = None
         self._started: Guest | None = None
+        self._maker = ThreadPoolExecutor(1)
+        self._updates: dict[str, Future[Path]] = {}
 
     def close(self) -> None:
         """Switch everything off."""
+        self._maker.shutdown(cancel_futures=True)
         self.give_up()
         if self.flashed is not None:
             self.flashed.cut()
@@ -100,22 +113,30 @@ class Bench:
         files = model | agent | keyring | self._version(self.shipped, OWN)
         return self.shipped.variant(files, self.work / "own", without=[_BUNDLE])
 
-    @cached_property
-    def good(self) -> Path:
-        """The bundle of a good update."""
-        return self.update("good", GOOD, {})
+    def update(self, name: str) -> Path:
+        """The bundle of an update. The next one is begun: the emulator leaves a processor idle."""
+        made = self._begun(name)
+        for following in [*UPDATES][[*UPDATES].index(name) + 1 :][:1]:
+            self._begun(following)
+        return made.result()
 
-    def update(self, name: str, version: str, files: Mapping[str, Patch]) -> Path:
-        """Make the bundle of a version with other files."""
-        tree = self.own.variant(self._version(self.own, version) | dict(files), self.work / name)
-        packed = tree.squashfs(self.work / f"{name}.squashfs")
+    def _begun(self, name: str) -> Future[Path]:
+        if name not in self._updates:
+            self._updates[name] = self._maker.submit(self._make_update, name)
+        return self._updates[name]
+
+    def _make_update(self, name: str) -> Path:
+        files = self._version(self.own, UPDATES[name]) | self._fault(name)
+        stem = name.replace(" ", "-")
+        tree = self.own.variant(files, self.work / stem)
+        packed = tree.squashfs(self.work / f"{stem}.squashfs")
         shutil.rmtree(tree.folder)
-        bundle = self.shop.bundle(name, packed, version)
+        bundle = self.shop.bundle(stem, packed, UPDATES[name])
         packed.unlink()
         return bundle
 
-    def fault(self, kind: str) -> dict[str, Patch]:
-        """The files of a bad update."""
+    def _fault(self, name: str) -> dict[str, Patch]:
+        """The files of an update that are not as they should be."""
         broken = {
             name: Patch(_flipped(self.own.read(name)))
             for name in (f"{_BUNDLE}/image.fp32.onnx", f"{_BUNDLE}/image.int8.onnx")
@@ -126,6 +147,7 @@ class Bench:
             "etc/systemd/system/edge-deadline.timer": _NO_UNIT,
         }
         faults: dict[str, dict[str, Patch]] = {
+            "good": {},
             "unhealthy": broken | _HASTY_GATE,
             "panic": _at_the_start(_PANIC),
             "hang": _at_the_start(_HANG)
@@ -133,7 +155,7 @@ class Bench:
             "no network": {"etc/systemd/system/systemd-networkd.service": _NO_UNIT} | _HASTY_GATE,
             "unhealthy without a gate": broken | gone,
         }
-        return faults[kind]
+        return faults[name]
 
     @cached_property
     def _shipped_disk(self) -> Path:

@@ -45,10 +45,11 @@ def survives_power_cuts(bench: Bench) -> str:
     random = Random(_SEED)
     guest = bench.box()
     former = slot(guest)
+    bundle = bench.update("good")
     seconds = []
     for number in range(_CUTS):
-        with suppress(PowerCut), bench.bundles(guest, bench.good) as folder:
-            guest.check(f"systemd-run --unit=install rauc install {folder / bench.good.name}")
+        with suppress(PowerCut), bench.bundles(guest, bundle) as folder:
+            guest.check(f"systemd-run --unit=install rauc install {folder / bundle.name}")
             guest.check("until grep -qs state=installing /data/update/pending; do sleep 0.2; done")
             seconds.append(random.uniform(number, number + 1) * _SPREAD_S)
             time.sleep(seconds[-1])
@@ -86,6 +87,9 @@ def survives_a_full_disk(bench: Bench) -> str:
     _put(guest, _written(bench.host.site(timezone="Europe/Berlin")))
     restart(guest)
     guest.wait(ACCEPTED, "edge: edge-config.yaml is accepted")
+    guest.check(
+        "systemctl start edge-config.service"
+    )  # which is done when it has put them in their places
     assert "Berlin" in guest.check("cat /etc/edge/edge.yaml")
     said = guest.run("edge health /etc/edge/edge.yaml --wait 120").output.strip()
     assert not open_failures(guest), open_failures(guest)
@@ -116,11 +120,11 @@ def _fill(by: str, folder: str, free: str) -> str:
 
     ``free`` is what ``stat`` calls the blocks that are free: ``%a`` for others, ``%f`` for root.
     """
-    blocks = f"$(stat --file-system --format={free} /data)"
-    size = "$(stat --file-system --format=%S /data)"
+    most = f"$(($(stat -f -c '{free} * %S' /data) - (64 << 20)))"
+    fill = f"{by} dd if=/dev/zero bs=4k of={folder}/filler"
     return (
-        f"{by} fallocate --length $(({blocks} * {size} - (8 << 20))) {folder}/filler;"
-        f" {by} dd if=/dev/zero of={folder}/filler.rest bs=4k 2>/dev/null; [ {blocks} -lt 16 ]"
+        f"{by} fallocate --length {most} {folder}/filler && ! {fill}.rest 2>/dev/null"
+        f" && ! {fill}.last count=1 2>/dev/null"
     )
 
 
