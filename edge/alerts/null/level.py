@@ -44,7 +44,8 @@ _MISFIT: Final = 0.25
 # may be real: the rest of so many a day, or of so many times what was asked for.
 _NEAR: Final = math.log(10.0)
 _ALARMS_A_DAY: Final = 1.5
-# How far the days to come differ from those seen: standard deviation of the rate's logarithm.
+# How far a day differs from others: standard deviation of the rate's logarithm. The mean of the
+# days that were seen differs, too: from a day to come by the root of 1 + 1/days as much.
 _OTHER_DAYS: Final = 0.35
 _Z90: Final = 1.645
 _WIDEST: Final = math.log(10.0)
@@ -123,7 +124,8 @@ class Known:
         place = self.begins + int(np.argmax(self.rates[self.begins : last + 1] <= aimed))
         level = self._level(place, aimed)
         rate, worth = self.rate(level), float(self.worths[place])
-        spread = math.exp(min(_WIDEST, _Z90 * math.hypot(1 / math.sqrt(worth), _OTHER_DAYS)))
+        other_days = _OTHER_DAYS * math.sqrt(1 + 1 / self.days)
+        spread = math.exp(min(_WIDEST, _Z90 * math.hypot(1 / math.sqrt(worth), other_days)))
         return Answer(level, aimed, rate / spread, rate * spread)
 
     def _level(self, place: int, rate: float) -> float:

@@ -155,6 +155,14 @@ def test_days_that_differ_widen_the_interval() -> None:
     assert uneven.high / uneven.low > 1.5 * even.high / even.low
 
 
+def test_a_single_day_says_less_of_other_days_than_a_week() -> None:
+    values = np.random.default_rng(6).exponential(1.0, 1400)
+    week = known(kept(values), 1.0).answer(1.0)
+    day = present(know(kept(values, days=1.0), DAY_S, 7.0)).answer(7.0)
+    assert day.level == pytest.approx(week.level, rel=0.2)
+    assert day.high / day.low > 1.3 * week.high / week.low
+
+
 def test_a_visit_that_alerts_twice_does_not_raise_the_threshold_above_itself() -> None:
     values = np.random.default_rng(3).exponential(1.0, 1400)
     true = np.log(200.0)
