@@ -226,8 +226,6 @@ class AlarmTail:
         tail._bulk.restore(bulk)
         if "hours" in parts:
             tail._hours.restore(parts["hours"])
-        if "clump" in parts:
-            tail._clump = Clump.of(parts["clump"])
         whole = facts.shape == (6,) and baseline.shape in {(2,), (9,)}
         # The base level is NaN where there is none.
         if not whole or np.isinf(facts[0]) or not np.isfinite([*facts[1:], *baseline]).all():
@@ -236,6 +234,8 @@ class AlarmTail:
         tail._baseline.restore(baseline.tolist())
         tail._samples = int(samples)
         tail._watched_s = watched_s
+        if "clump" in parts:
+            tail._clump = Clump.of(parts["clump"], watched_s)
         tail._busy = BusyShare(busy, busy_s)
         tail._peaks.restore(peaks, since_s)
         if not math.isnan(base):

@@ -39,13 +39,17 @@ class Clump:
     between_s: float = 0.0
 
     @classmethod
-    def of(cls, state: NDArray[np.float64]) -> Self:
+    def of(cls, state: NDArray[np.float64], watched_s: float) -> Self:
         """Return the clump of an earlier ``state()``; what was between its alerts is forgotten.
+
+        Args:
+            state: The state.
+            watched_s: Time watched so far, in seconds.
 
         Raises:
             ValueError: No clump has this state.
         """
-        if state.shape != (2,) or not 0 <= state[0] < math.inf or not state[1] < math.inf:
+        if state.shape != (2,) or not 0 <= state[0] < math.inf or not state[1] <= watched_s:
             raise ValueError("expected what a null distribution learned, found other numbers")
         alerts, last_s = map(float, state)
         return cls(int(alerts), last_s, last_s)

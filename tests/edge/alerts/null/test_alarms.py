@@ -298,7 +298,7 @@ def npy(array: NDArray[Any]) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("name", ["version", "facts", "peaks", "bulk"])
+@pytest.mark.parametrize("name", ["version", "facts", "peaks", "bulk", "clump"])
 @pytest.mark.parametrize(
     "data",
     [
@@ -316,6 +316,12 @@ def test_a_whole_file_of_something_else_is_refused_in_words(
 ) -> None:
     with pytest.raises(ValueError, match="expected"):
         AlarmTail.from_bytes(RULE, repacked(tail, name, data))
+
+
+def test_a_clump_of_alerts_that_are_still_to_come_is_refused(tail: AlarmTail) -> None:
+    """Each later alert would belong to it, and count as ordinary."""
+    with pytest.raises(ValueError, match="expected"):
+        AlarmTail.from_bytes(RULE, repacked(tail, "clump", npy(np.array([3.0, 1e9]))))
 
 
 def test_a_small_file_cannot_claim_much_memory(tail: AlarmTail) -> None:
