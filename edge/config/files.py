@@ -39,10 +39,10 @@ def open_secrets(path: Path) -> str | None:
     """
     secrets = path.with_name(SECRETS)
     try:
-        mode = secrets.stat().st_mode
+        mode, folder = secrets.stat().st_mode, secrets.parent.stat().st_mode
     except OSError:
         return None  # whoever needs it has said so
-    if not mode & stat.S_IROTH:
+    if not (mode & stat.S_IROTH and folder & stat.S_IXOTH):
         return None
     return f"every user of this machine can read {secrets}: chmod 600 it"
 

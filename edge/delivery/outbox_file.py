@@ -106,9 +106,8 @@ def insert(db: sqlite3.Connection, seq: int, message: Message, body: bytes) -> N
     db.execute(_INSERT, (seq, kind, lane_number(message.lane), len(body), crc32(body), body))
 
 
-# Fields that are stored. The record of an ``AlertMessage`` is not: the payload has its content.
-# What a row holds, in this order: a format that the versions before and after this one read too.
-# Other fields of ``Message`` are for messages that are never stored.
+# What a row holds, in this order, which versions before this one read too. Other fields of
+# ``Message`` are not stored: the content of an ``AlertMessage`` is in its payload.
 _STORED: Final = (
     "topic", "payload", "kind", "camera", "qos", "retain", "content_type", "schema", "expiry_s",
     "correlation",

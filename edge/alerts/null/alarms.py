@@ -21,7 +21,7 @@ from edge.alerts.events import Rule
 from edge.alerts.null.arrays import packed, unpacked
 from edge.alerts.null.baseline import BLOCK_S, Baseline
 from edge.alerts.null.busy import BusyShare
-from edge.alerts.null.clump import VISIT, Clump
+from edge.alerts.null.clump import CLUMP_S, VISIT, Clump
 from edge.alerts.null.clusters import Cluster, Clusters
 from edge.alerts.null.estimate import Asked, Estimate, Start, WatchedPeaks, found
 from edge.alerts.null.hours import WatchedHours
@@ -112,14 +112,7 @@ class AlarmTail:
         if wall is not None:
             self._hours.follow(self._watched_s, wall)
         before = self.baseline
-        # Alerts again and again come from a level near the threshold, at which the stream now is.
-        held = an_event and self._clump.alerts <= VISIT
-        moved_s = self._baseline.follow(margin, passed_s, alerting=held)
-        if not alerting and self._clump.goes_on(self._watched_s):
-            self._clump.pause(margin, 1, passed_s)
-            moved_s = moved_s or self._leap()
-        if moved_s:
-            self._move(moved_s)
+        self._follow(margin, passed_s, alerting=alerting, an_event=an_event)
         value = margin - before if self._samples else 0.0
         self._samples += 1
         statistic = self._clusters.push(value)
@@ -213,15 +206,15 @@ class AlarmTail:
         """
         tail, parts = cls(rule), unpacked(data)
         try:
-            version = int(parts["version"])
-            if version not in _READ:
+            version = parts["version"]
+            if version.shape or float(version) not in _READ:
                 raise ValueError(f"expected version {_VERSION}, found {version}")
             facts, peaks, bulk = (parts[name] for name in ("facts", "peaks", "bulk"))
             if version == 1:  # the level first, and its number of samples was that of all
                 baseline, facts = facts[:3:2], facts[1:]
             else:
                 baseline = parts["baseline"]
-        except (KeyError, TypeError) as exc:
+        except KeyError as exc:
             raise ValueError(f"expected what a null distribution learned, found {exc!r}") from exc
         tail._bulk.restore(bulk)
         if "hours" in parts:
@@ -231,6 +224,8 @@ class AlarmTail:
         if not whole or np.isinf(facts[0]) or not np.isfinite([*facts[1:], *baseline]).all():
             raise ValueError("expected what a null distribution learned, found other numbers")
         base, samples, watched_s, since_s, busy, busy_s = map(float, facts)
+        if facts[1:].min() < 0 or since_s > watched_s:
+            raise ValueError("expected what a null distribution learned, found other numbers")
         tail._baseline.restore(baseline.tolist())
         tail._samples = int(samples)
         tail._watched_s = watched_s
@@ -251,28 +246,41 @@ class AlarmTail:
             if ended is not None and ended.alerts:
                 self._keep(ended)
             self._alerted_s = None
+            # After a restart nobody knows how long it was.
+            if self._samples and math.isfinite(passed_s) and passed_s >= CLUMP_S:
+                self._clump = Clump()
+            self._clump.forget()
             return 0.0
         return passed_s
 
-    def _leap(self) -> float:
+    def _follow(self, margin: float, passed_s: float, *, alerting: bool, an_event: bool) -> None:
+        """Let the baseline follow, and begin anew where it has moved at once."""
+        # Alerts again and again come from a level near the threshold, at which the stream now is.
+        held = an_event and self._clump.alerts <= VISIT
+        moved_s = self._baseline.follow(margin, passed_s, alerting=held)
+        if moved_s:
+            self._begin_anew()
+            self._peaks.admit_since(self._watched_s - moved_s - BLOCK_S)
+        elif not alerting and self._clump.goes_on(self._watched_s):
+            self._clump.pause(margin, 1, passed_s)
+            if self._leaps():
+                self._begin_anew()
+
+    def _leaps(self) -> bool:
         """Move the baseline to what is between the alerts of a clump, if that is far from it.
 
-        Returns:
-            The seconds for which the stream has been there; 0 where it has not.
+        Somebody may have stayed there. So these alerts are no more sure to be ordinary than others.
         """
         clump = self._clump
         known = clump.again(self._watched_s) and clump.between_s >= BLOCK_S
-        if known and self._baseline.leap(clump.total / clump.count, clump.between_s):
-            return self._watched_s - clump.since_s
-        return 0.0
+        return known and self._baseline.leap(clump.total / clump.count, clump.between_s)
 
-    def _move(self, seconds: float) -> None:
-        """Begin anew at another level of the stream, at which it has been for ``seconds``."""
+    def _begin_anew(self) -> None:
+        """Go on at another level of the stream."""
         ended = self._clusters.break_off()
         if ended is not None:
             self._keep(ended)
-        self._clump.forget(self._watched_s)
-        self._peaks.admit_since(self._watched_s - seconds - BLOCK_S)
+        self._clump.forget()
 
     def _set_base(self) -> None:
         """Lower the base level to what the bulk says, where peaks have become rare.

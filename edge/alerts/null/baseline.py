@@ -173,6 +173,7 @@ class Baseline:
 
     def _begin(self, level: float) -> None:
         self.level = level
+        self._total, self._count, self._seconds = 0.0, 0, 0.0
         for one in self._lengths:
             one.begin(level)
 

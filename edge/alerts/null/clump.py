@@ -25,15 +25,13 @@ class Clump:
     Attributes:
         alerts: Number of its alerts.
         last_s: Watched seconds at which an alert ran last.
-        since_s: Watched seconds from which on the margins between the alerts are known.
-        total: Sum of those margins.
+        total: Sum of the margins between its alerts.
         count: Their number.
         between_s: Seconds that they took.
     """
 
     alerts: int = 0
     last_s: float = -math.inf
-    since_s: float = 0.0
     total: float = 0.0
     count: int = 0
     between_s: float = 0.0
@@ -52,7 +50,7 @@ class Clump:
         if state.shape != (2,) or not 0 <= state[0] < math.inf or not state[1] <= watched_s:
             raise ValueError("expected what a null distribution learned, found other numbers")
         alerts, last_s = map(float, state)
-        return cls(int(alerts), last_s, last_s)
+        return cls(int(alerts), last_s)
 
     def state(self) -> NDArray[np.float64]:
         """Return what must survive a restart, float64 [2]."""
@@ -69,7 +67,7 @@ class Clump:
             new = not self.goes_on(watched_s)
             self.alerts = 1 if new else self.alerts + 1
             if new or self.between_s > _LONGEST_S:
-                self.forget(watched_s)
+                self.forget()
         self.last_s = watched_s
 
     def pause(self, total: float, count: int, seconds: float) -> None:
@@ -78,9 +76,8 @@ class Clump:
         self.count += count
         self.between_s += seconds
 
-    def forget(self, watched_s: float) -> None:
-        """Forget the margins before ``watched_s``."""
-        self.since_s = watched_s
+    def forget(self) -> None:
+        """Forget the margins so far."""
         self.total, self.count, self.between_s = 0.0, 0, 0.0
 
     def goes_on(self, watched_s: float) -> bool:

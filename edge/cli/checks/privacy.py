@@ -1,5 +1,6 @@
-"""Checks that no other user of this machine can read what the cameras saw."""
+"""Checks that not every user of this machine can read what the cameras saw."""
 
+import contextlib
 import stat
 from pathlib import Path
 from typing import Final
@@ -18,15 +19,19 @@ def check_privacy(state_dir: Path) -> CheckResult | None:
     or from somebody's copy.
     """
     try:
-        entries = sorted(state_dir.iterdir())
-        modes = {path: path.stat().st_mode for path in (state_dir, *entries)}
+        entries, mode = sorted(state_dir.iterdir()), state_dir.stat().st_mode
     except OSError:
         return None  # it is not there yet, or the check of the disk says why
-    if not modes[state_dir] & stat.S_IXOTH:  # what is below cannot be reached
-        return CheckResult("privacy", f"only {owner(state_dir)} reads {state_dir}")
-    exposed = [path.name for path in entries if modes[path] & _OTHERS]
+    fine = CheckResult("privacy", f"closed to other users: {state_dir}, of {owner(state_dir)}")
+    if not mode & stat.S_IXOTH:  # what is below cannot be reached
+        return fine
+    exposed = list[str]()
+    for path in entries:
+        with contextlib.suppress(FileNotFoundError):  # a file that the daemon has just replaced
+            if path.lstat().st_mode & _OTHERS and not path.is_symlink():
+                exposed.append(path.name)
     if not exposed:
-        return CheckResult("privacy", f"only {owner(state_dir)} reads the files in {state_dir}")
+        return fine
     named = ", ".join(exposed[:_NAMED])
     more = f" and {len(exposed) - _NAMED} more" if len(exposed) > _NAMED else ""
     advice = f"chmod 700 {state_dir}: every user of this machine can read {named}{more} there"

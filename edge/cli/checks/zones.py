@@ -22,20 +22,24 @@ def zone_remarks(cameras: Mapping[str, CameraConfig]) -> Iterator[str]:
 
 def zone_problem(polygon: tuple[Point, ...]) -> str | None:
     """Return what is wrong with a polygon of corners in 0..1; None where nothing is."""
-    corners = _distinct(polygon)
+    numbers = _distinct(polygon)
+    corners = [polygon[number] for number in numbers]
     edges = list(zip(corners, (*corners[1:], *corners[:1]), strict=True))
     for (i, one), (j, other) in combinations(enumerate(edges), 2):
         if j - i in {1, len(edges) - 1}:
             continue  # neighbours meet in a corner
         if _cross(one, other):
-            return f"crosses itself between corners {i + 1} and {j + 1}: go around it once"
+            places = f"corners {numbers[i] + 1} and {numbers[j] + 1}"
+            return f"crosses itself between {places}: go around it once"
     area = abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in edges)) / 2
     return "has no area: nothing can be in it" if area < _LEAST else None
 
 
-def _distinct(polygon: tuple[Point, ...]) -> list[Point]:
-    """Return the corners without repetitions in a row; some tools repeat the first at the end."""
-    return [corner for i, corner in enumerate(polygon) if corner != polygon[i - 1]]
+def _distinct(polygon: tuple[Point, ...]) -> list[int]:
+    """Return the places of the corners, without those that repeat the one before or close it."""
+    kept = [i for i, corner in enumerate(polygon) if i == 0 or corner != polygon[i - 1]]
+    closed = len(kept) > 1 and polygon[kept[-1]] == polygon[0]  # as some tools draw it
+    return kept[:-1] if closed else kept
 
 
 def _cross(one: tuple[Point, Point], other: tuple[Point, Point]) -> bool:

@@ -56,4 +56,7 @@ def test_secrets_that_every_user_can_read_are_pointed_out(tmp_path: Path) -> Non
     secrets.chmod(0o640)
     assert open_secrets(config) is None
     secrets.chmod(0o644)
+    tmp_path.chmod(0o750)  # what is in it cannot be reached
+    assert open_secrets(config) is None
+    tmp_path.chmod(0o755)
     assert open_secrets(config) == (f"every user of this machine can read {secrets}: chmod 600 it")

@@ -29,6 +29,7 @@ def learned(loop: ClosedLoop) -> list[NDArray[np.float64]]:
         for facts in (
             tail._baseline.state(), tail._peaks.table, tail._bulk.state(),
             [tail._watched_s, tail._samples, tail._busy.seconds, tail._peaks.since_s],
+            tail._clump.state(), [tail._clump.total, tail._clump.count, tail._clump.between_s],
             [loop.calibration.rule.threshold, loop.calibration.rule.hysteresis],
         )
     ]  # fmt: skip

@@ -208,14 +208,36 @@ def test_what_is_between_alerts_that_come_again_is_the_level_of_the_stream(
     assert seen_twice(tail, tail.baseline + level, alerts) == pytest.approx(expected, abs=0.2)
 
 
+def alerted(tail: AlarmTail) -> list[tuple[float, float]]:
+    """The clusters that are counted as alarms: alerts in each, and whether it is sure."""
+    alerts, sure = tail._peaks.table[3:]
+    return [(float(a), float(b)) for a, b in zip(alerts, sure, strict=True) if a]
+
+
+def test_somebody_who_stays_between_two_alerts_of_his_is_not_ordinary() -> None:
+    """The baseline may follow him, but nothing says that he is a false alarm."""
+    tail = learned(np.random.default_rng(14).normal(size=20_000))
+    assert seen_twice(tail, 2.0, 2, quiet=100) == pytest.approx(2.0, abs=0.3)
+    assert alerted(tail) == [(1, 0)]
+
+
+def test_a_night_s_first_alert_does_not_belong_to_the_last_one_of_the_night_before() -> None:
+    """Watched time stands still while a rule is off."""
+    tail = learned(np.random.default_rng(15).normal(size=20_000))
+    seen_twice(tail, 0.0, 2)
+    begin = tail.samples / FPS + 16 * 3600
+    for place in range(80):
+        tail.observe(9.0 * (place < 4), begin + place / FPS, alerting=place < 4, threshold=4.0)
+    assert alerted(tail) == [(1, 0), (1, 0)]
+
+
 def test_after_a_restart_the_third_alert_is_still_the_third() -> None:
     rng = np.random.default_rng(13)
     tail = learned(rng.normal(size=20_000))
     seen_twice(tail, 0.0, 2)
     went_on = AlarmTail.from_bytes(RULE, tail.to_bytes())
     seen_twice(went_on, 0.0, 1)
-    unsure, sure = went_on._peaks.table[4][went_on._peaks.table[3] > 0].tolist()
-    assert (unsure, sure) == (0, 1)
+    assert alerted(went_on) == [(1, 0), (1, 1)]
 
 
 def test_what_is_always_so_is_the_scene_and_is_learned() -> None:
@@ -322,6 +344,21 @@ def test_a_clump_of_alerts_that_are_still_to_come_is_refused(tail: AlarmTail) ->
     """Each later alert would belong to it, and count as ordinary."""
     with pytest.raises(ValueError, match="expected"):
         AlarmTail.from_bytes(RULE, repacked(tail, "clump", npy(np.array([3.0, 1e9]))))
+
+
+@pytest.mark.parametrize(("place", "value"), [(3, 1e9), (2, -1.0), (4, -0.5)])
+def test_facts_that_cannot_be_are_refused(tail: AlarmTail, place: int, value: float) -> None:
+    with np.load(io.BytesIO(tail.to_bytes())) as file:
+        facts = file["facts"]
+    facts[place] = value
+    with pytest.raises(ValueError, match="expected"):
+        AlarmTail.from_bytes(RULE, repacked(tail, "facts", npy(facts)))
+
+
+@pytest.mark.parametrize("version", [np.inf, np.nan, 2.5])
+def test_a_version_that_is_none_is_refused(tail: AlarmTail, version: float) -> None:
+    with pytest.raises(ValueError, match="expected version 2, found"):
+        AlarmTail.from_bytes(RULE, repacked(tail, "version", npy(np.array(version))))
 
 
 def test_a_small_file_cannot_claim_much_memory(tail: AlarmTail) -> None:

@@ -33,6 +33,9 @@ def test_files_and_folders_that_others_can_read_are_named(tmp_path: Path) -> Non
     assert result.advice == (
         f"chmod 700 {folder}: every user of this machine can read index, outbox.db there",
     )
+    (folder / "gone").symlink_to("nowhere")  # it hides nothing of the others
+    assert check_privacy(folder) == result
+    (folder / "gone").unlink()
     folder.chmod(0o700)  # the advice is followed
     mended = check_privacy(folder)
     assert mended is not None

@@ -20,6 +20,8 @@ def test_a_zone_that_goes_around_once_is_fine(polygon: tuple[Point, ...]) -> Non
     ("polygon", "said"),
     [
         (((0, 0), (1, 1), (1, 0), (0, 1)), "crosses itself between corners 1 and 3"),
+        (((0, 0), (1, 1), (1, 0), (0, 1), (0, 0)), "crosses itself between corners 1 and 3"),
+        (((0, 0), (1, 1), (1, 1), (1, 0), (0, 1)), "crosses itself between corners 1 and 4"),
         (((0.2, 0.2), (0.8, 0.8), (0.8, 0.2), (0.3, 0.9), (0.2, 0.9)), "crosses itself"),
         (((0, 0), (0.5, 0.5), (1, 1)), "has no area"),
         (((0.3, 0.3), (0.3, 0.3), (0.3, 0.3)), "has no area"),

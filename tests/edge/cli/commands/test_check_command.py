@@ -143,6 +143,7 @@ def test_what_watches_nothing_is_pointed_out(
     secrets = tmp_path / "secrets.yaml"
     secrets.write_text("unused: hushhush\n")
     secrets.chmod(0o644)
+    secrets.parent.chmod(0o755)
     (tmp_path / "state").mkdir(mode=0o700)
     zones = "zones: {flat: [[0, 0], [0.5, 0.5], [1, 1]]}"
     cameras = (
