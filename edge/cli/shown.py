@@ -103,7 +103,7 @@ def prompts_shown(state: PromptsStatePayload) -> Iterator[Table | Text]:
         fixed = rule.get("threshold")
         table.add_row(
             _words(name),
-            "on" if rule.get("enabled", True) else "off",
+            _words(_off(state, rule) or "on"),
             _words(_asked(rule)) if fixed is None else _words(fixed),
             _words(", ".join(state.cameras.get(name, ()))),
             _words(rule.get("text", ())),
@@ -119,12 +119,30 @@ def prompts_shown(state: PromptsStatePayload) -> Iterator[Table | Text]:
 def in_force_shown(state: PromptsStatePayload) -> Iterator[Text]:
     """Yield what is in force after a command, a line for each rule, and what there is to mend."""
     profile = "" if state.profile is None else f", profile {state.profile}"
-    rules = "1 rule" if len(state.prompts) == 1 else f"{len(state.prompts)} rules"
-    yield _words(f"{state.device}: {rules} in force{profile}")
-    for name, rule in state.prompts.items():
-        cameras = ", ".join(state.cameras.get(name, ())) or "no camera"
-        yield _words(f"  {name} on {cameras}" if rule.get("enabled", True) else f"  {name} is off")
+    off = {name: _off(state, rule) for name, rule in state.prompts.items()}
+    count = sum(why is None for why in off.values())
+    yield _words(f"{state.device}: {count} rule{'s' * (count != 1)} in force{profile}")
+    for name, why in off.items():
+        if why is not None:
+            yield _words(f"  {name} is {why}")
+        elif name in state.cameras:
+            yield _words(f"  {name} on {', '.join(state.cameras[name]) or 'no camera'}")
+        else:  # an earlier version does not say where
+            yield _words(f"  {name}")
     yield from _notes(state)
+
+
+def _off(state: PromptsStatePayload, rule: Mapping[str, Any]) -> str | None:
+    """Return in words that a rule is off, and why; None where it is on at its times."""
+    if not rule.get("enabled", True):
+        return "off"
+    profiles = rule.get("profiles")
+    if not profiles or "profile" not in state.model_fields_set:  # by an earlier version
+        return None
+    named = profiles if isinstance(profiles, list | tuple) else (profiles,)
+    if state.profile in named:
+        return None
+    return f"off, it is for the profile {' or '.join(map(str, named))}"
 
 
 def _notes(state: PromptsStatePayload) -> Iterator[Text]:

@@ -9,7 +9,7 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -19,6 +19,7 @@ from edge.delivery.message import Message, Received
 from edge.delivery.mqtt.connection import Connection
 from edge.delivery.mqtt.dialer import Dialer, connect
 from edge.delivery.mqtt.refusals import SubscriptionRefused
+from edge.delivery.mqtt.terms import Terms
 from edge.delivery.payloads import AnswerPayload, PromptsStatePayload
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError, PublishError
@@ -85,8 +86,9 @@ def ask(
 ) -> PromptsStatePayload | None:
     """Send a command to a box, and wait until it is in force.
 
-    What the broker keeps of the boxes' status tells at once that a box is off or not there. Where
-    the broker shows none to this user, the command waits for the answer.
+    What the broker keeps of the box's status tells at once that the box is off. Where it keeps
+    none, the status of others tells that the box is not there. Where the broker shows none to this
+    user, the command waits for the answer.
 
     Args:
         broker: Broker that the box is connected to.
@@ -100,26 +102,30 @@ def ask(
         The rules that are in force now; None where the broker does not show them to this user.
 
     Raises:
-        ConfigError: No box has this name, or it refuses the command; the message is its reason.
+        ConfigError: The box refuses the command, and the message is its reason; or no box has this
+            name, and the command is not retained.
         PublishError: The broker is unreachable, the box is off, or no box answers.
     """
     topic = topics.command(*levels)
     command = Message(topic, payload, "state", None, 1, retain, "application/json")
     end = time.monotonic() + timeout_s
-    with connect(broker, f"edge-ask-{secrets.token_hex(6)}") as connection:
+    with _connected(broker) as connection:
         with contextlib.suppress(SubscriptionRefused):  # not every user may read them
-            # What is retained there comes before the answer to the next subscription.
-            connection.subscribe([Topics(topics.prefix, "+").status(), topics.in_force("prompts")])
+            # What is retained there comes before the answer to the next subscription: these two
+            # are fewer messages than any broker has in flight.
+            connection.subscribe([topics.status(), topics.in_force("prompts")])
         connection.subscribe([topics.answer()])
         kept = connection.received()
-        off = _is_off(topics, kept)
-        if off is None or retain:
+        statuses = _statuses(kept) or _shown(broker, topics)
+        away = _away(topics.device, statuses)
+        if away is None or retain:
             connection.publish(command)
-        if off is not None:
+        fate = _fate(command, connection.terms)
+        if away is not None:
             if retain:
                 _acknowledged(connection, end)
-            then = "it finds this when it is on again" if retain else "nothing was sent"
-            raise PublishError(f"{topics.device} is off, its status is {off!r}: {then}")
+            known = topics.device in statuses
+            raise (PublishError if known or retain else ConfigError)(f"{away}: {fate}")
         state = None
         for received in itertools.chain(kept, _listen(connection, end)):
             with contextlib.suppress(ValidationError):
@@ -131,26 +137,59 @@ def ask(
                         raise ConfigError(f"{topics.device} refuses it: {answer.error}")
                     if answer.topic == topic:
                         return state
-    later = "; it finds this when it is on again" if retain else ""
+    later = f"; {fate}" if retain else ""
     raise PublishError(f"no answer of {topics.device} within {timeout_s:g} s: is it on?{later}")
 
 
-def _is_off(topics: Topics, kept: Sequence[Received]) -> str | None:
-    """Return the status of a box that is off; None where it is on, or the broker shows nothing.
+def _connected(broker: MqttConfig) -> contextlib.AbstractContextManager[Connection]:
+    return connect(broker, f"edge-ask-{secrets.token_hex(6)}")
 
-    Raises:
-        ConfigError: The broker knows boxes, and none of this name.
+
+def _shown(broker: MqttConfig, topics: Topics) -> dict[str, str]:
+    """Return the status of the boxes that the broker shows to this user; of many, perhaps not all.
+
+    The look has a connection of its own: some brokers end it where the user may not subscribe.
     """
-    words = {
-        received.topic.split("/")[1]: received.payload.decode("utf-8", "replace")
+    with contextlib.suppress(PublishError), _connected(broker) as connection:
+        # QoS 0 has no limit of messages in flight.
+        connection.subscribe([Topics(topics.prefix, "+").status()], qos=0)
+        connection.subscribe([topics.answer()])
+        return _statuses(connection.received())
+    return {}
+
+
+def _statuses(kept: Sequence[Received]) -> dict[str, str]:
+    """Return the status of each box, by its name."""
+    return {
+        received.topic.split("/")[-2]: received.payload.decode("utf-8", "replace")
         for received in kept
         if received.topic.endswith("/status") and received.payload
     }
-    if words and topics.device not in words:
-        hint = suggestion(topics.device, sorted(words))
-        raise ConfigError(f"there is no box {topics.device!r} at this broker; {hint}")
-    word = words.get(topics.device)
-    return word if word in _OFF else None
+
+
+def _away(device: str, statuses: Mapping[str, str]) -> str | None:
+    """Return why a box does not answer now; None where it may, or the broker shows nothing."""
+    word = statuses.get(device)
+    if word in _OFF:
+        return f"{device} is off, its status is {word!r}"
+    if statuses and word is None:
+        hint = suggestion(device, sorted(statuses))
+        return f"the broker shows no box {device!r} ({hint})"
+    return None
+
+
+def _fate(command: Message, terms: Terms) -> str:
+    """Return what becomes of a command to a box that is off."""
+    if not command.retain:
+        return "nothing was sent"
+    if not command.payload:
+        return (
+            "it keeps its rules and its profile, because a broker keeps no empty message:"
+            " reset it again once it is on"
+        )
+    if not terms.retain:
+        return "this broker keeps no message for it: send it again once it is on"
+    return "it finds this when it is on again"
 
 
 def _acknowledged(connection: Connection, end: float) -> None:

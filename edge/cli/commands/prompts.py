@@ -1,10 +1,8 @@
 """The command ``edge prompts``: shows and changes over MQTT what boxes look for."""
 
-import contextlib
 import json
 import os
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -37,7 +35,6 @@ from edge.system.visible import printable
 
 # Retained messages arrive at once; the command does not wait for a box that is slow to connect.
 _LOOK_S = 3.0
-_GLANCE_S = 1.0
 
 prompts = typer.Typer(
     cls=Group, no_args_is_help=True, help="See and change over MQTT what boxes look for."
@@ -197,7 +194,6 @@ def profile(
 ) -> None:
     """Switch a box to another profile; the box keeps it, and so does the broker."""
     boxes: _Boxes = context.obj
-    _misspelt(boxes, name)
     _tell(ask(boxes.broker, boxes.topics, ("profile",), name.encode(), retain=True), boxes.topics)
 
 
@@ -244,26 +240,3 @@ def _tell(state: PromptsStatePayload | None, topics: Topics) -> None:
 
 def _say(text: str) -> None:
     typer.echo(printable(text))
-
-
-def _misspelt(boxes: _Boxes, profile: str) -> None:
-    """Refuse a profile that is nearly the name of one that a rule has.
-
-    A profile that no rule has, such as ``home``, is no mistake: it switches off those that have
-    others.
-
-    Raises:
-        ConfigError: The name is nearly that of a profile.
-    """
-    topic = boxes.topics.in_force("prompts")
-    for received in subscribe(boxes.broker, [topic], timeout_s=_GLANCE_S):
-        with contextlib.suppress(ValidationError):
-            state = PromptsStatePayload.model_validate_json(received.payload)
-            rules = state.prompts.values()
-            known = sorted({str(name) for rule in rules for name in rule.get("profiles") or ()})
-            if profile not in known and (close := get_close_matches(profile, known, n=1)):
-                raise ConfigError(
-                    f"no prompt of {state.device} names the profile {profile!r}; did you mean "
-                    f"{close[0]!r}?"
-                )
-        return

@@ -8,7 +8,14 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
-from edge.cli.shown import alert_line, hours_shown, json_line, prompts_shown, span
+from edge.cli.shown import (
+    alert_line,
+    hours_shown,
+    in_force_shown,
+    json_line,
+    prompts_shown,
+    span,
+)
 from edge.delivery.payloads import AlertPayload, PromptsStatePayload, StatePayload
 from edge.errors import ConfigError
 from edge.system.command_line import run
@@ -35,6 +42,11 @@ def printed(*shown: Any) -> list[str]:
 def state(**changed: Any) -> list[str]:
     payload = json.dumps({**STATE, **changed}).encode()
     return printed(*prompts_shown(PromptsStatePayload.model_validate_json(payload)))
+
+
+def in_force(**changed: Any) -> list[str]:
+    payload = json.dumps({**STATE, **changed}).encode()
+    return printed(*in_force_shown(PromptsStatePayload.model_validate_json(payload)))
 
 
 @pytest.mark.parametrize("key", ["device", "camera", "prompt"])
@@ -123,6 +135,44 @@ def test_a_rule_is_shown_with_what_it_asks_for() -> None:
     plain = " ".join(state(prompts={"cat": {**asked, "even": False, "start": None}}))
     assert "evenly" not in plain
     assert "at first" not in plain
+
+
+RULES = {
+    "cat": {"text": ["a cat"], "enabled": True, "profiles": ["away", "holiday"]},
+    "dog": {"text": ["a dog"], "enabled": True},
+    "cow": {"text": ["a cow"], "enabled": False},
+}
+
+
+def test_a_rule_is_in_force_only_where_it_is_enabled_and_for_the_profile() -> None:
+    cameras = {"cat": ["yard"], "dog": [], "cow": ["yard"]}
+    for profile, words in [("home", ", profile home"), (None, "")]:
+        assert in_force(prompts=RULES, cameras=cameras, profile=profile) == [
+            f"box: 1 rule in force{words}",
+            "  cat is off, it is for the profile away or holiday",
+            "  dog on no camera",
+            "  cow is off",
+        ]
+    assert in_force(prompts=RULES, cameras=cameras, profile="away")[:2] == [
+        "box: 2 rules in force, profile away",
+        "  cat on yard",
+    ]
+    table = " ".join(state(prompts={"cat": RULES["cat"]}, profile="home"))
+    assert "off, it is for the profile away or holiday" in table
+
+
+def test_nothing_is_said_of_what_an_earlier_version_does_not_say() -> None:
+    assert in_force(prompts=RULES) == [
+        "box: 2 rules in force", "  cat", "  dog", "  cow is off",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("profiles", [5, "away", {"away": 1}, [None, 3], HOSTILE])
+def test_profiles_of_any_kind_are_shown(profiles: Any) -> None:
+    prompts = {"cat": {"text": ["a cat"], "profiles": profiles}}
+    lines = in_force(prompts=prompts, cameras={"cat": ["yard"]}, profile="home")
+    assert lines[0] == "box: 0 rules in force, profile home"
+    assert all(line.isprintable() for line in lines)
 
 
 @pytest.mark.parametrize("time", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
