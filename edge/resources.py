@@ -182,6 +182,7 @@ def open_resources(
         start.rules.bank.rows.shape[1],
         models.open_text_engine,
         lambda camera, sequence: snapshot(camera, sequence, PICTURE_WIDTH),
+        lambda: pipeline.camera_settings,
         attempts,
     )
     learned = CalibrationFile(config.state_dir / LEARNED)

@@ -48,37 +48,33 @@ class Obedience:
         for order, future in self._orders.take():
             before, watched = self._pipeline.rules, self._pipeline.camera_settings
             try:
-                messages = self._carried_out(order)
+                self._carry_out(order)
             except Exception as exc:
                 logger.exception("an order of the rollout failed; the rules are those of before")
                 changed = self._pipeline.camera_settings is not watched
-                self._put(self._adopted(before, watched if changed else None))
+                self._adopt(before, watched if changed else None)
                 future.set_exception(exc)
             else:
-                self._put(messages)
                 future.set_result(None)
 
-    def _carried_out(self, order: Order) -> list[Message]:
+    def _carry_out(self, order: Order) -> None:
         match order:
             case Adopt(rules, cameras):
-                return self._adopted(rules, cameras)
+                self._adopt(rules, cameras)
             case RateAlert(alert, correct):
                 self._pipeline.rate(alert, correct=correct)
-                return []
             case TakeOver(graphs):
                 self._models.take_over(graphs)
-                return []
             case TryAlert(rule):
                 now = Arrival.now()
                 pairs = [pair for pair in self._pipeline.alerting() if pair[1] == rule]
                 self._alerting.test(pairs, now.monotonic)
-                return self._pipeline.try_alert(rule, now)
+                self._put(self._pipeline.try_alert(rule, now))
 
-    def _adopted(self, rules: RuleSet, cameras: Mapping[str, CameraConfig] | None) -> list[Message]:
-        """Go on with other rules and cameras."""
+    def _adopt(self, rules: RuleSet, cameras: Mapping[str, CameraConfig] | None) -> None:
+        """Go on with other rules and cameras; the alerts that this ends are committed first."""
         watched = self._pipeline.camera_settings
-        messages = self._pipeline.adopt(rules, cameras)
+        self._put(self._pipeline.adopt(rules, cameras))
         if cameras is not None:
             for name in self._crew.exchange(watched, cameras):
                 self._defects.over(worker_of(name))
-        return messages

@@ -64,7 +64,7 @@ class Delivery:
         self._standing = standing
         self._window = min(window, connection.terms.receive_maximum)
         self._patience_s = patience_s
-        self._refusals = Refusals(standing, hold_s)
+        self._refusals = Refusals(standing, hold_s, unsent.put)
         self._on_delivered = on_delivered
         self._sent: dict[int, Outgoing] = {}  # packet number -> unacknowledged message
         self._sent_bytes = 0
@@ -158,7 +158,7 @@ class Delivery:
         sound = self._answered or (self._pinged and not self._connection.pinging)
         struck = self._standing.quarantine.broken(keys, answered=sound)
         if struck is not None and self._refusals.strike_out(items[-1], sound=self._answered):
-            self._send_elsewhere(items.pop().message)
+            items.pop()
         rest = [item for item in (*items, *self._waiting) if item.seq is None]
         self._unsent.give_back(item.message for item in rest)
 
@@ -230,11 +230,6 @@ class Delivery:
             self._sent[packet] = item
             self._sent_bytes += message.size
 
-    def _send_elsewhere(self, message: Message) -> None:
-        """Send a message that was refused on the other topic that it may have."""
-        if message.otherwise is not None:
-            self._unsent.put(replace(message, topic=message.otherwise, otherwise=None))
-
     def _settle_one(self, item: Outgoing, answer: Acknowledged, now: float) -> None:
         self._answered = True
         # A broker handles packets in order: this one proves all that were sent before it.
@@ -248,7 +243,6 @@ class Delivery:
         if answer.code >= _FAILURE:
             if self._refusals.answered(item, answer.code, answer.reason, now):
                 self.look_again()
-            self._send_elsewhere(item.message)
         elif item.seq is None:
             self._unsent.acknowledged(item.message)
         else:

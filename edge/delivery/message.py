@@ -16,7 +16,7 @@ class Message:
         schema: Value of the user property ``schema`` of MQTT 5.
         expiry_s: Message expiry interval of MQTT 5; None: the message does not expire.
         correlation: Correlation data of MQTT 5; in an answer, those of the request.
-        otherwise: Topic for the message where the broker refuses ``topic``; None: there is none.
+        otherwise: Message to send instead where the broker refuses ``topic``; None: there is none.
     """
 
     topic: str
@@ -29,7 +29,7 @@ class Message:
     schema: str | None = None
     expiry_s: int | None = None
     correlation: bytes | None = None
-    otherwise: str | None = None
+    otherwise: "Message | None" = None
 
     @property
     def size(self) -> int:

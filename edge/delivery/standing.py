@@ -18,7 +18,10 @@ class Standing:
         finished: Messages to delete from the outbox, and whether they were dropped. They stay here
             while the disk fails, so that they are not sent again.
         delivered: Acknowledged messages of the outbox since start, by kind.
-        refused: Messages that the broker refused since start, by kind.
+        refused: Messages that the broker refused since start, by kind; not those that were sent on
+            another topic instead.
+        named: Topics of answers that the broker refused and the log has named, with the monotonic
+            second from which on it names them again.
     """
 
     quarantine: Quarantine
@@ -27,3 +30,4 @@ class Standing:
     finished: dict[int, bool] = field(default_factory=dict)
     delivered: Counter[Kind] = field(default_factory=Counter)
     refused: Counter[Kind] = field(default_factory=Counter)
+    named: dict[str, float] = field(default_factory=dict)

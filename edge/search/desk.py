@@ -10,7 +10,7 @@ from typing import Final
 from edge.control.answers import AnswerRoute
 from edge.control.mailbox import Mailbox
 from edge.delivery.message import Message
-from edge.search.request import SEARCH_SCHEMA, Answerer
+from edge.search.request import SEARCH_SCHEMA, Answerer, SearchAnswer
 from edge.system.workers import WorkerThread
 
 # Maximum number of waiting searches. A client gives up long before so many are answered.
@@ -59,4 +59,9 @@ class SearchDesk:
             if received.retain:
                 continue  # the broker retained it, so it is old
             answer = self._answerer.answer(received.payload)
-            self._publish(self._route.message(received, answer, SEARCH_SCHEMA))
+            self._publish(self._route.message(received, answer, SEARCH_SCHEMA, _withheld))
+
+
+def _withheld(reason: str) -> bytes:
+    """Return the answer for a topic that others read: nothing of what the cameras saw."""
+    return SearchAnswer(error=f"{reason}; what was found is not sent where others read").to_json()

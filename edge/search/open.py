@@ -1,6 +1,6 @@
 """Opens the local index of the daemon: its recorder, its writer and its answerer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -49,6 +49,7 @@ def open_index(
     dim: int,
     open_text: Callable[[], AbstractContextManager[Engine]],
     picture_of: PictureOf,
+    cameras: Callable[[], Collection[str]],
     attempts: Attempts = NOT_NOTED,
 ) -> LocalIndex | None:
     """Open the index; None if the configuration switches it off.
@@ -62,6 +63,7 @@ def open_index(
         dim: Dimension of its embeddings, D.
         open_text: Opens the text graph.
         picture_of: Makes a small picture, as for ``IndexRecorder``.
+        cameras: Gives the cameras in force, which a search may name.
         attempts: Notes the index while it is opened.
 
     Raises:
@@ -86,9 +88,7 @@ def open_index(
             return Store(root, bundle.hash, dim, limits)
 
     writer = IndexWriter(open_store, clock)
-    answerer = Answerer(
-        Reader(root / bundle.hash, dim), compile_text, cameras=tuple(config.cameras)
-    )
+    answerer = Answerer(Reader(root / bundle.hash, dim), compile_text, cameras=cameras)
     return LocalIndex(IndexRecorder(writer, picture_of), writer, answerer)
 
 

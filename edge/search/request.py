@@ -107,7 +107,7 @@ class Answerer:
         reader: Index to search.
         compile_text: Compiles a sentence into a bank.
         now: Clock, UTC seconds.
-        cameras: Cameras of the configuration; those of the index are known too.
+        cameras: Gives the cameras in force; those of the index are known too.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Answerer:
         compile_text: Callable[[str], PromptBank],
         now: Callable[[], float] = time.time,
         *,
-        cameras: Collection[str] = (),
+        cameras: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._reader = reader
         self._compile = compile_text
@@ -136,7 +136,7 @@ class Answerer:
             return SearchAnswer(error=redact(f"{type(exc).__name__}: {exc}")).to_json()
 
     def _answered(self, request: SearchRequest) -> SearchAnswer:
-        known_camera(request.camera, {*self._reader.cameras(), *self._cameras})
+        known_camera(request.camera, {*self._reader.cameras(), *self._cameras()})
         offset, until = position(request.cursor, self._now())
         query = Query(until - request.since, until, request.camera, request.limit, offset)
         page = search(self._reader, self._compile(request.text), query)

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from edge import __version__
 from edge.errors import ConfigError, EdgeError
 from edge.system.journal import JournalHandler, journal_is_stderr
-from edge.system.log_lines import FORMATS, LogFormat
+from edge.system.log_lines import FORMATS, JsonLines, LogFormat
 from edge.system.redact import RedactFilter, redact
 from edge.system.visible import printable
 
@@ -154,7 +154,10 @@ def run(name: str, app: Callable[[], Any]) -> None:
 
 
 def _say(name: str, message: str) -> None:
-    """Print an error. Its message may quote a broker, a camera or a file."""
+    """Print an error, or log it where the log is JSON. It may quote a broker or a file."""
+    if any(isinstance(handler.formatter, JsonLines) for handler in logging.getLogger().handlers):
+        logging.getLogger(name).critical("%s", message)
+        return
     text = "\n".join(printable(line) for line in redact(message).splitlines())
     Console(stderr=True).print(
         f"{name}: {text}", style="red", markup=False, highlight=False, soft_wrap=True

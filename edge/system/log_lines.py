@@ -47,7 +47,7 @@ class JsonLines(logging.Formatter):
                 said[name] = str(value)
         if record.exc_text:  # written by the filter that masks secrets
             said["error"] = record.exc_text
-        return json.dumps(said, ensure_ascii=False)
+        return json.dumps(said)
 
 
 FORMATS: Final[dict[LogFormat, type[logging.Formatter]]] = {"text": TextLines, "json": JsonLines}

@@ -68,6 +68,14 @@ def edge(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
 
 
+def rewritten(daemon: Daemon, **sections: Any) -> None:
+    """Change the daemon's file, and have ``edge reload`` ask for it to be read."""
+    settings = yaml.safe_load(daemon.config.read_text()) | sections
+    daemon.config.write_text(yaml.safe_dump(settings))
+    done = edge("reload", daemon.config)
+    assert done.returncode == 0, done.stderr
+
+
 @dataclass
 class Box:
     """A daemon, the camera that it watches, and a broker with a listener that is not ours.

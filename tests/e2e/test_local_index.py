@@ -12,7 +12,7 @@ from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from running_box import Box, edge
+from running_box import Box, edge, rewritten
 
 from edge.cli.schemas import schemas
 from edge.model.bundle.read import open_bundle
@@ -83,6 +83,28 @@ def test_what_cameras_see_is_kept_and_searched_on_the_box_and_over_mqtt(
     client.publish("edge/box/search", b"nonsense", qos=1)
     client.disconnect()
     client.loop_stop()
+    assert daemon.terminate() == 0
+
+
+def error_of(box: Box, request: dict[str, Any]) -> str | None:
+    """What the box says is wrong with a search."""
+    client, answers = asked(box.broker.port, json.dumps(request))
+    box.eventually(lambda: answers, "an answer over MQTT", 30)
+    client.disconnect()
+    client.loop_stop()
+    error: str | None = json.loads(answers[0].payload)["error"]
+    return error
+
+
+def test_a_search_knows_the_cameras_of_the_file_that_was_read_again(box: Box) -> None:
+    yard, nowhere = box.watched(), box.watched("rtsp://127.0.0.1:9/nowhere")
+    daemon = box.start(**KEEPING, cameras={"yard": yard, "attic": nowhere})
+    box.eventually(lambda: box.states("prompts/state"), "the daemon runs", 30)
+    rewritten(daemon, cameras={"yard": yard, "cellar": nowhere})
+    box.eventually(lambda: "watching yard, cellar" in daemon.log(), "other cameras")
+    for camera, known in (("cellar", True), ("attic", False)):  # the index has neither
+        error = error_of(box, {"schema": "edge-search/1", "text": "red", "camera": camera})
+        assert error is None if known else f"there is no camera '{camera}'" in str(error)
     assert daemon.terminate() == 0
 
 

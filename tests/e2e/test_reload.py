@@ -2,20 +2,10 @@
 
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from burst import BURST
-from running_box import Box, Daemon, edge
-
-
-def rewritten(daemon: Daemon, **sections: Any) -> None:
-    """Change the daemon's file, and have ``edge reload`` ask for it to be read."""
-    settings = yaml.safe_load(daemon.config.read_text()) | sections
-    daemon.config.write_text(yaml.safe_dump(settings))
-    done = edge("reload", daemon.config)
-    assert done.returncode == 0, done.stderr
+from running_box import Box, edge, rewritten
 
 
 def test_cameras_come_and_go_while_another_keeps_its_alert(box: Box) -> None:

@@ -18,6 +18,7 @@ from patience import Eventually
 from edge.app import Daemon, Periods
 from edge.config.models import Config
 from edge.control.orders import Adopt, Orders
+from edge.daemon.crew import Crew
 from edge.delivery.message import Message
 from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import AlertMessage, AlertPayload, alert_message
@@ -438,6 +439,28 @@ def test_rules_that_bring_out_a_defect_of_the_loop_are_not_adopted_by_half(
     assert adopted == [bad, good]
     sample()
     eventually(lambda: alerts(listener), "the alert")
+
+
+def test_alerts_that_an_adoption_ends_end_although_it_fails_at_its_cameras(
+    serve: Callable[[], Served],
+    orders: Orders,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Eventually,
+) -> None:
+    wanted = no_rules()
+    ended = alert_message(TOPICS, AlertPayload.model_validate(ALERT | {"type": "end"}))
+
+    def no_camera(*_: object) -> list[str]:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(Line, "adopt", lambda _line, rules, _cameras: [ended] * (rules is wanted))
+    monkeypatch.setattr(Crew, "exchange", no_camera)
+    _camera, _outbox, listener, _sample = serve()
+    done = orders.give(Adopt(wanted, {}))
+    eventually(done.done, "the order")
+    assert isinstance(done.exception(), KeyError)
+    eventually(lambda: alerts(listener), "the end of the alert")
+    assert [json.loads(payload)["type"] for payload in alerts(listener)] == ["end"]
 
 
 def test_a_rule_that_is_set_aside_degrades_the_device_with_the_reason(

@@ -60,7 +60,7 @@ def test_an_index_that_ends_the_process_twice_is_left_alone_and_reported(
     config = checked(Config, values)
 
     def error(attempts: Attempts) -> str | None:
-        opened = open_index(config, bundle, 4, contextlib.nullcontext, no_picture, attempts)  # type: ignore[arg-type]  # no search is made
+        opened = open_index(config, bundle, 4, contextlib.nullcontext, no_picture, dict, attempts)  # type: ignore[arg-type]  # no search is made
         assert opened is not None
         opened.writer.start()
         opened.writer.stop(10)  # it writes once more at its end

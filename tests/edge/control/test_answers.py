@@ -1,5 +1,7 @@
 """Where an answer goes: to its sender, and never where it would mean or break something."""
 
+from dataclasses import replace
+
 import pytest
 
 from edge.config.models import HomeAssistantConfig
@@ -63,6 +65,46 @@ def test_a_topic_that_a_broker_may_hang_up_over_is_not_used(
     route: AnswerRoute, wanted: str | None
 ) -> None:
     assert route.topic(asked(wanted)) == OURS
+
+
+def withheld(reason: str) -> bytes:
+    return f"no: {reason}".encode()
+
+
+def test_where_the_broker_refuses_the_topic_the_same_answer_goes_to_ours(
+    route: AnswerRoute,
+) -> None:
+    message = route.message(asked("me", b"1"), b"{}", "s")
+    assert message.otherwise == replace(message, topic=OURS, otherwise=None)
+    assert route.message(asked(None), b"{}", "s").otherwise is None
+    assert route.message(asked("edge/x/set"), b"{}", "s").payload == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "topic", "payload", "instead"),
+    [
+        ("me", "me", b"seen", b"no: the broker refuses the topic that was asked for"),
+        (
+            f"{OURS}/me",
+            f"{OURS}/me",
+            b"seen",
+            b"no: the broker refuses the topic that was asked for",
+        ),
+        (OURS, OURS, b"seen", None),
+        (None, OURS, b"seen", None),
+        ("edge/x/set", OURS, b"no: the topic that was asked for is not one to answer on", None),
+        ("a/" * 16 + "b", OURS, b"no: the topic that was asked for is not one to answer on", None),
+    ],
+)
+def test_what_only_its_asker_may_know_never_goes_to_another_topic_than_the_one_asked_for(
+    route: AnswerRoute, wanted: str | None, topic: str, payload: bytes, instead: bytes | None
+) -> None:
+    message = route.message(asked(wanted, b"1"), b"seen", "s", withheld)
+    assert message.topic == topic
+    assert message.payload.partition(b" (")[0] == payload
+    other = message.otherwise
+    assert (other and other.payload) == instead
+    assert other is None or (other.topic, other.correlation, other.schema) == (OURS, b"1", "s")
 
 
 def test_correlation_that_would_fill_the_memory_is_not_given_back(route: AnswerRoute) -> None:

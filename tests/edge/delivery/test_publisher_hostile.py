@@ -55,6 +55,23 @@ def test_an_answer_that_the_broker_hangs_up_over_costs_only_itself(
     assert publisher.connected
 
 
+def test_an_answer_that_the_broker_hangs_up_over_goes_to_the_box_s_own_topic(
+    scripted: Callable[..., ScriptedBroker],
+    publish: StartPublisher,
+    eventually: Eventually,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker = scripted(acknowledge, hates=b"/bad")
+    publisher = publish(broker.config)
+    instead = answer("edge/box/answer")
+    publisher.publish_now(replace(answer("app/bad"), otherwise=instead))
+    eventually(lambda: b"edge/box/answer" in broker.topics, "the other topic", 30)
+    assert publisher.health().refused == {}
+    assert "dropped" not in caplog.text
+    said = "refuses messages on app/bad: it closes the connection, 3 times in a row; answering on"
+    assert caplog.text.count(said) == 1
+
+
 @pytest.mark.parametrize("qos", [0, 1])
 def test_a_retained_message_that_the_broker_hangs_up_over_waits_and_the_others_go_on(
     scripted: Callable[..., ScriptedBroker],

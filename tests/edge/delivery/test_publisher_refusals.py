@@ -182,6 +182,27 @@ def test_an_answer_whose_topic_is_forbidden_goes_to_the_box_s_own_topic_with_a_w
     (said,) = [line for line in caplog.messages if "app/inbox" in line]
     assert said.startswith("the broker refuses messages on app/inbox: Not authorized")
     assert said.endswith("; answering on edge/box/answer")
+    assert publisher.health().refused == {}
+
+
+def test_each_topic_that_is_refused_is_named_and_each_answer_that_is_lost(
+    guarded: Broker,
+    publish: StartPublisher,
+    eventually: Eventually,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The box's own topic of answers is forbidden too."""
+    publisher = publish(guarded.config(username="box", password=PASSWORD))
+    route = AnswerRoute(Topics("edge", "box"), HomeAssistantConfig())
+    wanted = ["app/one", "app/two", "app/one", None]
+    for response in wanted:
+        asked = Received("edge/box/search", b"", response=response)
+        publisher.publish_now(route.message(asked, b"found", "edge-search/1"))
+    lost = "dropped a message on edge/box/answer (5 bytes): the broker says: Not authorized"
+    eventually(lambda: caplog.text.count(lost) == 4, "a word for each that is lost")
+    for topic in ("app/one", "app/two"):
+        assert caplog.text.count(f"the broker refuses messages on {topic}: Not authorized") == 1
+    eventually(lambda: publisher.health().refused == {"answer": 4}, "the count")
 
 
 def test_a_message_above_the_declared_packet_size_costs_only_itself(
@@ -276,6 +297,37 @@ def test_what_can_never_be_welcome_is_dropped_and_counted(
     assert publisher.health().refused == {"embedding": 1}
     assert publisher.health().delivered == {"embedding": 1}
     assert outbox.counts().dropped["embedding"] == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "elsewhere"),
+    [(0x87, True), (0x90, True), (0x99, False), (0x97, False), (0x80, False)],
+)
+def test_an_answer_goes_elsewhere_only_where_its_topic_is_to_blame(
+    scripted: Callable[..., ScriptedBroker],
+    publish: StartPublisher,
+    eventually: Eventually,
+    caplog: pytest.LogCaptureFixture,
+    code: int,
+    *,
+    elsewhere: bool,
+) -> None:
+    broker = scripted(lambda number, packet: puback(packet, code if number == 2 else 0))
+    publisher = publish(broker.config)
+    eventually(lambda: broker.topics, "the status")
+    route = AnswerRoute(Topics("edge", "box"), HomeAssistantConfig())
+    for response in ("me", "last"):
+        asked = Received("edge/box/search", b"", response=response)
+        publisher.publish_now(route.message(asked, b"found", "edge-search/1"))
+    if elsewhere:
+        eventually(lambda: b"edge/box/answer" in broker.topics, "the answer on the box's topic")
+    else:
+        eventually(lambda: publisher.health().refused, "the refusal")
+    publisher.stop(1)
+    assert (b"edge/box/answer" in broker.topics) is elsewhere
+    assert publisher.health().refused == ({} if elsewhere else {"answer": 1})
+    assert ("dropped a message on me" in caplog.text) is not elsewhere
+    assert ("answering on edge/box/answer" in caplog.text) is elsewhere
 
 
 def test_no_subscribers_is_no_refusal(

@@ -1,5 +1,6 @@
 """The desk: each request an answer, where its sender wants it."""
 
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -57,6 +58,23 @@ def test_the_answer_goes_where_it_is_wanted_with_the_askers_correlation(
     (message,) = sent
     assert (message.topic, message.payload) == ("client/7/inbox", b"answer to q")
     assert (message.correlation, message.qos, message.retain) == (b"\x01\x02", 1, False)
+
+
+def test_what_the_cameras_saw_never_goes_where_others_read_unless_it_was_asked_for_there(
+    office: tuple[Mailbox, list[Message]], eventually: Eventually
+) -> None:
+    mailbox, sent = office
+    for wanted in ("client/7/inbox", "edge/other/answer", "edge/box/answer", None):
+        mailbox.receive(asked(response=wanted))
+    eventually(lambda: len(sent) == 4, "the answers")
+    private, not_allowed, ours, none = sent
+    assert private.otherwise is not None
+    for message in (private.otherwise, not_allowed):
+        answer = json.loads(message.payload)
+        assert message.topic == "edge/box/answer"
+        assert "the topic that was asked for" in answer["error"]
+        assert answer["moments"] == []
+    assert ours.payload == none.payload == b"answer to q"
 
 
 def test_an_old_request_that_the_broker_kept_is_not_answered(

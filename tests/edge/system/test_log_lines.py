@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from edge.system.command_line import set_up_logging
+from edge.errors import ModelError
+from edge.system.command_line import run, set_up_logging
 from edge.system.log_lines import LogFormat
 from edge.system.redact import register_secret
 
@@ -20,13 +21,19 @@ Written = Callable[[LogFormat | None], str]
 
 
 @pytest.fixture
-def written(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Written]:
-    """What a warning with a traceback and a secret looks like in a format."""
+def _lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing is left of what a test sets up; its log goes to stderr."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def written(_lines: None, capsys: pytest.CaptureFixture[str]) -> Written:
+    """What a warning with a traceback and a secret looks like in a format."""
 
     def write(form: LogFormat | None) -> str:
         register_secret("hushhush")
@@ -41,9 +48,7 @@ def written(
         assert "too small" not in lines
         return lines
 
-    yield write
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    return write
 
 
 def test_a_line_of_text_begins_with_local_time_and_its_zone(written: Written) -> None:
@@ -67,3 +72,38 @@ def test_a_line_of_json_has_everything_of_its_record(written: Written) -> None:
 
 def test_a_command_that_ends_soon_says_no_time(written: Written) -> None:
     assert written(None).startswith("WARNING edge.some.part: lost yard: ***\n")
+
+
+@pytest.mark.usefixtures("_lines")
+def test_json_is_ascii_whatever_a_record_says(capsys: pytest.CaptureFixture[str]) -> None:
+    said = "camera Tür: \u2028\udcff\x1b[31m"  # a name of a file may have what is no UTF-8
+    set_up_logging(logging.INFO, "json")
+    log.error("%s", said)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isascii()
+    assert json.loads(line)["message"] == said
+
+
+@pytest.mark.usefixtures("_lines")
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_the_error_that_ends_the_daemon_is_a_line_like_the_others(
+    capsys: pytest.CaptureFixture[str], form: LogFormat
+) -> None:
+    register_secret("hushhush")
+
+    def start() -> None:
+        set_up_logging(logging.INFO, form)
+        log.info("starting")
+        raise ModelError("expected a bundle,\nfound hushhush")
+
+    with pytest.raises(SystemExit) as ended:
+        run("edge", start)
+    assert ended.value.code == 3
+    first, *rest = capsys.readouterr().err.splitlines()
+    if form == "json":
+        assert json.loads(first)["message"] == "starting"
+        (last,) = (json.loads(line) for line in rest)
+        assert (last["level"], last["logger"]) == ("critical", "edge")
+        assert last["message"] == "expected a bundle,\nfound ***"
+    else:
+        assert rest == ["edge: expected a bundle,", "found ***"]
