@@ -22,8 +22,11 @@ def test_each_row_has_its_own_id_and_a_control_except_those_that_share_one() -> 
     assert {row.id for row in ROWS if not row.control} == {"U1", "U3", "U4", "U5"}
 
 
-def test_the_page_tells_what_holds_what_fails_and_what_was_not_run() -> None:
-    text = page({"I1": SEEN, "U2": replace(SEEN, holds=False, seen="still in slot B")})
+def test_the_page_tells_what_holds_what_fails_and_what_was_not_run(tmp_path: Path) -> None:
+    image = tmp_path / "nvr.img.zst"
+    image.write_bytes(bytes(2_400_000))
+    text = page({"I1": SEEN, "U2": replace(SEEN, holds=False, seen="still in slot B")}, [image])
+    assert "nvr.img.zst 2 MB" in text
     assert f"1 of {len(ROWS)} rows hold, {len(ROWS) - 2} were not run; 2 minutes" in text
     assert line(text, "I1").endswith("| holds |")
     assert "9 s \\| daemon" in line(text, "I1")

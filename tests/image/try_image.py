@@ -80,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bench.close()
     if options.page:
         found = {name: Outcome(**facts) for name, facts in json.loads(kept.read_text()).items()}
-        options.page.write_text(page(found))
+        files = sorted(options.image.parent.glob(f"{options.image.stem}.*"))
+        options.page.write_text(page(found, files))
     return 0 if all(outcome.holds for outcome in outcomes.values()) else 1
 
 
@@ -116,8 +117,8 @@ def _commit() -> str:
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def page(outcomes: Mapping[str, Outcome]) -> str:
-    """Make the page of what came of the rows, as far as they were run."""
+def page(outcomes: Mapping[str, Outcome], files: Sequence[Path] = ()) -> str:
+    """Make the page of what came of the rows, as far as they were run, and of the image's files."""
     run = [outcome for row in ROWS if (outcome := outcomes.get(row.id))]
     kept = sum(outcome.holds for outcome in run)
     minutes = sum(outcome.seconds for outcome in run) / 60
@@ -125,8 +126,10 @@ def page(outcomes: Mapping[str, Outcome]) -> str:
         f"{kept} of {len(ROWS)} rows hold, {len(ROWS) - len(run)} were not run; {minutes:.0f} minutes on"
         f" {os.cpu_count()} cores."
     )
+    sizes = [f"{path.name} {path.stat().st_size / 1e6:.0f} MB" for path in files]
     lines = [
         _HEAD,
+        *([f"Files of the image: {', '.join(sizes)}."] if sizes else []),
         count,
         "",
         "| | Goes wrong | Promise | Seen | Control | s | Commit, UTC | |",
