@@ -54,13 +54,13 @@ ROWS = (
     Row(
         "P1",
         "the power fails six times during an installation",
-        "each time the former slot starts; the next row updates the same box",
+        "each time the former slot starts; U1 then updates the same box",
         faults.survives_power_cuts,
         faults.broken_slots_are_seen,
     ),
     Row(
         "U1",
-        "a good update, on a stick, after the power cuts",
+        "a good update, on a stick",
         "the other slot runs it; settings, thresholds, key and waiting alerts are kept",
         updates.a_good_update_keeps_everything,
     ),

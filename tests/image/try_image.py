@@ -24,16 +24,17 @@ ROOT = Path(__file__).resolve().parents[2]
 _HEAD = """# The image, started for real
 `make image-test` starts the image of an x86 NVR in QEMU (software emulation, UEFI, 2 processors, 2 GiB), plays
 the site around it — an RTSP camera, a broker with TLS, a time server —, and writes this page. A row holds where
-what is promised was seen, and its control passes: the same check where it must come out otherwise. U1 and U3 to
-U5 have no control of their own: the bad updates are that of the good one, and that of U2 is that of all bad ones.
-I1 and I2 are about the shipped image as it is; the others about one with an agent for the tests, a model of
-kilobytes, and another authority for updates. That box goes from row to row. Where a row has spoilt it, the next
-one begins with a snapshot of the box after its first start.
+what is promised was seen, and its control passes: the same check where it must come out otherwise. U1 has the
+bad updates for its control; U3 to U5 share that of U2. I1 and I2 are about the shipped image
+as it is; the others about one with an agent for the tests, a model of kilobytes, and another authority for
+updates. That box goes from row to row. Where a row has spoilt it, the next one begins with a snapshot of the box
+after its first start.
 """
 _FOOT = """
 Not tried here: real hardware, a disk that lies about what it has written (a cut kills the emulator; what it had
 written stays), firmware that hangs, and a kernel that hangs before the chip-set's watchdog is started. An
-emulated processor is some fifty times slower than a real one, so the times say little about a box.
+emulated processor is some fifty times slower than a real one, so the times say little about a box; other work on
+the same machine makes them longer.
 """
 _LONGEST = 700
 
