@@ -29,8 +29,8 @@ def zone_problem(polygon: tuple[Point, ...]) -> str | None:
         if j - i in {1, len(edges) - 1}:
             continue  # neighbours meet in a corner
         if _cross(one, other):
-            places = f"corners {numbers[i] + 1} and {numbers[j] + 1}"
-            return f"crosses itself between {places}: go around it once"
+            at, by = numbers[i] + 1, numbers[j] + 1
+            return f"crosses itself between corners {at} and {by}: go around it once"
     area = abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in edges)) / 2
     return "has no area: nothing can be in it" if area < _LEAST else None
 
