@@ -1,5 +1,6 @@
 """The measurement of the engine: which variants are timed, and what the report holds."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -111,7 +112,7 @@ def test_a_wrong_variant_is_shown_as_failed_and_ends_with_1(
     done = edge_bench(f"model --bundle {wrong.path} --rounds 1 --iterations 1 --markdown")
     assert done.code == 1
     rows = [line for line in done.out.splitlines() if line.startswith("| openvino")]
-    assert rows[0].startswith("| openvino fp32 | 1 | 0.")
+    assert re.match(r"\| openvino fp32 \| 1 \| \d", rows[0])
     assert rows[1] == "| openvino int8 | 1 | FAILED |  |  |  |  |  |"
     assert "openvino int8, batch 1, FAILED: golden self-test" in done.out
 
