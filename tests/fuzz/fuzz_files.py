@@ -135,8 +135,9 @@ def _learned(data: bytes) -> None:
         file = CalibrationFile(path)
         _use(Calibrations(file, _MODEL, None))
         file.flush()
-        again = CalibrationFile(path).regimes("yard", "cat")
-        assert again or any(path.parent.glob("*corrupt*"))
+        again = CalibrationFile(path)
+        left_alone = not (file.ready and again.ready)  # its damage looks like a newer version's
+        assert left_alone or again.regimes("yard", "cat") or any(path.parent.glob("*corrupt*"))
 
 
 def _use(calibrations: Calibrations) -> None:
