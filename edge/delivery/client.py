@@ -20,7 +20,7 @@ from edge.delivery.mqtt.connection import Connection
 from edge.delivery.mqtt.dialer import Dialer, connect
 from edge.delivery.mqtt.refusals import SubscriptionRefused
 from edge.delivery.mqtt.terms import Terms
-from edge.delivery.payloads import AnswerPayload, PromptsStatePayload
+from edge.delivery.payloads import OFF, AnswerPayload, PromptsStatePayload
 from edge.delivery.topics import Topics
 from edge.errors import ConfigError, PublishError
 from edge.system.backoff import BROKER
@@ -29,9 +29,6 @@ logger = logging.getLogger(__name__)
 
 # Longest wait for bytes of the broker; the keep-alive is checked at this interval.
 _TICK_S = 1.0
-# Words of the status of a box that is not connected (docs/mqtt.md).
-_OFF = {"stopped", "offline"}
-_FAILURE = 0x80
 
 
 def subscribe(
@@ -170,7 +167,7 @@ def _statuses(kept: Sequence[Received]) -> dict[str, str]:
 def _away(device: str, statuses: Mapping[str, str]) -> str | None:
     """Return why a box does not answer now; None where it may, or the broker shows nothing."""
     word = statuses.get(device)
-    if word in _OFF:
+    if word in OFF:
         return f"{device} is off, its status is {word!r}"
     if statuses and word is None:
         hint = suggestion(device, sorted(statuses))
@@ -200,7 +197,7 @@ def _acknowledged(connection: Connection, end: float) -> None:
     """
     while time.monotonic() < end:
         for answer in connection.acknowledged():
-            if answer.code >= _FAILURE:
+            if answer.refused:
                 raise PublishError(f"the broker refuses the command: {answer.reason}")
             return
         connection.poll(min(_TICK_S, max(0.0, end - time.monotonic())))

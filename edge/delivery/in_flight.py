@@ -26,9 +26,6 @@ from edge.errors import OutboxError, PublishError
 
 logger = logging.getLogger(__name__)
 
-# From this reason code of a PUBACK on the broker refuses (MQTT 5, section 3.4.2.1).
-_FAILURE: Final = 0x80
-
 _READ_AHEAD: Final = 100
 _DELETE_S: Final = 0.1
 # Size of the unacknowledged messages from which on the window is full.
@@ -240,7 +237,7 @@ class Delivery:
                 if packet == self._last_packet
             }
         self._standing.quarantine.acknowledged(item.key)
-        if answer.code >= _FAILURE:
+        if answer.refused:
             if self._refusals.answered(item, answer.code, answer.reason, now):
                 self.look_again()
         elif item.seq is None:

@@ -18,6 +18,8 @@ PROMPTS_STATE_SCHEMA: Final = "edge-prompts-state/1"
 ANSWER_SCHEMA: Final = "edge-answer/1"
 
 Status = Literal["online", "degraded", "stopped", "offline"]
+# Those of a box that is not connected.
+OFF: Final = frozenset[str]({"stopped", "offline"})
 
 # Seconds; long enough for a consumer that was down overnight.
 EMBEDDING_EXPIRY_S = 86_400

@@ -92,7 +92,7 @@ def _remove(connection: Connection, found: Sequence[str]) -> None:
         while waiting:
             for answer in connection.acknowledged():
                 topic = waiting.pop(answer.packet, "")
-                if answer.code >= 0x80:
+                if answer.refused:
                     logger.warning("the broker refuses to remove %s: %s", topic, answer.reason)
             if waiting and time.monotonic() > end:
                 raise PublishError(f"the broker has not answered for {_ANSWER_S:g} s: try again")

@@ -22,6 +22,7 @@ from edge.config.load import load_config
 from edge.config.models import Config
 from edge.delivery.mqtt.connection import Connection
 from edge.delivery.mqtt.dialer import connect
+from edge.delivery.payloads import OFF
 from edge.model.bundle.read import Bundle, open_bundle
 from edge.rules.bank import PromptBank
 from edge.scoring.open import open_models
@@ -165,7 +166,7 @@ def _attend(
         connection,
         record,
         view,
-        lambda: record.status in {"stopped", "offline"} or time.monotonic() >= goodbye,
+        lambda: record.status in OFF or time.monotonic() >= goodbye,
     )
 
 

@@ -16,6 +16,8 @@ from edge.system.redact import redact
 
 # What paho makes of a packet that it cannot read.
 _PROTOCOL_ERROR: Final = 0x82
+# Reason codes from this one on are failures (MQTT 5, section 2.4).
+_FIRST_REFUSAL: Final = 0x80
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +25,18 @@ class Acknowledged:
     """PUBACK: number of the packet, and whether the broker accepted it.
 
     Attributes:
-        code: MQTT 5 reason code; 0x80 and above are refusals. Always 0 over 3.1.1.
+        code: MQTT 5 reason code. Always 0 over 3.1.1.
         reason: The code in words, with the broker's own.
     """
 
     packet: int
     code: int
     reason: str
+
+    @property
+    def refused(self) -> bool:
+        """Whether the broker did not accept it (MQTT 5, section 3.4.2.1)."""
+        return self.code >= _FIRST_REFUSAL
 
 
 class BrokerAnswers:
