@@ -40,6 +40,8 @@ class Sample:
         pixels: int8 [3, H, W], RGB planes, ``u8 ^ 0x80`` (see ``edge.video.preprocess``).
         size: Height and width of the original frame; None where nobody needs it.
         clip_pixels: Pixels of the frame for a clip model, int8 [3, H', W']; None without one.
+        heartbeat: Whether the frame was chosen only because none had been for long: the packets say
+            that nothing moves. Such samples are ``sample.idle`` a second instead of ``sample.fps``.
     """
 
     camera: str
@@ -48,3 +50,4 @@ class Sample:
     pixels: NDArray[np.int8]
     size: tuple[int, int] | None = None
     clip_pixels: NDArray[np.int8] | None = None
+    heartbeat: bool = False
