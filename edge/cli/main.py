@@ -11,6 +11,7 @@ from edge.cli.commands import (
     demo,
     detect,
     health,
+    init,
     prompts,
     reload,
     retire,
@@ -24,6 +25,7 @@ from edge.system import command_line
 
 app = command_line.tool("edge", "Camera video in, zero-shot alerts over MQTT out.", daemons={"run"})
 app.command("run")(run.run)
+app.command("init")(init.init)
 app.command("check")(check.check)
 app.command("health")(health.health)
 app.command("backup")(backup.backup)

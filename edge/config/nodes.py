@@ -59,6 +59,17 @@ class _Dumper(yaml.SafeDumper):
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
 
+class SecretName(str):
+    """Name of a secret, which the file has as ``!secret NAME``."""
+
+    __slots__ = ()
+
+
+_Dumper.add_representer(
+    SecretName, lambda dumper, name: dumper.represent_scalar("!secret", str(name))
+)
+
+
 def yaml_text(values: Any) -> str:
     """Return plain values as YAML text, which ``compose`` reads back as the same values."""
     text: str = yaml.dump(values, None, _Dumper, sort_keys=False, allow_unicode=True, width=1000)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from edge.cli.demo.scene import prompt_names
+from edge.config.starter import rule_names
 from edge.delivery.device_state import DeviceStatePayload
 from edge.delivery.embedding import Embedding, decode_embedding
 from edge.delivery.message import Received
@@ -142,6 +142,6 @@ class Record:
         """Save the picture of a known alert, whose start arrives first; ignore other pictures."""
         if seen := self.alerts.get(alert_id):
             number = list(self.alerts).index(alert_id) + 1
-            (name,) = prompt_names([seen.newest.prompt.id])
+            (name,) = rule_names([seen.newest.prompt.id])
             seen.snapshot = self._out / "snapshots" / f"{number:02}-{name}.jpg"
             seen.snapshot.write_bytes(jpeg)

@@ -1,12 +1,12 @@
 """Names the demo's sentences and writes the daemon's configuration from them."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from edge.cli.demo.broker import HOST, PROTOCOL
 from edge.config.nodes import yaml_text
+from edge.config.starter import plain, rule_names
 from edge.errors import ConfigError
 from edge.system.trouble import words_of
 
@@ -25,22 +25,6 @@ _MARK = "# Written by `edge demo`"
 _HEADER = f"""{_MARK}; docs/config.md explains every key. To use it yourself, put your
 # broker in `mqtt` and your camera in `cameras`, then: edge run {CONFIG}
 """
-_ARTICLE = re.compile(r"^(?:an?|the) ")
-_LONGEST_NAME = 40
-
-
-def prompt_names(sentences: Sequence[str]) -> dict[str, str]:
-    """Return the sentences by short names for MQTT payloads, such as ``taxi`` for "a taxi"."""
-    names: dict[str, str] = {}
-    for sentence in sentences:
-        words = re.sub(r"[^a-z0-9]+", "-", _ARTICLE.sub("", sentence.strip().lower()))
-        name = words.strip("-")[:_LONGEST_NAME].strip("-") or "prompt"
-        count = 2
-        unique = name
-        while unique in names:
-            unique, count = f"{name}-{count}", count + 1
-        names[unique] = sentence
-    return names
 
 
 def config_text(
@@ -63,8 +47,7 @@ def config_text(
         # Every sample is published, so that the plot shows everything that the daemon saw.
         "embeddings": {"publish": "all", "every": "0s"},
         "prompts": {
-            name: {"text": sentence.replace("${", "$${")}
-            for name, sentence in prompt_names(sentences).items()
+            name: {"text": plain(sentence)} for name, sentence in rule_names(sentences).items()
         },
         "cameras": {CAMERA: {"url": url, **camera}},
     }

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edge.cli.demo.scene import config_text, prepare, prompt_names
+from edge.cli.demo.scene import config_text, prepare
 from edge.config.load import load_config
 from edge.errors import ConfigError
 
@@ -14,16 +14,6 @@ from edge.errors import ConfigError
 SENTENCES = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"])).filter(
     str.strip
 )
-
-
-def test_names_are_short_words_of_the_sentence() -> None:
-    assert prompt_names(["a taxi", "A man with  a red hat!", "the taxi", "taxi", "사람"]) == {
-        "taxi": "a taxi",
-        "man-with-a-red-hat": "A man with  a red hat!",
-        "taxi-2": "the taxi",
-        "taxi-3": "taxi",
-        "prompt": "사람",
-    }
 
 
 @given(sentences=st.lists(SENTENCES, min_size=1, max_size=5))
