@@ -169,7 +169,7 @@ def open_resources(
 
     cameras = {name: open_camera(name, camera) for name, camera in config.cameras.items()}
     looks = stack.enter_context(
-        open_looks(config, models, lambda camera, sequence: cameras[camera].frame(sequence))
+        open_looks(config, models, lambda camera, *what: cameras[camera].pixels(*what))
     )
     feedback = FeedbackFile(config.state_dir / FEEDBACK, bundle.hash)
     desired = DesiredFile(config.state_dir / DESIRED)

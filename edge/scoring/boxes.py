@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.model.bundle.manifest import ImageSpec
-from edge.video.preprocess import placement
+from edge.video.placement import placement
 
 # Two boxes of one phrase whose intersection over union is larger show one thing. The model itself
 # leaves such pairs in its answer.

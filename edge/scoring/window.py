@@ -1,10 +1,11 @@
 """Keeps the last T samples of one camera, for models that look at a clip of frames. Pure.
 
 A window costs T times the pixels of a sample for each camera (8 frames of 3 x 224 x 224: 1.2 MB).
-It holds the samples' own arrays and copies them once, when the clip is put together.
+A sample's pixels are the camera's, and valid for a moment only, so the window copies them.
 """
 
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ class Window:
 
     def push(self, sample: Sample) -> None:
         """Add the camera's next sample, and forget those that lie before a gap."""
-        self._samples.append(sample)
+        self._samples.append(replace(sample, pixels=sample.pixels.copy(), clip_pixels=None))
         for _ in range(len(self._samples) - _together(self.arrivals)):
             self._samples.popleft()
 

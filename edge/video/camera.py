@@ -10,6 +10,8 @@ from typing import Final
 
 import av
 import av.error
+import numpy as np
+from numpy.typing import NDArray
 
 from edge.config.models import CameraConfig, SnapshotsConfig
 from edge.errors import SourceError, SourceRefused, StruckOut
@@ -18,6 +20,7 @@ from edge.system.attempts import NOT_NOTED, Attempts
 from edge.system.backoff import CameraRetry
 from edge.system.redact import redact
 from edge.system.workers import WorkerThread
+from edge.video.crop import cut_out
 from edge.video.decode import Decoder, Frame, kept_frames
 from edge.video.geometry import geometry_settings
 from edge.video.jpeg import jpeg
@@ -28,7 +31,7 @@ from edge.video.sample import Sample
 from edge.video.sampler import Sampler
 from edge.video.sources import Packet, SourceSettings, is_live, open_source
 from edge.video.verdict import SPANS, JudgedSpans, StreamVerdict
-from edge.video.worker import CameraHealth, State
+from edge.video.worker import CameraHealth, Edges, State
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +129,7 @@ class ThreadCamera:
             )
 
     def snapshot(self, sequence: int, max_width: int | None = None) -> bytes | None:
-        picture = self.frame(sequence) if self._snapshots.publish else None
+        picture = self._held(sequence) if self._snapshots.publish else None
         if picture is None:
             return None
         try:
@@ -135,7 +138,15 @@ class ThreadCamera:
             self._logger.warning("camera %s: no snapshot: %s", self.name, exc)
             return None
 
-    def frame(self, sequence: int) -> av.VideoFrame | None:
+    def pixels(
+        self, sequence: int, spec: ImageSpec, box: Edges | None = None
+    ) -> NDArray[np.int8] | None:
+        picture = self._held(sequence)
+        if picture is None:
+            return None
+        return Preprocessor(spec)(picture if box is None else cut_out(picture, box))
+
+    def _held(self, sequence: int) -> av.VideoFrame | None:
         with self._lock:
             held = dict(pair for pair in (self._taken, self._newest) if pair is not None)
         frame = held.get(sequence)

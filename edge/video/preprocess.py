@@ -6,8 +6,6 @@ point: mean absolute difference 0.6 of 255 and no bias. The path over packed ``r
 a bias of -1.6, and took 1.5 times as long.
 """
 
-from dataclasses import dataclass
-
 import av
 import av.error
 import numpy as np
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge.errors import SourceError
 from edge.model.bundle.manifest import ImageSpec
+from edge.video.placement import GREY, SIGN, placement
 
 _FILTERS = {
     "bicubic": Interpolation.BICUBIC,
@@ -25,9 +24,6 @@ _FILTERS = {
 # Without this flag swscale reads only every other pixel for the chroma of an RGB picture.
 _ALL_CHROMA = Interpolation.FULL_CHR_H_INP
 _RGB_OF_GBRP = (2, 0, 1)
-_SIGN = np.uint8(0x80)
-# Value of a letterbox's borders, already signed: grey 127 is zero for (u8 - 127) / 128.
-_GREY = np.uint8(127) ^ _SIGN
 
 # Matrices that swscale supports, by AVCOL_SPC number: BT.709, FCC, BT.601 (twice), SMPTE 240M,
 # BT.2020.
@@ -48,8 +44,14 @@ class Preprocessor:
         self._filter = _FILTERS[spec.interpolation] | _ALL_CHROMA
         self._reformatter = VideoReformatter()
 
-    def __call__(self, frame: av.VideoFrame) -> NDArray[np.int8]:
-        """Return int8 [3, H, W], RGB planes, ``u8 ^ 0x80``; the caller owns the array.
+    def __call__(
+        self, frame: av.VideoFrame, out: NDArray[np.int8] | None = None
+    ) -> NDArray[np.int8]:
+        """Return int8 [3, H, W], RGB planes, ``u8 ^ 0x80``.
+
+        Args:
+            frame: The frame.
+            out: Array to write them into; by default a new one.
 
         Raises:
             SourceError: swscale cannot convert this picture.
@@ -73,81 +75,23 @@ class Preprocessor:
             ) from exc
         rows_from, rows_to = _window(place.top, place.height, height)
         columns_from, columns_to = _window(place.left, place.width, width)
-        pixels = np.full((3, height, width), _GREY, np.uint8)
+        if out is None:
+            out = np.empty((3, height, width), np.int8)
+        pixels = out.view(np.uint8)
+        if place.height < height or place.width < width:
+            pixels.fill(GREY)
         for channel, index in enumerate(_RGB_OF_GBRP):
             plane = scaled.planes[index]
             rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
             window = pixels[channel, rows_to, columns_to]
-            np.bitwise_xor(rows[rows_from, columns_from], _SIGN, out=window)
-        return pixels.view(np.int8)
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Position of a picture on the engine's input, in pixels of that input.
-
-    Attributes:
-        top: Upper edge of the whole picture; negative where its upper part is cut off.
-        left: Left edge of the whole picture; negative where its left part is cut off.
-        height: Height of the whole picture after scaling.
-        width: Width of the whole picture after scaling.
-    """
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-
-def placement(spec: ImageSpec, height: int, width: int) -> Placement:
-    """Position of a picture of ``height`` x ``width``, by which boxes are mapped back."""
-    scaled_height, scaled_width = _scaled_size(spec, height, width)
-    return Placement(
-        top=_centred(scaled_height, spec.height),
-        left=_centred(scaled_width, spec.width),
-        height=scaled_height,
-        width=scaled_width,
-    )
-
-
-def _scaled_size(spec: ImageSpec, height: int, width: int) -> tuple[int, int]:
-    """Return rows and columns of the scaled picture, before the crop or the borders."""
-    if spec.resize == "stretch":
-        return spec.height, spec.width
-    # Integer arithmetic: one side fits exactly, the other one is cropped or gets borders.
-    wide = height * spec.width <= width * spec.height
-    if wide == (spec.resize == "shortest_edge"):
-        return spec.height, max(1, width * spec.height // height)
-    return max(1, height * spec.width // width), spec.width
-
-
-def _centred(scaled: int, wanted: int) -> int:
-    """Begin of the picture along one axis; an odd pixel goes to the end, as in transformers."""
-    return (wanted - scaled) // 2 if scaled <= wanted else -((scaled - wanted) // 2)
+            np.bitwise_xor(rows[rows_from, columns_from], SIGN, out=window)
+        return out
 
 
 def _window(begin: int, scaled: int, wanted: int) -> tuple[slice, slice]:
     """Source and target slice of the pixels along one axis; a longer picture keeps its middle."""
     skip, border, length = max(0, -begin), max(0, begin), min(scaled, wanted)
     return slice(skip, skip + length), slice(border, border + length)
-
-
-def without_borders(pixels: NDArray[np.int8]) -> NDArray[np.int8]:
-    """View of int8 pixels [3, H, W] without the borders of a letterbox.
-
-    The borders are found by their grey, because a sample need not contain the size of its frame.
-    Pixels that are all this grey count as picture.
-    """
-    # Borders are at both ends of one axis, so the first or the last corner has their grey.
-    grey = _GREY.view(np.int8)
-    if (pixels[:, 0, 0] != grey).any() and (pixels[:, -1, -1] != grey).any():
-        return pixels
-    # Every eighth pixel is enough: no row of a picture is that uniform.
-    rows = np.flatnonzero((pixels[:, :, ::8] != grey).any(axis=(0, 2)))
-    columns = np.flatnonzero((pixels[:, ::8] != grey).any(axis=(0, 1)))
-    if not len(rows) or not len(columns):
-        return pixels
-    return pixels[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def pixels_of_rgb(rgb: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.int8]:

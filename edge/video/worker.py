@@ -7,9 +7,14 @@ thread (``edge.video.camera``).
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-import av
+import numpy as np
+from numpy.typing import NDArray
 
+from edge.model.bundle.manifest import ImageSpec
 from edge.video.sample import Sample
+
+Edges = tuple[float, float, float, float]
+"""Left, top, right, bottom of a box, in 0..1 of the upright picture."""
 
 State = Literal[
     "connecting",
@@ -75,7 +80,10 @@ class CameraWorker(Protocol):
         ...
 
     def take(self) -> Sample | None:
-        """Return the newest sample once; None if there is no new one."""
+        """Return the newest sample once; None if there is no new one.
+
+        Its pixels are valid until the next call of ``take`` for this camera: copy what is kept.
+        """
         ...
 
     def health(self) -> CameraHealth:
@@ -90,8 +98,16 @@ class CameraWorker(Protocol):
         """
         ...
 
-    def frame(self, sequence: int) -> av.VideoFrame | None:
-        """Return the frame of a sample; None if it is gone or frames are not held."""
+    def pixels(
+        self, sequence: int, spec: ImageSpec, box: Edges | None = None
+    ) -> NDArray[np.int8] | None:
+        """Return pixels of a sample's frame as another model takes them; None if it is gone.
+
+        Args:
+            sequence: Number of the sample, of which the same frames are held as for ``snapshot``.
+            spec: Size and resize rule of the pixels.
+            box: Part of the picture, to which a tenth is added on each side; None for the whole.
+        """
         ...
 
     def stop(self, timeout_s: float) -> bool:

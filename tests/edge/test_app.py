@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-import av
 import numpy as np
 import pytest
 from daemon_parts import ALERT, TOPICS, Line, Proof, Quiet, no_rules
 from live_broker import Broker, Listen, Listener
+from numpy.typing import NDArray
 from patience import Eventually
 
 from edge.app import Daemon, Periods
@@ -24,6 +24,7 @@ from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import AlertMessage, AlertPayload, alert_message
 from edge.delivery.publisher import Publisher
 from edge.errors import OutboxError, SideFileError
+from edge.model.bundle.manifest import ImageSpec
 from edge.resources import Resources
 from edge.system import systemd
 from edge.system.backoff import BROKER, Backoff
@@ -32,7 +33,7 @@ from edge.system.health import SOCKET, HealthSocket, ask
 from edge.system.keeper import Keeper
 from edge.system.workers import WorkerGroup
 from edge.video.sample import Arrival, Sample
-from edge.video.worker import CameraHealth
+from edge.video.worker import CameraHealth, Edges
 
 SOON = replace(BROKER, unreachable=Backoff(first_s=0.05, cap_s=0.2, shortest_share=0.5))
 STREAMING = CameraHealth("streaming", 25.0, 2.0, 1, 0, 0, 0, 1_750_000_000.0, None)
@@ -59,7 +60,9 @@ class Camera:
     def snapshot(self, sequence: int, max_width: int | None = None) -> bytes | None:
         return None
 
-    def frame(self, sequence: int) -> av.VideoFrame | None:
+    def pixels(
+        self, sequence: int, spec: ImageSpec, box: Edges | None = None
+    ) -> NDArray[np.int8] | None:
         return None
 
     def stop(self, timeout_s: float) -> bool:

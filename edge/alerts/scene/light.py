@@ -16,7 +16,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.video.preprocess import without_borders
+from edge.video.placement import without_borders
 
 Word = Literal["day", "night"]
 

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from edge.video.preprocess import without_borders
+from edge.video.placement import without_borders
 
 # Size of the grid, and the distance over which a block is searched: 8 % of either side; in cells.
 _ROWS, _COLUMNS, _DOWN, _RIGHT = 36, 64, 3, 5

@@ -4,10 +4,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge.config.models import CameraConfig
 from edge.config.prompt import PromptConfig
+from edge.errors import InferenceError
+from edge.model.bundle.manifest import ImageSpec
 from edge.rules.bank import PromptBank
 from edge.video.sample import Sample
+from edge.video.worker import Edges
+
+# (camera, sequence, size and resize rule, box or the whole) -> pixels; None when the frame is gone.
+PixelsOf = Callable[[str, int, ImageSpec, Edges | None], NDArray[np.int8] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +31,7 @@ class Box:
 
     phrase: str
     score: float
-    box: tuple[float, float, float, float]
+    box: Edges
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,20 @@ Confirm = Callable[[str, Sample], Finding]
 def confirm_all(_rule: str, _sample: Sample) -> Finding:
     """Confirm every alert: the ``Confirm`` of a box without second looks."""
     return Finding(confirmed=True)
+
+
+def held_pixels(
+    pixels_of: PixelsOf, sample: Sample, spec: ImageSpec, box: Edges | None = None
+) -> NDArray[np.int8]:
+    """Return pixels of the frame that a sample was made of, of a box in it or of the whole.
+
+    Raises:
+        InferenceError: The frame is gone, so nobody can say whether something was there.
+    """
+    pixels = pixels_of(sample.camera, sample.sequence, spec, box)
+    if pixels is None:
+        raise InferenceError(f"expected the frame of sample {sample.sequence}, found it gone")
+    return pixels
 
 
 class SecondLook(Protocol):

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol
 
-import av
 import numpy as np
 
-from edge.alerts.second_look.base import Box
+from edge.alerts.second_look.base import Box, PixelsOf, held_pixels
 from edge.errors import InferenceError
 from edge.model.bundle.manifest import ImageSpec, TextSpec
 from edge.model.engines.base import Engine
@@ -20,11 +19,7 @@ from edge.rules.text import Tokenizer
 from edge.scoring.boxes import Detections, find_boxes, keep_boxes
 from edge.scoring.captions import CaptionEncoder
 from edge.scoring.grounding import EncodedCaption, answer
-from edge.video.preprocess import Preprocessor
 from edge.video.sample import Sample
-
-# (camera, sequence) -> frame, or None when the frame is gone.
-FrameOf = Callable[[str, int], av.VideoFrame | None]
 
 # Least evidence of a region that counts, in the default bundle: empty scenes reach 0.08 to 0.1, the
 # weakest true events reach 0.15 (export/default_bundle/space.py).
@@ -97,7 +92,7 @@ class CaptionDetector:
         tokenizer: Tokenizer of the bundle.
         specs: Pixels and tokens of the bundle.
         threshold: Smallest score of a box.
-        frame_of: Gives frames.
+        pixels_of: Gives the pixels of frames.
     """
 
     def __init__(
@@ -107,15 +102,14 @@ class CaptionDetector:
         tokenizer: Tokenizer,
         specs: tuple[ImageSpec, TextSpec],
         threshold: float,
-        frame_of: FrameOf,
+        pixels_of: PixelsOf,
     ) -> None:
         self._engine = engine
         self._encode = encode
         self._tokenizer = tokenizer
         self._image, self._text = specs
-        self._preprocess = Preprocessor(self._image)
         self._threshold = threshold
-        self._frame_of = frame_of
+        self._pixels_of = pixels_of
 
     def prepare(self, _bank: PromptBank, phrases: Mapping[str, Sequence[str]]) -> Finder:
         """Encode one caption for each rule: phrases of other rules would change its scores."""
@@ -127,9 +121,8 @@ class CaptionDetector:
         return partial(self._boxes, questions)
 
     def _boxes(self, questions: Mapping[str, EncodedCaption], sample: Sample) -> Boxes:
-        frame = held_frame(self._frame_of, sample)
-        pixels = self._preprocess(frame)
-        size = frame.height, frame.width
+        pixels = held_pixels(self._pixels_of, sample, self._image)
+        size = sample.size or (self._image.height, self._image.width)
 
         def of(rule: str) -> tuple[Box, ...]:
             question = questions[rule]
@@ -141,18 +134,6 @@ class CaptionDetector:
             return _boxes(found, caption.phrases)
 
         return of
-
-
-def held_frame(frame_of: FrameOf, sample: Sample) -> av.VideoFrame:
-    """Return the frame that a sample was made of.
-
-    Raises:
-        InferenceError: The frame is gone, so nobody can say whether something was there.
-    """
-    frame = frame_of(sample.camera, sample.sequence)
-    if frame is None:
-        raise InferenceError(f"expected the frame of sample {sample.sequence}, found it gone")
-    return frame
 
 
 def _boxes(found: Detections, phrases: Sequence[str]) -> tuple[Box, ...]:

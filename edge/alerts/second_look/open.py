@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from edge.alerts.second_look.base import PixelsOf
 from edge.alerts.second_look.clip import ClipLook
 from edge.alerts.second_look.crops import CropScorer
-from edge.alerts.second_look.detectors import CaptionDetector, Detector, FrameOf, RegionsDetector
+from edge.alerts.second_look.detectors import CaptionDetector, Detector, RegionsDetector
 from edge.alerts.second_look.second import SecondLooks
 from edge.config.models import Config
 from edge.errors import ModelError
@@ -15,17 +16,16 @@ from edge.model.bundle.signature import read_keys
 from edge.rules.text import Tokenizer
 from edge.scoring.frame_class import caption_encoder
 from edge.scoring.open import CHOICES, Models, open_models
-from edge.video.preprocess import Preprocessor
 
 
 @contextmanager
-def open_looks(config: Config, models: Models, frame_of: FrameOf) -> Iterator[SecondLooks]:
+def open_looks(config: Config, models: Models, pixels_of: PixelsOf) -> Iterator[SecondLooks]:
     """Open the second looks, for as long as the daemon runs.
 
     Args:
         config: Configuration that names the bundles.
         models: Models of the main bundle.
-        frame_of: Gives frames.
+        pixels_of: Gives the pixels of frames.
 
     Raises:
         ModelError: A bundle is not usable, not signed by one of ``bundle_keys``, or of another
@@ -36,14 +36,13 @@ def open_looks(config: Config, models: Models, frame_of: FrameOf) -> Iterator[Se
     manifest = models.bundle.manifest
     with ExitStack() as stack:
         scorer = models.scoring.crops
-        crops = None if scorer is None else CropScorer(scorer, Preprocessor(manifest.image))
+        crops = None if scorer is None else CropScorer(scorer, manifest.image, pixels_of)
         yield SecondLooks(
             config,
             manifest.decision.threshold,
-            detector=_detector(config, models, frame_of, stack),
+            detector=_detector(config, models, pixels_of, stack),
             clip=_clip(config, models, stack),
             crops=crops,
-            frame_of=frame_of,
         )
 
 
@@ -55,7 +54,7 @@ def clip_spec(config: Config) -> ImageSpec | None:
 
 
 def _detector(
-    config: Config, models: Models, frame_of: FrameOf, stack: ExitStack
+    config: Config, models: Models, pixels_of: PixelsOf, stack: ExitStack
 ) -> Detector | None:
     settings = config.detector
     if settings.bundle is None:
@@ -80,7 +79,7 @@ def _detector(
         Tokenizer(bundle.tokenizer(), manifest.text),
         (manifest.image, manifest.text),
         manifest.decision.threshold if settings.threshold is None else settings.threshold,
-        frame_of,
+        pixels_of,
     )
 
 

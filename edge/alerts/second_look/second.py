@@ -18,8 +18,6 @@ from edge.alerts.second_look.detectors import (
     Boxes,
     Detector,
     Finder,
-    FrameOf,
-    held_frame,
 )
 from edge.alerts.second_look.means import Means, check_means, needs_boxes
 from edge.alerts.second_look.zones import Polygon, standing_in
@@ -62,7 +60,6 @@ class SecondLooks:
         detector: Finds boxes; None where there is no detector.
         clip: Clip model; None where there is none.
         crops: Scores crops; None where the main model has no embedding of pictures.
-        frame_of: Gives frames, for crops.
     """
 
     def __init__(
@@ -73,7 +70,6 @@ class SecondLooks:
         detector: Detector | None = None,
         clip: ClipLook | None = None,
         crops: CropScorer | None = None,
-        frame_of: FrameOf,
     ) -> None:
         self.config = config
         self.base = base
@@ -81,7 +77,6 @@ class SecondLooks:
         usual_s = _REGIONS_S if settings.bundle is None else _DETECTOR_S
         self.cooldown_s = usual_s if settings.cooldown is None else settings.cooldown
         self.crops = crops
-        self.frame_of = frame_of
         self._detector = detector
         self._clip = clip
 
@@ -210,9 +205,8 @@ class _Confirmation:
     def _fitting(
         self, crops: CropScorer, rule: str, sample: Sample, boxes: tuple[Box, ...]
     ) -> tuple[Box, ...]:
-        frame = held_frame(self._looks.frame_of, sample)
         base = self._looks.base
-        return tuple(box for box in boxes if crops.margin(self._bank, rule, frame, box) >= base)
+        return tuple(box for box in boxes if crops.margin(self._bank, rule, sample, box) >= base)
 
 
 def _failed(what: str, sample: Sample, error: InferenceError, *, confirmed: bool) -> Finding:

@@ -278,9 +278,7 @@ def test_an_alert_is_told_from_start_to_end_though_the_detector_fails(
     pixels = ImageSpec(
         height=2, width=2, resize="stretch", interpolation="bilinear", mean=(0,) * 3, std=(1,) * 3
     )
-    looks = SecondLooks(
-        config(), 0.1, detector=RegionsDetector(NoNumbers(), pixels, 0.3), frame_of=lambda *_: None
-    )
+    looks = SecondLooks(config(), 0.1, detector=RegionsDetector(NoNumbers(), pixels, 0.3))
     run = make(confirm=looks.prepare(config().prompts, bank(), config().cameras))
     told = [*run.feed(0, yard=1), *run.pipeline.finish(arrival(1))]
     alerts = [json.loads(message.payload) for message in told if message.kind == "alert"]

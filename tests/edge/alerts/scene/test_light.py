@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from benchmarks.studies.altered import darker, frames, image_spec, infrared, signed
 from edge.alerts.scene.light import Light
-from edge.video.preprocess import Preprocessor, without_borders
+from edge.video.placement import without_borders
+from edge.video.preprocess import Preprocessor
 
 CLIPS = {"car-detection.mp4": 25, "retail02_h264_640x360_15.mp4": 30, "worker-zone.mp4": 15}
 EVEN = np.full((3, 72, 128), 255, np.uint8)

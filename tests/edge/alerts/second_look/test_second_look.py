@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from present import present
 
 from edge.alerts.second_look import Box, Confirm
+from edge.alerts.second_look.base import PixelsOf
 from edge.alerts.second_look.clip import ClipLook, ClipMargin
-from edge.alerts.second_look.crops import CropScorer, cut_out
+from edge.alerts.second_look.crops import CropScorer
 from edge.alerts.second_look.detectors import CaptionDetector, RegionsDetector
 from edge.alerts.second_look.second import SecondLooks
 from edge.config.models import Config
@@ -24,8 +25,10 @@ from edge.rules.bank import CompiledPrompt, PromptBank
 from edge.rules.text import Tokenizer
 from edge.scoring.captions import CaptionEncoder
 from edge.scoring.scorers.frames import FrameScorer
+from edge.video.crop import cut_out
 from edge.video.preprocess import Preprocessor
 from edge.video.sample import Arrival, Sample
+from edge.video.worker import Edges
 
 SPEC = ImageSpec(
     height=40, width=80, resize="stretch", interpolation="bilinear", mean=(0,) * 3, std=(1,) * 3
@@ -89,7 +92,7 @@ def graph() -> ScriptedRegions:
 def looks(graph: ScriptedRegions | None, settings: Config | None = None, **parts: Any) -> Confirm:
     settings = settings or config()
     detector = None if graph is None else RegionsDetector(graph, SPEC, threshold=0.3)
-    made = SecondLooks(settings, 0.1, detector=detector, frame_of=lambda _c, _s: None, **parts)
+    made = SecondLooks(settings, 0.1, detector=detector, **parts)
     return made.prepare(settings.prompts, BANK, settings.cameras)
 
 
@@ -192,13 +195,17 @@ def test_a_detector_that_fails_costs_the_boxes_and_not_the_alert(
     assert look("car", sample(2, 5.0)).boxes
 
 
+def gone(_camera: str, _sequence: int, _spec: ImageSpec, _box: Edges | None) -> None:
+    """No frame is held."""
+
+
 def test_a_frame_that_is_gone_is_not_taken_for_an_empty_zone(
     tokenizer_json: bytes, spec: TextSpec
 ) -> None:
     never = EngineDouble()  # fails if it is asked without a picture
     detector = CaptionDetector(
         never, CaptionEncoder(lambda: nullcontext(never)), Tokenizer(tokenizer_json, spec),
-        (SPEC, spec), 0.3, lambda _c, _s: None,
+        (SPEC, spec), 0.3, gone,
     )  # fmt: skip
     with pytest.raises(InferenceError, match="expected the frame of sample 7, found it gone"):
         detector.prepare(BANK, {})(sample(7))
@@ -221,16 +228,24 @@ def frame(left: tuple[int, int, int], right: tuple[int, int, int]) -> av.VideoFr
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
+def shows(picture: av.VideoFrame) -> PixelsOf:
+    """Every camera shows this picture."""
+
+    def pixels_of(
+        _camera: str, _sequence: int, spec: ImageSpec, box: Edges | None
+    ) -> NDArray[np.int8]:
+        return Preprocessor(spec)(picture if box is None else cut_out(picture, box))
+
+    return pixels_of
+
+
 @pytest.mark.parametrize(("left", "confirmed"), [(RED, True), (BLUE, False)])
 def test_a_crop_must_fit_by_itself(
     graph: ScriptedRegions, left: tuple[int, int, int], confirmed: bool
 ) -> None:
-    crops = CropScorer(FrameScorer(MeanColour()), Preprocessor(SPEC))
+    crops = CropScorer(FrameScorer(MeanColour()), SPEC, shows(frame(left, RED)))
     settings = config(car={"crop": True})
-    made = SecondLooks(
-        settings, 0.1, detector=RegionsDetector(graph, SPEC, 0.3), crops=crops,
-        frame_of=lambda _camera, _sequence: frame(left, RED),
-    )  # fmt: skip
+    made = SecondLooks(settings, 0.1, detector=RegionsDetector(graph, SPEC, 0.3), crops=crops)
     look = made.prepare(settings.prompts, BANK, settings.cameras)
     assert look("car", sample()).confirmed is confirmed
 
@@ -238,11 +253,11 @@ def test_a_crop_must_fit_by_itself(
 def test_the_crop_of_everything_is_the_picture_itself() -> None:
     whole = frame(RED, BLUE)
     assert cut_out(whole, (0.0, 0.0, 1.0, 1.0)) is whole
-    crops = CropScorer(FrameScorer(MeanColour()), Preprocessor(SPEC))
+    crops = CropScorer(FrameScorer(MeanColour()), SPEC, shows(whole))
     everything = Box("a car", 1.0, (0.0, 0.0, 1.0, 1.0))
     embedding = FrameScorer(MeanColour()).encode(Preprocessor(SPEC)(whole)[None])[0]
     expected = float(embedding[0] - embedding[2])
-    assert crops.margin(BANK, "car", whole, everything) == pytest.approx(expected)
+    assert crops.margin(BANK, "car", sample(), everything) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("box", [(0.5, 0.5, 0.5, 0.5), (0.999, 0.999, 1.0, 1.0), (0, 0, 1e-9, 1)])
@@ -314,7 +329,7 @@ def test_a_clip_model_that_fails_confirms_nothing(graph: ScriptedRegions) -> Non
 
 def test_every_sample_is_shown_to_the_clip_model(graph: ScriptedRegions) -> None:
     clip = ScriptedClip()
-    SecondLooks(config(), 0.1, clip=clip, frame_of=lambda _c, _s: None).see(sample(3))
+    SecondLooks(config(), 0.1, clip=clip).see(sample(3))
     assert clip.seen == [3]
 
 
@@ -326,9 +341,7 @@ def test_by_regions_one_looks_again_after_a_second_and_by_a_detector_after_five(
     assert look("car", sample(1, 0.9)).boxes is None
     assert look("car", sample(2, 1.0)).boxes
     settings = config(detector={"bundle": "another"})
-    made = SecondLooks(
-        settings, 0.1, detector=RegionsDetector(graph, SPEC, 0.3), frame_of=lambda _c, _s: None
-    )
+    made = SecondLooks(settings, 0.1, detector=RegionsDetector(graph, SPEC, 0.3))
     detector = made.prepare(settings.prompts, BANK, settings.cameras)
     detector("car", sample(0, 0.0))
     assert detector("car", sample(1, 4.9)).boxes is None
