@@ -1,7 +1,9 @@
 """The units as systemd reads them: they hold together, and expose the machine little."""
 
+import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -113,3 +115,29 @@ def test_the_daemon_may_ask_whether_the_clock_is_synchronised_and_cannot_set_it(
     assert "adjtimex clock_adjtime" in unit["SystemCallFilter"]
     assert "ProtectClock" not in unit
     assert unit["CapabilityBoundingSet"] == [""]
+
+
+FILTER = Path(__file__).resolve().parents[1] / "deb" / "under_filter.py"
+CALLS = "SystemCallFilter=seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self"
+
+
+def lacking(folder: Path, text: str) -> list[str]:
+    """Barriers of the cameras' sandbox that do not hold under a unit's filter of system calls."""
+    unit = folder / "edge.service"
+    unit.write_text(text)
+    words = [sys.executable, "-m", "edge.system.sandbox.experiment"]
+    done = subprocess.run(
+        ["/usr/bin/python3", FILTER, unit, "/", "root", *words],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [one["name"] for one in json.loads(done.stdout)["barriers"] if one["lacking"]]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can try a unit's filter")
+@pytest.mark.parametrize("form", FORMS)
+def test_a_camera_may_go_into_its_sandbox_under_the_unit(tmp_path: Path, form: str) -> None:
+    if subprocess.run(["/usr/bin/python3", "-c", "import seccomp"], check=False).returncode:
+        pytest.skip("python3-seccomp is not installed here")
+    assert lacking(tmp_path, FORMS[form]) == []
+    assert lacking(tmp_path, FORMS[form].replace(CALLS, "")) == ["Landlock", "system calls"]
