@@ -1,6 +1,6 @@
 """The rows: what goes wrong, what is promised, how it is seen, and that the check can fail."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import rows_faults as faults
@@ -13,13 +13,25 @@ Step = Callable[[Bench], str]
 
 @dataclass(frozen=True)
 class Row:
-    """One row. An oracle and a control return what they saw, or raise ``AssertionError``."""
+    """One row. An oracle and a control return what they saw, or raise ``AssertionError``.
+
+    Attributes:
+        id: Its name on the page.
+        fault: What goes wrong.
+        promise: What is promised then.
+        oracle: Sees that it is kept.
+        control: Sees that the oracle can fail.
+        updates: Updates that it installs.
+        same_box: Whether it goes on with the box of the row before.
+    """
 
     id: str
     fault: str
     promise: str
     oracle: Step
     control: Step | None = None
+    updates: Sequence[str] = ()
+    same_box: bool = False
 
 
 ROWS = (
@@ -57,12 +69,15 @@ ROWS = (
         "each time the former slot starts; U1 then updates the same box",
         faults.survives_power_cuts,
         faults.broken_slots_are_seen,
+        updates=["good"],
     ),
     Row(
         "U1",
         "a good update, on a stick",
         "the other slot runs it; settings, thresholds, key and waiting alerts are kept",
         updates.a_good_update_keeps_everything,
+        updates=["good"],
+        same_box=True,
     ),
     Row(
         "U2",
@@ -70,24 +85,28 @@ ROWS = (
         "the former slot runs again by itself",
         updates.unhealthy_goes_back,
         updates.without_a_gate_it_stays,
+        updates=["unhealthy", "unhealthy without a gate"],
     ),
     Row(
         "U3",
         "an update whose kernel panics",
         "the former slot runs again by itself",
         updates.panic_goes_back,
+        updates=["panic"],
     ),
     Row(
         "U4",
         "an update that hangs before its services",
         "the former slot runs again by itself",
         updates.hang_goes_back,
+        updates=["hang"],
     ),
     Row(
         "U5",
         "an update without a network",
         "the former slot runs again by itself",
         updates.no_network_goes_back,
+        updates=["no network"],
     ),
     Row(
         "U6",

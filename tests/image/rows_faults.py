@@ -45,7 +45,7 @@ def survives_power_cuts(bench: Bench) -> str:
     random = Random(_SEED)
     guest = bench.box()
     former = slot(guest)
-    bundle = bench.update("good")
+    bundle = bench.workshop.update("good")
     seconds = []
     for number in range(_CUTS):
         with suppress(PowerCut), bench.bundles(guest, bundle) as folder:
@@ -64,7 +64,7 @@ def survives_power_cuts(bench: Bench) -> str:
 def broken_slots_are_seen(bench: Bench) -> str:
     """A box whose only slot is overwritten: the same words never come."""
     guest = bench.new_box("hollow")
-    part = partitions(bench.image)["rootfs-a"]
+    part = partitions(bench.workshop.image)["rootfs-a"]
     subprocess.run(
         ["qemu-io", "-c", f"write -z {part.start} {64 << 20}", guest.disk],
         check=True, capture_output=True,

@@ -72,13 +72,13 @@ def way_in(tree: Tree) -> list[str]:
 
 
 def nobody_gets_in(bench: Bench) -> str:
-    found = way_in(bench.shipped)
+    found = way_in(bench.workshop.shipped)
     assert not found, found
     return "no password, login, remote shell or test agent in the shipped root"
 
 
 def the_agent_is_seen(bench: Bench) -> str:
-    found = way_in(bench.own)
+    found = way_in(bench.workshop.own)
     assert "usr/lib/edge-test" in found, found
     return f"in the root of the tests: {', '.join(found)}"
 

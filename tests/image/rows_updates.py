@@ -3,8 +3,9 @@
 import time
 from datetime import datetime
 
-from bench import ACCEPTED, OLDER, UPDATES, Bench, healthy, restart, slot
+from bench import ACCEPTED, Bench, healthy, restart, slot
 from guest import Guest
+from workshop import OLDER, UPDATES
 
 _FEWEST_WAITING = 3
 _LAG_S = 30  # from a picture to the line of the journal about its alert, emulated
@@ -24,7 +25,7 @@ def a_good_update_keeps_everything(bench: Bench) -> str:
     since = float(guest.check("date +%s"))
     waiting = _committed(guest, since)
     until = float(guest.check("date +%s"))
-    stick = bench.update_stick(bench.update("good"))
+    stick = bench.update_stick(bench.workshop.update("good"))
     began = time.monotonic()
     guest.plug(stick)
     guest.wait(r"edge: installed good\.raucb; starting again")
@@ -72,7 +73,7 @@ def _arrived(bench: Bench, since: float, until: float, wanted: int) -> int:
 
 def install(bench: Bench, guest: Guest, name: str) -> None:
     """Install a bad update, and start it."""
-    bundle = bench.update(name)
+    bundle = bench.workshop.update(name)
     with bench.bundles(guest, bundle) as folder:
         guest.check(f"rauc install {folder / bundle.name}")
     restart(guest)
@@ -133,7 +134,7 @@ def hostile_bundles_are_refused(bench: Bench) -> str:
     """Each by ``rauc install``; afterwards the same slot starts again."""
     guest = bench.box()
     former = slot(guest)
-    bundles = bench.shop.hostile("9.0.0", OLDER)
+    bundles = bench.workshop.shop.hostile("9.0.0", OLDER)
     del bundles["sound"]
     refused = {}
     with bench.bundles(guest, *bundles.values()) as folder:
@@ -152,7 +153,7 @@ def hostile_bundles_are_refused(bench: Bench) -> str:
 def a_sound_bundle_is_not(bench: Bench) -> str:
     """The same payload, signed by the release's key for this box, is installed."""
     guest = bench.box()
-    with bench.bundles(guest, bench.shop.hostile("9.0.0", OLDER)["sound"]) as folder:
+    with bench.bundles(guest, bench.workshop.shop.hostile("9.0.0", OLDER)["sound"]) as folder:
         guest.check(f"rauc install {folder}/sound.raucb")
     bench.give_up()
     return "installed; its payload is noise, so this box is thrown away"

@@ -12,13 +12,18 @@ import subprocess
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 
 from bench import Bench
 from rows import ROWS, Row
+from workshop import Workshop
 
 ROOT = Path(__file__).resolve().parents[2]
 _HEAD = """# The image, started for real
@@ -27,8 +32,8 @@ the site around it — an RTSP camera, a broker with TLS, a time server —, and
 what is promised was seen, and its control passes: the same check where it must come out otherwise. U1 has the
 bad updates for its control; U3 to U5 share that of U2. I1 and I2 are about the shipped image
 as it is; the others about one with an agent for the tests, a model of kilobytes, and another authority for
-updates. That box goes from row to row. Where a row has spoilt it, the next one begins with a snapshot of the box
-after its first start.
+updates. Two boxes run at a time, each at a site of its own, and go from row to row. Where a row has spoilt a box,
+the next one begins with a snapshot of the box after its first start.
 """
 _FOOT = """
 Not tried here: real hardware, a disk that lies about what it has written (a cut kills the emulator; what it had
@@ -37,6 +42,7 @@ emulated processor is some fifty times slower than a real one, so the times say 
 the same machine makes them longer.
 """
 _LONGEST = 700
+_PLACES = 2  # where boxes run at a time
 
 
 @dataclass(frozen=True)
@@ -68,22 +74,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--page", type=Path, help="where the page is written")
     options = parser.parse_args(arguments)
     chosen = [row for row in ROWS if not options.rows or row.id in options.rows.split(",")]
-    bench = Bench(options.image, options.work)
+    began = time.monotonic()
+    outcomes = _run(chosen, options.image, options.work)
+    minutes = (time.monotonic() - began) / 60
     kept = options.work / "outcomes.json"
-    outcomes = {}
-    try:
-        with bench.host:
-            for row in chosen:
-                outcomes[row.id] = _outcome(bench, row)
-                before = json.loads(kept.read_text()) if kept.exists() else {}
-                kept.write_text(json.dumps(before | {row.id: asdict(outcomes[row.id])}, indent=1))
-    finally:
-        bench.close()
     if options.page:
         found = {name: Outcome(**facts) for name, facts in json.loads(kept.read_text()).items()}
         files = sorted(options.image.parent.glob(f"{options.image.stem}.*"))
-        options.page.write_text(page(found, files))
+        whole = minutes if len(outcomes) == len(ROWS) else None
+        options.page.write_text(page(found, files, whole))
     return 0 if all(outcome.holds for outcome in outcomes.values()) else 1
+
+
+def _run(chosen: Sequence[Row], image: Path, work: Path) -> dict[str, Outcome]:
+    """Run rows at two places at a time; what came of each is kept at once."""
+    workshop = Workshop(image, work)
+    for name in dict.fromkeys(name for row in chosen for name in row.updates):
+        workshop.begin(name)
+    waiting = deque(together(chosen))
+    outcomes: dict[str, Outcome] = {}
+    kept, keeping = work / "outcomes.json", Lock()
+
+    def work_at(bench: Bench) -> None:
+        while waiting:
+            for row in waiting.popleft():
+                outcome = _outcome(bench, row)
+                with keeping:
+                    outcomes[row.id] = outcome
+                    before = json.loads(kept.read_text()) if kept.exists() else {}
+                    kept.write_text(json.dumps(before | {row.id: asdict(outcome)}, indent=1))
+
+    with ExitStack() as stack:
+        stack.callback(workshop.close)
+        places = []
+        for number in range(min(_PLACES, len(waiting))):
+            bench = Bench(workshop, work / f"place-{number + 1}")
+            stack.enter_context(bench.host)
+            stack.callback(bench.close)
+            places.append(bench)
+        with ThreadPoolExecutor(_PLACES) as pool:
+            for done in [pool.submit(work_at, bench) for bench in places]:
+                done.result()
+    return outcomes
+
+
+def together(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows, with those that go on with the box of the one before in its list."""
+    groups: list[list[Row]] = []
+    for row in rows:
+        if row.same_box and groups:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups
 
 
 def _outcome(bench: Bench, row: Row) -> Outcome:
@@ -118,13 +161,22 @@ def _commit() -> str:
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def page(outcomes: Mapping[str, Outcome], files: Sequence[Path] = ()) -> str:
-    """Make the page of what came of the rows, as far as they were run, and of the image's files."""
+def page(
+    outcomes: Mapping[str, Outcome], files: Sequence[Path] = (), whole: float | None = None
+) -> str:
+    """Make the page of what came of the rows.
+
+    Args:
+        outcomes: What came of those that were run, by their ids.
+        files: Files of the image.
+        whole: Minutes that all rows took in one run; None where they were run apart.
+    """
     run = [outcome for row in ROWS if (outcome := outcomes.get(row.id))]
     kept = sum(outcome.holds for outcome in run)
-    minutes = sum(outcome.seconds for outcome in run) / 60
+    apart = sum(outcome.seconds for outcome in run) / 60
+    took = f"{apart:.0f} minutes of boxes" if whole is None else f"all in {whole:.0f} minutes"
     count = (
-        f"{kept} of {len(ROWS)} rows hold, {len(ROWS) - len(run)} were not run; {minutes:.0f} minutes on"
+        f"{kept} of {len(ROWS)} rows hold, {len(ROWS) - len(run)} were not run; {took} on"
         f" {os.cpu_count()} cores."
     )
     sizes = [f"{path.name} {path.stat().st_size / 1e6:.0f} MB" for path in files]
