@@ -1,92 +1,14 @@
-"""The scripts around an update, in a folder that stands for the box; edge, systemctl, rauc and ip are doubles."""
+"""The scripts around an update, in a folder that stands for the box."""
 
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "deploy/image/overlay/usr/lib/edge"
-# Each double writes down how it was called, and says what the files of the box say.
-DOUBLES = {
-    "edge": "cat health; grep -q '^healthy' health",
-    "systemctl": 'case "$*" in *InvocationID*) head -n 1 runs; sed -i 1d runs ;; *) echo "systemctl $*" >>calls ;; esac',
-    "rauc": 'echo "rauc $*" >>calls',
-    "ip": "cat address",
-    "grub-editenv": "cat grubenv",
-    "sleep": ":",
-    "mount": ":",
-    "mountpoint": "false",
-    "timeout": "exit 124",
-    "umount": ":",
-}
-
-
-@dataclass
-class Box:
-    """A box whose slot is A unless its command line says otherwise."""
-
-    folder: Path
-
-    def set(self, name: str, text: str) -> None:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    def has(self, name: str) -> bool:
-        return (self.folder / name).exists()
-
-    def run(self, script: str, *arguments: str, **environment: str) -> int:
-        self.set("calls", "")
-        path = f"{self.folder}/bin:/usr/bin:/bin"
-        done = subprocess.run(
-            [self.folder / "usr/lib/edge" / script, *arguments], cwd=self.folder, check=False, timeout=60,
-            env={"PATH": path, "EDGE_GATE_ALLOWED": "6", **environment},
-        )  # fmt: skip
-        return done.returncode
-
-    @property
-    def calls(self) -> list[str]:
-        return (self.folder / "calls").read_text().splitlines()
-
-    @property
-    def console(self) -> str:
-        return (self.folder / "dev/ttyS0").read_text()
+from flashed_box import Box, flashed_box
 
 
 @pytest.fixture
 def box(tmp_path: Path) -> Box:
-    box = Box(tmp_path)
-    for script in SCRIPTS.iterdir():
-        text = script.read_text()
-        for root in (
-            "/usr/lib/edge",
-            "/data/",
-            "/run/edge",
-            "/proc/",
-            "/sys/",
-            "/dev/",
-            "/boot/",
-            "/etc/os",
-        ):
-            text = text.replace(root, f"{tmp_path}{root}")
-        text = text.replace("/usr/bin/edge ", f"{tmp_path}/bin/edge ")
-        box.set(f"usr/lib/edge/{script.name}", text)
-        (tmp_path / "usr/lib/edge" / script.name).chmod(0o755)
-    for name, body in DOUBLES.items():
-        box.set(f"bin/{name}", f"#!/bin/sh\n{body}\n")
-        (tmp_path / "bin" / name).chmod(0o755)
-    for folder in ("data/update", "run/edge", "boot"):
-        (tmp_path / folder).mkdir(parents=True)
-    box.set("proc/cmdline", "quiet rauc.slot=A panic=10\n")
-    box.set("sys/class/tty/console/active", "ttyS0\n")
-    box.set("dev/ttyS0", "")
-    box.set("health", "healthy: int8 on openvino, golden frames embedded 3 s ago\n")
-    box.set("runs", "one\none\n")
-    box.set("address", "enp1s0 UP 192.168.1.20/24\n")
-    box.set("etc/os-release", 'IMAGE_VERSION="1.4.0"\n')
-    box.set("grubenv", "A_OK=1\nB_OK=0\n")
-    return box
+    return flashed_box(tmp_path)
 
 
 def note(

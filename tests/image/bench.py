@@ -46,10 +46,14 @@ class Bench:
         site = self.host.site(engine={"kind": "openvino", "precision": "int8"})
         return self.workshop.disk(self._work / "shipped.img", site, own=False)
 
+    @property
+    def settings(self) -> str:
+        """The file ``edge-config.yaml`` of the boxes of the tests' image."""
+        return self.host.site(engine={"kind": "openvino"})
+
     @cached_property
     def _own_disk(self) -> Path:
-        site = self.host.site(engine={"kind": "openvino"})
-        return self.workshop.disk(self._work / "own.img", site, own=True)
+        return self.workshop.disk(self._work / "own.img", self.settings, own=True)
 
     def new_box(self, name: str, *, own: bool = True) -> Guest:
         """Flash another disk, of the tests' image or of the shipped one; the box is still off."""
@@ -86,6 +90,12 @@ class Bench:
     def update_stick(self, *files: Path) -> Path:
         """Make a stick that the box installs from by itself."""
         return fat_stick(self._work / "update.img", "EDGE_UPDATE", files)
+
+    def backup_stick(self, settings: str) -> Path:
+        """Make a stick that takes a backup of the box with these settings."""
+        path = self._work / "edge-config.yaml"
+        path.write_text(settings)
+        return fat_stick(self._work / "backup.img", "EDGE_BACKUP", [path])
 
     @contextmanager
     def bundles(self, guest: Guest, *files: Path) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import rows_backup as backup
 import rows_faults as faults
 import rows_start as start
 import rows_updates as updates
@@ -135,5 +136,12 @@ ROWS = (
         "the watchdog of the chip-set restarts the box",
         faults.hardware_watchdog_resets,
         faults.without_a_watchdog_it_stays,
+    ),
+    Row(
+        "P5",
+        "the box breaks; another one is flashed in its place",
+        "with its backup on a stick the new one goes on under its name: key, and alerts that the dead one had not delivered",
+        backup.a_new_box_takes_the_place_of_a_dead_one,
+        backup.a_stranger_gets_no_backup,
     ),
 )

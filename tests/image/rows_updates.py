@@ -23,7 +23,7 @@ def a_good_update_keeps_everything(bench: Bench) -> str:
     before = guest.check(kept)
     bench.host.stop_broker()
     since = float(guest.check("date +%s"))
-    waiting = _committed(guest, since)
+    waiting = committed(guest, since)
     until = float(guest.check("date +%s"))
     stick = bench.update_stick(bench.workshop.update("good"))
     began = time.monotonic()
@@ -39,7 +39,7 @@ def a_good_update_keeps_everything(bench: Bench) -> str:
     assert guest.check(kept) == before
     bench.host.forget()
     bench.host.start_broker()
-    arrived = _arrived(bench, since, until, waiting)
+    arrived = arrived_since(bench, since, until, waiting)
     assert arrived >= waiting, f"{arrived} of {waiting} alerts of before the update came"
     return (
         f"after {guest.cuts} power cuts: slot {former} -> {_OTHER[former]}, installed in {installed:.0f} s, accepted {time.monotonic() - began:.0f} s"
@@ -47,7 +47,7 @@ def a_good_update_keeps_everything(bench: Bench) -> str:
     )
 
 
-def _committed(guest: Guest, since: float) -> int:
+def committed(guest: Guest, since: float) -> int:
     """How many messages of alerts the daemon has written to its outbox since a moment, once there are some."""
     ask = f"journalctl --unit=edge --since=@{since:.0f} --output=cat | grep -c 'edge.app: alert '"
     deadline = time.monotonic() + 600
@@ -57,7 +57,7 @@ def _committed(guest: Guest, since: float) -> int:
     return count
 
 
-def _arrived(bench: Bench, since: float, until: float, wanted: int) -> int:
+def arrived_since(bench: Bench, since: float, until: float, wanted: int) -> int:
     """How many messages of alerts of that time have come, once as many as wanted have."""
     deadline = time.monotonic() + 300
     while True:

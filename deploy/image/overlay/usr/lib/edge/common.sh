@@ -5,6 +5,7 @@ UPDATE=/data/update           # of updates: `pending`, and the ids of those that
 FAILED=$UPDATE/failed         # a file for each bundle that was on trial in vain, a line for each time
 PENDING=$UPDATE/pending       # lines `slot=`, `bundle=`, `state=`, `daemon=`, `online=`
 GRUBENV=/boot/efi/EFI/BOOT/grubenv
+SITE=/data/site               # a folder for each accepted file; `current` is a link to the newest
 SPOKEN=/run/edge/gate         # the health gate has spoken since boot
 REFUSED=/run/edge/refused     # why the latest update must not be installed
 
@@ -58,4 +59,20 @@ daemon_trouble() {
 # Why the box is not on the network; empty where an interface has an address that others reach.
 network_trouble() {
     [ -n "$(ip -brief address show scope global up)" ] || echo "no interface has an address"
+}
+
+# open_stick DEVICE: mount a stick at $STICK, read-only until something is said; it is unmounted at the end.
+open_stick() {
+    mkdir -p "$STICK"
+    mount -t vfat -o ro,nosuid,nodev,noexec,umask=0077,errors=continue "$1" "$STICK"
+    trap 'umount "$STICK"' EXIT
+}
+
+# tell FILE WORDS: what came of a stick, to the consoles and into a file on it.
+tell() {
+    say "edge: $2"
+    if mount -o remount,rw "$STICK"; then
+        printf '%s\r\n' "$2" >"$STICK/$1" || true
+        sync
+    fi
 }
