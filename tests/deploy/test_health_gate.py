@@ -180,3 +180,12 @@ def test_foreign_words_move_no_cursor_on_a_console(box: Box) -> None:
 def test_the_deadline_restarts_a_box_that_hangs(box: Box) -> None:
     assert box.run("deadline") == 0
     assert box.calls == ["systemctl reboot --force"]
+
+
+@pytest.mark.parametrize(
+    "health", ["healthy: int8 on openvino, up for 3 s", "not healthy: no daemon runs"]
+)
+def test_the_consoles_say_how_the_daemon_is(box: Box, health: str) -> None:
+    box.set("health", f"{health}\n")
+    assert box.run("tell-health") == 0
+    assert box.console == f"edge: {health}\n"

@@ -25,12 +25,14 @@ class Bench:
     Attributes:
         host: Camera, broker and clock of the site.
         flashed: The box of the shipped image, once it has started.
+        pictures: Folder for what screens at the boxes show (docs/install.md).
     """
 
     def __init__(self, workshop: Workshop, work: Path) -> None:
         self.workshop, self._work = workshop, work
         self.host = Host(work / "host")
         self.flashed: Guest | None = None
+        self.pictures = workshop.work / "pictures"
         self._box: Guest | None = None
         self._started: Guest | None = None
 

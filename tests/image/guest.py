@@ -13,8 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from PIL import Image
+
 FIRMWARE = Path("/usr/share/OVMF")
 _STARTED = "started"  # the one snapshot of a box
+_MARGIN = 16  # around what a screen shows, in pixels
 WAIT_S = 1800.0  # emulation on a busy machine; a quiet one needs a thirtieth
 
 
@@ -138,6 +141,17 @@ class Guest:
         ):
             assert time.monotonic() < deadline, "the stick stays in use"
             time.sleep(0.5)
+
+    def screen(self, path: Path) -> None:
+        """Take a picture of what a screen at the box shows, without the empty part below."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = {"filename": str(path.absolute()), "format": "png"}
+        self._qmp({"execute": "screendump", "arguments": whole})
+        with Image.open(path) as picture:
+            grey = picture.convert("L")
+        _, _, right, bottom = grey.getbbox() or (0, 0, *grey.size)
+        box = (0, 0, min(right + _MARGIN, grey.width), min(bottom + _MARGIN, grey.height))
+        grey.crop(box).save(path, optimize=True)
 
     def _qmp(self, command: dict[str, object], *, check: bool = True) -> dict[str, Any]:
         """Ask the emulator."""

@@ -30,6 +30,7 @@ def a_new_box_takes_the_place_of_a_dead_one(bench: Bench) -> str:
     guest.plug(stick)
     told = guest.wait(r"edge: box: \d+ files, .* MB")
     guest.unplug()
+    guest.screen(bench.pictures / "backed-up.png")
     bench.give_up()
     bench.host.forget()
     bench.host.start_broker()
@@ -37,6 +38,7 @@ def a_new_box_takes_the_place_of_a_dead_one(bench: Bench) -> str:
         heir.plug(stick)
         heir.wait(r"edge: restored: box-\w+\.backup")
         heir.wait(ACCEPTED)
+        heir.screen(bench.pictures / "restored.png")
         assert heir.check(_KEY) == key, "the new box has another key"
         healthy(heir)
         arrived = arrived_since(bench, since, until, waiting)

@@ -154,6 +154,7 @@ def keeps_former_settings(bench: Bench) -> str:
         guest, "dd if=/dev/zero of=/run/card/edge-config.yaml bs=1M count=8 2>/dev/null"
     )
     assert "at most" in error, error
+    guest.screen(bench.pictures / "refused.png")
     guest.wait("edge-config.yaml is refused, the former settings stay")
     card = guest.check("readlink -f /dev/disk/by-label/EDGE_CONFIG").strip()
     guest.check(f"dd if={card} of=/run/card.img bs=1M; dd if=/dev/urandom of={card} bs=1M count=4")

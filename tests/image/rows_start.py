@@ -21,6 +21,8 @@ def starts_and_alerts(bench: Bench) -> str:
     assert alert["camera"] == "yard", alert
     assert alert["clock_synced"], f"the clock is not set: {alert}"
     assert bench.host.statuses()[-1] == "online", bench.host.statuses()
+    guest.wait("edge: healthy: .*")
+    guest.screen(bench.pictures / "started.png")
     return (
         f"slot accepted after {accepted:.0f} s, daemon running and its first alert over TLS after"
         f" {alerted:.0f} s, by {alert['model']['precision']}; clock synchronised"

@@ -30,8 +30,10 @@ def a_good_update_keeps_everything(bench: Bench) -> str:
     guest.plug(stick)
     guest.wait(r"edge: installed good\.raucb; starting again")
     installed = time.monotonic() - began
+    guest.screen(bench.pictures / "installed.png")
     trial = guest.wait(r"EDGE-GATE slot=([AB]) is on trial")
     guest.wait(ACCEPTED)
+    guest.screen(bench.pictures / "updated.png")
     guest.unplug()
     assert slot(guest) == _OTHER[former]
     assert f"slot={_OTHER[former]}" in trial

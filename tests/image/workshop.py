@@ -63,7 +63,7 @@ class Workshop:
     """
 
     def __init__(self, image: Path, work: Path) -> None:
-        self.image, self._work = image, work
+        self.image, self.work = image, work
         work.mkdir(parents=True, exist_ok=True)
         self.shop = Shop(work / "shop")
         packed = partitions(image)["rootfs-a"].copy_out(work / "shipped.squashfs")
@@ -99,10 +99,10 @@ class Workshop:
 
     def _made_own(self) -> Tree:
         unit = "edge-test-agent.service"
-        tiny_bundle(self._work / "tiny")
+        tiny_bundle(self.work / "tiny")
         model = {
             f"{_BUNDLE}/{path.name}": Patch(path.read_bytes())
-            for path in (self._work / "tiny").iterdir()
+            for path in (self.work / "tiny").iterdir()
         }
         agent = {
             "usr/lib/edge-test/agent.py": Patch((AGENT / "agent.py").read_bytes()),
@@ -113,13 +113,13 @@ class Workshop:
         }
         keyring = {"etc/rauc/keyring.pem": Patch(self.shop.ca.certificate.read_bytes())}
         files = model | agent | keyring | self._version(self.shipped, OWN)
-        return self.shipped.variant(files, self._work / "own", without=[_BUNDLE])
+        return self.shipped.variant(files, self.work / "own", without=[_BUNDLE])
 
     def _make_update(self, name: str) -> Path:
         files = self._version(self.own, UPDATES[name]) | self._fault(name)
         stem = name.replace(" ", "-")
-        tree = self.own.variant(files, self._work / stem)
-        packed = tree.squashfs(self._work / f"{stem}.squashfs")
+        tree = self.own.variant(files, self.work / stem)
+        packed = tree.squashfs(self.work / f"{stem}.squashfs")
         shutil.rmtree(tree.folder)
         bundle = self.shop.bundle(stem, packed, UPDATES[name])
         packed.unlink()
