@@ -202,11 +202,15 @@ class Daemon:
             self._ping()  # many cameras on a slow disk take longer than the watchdog waits
 
     def _put(self, messages: Sequence[Message]) -> None:
-        """Commit messages to the outbox; without a disk, publish the alerts from memory."""
+        """Commit messages to the outbox; without a disk, publish the alerts from memory.
+
+        Embeddings alone are not worth a commit of their own.
+        """
         if not messages:
             return
+        embeddings = all(message.kind == "embedding" for message in messages)
         try:
-            self._outbox.put(messages)
+            (self._outbox.put_later if embeddings else self._outbox.put)(messages)
         except OutboxError as exc:
             if self._disk_error is None:
                 logger.error("%s; alerts go out from memory", exc)  # noqa: TRY400  expected: no traceback

@@ -6,9 +6,10 @@ from typing import Final, Literal, get_args
 from pydantic import Field
 
 from edge.delivery.message import Kind, Message
-from edge.delivery.outbox import Outbox, OutboxCounts
+from edge.delivery.outbox import Outbox
 from edge.delivery.payloads import Count, Instant, Payload, utc
 from edge.delivery.publisher_health import PublisherHealth
+from edge.delivery.queued import OutboxCounts
 from edge.delivery.topics import Topics
 from edge.errors import OutboxError
 from edge.system.clock import clock_synced

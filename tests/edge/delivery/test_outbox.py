@@ -15,9 +15,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from publishing import MakeMessage
 
 from edge.delivery.message import Kind, Message
-from edge.delivery.outbox import Outbox, OutboxCounts
+from edge.delivery.outbox import Outbox
 from edge.delivery.outbox_file import KINDS, pack
 from edge.delivery.payloads import state_message
+from edge.delivery.queued import OutboxCounts
 from edge.delivery.topics import Topics
 from edge.errors import OutboxError
 

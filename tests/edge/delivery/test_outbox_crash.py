@@ -23,8 +23,9 @@ from patience import Eventually
 
 from edge.config.models import MqttConfig
 from edge.delivery.message import Message
-from edge.delivery.outbox import Outbox, Queued
+from edge.delivery.outbox import Outbox
 from edge.delivery.publisher import Publisher
+from edge.delivery.queued import Queued
 from edge.system.backoff import BROKER, Backoff
 
 KILLS = int(os.environ.get("EDGE_KILLS", "8"))
