@@ -112,6 +112,7 @@ class Daemon:
         self._failed_samples = 0
         self._disk_error: str | None = None
         self._alerting = AlertingTopics(resources.topics)
+        self._to_show = True
         self._defects = Defects()
         self._proof = ModelProof(resources.models)
         self._crew = Crew(resources, retry)
@@ -158,9 +159,11 @@ class Daemon:
                 next_trim = now + periods.trim_s
             wake.wait(max(0.0, next_tick - time.monotonic()))
             wake.clear()
-            self._obedience.obey()
+            if self._obedience.obey():
+                self._to_show = True
             self._process(stop.is_set)
-            self._show()
+            if self._to_show:
+                self._show()
 
     def _ping(self) -> None:
         """Say to the watchdog that the loop goes on, where it is time to."""
@@ -175,6 +178,7 @@ class Daemon:
 
     def _show(self) -> None:
         """Publish which alerts began or ended."""
+        self._to_show = False
         for message in self._alerting.changes(self._pipeline.alerting(), time.monotonic()):
             self._publisher.publish_now(message)
 
@@ -209,6 +213,7 @@ class Daemon:
         if not messages:
             return
         embeddings = all(message.kind == "embedding" for message in messages)
+        self._to_show = self._to_show or not embeddings
         try:
             (self._outbox.put_later if embeddings else self._outbox.put)(messages)
         except OutboxError as exc:
@@ -247,6 +252,7 @@ class Daemon:
         self._crew.workers.tend()
         self._pipeline.catch_up()
         self._put(self._pipeline.lost(now))
+        self._to_show = True  # a test alert may be over
         self._reports.publish(now, self._disk_error)
         if self._outbox.error is None:
             self._disk_error = None

@@ -43,9 +43,15 @@ class Obedience:
         self._defects = defects
         self._put = put
 
-    def obey(self) -> None:
-        """Carry out the orders that wait; one that fails leaves the rules as they were."""
+    def obey(self) -> bool:
+        """Carry out the orders that wait; one that fails leaves the rules as they were.
+
+        Returns:
+            Whether there were any.
+        """
+        obeyed = False
         for order, future in self._orders.take():
+            obeyed = True
             before, watched = self._pipeline.rules, self._pipeline.camera_settings
             try:
                 self._carry_out(order)
@@ -56,6 +62,7 @@ class Obedience:
                 future.set_exception(exc)
             else:
                 future.set_result(None)
+        return obeyed
 
     def _carry_out(self, order: Order) -> None:
         match order:

@@ -20,11 +20,12 @@ crf 35; at most 0.39 after a move by 4 % of the picture or more, a turn by 3 deg
 import math
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from numpy.typing import NDArray
 
 from edge.video.placement import without_borders
@@ -70,8 +71,11 @@ _NOW: Final = 0.1
 # not count.
 _SLOW_S: Final = 3600.0
 _PAUSE_S: Final = 10.0
+# Seconds between two looks that the usual view learns from.
+_LEARN_S: Final = 4.0
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+_CELL_LUMA: Final = _LUMA / np.float32(_POINTS**2)  # of the sum of a cell's points
 
 
 def _means(size: int) -> NDArray[np.float32]:
@@ -81,7 +85,19 @@ def _means(size: int) -> NDArray[np.float32]:
     return means.astype(np.float32)
 
 
+def _sums(size: int, length: int) -> NDArray[np.float32]:
+    """Return float32 [size - length + 1, size]; a product with it sums ``length`` cells."""
+    begins = np.arange(size - length + 1)[:, None]
+    cells = np.arange(size)
+    return ((cells >= begins) & (cells < begins + length)).astype(np.float32)
+
+
 _DOWN_MEANS, _ACROSS_MEANS = _means(_ROWS), _means(_COLUMNS)
+# Part of the grid that can be moved so far; sums of its columns by block, and of each block that
+# the grid holds anywhere.
+_INNER: Final = (_ROWS - 2 * _DOWN, _COLUMNS - 2 * _RIGHT)
+_BY_BLOCK: Final = _sums(_INNER[1], _BLOCK_COLUMNS)[::_BLOCK_COLUMNS].T.copy()
+_DOWN_SUMS, _ACROSS_SUMS = _sums(_ROWS, _BLOCK_ROWS), _sums(_COLUMNS, _BLOCK_COLUMNS).T.copy()
 
 _MAGIC: Final = b"edge-view/1\n"
 _HEADER: Final = struct.Struct("<If")  # looks, detail
@@ -127,6 +143,7 @@ class View:
         self._now = replace(self._usual)
         self._similarity = 1.0
         self._last_at: float | None = None
+        self._learned_at = -math.inf
         self._kind: Literal["moved", "covered"] | None = None  # None: as usual
         self._since = 0.0  # monotonic time of the first look of this kind
         self._looks = 0  # number of looks since then
@@ -148,8 +165,7 @@ class View:
         Returns:
             The change, once for each time that the view changed and stayed so; otherwise None.
         """
-        passed = 0.0 if self._last_at is None else at - self._last_at
-        if self._last_at is not None and passed < _EVERY_S:
+        if self._last_at is not None and at - self._last_at < _EVERY_S:
             return None
         self._last_at = at
         contrast, detail, brightness = _look(pixels)
@@ -162,10 +178,14 @@ class View:
             if blind or self._similarity < _IN_PLACE:
                 return self._different(at, "covered" if blind else "moved")
         self._kind = None
+        passed = at - self._learned_at
+        if blind or (known and passed < _LEARN_S):
+            return None
         # The mean of now lags behind, and the first looks of another view must not be learned.
-        if not blind and not (known and similarity(self._usual.contrast, contrast) < _IN_PLACE):
+        if not (known and similarity(self._usual.contrast, contrast) < _IN_PLACE):
             weight = -math.expm1(-min(passed, _PAUSE_S) / _SLOW_S)
             self._usual.take(contrast, detail, weight)
+            self._learned_at = at
         return None
 
     def _different(self, at: float, kind: Literal["moved", "covered"]) -> Moved | None:
@@ -214,14 +234,21 @@ def similarity(usual: NDArray[np.float32], now: NDArray[np.float32]) -> float:
     Both are contrast, float32 [36, 64]. Blocks weigh by their contrast. The share is 1 where too
     few blocks show something.
     """
-    was, energy = _blocks(usual), _energy(usual)
+    energy = _energy(usual)
     if not _can_tell(energy):
         return 1.0
     # [moved down, moved right, *blocks]
-    size = (_ROWS - 2 * _DOWN, _COLUMNS - 2 * _RIGHT)
-    shifted = sliding_window_view(now, size).reshape(2 * _DOWN + 1, 2 * _RIGHT + 1, *was.shape)
-    dot = np.einsum("abicjd,icjd->abij", shifted, was)
-    energies = np.einsum("abicjd,abicjd->abij", shifted, shifted)
+    moves = (2 * _DOWN + 1, 2 * _RIGHT + 1)
+    was = usual[_DOWN:-_DOWN, _RIGHT:-_RIGHT]
+    products = np.multiply(sliding_window_view(now, _INNER), was, order="C")
+    sums = (products.reshape(-1, _INNER[1]) @ _BY_BLOCK).reshape(
+        *moves, -1, _BLOCK_ROWS, energy.shape[1]
+    )
+    dot = sums.sum(axis=3)
+    anywhere = _DOWN_SUMS @ np.square(now) @ _ACROSS_SUMS
+    down, right = anywhere.strides
+    steps = (down, right, _BLOCK_ROWS * down, _BLOCK_COLUMNS * right)
+    energies = as_strided(anywhere, (*moves, *energy.shape), steps, writeable=False)
     match = dot / np.sqrt(energy * energies + 1e-9)
     unmoved = match[_DOWN, _RIGHT]
     in_place = (
@@ -253,14 +280,24 @@ def _look(pixels: NDArray[np.int8]) -> tuple[NDArray[np.float32], float, float]:
     """Return contrast [36, 64], its mean strength relative to brightness, brightness 0..1."""
     picture = without_borders(pixels)
     _, height, width = picture.shape
-    rows, columns = _ROWS * _POINTS, _COLUMNS * _POINTS
-    points = picture.take(np.arange(rows) * height // rows, axis=1)
-    points = points.take(np.arange(columns) * width // columns, axis=2).reshape(3, -1)
-    luma = _LUMA @ points.astype(np.float32) + 128  # signed pixels are u8 - 128
-    cells = luma.reshape(-1, _POINTS) @ np.full(_POINTS, 1 / _POINTS, np.float32)
-    cells = cells.reshape(_ROWS, _POINTS, _COLUMNS).mean(axis=1)
+    rows = np.arange(_ROWS * _POINTS) * height // (_ROWS * _POINTS)
+    columns = np.arange(_COLUMNS * _POINTS) * width // (_COLUMNS * _POINTS)
+    lines = picture.take(rows, axis=1).reshape(3, _ROWS, _POINTS, width)
+    down = _added([lines[:, :, point] for point in range(_POINTS)])
+    points = down.take(columns, axis=2).reshape(3, -1, _POINTS)
+    sums = _added([points[:, :, point] for point in range(_POINTS)])
+    luma = _CELL_LUMA @ sums.astype(np.float32)
+    cells = luma.reshape(_ROWS, _COLUMNS) + np.float32(128)  # signed pixels are u8 - 128
     difference = cells - _DOWN_MEANS @ cells @ _ACROSS_MEANS.T
     deviation = np.sqrt(_DOWN_MEANS @ (difference * difference) @ _ACROSS_MEANS.T)
     mean = float(cells.mean())
     detail = float(np.abs(difference).mean()) / (mean + 2 * _NOISE)
     return difference / (deviation + _NOISE), detail, mean / 255
+
+
+def _added(parts: Sequence[NDArray[np.signedinteger]]) -> NDArray[np.int16]:
+    """Return the sum of whole numbers of 8 or 16 bits, element by element."""
+    total = parts[0].astype(np.int16)
+    for part in parts[1:]:
+        total += part
+    return total
