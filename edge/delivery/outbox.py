@@ -6,7 +6,7 @@ publisher (reads, deletes).
 
 An embedding is worth less than what its commit costs, and nearly all are acknowledged within
 milliseconds. So they wait in memory for a second, and only those that are left are written,
-together (docs/adr/0029-embeddings-in-memory.md).
+together (docs/adr/0030-embeddings-in-memory.md).
 """
 
 import contextlib
