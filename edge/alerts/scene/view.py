@@ -75,7 +75,9 @@ _PAUSE_S: Final = 10.0
 _LEARN_S: Final = 4.0
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-_CELL_LUMA: Final[NDArray[np.float32]] = _LUMA / np.float32(_POINTS**2)  # of the sum of a cell's points
+_CELL_LUMA: Final[NDArray[np.float32]] = _LUMA / np.float32(
+    _POINTS**2
+)  # of the sum of a cell's points
 
 
 def _means(size: int) -> NDArray[np.float32]:
@@ -287,9 +289,11 @@ def _look(pixels: NDArray[np.int8]) -> tuple[NDArray[np.float32], float, float]:
     points = down.take(columns, axis=2).reshape(3, -1, _POINTS)
     sums = _added([points[:, :, point] for point in range(_POINTS)])
     luma = _CELL_LUMA @ sums.astype(np.float32)
-    cells: NDArray[np.float32] = luma.reshape(_ROWS, _COLUMNS) + np.float32(128)  # signed pixels are u8 - 128
+    # Signed pixels are u8 - 128.
+    cells: NDArray[np.float32] = luma.reshape(_ROWS, _COLUMNS) + np.float32(128)
     difference = cells - _DOWN_MEANS @ cells @ _ACROSS_MEANS.T
-    deviation = np.sqrt(_DOWN_MEANS @ (difference * difference) @ _ACROSS_MEANS.T)
+    variance = _DOWN_MEANS @ (difference * difference) @ _ACROSS_MEANS.T
+    deviation: NDArray[np.float32] = np.sqrt(variance)
     mean = float(cells.mean())
     detail = float(np.abs(difference).mean()) / (mean + 2 * _NOISE)
     return difference / (deviation + _NOISE), detail, mean / 255
