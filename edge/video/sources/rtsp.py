@@ -43,6 +43,7 @@ class RtspSource(Container):
         self._url, self._settings = url, settings
         self._stop = stop
         self._last_arrival = Arrival.now()
+        self._let_go = False  # the parser's frame, by the read before
         if url.lower().startswith("rtsps:"):
             self.silence_hint = " over TLS: try rtsp:// in case its port is a plain one"
         super().__init__(
@@ -62,6 +63,7 @@ class RtspSource(Container):
             try:
                 yield from self._packets_until_silence()
             except TimeoutError as exc:
+                self._let_go = True
                 if self._is_silent():
                     raise SourceError(f"{self.name} {self._silence}") from exc
 
@@ -98,9 +100,11 @@ class RtspSource(Container):
         asked = time.monotonic()
         for data in self.demux():
             wall, monotonic = time.time(), time.monotonic()
-            if monotonic - asked >= self._settings.timeout_s / 2:
+            held, self._let_go = not self._let_go, monotonic - asked >= self._settings.timeout_s / 2
+            if held and self._let_go:
                 # This is the parser's last frame, released because the read timed out; it is not an
-                # arrival. Its data came directly after the previous packet.
+                # arrival. Its data came directly after the previous packet. After a frame that was
+                # let go the parser holds none: what comes next came while we waited.
                 wall, monotonic = self._last_arrival.wall, self._last_arrival.monotonic
             self._last_arrival = Arrival(wall, monotonic, seconds(data.pts, data.time_base))
             yield Packet(self._last_arrival, data.is_keyframe, data.size, data)

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 from known import all_known, known
-from numpy.typing import NDArray
+from odd_video import bomb
 
 from edge.errors import SourceError
 from edge.testing.clip import Codec
@@ -206,12 +206,9 @@ def bombs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A small clip; one of 67 million pixels; both in one stream, and the bomb in its header."""
     folder = tmp_path_factory.mktemp("bombs")
 
-    def draw(_time_s: float) -> NDArray[np.uint8]:
-        return np.zeros((8192, 8192, 3), np.uint8)
-
     paths = {name: folder / f"{name}.h264" for name in ("small", "bomb", "turns")}
     write_clip(paths["small"], fps=10, seconds=1)
-    write_clip(paths["bomb"], fps=1, seconds=1, width=8192, height=8192, pattern=draw)
+    bomb(paths["bomb"])
     paths["turns"].write_bytes(paths["small"].read_bytes() + paths["bomb"].read_bytes())
     return paths
 

@@ -3,7 +3,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -11,6 +12,7 @@ from typing import Literal
 
 import pytest
 from known import all_known
+from odd_video import at_times
 
 from edge.errors import SourceError, SourceRefused
 from edge.system.backoff import CameraRetry
@@ -180,6 +182,28 @@ def test_the_frame_let_go_by_a_timeout_is_not_taken_for_an_arrival(camera: TestC
     with pytest.raises(SourceError):
         watch(camera.url("yard"), 5, then=stall, into=packets)
     assert packets[-1].arrival.monotonic < stalled[0] + 0.4
+
+
+def test_a_camera_that_sends_more_rarely_than_half_the_timeout_is_watched(tmp_path: Path) -> None:
+    clip = Clip.read(write_clip(tmp_path / "slow.mp4", width=64, height=48, seconds=2, gop=1))
+    packets: list[Packet] = []
+    with TestCamera({"yard": at_times(clip, [0.36])}) as camera:
+        while len(packets) < 6:
+            packets.clear()
+            # Where a picture comes just as the waiting ends, FFmpeg has lost the stream.
+            with suppress_text("Input/output error"):
+                watch(camera.url("yard"), 6, SourceSettings(timeout_s=0.6), into=packets)
+    arrivals = [packet.arrival.monotonic for packet in packets]
+    assert arrivals[-1] - arrivals[0] > 3 * 0.36  # their times go on
+
+
+@contextmanager
+def suppress_text(text: str) -> Iterator[None]:
+    """Pass over an error of a source that says this."""
+    try:
+        yield
+    except SourceError as exc:
+        assert text in str(exc)  # noqa: PT017
 
 
 def test_a_camera_that_accepts_and_never_streams_is_given_up(camera: TestCamera) -> None:
