@@ -205,7 +205,7 @@ def page(outcomes: Sequence[Outcome], not_run: Sequence[Row], facts: Facts) -> s
     ]
     passed = sum(o.passed for o in outcomes)
     took = sum(o.seconds for o in outcomes) / 60
-    count = f"{passed} of {len(outcomes)} rows hold, {len(not_run)} cannot be run yet"
+    count = f"{passed} of {len(outcomes)} rows hold, {len(not_run)} are not run by it"
     return (
         "\n".join(
             (HEAD, f"{count}; {took:.0f} minutes of tests.\n", f"Run: {facts.sentence()}.\n", *rows)
@@ -280,7 +280,7 @@ def summary(outcomes: Sequence[Outcome], not_run: Sequence[Row], seconds: float)
     verdict = f"these do not: {', '.join(failed)}" if failed else "none fails"
     return (
         f"# {len(outcomes) - len(failed)} of {len(outcomes)} rows hold, {verdict}; "
-        f"{len(not_run)} cannot be run yet; {seconds / 60:.1f} min"
+        f"{len(not_run)} are not run by it; {seconds / 60:.1f} min"
     )
 
 

@@ -113,7 +113,7 @@ def test_targets_are_compared_as_they_read() -> None:
 def test_a_row_that_cannot_run_says_why() -> None:
     row = replace(ROW, oracle=[], control=[], here="no GPU")
     assert "| no GPU | | not run |" in page([], [row], FACTS)
-    assert "1 cannot be run yet" in summary([], [row], 60.0)
+    assert "1 are not run by it" in summary([], [row], 60.0)
 
 
 def test_the_page_says_where_and_how_it_was_made_and_what_was_before() -> None:

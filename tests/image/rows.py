@@ -144,4 +144,11 @@ ROWS = (
         backup.a_new_box_takes_the_place_of_a_dead_one,
         backup.a_stranger_gets_no_backup,
     ),
+    Row(
+        "P6",
+        "the daemon is stuck",
+        "systemd starts it again within WatchdogSec, 30 s, and some seconds",
+        faults.a_stuck_daemon_is_started_again,
+        faults.without_its_watchdog_it_stays_stuck,
+    ),
 )

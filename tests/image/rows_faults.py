@@ -12,7 +12,10 @@ from guest import Guest
 
 _CUTS = 6
 _LONGER_THAN_WATCHDOG_S = 90  # which resets after 30 s of the box's own time
+_WATCHDOG_S = 30  # WatchdogSec of edge.service
+_EMULATED_S = 10  # what the end and the start of a process take here, beyond RestartSec
 _SPREAD_S = 6.0  # the first cut falls into the first so many seconds, the second into the next
+_MAIN_PID = "systemctl show edge.service --property=MainPID --value"
 _SEED = 20261130
 _SITE = "device: {id: box}\nmqtt: {host: h%s}\ncameras: {y: {url: 'rtsp://h/y'}}\nprompts: {p: {text: x}}\n"
 _BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -225,3 +228,35 @@ def _stop_kernel(guest: Guest) -> None:
     crash = "(sleep 1; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &"
     guest.run(f"echo 0 >/proc/sys/kernel/panic; {crash}")
     guest.wait("Kernel panic")
+
+
+def a_stuck_daemon_is_started_again(bench: Bench) -> str:
+    """Stopped in the middle of its work, it no longer feeds systemd's watchdog."""
+    guest = bench.box()
+    healthy(guest)
+    former = _stop_daemon(guest)
+    changed = f"while [ $({_MAIN_PID}) = {former} ] || [ $({_MAIN_PID}) = 0 ]; do sleep 0.5; done"
+    again = int(guest.check(f"began=$(date +%s); {changed}; echo $(($(date +%s) - began))"))
+    assert again <= _WATCHDOG_S + _EMULATED_S, f"started again after {again} s"
+    assert "Watchdog timeout" in guest.check("journalctl --unit=edge --boot --output=cat")
+    return f"started again {again} s after it was stopped, and {healthy(guest)[:80]}"
+
+
+def without_its_watchdog_it_stays_stuck(bench: Bench) -> str:
+    """The same daemon in a unit without WatchdogSec."""
+    guest = bench.box()
+    folder = "/run/systemd/system/edge.service.d"
+    none = f"mkdir -p {folder} && printf '[Service]\\nWatchdogSec=0\\n' >{folder}/z.conf"
+    guest.check(f"{none} && systemctl daemon-reload && systemctl restart edge.service")
+    healthy(guest)
+    former = _stop_daemon(guest)
+    time.sleep(2 * _WATCHDOG_S)
+    assert int(guest.check(_MAIN_PID)) == former, "it was started again without a watchdog"
+    bench.give_up()
+    return f"without WatchdogSec it is still stopped after {2 * _WATCHDOG_S} s"
+
+
+def _stop_daemon(guest: Guest) -> int:
+    pid = int(guest.check(_MAIN_PID))
+    guest.check(f"kill -STOP {pid}")
+    return pid
