@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.deb.control import OPENVINO, RUNTIME, DebPackage, control, debian_version, md5sums
-from deploy.deb.slim import depends, foreign, slim
+from deploy.deb.slim import depends, foreign, slim, strip, stripper
 from deploy.deb.stage import (
     document,
     libraries_of,
@@ -50,6 +50,7 @@ def build(
     arch = target.arch
     _require("dpkg-deb", "dpkg")
     _require("readelf", "binutils")
+    _require(stripper(target), f"binutils-{target.machine.replace('_', '-')}-linux-gnu")
     wanted, openvino = requirements(project), requirements(project, ["openvino"])[-1:]
     if wheels is None:
         wheels = out / f"wheels-{target.name}-{arch}"
@@ -109,6 +110,7 @@ def _slimmed(root: Path, target: Target) -> list[str]:
         raise ConfigError(
             f"expected libraries for {target.arch} only, found another one: {wrong[0]}"
         )
+    strip(packages, target)
     return depends(packages)
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import struct
 import subprocess
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
@@ -43,6 +44,7 @@ _OF_DEBIAN: Final = {
     "libz.so.1": "zlib1g",
 }  # fmt: skip
 _NEEDED: Final = re.compile(r"\(NEEDED\).*\[(.+)\]")
+_LOAD: Final = 1  # PT_LOAD
 _E_MACHINE: Final = {"x86_64": 62, "aarch64": 183}
 
 
@@ -59,6 +61,40 @@ def slim(packages: Path) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+def stripper(target: Target) -> str:
+    """Return the command that removes symbols from libraries of a processor."""
+    return f"{target.machine}-linux-gnu-strip"
+
+
+def strip(folder: Path, target: Target) -> None:
+    """Remove from the libraries of a folder the symbols that only a debugger reads.
+
+    A library that could not be loaded without them stays as it is: those whose tables were moved to
+    another place before (patchelf) are cut wrongly.
+    """
+    for path in libraries(folder):
+        less = path.with_name(f"{path.name}.stripped")
+        subprocess.run(  # noqa: S603  no input of others
+            [stripper(target), "--strip-unneeded", "-o", less, path],
+            check=True,
+            capture_output=True,
+        )
+        if loadable(less.read_bytes()):
+            less.replace(path)
+        else:
+            less.unlink()
+
+
+def loadable(elf: bytes) -> bool:
+    """Whether all that is loaded of a 64-bit library lies in its file as it will in memory."""
+    table, size, count = (*struct.unpack_from("<Q", elf, 32), *struct.unpack_from("<HH", elf, 54))
+    parts = (struct.unpack_from("<IIQQQQQQ", elf, table + size * n) for n in range(count))
+    return not any(
+        kind == _LOAD and (offset - address) % max(alignment, 1)
+        for kind, _, offset, address, *_, alignment in parts
+    )
 
 
 def libraries(folder: Path) -> Iterator[Path]:

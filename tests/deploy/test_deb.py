@@ -1,5 +1,7 @@
 """The Debian package: its settings file, its pages and what dpkg reads. ``make deb-test`` builds it."""
 
+import ctypes
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 from typer.main import get_command
 
 from deploy.deb.build import build, time_of_source
@@ -28,7 +31,7 @@ from deploy.deb.control import (
 )
 from deploy.deb.manual import pages
 from deploy.deb.settings_file import settings_file
-from deploy.deb.slim import foreign, packages_of, unused
+from deploy.deb.slim import foreign, packages_of, strip, stripper, unused
 from deploy.deb.stage import same_for_all, stage_runtime
 from deploy.deb.wheels import lay_out, tags
 from deploy.wheelhouse.target import target_of
@@ -153,6 +156,21 @@ def test_a_library_of_another_processor_is_found(tmp_path: Path) -> None:
     (tmp_path / "text.so").write_text("no library")
     assert foreign(tmp_path, X86) == [tmp_path / "arm.so"]
     assert foreign(tmp_path, ARM) == [tmp_path / "x86.so"]
+
+
+@pytest.mark.skipif(shutil.which(stripper(X86)) is None, reason="needs binutils")
+def test_a_library_loses_its_symbols_and_one_that_would_not_load_then_keeps_them(
+    tmp_path: Path,
+) -> None:
+    packages = Path(yaml.__file__).parents[1]
+    cut, moved = next(packages.glob("yaml/_yaml*.so")), next(packages.glob("numpy.libs/libgfort*"))
+    for library in (cut, moved):
+        shutil.copy(library, tmp_path)
+    strip(tmp_path, X86)
+    assert {path.name for path in tmp_path.iterdir()} == {cut.name, moved.name}
+    assert (tmp_path / cut.name).stat().st_size < 0.5 * cut.stat().st_size
+    assert (tmp_path / moved.name).read_bytes() == moved.read_bytes()
+    ctypes.CDLL(str(tmp_path / cut.name), os.RTLD_NOW)
 
 
 def test_a_library_is_the_runtimes_own_or_of_a_known_package() -> None:

@@ -36,8 +36,10 @@ def a_new_box_takes_the_place_of_a_dead_one(bench: Bench) -> str:
     bench.host.start_broker()
     with bench.new_box("heir") as heir:
         heir.plug(stick)
-        heir.wait(r"edge: restored: box-\w+\.backup")
-        heir.wait(ACCEPTED)
+        restored = heir.wait(
+            "edge: (not )?restored: .*", "edge: edge-config.yaml is accepted", ACCEPTED
+        )
+        assert "edge: restored: box-" in heir.log(), restored
         heir.screen(bench.pictures / "restored.png")
         assert heir.check(_KEY) == key, "the new box has another key"
         healthy(heir)

@@ -68,11 +68,12 @@ open_stick() {
     trap 'umount "$STICK"' EXIT
 }
 
-# tell FILE WORDS: what came of a stick, to the consoles and into a file on it.
+# tell FILE WORDS: what came of a stick, into a file on it and to the consoles. Whoever reads it there may pull the stick
+# out, so all that was written to it is on it before.
 tell() {
-    say "edge: $2"
     if mount -o remount,rw "$STICK"; then
         printf '%s\r\n' "$2" >"$STICK/$1" || true
-        sync
+        mount -o remount,ro "$STICK" || sync
     fi
+    say "edge: $2"
 }
