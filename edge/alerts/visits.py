@@ -10,7 +10,9 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-_APART_S: Final = 600.0
+APART_S: Final = 600.0
+"""An alert that begins within this watched time of the one before, in seconds, is of its visit."""
+
 _DAY_S: Final = 86_400.0
 # The counts are those of the last days: older ones fade with this time constant.
 _MEMORY_S: Final = 7 * _DAY_S
@@ -94,7 +96,7 @@ class Visits:
         """
         self._before = self._faded()
         last = self._before
-        same = last.ended_s is not None and self.watched_s - last.ended_s <= _APART_S
+        same = last.ended_s is not None and self.watched_s - last.ended_s < APART_S
         self.record = last.model_copy(
             update={
                 "alerts": last.alerts + 1,

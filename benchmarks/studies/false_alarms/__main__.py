@@ -8,7 +8,7 @@ same streams (``methods``).
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from enum import StrEnum
 from itertools import islice
@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.studies.false_alarms import beginnings, by_hour
+from benchmarks.studies.false_alarms import beginnings, by_hour, stays
 from benchmarks.studies.false_alarms.beginnings import (
     StartRun,
     plot_start,
@@ -30,6 +30,7 @@ from benchmarks.studies.false_alarms.beginnings import (
 from benchmarks.studies.false_alarms.by_hour import HoursRun, hours_table, plot_hours, run_hours
 from benchmarks.studies.false_alarms.closed import RULE, SETTINGS, ClosedRun, cost, run_closed
 from benchmarks.studies.false_alarms.methods import run_others
+from benchmarks.studies.false_alarms.stays import StaysRun, plot_stays, run_stays, stays_table
 from benchmarks.studies.false_alarms.streams import STREAMS, stream
 from benchmarks.studies.false_alarms.summary import (
     OWN,
@@ -44,6 +45,7 @@ from edge.errors import ConfigError
 
 _Other = dict[str, object]
 _Run = TypeVar("_Run")
+_Row = TypeVar("_Row", HoursRun, StartRun, StaysRun)
 
 
 class StudyPart(StrEnum):
@@ -52,6 +54,7 @@ class StudyPart(StrEnum):
     rates = "rates"
     hours = "hours"
     start = "start"
+    stays = "stays"
 
 
 def _libspot() -> Any | None:
@@ -117,6 +120,14 @@ def _starts(kind: str, seed: int, truth: Truth) -> list[StartRun]:
     return [run_start(kind, seed, truth, start) for start in beginnings.SIDES]
 
 
+def _stays(kind: str, seed: int, truth: Truth) -> list[StaysRun]:
+    return [
+        run_stays(kind, seed, setting, truth, stay)
+        for setting in stays.ASKED
+        for stay in stays.STAYS
+    ]
+
+
 def _each(
     job: Callable[[str, int, Truth], list[_Run]], kinds: Sequence[str], seeds: int, workers: int
 ) -> list[_Run]:
@@ -142,14 +153,21 @@ def _check(kinds: Sequence[str], out: Path | None) -> None:
 
 
 def _tell(
-    rows: Sequence[Mapping[str, object]], table: Table, out: Path | None, *, as_json: bool
+    runs: list[_Row],
+    table: Callable[[list[_Row]], Table],
+    draw: Callable[[Path, list[_Row]], None],
+    out: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
+    rows = [run.row() for run in runs]
     if out is not None:
         out.write_text(json.dumps(rows))
+        draw(out.with_suffix(".png"), runs)
     if as_json:
         typer.echo(json.dumps(rows))
     else:
-        Console(width=150).print(table)
+        Console(width=150).print(table(runs))
 
 
 def main(
@@ -158,7 +176,11 @@ def main(
         list[str] | None, typer.Option("--stream", help="Only these kinds. Repeatable.")
     ] = None,
     part: Annotated[
-        StudyPart, typer.Option(help="rates; hours: by hour of the day; start: the first days.")
+        StudyPart,
+        typer.Option(
+            help="rates; hours: by hour of the day; start: the first days; "
+            "stays: somebody who stays."
+        ),
     ] = StudyPart.rates,
     planted: Annotated[
         float, typer.Option(help="Real events a day in what is learned.", min=0)
@@ -175,6 +197,7 @@ def main(
         StudyPart.rates: STREAMS,
         StudyPart.hours: by_hour.KINDS,
         StudyPart.start: beginnings.KINDS,
+        StudyPart.stays: stays.KINDS,
     }[part]
     kinds = list(dict.fromkeys(kind or usual))
     try:
@@ -182,18 +205,14 @@ def main(
     except ConfigError as exc:
         typer.echo(str(exc), err=True)
         raise typer.Exit(exc.exit_code) from exc
-    picture = None if out is None else out.with_suffix(".png")
     if part is StudyPart.hours:
-        hours = _each(_hours, kinds, seeds, workers)
-        if picture is not None:
-            plot_hours(picture, hours)
-        _tell([run.row() for run in hours], hours_table(hours), out, as_json=as_json)
+        _tell(_each(_hours, kinds, seeds, workers), hours_table, plot_hours, out, as_json=as_json)
         return
     if part is StudyPart.start:
-        starts = _each(_starts, kinds, seeds, workers)
-        if picture is not None:
-            plot_start(picture, starts)
-        _tell([run.row() for run in starts], start_table(starts), out, as_json=as_json)
+        _tell(_each(_starts, kinds, seeds, workers), start_table, plot_start, out, as_json=as_json)
+        return
+    if part is StudyPart.stays:
+        _tell(_each(_stays, kinds, seeds, workers), stays_table, plot_stays, out, as_json=as_json)
         return
     if _libspot() is None:
         typer.echo(

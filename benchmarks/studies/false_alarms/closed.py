@@ -28,7 +28,9 @@ HEIGHTS: Final = (2, 3, 5)
 # Spreads of the first threshold above the centre of made margins; recorded ones have the bundle's.
 _PRIOR: Final = 4.0
 _HOUR: Final = int(3600 * FPS)
-_EVENT: Final = 16  # samples of one event
+EVENT: Final = 16
+"""Samples of one event that is planted."""
+
 _FLICKER: Final = 0.3  # noise of an event, in spreads
 _AFTER_JUMP: Final = int(900 * FPS)  # samples in which an alarm counts to a jump
 _AFTER_EVENT: Final = int(10 * FPS)
@@ -216,7 +218,7 @@ def tried(
         spread: Standard deviation of the stream.
         rng: Source of the events' flicker.
     """
-    events = [oracle + (height + _FLICKER * rng.normal(size=_EVENT)) * spread for height in HEIGHTS]
+    events = [oracle + (height + _FLICKER * rng.normal(size=EVENT)) * spread for height in HEIGHTS]
     reached = [float(statistics(event, RULE).max()) for event in events]
     for level in (_level(loop), oracle):
         yield [one >= level for one in reached]
@@ -236,15 +238,15 @@ def with_events(
     """
     rng = np.random.default_rng([seed, number, 8])
     margins = day.margins.copy()
-    starts = rng.integers(DAY - _EVENT, size=rng.poisson(per_day)).tolist()
+    starts = rng.integers(DAY - EVENT, size=rng.poisson(per_day)).tolist()
     for start in starts:
-        margins[start : start + _EVENT] += above
+        margins[start : start + EVENT] += above
     return margins, starts
 
 
 def comes_from(event: int, alarm: int) -> bool:
     """Return whether an alarm comes from an event, by the samples at which both begin."""
-    return 0 <= alarm - event < _EVENT + _AFTER_EVENT
+    return 0 <= alarm - event < EVENT + _AFTER_EVENT
 
 
 def _from_a_jump(alarms: list[int], jumps: list[int]) -> int | None:

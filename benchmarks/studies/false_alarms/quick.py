@@ -24,10 +24,10 @@ from edge.alerts.null import Start
 from edge.alerts.null.alarms import AlarmTail
 from edge.alerts.null.baseline import BLOCK_S, Baseline
 from edge.alerts.null.busy import BusyShare
-from edge.alerts.null.clump import CLUMP_S
 from edge.alerts.null.clusters import Clusters
 from edge.alerts.null.reservoir import SIZE, Reservoir
 from edge.alerts.threshold import EVERYWHERE, Calibration
+from edge.alerts.visits import APART_S
 from edge.video.sample import Arrival
 
 _STEP_S: Final = 1 / FPS
@@ -200,7 +200,9 @@ class _QuickTail(AlarmTail):
         """Number of samples that may be taken at once."""
         quiet = self._base is not None and self._baseline.settled and self._clusters.full
         quiet = quiet and not self._clump.again(self._watched_s)
-        return min(_MOST, self._bulk.room) if quiet else 0
+        # At that time the daemon's own code looks at a move.
+        until = min(float(_MOST), (self._moves.due_s - self._watched_s) * FPS - 1)
+        return min(max(0, int(until)), self._bulk.room) if quiet else 0
 
     def levels(self, margins: _Values) -> _Values:
         """Return the baseline before each of margins [n], and after the last, float64 [n + 1]."""
@@ -223,7 +225,7 @@ class _QuickTail(AlarmTail):
         self._busy.add_quiet(count)
         self._alerted_s = None
         self._last_at = at + (count - 1) * _STEP_S
-        until = self._clump.last_s + CLUMP_S - self._watched_s  # not counted any more at that time
+        until = self._clump.last_s + APART_S - self._watched_s  # not counted any more at that time
         after = min(count, max(0, math.ceil(until / _STEP_S) - 1)) if self._clump.alerts else 0
         self._clump.pause(float(margins[:after].sum()), after, after * _STEP_S)
         self._hours.follow(self._watched_s + _STEP_S, _MONDAY_S + at)

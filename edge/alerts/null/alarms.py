@@ -21,13 +21,15 @@ from edge.alerts.events import Rule
 from edge.alerts.null.arrays import packed, unpacked
 from edge.alerts.null.baseline import BLOCK_S, Baseline
 from edge.alerts.null.busy import BusyShare
-from edge.alerts.null.clump import CLUMP_S, VISIT, Clump
+from edge.alerts.null.clump import VISIT, Clump
 from edge.alerts.null.clusters import Cluster, Clusters
 from edge.alerts.null.estimate import Asked, Estimate, Start, WatchedPeaks, found
 from edge.alerts.null.hours import WatchedHours
 from edge.alerts.null.level import Known, know
-from edge.alerts.null.peaks import LONGEST_EVENT_S, Peaks
+from edge.alerts.null.moves import LONGEST_EVENT_S, Moves
+from edge.alerts.null.peaks import Peaks
 from edge.alerts.null.reservoir import SIZE, Reservoir
+from edge.alerts.visits import APART_S
 
 # Share of samples that lie below the base level at first.
 _BASE_SHARE: Final = 0.98
@@ -65,6 +67,7 @@ class AlarmTail:
         self._alerts = 0
         self._alerted_s: float | None = None  # for which the alert that runs has lasted
         self._clump = Clump()
+        self._moves = Moves()
         self._known: Known | None = None
 
     @property
@@ -247,7 +250,7 @@ class AlarmTail:
                 self._keep(ended)
             self._alerted_s = None
             # After a restart nobody knows how long it was.
-            if self._samples and math.isfinite(passed_s) and passed_s >= CLUMP_S:
+            if self._samples and math.isfinite(passed_s) and passed_s >= APART_S:
                 self._clump = Clump()
             self._clump.forget()
             return 0.0
@@ -258,22 +261,28 @@ class AlarmTail:
         # Alerts again and again come from a level near the threshold, at which the stream now is.
         held = an_event and self._clump.alerts <= VISIT
         moved_s = self._baseline.follow(margin, passed_s, alerting=held)
+        lasting = self._moves.lasting(self._watched_s)
+        if lasting is not None:
+            self._peaks.admit_between(*lasting)
         if moved_s:
             self._begin_anew()
-            self._peaks.admit_since(self._watched_s - moved_s - BLOCK_S)
+            self._moves.add(self._watched_s, self._watched_s - moved_s - BLOCK_S)
         elif not alerting and self._clump.goes_on(self._watched_s):
             self._clump.pause(margin, 1, passed_s)
             if self._leaps():
                 self._begin_anew()
+                self._moves.add(self._watched_s)
 
     def _leaps(self) -> bool:
         """Move the baseline to what is between the alerts of a clump, if that is far from it.
 
-        Somebody may have stayed there. So these alerts are no more sure to be ordinary than others.
+        Somebody may have stayed there, and left. So the stream must still be there after the last
+        alert, and these alerts are no more sure to be ordinary than others.
         """
         clump = self._clump
-        known = clump.again(self._watched_s) and clump.between_s >= BLOCK_S
-        return known and self._baseline.leap(clump.total / clump.count, clump.between_s)
+        if not clump.again(self._watched_s) or clump.level is None or clump.level_after is None:
+            return False
+        return self._baseline.leap(clump.level, clump.between_s, clump.level_after)
 
     def _begin_anew(self) -> None:
         """Go on at another level of the stream."""

@@ -25,7 +25,7 @@ _LENGTHS: Final = 3
 _FAR: Final = 5.0
 _FAR_AGAIN: Final = 3.0  # where alerts come again and again, Shewhart's own limit
 _LEAST: Final = 0.5
-# The block before must have been as far, but for this share.
+# The block before, or what came after the last alert, must be as far, but for this share.
 _BEFORE: Final = 0.6
 _FEWEST_BLOCKS: Final = 20
 _REMEMBERED_S: Final = 2 * 86_400.0
@@ -122,7 +122,7 @@ class Baseline:
         self._total, self._count, self._seconds = 0.0, 0, 0.0
         return self._weigh(mean, alerting=alerting)
 
-    def leap(self, mean: float, seconds: float) -> bool:
+    def leap(self, mean: float, seconds: float, now: float) -> bool:
         """Move to the mean of ``seconds`` between alerts that come again and again, if it is far.
 
         The alerts are a second witness, so that less is far than for ``follow``.
@@ -130,6 +130,7 @@ class Baseline:
         Args:
             mean: The mean.
             seconds: Length of the time, at least ``BLOCK_S``.
+            now: Mean of the last seconds: the stream must still be there.
 
         Returns:
             Whether the baseline has moved.
@@ -137,7 +138,8 @@ class Baseline:
         length = next(one for one in reversed(self._lengths) if one.seconds <= seconds)
         if length.seen < _FEWEST_BLOCKS:
             length = self._lengths[0]
-        if not self._is_far(length, mean, _FAR_AGAIN):
+        limit = self._limit(length, _FAR_AGAIN)
+        if not (self._is_far(mean, limit) and self._is_as_far(now, mean, limit)):
             return False
         self._begin(mean)
         return True
@@ -163,7 +165,9 @@ class Baseline:
                 if longer is None:
                     return 0.0
                 mean = longer
-            if not alerting and self._is_far(length, mean, _FAR) and self._was_far(length, mean):
+            limit = self._limit(length, _FAR)
+            moved = self._is_far(mean, limit) and self._is_as_far(length.last, mean, limit)
+            if moved and not alerting:
                 self._begin(mean)
                 return 2 * length.seconds
             if not alerting:
@@ -177,11 +181,16 @@ class Baseline:
         for one in self._lengths:
             one.begin(level)
 
-    def _is_far(self, length: _Length, mean: float, times: float) -> bool:
-        limit = max(times * length.usual, _LEAST * math.sqrt(self._variance))
-        return length.seen >= _FEWEST_BLOCKS and abs(mean - self.level) > limit
+    def _limit(self, length: _Length, times: float) -> float:
+        """Return the distance beyond which means of this length are far; infinity at first."""
+        if length.seen < _FEWEST_BLOCKS:
+            return math.inf
+        return max(times * length.usual, _LEAST * math.sqrt(self._variance))
 
-    def _was_far(self, length: _Length, mean: float) -> bool:
-        away, before = mean - self.level, length.last - self.level
-        limit = max(_FAR * length.usual, _LEAST * math.sqrt(self._variance))
-        return abs(before) > _BEFORE * limit and away * before > 0
+    def _is_far(self, mean: float, limit: float) -> bool:
+        return abs(mean - self.level) > limit
+
+    def _is_as_far(self, other: float, mean: float, limit: float) -> bool:
+        """Whether another mean is nearly as far on the same side."""
+        away, of_other = mean - self.level, other - self.level
+        return abs(of_other) > _BEFORE * limit and away * of_other > 0

@@ -11,11 +11,13 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-CLUMP_S: Final = 600.0
-"""An alert that begins within this watched time of the one before, in seconds, has its cause."""
+from edge.alerts.null.baseline import BLOCK_S
+from edge.alerts.visits import APART_S
+
 VISIT: Final = 2
 """Most alerts of a clump that one real event may cause."""
 _LONGEST_S: Final = 960.0  # margins of longer ago say nothing about the level now
+_AFTER_S: Final = 10.0  # after an alert, the margins of so long say what stayed
 
 
 @dataclass(slots=True)
@@ -28,6 +30,9 @@ class Clump:
         total: Sum of the margins between its alerts.
         count: Their number.
         between_s: Seconds that they took.
+        after: Sum of those after its last alert.
+        after_count: Their number.
+        after_s: Seconds that they took.
     """
 
     alerts: int = 0
@@ -35,6 +40,19 @@ class Clump:
     total: float = 0.0
     count: int = 0
     between_s: float = 0.0
+    after: float = 0.0
+    after_count: int = 0
+    after_s: float = 0.0
+
+    @property
+    def level(self) -> float | None:
+        """Mean of the margins between its alerts; None where that is of less than a minute."""
+        return self.total / self.count if self.between_s >= BLOCK_S else None
+
+    @property
+    def level_after(self) -> float | None:
+        """Mean of the margins since its last alert; None before ten seconds of them."""
+        return self.after / self.after_count if self.after_s >= _AFTER_S else None
 
     @classmethod
     def of(cls, state: NDArray[np.float64], watched_s: float) -> Self:
@@ -68,6 +86,7 @@ class Clump:
             self.alerts = 1 if new else self.alerts + 1
             if new or self.between_s > _LONGEST_S:
                 self.forget()
+            self._forget_after()
         self.last_s = watched_s
 
     def pause(self, total: float, count: int, seconds: float) -> None:
@@ -75,15 +94,22 @@ class Clump:
         self.total += total
         self.count += count
         self.between_s += seconds
+        self.after += total
+        self.after_count += count
+        self.after_s += seconds
 
     def forget(self) -> None:
         """Forget the margins so far."""
         self.total, self.count, self.between_s = 0.0, 0, 0.0
+        self._forget_after()
 
     def goes_on(self, watched_s: float) -> bool:
         """Return whether an alert that began now would belong to it."""
-        return watched_s - self.last_s < CLUMP_S
+        return watched_s - self.last_s < APART_S
 
     def again(self, watched_s: float) -> bool:
         """Return whether alerts come again and again now."""
         return self.alerts >= VISIT and self.goes_on(watched_s)
+
+    def _forget_after(self) -> None:
+        self.after, self.after_count, self.after_s = 0.0, 0, 0.0

@@ -9,8 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.alerts.null.clump import CLUMP_S, VISIT
+from edge.alerts.null.clump import VISIT
 from edge.alerts.null.clusters import Cluster
+from edge.alerts.null.moves import LONGEST_EVENT_S
+from edge.alerts.visits import APART_S
 
 DAY_S: Final = 86_400.0
 
@@ -23,8 +25,6 @@ _RARE_A_DAY: Final = 10.0
 HALF_LIFE_S: Final = 14 * DAY_S
 """Watched time after which a peak counts half, in seconds."""
 
-LONGEST_EVENT_S: Final = 1800.0
-"""What stays for longer, in seconds, is the scene and no event: its alert is a false alarm."""
 _ROWS: Final = 5
 _MOST_ALERTS: Final = 255
 
@@ -110,13 +110,14 @@ class Peaks:
             found = np.flatnonzero((alerts > 0) & (sure == 0) & (peaks <= peak))
             return int(found[np.argmax(peaks[found])]) if len(found) else None
         after_s = days.astype(np.float64) * DAY_S - began_s
-        near = (after_s >= -CLUMP_S) & (after_s <= LONGEST_EVENT_S + CLUMP_S)
+        near = (after_s >= -APART_S) & (after_s <= LONGEST_EVENT_S + APART_S)
         found = np.flatnonzero((alerts > 0) & near)
         return int(found[np.argmin(np.abs(after_s[found]))]) if len(found) else None
 
-    def admit_since(self, watched_s: float) -> None:
-        """Note that the alerts since ``watched_s`` came with another level of the stream."""
-        self._marks[1, : self._count][self._days >= watched_s / DAY_S] = 1
+    def admit_between(self, since_s: float, until_s: float) -> None:
+        """Note that the alerts of this watched time came with another level of the stream."""
+        came = (self._days >= since_s / DAY_S) & (self._days <= until_s / DAY_S)
+        self._marks[1, : self._count][came] = 1
 
     def clear(self, watched_s: float) -> None:
         """Forget all peaks: the list is complete from ``watched_s`` on."""

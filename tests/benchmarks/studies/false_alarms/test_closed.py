@@ -1,6 +1,7 @@
 """The closed loop on streams: alarms, jumps and planted events are counted as a user would."""
 
 from dataclasses import replace
+from io import StringIO
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,13 +10,23 @@ import numpy as np
 import pytest
 import typer
 from numpy.typing import NDArray
+from rich.console import Console
 from typer.testing import CliRunner
 
 from benchmarks.studies.false_alarms import __main__ as command
 from benchmarks.studies.false_alarms.closed import RULE, Setting, _from_a_jump, run_closed
 from benchmarks.studies.false_alarms.methods import run_others
 from benchmarks.studies.false_alarms.quick import QuickBaseline
-from benchmarks.studies.false_alarms.streams import CENTRE, DAY, SPREAD, StreamDay, margins, stream
+from benchmarks.studies.false_alarms.streams import (
+    CENTRE,
+    DAY,
+    HELD_OUT,
+    SPREAD,
+    STREAMS,
+    StreamDay,
+    margins,
+    stream,
+)
 from benchmarks.studies.false_alarms.summary import methods_table, own_table, plot, summed_up
 from benchmarks.studies.false_alarms.truth import Truth, alerts, from_start, with_hysteresis
 from edge.alerts.events import EventMachine, Rule
@@ -148,6 +159,18 @@ def test_tables_have_a_row_for_each_kind_and_setting_and_the_plot_is_written(
     assert methods_table(own).row_count == 3
     plot(tmp_path / "study.png", own)
     assert (tmp_path / "study.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_kind_that_is_held_out_is_a_stream_and_has_a_star() -> None:
+    run = run_closed(days("Gaussian", 2), "Gaussian", 0, SHORT, truth("Gaussian"))
+    asked = (10.0, 1.0, 0.1)
+    rows = summed_up([replace(run, kind=k, asked=rate) for k in STREAMS for rate in asked])
+    starred = {str(row["kind"]) for row in rows if row["held_out"]}
+    assert starred == HELD_OUT
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(own_table(rows))
+    lines = console.export_text().splitlines()
+    assert {kind for kind in STREAMS if any(f" {kind} * " in line for line in lines)} == starred
 
 
 def test_an_unknown_kind_is_refused_in_words() -> None:

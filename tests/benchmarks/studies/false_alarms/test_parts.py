@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.studies.false_alarms import beginnings
@@ -11,6 +12,7 @@ from benchmarks.studies.false_alarms.beginnings import plot_start, run_start, st
 from benchmarks.studies.false_alarms.by_hour import hours_table, plot_hours, run_hours
 from benchmarks.studies.false_alarms.closed import RULE, Setting
 from benchmarks.studies.false_alarms.quick import QuickBaseline
+from benchmarks.studies.false_alarms.stays import plot_stays, run_stays, stays_table, with_visit
 from benchmarks.studies.false_alarms.streams import CENTRE, SPREAD, margins
 from benchmarks.studies.false_alarms.truth import Truth
 
@@ -54,3 +56,26 @@ def test_a_quiet_start_alarms_less_and_a_loud_one_more(
     assert start_table([*runs, replace(runs[0], start=None)]).row_count == 3
     plot_start(tmp_path / "start.png", runs)
     assert (tmp_path / "start.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_visit_is_two_events_and_who_stays_between() -> None:
+    quiet = np.zeros(1000)
+    day, second = with_visit(quiet, 6.0, 1.5, 1.0, 100)
+    assert second == 100 + 16 + 120
+    assert day[[99, 100, 115, 116, 235, 236, 251, 252]].tolist() == [0, 6, 6, 1.5, 1.5, 6, 6, 0]
+    assert not quiet.any()
+
+
+def test_who_stays_between_two_alerts_of_his_is_no_false_alarm(
+    street: Truth, tmp_path: Path
+) -> None:
+    setting = Setting(asked=10.0, warm_up=1, counted=1, factor=2.0)
+    run = run_stays("street", 0, setting, street, (1.5, 8.0))
+    assert (run.first, run.second, run.later) == (1, 1, 1)
+    assert run.ratio < 2
+    # Negative control: a threshold that is right for a far lower level is deaf to all of it.
+    low = Truth([0.2 * day for day in islice(margins("street", 50), 2)], RULE, CENTRE, SPREAD)
+    assert run_stays("street", 0, setting, low, (1.5, 8.0)).later == 0
+    assert stays_table([run]).row_count == 1
+    plot_stays(tmp_path / "stays.png", [run])
+    assert (tmp_path / "stays.png").read_bytes().startswith(b"\x89PNG")

@@ -221,6 +221,38 @@ def test_somebody_who_stays_between_two_alerts_of_his_is_not_ordinary() -> None:
     assert alerted(tail) == [(1, 0)]
 
 
+def stayed(tail: AlarmTail, minutes: int) -> list[tuple[float, float]]:
+    """An alert, somebody or something that stays, an alert, and two hours of nothing."""
+    rng = np.random.default_rng(16)
+    begin, stays = tail.samples, int(minutes * 60 * FPS)
+    values = np.concatenate([[9.0] * 8, [2.0] * stays, [9.0] * 8, [0.0] * int(7200 * FPS)])
+    for place, margin in enumerate(values + rng.normal(size=len(values))):
+        alerting = place < 8 or 8 + stays <= place < 16 + stays
+        tail.observe(float(margin), (begin + place) / FPS, alerting=alerting, threshold=4.0)
+    return alerted(tail)
+
+
+@pytest.mark.parametrize(("minutes", "expected"), [(4, [(1, 0)]), (90, [(1, 1), (1, 1)])])
+def test_alerts_around_a_level_are_false_where_it_outlasts_an_event(
+    minutes: int, expected: list[tuple[float, float]]
+) -> None:
+    """The baseline follows both a person and a lorry: how long it stays tells them apart."""
+    tail = learned(np.random.default_rng(17).normal(size=20_000))
+    assert stayed(tail, minutes) == expected
+    assert tail.baseline == pytest.approx(0.0, abs=0.3)
+
+
+def test_the_baseline_does_not_move_to_somebody_who_has_left() -> None:
+    """Two alerts, and what lay between them, are no witness of a level that is over."""
+    tail = learned(np.random.default_rng(18).normal(size=20_000))
+    rng, begin = np.random.default_rng(19), tail.samples
+    values = np.concatenate([[9.0] * 8, [1.2] * 150, [9.0] * 8, [0.0] * 400])
+    for place, margin in enumerate(values + rng.normal(0, 0.3, len(values))):
+        alerting = place < 8 or 158 <= place < 166
+        tail.observe(float(margin), (begin + place) / FPS, alerting=alerting, threshold=4.0)
+        assert tail.baseline == pytest.approx(0.0, abs=0.4)
+
+
 def test_a_night_s_first_alert_does_not_belong_to_the_last_one_of_the_night_before() -> None:
     """Watched time stands still while a rule is off."""
     tail = learned(np.random.default_rng(15).normal(size=20_000))

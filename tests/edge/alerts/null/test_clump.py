@@ -43,3 +43,20 @@ def test_margins_between_the_alerts_are_those_of_this_clump_and_of_the_last_minu
     clump.pause(6.0, 900, 470.0)
     run(clump, 2500.0)
     assert clump.count == 0
+
+
+def test_the_level_between_is_of_a_minute_and_that_after_of_ten_seconds() -> None:
+    clump = Clump()
+    run(clump, 0.0)
+    clump.pause(60.0, 59, 59.0)
+    assert clump.level is None
+    clump.pause(1.0, 1, 1.0)
+    run(clump, 65.0)
+    assert clump.level == pytest.approx(61 / 60)
+    assert clump.level_after is None
+    clump.pause(0.0, 10, 10.0)
+    assert clump.level_after == 0
+    run(clump, 90.0)
+    assert clump.level_after is None
+    clump.forget()
+    assert clump.level is None

@@ -99,8 +99,8 @@ def test_alerts_of_a_level_change_are_ordinary() -> None:
     peaks = Peaks()
     for at in (0.0, 5000.0, 9000.0):
         peaks.add(ALERT, at)
-    peaks.admit_since(4000.0)
-    assert peaks.table[4].tolist() == [0, 1, 1]
+    peaks.admit_between(4000.0, 6000.0)
+    assert peaks.table[4].tolist() == [0, 1, 0]
 
 
 def test_peaks_are_rare_by_the_last_day_also_after_a_restart() -> None:
