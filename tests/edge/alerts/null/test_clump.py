@@ -45,18 +45,22 @@ def test_margins_between_the_alerts_are_those_of_this_clump_and_of_the_last_minu
     assert clump.count == 0
 
 
+def levels(clump: Clump) -> tuple[float | None, float | None]:
+    """The level between the alerts, and the one after the last."""
+    return clump.level, clump.level_after
+
+
 def test_the_level_between_is_of_a_minute_and_that_after_of_ten_seconds() -> None:
     clump = Clump()
     run(clump, 0.0)
     clump.pause(60.0, 59, 59.0)
-    assert clump.level is None
+    assert levels(clump)[0] is None
     clump.pause(1.0, 1, 1.0)
     run(clump, 65.0)
-    assert clump.level == pytest.approx(61 / 60)
-    assert clump.level_after is None
+    assert levels(clump) == (pytest.approx(61 / 60), None)
     clump.pause(0.0, 10, 10.0)
-    assert clump.level_after == 0
+    assert levels(clump)[1] == 0
     run(clump, 90.0)
-    assert clump.level_after is None
+    assert levels(clump)[1] is None
     clump.forget()
-    assert clump.level is None
+    assert levels(clump) == (None, None)
