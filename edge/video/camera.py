@@ -224,7 +224,7 @@ class ThreadCamera:
             with self._lock:
                 self._health = replace(self._health, corrupt=corrupt)
             now = packet.arrival.monotonic
-            patience.check(now, decoder, skipping=sampler.keyframes_only)
+            patience.check(now, decoder, skipping=sampler.skipping)
 
     def _offer(self, frame: Frame) -> None:
         """Put a sample of ``frame`` into the slot."""

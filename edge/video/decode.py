@@ -15,6 +15,7 @@ import av
 import av.error
 
 from edge.errors import SourceError
+from edge.video.activity.gate import ActivityGate
 from edge.video.geometry import (
     AS_STORED,
     Geometry,
@@ -24,6 +25,7 @@ from edge.video.geometry import (
     stated_orientation,
     upright,
 )
+from edge.video.gop import Gop
 from edge.video.packet import MAX_PIXELS, Packet
 from edge.video.sample import Arrival
 from edge.video.sampler import Sampler, Use
@@ -37,11 +39,13 @@ class Frame:
         arrival: Arrival of the packet that contained the picture.
         picture: FFmpeg's frame, in the camera's own pixel format.
         geometry: How ``picture`` is to be seen.
+        heartbeat: Whether it was kept though the gate was closed (``edge.video.activity``).
     """
 
     arrival: Arrival
     picture: av.VideoFrame
     geometry: Geometry = AS_STORED
+    heartbeat: bool = False
 
     def upright(self) -> "Frame":
         """Return the frame as it is to be seen.
@@ -119,8 +123,12 @@ class Decoder:
         back until two more have come.
         """
         frames = self.decode(packet) + self.flush()
-        self._context.flush_buffers()
+        self.restart()
         return frames
+
+    def restart(self) -> None:
+        """Forget the pictures so far: the next packet is a keyframe, and others were left out."""
+        self._context.flush_buffers()
 
     def flush(self) -> list[Frame]:
         """Return the frames still held back for reordering, at the end of a stream."""
@@ -169,28 +177,77 @@ class Decoder:
         return Fraction(1)
 
 
-def kept_frames(packets: Iterable[Packet], decoder: Decoder, sampler: Sampler) -> Iterator[Frame]:
+def kept_frames(
+    packets: Iterable[Packet],
+    decoder: Decoder,
+    sampler: Sampler,
+    gate: ActivityGate | None = None,
+) -> Iterator[Frame]:
     """Yield the frames that ``sampler`` keeps, upright; decode only the packets needed for them.
 
     The sampler sees a frame at the arrival of the packet after which the decoder returned it: these
-    arrivals are in order, while the arrivals of reordered frames are not.
+    arrivals are in order, while the arrivals of reordered frames are not. Of frames that the
+    decoder returns together only the newest is seen.
+
+    Args:
+        packets: All packets of the stream.
+        decoder: Decoder of the stream.
+        sampler: What chooses packets and frames.
+        gate: What tells whether anything moves; None where all frames are of use.
 
     Raises:
         SourceError: The packets ended without a frame, or ``packets`` raised it.
     """
-    now = 0.0
+    now, gop = 0.0, Gop()
+    before: int | None = None  # frames when the decoder last began at a keyframe
     for packet in packets:
         now = packet.arrival.monotonic
-        match sampler.use(now, is_keyframe=packet.is_keyframe):
-            case Use.SKIP:
+        gop.add(packet)
+        if packet.is_keyframe and decoder.frames == before:
+            sampler.keyframe_failed()
+            before = None
+        match _use(packet, sampler, gate):
+            case Use.HOLD:
+                if gop.is_full:
+                    _decode_all(gop, decoder)
                 continue
             case Use.ALONE:
                 frames = decoder.decode_alone(packet)
                 if not frames:
                     sampler.keyframe_failed()
             case Use.CHAIN:
-                frames = decoder.decode(packet)
-        yield from (frame.upright() for frame in frames if sampler.keep(now))
+                before = decoder.frames if gop.gap else before
+                frames = _decode_all(gop, decoder)
+        yield from _kept(frames, now, sampler, gate)
     yield from (frame.upright() for frame in decoder.flush() if sampler.keep(now))
     if not decoder.frames:
         raise SourceError(f"no decodable frame ({decoder.why_no_frames()})")
+
+
+def _use(packet: Packet, sampler: Sampler, gate: ActivityGate | None) -> Use:
+    now, is_keyframe = packet.arrival.monotonic, packet.is_keyframe
+    if gate is None:
+        return sampler.use(now, is_keyframe=is_keyframe)
+    gate.arrived(packet)
+    looks = gate.sees_little
+    return sampler.use(now, is_keyframe=is_keyframe, is_open=gate.is_open, looks=looks)
+
+
+def _decode_all(gop: Gop, decoder: Decoder) -> list[Frame]:
+    if gop.gap:
+        decoder.restart()
+    return [frame for packet in gop.take() for frame in decoder.decode(packet)]
+
+
+def _kept(
+    frames: list[Frame], now: float, sampler: Sampler, gate: ActivityGate | None
+) -> Iterator[Frame]:
+    """Yield the newest frame if it is to be kept."""
+    if not frames:
+        return
+    frame, is_open = frames[-1], True
+    if gate is not None:
+        gate.saw(frame.picture)
+        is_open = gate.is_open
+    if sampler.keep(now, is_open=is_open):
+        yield replace(frame, heartbeat=not is_open).upright()

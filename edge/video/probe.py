@@ -193,7 +193,7 @@ class _Look:
             yield packet
             if self._first_frame is None and decoder.frames:
                 self._first_frame = now
-            self._patience.check(now, decoder, skipping=sampler.keyframes_only)
+            self._patience.check(now, decoder, skipping=sampler.skipping)
             if self._seen_enough(now):
                 return
 

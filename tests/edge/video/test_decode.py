@@ -306,3 +306,29 @@ def test_false_keyframes_lead_to_a_complete_decode(opened: Opened, clip: Path) -
     frames = list(kept_frames(stream, decoder, sampler))
     assert not sampler.keyframes_only
     assert len(frames) >= 4
+
+
+def kept_times(path: Path, *, lazily: bool) -> tuple[list[float], int]:
+    """Times of the frames kept at 2 a second of a stream in its own time, and frames decoded."""
+    with open_source(str(path)) as source:
+        packets = [
+            dataclasses.replace(
+                packet,
+                is_keyframe=packet.is_keyframe and (lazily or number == 0),
+                arrival=dataclasses.replace(packet.arrival, monotonic=number / 10),
+            )
+            for number, packet in enumerate(source.packets())
+        ]
+        decoder = Decoder(source.stream)
+        frames = [frame.arrival.monotonic for frame in kept_frames(packets, decoder, Sampler(2))]
+        return frames, decoder.frames
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_what_is_never_decoded_changes_no_sample(tmp_path: Path, codec: Codec) -> None:
+    path = write_clip(tmp_path / "clip.mp4", codec=codec, fps=10, seconds=24, gop=20)
+    lazy, few = kept_times(path, lazily=True)
+    complete, all_of_them = kept_times(path, lazily=False)  # as if keyframes were never foreseen
+    assert lazy == complete
+    assert all_of_them == 240
+    assert few < 220

@@ -73,7 +73,7 @@ def uses(sampler: Sampler, gop_s: float, gops: int, fps: int = 10, start: float 
     for index in range(round(gops * gop_s * fps)):
         arrival = start + index / fps
         use = sampler.use(arrival, is_keyframe=index % round(gop_s * fps) == 0)
-        if use is not Use.SKIP:
+        if use is not Use.HOLD:
             sampler.keep(arrival)
         seen.append(use)
     return seen
@@ -84,14 +84,75 @@ def test_dense_keyframes_are_decoded_alone_and_nothing_else_is() -> None:
     uses(sampler, gop_s=1.0, gops=5)
     later = uses(sampler, gop_s=1.0, gops=20, start=5.0)
     assert sampler.keyframes_only
-    assert set(later) == {Use.ALONE, Use.SKIP}
+    assert set(later) == {Use.ALONE, Use.HOLD}
     assert later.count(Use.ALONE) == 10
 
 
-def test_rare_keyframes_mean_decoding_everything() -> None:
+def test_rare_keyframes_mean_decoding_all_up_to_the_last_frame_wanted() -> None:
     sampler = Sampler(2)
-    assert set(uses(sampler, gop_s=2.0, gops=10)) == {Use.CHAIN}
+    seen = uses(sampler, gop_s=2.0, gops=10)
+    assert set(seen[:80]) == {Use.CHAIN}  # up to the fifth keyframe none is foreseen
+    assert seen[100:120] == [Use.CHAIN] * 16 + [Use.HOLD] * 4
     assert not sampler.keyframes_only
+
+
+def test_a_keyframe_that_is_late_costs_no_frame() -> None:
+    sampler = Sampler(2)
+    uses(sampler, gop_s=2.0, gops=10)
+    late = [sampler.use(20.0 + t, is_keyframe=False) for t in every(0.1, 20)]
+    assert set(late) == {Use.CHAIN}  # each with all since the last keyframe
+
+
+def test_an_aligned_grid_moves_onto_the_keyframes_and_keeps_its_rate() -> None:
+    plain, aligned = Sampler(1, 0.7), Sampler(1, 0.7, aligned=True)
+    decoded = [uses(sampler, gop_s=2.0, gops=30).count(Use.CHAIN) for sampler in (plain, aligned)]
+    assert decoded[1] < 0.7 * decoded[0]
+    keeps = [kept(Sampler(1, 0.7, aligned=on), every(0.1, 600)) for on in (False, True)]
+    assert abs(len(keeps[0]) - len(keeps[1])) <= 1
+
+
+def closed(sampler: Sampler, gop_s: float, seconds: float, *, looks: bool = False) -> list[Use]:
+    """Uses of packets at 10 a second behind a closed gate, from 100 s on."""
+    seen = []
+    for index in range(round(seconds * 10)):
+        key = index % round(gop_s * 10) == 0
+        now = 100.0 + index / 10
+        use = sampler.use(now, is_keyframe=key, is_open=False, looks=looks)
+        if use is not Use.HOLD:
+            sampler.keep(now, is_open=False)
+        seen.append(use)
+    return seen
+
+
+def test_a_closed_gate_leaves_a_keyframe_as_a_heartbeat() -> None:
+    sampler = Sampler(2, idle=0.1)
+    uses(sampler, gop_s=2.0, gops=50)
+    seen = closed(sampler, gop_s=2.0, seconds=100)
+    assert set(seen) == {Use.HOLD, Use.ALONE}
+    assert 9 <= seen.count(Use.ALONE) <= 11
+
+
+def test_a_closed_gate_that_sees_little_looks_at_a_keyframe_every_two_seconds() -> None:
+    sampler = Sampler(2, idle=0.1)
+    uses(sampler, gop_s=1.0, gops=100)
+    seen = closed(sampler, gop_s=1.0, seconds=100, looks=True)
+    assert set(seen) == {Use.HOLD, Use.ALONE}
+    assert 40 <= seen.count(Use.ALONE) <= 60
+
+
+def test_heartbeats_come_though_keyframes_are_a_minute_apart() -> None:
+    sampler = Sampler(2, idle=0.1)
+    uses(sampler, gop_s=2.0, gops=50)
+    seen = closed(sampler, gop_s=60.0, seconds=120)
+    assert seen.count(Use.CHAIN) + seen.count(Use.ALONE) >= 9
+
+
+def test_an_opened_gate_is_sampled_with_the_next_packet() -> None:
+    sampler = Sampler(2, idle=0.1)
+    uses(sampler, gop_s=2.0, gops=50)
+    closed(sampler, gop_s=2.0, seconds=9.5)
+    assert sampler.use(109.5, is_keyframe=False) is Use.CHAIN
+    assert sampler.keep(109.5)
 
 
 def test_keyframes_at_the_very_period_are_enough_though_they_jitter() -> None:
@@ -101,29 +162,22 @@ def test_keyframes_at_the_very_period_are_enough_though_they_jitter() -> None:
     taken = [
         arrival
         for arrival in arrivals
-        if sampler.use(arrival, is_keyframe=True) is not Use.SKIP and sampler.keep(arrival)
+        if sampler.use(arrival, is_keyframe=True) is not Use.HOLD and sampler.keep(arrival)
     ]
     assert sampler.keyframes_only
     assert len(taken) >= len(arrivals) - 1
 
 
-def test_nothing_is_decoded_before_the_first_keyframe() -> None:
-    sampler = Sampler(2)
-    assert [sampler.use(t, is_keyframe=False) for t in every(0.1, 5)] == [Use.SKIP] * 5
-    assert sampler.use(0.5, is_keyframe=True) is Use.CHAIN
-    assert sampler.use(0.6, is_keyframe=False) is Use.CHAIN
-
-
-def test_when_keyframes_become_rare_the_chain_starts_again_at_a_keyframe() -> None:
+def test_when_keyframes_become_rare_the_chain_starts_at_the_last_one() -> None:
     sampler = Sampler(1)
     uses(sampler, gop_s=0.5, gops=10)
     rare = sampler.keyframes_only
     assert rare
     without = [sampler.use(5.0 + t, is_keyframe=False) for t in every(0.1, 40)]
-    assert set(without) == {Use.SKIP}  # their reference was never decoded
+    assert without[0] is Use.HOLD  # a keyframe may still come
+    assert without[-1] is Use.CHAIN
     assert not sampler.keyframes_only
     assert sampler.use(9.0, is_keyframe=True) is Use.CHAIN
-    assert sampler.use(9.1, is_keyframe=False) is Use.CHAIN
 
 
 def test_a_keyframe_that_failed_once_costs_a_while_of_complete_decoding() -> None:
