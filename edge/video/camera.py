@@ -218,8 +218,7 @@ class ThreadCamera:
             yield packet
             corrupt = corrupt_before + decoder.corrupt
             if self._verdict is not None:
-                damaged, key = corrupt - self._health.corrupt, packet.is_keyframe
-                self._verdict.arrived(packet.arrival.monotonic, is_keyframe=key, damaged=damaged)
+                self._verdict.arrived(packet, damaged=corrupt - self._health.corrupt)
                 self._announce(self._verdict)
             with self._lock:
                 self._health = replace(self._health, corrupt=corrupt)

@@ -5,6 +5,8 @@ from typing import Final
 
 import av
 
+from edge.video.keyframes import Keyframes
+from edge.video.packet import Packet
 from edge.video.shortfall import SHORTEST_S, Shortfall
 from edge.video.stillness import FROZEN_S, Stillness, brightness_of
 from edge.video.worker import State
@@ -39,17 +41,30 @@ class StreamVerdict:
         self._frozen_s = spans.frozen_s
         self._shortfall = Shortfall(wanted_fps, now, spans.samples_s)
         self._stillness = Stillness(spans.frozen_s)
-        self._keyframes = 0
+        self._keyframes = Keyframes()
+        self._samples, self._sampled_at = 0, now  # since the last keyframe; the newest one
 
-    def arrived(self, now: float, *, is_keyframe: bool, damaged: int) -> None:
+    def arrived(self, packet: Packet, damaged: int) -> None:
         """Record a packet, and how many packets and frames were left out as damaged with it."""
-        self._keyframes += is_keyframe
+        now, keyframes = packet.arrival.monotonic, self._keyframes
         self._shortfall.arrived(now, damaged)
+        if keyframes.repeats(packet):
+            self._stillness.same()
+        seen = self._sampled_at == now
+        for keyframe in keyframes.look(packet, samples=self._samples, seen=seen):
+            brightness = brightness_of(keyframe.picture)
+            self._stillness.see(brightness, keyframe.arrival, keyframe.number, other=False)
+        if packet.is_keyframe:
+            self._samples = 0
 
     def sampled(self, picture: av.VideoFrame, now: float) -> None:
         """Record a sample, the picture as it was decoded."""
+        self._samples, self._sampled_at = self._samples + 1, now
         self._shortfall.sampled(now)
-        self._stillness.see(brightness_of(picture), now, self._keyframes)
+        key = picture.key_frame
+        number = self._keyframes.number + key  # its packet is counted after it
+        other = self._keyframes.alone or not key
+        self._stillness.see(brightness_of(picture), now, number, other=other)
 
     @property
     def frozen(self) -> bool:

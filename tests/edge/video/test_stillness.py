@@ -6,20 +6,26 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.video.stillness import FROZEN_S, Stillness, brightness_of
+from edge.video.stillness import FROZEN_S, Stillness, brightness_of, shows_something
 
 FPS = 10
+_SCENES = np.kron(
+    np.random.default_rng(2).integers(60, 200, (1, 12, 12)), np.ones((1, 8, 8), np.int64)
+) + np.random.default_rng(3).integers(0, 9, (12, 96, 96))  # alike, and none the same as another
+
+
+def scene(number: int) -> NDArray[np.uint8]:
+    return _SCENES[number % len(_SCENES)].astype(np.uint8)
 
 
 def frozen_at(
-    pictures: Iterable[int], *, fps: float = 2.0, keyframe_s: float = 2.0, seconds: float = 200.0
+    pictures: Iterable[int], *, fps: float = 2.0, keyframe_s: float = 2.0, seconds: float = 100.0
 ) -> float | None:
     """The second at which a stream of these pictures, over and over, counts as frozen."""
     stillness, shown = Stillness(), list(pictures)
     for number in range(round(seconds * fps)):
         now = number / fps
-        pixels = np.full((4, 4), 20 * shown[number % len(shown)] % 256, np.uint8)
-        stillness.see(pixels, now, keyframes=int(now / keyframe_s))
+        stillness.see(scene(shown[number % len(shown)]), now, keyframes=int(now / keyframe_s))
         if stillness.frozen:
             return now
     return None
@@ -35,25 +41,59 @@ def test_a_picture_that_repeats_exactly_is_frozen(pictures: list[int]) -> None:
     [
         (range(12), {}),  # each differs
         ([*range(5)], {}),  # a loop of five pictures
-        ([1] * 100 + [2, 3, 4, 5], {}),  # something moved meanwhile
+        ([1] * 30 + [2, 3, 4, 5], {}),  # something moved meanwhile
         ([1], {"keyframe_s": 60.0}),  # no keyframe has renewed the picture
-        ([1], {"fps": 0.05}),  # too few samples
+        ([1], {"fps": 0.05}),  # too few looks
     ],
 )
 def test_a_scene_that_lives_is_not_frozen(pictures: list[int], facts: dict[str, float]) -> None:
     assert frozen_at(pictures, **facts) is None
 
 
-def test_the_first_new_picture_ends_it_and_the_next_stretch_is_counted_from_there() -> None:
+def test_a_loop_of_two_pictures_with_a_thing_that_jumps_is_not_frozen() -> None:
+    stillness, ever = Stillness(), False
+    there = scene(1)
+    there[:32, :32] = 255 - there[:32, :32]
+    for number in range(100):
+        stillness.see((scene(1), there)[number % 2], number / 2, number // 4)
+        ever |= stillness.frozen
+    assert not ever
+
+
+@pytest.mark.parametrize("level", [16, 20, 130])
+def test_a_lens_that_sees_nothing_is_left_to_the_watch_for_a_covered_one(level: int) -> None:
+    covered = np.full((96, 96), level, np.uint8)
+    covered[4:12, 4:40] = 235  # the camera writes its name
+    stillness = Stillness()
+    for number in range(200):
+        stillness.see(covered, number / 2, number // 4)
+        assert not stillness.frozen
+    assert not shows_something(covered)
+    assert shows_something(scene(1))
+
+
+def test_new_pictures_end_it_and_the_next_stretch_is_counted_from_there() -> None:
     stillness = Stillness(10.0)
 
     def show(picture: int, second: int) -> bool:
-        stillness.see(np.full((2, 2), 20 * picture, np.uint8), second, second)
+        stillness.see(scene(picture), second, second)
         return stillness.frozen
 
     assert [show(0, second) for second in range(12)][9:] == [False, True, True]
     assert [show(picture, 11 + picture) for picture in (1, 2, 3, 4)][-1] is False
-    assert [show(4, second) for second in range(16, 24)][-1] is True
+    shown = [show(4, second) for second in range(16, 26)]
+    assert (shown[0], shown[-1]) == (False, True)
+
+
+def test_a_thing_that_comes_ends_it_at_once() -> None:
+    stillness = Stillness(10.0)
+    for second in range(12):
+        stillness.see(scene(0), second, second)
+    assert stillness.frozen
+    visited = scene(0)
+    visited[40:60, 40:50] = 255 - visited[40:60, 40:50]
+    stillness.see(visited, 12, 12)
+    assert not stillness.frozen
 
 
 def encoded(
@@ -109,13 +149,13 @@ def test_an_encoders_frozen_picture_is_told_from_a_still_scene_with_noise(
 
 def test_a_small_faint_thing_that_comes_is_a_new_picture() -> None:
     stillness = Stillness(10.0)
-    yard = np.zeros((224, 224), np.uint8)
+    yard: NDArray[np.uint8] = np.kron(scene(0)[::8, ::8], np.ones((20, 20), np.uint8))
     for second in range(12):
         stillness.see(yard, second, second)
     assert stillness.frozen
     for second in range(12, 16):  # it moves on, four pixels of 50,000
         seen = yard.copy()
-        seen[100:102, 2 * second : 2 * second + 2] = 6
+        seen[100:102, 2 * second : 2 * second + 2] += 6
         stillness.see(seen, second, second)
     assert not stillness.frozen
 
