@@ -8,6 +8,9 @@
 
 Decisions use monotonic time only; wall time is copied into what people read. Therefore a clock that
 jumps changes no alert.
+
+Where nothing moves, samples are rare (``Sample.heartbeat``). What two neighbours of such a *still*
+span agree about held for all of it: the weaker of both stands for the samples that are missing.
 """
 
 import threading
@@ -41,6 +44,8 @@ class Rule:
         update_every_s: Seconds between two updates of a running alert; 0 for no updates.
         gap_s: Seconds from which on two samples do not belong together: they neither add up to a
             start nor hold an alert.
+        still_s: The same where nothing moved between them, if that is longer.
+        period_s: Seconds between two samples where something moves.
     """
 
     threshold: float
@@ -51,11 +56,16 @@ class Rule:
     cooldown_s: float = 0.0
     update_every_s: float = 10.0
     gap_s: float = _LONGEST_GAP_S
+    still_s: float = 0.0
+    period_s: float = 0.5
 
     @classmethod
-    def of(cls, prompt: PromptConfig, defaults: Decision, fps: float) -> "Rule":
-        """Make the rule of a prompt on a camera that is sampled at ``fps``.
+    def of(
+        cls, prompt: PromptConfig, defaults: Decision, fps: float, idle: float | None = None
+    ) -> "Rule":
+        """Make the rule of a prompt on a camera.
 
+        It is sampled ``fps`` times a second; where nothing moves ``idle`` times, if that is given.
         The bundle's measured defaults fill in what the prompt leaves open.
         """
         threshold = defaults.threshold if prompt.threshold is None else prompt.threshold
@@ -73,14 +83,29 @@ class Rule:
             update_every_s=prompt.update_every,
             # Three periods: one lost sample of a slow camera is no gap.
             gap_s=max(_LONGEST_GAP_S, prompt.off_after, 3 / fps),
+            still_s=0.0 if idle is None else 3 / idle,
+            period_s=1 / fps,
         )
 
     def at(self, threshold: float, hysteresis: float) -> "Rule":
         """Return the rule with another threshold; ``replace`` takes a microsecond longer."""
         return Rule(
             threshold, hysteresis, self.on_for, self.on_of, self.off_after_s, self.cooldown_s,
-            self.update_every_s, self.gap_s,
+            self.update_every_s, self.gap_s, self.still_s, self.period_s,
         )  # fmt: skip
+
+    @property
+    def longest_s(self) -> float:
+        """Longest time between two samples that belong together, whatever the camera sees."""
+        return max(self.gap_s, self.still_s)
+
+    def together(self, passed_s: float, *, still: bool) -> bool:
+        """Whether two samples that are ``passed_s`` apart belong together."""
+        return passed_s <= (self.longest_s if still else self.gap_s)
+
+    def missing(self, passed_s: float) -> int:
+        """Return how many samples would lie between two, if something had moved."""
+        return max(0, round(passed_s / self.period_s) - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,17 +197,28 @@ class EventMachine:
         """Whether an alert is running."""
         return self._alert is not None
 
-    def step(self, margin: float, score: float, at: Arrival) -> list[Transition]:
+    def step(
+        self, margin: float, score: float, at: Arrival, *, still: bool = False
+    ) -> list[Transition]:
         """Take one sample; samples come in order of ``at.monotonic``.
+
+        Args:
+            margin: Margin of the sample.
+            score: Cosine of the sample.
+            at: Arrival of the sample.
+            still: Whether nothing moved since the sample before.
 
         Returns:
             Usually nothing. An ``end`` and a ``start`` come together only after a gap.
         """
         transitions = []
-        if at.monotonic - self._last_at > self.rule.gap_s:
-            transitions += self.finish(at)
-        self._last_at = at.monotonic
+        passed_s = at.monotonic - self._last_at
         newest = _Sampled(margin, score, at)
+        if not self.rule.together(passed_s, still=still):
+            transitions += self.finish(at)
+        elif still:
+            self._fill(newest, passed_s)
+        self._last_at = at.monotonic
         if self._alert:
             transitions += self._follow(self._alert, newest)
         else:
@@ -197,6 +233,14 @@ class EventMachine:
     def veto(self) -> None:
         """Take back the running alert as if it had never started: no cooldown follows."""
         self._alert = None
+
+    def _fill(self, newest: _Sampled, passed_s: float) -> None:
+        """Let the weaker of two neighbours stand for what lay between them, while none alerts."""
+        last = self._recent[-1] if self._recent else None
+        if last is not None and last.at.monotonic == self._last_at:
+            weaker = min(last, newest, key=lambda sample: sample.margin)
+            between = _Sampled(weaker.margin, weaker.score, last.at)
+            self._recent.extend([between] * min(self.rule.missing(passed_s), self.rule.on_of - 1))
 
     def _watch(self, newest: _Sampled) -> list[Transition]:
         if newest.at.monotonic < self._quiet_until:

@@ -223,7 +223,8 @@ def _rhythm(rule: Rule) -> dict[str, object]:
     """Return the settings of a rule that decide how margins become clusters.
 
     Threshold and hysteresis are not among them: calibration and sharpening replace both, and both
-    end an alert half the way back (``null``, ``rules/fit.py``).
+    end an alert half the way back (``null``, ``rules/fit.py``). Nor are the times of samples: the
+    key has the camera's rate beside it, and how often nothing moves is no setting of the rule.
     """
-    replaced = {"threshold", "hysteresis"}
-    return {key: value for key, value in asdict(rule).items() if key not in replaced}
+    others = {"threshold", "hysteresis", "still_s", "period_s"}
+    return {key: value for key, value in asdict(rule).items() if key not in others}

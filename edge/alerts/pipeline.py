@@ -44,6 +44,17 @@ class _Camera:
     watch: Watch
     scene: Scene
     lag_s: float | None = None
+    newest: tuple[int, bool] = (-2, False)  # sequence of the sample, and whether a heartbeat
+    still: bool = False  # whether nothing moved between it and the sample before
+
+    def see(self, sample: Sample) -> None:
+        """Take the next sample.
+
+        A heartbeat says that nothing moved before it, nor after it until the next sample, which
+        comes as soon as something moves. Where a sample was lost in between nobody knows.
+        """
+        (sequence, heartbeat), self.newest = self.newest, (sample.sequence, sample.heartbeat)
+        self.still = sample.sequence == sequence + 1 and (sample.heartbeat or heartbeat)
 
 
 class Pipeline:
@@ -136,6 +147,7 @@ class Pipeline:
         Raises:
             InferenceError: The engine failed; the sample is lost.
         """
+        self._cameras[sample.camera].see(sample)
         self._see(sample)
         scored = self.score(sample)
         if scored is None:
@@ -154,14 +166,18 @@ class Pipeline:
 
     def weigh(self, sample: Sample, scored: Scored) -> Weighed:
         """Compute the margins of the camera's rules, pooled where a rule asks for it."""
-        return self._cameras[sample.camera].watch.weigh(self.rules.bank, scored, sample.arrival)
+        camera = self._cameras[sample.camera]
+        return camera.watch.weigh(self.rules.bank, scored, sample.arrival, still=camera.still)
 
     def decide(self, sample: Sample, weighed: Weighed) -> list[Happening]:
         """Step the camera's rules that are on, and return what happened."""
-        watch, at = self._cameras[sample.camera].watch, sample.arrival
-        light = self._look_around(sample)
+        camera = self._cameras[sample.camera]
+        watch, at = camera.watch, sample.arrival
+        light = self._look_around(sample, still=camera.still)
         happenings = watch.switch(self._on(watch.rules, light, at), at)
-        happenings += watch.step(self.rules.bank, weighed, at, light or EVERYWHERE)
+        happenings += watch.step(
+            self.rules.bank, weighed, at, light or EVERYWHERE, still=camera.still
+        )
         return confirmed(happenings, sample, self.rules, watch)
 
     def report(
@@ -276,13 +292,13 @@ class Pipeline:
         now = Conditions(moment, light, self.rules.profile)
         return {name for name in names if is_on(self.rules.prompts[name], now)}
 
-    def _look_around(self, sample: Sample) -> Word | None:
+    def _look_around(self, sample: Sample, *, still: bool) -> Word | None:
         """Update the scene; return its light, which is the regime (docs/adr/0015-regimes.md).
 
         What was learned of another view says nothing about the present one.
         """
         scene = self._cameras[sample.camera].scene
-        changed = scene.step(sample.pixels, sample.arrival)
+        changed = scene.step(sample.pixels, sample.arrival, still=still)
         if changed is not None:
             words = "sees something else" if changed.kind == "moved" else "sees nothing any more"
             logger.warning(

@@ -128,6 +128,7 @@ class Calibration:
         alerting: bool,
         regime: str,
         wall: float | None = None,
+        still: bool = False,
     ) -> None:
         """Learn from one sample, and make a new estimate from time to time.
 
@@ -137,6 +138,7 @@ class Calibration:
             alerting: Whether the sample belongs to an alert, and so is not ordinary.
             regime: Regime of the scene now.
             wall: Seconds since the epoch; None where no hours are to be known.
+            still: Whether nothing moved since the last sample.
         """
         if self._asked is None:
             return
@@ -148,7 +150,7 @@ class Calibration:
             tail = self.tails.get(name)
             if tail is None:
                 tail = self.tails[name] = AlarmTail(self._rule)
-            tail.observe(margin, at, alerting=alerting, threshold=threshold, wall=wall)
+            tail.observe(margin, at, alerting=alerting, threshold=threshold, wall=wall, still=still)
             self._look(name, self._asked, at, wall)
 
     def levels(self, margin: float) -> dict[str, float]:

@@ -6,6 +6,7 @@
                                                               └──────────→ event machine ←─────┘
 """
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -100,27 +101,58 @@ class WatchedRule:
         self._gap_s = rule.gap_s
         self._last_at: float | None = None
         self._tracker = Tracker(plan.expression, rule.gap_s)
+        self._before: list[float] = []  # relative margins of the sample before
         self._base = base
 
     def step(
-        self, margins: NDArray[np.float32], cosine: float, at: Arrival, regime: str
+        self,
+        margins: NDArray[np.float32],
+        cosine: float,
+        at: Arrival,
+        regime: str,
+        *,
+        still: bool = False,
     ) -> list[Transition]:
-        """Step with the margins [clauses] of one sample and the cosine to report."""
-        if self._last_at is not None and at.monotonic - self._last_at <= self._gap_s:
-            self.visits.watched_s += at.monotonic - self._last_at
-        self._last_at = at.monotonic
+        """Step with the margins [clauses] of one sample and the cosine to report.
+
+        Args:
+            margins: Margins, float32 [clauses].
+            cosine: Cosine to report.
+            at: Arrival of the sample.
+            regime: Light of the scene.
+            still: Whether nothing moved since the sample before.
+        """
         relative = [float(margin) - self._base for margin in margins]
+        if self._last_at is not None:
+            passed_s = at.monotonic - self._last_at
+            if self.machine.rule.together(passed_s, still=still):
+                self.visits.watched_s += passed_s
+                if still and self.plan.has_time:
+                    self._fill(relative, self._last_at, passed_s)
+        self._last_at, self._before = at.monotonic, relative
         composed = self._tracker.step(relative, at.monotonic)
         margin = self._base + composed
         self.margin = margin
         self.machine.rule = self.calibration.rule
-        transitions = self.machine.step(margin, cosine, at)
+        transitions = self.machine.step(margin, cosine, at, still=still)
         if composed > UNKNOWN:  # an unknown value says nothing about ordinary frames
             alerting = self.machine.alerting or bool(transitions)
             self.calibration.observe(
-                margin, at.monotonic, alerting=alerting, regime=regime, wall=at.wall
+                margin,
+                at.monotonic,
+                alerting=alerting,
+                regime=regime,
+                wall=at.wall,
+                still=still,
             )
         return transitions
+
+    def _fill(self, relative: list[float], since: float, passed_s: float) -> None:
+        """Step the sentence through a still span: each time is as the sample that is nearer."""
+        missing = self.machine.rule.missing(passed_s)
+        for number in range(1, missing + 1):
+            nearer = self._before if 2 * number <= missing + 1 else relative
+            self._tracker.step(nearer, since + passed_s * number / (missing + 1))
 
     def visit(self, transition: Transition) -> Visit | None:
         """Count a transition; return the place of its alert."""
@@ -161,15 +193,18 @@ class Watch:
         """Margin of each rule in the newest sample; rules that are off are missing."""
         return {name: rule.margin for name, rule in self.rules.items() if rule.margin is not None}
 
-    def weigh(self, bank: PromptBank, scored: Scored, at: Arrival) -> Weighed:
+    def weigh(
+        self, bank: PromptBank, scored: Scored, at: Arrival, *, still: bool = False
+    ) -> Weighed:
         """Compute the scores that the rules need, once for each pool.
 
         Args:
             bank: Bank that the cosines were computed with.
             scored: Cosines [K] of one sample and its embedding.
             at: Arrival of the sample.
+            still: Whether nothing moved since the sample before.
         """
-        self._forget_after_gap(at)
+        self._forget_after_gap(at, still=still)
         self._last_at = at.monotonic
         if self._pooled_with != bank.hash:
             self._pools = {}
@@ -184,7 +219,13 @@ class Watch:
         return weighed
 
     def step(
-        self, bank: PromptBank, weighed: Weighed, at: Arrival, regime: str = ""
+        self,
+        bank: PromptBank,
+        weighed: Weighed,
+        at: Arrival,
+        regime: str = "",
+        *,
+        still: bool = False,
     ) -> list[Happening]:
         """Step every rule that is on with one sample.
 
@@ -193,6 +234,7 @@ class Watch:
             weighed: Result of ``weigh`` for the sample.
             at: Arrival of the sample.
             regime: Light of the scene, by which ordinary pictures differ (ADR 15).
+            still: Whether nothing moved since the sample before.
         """
         columns = {name: column for column, name in enumerate(bank.names)}
         happenings = []
@@ -202,7 +244,7 @@ class Watch:
                 continue  # or the bank does not have this rule yet
             view = weighed[rule.pool]
             margin, cosine = view.scores.margin[own], float(view.scores.cosine[own[-1]])
-            transitions = rule.step(margin, cosine, at, regime)
+            transitions = rule.step(margin, cosine, at, regime, still=still)
             if transitions and len(own) == 1:
                 rule.sentence = best_sentence(bank, bank.prompts[own[0]], view.cosines)
             happenings += _happenings(name, rule, transitions)
@@ -229,8 +271,8 @@ class Watch:
         self.rules[name].visits.take_back()
 
     def lost(self, at: Arrival) -> list[Happening]:
-        """End all alerts if no sample came within the longest gap of a rule."""
-        gap_s = max((rule.machine.rule.gap_s for rule in self.rules.values()), default=0.0)
+        """End all alerts if no sample came for longer than even a still picture takes."""
+        gap_s = max((rule.machine.rule.longest_s for rule in self.rules.values()), default=0.0)
         if self._last_at is None or at.monotonic - self._last_at <= gap_s:
             return []
         self._last_at = None
@@ -246,10 +288,12 @@ class Watch:
             for happening in _happenings(name, rule, rule.machine.finish(at))
         ]
 
-    def _forget_after_gap(self, at: Arrival) -> None:
+    def _forget_after_gap(self, at: Arrival, *, still: bool) -> None:
         """Empty the pools after a gap: what samples before it showed would alert again."""
-        gap_s = min((rule.machine.rule.gap_s for rule in self.rules.values()), default=0.0)
-        if self._last_at is None or at.monotonic - self._last_at > gap_s:
+        passed_s = math.inf if self._last_at is None else at.monotonic - self._last_at
+        if not all(
+            rule.machine.rule.together(passed_s, still=still) for rule in self.rules.values()
+        ):
             self._pools = {}
 
 

@@ -54,7 +54,7 @@ class AlarmTail:
     def __init__(self, rule: Rule) -> None:
         self.highest = -math.inf
         self._baseline = Baseline()
-        self._gap_s = rule.gap_s
+        self._rule = rule
         self._clusters = Clusters(rule)
         self._bulk = Reservoir(_LONGEST_STRIDE)
         self._base: float | None = None
@@ -88,6 +88,7 @@ class AlarmTail:
         alerting: bool,
         threshold: float = math.inf,
         wall: float | None = None,
+        still: bool = False,
     ) -> None:
         """Learn from one sample.
 
@@ -97,13 +98,14 @@ class AlarmTail:
             alerting: Whether the sample belongs to an alert, true or false.
             threshold: Threshold in force.
             wall: Seconds since the epoch; None where no hours are to be known.
+            still: Whether nothing moved since the last sample.
 
         Raises:
             ValueError: The margin is not finite.
         """
         if not math.isfinite(margin):
             raise ValueError(f"expected a finite margin, found {margin}")
-        passed_s = self._passed(at)
+        passed_s = self._passed(at, still=still)
         self._busy.add(passed_s, alerting=alerting)
         self._watched_s += passed_s
         if alerting:
@@ -118,7 +120,7 @@ class AlarmTail:
         self._follow(margin, passed_s, alerting=alerting, an_event=an_event)
         value = margin - before if self._samples else 0.0
         self._samples += 1
-        statistic = self._clusters.push(value)
+        statistic = self._clusters.push(value, self._rule.missing(passed_s) if still else 0)
         if not an_event and statistic > self.highest:
             self.highest = statistic
         if not an_event and (
@@ -131,7 +133,7 @@ class AlarmTail:
             ended = self._clusters.step(
                 value, statistic, at, math.inf if of_the_scene else threshold - before,
                 alert=self._alerts if an_event else 0, place=self._clump.alerts,
-                lasted=(self._alerted_s or 0.0) > LONGEST_EVENT_S,
+                lasted=(self._alerted_s or 0.0) > LONGEST_EVENT_S, still=still,
             )  # fmt: skip
             if ended is not None:
                 self._keep(ended)
@@ -240,11 +242,11 @@ class AlarmTail:
             tail._cut_at(base)
         return tail
 
-    def _passed(self, at: float) -> float:
+    def _passed(self, at: float, *, still: bool) -> float:
         """Return the watched seconds since the last sample; a gap counts 0 and cuts a cluster."""
         passed_s = math.inf if self._last_at is None else at - self._last_at
         self._last_at = at
-        if passed_s > self._gap_s:
+        if not self._rule.together(passed_s, still=still):
             ended = self._clusters.break_off()
             if ended is not None and ended.alerts:
                 self._keep(ended)

@@ -51,15 +51,23 @@ class Clusters:
         self._machine = EventMachine(rule, lambda _at: "")
         self._recent: deque[float] = deque(maxlen=rule.on_of)
         # Values that began no cluster, which the machine need not see unless the next one does.
-        self._low: deque[tuple[float, float]] = deque(maxlen=rule.on_of - 1)
+        self._low: deque[tuple[float, float, bool]] = deque(maxlen=rule.on_of - 1)
         self._running = Cluster()
         self._counted = 0  # number of the last alert that was counted
 
-    def push(self, value: float) -> float:
+    def push(self, value: float, missing: int = 0) -> float:
         """Take the next value; return the largest threshold that it still alerts at.
 
         That is the largest threshold which k of the last n values reach, the newest among them.
+
+        Args:
+            value: The value.
+            missing: Number of values between the last one and this one, for which the lower of both
+                stands, because nothing moved.
         """
+        if missing and self._recent:
+            between = min(self._recent[-1], value)
+            self._recent.extend([between] * min(missing, self._rule.on_of - 1))
         self._recent.append(value)
         if len(self._recent) < self._rule.on_for:
             return min(self._recent)
@@ -77,6 +85,7 @@ class Clusters:
         alert: int = 0,
         place: int = 0,
         lasted: bool = False,
+        still: bool = False,
     ) -> Cluster | None:
         """Go on with the value that was pushed last.
 
@@ -88,18 +97,19 @@ class Clusters:
             alert: Number of the alert that it belongs to, which rises; 0 for none.
             place: Place of that alert in its clump.
             lasted: Whether that alert has lasted too long for an event.
+            still: Whether nothing moved since the value before.
 
         Returns:
             The cluster that has ended; None where none has ended.
         """
         if statistic < self._machine.rule.threshold and not self._machine.alerting:
-            self._low.append((value, at))
+            self._low.append((value, at, still))
             return None
         ended = None
-        for low, when in self._low:
-            self._machine.step(low, 0.0, Arrival(when, when, None))
+        for low, when, quiet in self._low:
+            self._machine.step(low, 0.0, Arrival(when, when, None), still=quiet)
         self._low.clear()
-        transitions = self._machine.step(value, 0.0, Arrival(at, at, None))
+        transitions = self._machine.step(value, 0.0, Arrival(at, at, None), still=still)
         if any(transition.type == "end" for transition in transitions):
             ended, self._running = self._running, Cluster()
         if self._machine.alerting:

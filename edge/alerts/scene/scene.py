@@ -28,10 +28,13 @@ class Scene:
         self.view = view or View()
         self._light = Light()
 
-    def step(self, pixels: NDArray[np.int8], at: Arrival) -> Moved | None:
-        """Take the pixels [3, H, W] of one sample; return the change that it completes, if any."""
+    def step(self, pixels: NDArray[np.int8], at: Arrival, *, still: bool = False) -> Moved | None:
+        """Take the pixels [3, H, W] of one sample; return the change that it completes, if any.
+
+        ``still`` says that nothing moved since the sample before.
+        """
         self.light = self._light.step(pixels, at.monotonic).word
-        changed = self.view.step(pixels, at.monotonic)
+        changed = self.view.step(pixels, at.monotonic, still=still)
         if changed is not None:
             self.change = changed.kind, at.wall - (at.monotonic - changed.since)
         elif self.change and self.change[0] == "covered" and not self.view.covered:

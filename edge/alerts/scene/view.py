@@ -161,26 +161,31 @@ class View:
         """Whether the last reported state is that the lens sees nothing."""
         return self._kind == "covered" and self._reported
 
-    def step(self, pixels: NDArray[np.int8], at: float) -> Moved | None:
+    def step(self, pixels: NDArray[np.int8], at: float, *, still: bool = False) -> Moved | None:
         """Take one sample: int8 pixels [3, H, W], and its monotonic time in seconds.
+
+        Where nothing moved since the sample before (``still``), its look stands for those that are
+        missing, one a second.
 
         Returns:
             The change, once for each time that the view changed and stayed so; otherwise None.
         """
-        if self._last_at is not None and at - self._last_at < _EVERY_S:
+        passed = 0.0 if self._last_at is None else at - self._last_at
+        if self._last_at is not None and passed < _EVERY_S:
             return None
         self._last_at = at
+        looks = min(_LOOKS, max(1, round(passed))) if still else 1
         contrast, detail, brightness = _look(pixels)
-        self._now.take(contrast, detail, _NOW)
+        self._now.take(contrast, detail, 1 - (1 - _NOW) ** looks)
         blind = brightness < _DARK or not _can_tell(_energy(self._now.contrast))
         known = self._usual.looks >= _LOOKS
         if known:
             self._similarity = similarity(self._usual.contrast, self._now.contrast)
             blind = blind or self._now.detail < _BLIND * self._usual.detail
             if blind or self._similarity < _IN_PLACE:
-                return self._different(at, "covered" if blind else "moved")
+                return self._different(at, "covered" if blind else "moved", looks)
         self._kind = None
-        passed = at - self._learned_at
+        passed = at - self._learned_at  # since it was learned from
         if blind or (known and passed < _LEARN_S):
             return None
         # The mean of now lags behind, and the first looks of another view must not be learned.
@@ -190,11 +195,11 @@ class View:
             self._learned_at = at
         return None
 
-    def _different(self, at: float, kind: Literal["moved", "covered"]) -> Moved | None:
+    def _different(self, at: float, kind: Literal["moved", "covered"], looks: int) -> Moved | None:
         if self._kind is None or (self._reported and kind != self._kind):
             self._since, self._looks, self._reported = at, 0, False
         self._kind = kind
-        self._looks += 1
+        self._looks += looks
         if self._reported or self._looks < _LOOKS or at - self._since < _LASTS_S:
             return None
         self._reported = True
@@ -243,10 +248,8 @@ def similarity(usual: NDArray[np.float32], now: NDArray[np.float32]) -> float:
     moves = (2 * _DOWN + 1, 2 * _RIGHT + 1)
     was = usual[_DOWN:-_DOWN, _RIGHT:-_RIGHT]
     products = np.multiply(sliding_window_view(now, _INNER), was, order="C")
-    sums = (products.reshape(-1, _INNER[1]) @ _BY_BLOCK).reshape(
-        *moves, -1, _BLOCK_ROWS, energy.shape[1]
-    )
-    dot = sums.sum(axis=3)
+    rows = products.reshape(*moves, len(energy), _BLOCK_ROWS, -1).sum(axis=3)
+    dot = (rows.reshape(-1, _INNER[1]) @ _BY_BLOCK).reshape(*moves, *energy.shape)
     anywhere = _DOWN_SUMS @ np.square(now) @ _ACROSS_SUMS
     down, right = anywhere.strides
     steps = (down, right, _BLOCK_ROWS * down, _BLOCK_COLUMNS * right)
