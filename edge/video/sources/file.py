@@ -17,6 +17,8 @@ from edge.video.sources.container import Container, seconds
 
 # A longer gap between two packets of a recording counts as a jump of its clock.
 _LONGEST_GAP_S = 10.0
+# A shorter one counts as none, as the clock stands still: a loop would take a core.
+_SHORTEST_GAP_S = 0.001
 _FALLBACK_RATE = 25.0
 
 # Allowed formats, by FFmpeg's names. Without this list FFmpeg shows a text file as terminal art
@@ -54,7 +56,9 @@ class FileSource(Container):
         opened_wall, opened = time.time(), time.monotonic()
         clock = _MediaClock(self.stream)
         while True:
+            empty = True
             for data in self.demux():
+                empty = False
                 media_s, pts_s = clock.read(data)
                 if self._settings.realtime:
                     if self._stop.wait(max(0.0, opened + media_s - time.monotonic())):
@@ -65,7 +69,7 @@ class FileSource(Container):
                 else:
                     arrival = Arrival(opened_wall + media_s, opened + media_s, pts_s)
                 yield Packet(arrival, data.is_keyframe, data.size, data)
-            if not self._settings.loop:
+            if empty or not self._settings.loop:
                 return
             self.rewind()
             clock.next_round()
@@ -81,6 +85,9 @@ class _MediaClock:
 
     def __init__(self, stream: av.VideoStream) -> None:
         self._interval_s = 1 / float(stream.average_rate or _FALLBACK_RATE)
+        if self._interval_s < _SHORTEST_GAP_S:
+            self._interval_s = 1 / _FALLBACK_RATE
+        self._ahead_s = 0.0  # of the recording's clock, which stood still for one packet
         self._now_s = -self._interval_s
         self._last_dts_s: float | None = None
         self._round_s = 0.0
@@ -89,12 +96,14 @@ class _MediaClock:
         """Return seconds since the first packet, and the presentation time if any."""
         dts_s = seconds(packet.dts, packet.time_base)
         pts_s = seconds(packet.pts, packet.time_base)
-        step_s = self._interval_s
+        step_s, ahead_s = self._interval_s, 0.0
         if dts_s is not None and self._last_dts_s is not None:
             stated_s = dts_s - self._last_dts_s
-            if 0 <= stated_s <= _LONGEST_GAP_S:
-                step_s = stated_s
-        self._last_dts_s = dts_s
+            if _SHORTEST_GAP_S <= stated_s <= _LONGEST_GAP_S:
+                step_s = max(0.0, stated_s - self._ahead_s)
+            elif 0 <= stated_s < _SHORTEST_GAP_S:
+                ahead_s = step_s
+        self._last_dts_s, self._ahead_s = dts_s, ahead_s
         self._now_s += step_s
         return self._now_s, None if pts_s is None else self._round_s + pts_s
 

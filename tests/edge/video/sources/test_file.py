@@ -1,6 +1,7 @@
 import socket
 import threading
 import time
+from collections.abc import Callable
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -142,6 +143,43 @@ def test_a_recording_whose_clock_jumps_goes_on_at_its_pace(
     )  # the jump is there
     steps = [b.arrival.monotonic - a.arrival.monotonic for a, b in pairwise(packets)]
     assert all(step == pytest.approx(0.1, abs=0.02) for step in steps)
+
+
+@pytest.mark.parametrize("times", ["stand still", "stop", "come in pairs", "creep"])
+def test_a_recording_whose_clock_stands_still_goes_on_at_its_pace(
+    clip: Path, tmp_path: Path, times: str
+) -> None:
+    """A loop of such a recording would otherwise be as fast as the processor."""
+    stamp: Callable[[int], float] = {
+        "stand still": lambda _: 1.0,
+        "stop": lambda index: min(index, 10) / 10,
+        "come in pairs": lambda index: index // 2 / 5,
+        "creep": lambda index: index / 100_000,
+    }[times]
+    path = restamped(clip, tmp_path / "still.mkv", stamp)
+    packets = packets_of(path)
+    last = packets[-1].arrival.monotonic - packets[0].arrival.monotonic
+    assert last == pytest.approx(0.1 * (len(packets) - 1), abs=0.11)
+
+
+def test_a_recording_without_a_picture_is_not_played_again_and_again(tmp_path: Path) -> None:
+    path = tmp_path / "empty.avi"
+    with av.open(str(path), "w") as out:
+        out.add_stream("mjpeg", rate=10, options={"strict": "-1"}).pix_fmt = "yuvj420p"  # type: ignore[union-attr]
+        out.start_encoding()
+    assert packets_of(path, SourceSettings(loop=True), count=1) == []
+
+
+def restamped(clip: Path, target: Path, stamp: Callable[[int], float]) -> Path:
+    """The same recording with other times, in seconds by the packet's number."""
+    with av.open(str(clip)) as source, av.open(str(target), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        packets = (packet for packet in source.demux(source.streams.video[0]) if packet.size)
+        for index, packet in enumerate(packets):
+            packet.pts = packet.dts = round(stamp(index) / packet.time_base)
+            packet.stream = stream
+            out.mux(packet)
+    return target
 
 
 def with_jump(clip: Path, target: Path, at: int, jump_s: float) -> Path:
