@@ -165,7 +165,7 @@ def test_a_recording_whose_clock_stands_still_goes_on_at_its_pace(
 def test_a_recording_without_a_picture_is_not_played_again_and_again(tmp_path: Path) -> None:
     path = tmp_path / "empty.avi"
     with av.open(str(path), "w") as out:
-        out.add_stream("mjpeg", rate=10, options={"strict": "-1"}).pix_fmt = "yuvj420p"  # type: ignore[union-attr]
+        out.add_stream("mjpeg", rate=10, options={"strict": "-1"}).pix_fmt = "yuvj420p"
         out.start_encoding()
     assert packets_of(path, SourceSettings(loop=True), count=1) == []
 
