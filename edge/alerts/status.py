@@ -70,6 +70,8 @@ def camera_state(
         light=status.light,
         view=None if change is None else change[0],
         view_changed_at=None if change is None else utc(change[1]),
+        gate=health.gate.state,
+        gate_share=round(health.gate.share, 3),
     )
 
 

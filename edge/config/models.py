@@ -174,10 +174,12 @@ class SampleConfig(ConfigSection):
 
     Attributes:
         fps: Samples per second.
+        idle: Samples per second while the activity gate is closed, at most ``fps``.
     """
 
     # One sample in 17 minutes: with less, nothing adds up to an alert.
     fps: float = Field(default=2.0, ge=0.001, le=60)
+    idle: float = Field(default=0.1, ge=0.001, le=60)
 
 
 class DetectorConfig(ConfigSection):
@@ -218,6 +220,7 @@ class CameraConfig(ConfigSection):
         rotate: Degrees clockwise that turn the picture upright; default as the stream says.
         zones: Polygons by name, corners in 0..1 of the upright picture's width and height.
         sample: Sampling of the camera.
+        gate: Whether samples are rare while nothing moves (``edge.video.activity``).
         transport: Transport of RTSP media: TCP (default) or UDP.
         timeout: Time without data after which the connection counts as dead.
         loop: Whether a file starts again at its end.
@@ -229,6 +232,7 @@ class CameraConfig(ConfigSection):
     rotate: QuarterTurn | None = None
     zones: dict[Name, Polygon] = Field(default_factory=dict)
     sample: SampleConfig = SampleConfig()
+    gate: bool = False
     transport: Literal["tcp", "udp"] = "tcp"
     timeout: Seconds = Field(default=5.0, ge=0.5, le=120)
     loop: bool = False

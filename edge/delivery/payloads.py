@@ -183,6 +183,8 @@ class StatePayload(Payload):
     light: Literal["day", "night"] | None = None
     view: Literal["moved", "covered"] | None = None
     view_changed_at: Instant | None = None
+    gate: Literal["off", "unreadable", "learning", "noisy", "moving", "still"] = "off"
+    gate_share: Rate = 1.0
 
 
 class OutcomeRef(Payload):

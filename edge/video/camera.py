@@ -20,6 +20,8 @@ from edge.system.attempts import NOT_NOTED, Attempts
 from edge.system.backoff import CameraRetry
 from edge.system.redact import redact
 from edge.system.workers import WorkerThread
+from edge.video.activity.gate import ActivityGate
+from edge.video.activity.health import GATE_OFF
 from edge.video.crop import cut_out
 from edge.video.decode import Decoder, Frame, kept_frames
 from edge.video.geometry import geometry_settings
@@ -77,7 +79,9 @@ class ThreadCamera:
         self._url = config.url.get_secret_value()
         self._timeout_s = config.timeout
         self._geometry = geometry_settings(config)
-        self._fps, self._phase = config.sample.fps, phase
+        self._rates, self._phase = config.sample, phase
+        self._gated = config.gate
+        self._gate: ActivityGate | None = None  # of the newest connection
         self._settings = SourceSettings(
             transport=config.transport, timeout_s=config.timeout, realtime=True, loop=config.loop
         )
@@ -126,6 +130,7 @@ class ThreadCamera:
                 state=state,
                 fps_in=self._arrivals.per_second(now),
                 fps_sampled=self._sampled.per_second(now),
+                gate=GATE_OFF if self._gate is None else self._gate.health,
             )
 
     def snapshot(self, sequence: int, max_width: int | None = None) -> bytes | None:
@@ -194,9 +199,11 @@ class ThreadCamera:
                 self._logger.info("camera %s: %s", self.name, source.choice)
             self._note_codec(source.stream.codec_context.name)
             decoder = Decoder(source.stream, self._geometry)
-            sampler = Sampler(self._fps, self._phase)
+            fps, idle = self._rates.fps, self._rates.idle
+            sampler = Sampler(fps, self._phase, idle=idle, aligned=self._live)
+            self._gate = ActivityGate.of(source.stream) if self._gated else None
             packets = self._watched(source.packets(), decoder, sampler)
-            for frame in kept_frames(packets, decoder, sampler):
+            for frame in kept_frames(packets, decoder, sampler, self._gate):
                 self._offer(frame)
 
     def _note_codec(self, codec: str) -> None:
@@ -218,6 +225,8 @@ class ThreadCamera:
             yield packet
             corrupt = corrupt_before + decoder.corrupt
             if self._verdict is not None:
+                if self._gate is not None and not self._gate.is_open:
+                    self._verdict.idle(packet.arrival.monotonic)
                 self._verdict.arrived(packet, damaged=corrupt - self._health.corrupt)
                 self._announce(self._verdict)
             with self._lock:
@@ -239,7 +248,15 @@ class ThreadCamera:
             if self._verdict.frozen:  # no sample, so that alerts end
                 return
         with self._lock:
-            sample = Sample(self.name, self._health.samples, frame.arrival, pixels, size, clip)
+            sample = Sample(
+                self.name,
+                self._health.samples,
+                frame.arrival,
+                pixels,
+                size,
+                clip,
+                heartbeat=frame.heartbeat,
+            )
             self._health = replace(
                 self._health,
                 samples=self._health.samples + 1,
@@ -254,7 +271,7 @@ class ThreadCamera:
         self._streaming_since = time.monotonic()
         self._well()
         if self._live:
-            self._verdict = StreamVerdict(self._fps, frame.arrival.monotonic, self._spans)
+            self._verdict = StreamVerdict(self._rates.fps, frame.arrival.monotonic, self._spans)
         picture = frame.picture
         self._logger.info("camera %s: streaming %dx%d", self.name, picture.width, picture.height)
         with self._lock:

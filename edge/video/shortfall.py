@@ -41,6 +41,10 @@ class Shortfall:
         """Record a sample."""
         self._samples.add(now)
 
+    def idle(self, now: float) -> None:
+        """Record that no samples are wanted at present: what came so far is judged no more."""
+        self._began, self.reason = now, None
+
     def arrived(self, now: float, damaged: int) -> None:
         """Record a packet, and how many packets and frames were left out as damaged with it."""
         self._pictures.add(now)

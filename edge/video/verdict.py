@@ -57,6 +57,10 @@ class StreamVerdict:
         if packet.is_keyframe:
             self._samples = 0
 
+    def idle(self, now: float) -> None:
+        """Record that no samples are wanted at present but a heartbeat."""
+        self._shortfall.idle(now)
+
     def sampled(self, picture: av.VideoFrame, now: float) -> None:
         """Record a sample, the picture as it was decoded."""
         self._samples, self._sampled_at = self._samples + 1, now

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.model.bundle.manifest import ImageSpec
+from edge.video.activity.health import GATE_OFF, GateHealth
 from edge.video.sample import Sample
 
 Edges = tuple[float, float, float, float]
@@ -48,6 +49,7 @@ class CameraHealth:
         reconnects: Number of times the stream came back after a failure.
         last_arrival: UTC seconds of the last packet, or None before the first.
         error: Current failure, without credentials, or None.
+        gate: Health of its activity gate.
     """
 
     state: State
@@ -59,6 +61,7 @@ class CameraHealth:
     reconnects: int
     last_arrival: float | None
     error: str | None
+    gate: GateHealth = GATE_OFF
 
 
 class CameraWorker(Protocol):

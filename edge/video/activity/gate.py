@@ -8,16 +8,15 @@ the packets while keyframes, at which it could look instead, come too rarely.
 """
 
 import math
-from typing import Final, Literal
+from typing import Final, Self
 
 import av
 
 from edge.video.activity.changes import Changes, Reducer
 from edge.video.activity.costs import CostModel
+from edge.video.activity.health import GateHealth, GateState
 from edge.video.bitstream.reader import CODECS, HeaderReader
 from edge.video.packet import Packet
-
-GateState = Literal["off", "unreadable", "learning", "noisy", "moving", "still"]
 
 # Seconds for which the gate stays open after the last movement.
 HOLD_S: Final = 4.0
@@ -49,6 +48,12 @@ class ActivityGate:
         self._costs, self._changes, self._reduce = CostModel(), Changes(), Reducer()
         self._now = self._moved = self._seen = -math.inf
         self._keyframe, self._spacing = math.nan, math.nan
+
+    @classmethod
+    def of(cls, stream: av.VideoStream) -> Self:
+        """Return a gate of FFmpeg's stream."""
+        context = stream.codec_context
+        return cls(context.name, bytes(context.extradata or b""))
 
     def arrived(self, packet: Packet) -> None:
         """Look at the next packet."""
@@ -93,6 +98,11 @@ class ActivityGate:
         if not self._costs.sharp and not self._has_keyframes:
             return "noisy"
         return "still"
+
+    @property
+    def health(self) -> GateHealth:
+        """State and share, for people."""
+        return GateHealth(self.state, self.share)
 
     @property
     def is_open(self) -> bool:

@@ -10,6 +10,7 @@ from edge.alerts.null import Estimate
 from edge.alerts.status import CameraStatus, camera_state
 from edge.alerts.threshold import CalibrationReport
 from edge.alerts.visits import VisitRates
+from edge.video.activity.health import GateHealth
 from edge.video.sample import Arrival
 from edge.video.worker import CameraHealth
 
@@ -37,3 +38,13 @@ def test_a_state_says_what_is_expected_by_hour_and_what_came(*, known: bool) -> 
     assert by_hour["working_days"][:3] == [0.0, 0.0123, 0.0247]
     assert by_hour["weekends"] == [None] * 24
     assert len(present(by_hour["working_days"])) == 24
+
+
+def test_a_state_says_what_the_gate_does() -> None:
+    status = CameraStatus(0.1, {}, {}, {}, "day", None)
+    health = replace(HEALTH, gate=GateHealth("still", 0.12345))
+    said = [
+        json.loads(camera_state("box", "yard", Arrival(0.0, 0.0, None), each, status).to_json())
+        for each in (HEALTH, health)
+    ]
+    assert [(one["gate"], one["gate_share"]) for one in said] == [("off", 1.0), ("still", 0.123)]

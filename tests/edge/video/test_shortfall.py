@@ -55,3 +55,16 @@ def test_trouble_ends_well_above_where_it_began_and_keeps_its_words() -> None:
     assert before is not None
     watch(shortfall, 60, 80, fps=25, sampled=1.5, damaged=0)
     assert shortfall.reason is None
+
+
+def test_a_camera_is_in_no_trouble_while_only_heartbeats_are_wanted() -> None:
+    shortfall = Shortfall(2.0, 0.0)
+    for number in range(600):
+        now = number / 10
+        if number % 100 == 0:
+            shortfall.sampled(now)
+        shortfall.idle(now)
+        shortfall.arrived(now, 0)
+        assert shortfall.reason is None
+    watch(shortfall, 60, 60 + SHORTEST_S + 1, fps=25, sampled=0.1, damaged=0)
+    assert shortfall.reason is not None  # all samples are wanted, and do not come
