@@ -6,6 +6,7 @@ A sample's pixels are the camera's, and valid for a moment only, so the window c
 
 from collections import deque
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from edge.video.sample import Arrival, Sample
 # busy leaves a gap of two periods: together a factor of 4. A reconnect leaves a longer gap, unless
 # samples are so rare that the gap hardly shows.
 MAX_UNEVENNESS = 4.0
+# A heartbeat says nothing about what comes later: three more would have come by then.
+_LONGEST_STILL_S: Final = 30.0
 
 
 class Window:
@@ -25,6 +28,10 @@ class Window:
     A clip with a gap in it shows a jump that never happened, so the samples before a gap are
     forgotten: after a reconnect the window fills up again.
 
+    Frames of a still scene are seconds apart, and are no clip. A heartbeat says that the picture
+    was the same all the time, and stays so until the next sample: it is repeated, as often as it
+    would have been seen.
+
     Args:
         frames: T. With two samples every spacing is even; three is the least that shows a gap.
     """
@@ -32,6 +39,7 @@ class Window:
     def __init__(self, frames: int) -> None:
         self._frames = frames
         self._samples: deque[Sample] = deque(maxlen=frames)
+        self._spacing_s: float | None = None  # of the last two samples while something moved
 
     @property
     def arrivals(self) -> tuple[Arrival, ...]:
@@ -45,9 +53,31 @@ class Window:
 
     def push(self, sample: Sample) -> None:
         """Add the camera's next sample, and forget those that lie before a gap."""
-        self._samples.append(replace(sample, pixels=sample.pixels.copy(), clip_pixels=None))
+        sample = replace(sample, pixels=sample.pixels.copy(), clip_pixels=None)
+        before = self._samples[-1] if self._samples else None
+        if sample.heartbeat:
+            self._repeat(sample, sample.arrival)
+        elif before is not None:
+            passed_s = sample.arrival.monotonic - before.arrival.monotonic
+            follows = sample.sequence == before.sequence + 1
+            if not before.heartbeat:
+                self._spacing_s = passed_s if follows else self._spacing_s
+            elif follows and passed_s <= _LONGEST_STILL_S:
+                self._repeat(before, sample.arrival)
+            else:
+                self._samples.clear()
+        self._samples.append(sample)
         for _ in range(len(self._samples) - _together(self.arrivals)):
             self._samples.popleft()
+
+    def _repeat(self, still: Sample, until: Arrival) -> None:
+        """Fill all places but the last with a picture that was there before ``until``."""
+        self._samples.clear()
+        if self._spacing_s is None:
+            return
+        for number in range(self._frames - 1, 0, -1):
+            at = replace(until, monotonic=until.monotonic - number * self._spacing_s)
+            self._samples.append(replace(still, arrival=at))
 
     def copy_to(self, clip: NDArray[np.int8]) -> None:
         """Write the pixels of a full window into ``clip``, int8 [T, 3, H, W], oldest frame first.

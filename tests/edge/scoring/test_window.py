@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -108,7 +109,7 @@ def test_the_same_sample_twice_starts_over() -> None:
     assert times_of(filled(4, [0.0, 0.5, 1.0, 1.0])) == [1.0]
 
 
-def test_a_clip_is_a_copy_and_the_samples_are_not() -> None:
+def test_a_clip_is_a_copy_and_so_is_a_window_of_samples() -> None:
     window = Window(2)
     older, newer = sample(0.0, 1), sample(0.5, 2)
     window.push(older)
@@ -116,8 +117,8 @@ def test_a_clip_is_a_copy_and_the_samples_are_not() -> None:
     clip = clip_of(window, 2)
     clip[:] = 9
     assert clip_of(window, 2)[:, 0, 0, 0].tolist() == [1, 2]
-    newer.pixels[:] = 3  # the window keeps the sample's own array
-    assert clip_of(window, 2)[:, 0, 0, 0].tolist() == [1, 3]
+    newer.pixels[:] = 3  # a sample's pixels are the camera's, which writes the next ones there
+    assert clip_of(window, 2)[:, 0, 0, 0].tolist() == [1, 2]
 
 
 def test_memory_stays_at_t_samples() -> None:
@@ -129,7 +130,8 @@ def test_memory_stays_at_t_samples() -> None:
         window.push(pushed)
     del pushed
     gc.collect()
-    assert [pixels() is not None for pixels in alive] == [False] * 996 + [True] * 4
+    assert [pixels for pixels in alive if pixels() is not None] == []
+    assert len(window.arrivals) == 4
 
 
 @pytest.mark.parametrize(
@@ -146,3 +148,49 @@ def test_a_clip_that_does_not_fit_is_refused_and_not_stretched(
     window = filled(4, [0.5 * count for count in range(pushed)])
     with pytest.raises(ValueError, match=message):
         window.copy_to(np.empty(shape, np.int8))
+
+
+def moving(at: float, sequence: int) -> Sample:
+    return Sample("porch", sequence, Arrival(0, at, None), np.full(SHAPE, sequence, np.int8))
+
+
+def heartbeat(at: float, sequence: int) -> Sample:
+    return replace(moving(at, sequence), heartbeat=True)
+
+
+def values_of(window: Window, frames: int) -> list[int]:
+    return [int(frame[0, 0, 0]) for frame in clip_of(window, frames)]
+
+
+def test_a_still_picture_is_a_clip_of_itself_and_not_of_its_heartbeats() -> None:
+    window = Window(4)
+    for sequence in range(4):
+        window.push(moving(sequence / 2, sequence))
+    window.push(heartbeat(12, 4))
+    window.push(heartbeat(22, 5))
+    assert values_of(window, 4) == [5, 5, 5, 5]
+    assert is_even(times_of(window))
+    # The first movement shows what was still until then, and the clip goes on from there.
+    window.push(moving(27, 6))
+    assert values_of(window, 4) == [5, 5, 5, 6]
+    assert times_of(window) == [25.5, 26, 26.5, 27]
+    window.push(moving(27.5, 7))
+    assert values_of(window, 4) == [5, 5, 6, 7]
+
+
+def test_what_was_lost_after_a_heartbeat_is_not_taken_for_still() -> None:
+    for later in (moving(12, 5), moving(60, 4)):  # a lost sample, and a camera that was away
+        window = Window(4)
+        for sequence in range(3):
+            window.push(moving(sequence / 2, sequence))
+        window.push(heartbeat(11, 3))
+        assert window.is_full
+        window.push(later)
+        assert not window.is_full
+
+
+def test_heartbeats_alone_fill_no_window() -> None:
+    window = Window(3)
+    for sequence in range(3):
+        window.push(heartbeat(10.0 * sequence, sequence))
+    assert not window.is_full
