@@ -1,7 +1,7 @@
 """Runs the daemon: opens its resources, then one loop from the cameras to the outbox.
 
-``edge.resources`` opens them and closes them in reverse. Cameras sample in threads of their own,
-and the publisher empties the outbox in its own; the loop here owns the engine. A sample waits
+``edge.resources`` opens them and closes them in reverse. Cameras sample in processes of their own,
+and the publisher empties the outbox in a thread; the loop here owns the engine. A sample waits
 in its camera's slot until the loop comes by; a newer one replaces it there. ``edge.daemon`` starts
 and ends the threads, carries out orders, and says how all of it does.
 """

@@ -49,7 +49,9 @@ from edge.system.ending import Stop
 from edge.system.health import SOCKET, HealthSocket, open_socket
 from edge.system.keeper import Keeper
 from edge.system.trouble import is_there
-from edge.video.camera import ThreadCamera
+from edge.video.process.beginning import Beginning
+from edge.video.process.camera import ProcessCamera
+from edge.video.process.supervisor import Supervisor
 from edge.video.worker import CameraWorker
 
 logger = logging.getLogger(__name__)
@@ -82,6 +84,7 @@ class Resources:
         index: Writes the index; None where nothing is kept for the search.
         desk: Answers searches; None where nothing is kept.
         keeper: Writes the side files.
+        supervisor: Owns the processes of the cameras.
         build: Builds engines that take minutes; None where there are none to build.
         health: Answers `edge health`; None where the file system has no sockets.
     """
@@ -98,6 +101,7 @@ class Resources:
     index: IndexWriter | None = None
     desk: SearchDesk | None = None
     keeper: Keeper = field(default_factory=lambda: Keeper(()))
+    supervisor: Supervisor = field(default_factory=Supervisor)
     build: EngineBuild | None = None
     health: HealthSocket | None = None
 
@@ -155,13 +159,12 @@ def open_resources(
         )
     clip = clip_spec(config)
     number = count()
+    supervisor = Supervisor()
 
     def open_camera(name: str, camera: CameraConfig) -> CameraWorker:
         phase = next(number) * _SPREAD % 1
-        image, snapshots = bundle.manifest.image, config.snapshots
-        return ThreadCamera(
-            name, camera, image, snapshots, wake, phase, clip_spec=clip, attempts=attempts
-        )
+        beginning = Beginning(name, camera, bundle.manifest.image, clip, phase)
+        return ProcessCamera(beginning, wake, supervisor.attend, snapshots=config.snapshots)
 
     def snapshot(camera: str, sequence: int, max_width: int | None = None) -> bytes | None:
         worker = cameras.get(camera)  # it may be gone meanwhile
@@ -245,6 +248,7 @@ def open_resources(
         None if index is None else index.writer,
         desk,
         Keeper((outbox, copies, learned, feedback, desired, retained, sentences)),
+        supervisor,
         _build(models, config, orders),
         health,
     )

@@ -1,17 +1,18 @@
 """Measures the daemon on one live camera: time from a frame's arrival to the broker's PUBACK."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measuring.broker import Address
-from benchmarks.measuring.machine import memory
+from benchmarks.measuring.held import Held, descendants, held
 from benchmarks.measuring.statistics import quantiles
 from benchmarks.pipeline.config import bench_config
 from edge import app
@@ -83,8 +84,8 @@ class LiveResults:
         broker: Software of the broker.
         seconds: Measured time.
         fps: Published samples per second.
-        cores: Cores that the daemon's process uses on average, publishing included.
-        rss_mb: Resident memory of that process at the end, in 10^6 bytes.
+        cores: Cores that the daemon and its cameras' processes use on average, publishing included.
+        rss_mb: Resident memory of all of them at the end, in 10^6 bytes; shared memory counts once.
         latencies: Times of alerts and of embeddings.
     """
 
@@ -120,7 +121,7 @@ def measure(
         config = bench_config(
             bundle, url, settings.fps, settings.prompts, settings.engine, broker, state_dir
         )
-        tally = _Tally()
+        tally = _Tally(descendants(os.getpid()))
         stop, wake = Stop(), threading.Event()
 
         def supervise() -> None:
@@ -162,9 +163,14 @@ def _camera(source: str) -> Iterator[tuple[str, str]]:
 
 
 class _Tally:
-    """Tally of delivered messages, and of the time that the process used meanwhile."""
+    """Tally of delivered messages, and of the time that the daemon used meanwhile.
 
-    def __init__(self) -> None:
+    Args:
+        besides: Ids of processes that are no part of it: the test camera's, the broker's.
+    """
+
+    def __init__(self, besides: Collection[int]) -> None:
+        self._besides = besides
         self._began = threading.Event()
         self._delivered: list[tuple[Message, float]] = []
         self._from = self._to = 0.0  # wall seconds
@@ -181,12 +187,15 @@ class _Tally:
         if not self._began.wait(_BEGIN_S):
             return
         time.sleep(_WARMUP_S)
-        self._from, core_from = time.time(), time.process_time()
+        self._from, before = time.time(), self._held()
         for _ in range(seconds):
             time.sleep(_STEP_S)
             progress()
-        self._to, self._core_s = time.time(), time.process_time() - core_from
-        self._rss_mb = memory().now_mb
+        self._to, after = time.time(), self._held()
+        self._core_s, self._rss_mb = after.cpu_s - before.cpu_s, after.rss_mb
+
+    def _held(self) -> Held:
+        return held(os.getpid(), self._besides)
 
     def results(self, camera: str, broker: Address) -> LiveResults:
         """Sum up.

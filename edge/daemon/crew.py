@@ -21,11 +21,13 @@ logger = logging.getLogger(__name__)
 _END_S: Final = 3.0
 _CAMERAS_STOP_S: Final = 1.0
 _SAMPLES_S: Final = 1.5  # before the end, no further sample is begun
+_SUPERVISOR_STOP_S: Final = 0.5  # it ends what is left of the cameras by force
 _FILES_STOP_S: Final = 1.0  # index and side files
 _PUBLISHER_STOP_S: Final = 2.0
 # Left for the threads that compile sentences, when everything else has ended. They were asked
 # before; what they leave undone is begun again at the next start.
 _COMPILERS_STOP_S: Final = 0.5
+_SUPERVISOR: Final = "cameras"
 _COMPILERS: Final = ("rollout", "search", "engines")
 
 
@@ -64,6 +66,7 @@ class Crew:
         ending.callback(self._end, _COMPILERS, _COMPILERS_STOP_S)
         ending.callback(self._end, ["publisher"], _PUBLISHER_STOP_S, _COMPILERS_STOP_S)
         ending.callback(self._end, ["index", "keeper"], _FILES_STOP_S)
+        ending.callback(self._end, [_SUPERVISOR], _SUPERVISOR_STOP_S)
         ending.callback(lambda: wind_up(self._ends_at - _SAMPLES_S))
         ending.callback(self._end_cameras)
         ending.callback(self.workers.ask, _COMPILERS)
@@ -77,6 +80,7 @@ class Crew:
             self.workers.start("engines", opened.build, essential=False)
         self.workers.start("keeper", opened.keeper, essential=False)
         self.workers.start("publisher", opened.publisher, essential=True)
+        self.workers.start(_SUPERVISOR, opened.supervisor, essential=True)
         for name, camera in self._cameras.items():
             self.workers.start(worker_of(name), camera, essential=False)
         self._say_what_is_watched()

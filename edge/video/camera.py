@@ -1,39 +1,36 @@
-"""Samples one camera for ever: makes samples of its packets, and reconnects after a failure."""
+"""Samples one camera for ever: makes samples of its packets, and reconnects after a failure.
+
+It knows nothing of processes: the daemon runs it in one for each camera (``edge.video.process``).
+"""
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
-from typing import Final
+from typing import Final, Protocol
 
-import av
-import av.error
-import numpy as np
-from numpy.typing import NDArray
-
-from edge.config.models import CameraConfig, SnapshotsConfig
-from edge.errors import SourceError, SourceRefused, StruckOut
+from edge.config.models import CameraConfig
+from edge.errors import SourceError, SourceRefused
 from edge.model.bundle.manifest import ImageSpec
-from edge.system.attempts import NOT_NOTED, Attempts
 from edge.system.backoff import CameraRetry
 from edge.system.redact import redact
-from edge.system.workers import WorkerThread
 from edge.video.activity.gate import ActivityGate
 from edge.video.activity.health import GATE_OFF
-from edge.video.crop import cut_out
 from edge.video.decode import Decoder, Frame, kept_frames
 from edge.video.geometry import geometry_settings
-from edge.video.jpeg import jpeg
 from edge.video.patience import Patience
 from edge.video.preprocess import Preprocessor
 from edge.video.rate import RateMeter
 from edge.video.sample import Sample
 from edge.video.sampler import Sampler
 from edge.video.sources import Packet, SourceSettings, is_live, open_source
-from edge.video.verdict import SPANS, JudgedSpans, StreamVerdict
-from edge.video.worker import CameraHealth, Edges, State
+from edge.video.space import Space
+from edge.video.spans import SPANS, JudgedSpans
+from edge.video.verdict import StreamVerdict
+from edge.video.worker import BEGINNING, CameraHealth, State, Step
 
 logger = logging.getLogger(__name__)
 
@@ -41,38 +38,54 @@ _OPEN: Final = ("streaming", "degraded", "frozen")
 _CODECS: Final = {"h264": "H.264", "hevc": "H.265"}
 
 
-class ThreadCamera:
-    """``CameraWorker`` that samples a camera in a thread of this process.
+class Outlet(Protocol):
+    """Takes the samples of a camera. The loop's thread calls it."""
 
-    A camera that fails, hangs, floods or sends wrong times affects no other camera: its thread
-    reconnects for ever, with back-off. ``stop`` takes effect with the next packet. The thread of a
-    silent camera ends within half its timeout, and a connecting one within two timeouts (FFmpeg
-    cannot be interrupted there). The thread does not keep the process alive.
+    def space(self) -> Space | None:
+        """Return room for the pixels of the next sample; None while there is none."""
+        ...
+
+    def offer(self, sample: Sample, frame: Frame) -> None:
+        """Take a sample, whose pixels were written to the last ``space``, and its frame."""
+        ...
+
+    def changed(self) -> None:
+        """Take note that the camera's state has changed."""
+        ...
+
+
+class CameraLoop:
+    """Samples a camera until it is stopped, or until a file ends.
+
+    After a failure it connects again, for ever, with back-off. ``stop`` takes effect with the next
+    packet, on a silent camera within half its timeout, and while one connects within two timeouts
+    (FFmpeg cannot be interrupted there).
 
     Args:
         name: Name of the camera in the configuration.
         config: Configuration of the camera.
         spec: Size and resize rule of the pixels, from the bundle.
-        snapshots: Settings of the pictures, which decide whether frames are held.
-        wake: Called from the thread when there is a new sample, and when the camera has ended.
+        outlet: Takes the samples.
         phase: Position of the samples within a sampling period, 0..1 (``edge.video.sampler``).
         clip_spec: Size and resize rule of a clip model's pixels; None without a clip model.
         spans: Spans of the stream that are judged together.
-        attempts: Notes the camera until its first sample is there.
+        before: Health of an earlier loop on this camera, whose counts go on.
+
+    Attributes:
+        doing: What the loop is doing, and since when (monotonic seconds).
     """
 
-    def __init__(  # noqa: PLR0913  what every camera is given
+    def __init__(
         self,
         name: str,
         config: CameraConfig,
         spec: ImageSpec,
-        snapshots: SnapshotsConfig,
-        wake: Callable[[], None],
+        outlet: Outlet,
         phase: float = 0.0,
         *,
         clip_spec: ImageSpec | None = None,
         spans: JudgedSpans = SPANS,
-        attempts: Attempts = NOT_NOTED,
+        before: CameraHealth = BEGINNING,
     ) -> None:
         self.name = name
         self._logger = logging.LoggerAdapter(logger, {"camera": name})  # a field of the journal
@@ -87,14 +100,11 @@ class ThreadCamera:
         )
         self._preprocess = Preprocessor(spec)
         self._preprocess_clip = None if clip_spec is None else Preprocessor(clip_spec)
-        self._snapshots = snapshots
-        self._wake = wake
+        self._outlet = outlet
         self._retry = CameraRetry(Random())  # noqa: S311 (jitter, no secret)
         self._stop = threading.Event()
-        self._thread = WorkerThread(f"camera[{name}]", self._run)
+        self.doing: tuple[Step, float] = ("begin", time.monotonic())
 
-        self._attempts = attempts
-        self._well: Callable[[], None] = lambda: None  # to be called at the first sample
         self._tried_at = 0.0
         self._streaming_since: float | None = None
         self._codec: str | None = None  # FFmpeg's name, of the newest connection
@@ -103,21 +113,8 @@ class ThreadCamera:
         self._verdict: StreamVerdict | None = None  # on a camera that streams
 
         self._lock = threading.Lock()  # guards all fields below
-        self._health = CameraHealth("connecting", 0.0, 0.0, 0, 0, 0, 0, None, None)
+        self._health = replace(before, state="connecting", error=None)
         self._arrivals, self._sampled = RateMeter(), RateMeter()
-        self._slot: Sample | None = None  # one place: the newest sample wins
-        self._newest: tuple[int, Frame] | None = None
-        self._taken: tuple[int, Frame] | None = None
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def take(self) -> Sample | None:
-        with self._lock:
-            sample, self._slot = self._slot, None
-            if sample is not None:
-                self._taken = self._newest
-            return sample
 
     def health(self) -> CameraHealth:
         with self._lock:
@@ -133,39 +130,18 @@ class ThreadCamera:
                 gate=GATE_OFF if self._gate is None else self._gate.health,
             )
 
-    def snapshot(self, sequence: int, max_width: int | None = None) -> bytes | None:
-        picture = self._held(sequence) if self._snapshots.publish else None
-        if picture is None:
-            return None
-        try:
-            return jpeg(picture, max_width or self._snapshots.max_width)
-        except (av.error.FFmpegError, ValueError) as exc:  # the alert goes out without it
-            self._logger.warning("camera %s: no snapshot: %s", self.name, exc)
-            return None
-
-    def pixels(
-        self, sequence: int, spec: ImageSpec, box: Edges | None = None
-    ) -> NDArray[np.int8] | None:
-        picture = self._held(sequence)
-        if picture is None:
-            return None
-        return Preprocessor(spec)(picture if box is None else cut_out(picture, box))
-
-    def _held(self, sequence: int) -> av.VideoFrame | None:
+    def silence_s(self) -> float | None:
+        """Return the seconds since the last packet; None before the first."""
         with self._lock:
-            held = dict(pair for pair in (self._taken, self._newest) if pair is not None)
-        frame = held.get(sequence)
-        return None if frame is None else frame.picture
+            silence_s = self._arrivals.silence_s(time.monotonic())
+        return silence_s if math.isfinite(silence_s) else None
 
-    def stop(self, timeout_s: float) -> bool:
+    def stop(self) -> None:
+        """Ask the loop to end, from any thread."""
         self._stop.set()
-        return self._thread.join(timeout_s)
 
-    @property
-    def failed(self) -> bool:
-        return self._thread.failed
-
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Sample until the end."""
         state: State = "failed"
         try:
             while not self._stop.is_set():
@@ -179,21 +155,14 @@ class ThreadCamera:
             state = "stopped" if self._stop.is_set() else "ended"
             self._logger.info("camera %s: %s", self.name, state)
         finally:
+            self._do("end")
             self._set(state)
-            self._wake()
 
     def _stream(self) -> None:
-        """Sample the stream until it ends, unless the process has ended over that twice."""
+        """Sample the stream until it ends."""
         self._streaming_since = self._verdict = None
         self._tried_at = time.monotonic()
-        part, facts = f"camera {self.name}", f"{self._url} {self._settings.transport}"
-        try:
-            with self._attempts.trying(part, facts, "give it another url or codec") as self._well:
-                self._sample()
-        except StruckOut as exc:
-            raise SourceRefused(str(exc)) from exc
-
-    def _sample(self) -> None:
+        self._do("connect")
         with open_source(self._url, self._settings, self._stop) as source:
             if source.choice is not None:
                 self._logger.info("camera %s: %s", self.name, source.choice)
@@ -218,7 +187,9 @@ class ThreadCamera:
         """Count the packets; raise when no frame came for too long."""
         corrupt_before = self._health.corrupt
         patience = Patience(redact(self._url), self._timeout_s, time.monotonic())
+        self._do("read")
         for packet in packets:
+            self._do("decode")
             with self._lock:
                 self._arrivals.add(packet.arrival.monotonic)
                 self._health = replace(self._health, last_arrival=packet.arrival.wall)
@@ -233,13 +204,16 @@ class ThreadCamera:
                 self._health = replace(self._health, corrupt=corrupt)
             now = packet.arrival.monotonic
             patience.check(now, decoder, skipping=sampler.skipping)
+            self._do("read")
 
     def _offer(self, frame: Frame) -> None:
-        """Put a sample of ``frame`` into the slot."""
+        """Make a sample of ``frame``; without room for it, it counts as dropped."""
         picture = frame.picture
-        pixels = self._preprocess(picture)
-        clip = None if self._preprocess_clip is None else self._preprocess_clip(picture)
-        size = picture.height, picture.width
+        space = self._outlet.space()
+        if space is not None:
+            self._preprocess(picture, space.pixels)
+            if self._preprocess_clip is not None:
+                self._preprocess_clip(picture, space.clip_pixels)
         if self._streaming_since is None:
             self._note_streaming(frame)
         if self._verdict is not None:
@@ -248,28 +222,23 @@ class ThreadCamera:
             if self._verdict.frozen:  # no sample, so that alerts end
                 return
         with self._lock:
-            sample = Sample(
-                self.name,
-                self._health.samples,
-                frame.arrival,
-                pixels,
-                size,
-                clip,
-                heartbeat=frame.heartbeat,
-            )
+            sequence = self._health.samples
             self._health = replace(
                 self._health,
-                samples=self._health.samples + 1,
-                dropped=self._health.dropped + (self._slot is not None),
+                samples=sequence + 1,
+                dropped=self._health.dropped + (space is None),
             )
             self._sampled.add(frame.arrival.monotonic)
-            self._slot = sample
-            self._newest = (sample.sequence, frame)
-        self._wake()
+        if space is not None:
+            size = picture.height, picture.width
+            sample = Sample(
+                self.name, sequence, frame.arrival, space.pixels, size, space.clip_pixels,
+                heartbeat=frame.heartbeat,
+            )  # fmt: skip
+            self._outlet.offer(sample, frame)
 
     def _note_streaming(self, frame: Frame) -> None:
         self._streaming_since = time.monotonic()
-        self._well()
         if self._live:
             self._verdict = StreamVerdict(self._rates.fps, frame.arrival.monotonic, self._spans)
         picture = frame.picture
@@ -282,6 +251,7 @@ class ThreadCamera:
                 reconnects=self._health.reconnects + again,
                 error=None,
             )
+        self._outlet.changed()
 
     def _announce(self, verdict: StreamVerdict) -> None:
         """Say of a camera that streams whether what it sends is of use, when that changes."""
@@ -309,8 +279,13 @@ class ThreadCamera:
         trace = None if known or expected else error  # once per failure, not per attempt
         message = "camera %s: %s; next try in %.1f s"
         self._logger.log(level, message, self.name, text, delay_s, exc_info=trace)
+        self._do("wait")
         self._stop.wait(delay_s)
+
+    def _do(self, step: Step) -> None:
+        self.doing = step, time.monotonic()
 
     def _set(self, state: State, error: str | None = None) -> None:
         with self._lock:
             self._health = replace(self._health, state=state, error=error)
+        self._outlet.changed()

@@ -29,10 +29,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-# Two periods of ten seconds, the longest that cameras commonly have from keyframe to keyframe, less
-# what arrivals jitter: three such keyframes are there 30 s after the camera froze, or sooner. The
-# first may differ, as the encoder still saves for what moved; one that comes back is proof enough.
-FROZEN_S: Final = 18.0
+from edge.video.spans import FROZEN_S
+
 # Mean and largest difference of two pictures, in levels, up to which they are the same.
 _MEAN, _LARGEST = 0.002, 4
 # The same for two pictures that an encoder may make of one. What goes beyond has moved.

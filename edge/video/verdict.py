@@ -1,31 +1,13 @@
 """Judges what a camera streams: of use, hardly any samples, or the same picture for ever."""
 
-from dataclasses import dataclass
-from typing import Final
-
 import av
 
 from edge.video.keyframes import Keyframes
 from edge.video.packet import Packet
-from edge.video.shortfall import SHORTEST_S, Shortfall
-from edge.video.stillness import FROZEN_S, Stillness, brightness_of
+from edge.video.shortfall import Shortfall
+from edge.video.spans import JudgedSpans
+from edge.video.stillness import Stillness, brightness_of
 from edge.video.worker import State
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedSpans:
-    """Spans that are judged together.
-
-    Attributes:
-        samples_s: Seconds in which samples are counted, at least.
-        frozen_s: Seconds of the same picture after which a camera counts as frozen.
-    """
-
-    samples_s: float = SHORTEST_S
-    frozen_s: float = FROZEN_S
-
-
-SPANS: Final = JudgedSpans()
 
 
 class StreamVerdict:

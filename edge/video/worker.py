@@ -5,7 +5,7 @@ thread (``edge.video.camera``).
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,10 @@ State = Literal[
     "stopped",
     "failed",
 ]
+
+
+Step = Literal["begin", "connect", "read", "decode", "wait", "end"]
+"""What the loop of a camera is doing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,10 @@ class CameraHealth:
     last_arrival: float | None
     error: str | None
     gate: GateHealth = GATE_OFF
+
+
+BEGINNING: Final = CameraHealth("connecting", 0.0, 0.0, 0, 0, 0, 0, None, None)
+"""Health of a camera that nobody has watched yet."""
 
 
 class CameraWorker(Protocol):

@@ -18,9 +18,11 @@ from edge.model.bundle.manifest import ImageSpec
 from edge.resources import Resources
 from edge.system.ending import Stop
 from edge.system.keeper import Keeper
-from edge.video.camera import ThreadCamera
+from edge.video.process.beginning import Beginning
+from edge.video.process.camera import ProcessCamera
+from edge.video.process.supervisor import Supervisor
 
-Camera = TypeVar("Camera", bound=ThreadCamera)
+Camera = TypeVar("Camera", bound=ProcessCamera)
 SPEC = ImageSpec.model_validate(
     {"height": 32, "width": 32, "resize": "shortest_edge", "interpolation": "bicubic",
      "mean": (127.0, 127.0, 127.0), "std": (128.0, 128.0, 128.0)}
@@ -49,16 +51,20 @@ def watching(
             "cameras": {name: {"url": url, "sample": {"fps": fps}} for name, url in urls.items()},
         }
     )
+    supervisor = Supervisor()
     cameras = {
-        name: camera(name, settings, SPEC, SnapshotsConfig(), wake.set)
+        name: camera(
+            Beginning(name, settings, SPEC, None), wake.set, supervisor.attend,
+            snapshots=SnapshotsConfig(),
+        )
         for name, settings in config.cameras.items()
-    }
+    }  # fmt: skip
     with closing(Outbox(folder / "outbox.db", 1 << 20)) as outbox:
         resources = Resources(
             TOPICS, dict(cameras), Proof(), pipeline_of(cameras), outbox,
             Publisher(config.mqtt, "box", outbox), Quiet(), Orders(wake.set),
             lambda name, _: cameras[name],
-            keeper=Keeper([], period_s=1.0),
+            keeper=Keeper([], period_s=1.0), supervisor=supervisor,
         )  # fmt: skip
         thread = threading.Thread(target=daemon(config, resources).serve, args=(stop, wake))
         thread.start()

@@ -23,7 +23,9 @@ from edge.delivery.message import Message
 from edge.testing import Clip, TestCamera
 from edge.testing.clip import Codec
 from edge.testing.synthetic import write_clip
-from edge.video.camera import ThreadCamera
+from edge.video.process.beginning import Beginning
+from edge.video.process.camera import ProcessCamera
+from edge.video.process.supervisor import Supervisor
 from edge.video.sample import Sample
 from edge.video.worker import CameraHealth
 
@@ -66,15 +68,15 @@ def showing(name: str) -> Act:
     return lambda camera, clips: camera.show("view", clips[name])
 
 
-def is_down(_before: CameraHealth, worker: ThreadCamera) -> bool:
+def is_down(_before: CameraHealth, worker: ProcessCamera) -> bool:
     return worker.health().state in {"stalled", "retrying", "refused"}
 
 
-def is_damaged(before: CameraHealth, worker: ThreadCamera) -> bool:
+def is_damaged(before: CameraHealth, worker: ProcessCamera) -> bool:
     return worker.health().corrupt > before.corrupt or is_down(before, worker)
 
 
-def is_well(before: CameraHealth, worker: ThreadCamera) -> bool:
+def is_well(before: CameraHealth, worker: ProcessCamera) -> bool:
     return worker.health().samples > before.samples and not is_down(before, worker)
 
 
@@ -84,7 +86,7 @@ class Fault:
 
     begin: Act
     end: Act
-    noticed: Callable[[CameraHealth, ThreadCamera], bool] = is_down
+    noticed: Callable[[CameraHealth, ProcessCamera], bool] = is_down
     back_s: float = BACK_S
 
 
@@ -173,7 +175,7 @@ class Trial(Protocol):
     """Runs a daemon with healthy cameras and one for each fault, in a rotated order."""
 
     def __call__(
-        self, faults: Faults, rotation: int = 0, camera: type[ThreadCamera] = ThreadCamera
+        self, faults: Faults, rotation: int = 0, camera: type[ProcessCamera] = ProcessCamera
     ) -> Outcome: ...
 
 
@@ -204,7 +206,7 @@ def trial(tmp_path: Path, broker: Broker, clips: Clips, eventually: Eventually) 
     with ExitStack() as stack:
 
         def run(
-            faults: Faults, rotation: int = 0, camera: type[ThreadCamera] = ThreadCamera
+            faults: Faults, rotation: int = 0, camera: type[ProcessCamera] = ProcessCamera
         ) -> Outcome:
             names = spread(faults, rotation)
             boxes = {
@@ -216,14 +218,13 @@ def trial(tmp_path: Path, broker: Broker, clips: Clips, eventually: Eventually) 
             urls = {key[name]: box.url("view") for name, box in boxes.items()}
             alone = stack.enter_context(TestCamera({"view": clips["small"]}))
             settings = {"url": alone.url("view"), "sample": {"fps": FPS}}
-            witness = ThreadCamera(
-                "alone",
-                CameraConfig.model_validate(settings),
-                SPEC,
-                SnapshotsConfig(),
-                lambda: None,
+            supervisor = Supervisor()
+            supervisor.start()
+            stack.callback(supervisor.stop, 5.0)
+            beginning = Beginning("alone", CameraConfig.model_validate(settings), SPEC, None)
+            witness = ProcessCamera(
+                beginning, lambda: None, supervisor.attend, snapshots=SnapshotsConfig()
             )
-            stack.callback(witness.stop, 5.0)
             witness.start()
             pipeline = Counting()
             daemon = watching(
@@ -268,7 +269,7 @@ def trial(tmp_path: Path, broker: Broker, clips: Clips, eventually: Eventually) 
         yield run
 
 
-def has_more(worker: ThreadCamera, samples: int) -> bool:
+def has_more(worker: ProcessCamera, samples: int) -> bool:
     """Whether a camera has made more samples than these."""
     return worker.health().samples > samples
 
@@ -289,7 +290,7 @@ def test_a_bad_camera_at_any_place_is_noticed_comes_back_and_costs_the_others_no
     assert not {name: share for name, share in outcome.shares.items() if share < least}
 
 
-class Awaited(ThreadCamera):
+class Awaited(ProcessCamera):
     """The control: a camera for whose sample the loop waits while it is silent."""
 
     def take(self) -> Sample | None:

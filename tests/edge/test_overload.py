@@ -20,7 +20,7 @@ from edge.app import Daemon
 from edge.delivery.message import Message
 from edge.testing import Clip, TestCamera
 from edge.testing.synthetic import write_clip
-from edge.video.camera import ThreadCamera
+from edge.video.process.camera import ProcessCamera
 from edge.video.sample import Sample
 
 NAMES = ("yard", "door", "gate", "hall")
@@ -29,7 +29,7 @@ LOADS = [float(load) for load in os.environ.get("EDGE_LOADS", "1,4").split(",")]
 TAKEN = int(os.environ.get("EDGE_TAKEN", "48"))
 
 
-class NotingCamera(ThreadCamera):
+class NotingCamera(ProcessCamera):
     """A camera that notes how many samples newer than the taken one it had already made."""
 
     late: ClassVar = defaultdict[str, list[int]](list)

@@ -24,9 +24,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks.measuring.held import Held, held
 from benchmarks.studies.soak.faults import Failure, failures
 from benchmarks.studies.soak.peers import Broker, Subscriber
-from benchmarks.studies.soak.process import Held, held
 from benchmarks.studies.soak.slope import Slope, floor, slope
 from edge.system import paths
 from edge.testing import TestCamera

@@ -1,13 +1,10 @@
 """Opens sources by the scheme of their URL (README.md lists the quirks of cameras)."""
 
-import re
 from importlib import import_module  # noqa: TID251  a row of _OPENERS
 from threading import Event
 
-from edge.config.urls import SCHEMES
-from edge.errors import ConfigError
-from edge.system.redact import redact
 from edge.video.packet import Packet
+from edge.video.scheme import is_live, scheme_of
 from edge.video.sources.base import Source, SourceSettings
 
 __all__ = ["Packet", "Source", "SourceSettings", "is_live", "open_source"]
@@ -18,7 +15,6 @@ _OPENERS = {
     "rtsps": "edge.video.sources.rtsp:RtspSource",
     "file": "edge.video.sources.file:FileSource",
 }
-_SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")
 
 
 def open_source(
@@ -36,28 +32,8 @@ def open_source(
         SourceRefused: The camera answered with a refusal.
         SourceError: The source is not reachable or not a video.
     """
-    module, _, opener = _OPENERS[_scheme(url)].partition(":")
+    module, _, opener = _OPENERS[scheme_of(url)].partition(":")
     source: Source = getattr(import_module(module), opener)(
         url, settings or SourceSettings(), stop or Event()
     )
     return source
-
-
-def is_live(url: str) -> bool:
-    """Whether ``url`` is a camera, which never ends by itself, not a recording or a picture.
-
-    Raises:
-        ConfigError: Unknown scheme.
-    """
-    return _scheme(url) != "file"
-
-
-def _scheme(url: str) -> str:
-    match = _SCHEME.match(url)
-    scheme = match[1].lower() if match else "file"
-    if scheme not in SCHEMES:
-        raise ConfigError(
-            f"{redact(url)} has the unknown scheme {scheme!r}; expected one of "
-            f"{', '.join(SCHEMES)}, or a path"
-        )
-    return scheme

@@ -44,7 +44,7 @@ class FileSource(Container):
     """
 
     def __init__(self, url: str, settings: SourceSettings, stop: Event) -> None:
-        path = _path(url)
+        path = path_of(url)
         if not path.is_file():
             raise SourceError(f"{path} is not a file; expected a video or a picture")
         super().__init__(str(path), _OPTIONS)
@@ -113,7 +113,12 @@ class _MediaClock:
         self._round_s = self._now_s + self._interval_s
 
 
-def _path(url: str) -> Path:
+def path_of(url: str) -> Path:
+    """Return the path of a recording.
+
+    Raises:
+        SourceError: The URL names another host.
+    """
     if not url.lower().startswith("file:"):
         return Path(url)
     rest = url[len("file:") :]

@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 from patience import Until
 
+from edge.config.models import CameraConfig, SnapshotsConfig
 from edge.model.bundle.manifest import ImageSpec
 from edge.testing import Clip, TestCamera
 from edge.testing.synthetic import write_clip
+from edge.video.process.beginning import Beginning
+from edge.video.process.camera import ProcessCamera
+from edge.video.process.limits import LIMITS, ProcessLimits
+from edge.video.process.supervisor import Supervisor
+from edge.video.spans import JudgedSpans
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +74,48 @@ def image_spec() -> Callable[..., ImageSpec]:
         return ImageSpec.model_validate(defaults | facts)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def supervisor() -> Iterator[Supervisor]:
+    """Supervisor of all cameras of the tests, as its server takes a moment to load its libraries."""
+    one = Supervisor()
+    one.start()
+    yield one
+    assert one.stop(5.0)
+
+
+@pytest.fixture
+def watch(
+    request: pytest.FixtureRequest, image_spec: Callable[..., ImageSpec], supervisor: Supervisor
+) -> Callable[..., ProcessCamera]:
+    """Start a worker on a URL; it is stopped at the end of the test."""
+
+    def start(
+        url: Path | str,
+        *,
+        snapshots: SnapshotsConfig | None = None,
+        wake: Callable[[], None] = lambda: None,
+        fps: float = 10.0,
+        timeout: float = 0.5,
+        judge_s: float = 12.0,
+        frozen_s: float = 90.0,
+        limits: ProcessLimits = LIMITS,
+        **more: object,
+    ) -> ProcessCamera:
+        config = CameraConfig.model_validate(
+            {"url": str(url), "timeout": timeout, "sample": {"fps": fps}} | more
+        )
+        spans = JudgedSpans(judge_s, frozen_s)
+        worker = ProcessCamera(
+            Beginning("yard", config, image_spec(), None, spans=spans),
+            wake,
+            supervisor.attend,
+            snapshots=snapshots or SnapshotsConfig(),
+            limits=limits,
+        )
+        request.addfinalizer(lambda: worker.stop(5.0))
+        worker.start()
+        return worker
+
+    return start

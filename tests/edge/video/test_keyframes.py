@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from edge.video.packet import Packet
 from edge.video.sample import Arrival
-from edge.video.verdict import SPANS, StreamVerdict
+from edge.video.spans import SPANS
+from edge.video.verdict import StreamVerdict
 
 FPS, WIDTH, HEIGHT = 10, 192, 112
 FROZE_S = 3.3

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.video.stillness import FROZEN_S, Stillness, brightness_of, shows_something
+from edge.video.spans import FROZEN_S
+from edge.video.stillness import Stillness, brightness_of, shows_something
 
 FPS = 10
 _SCENES = np.kron(

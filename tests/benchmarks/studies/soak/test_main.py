@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from benchmarks.measuring.held import Held
 from benchmarks.studies.soak.__main__ import figures
-from benchmarks.studies.soak.process import Held
 
 
 def rows(leak_mb: float = 0.0, fds: int = 0) -> list[tuple[float, Held, int]]:

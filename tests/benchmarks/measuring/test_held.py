@@ -1,12 +1,14 @@
 """What a process holds, read from /proc."""
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from benchmarks.studies.soak.process import held
+from benchmarks.measuring.held import held
 
 
 def test_files_threads_and_memory_are_counted(tmp_path: Path) -> None:
@@ -26,6 +28,21 @@ def test_files_threads_and_memory_are_counted(tmp_path: Path) -> None:
     assert after.rss_mb - before.rss_mb > 20
     assert after.cpu_s >= before.cpu_s
     assert len(block) == 30_000_000
+
+
+def test_children_count_unless_they_are_no_part_of_it() -> None:
+    before = held(os.getpid())
+    spins = "import sys, time\nwhile time.process_time() < 0.2: pass\nprint(flush=True)\nsys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", spins], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        with_it, without = held(os.getpid()), held(os.getpid(), {child.pid})
+        child.communicate()
+    assert with_it.cpu_s - without.cpu_s >= 0.15
+    assert with_it.threads == without.threads + 1 == before.threads + 1
+    assert held(os.getpid()).cpu_s >= with_it.cpu_s  # it has ended, and counts still
 
 
 def test_a_process_that_is_gone_is_an_error() -> None:

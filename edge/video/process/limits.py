@@ -1,0 +1,30 @@
+"""Defines what a camera's process may take."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessLimits:
+    """What a camera's process may take before it is ended.
+
+    Attributes:
+        silence_s: Seconds without a record. It sends its health each second.
+        decode_s: Seconds for decoding one packet, and making a sample of it.
+        memory_bytes: Memory that it has for itself.
+        records: Records in a second.
+        answer_s: Seconds for an answer; the loop waits for it.
+        parting_s: Seconds to end once it is asked to.
+        linger_s: Seconds for which a camera that has ended can still be asked for its last frames.
+    """
+
+    silence_s: float = 4.0
+    decode_s: float = 4.0
+    memory_bytes: int = 512 * 1024 * 1024
+    records: int = 1000
+    answer_s: float = 2.0
+    parting_s: float = 1.0
+    linger_s: float = 2.0
+
+
+LIMITS: Final = ProcessLimits()

@@ -1,0 +1,134 @@
+"""The daemon's side of the server that makes the processes of cameras."""
+
+import json
+import logging
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from edge.video.process.life import Life
+from edge.video.process.server import MOST_BYTES, command
+
+logger = logging.getLogger(__name__)
+
+# A server that has not answered for so long is begun anew. It loads its libraries first.
+_ANSWER_S: Final = 30.0
+_AGAIN_S: Final = 1.0
+# Threads of numpy's algebra would be lost in a fork, and memory of many arenas is not shared.
+_ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessForked:
+    """A process is there: its id, and a descriptor of it."""
+
+    number: int
+    process: int
+    fd: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessEnded:
+    """A process has ended, and how."""
+
+    number: int
+    words: str
+
+
+class Nursery:
+    """Keeps the server running. The supervisor's thread alone uses it.
+
+    Args:
+        selector: Watches the server's socket; its data is the nursery.
+        child: Module whose ``run`` runs in each process.
+    """
+
+    def __init__(self, selector: selectors.BaseSelector, child: str) -> None:
+        self._selector = selector
+        self._child = child
+        self._server: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._again_at = 0.0
+        self._owed: dict[int, float] = {}  # number of a process -> when it was asked for
+
+    def keep(self) -> bool:
+        """Begin the server where there is none; return whether there is one."""
+        now = time.monotonic()
+        if self._server is not None and self._owed and now - min(self._owed.values()) > _ANSWER_S:
+            logger.error("the server of the cameras' processes hangs: it begins anew")
+            self._server.kill()
+        if self._server is None and now >= self._again_at:
+            self._again_at = now + _AGAIN_S
+            self._begin()
+        return self._server is not None
+
+    def ask(self, life: Life) -> bool:
+        """Ask for a process; return whether the server takes it."""
+        if self._socket is None:
+            return False
+        self._owed[life.number] = time.monotonic()
+        try:
+            life.hand_over(self._socket)
+        except OSError:
+            return False
+        return True
+
+    def heard(self) -> list[ProcessForked | ProcessEnded] | None:
+        """Return what the server says; None once it is gone, and all processes with it."""
+        if self._socket is None:
+            return None
+        try:
+            data, fds, _, _ = socket.recv_fds(self._socket, MOST_BYTES, 1)
+        except OSError:
+            data, fds = b"", []
+        if not data:
+            self.close()
+            return None
+        said = json.loads(data)
+        number = said["number"]
+        self._owed.pop(number, None)
+        if fds:
+            return [ProcessForked(number, said["process"], fds[0])]
+        if "refused" in said:
+            return [ProcessEnded(number, f"its process cannot begin: {said['refused']}")]
+        return [ProcessEnded(number, _words(said["code"]))]
+
+    def close(self) -> None:
+        """End the server."""
+        if self._socket is not None:
+            self._selector.unregister(self._socket)
+            self._socket.close()
+            self._socket = None
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
+            self._server = None
+        self._owed.clear()
+
+    def _begin(self) -> None:
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with its:
+            try:
+                self._server = subprocess.Popen(  # noqa: S603  this program
+                    command(its.fileno(), self._child),
+                    pass_fds=[its.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    env=os.environ | _ENVIRONMENT,
+                )
+            except OSError as exc:
+                logger.error("the server of the cameras' processes cannot begin: %s", exc)  # noqa: TRY400  expected: no traceback
+                ours.close()
+                return
+        self._socket = ours
+        self._selector.register(ours, selectors.EVENT_READ, self)
+
+
+def _words(code: int) -> str:
+    if code < 0:
+        return f"its process was ended by {signal.Signals(-code).name}"
+    return f"its process ended with code {code}" if code else "its process has ended"

@@ -1,0 +1,61 @@
+"""What may run in a camera's process in a stranger's hands, in place of ``edge.video.process.child``.
+
+The camera's name says what it does.
+"""
+
+import json
+import pickle
+import socket
+import time
+
+from edge.video.process.beginning import Beginning
+
+SAMPLE = {
+    "kind": "sample", "slot": 0, "sequence": 0, "monotonic": 1.0, "pts_s": None,
+    "height": 4, "width": 4, "heartbeat": False,
+}  # fmt: skip
+HEALTH = {
+    "kind": "health", "step": "read", "step_s": 0.0, "state": "streaming", "fps_in": 1.0,
+    "fps_sampled": 1.0, "samples": 0, "dropped": 0, "corrupt": 0, "reconnects": 0,
+    "arrived_s": None, "error": None, "gate": "off", "gate_share": 1.0,
+}  # fmt: skip
+SENT: dict[str, list[bytes]] = {
+    "noise": [b"\x80\x04\x95\xff\x00"],
+    "no record": [b'{"kind": "other"}'],
+    "too long": [b"x" * 100_000],
+    "more than it has": [json.dumps(SAMPLE | {"more": 1}).encode()],
+    "no such slot": [json.dumps(SAMPLE | {"slot": 4}).encode()],
+    "a slot twice": [json.dumps(SAMPLE).encode(), json.dumps(SAMPLE | {"sequence": 1}).encode()],
+    "backwards": [
+        json.dumps(SAMPLE | {"sequence": 7}).encode(),
+        json.dumps(SAMPLE | {"slot": 1, "sequence": 7}).encode(),
+    ],
+    "of the future": [json.dumps(SAMPLE | {"monotonic": 1e12}).encode()],
+    "no number": [json.dumps(SAMPLE | {"monotonic": float("nan")}).encode()],
+    "unasked": [json.dumps({"kind": "answer", "number": 1, "size": 1}).encode()],
+    "a log of others": [
+        json.dumps({"kind": "log", "level": 50, "name": "root", "text": "", "trace": None}).encode()
+    ],
+    "a flood": [json.dumps(HEALTH).encode()] * 2_000,
+    "hangs": [json.dumps(HEALTH | {"step": "decode", "step_s": 60.0}).encode()],
+}
+
+
+def prepare() -> None:
+    """There is nothing to share."""
+
+
+def run(channel: socket.socket, memory: int) -> None:
+    """Do what the name of the camera says."""
+    del memory
+    beginning: Beginning = pickle.loads(channel.recv(1 << 17))
+    name = beginning.name
+    hoard = []
+    if name == "grows":
+        hoard = [bytearray(b"x" * 1_000_000) for _ in range(100)]
+    for data in SENT.get(name, []):
+        channel.send(data)
+    while hoard or name != "is silent":
+        channel.send(SENT["hangs"][0] if name == "hangs" else json.dumps(HEALTH).encode())
+        time.sleep(0.1)
+    time.sleep(60)
