@@ -20,5 +20,6 @@ guide is docs/testing.md.
 from edge.testing.camera import TestCamera
 from edge.testing.clip import AccessUnit, Clip
 from edge.testing.faults import Faults
+from edge.testing.habits import Habits, Login
 
-__all__ = ["AccessUnit", "Clip", "Faults", "TestCamera"]
+__all__ = ["AccessUnit", "Clip", "Faults", "Habits", "Login", "TestCamera"]

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from edge.testing.clip import Clip
 from edge.testing.faults import Faults
+from edge.testing.habits import PLAIN, Habits
 from edge.testing.playback import Passes, Player
 from edge.testing.protocol.auth import Authentication, Kind, authentication
 from edge.testing.protocol.dialogue import Dialogue, Track
@@ -35,6 +36,7 @@ class TestCamera:
         port: Port to listen on; 0 takes a free port, and keeps it.
         loop: Whether to play every clip for ever, in continuous stream time; otherwise the camera
             closes the connection after the last frame.
+        habits: Habits of the camera.
 
     Attributes:
         faults: Faults of the camera; its attributes may be set at any time.
@@ -56,15 +58,16 @@ class TestCamera:
         host: str = "127.0.0.1",
         port: int = 0,
         loop: bool = True,
+        habits: Habits = PLAIN,
     ) -> None:
         self._clips = {
             name.strip("/"): clip if isinstance(clip, Clip) else Clip.read(clip)
             for name, clip in clips.items()
         }
         self._user, self._password = user, password
-        self._authentication = _Counting(authentication(auth, user, password))
+        self._authentication = _Counting(authentication(auth, user, password, habits.login))
         self._host, self._port = host, port
-        self._loop = loop
+        self._loop, self._habits = loop, habits
         self.faults = Faults()
         self._passes: dict[str, Passes] = {name: [] for name in self._clips}
         self._lock = threading.Lock()
@@ -204,9 +207,10 @@ class TestCamera:
         def start(track: Track) -> Player:
             return self._start(track, rng)
 
-        dialogue = Dialogue(self._clips, self._authentication, self._host, self.faults)
+        habits = self._habits
+        dialogue = Dialogue(self._clips, self._authentication, self._host, self.faults, habits)
         try:
-            Session(connection, dialogue, self.faults, start).run()
+            Session(connection, dialogue, self.faults, start, habits).run()
         finally:
             with self._lock:
                 del self._connections[threading.current_thread()]
@@ -224,6 +228,7 @@ class TestCamera:
             rng=rng,
             passes=passes,
             loop=self._loop,
+            habits=self._habits,
         )
 
 
@@ -234,8 +239,8 @@ class _Counting:
         self.rejected = 0
         self._authentication = authentication
 
-    def challenge(self) -> str:
-        return self._authentication.challenge()
+    def challenges(self) -> list[str]:
+        return self._authentication.challenges()
 
     def accepts(self, authorization: str, method: str) -> bool:
         accepted = self._authentication.accepts(authorization, method)

@@ -4,15 +4,21 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
+from typing import Final
 
-from edge.testing.clip import AccessUnit, Clip, Codec
+from edge.testing.clip import AccessUnit, Clip, Codec, nal_type
 from edge.testing.faults import Faults
+from edge.testing.habits import PLAIN, Habits
 from edge.testing.protocol.rtp import RtpStream, interleaved
 
 Passes = list[tuple[float, float]]
 """(wall, monotonic) seconds at which each pass of a clip began."""
 
 _REPORT_EVERY_S = 5.0  # RTCP interval, RFC 3550 section 6.2
+# Types of NAL units that are parameter sets.
+_PARAMETER_SETS: Final = {"h264": {7, 8}, "hevc": {32, 33, 34}}
+# Channels from those of the video to one that nobody asked for, and the bytes that come there.
+_UNASKED: Final = (4, b"\x80\x6b" + bytes(400))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class Player:
         rng: Random numbers that choose the lost and damaged packets.
         passes: List to which the beginning of each pass is appended when it is sent.
         loop: Whether to play for ever.
+        habits: Habits of the camera.
     """
 
     def __init__(
@@ -77,8 +84,11 @@ class Player:
         rng: Random,
         passes: Passes,
         loop: bool,
+        habits: Habits = PLAIN,
     ) -> None:
         self._stream = stream
+        self._habits = habits
+        stream.marks = habits.marker
         self._rtp_channel, self._rtcp_channel = channels
         self._faults = faults
         self._rng = rng
@@ -110,12 +120,11 @@ class Player:
         return self._report(showing, jump_s) + self._video(showing, jump_s)
 
     def _report(self, showing: Showing, jump_s: float) -> bytes:
-        if showing.due_s < self._report_due_s:
+        if showing.due_s < self._report_due_s or self._habits.reports == "none":
             return b""
         self._report_due_s = showing.due_s + _REPORT_EVERY_S
-        report = self._stream.sender_report(
-            self._began_wall + showing.due_s, showing.due_s + jump_s
-        )
+        began_wall = 0.0 if self._habits.reports == "1970" else self._began_wall
+        report = self._stream.sender_report(began_wall + showing.due_s, showing.due_s + jump_s)
         return interleaved(self._rtcp_channel, report)
 
     def _video(self, showing: Showing, jump_s: float) -> bytes:
@@ -128,6 +137,15 @@ class Player:
             return b""
         time_s = self._faults.written_time_s(showing.time_s + jump_s, self._rng)
         self._stream.codec = showing.codec
-        packets = self._stream.packets(unit.nals, time_s)
+        packets = self._stream.packets(self._nals(showing.codec, unit), time_s)
         arriving = self._faults.damage(packets, self._rng)
-        return b"".join(interleaved(self._rtp_channel, packet) for packet in arriving)
+        sent = [interleaved(self._rtp_channel, packet) for packet in arriving]
+        if self._habits.unasked:
+            channels, packet = _UNASKED
+            sent.append(interleaved(self._rtp_channel + channels, packet))
+        return b"".join(sent)
+
+    def _nals(self, codec: Codec, unit: AccessUnit) -> tuple[bytes, ...]:
+        if not self._habits.bare:
+            return unit.nals
+        return tuple(nal for nal in unit.nals if nal_type(codec, nal) not in _PARAMETER_SETS[codec])

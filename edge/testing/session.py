@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from edge.testing.faults import Faults
+from edge.testing.habits import PLAIN, Habits
 from edge.testing.playback import Player
 from edge.testing.protocol.dialogue import Dialogue, Track
 from edge.testing.protocol.rtsp import BadRequest, RequestParser, Response, RtspRequest
@@ -28,6 +29,7 @@ class Session:
         dialogue: Answers the requests.
         faults: Faults of the camera.
         start: Called once, at PLAY, to make the player.
+        habits: Habits of the camera.
     """
 
     def __init__(
@@ -36,7 +38,9 @@ class Session:
         dialogue: Dialogue,
         faults: Faults,
         start: Callable[[Track], Player],
+        habits: Habits = PLAIN,
     ) -> None:
+        self._line_end = habits.line_end
         self._connection = connection
         self._dialogue = dialogue
         self._faults = faults
@@ -87,7 +91,7 @@ class Session:
 
     def _answer(self, request: RtspRequest) -> None:
         response = self._dialogue.answer(request)
-        self._send(response.encode(request.headers["cseq"]))
+        self._send(response.encode(request.headers["cseq"], self._line_end))
         track = self._dialogue.track
         if self._dialogue.playing and self._player is None and track is not None:
             self._player = self._start(track)

@@ -17,7 +17,10 @@ from edge.video.packet import MAX_PIXELS, Packet
 
 # Bytes of a picture that is the one before it: x264 takes 8 to 16, x265 22 to 38, a camera about
 # 12 for each slice. More pixels may be cut into more slices.
-_FEW, _PIXELS_A_BYTE = 100, 20_000
+_FEW, _PIXELS_A_BYTE = 48, 40_000
+# Such pictures take the same bytes again and again, but for the bits that count them. What few
+# bytes say of noise differs. The last packets, among which B-frames are smaller than others.
+_SAME, _PACKETS = 2, 4
 # Two keyframes of the same picture differ by the bits of their header that count them.
 _ALMOST: Final = 4
 # Number of keyframes among which one may come back.
@@ -64,7 +67,8 @@ class Keyframes:
         self._after_keyframe = False
         self._kept: deque[_Kept] = deque(maxlen=_KEPT)
         self._others = self._small = 0  # packets since the last keyframe
-        self._doubtful = False  # the newest keyframe has the size of one before
+        self._sizes: deque[int] = deque(maxlen=_PACKETS)
+        self._size = 0  # of the last such packet, with its filler
         self._decoder: VideoCodecContext | None = None
 
     def repeats(self, packet: Packet) -> bool:
@@ -79,23 +83,31 @@ class Keyframes:
         self._small += small
         return small
 
-    def look(self, packet: Packet, *, samples: int, seen: bool) -> list[KeyframePicture]:
-        """Return the pictures that are worth a look at a keyframe, oldest first.
+    def look(self, packet: Packet, *, samples: int, seen: bool) -> "list[KeyframePicture | None]":
+        """Return what else a keyframe shows of the stream, oldest first.
 
         Args:
             packet: The packet that ``repeats`` took last.
             samples: Number of samples since the last keyframe. Where there are several, they show
                 enough.
             seen: Whether this keyframe became a sample itself.
+
+        Returns:
+            Pictures of keyframes that may be the same; None for a picture that certainly is none of
+            the last ones.
         """
         if not packet.is_keyframe:
             return []
-        quiet = 0 < self._others <= 2 * self._small
+        quiet = self._others <= 2 * self._small
+        intra_only = not self._others
         self._others = self._small = 0
         like = [kept for kept in self._kept if abs(kept.packet.size - packet.size) <= _ALMOST]
-        self._doubtful = bool(like)
         self._kept.append(_Kept(packet, self.number, shown=seen))
-        if not like or not quiet or samples > 1:
+        if samples > 1 or intra_only:
+            return []
+        if not quiet or not (like or seen):
+            return [None]
+        if not like:
             return []
         pictures = [self._shown(kept) for kept in (*like, self._kept[-1]) if not kept.shown]
         return [picture for picture in pictures if picture is not None]
@@ -103,12 +115,13 @@ class Keyframes:
     def _is_small(self, packet: Packet) -> bool:
         context = packet.data.stream.codec_context
         few = _FEW + context.width * context.height // _PIXELS_A_BYTE
-        if packet.size <= few:
-            return True
-        filler = _FILLER.get(context.name)
-        if filler is None or not self._doubtful:
-            return False
-        return 0 <= bytes(packet.data).find(filler) <= few
+        before, self._size = self._size, packet.size
+        size, filler = packet.size, _FILLER.get(context.name)
+        if size > few and abs(size - before) <= _ALMOST and filler is not None:
+            size = max(bytes(packet.data).find(filler), 0) or size
+        known = any(abs(size - other) <= _SAME for other in self._sizes)
+        self._sizes.append(size)
+        return known and size <= few
 
     def _shown(self, kept: _Kept) -> KeyframePicture | None:
         """Decode a keyframe by itself; None where that gives no sound picture."""

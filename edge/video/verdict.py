@@ -34,6 +34,9 @@ class StreamVerdict:
             self._stillness.same()
         seen = self._sampled_at == now
         for keyframe in keyframes.look(packet, samples=self._samples, seen=seen):
+            if keyframe is None:
+                self._stillness.new()
+                continue
             brightness = brightness_of(keyframe.picture)
             self._stillness.see(brightness, keyframe.arrival, keyframe.number, other=False)
         if packet.is_keyframe:

@@ -8,12 +8,12 @@ from urllib.parse import unquote, urlsplit
 
 from edge.testing.clip import Clip
 from edge.testing.faults import Faults
+from edge.testing.habits import PLAIN, Habits
 from edge.testing.protocol.auth import Authentication
 from edge.testing.protocol.rtp import RtpStream
 from edge.testing.protocol.rtsp import BadRequest, Response, RtspRequest
-from edge.testing.protocol.sdp import CONTROL, OTHER_CONTROL, describe
+from edge.testing.protocol.sdp import OTHER_CONTROL, describe
 
-_TIMEOUT_S = 60  # sent to clients, which then send keep-alives; not enforced
 _OTHER = re.compile(rf"/{OTHER_CONTROL}\d+$", re.ASCII)
 _CHANNELS = re.compile(r"interleaved=(\d{1,3})-(\d{1,3})", re.ASCII)
 
@@ -48,7 +48,9 @@ class Dialogue:
         authentication: Authentication,
         host: str,
         faults: Faults,
+        habits: Habits = PLAIN,
     ) -> None:
+        self._habits = habits
         self._clips = clips
         self._faults = faults
         self._authentication = authentication
@@ -58,10 +60,10 @@ class Dialogue:
             "DESCRIBE": self._describe,
             "SETUP": self._set_up,
             "PLAY": self._play,
-            "GET_PARAMETER": self._keep_alive,
-            "SET_PARAMETER": self._keep_alive,
             "TEARDOWN": self._tear_down,
         }
+        if habits.keeps_alive:
+            self._methods["GET_PARAMETER"] = self._methods["SET_PARAMETER"] = self._keep_alive
         self.track: Track | None = None
         self.playing = False
         self.finished = False
@@ -74,15 +76,17 @@ class Dialogue:
         """
         status_line = self._faults.answers.get(request.method)
         if request.method == "OPTIONS":
-            if status_line is not None:
-                return Response(status_line)
-            return Response(headers={"Public": ", ".join(["OPTIONS", *self._methods])})
+            public = {"Public": ", ".join(["OPTIONS", *self._methods])}
+            return Response(headers=public) if status_line is None else Response(status_line)
         method = self._methods.get(request.method)
         if method is None:
             return Response(501)
+        target = self._habits.sends_on_to
+        if target is not None and request.method == "DESCRIBE":
+            return Response("302 Moved Temporarily", {"Location": target})
         authorization = request.headers.get("authorization", "")
         if not self._authentication.accepts(authorization, request.method):
-            return Response(401, {"WWW-Authenticate": self._authentication.challenge()})
+            return Response(401, {"WWW-Authenticate": self._authentication.challenges()})
         if status_line is not None:
             return Response(status_line)
         name = self._clip_name(request.uri)
@@ -93,17 +97,20 @@ class Dialogue:
             path = unquote(urlsplit(uri).path).strip("/")
         except ValueError as exc:
             raise BadRequest(f"expected an RTSP URL, found {uri[:80]!r}") from exc
-        for name in (path, path.removesuffix(f"/{CONTROL}"), _OTHER.sub("", path)):
+        control = self._habits.control.removeprefix("{base}").strip("/")
+        for name in (path, path.removesuffix(f"/{control}"), _OTHER.sub("", path)):
             if name in self._clips:
                 return name
         return None
 
     def _describe(self, request: RtspRequest, name: str) -> Response:
-        headers = {
-            "Content-Base": f"{request.uri.rstrip('/')}/",
-            "Content-Type": "application/sdp",
-        }
-        body = describe(self._clips[name], self._host, self._faults.title, self._faults.other_media)
+        habits, faults, base = self._habits, self._faults, request.uri.rstrip("/")
+        headers = {"Content-Type": "application/sdp"}
+        if habits.content_base:
+            headers["Content-Base"] = f"{base}/"
+        body = describe(
+            self._clips[name], self._host, faults.title, faults.other_media, habits, base
+        )
         return Response(headers=headers, body=body)
 
     def _set_up(self, request: RtspRequest, name: str) -> Response:
@@ -112,13 +119,15 @@ class Dialogue:
         channels = _tcp_channels(request.headers.get("transport", ""))
         if channels is None:
             return Response(461)
+        if self._habits.channel is not None:
+            channels = self._habits.channel, self._habits.channel + 1
         if not _OTHER.search(request.uri):
             self.track = Track(name, RtpStream(self._clips[name].codec), channels)
         rtp, rtcp = channels
         return Response(
             headers={
                 "Transport": f"RTP/AVP/TCP;unicast;interleaved={rtp}-{rtcp}",
-                "Session": f"{self._session};timeout={_TIMEOUT_S}",
+                "Session": f"{self._session};timeout={self._habits.session_timeout_s}",
             }
         )
 

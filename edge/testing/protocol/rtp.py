@@ -59,12 +59,14 @@ class RtpStream:
         ssrc: Identity of the sender, random (RFC 3550 section 8).
         sequence: Number of the next packet, 16 bits, random start.
         origin: RTP timestamp of stream time 0, 32 bits, random.
+        marks: Whether the last packet of a picture has its marker.
     """
 
     codec: Codec
     ssrc: int = field(default_factory=lambda: randbits(32))
     sequence: int = field(default_factory=lambda: randbits(16))
     origin: int = field(default_factory=lambda: randbits(32))
+    marks: bool = True
     _packets: int = 0
     _octets: int = 0
 
@@ -76,7 +78,7 @@ class RtpStream:
         """RTP packets of one access unit shown at ``time_s``; the last one has the marker."""
         payloads = [payload for nal in nals for payload in packetise(self.codec, nal)]
         return [
-            self._packet(payload, time_s, marker=number == len(payloads))
+            self._packet(payload, time_s, marker=self.marks and number == len(payloads))
             for number, payload in enumerate(payloads, start=1)
         ]
 

@@ -2,7 +2,7 @@
 
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 MAX_HEAD = 8192
@@ -45,25 +45,27 @@ class Response:
 
     Attributes:
         status: Status, with its usual reason, or a whole status line such as ``453 Low Power``.
-        headers: Headers by name.
+        headers: Headers by name; where a value is a list, the header stands there several times.
         body: Body.
     """
 
     status: int | str = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     body: bytes = b""
 
-    def encode(self, cseq: str | None = None) -> bytes:
+    def encode(self, cseq: str | None = None, line_end: str = "\r\n") -> bytes:
         """Return the bytes on the wire, as the answer to the request with number ``cseq``."""
-        headers = {} if cseq is None else {"CSeq": cseq}
+        headers: dict[str, str | Sequence[str]] = {} if cseq is None else {"CSeq": cseq}
         headers.update(self.headers)
         if self.body:
             headers["Content-Length"] = str(len(self.body))
         status = self.status
         line = f"{status} {_REASONS[status]}" if isinstance(status, int) else status
         lines = [f"RTSP/1.0 {line}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        return "\r\n".join([*lines, "", ""]).encode() + self.body
+        for name, value in headers.items():
+            values = [value] if isinstance(value, str) else value
+            lines += [f"{name}: {each}" for each in values]
+        return line_end.join([*lines, "", ""]).encode() + self.body
 
 
 class RequestParser:
