@@ -79,6 +79,7 @@ class Outbox:
         self._lost: Counter[Kind] = Counter()  # not yet in the file's totals
         self._ended: set[str] = set()  # alerts whose end the file has not noted yet
         self._drops = Drops()
+        self._empty = False  # whether the file is known to have no messages
         # Numbers are never reused in a process: a late PUBACK must not delete a new message.
         self._next_seq = 1
         self._store = OutboxStore(path, self._go_on, attempts)
@@ -182,9 +183,8 @@ class Outbox:
             holding: Lanes to leave out (``Message.lane``).
         """
         excluded, held = set(excluding), set(holding)
-        numbers, lanes = dumps(list(excluded)), dumps([lane_number(lane) for lane in held])
         with self._lock:
-            read, whole = self._store.run(lambda db: self._select(db, limit, numbers, lanes))
+            read, whole = self._read(limit, excluded, held)
             young = [
                 Queued(seq, message)
                 for seq, message in self._young
@@ -250,6 +250,16 @@ class Outbox:
                 self._settle_young()
             self._store.close()
 
+    def _read(self, limit: int, excluded: set[int], held: set[str]) -> tuple[list[Queued], bool]:
+        """Read the next messages of the file; also return whether these are all."""
+        if self._empty and self._store.error is None:
+            return [], True  # as nearly always, where no alert waits
+        numbers, lanes = dumps(list(excluded)), dumps([lane_number(lane) for lane in held])
+        read, whole = self._store.run(lambda db: self._select(db, limit, numbers, lanes))
+        others = excluded.difference(seq for seq, _ in self._young)
+        self._empty = whole and not (read or others or held)
+        return read, whole
+
     def _settle_young(self) -> None:
         """Commit what is in memory alone; where the disk refuses it, count it as lost."""
         rows: list[_Row] = [(message, pack(message), seq) for seq, message in self._young]
@@ -263,11 +273,13 @@ class Outbox:
             raise
 
     def _write(self, rows: list[_Row]) -> None:
+        self._empty = False
         self._store.run(lambda db: self._insert(db, rows), lambda db: self._make_room(db, rows))
 
     def _go_on(self, newest: int) -> None:
         """Number new messages after the newest one of an opened file."""
         self._next_seq = max(self._next_seq, newest + 1)
+        self._empty = False
 
     def _insert(self, db: sqlite3.Connection, rows: list[_Row]) -> None:
         lost, ended = self._lost.copy(), self._ended.copy()

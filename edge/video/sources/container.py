@@ -159,7 +159,10 @@ class Container:
 
 def seconds(ticks: int | None, time_base: Fraction) -> float | None:
     """Return a time of a packet in seconds; None where the packet has none."""
-    return None if ticks is None else float(ticks * time_base)
+    if ticks is None:
+        return None
+    # The same number as by a fraction, ten times as fast; each packet has two.
+    return ticks * time_base.numerator / time_base.denominator
 
 
 def _without_url(exc: av.error.FFmpegError) -> av.error.FFmpegError:
