@@ -275,8 +275,9 @@ class Pipeline:
         return _Camera(Watch(rules), self._calibrations.scene(name))
 
     def _watched(self, camera: str, name: str) -> WatchedRule:
-        prompt, fps = self.rules.prompts[name], self.camera_settings[camera].sample.fps
-        rule = Rule.of(prompt, self._decision, fps)
+        prompt, settings = self.rules.prompts[name], self.camera_settings[camera]
+        fps, idle = settings.sample.fps, settings.sample.idle if settings.gate else None
+        rule = Rule.of(prompt, self._decision, fps, idle)
         return WatchedRule(
             plan(name, prompt),
             rule,

@@ -115,6 +115,7 @@ class CameraLoop:
         self._lock = threading.Lock()  # guards all fields below
         self._health = replace(before, state="connecting", error=None)
         self._arrivals, self._sampled = RateMeter(), RateMeter()
+        self._last_arrival = before.last_arrival
 
     def health(self) -> CameraHealth:
         with self._lock:
@@ -127,6 +128,7 @@ class CameraLoop:
                 state=state,
                 fps_in=self._arrivals.per_second(now),
                 fps_sampled=self._sampled.per_second(now),
+                last_arrival=self._last_arrival,
                 gate=GATE_OFF if self._gate is None else self._gate.health,
             )
 
@@ -192,7 +194,7 @@ class CameraLoop:
             self._do("decode")
             with self._lock:
                 self._arrivals.add(packet.arrival.monotonic)
-                self._health = replace(self._health, last_arrival=packet.arrival.wall)
+                self._last_arrival = packet.arrival.wall
             yield packet
             corrupt = corrupt_before + decoder.corrupt
             if self._verdict is not None:
@@ -200,8 +202,9 @@ class CameraLoop:
                     self._verdict.idle(packet.arrival.monotonic)
                 self._verdict.arrived(packet, damaged=corrupt - self._health.corrupt)
                 self._announce(self._verdict)
-            with self._lock:
-                self._health = replace(self._health, corrupt=corrupt)
+            if corrupt != self._health.corrupt:
+                with self._lock:
+                    self._health = replace(self._health, corrupt=corrupt)
             now = packet.arrival.monotonic
             patience.check(now, decoder, skipping=sampler.skipping)
             self._do("read")

@@ -313,6 +313,29 @@ def test_finish_and_lost_end_what_runs(make: Callable[..., Fed]) -> None:
     assert [(m.camera, json.loads(m.payload)["type"]) for m in ended] == [("door", "end")]
 
 
+def test_a_camera_with_a_gate_may_be_still_for_longer_than_others_may_be_silent(
+    make: Callable[..., Fed],
+) -> None:
+    gated = {"yard": {"url": "file:x.mp4", "gate": True}, "door": {"url": "file:x.mp4"}}
+    run = make(config(cameras=gated))
+    run.feed(0, yard=1, door=1)
+    ended = run.pipeline.lost(arrival(11))
+    assert [(m.camera, json.loads(m.payload)["type"]) for m in ended] == [("door", "end")]
+    for number in (1, 2, 3):
+        pixels = np.ones((3, 2, 2), np.int8)
+        at = arrival(10.02 * number)
+        told = run.pipeline.process(Sample("yard", number, at, pixels, heartbeat=True))
+        types = [json.loads(m.payload)["type"] for m in told if m.kind == "alert"]
+        assert types == ["update"]
+    (end,) = run.pipeline.lost(arrival(30.06 + 31))
+    assert json.loads(end.payload)["type"] == "end"
+    # Of a sample that was lost nobody knows what it would have shown.
+    run.pipeline.process(Sample("yard", 4, arrival(70), pixels))
+    told = run.pipeline.process(Sample("yard", 6, arrival(80.02), pixels, heartbeat=True))
+    types = [json.loads(m.payload)["type"] for m in told if m.kind == "alert"]
+    assert types == ["end", "start"]
+
+
 def test_who_wants_to_know_is_told_of_each_start_what_can_be_learned_from(
     make: Callable[..., Fed],
 ) -> None:
