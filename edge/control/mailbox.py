@@ -11,11 +11,14 @@ from edge.config.models import HomeAssistantConfig
 from edge.control.commands import MAX_BYTES, command_filters
 from edge.delivery.message import Received
 from edge.delivery.topics import Topics
+from edge.system.pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
 # Nobody sends so many commands by hand.
 _WAITING: Final = 1000
+# Thousands of sentences take minutes where a slow box compiles them for the first time.
+_LONGEST_S: Final = 1800.0
 _WAITING_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -27,11 +30,20 @@ class Mailbox:
         waiting: Most messages that wait; those that come then are dropped and logged.
         largest: Size of the largest payload that its reader takes. Of a larger one so much is kept
             that the reader can see that it is too large.
+        longest_s: Seconds that its reader may take for one.
+
+    Attributes:
+        pulse: Says whether its reader goes on.
     """
 
     def __init__(
-        self, what: str = "commands", waiting: int = _WAITING, largest: int = MAX_BYTES
+        self,
+        what: str = "commands",
+        waiting: int = _WAITING,
+        largest: int = MAX_BYTES,
+        longest_s: float = _LONGEST_S,
     ) -> None:
+        self.pulse: Final = Pulse(longest_s)
         self._what = what
         self._most = waiting
         self._largest = largest
@@ -70,9 +82,11 @@ class Mailbox:
 
     def _next(self) -> Received | None:
         with self._changed:
+            self.pulse.rest()
             self._changed.wait_for(lambda: self._waiting or self._closed)
             if not self._waiting:
                 return None
+            self.pulse.beat()
             received = self._waiting.popleft()
             self._bytes -= received.size
             self._dropping = self._dropping and bool(self._waiting)

@@ -41,6 +41,7 @@ from edge.delivery.topics import Topics
 from edge.errors import ConfigError, EngineError, ModelError, SideFileError
 from edge.system import systemd
 from edge.system.ending import Ended
+from edge.system.pulse import Pulse
 from edge.system.workers import WorkerThread
 
 logger = logging.getLogger(__name__)
@@ -132,6 +133,11 @@ class Rollout:
     def removed(self, topic: str) -> None:
         """Note that the broker has removed what was retained on a topic."""
         self._announcer.removed(topic)
+
+    @property
+    def pulse(self) -> Pulse:
+        """Says whether the thread goes on."""
+        return self._mailbox.pulse
 
     def _run(self) -> None:
         for received in self._mailbox:

@@ -71,16 +71,20 @@ class Crew:
         ending.callback(self._end_cameras)
         ending.callback(self.workers.ask, _COMPILERS)
         ending.callback(self._begin_end, stop)
-        self.workers.start("rollout", opened.rollout, essential=False)
+        self.workers.start("rollout", opened.rollout, essential=False, pulse=opened.rollout.pulse)
         if opened.index is not None:
-            self.workers.start("index", opened.index, essential=False)
+            self.workers.start("index", opened.index, essential=False, pulse=opened.index.pulse)
         if opened.desk is not None:
-            self.workers.start("search", opened.desk, essential=False)
+            self.workers.start("search", opened.desk, essential=False, pulse=opened.desk.pulse)
         if opened.build is not None:
             self.workers.start("engines", opened.build, essential=False)
         self.workers.start("keeper", opened.keeper, essential=False)
-        self.workers.start("publisher", opened.publisher, essential=True)
-        self.workers.start(_SUPERVISOR, opened.supervisor, essential=True)
+        self.workers.start(
+            "publisher", opened.publisher, essential=True, pulse=opened.publisher.pulse
+        )
+        self.workers.start(
+            _SUPERVISOR, opened.supervisor, essential=True, pulse=opened.supervisor.pulse
+        )
         for name, camera in self._cameras.items():
             self.workers.start(worker_of(name), camera, essential=False)
         self._say_what_is_watched()

@@ -79,7 +79,9 @@ class Reports:
             why = self._proof.error or "engine null proves nothing"
             problem = f"the model is not proven: {why}"
         elif not self._workers.progressing:
-            problem = f"an error has ended {', '.join(self._workers.failed())}"
+            words = [f"an error has ended {name}" for name in self._workers.failed()]
+            words += [f"{name} hangs" for name in self._workers.late()]
+            problem = "; ".join(words)
         return DaemonHealth(
             healthy=problem is None,
             problem=problem,
@@ -104,7 +106,8 @@ class Reports:
             "config": opened.rollout.file_error,
             "index": None if opened.index is None else opened.index.health().error,
         }
-        failed = dict.fromkeys(self._workers.failed(), "an error has ended it: see the log")
+        failed = dict.fromkeys(self._workers.late(), "it hangs: see the log")
+        failed |= dict.fromkeys(self._workers.failed(), "an error has ended it: see the log")
         found = {name: error for name, error in errors.items() if error is not None}
         set_aside = opened.pipeline.rules.set_aside
         found |= {f"prompt {name}": why for name, why in set_aside.items()}

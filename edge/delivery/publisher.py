@@ -30,11 +30,14 @@ from edge.delivery.topics import Topics
 from edge.delivery.unsent import Unsent
 from edge.errors import ConfigError, OutboxError, PublishError
 from edge.system.backoff import BROKER, RetryPolicy
+from edge.system.pulse import Pulse
 from edge.system.wake import SocketWake
 from edge.system.workers import WorkerThread
 
 logger = logging.getLogger(__name__)
 
+# Longest step of the thread: it connects by each of a host's addresses, one after the other.
+_LONGEST_S: Final = 120.0
 # Longest sleep of the thread; the keep-alive is checked at this interval.
 _TICK_S: Final = 1.0
 # Part of ``stop``'s time that is reserved for publishing "stopped" and disconnecting.
@@ -130,6 +133,7 @@ class Publisher:
         self._deadline = self._parting_s = 0.0
         self._wake = SocketWake()
         self._thread = WorkerThread("publisher", self._run)
+        self.pulse = Pulse(_LONGEST_S)
         self.announce("online")
         outbox.listen(self._wake.set)
 
@@ -192,6 +196,7 @@ class Publisher:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            self.pulse.beat()
             self._connect_and_serve()
         self._wake.close()
 
@@ -205,7 +210,9 @@ class Publisher:
         except (PublishError, ConfigError) as exc:
             if opened_at is not None and time.monotonic() - opened_at > timings.sound_s:
                 self._failures = 0
-            self._stopping.wait(self._failed(exc))
+            delay_s = self._failed(exc)
+            self.pulse.rest()
+            self._stopping.wait(delay_s)
         finally:
             self._protocol = None
 
@@ -246,6 +253,7 @@ class Publisher:
         self._unsent.send_retained_again()
         try:
             while not self._time_is_up():
+                self.pulse.beat()
                 self._advance(delivery)
                 if self._inbox:
                     self._inbox.listen(connection, idle=delivery.idle)

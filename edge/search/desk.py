@@ -11,6 +11,7 @@ from edge.control.answers import AnswerRoute
 from edge.control.mailbox import Mailbox
 from edge.delivery.message import Message
 from edge.search.request import SEARCH_SCHEMA, Answerer, SearchAnswer
+from edge.system.pulse import Pulse
 from edge.system.workers import WorkerThread
 
 # Maximum number of waiting searches. A client gives up long before so many are answered.
@@ -53,6 +54,11 @@ class SearchDesk:
         """Stop answering, and wait up to ``timeout_s``; return whether the thread has ended."""
         self._mailbox.close()
         return self._thread.join(timeout_s)
+
+    @property
+    def pulse(self) -> Pulse:
+        """Says whether the thread goes on."""
+        return self._mailbox.pulse
 
     def _run(self) -> None:
         for received in self._mailbox:

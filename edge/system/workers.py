@@ -13,6 +13,7 @@ from typing import Protocol
 
 from edge.system.backoff import HEALTHY_S, WORKER, Backoff
 from edge.system.ending import Ended
+from edge.system.pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ class _Running:
     """A worker of the group.
 
     Attributes:
+        pulse: Says whether it goes on; None where nobody knows.
         since: ``time.monotonic()`` of its last start.
         failures: Failures in a row.
         again_at: ``time.monotonic()`` of the next start; None while it has not failed.
@@ -96,9 +98,11 @@ class _Running:
 
     worker: Worker
     essential: bool
+    pulse: Pulse | None
     since: float
     failures: int = 0
     again_at: float | None = None
+    was_late: bool = False
 
 
 class WorkerGroup:
@@ -115,24 +119,38 @@ class WorkerGroup:
         self._rng = Random()  # noqa: S311  jitter, no secret
         self._running: dict[str, _Running] = {}
 
-    def start(self, name: str, worker: Worker, *, essential: bool) -> None:
+    def start(
+        self, name: str, worker: Worker, *, essential: bool, pulse: Pulse | None = None
+    ) -> None:
         """Start a worker.
 
         Args:
             name: Name of the worker.
             worker: The worker.
             essential: Whether the daemon is useless without it, and must be restarted.
+            pulse: Says whether it goes on. One that does not is essential: nothing but a restart
+                ends a thread that hangs.
         """
-        self._running[name] = _Running(worker, essential, time.monotonic())
+        self._running[name] = _Running(worker, essential, pulse, time.monotonic())
         worker.start()
 
     def failed(self) -> list[str]:
         """Names of the workers that have failed, and have not been started again yet."""
         return [name for name, running in self._running.items() if running.worker.failed]
 
+    def late(self) -> list[str]:
+        """Names of the workers whose present piece of work takes too long."""
+        pulses = ((name, running.pulse) for name, running in self._running.items())
+        return [name for name, pulse in pulses if pulse is not None and pulse.is_late()]
+
     def tend(self) -> None:
         """Start the workers again that have failed, each after a wait; each failure is logged."""
         now = time.monotonic()
+        late = self.late()
+        for name, running in self._running.items():
+            if name in late and not running.was_late and running.pulse is not None:
+                logger.error("worker %s hangs for %g s", name, running.pulse.patience_s)
+            running.was_late = name in late
         for name in self.failed():
             running = self._running[name]
             if running.again_at is None:
@@ -150,8 +168,9 @@ class WorkerGroup:
 
     @property
     def progressing(self) -> bool:
-        """Whether every essential worker runs."""
-        return not any(self._running[name].essential for name in self.failed())
+        """Whether every essential worker runs, and none hangs."""
+        failed = any(self._running[name].essential for name in self.failed())
+        return not failed and not self.late()
 
     def ask(self, names: Iterable[str]) -> None:
         """Ask some workers to end, without waiting; ``stop`` waits for them later."""

@@ -14,6 +14,7 @@ from edge.errors import InferenceError, ModelError
 from edge.model.variants import Variant
 from edge.rules.bank import PromptBank
 from edge.scoring.open import Models, Running
+from edge.system.pulse import Pulse
 from edge.video.sample import Arrival, Sample
 
 TOPICS = Topics("edge", "box")
@@ -78,6 +79,7 @@ class Quiet(Rollout):
     """A rollout that nobody commands."""
 
     failed = False
+    pulse = Pulse(60.0)
 
     def __init__(self) -> None:
         self.file_error = None

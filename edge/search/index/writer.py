@@ -10,10 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from edge.errors import StruckOut
 from edge.search.index.format import Entry
 from edge.search.index.store import Store
+from edge.system.pulse import Pulse
 from edge.system.workers import WorkerThread
 
 logger = logging.getLogger(__name__)
@@ -57,6 +59,10 @@ class IndexHealth:
     error: str | None
 
 
+# A disk that has not answered for so long answers no more.
+_LONGEST_S: Final = 600.0
+
+
 class IndexWriter:
     """Writer of an index in its own thread.
 
@@ -80,6 +86,7 @@ class IndexWriter:
         self._retry_at = float("-inf")
         self._stop = threading.Event()
         self._thread = WorkerThread("index", self._run)
+        self.pulse = Pulse(_LONGEST_S)
 
         self._lock = threading.Lock()  # protects all fields below
         self._entries: dict[str, list[Entry]] = {}
@@ -124,8 +131,10 @@ class IndexWriter:
     def _run(self) -> None:
         try:
             while not self._stop.wait(self._limits.flush_s):
+                self.pulse.beat()
                 if time.monotonic() >= self._retry_at:
                     self._flush()
+                self.pulse.rest()
             self._flush()
         finally:
             self._close()

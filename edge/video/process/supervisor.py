@@ -15,6 +15,7 @@ from contextlib import closing
 from itertools import count
 from typing import Final
 
+from edge.system.pulse import Pulse
 from edge.system.wake import SocketWake
 from edge.system.workers import WorkerThread
 from edge.video.process.camera import ProcessCamera
@@ -27,6 +28,8 @@ CHILD: Final = "edge.video.process.child"
 _ROUND_S: Final = 0.25
 # A round that came later than this counts as this long.
 _LONGEST_ROUND_S: Final = 0.5
+# No turn takes this long, or else the thread hangs.
+_LONGEST_TURN_S: Final = 10.0
 # Seconds after which a process that was ended counts as gone, whether or not anybody has said so.
 _LOST_S: Final = 2.0
 
@@ -49,6 +52,7 @@ class Supervisor:
         self._wake: SocketWake | None = None  # while the thread runs
         self._stopping = threading.Event()
         self._looked_at = 0.0
+        self.pulse = Pulse(_LONGEST_TURN_S)
         self._thread = WorkerThread("cameras", self._run)
 
     @property
@@ -87,8 +91,10 @@ class Supervisor:
             self._looked_at = time.monotonic()
             try:
                 while not self._stopping.is_set():
+                    self.pulse.beat()
                     self._turn(selector, nursery)
             finally:
+                self.pulse.rest()
                 for number in list(self._lives):
                     self._part(selector, number, "its supervisor has ended")
                 nursery.close()

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 
 import pytest
 
@@ -101,3 +102,24 @@ def test_the_word_that_is_kept_at_an_earlier_name_of_the_box_arrives() -> None:
     receive(said(b"stopped", "edge/old/status", retain=True))
     receive(said(b"stopped", "edge/other/status", retain=True))
     assert [one.topic for one in waiting(commands)] == former
+
+
+def test_a_reader_that_takes_too_long_for_one_message_is_late_and_one_that_waits_is_not() -> None:
+    mailbox, go_on, taken = Mailbox(longest_s=0.05), threading.Event(), threading.Event()
+
+    def read() -> None:
+        for _ in mailbox:
+            taken.set()
+            go_on.wait(10)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    time.sleep(0.1)
+    assert not mailbox.pulse.is_late()
+    mailbox.receive(said(b"hello"))
+    assert taken.wait(10)
+    time.sleep(0.1)
+    assert mailbox.pulse.is_late()
+    go_on.set()
+    mailbox.close()
+    reader.join(10)

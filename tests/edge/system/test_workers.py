@@ -1,12 +1,14 @@
 """Workers are started, seen to fail, and stopped in order."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 from patience import Eventually
 
 from edge.system.backoff import Backoff
+from edge.system.pulse import Pulse
 from edge.system.workers import WorkerGroup, WorkerThread
 
 
@@ -134,3 +136,22 @@ def test_workers_stop_in_the_order_that_is_asked_for(
     assert log[0] == "camera"
     assert sorted(log[1:]) == ["desk", "publisher"]
     assert group.failed() == []
+
+
+def test_a_worker_that_hangs_withholds_the_watchdog_and_one_that_waits_does_not(
+    caplog: pytest.LogCaptureFixture, log: list[str], eventually: Eventually
+) -> None:
+    group, pulse, worker = WorkerGroup(), Pulse(0.05), Waiting("index", log)
+    group.start("index", worker, essential=False, pulse=pulse)
+    time.sleep(0.1)
+    assert group.progressing  # it has nothing to do
+    pulse.beat()
+    assert group.progressing
+    eventually(lambda: not group.progressing, "the piece of work takes too long")
+    assert group.late() == ["index"]
+    group.tend()
+    group.tend()
+    assert [record.getMessage() for record in caplog.records] == ["worker index hangs for 0.05 s"]
+    pulse.rest()
+    assert group.progressing
+    group.stop(["index"], 10)
