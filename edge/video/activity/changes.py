@@ -38,7 +38,7 @@ class Reducer:
         """Return the mean brightness of each cell, 0..255."""
         side = CELLS * _FINER
         small = self._reformatter.reformat(
-            picture, side, side, format="gray", interpolation="AREA"
+            picture, side, side, format="gray", interpolation="AREA", threads=1
         ).to_ndarray()
         cells: Cells = small.reshape(CELLS, _FINER, CELLS, _FINER).mean((1, 3), dtype=np.float32)
         return cells
@@ -61,7 +61,8 @@ class Changes:
         if before is None:
             return True
         change = cells - before
-        change = np.abs(change - np.median(change))  # the light may change everywhere
+        middle = np.partition(change, CELLS**2 // 2, axis=None)[CELLS**2 // 2]
+        change = np.abs(change - middle)  # the light may change everywhere
         limit = np.maximum(_LEAST, _FACTOR * self._usual)
         self._pictures += 1
         # Limited: one event must not blind a cell for the next.

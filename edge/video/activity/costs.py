@@ -12,7 +12,6 @@ import math
 from collections import deque
 from typing import Final
 
-from edge.video.bitstream.kinds import Kind
 from edge.video.bitstream.reader import PictureHeader
 
 # Seconds of pictures that are judged together.
@@ -34,10 +33,15 @@ _PERSON: Final = 0.002
 
 
 class CostModel:
-    """Costs of the pictures of one stream."""
+    """Costs of the pictures of one stream.
+
+    Attributes:
+        learned: Whether enough is known.
+    """
 
     def __init__(self) -> None:
-        self._kinds = {"P": _Costs(), "B": _Costs()}
+        self.learned = False
+        self._p, self._b = _Costs(), _Costs()
         self._keyframe = math.nan
 
     def arrived(self, now: float, header: PictureHeader, *, is_keyframe: bool) -> None:
@@ -53,37 +57,29 @@ class CostModel:
             old = self._keyframe
             self._keyframe = cost if math.isnan(old) else old + (cost - old) / 8
         else:  # an I picture that is no keyframe is the encoder's choice for much movement
-            self._kinds[_group(header.kind)].add(now, cost)
+            (self._b if header.kind == "B" else self._p).add(now, cost)
 
     def still(self) -> None:
         """Learn from the pictures since the last call: nothing moved."""
-        for costs in self._kinds.values():
+        for costs in (self._p, self._b):
             costs.learn()
+        self.learned = self._p.learned or self._b.learned
 
     def moved(self) -> None:
         """Learn nothing from the pictures since the last call."""
-        for costs in self._kinds.values():
+        for costs in (self._p, self._b):
             costs.pending.clear()
-
-    @property
-    def learned(self) -> bool:
-        """Whether enough is known."""
-        return any(costs.learned for costs in self._kinds.values())
 
     @property
     def unusual(self) -> bool:
         """Whether the last pictures cost more than they do while nothing moves."""
-        return any(costs.excess > 0 for costs in self._kinds.values())
+        return self._p.is_unusual or self._b.is_unusual
 
     @property
     def sharp(self) -> bool:
         """Whether a person far away would show in the costs: there is little noise."""
         least = _PERSON * self._keyframe
-        return any(c.learned and c.margin <= least for c in self._kinds.values())
-
-
-def _group(kind: Kind) -> str:
-    return "B" if kind == "B" else "P"
+        return any(c.learned and c.margin <= least for c in (self._p, self._b))
 
 
 class _Costs:
@@ -96,7 +92,7 @@ class _Costs:
         self._sum = 0.0
         self._usual = 0.0  # pictures in a window
         self._window_ends: float | None = None
-        self._median = self._limit = math.inf
+        self._median = self._most = math.inf
 
     def add(self, now: float, cost: float) -> None:
         recent = self._recent
@@ -122,20 +118,19 @@ class _Costs:
         # The lesser of both: movement that went unnoticed lengthens the upper side, and pictures
         # after a keyframe, which are cheap, the lower one.
         spread = max(_LEAST_SPREAD, min(median - low, high - median))
-        self._median, self._limit = median, median + _SPREADS * spread
+        self._median, self._most = math.exp2(median), math.exp2(median + _SPREADS * spread)
 
     @property
     def learned(self) -> bool:
         return len(self._still) >= _FEWEST
 
     @property
-    def excess(self) -> float:
-        """Cost of the last pictures above the limit, as a power of two; negative below it."""
-        if len(self._recent) < max(1.0, self._usual / 2):
-            return -math.inf
-        return math.log2(max(1.0, self._sum) / len(self._recent)) - self._limit
+    def is_unusual(self) -> bool:
+        """Whether the last pictures cost more than the limit; of too few nothing is known."""
+        count = len(self._recent)
+        return count > 0 and 2 * count >= self._usual and self._sum > self._most * count
 
     @property
     def margin(self) -> float:
         """Least additional cost of a picture that is noticed."""
-        return math.exp2(self._limit) - math.exp2(self._median)
+        return self._most - self._median

@@ -23,7 +23,7 @@ HOLD_S: Final = 4.0
 # Seconds between keyframes up to which looking at them makes up for noise in the packets.
 _LOOKS_S: Final = 5.0
 # Seconds between pictures that are compared, at least: what moves slowly moves far enough.
-_APART_S: Final = 0.4
+_APART_S: Final = 0.9
 # Packets without a header that can be read, after which none is expected.
 _UNREADABLE: Final = 50
 # Seconds over which the share of open time is averaged.
@@ -38,10 +38,16 @@ class ActivityGate:
         extradata: What the container or the SDP says of it.
 
     Attributes:
+        state: Why the gate is open, or ``still``: it is closed.
+        is_open: Whether all samples are worth making.
+        sees_little: Whether pictures are to be looked at between heartbeats: noise hides small
+            events in the packets.
         share: Share of the time that the gate was open, over about ten minutes, 0..1.
     """
 
     def __init__(self, codec: str, extradata: bytes) -> None:
+        self.state: GateState = "learning"
+        self.is_open = self.sees_little = True
         self.share = 1.0
         self._reader = HeaderReader(codec, extradata) if codec in CODECS else None
         self._unread = 0
@@ -60,20 +66,18 @@ class ActivityGate:
         now, before = packet.arrival.monotonic, self._now
         self._now = now
         if before > -math.inf:
-            part = 1 - math.exp(-max(0.0, now - before) / _SHARE_S)
-            self.share += (self.is_open - self.share) * part
+            self.share += (self.is_open - self.share) * min(1.0, (now - before) / _SHARE_S)
         if packet.is_keyframe:
             self._spacing, self._keyframe = now - self._keyframe, now
-        if self._reader is None:
-            return
-        header = self._reader.read(bytes(packet.data))
+        header = None if self._reader is None else self._reader.read(bytes(packet.data))
         if header is None:
             self._unread += 1
-            return
-        self._unread = 0
-        self._costs.arrived(now, header, is_keyframe=packet.is_keyframe)
-        if self._costs.unusual:
-            self._moved = now
+        else:
+            self._unread = 0
+            self._costs.arrived(now, header, is_keyframe=packet.is_keyframe)
+            if self._costs.unusual:
+                self._moved = now
+        self._judge()
 
     def saw(self, picture: av.VideoFrame) -> None:
         """Look at a decoded picture, of the packet that arrived last or of one shortly before."""
@@ -85,34 +89,26 @@ class ActivityGate:
             self._costs.moved()
         else:
             self._costs.still()
-
-    @property
-    def state(self) -> GateState:
-        """Why the gate is open, or ``still``: it is closed."""
-        if self._reader is None or self._unread >= _UNREADABLE:
-            return "unreadable"
-        if not self._costs.learned:
-            return "learning"
-        if self._now - self._moved < HOLD_S:
-            return "moving"
-        if not self._costs.sharp and not self._has_keyframes:
-            return "noisy"
-        return "still"
+        self.sees_little = not self._costs.sharp
+        self._judge()
 
     @property
     def health(self) -> GateHealth:
         """State and share, for people."""
         return GateHealth(self.state, self.share)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether all samples are worth making."""
-        return self.state != "still"
+    def _judge(self) -> None:
+        self.state = self._why()
+        self.is_open = self.state != "still"
 
-    @property
-    def sees_little(self) -> bool:
-        """Whether pictures are to be looked at between heartbeats: noise hides small events."""
-        return not self._costs.sharp
+    def _why(self) -> GateState:
+        if self._reader is None or self._unread >= _UNREADABLE:
+            return "unreadable"
+        if not self._costs.learned:
+            return "learning"
+        if self._now - self._moved < HOLD_S:
+            return "moving"
+        return "noisy" if self.sees_little and not self._has_keyframes else "still"
 
     @property
     def _has_keyframes(self) -> bool:
