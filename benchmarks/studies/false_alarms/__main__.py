@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.studies.false_alarms import beginnings, by_hour, stays
+from benchmarks.studies.false_alarms import beginnings, by_hour, by_light, stays
 from benchmarks.studies.false_alarms.beginnings import (
     StartRun,
     plot_start,
@@ -28,6 +28,7 @@ from benchmarks.studies.false_alarms.beginnings import (
     start_table,
 )
 from benchmarks.studies.false_alarms.by_hour import HoursRun, hours_table, plot_hours, run_hours
+from benchmarks.studies.false_alarms.by_light import LightRun, light_table, plot_light, run_light
 from benchmarks.studies.false_alarms.closed import RULE, SETTINGS, ClosedRun, cost, run_closed
 from benchmarks.studies.false_alarms.methods import run_others
 from benchmarks.studies.false_alarms.stays import StaysRun, plot_stays, run_stays, stays_table
@@ -45,7 +46,7 @@ from edge.errors import ConfigError
 
 _Other = dict[str, object]
 _Run = TypeVar("_Run")
-_Row = TypeVar("_Row", HoursRun, StartRun, StaysRun)
+_Row = TypeVar("_Row", HoursRun, StartRun, StaysRun, LightRun)
 
 
 class StudyPart(StrEnum):
@@ -55,6 +56,7 @@ class StudyPart(StrEnum):
     hours = "hours"
     start = "start"
     stays = "stays"
+    light = "light"
 
 
 def _libspot() -> Any | None:
@@ -128,6 +130,10 @@ def _stays(kind: str, seed: int, truth: Truth) -> list[StaysRun]:
     ]
 
 
+def _lights(kind: str, seed: int, truth: Truth) -> list[LightRun]:
+    return [run_light(kind, seed, truth, apart=apart) for apart in (False, True)]
+
+
 def _each(
     job: Callable[[str, int, Truth], list[_Run]], kinds: Sequence[str], seeds: int, workers: int
 ) -> list[_Run]:
@@ -170,6 +176,26 @@ def _tell(
         Console(width=150).print(table(runs))
 
 
+def _small(
+    part: StudyPart,
+    kinds: Sequence[str],
+    seeds: int,
+    workers: int,
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Run a part of the study that has no other methods."""
+    if part is StudyPart.hours:
+        _tell(_each(_hours, kinds, seeds, workers), hours_table, plot_hours, out, as_json=as_json)
+    elif part is StudyPart.start:
+        _tell(_each(_starts, kinds, seeds, workers), start_table, plot_start, out, as_json=as_json)
+    elif part is StudyPart.stays:
+        _tell(_each(_stays, kinds, seeds, workers), stays_table, plot_stays, out, as_json=as_json)
+    else:
+        _tell(_each(_lights, kinds, seeds, workers), light_table, plot_light, out, as_json=as_json)
+
+
 def main(
     seeds: Annotated[int, typer.Option(help="Streams of each kind.", min=1)] = 8,
     kind: Annotated[
@@ -179,7 +205,7 @@ def main(
         StudyPart,
         typer.Option(
             help="rates; hours: by hour of the day; start: the first days; "
-            "stays: somebody who stays."
+            "stays: somebody who stays; light: by day and by night."
         ),
     ] = StudyPart.rates,
     planted: Annotated[
@@ -198,6 +224,7 @@ def main(
         StudyPart.hours: by_hour.KINDS,
         StudyPart.start: beginnings.KINDS,
         StudyPart.stays: stays.KINDS,
+        StudyPart.light: tuple(by_light.NIGHTS),
     }[part]
     kinds = list(dict.fromkeys(kind or usual))
     try:
@@ -205,14 +232,8 @@ def main(
     except ConfigError as exc:
         typer.echo(str(exc), err=True)
         raise typer.Exit(exc.exit_code) from exc
-    if part is StudyPart.hours:
-        _tell(_each(_hours, kinds, seeds, workers), hours_table, plot_hours, out, as_json=as_json)
-        return
-    if part is StudyPart.start:
-        _tell(_each(_starts, kinds, seeds, workers), start_table, plot_start, out, as_json=as_json)
-        return
-    if part is StudyPart.stays:
-        _tell(_each(_stays, kinds, seeds, workers), stays_table, plot_stays, out, as_json=as_json)
+    if part is not StudyPart.rates:
+        _small(part, kinds, seeds, workers, out, as_json=as_json)
         return
     if _libspot() is None:
         typer.echo(

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.studies.false_alarms import beginnings
 from benchmarks.studies.false_alarms.beginnings import plot_start, run_start, start_table
 from benchmarks.studies.false_alarms.by_hour import hours_table, plot_hours, run_hours
+from benchmarks.studies.false_alarms.by_light import light_table, plot_light, run_light
 from benchmarks.studies.false_alarms.closed import RULE, Setting
 from benchmarks.studies.false_alarms.quick import QuickBaseline
 from benchmarks.studies.false_alarms.stays import plot_stays, run_stays, stays_table, with_visit
@@ -79,3 +80,20 @@ def test_who_stays_between_two_alerts_of_his_is_no_false_alarm(
     assert stays_table([run]).row_count == 1
     plot_stays(tmp_path / "stays.png", [run])
     assert (tmp_path / "stays.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_night_that_is_quieter_has_its_own_alarms_where_it_is_told_apart(
+    street: Truth, tmp_path: Path
+) -> None:
+    setting = Setting(asked=40.0, warm_up=0, counted=1, factor=2.0)
+    common, apart = (
+        run_light("day and night", 0, street, apart=apart, setting=setting)
+        for apart in (False, True)
+    )
+    assert common.by_night is not None
+    assert apart.by_night is not None
+    assert common.by_night < 0.1
+    assert apart.by_night > 0.2
+    assert light_table([common, apart]).row_count == 2
+    plot_light(tmp_path / "light.png", [common, apart])
+    assert (tmp_path / "light.png").read_bytes().startswith(b"\x89PNG")
