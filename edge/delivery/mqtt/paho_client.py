@@ -19,8 +19,11 @@ from edge.delivery.mqtt.publish_packet import read_publish
 from edge.errors import ConfigError, PublishError
 from edge.system.redact import register_secret
 
-# Length of a PUBACK without reason and properties, and what it means.
-_BARE: Final = 2
+# Length of a PUBACK that is a packet's number alone, or has a reason code too; the first code that
+# is a refusal, and what all others come to.
+_NUMBER: Final = 2
+_CODED: Final = 3
+_FAILURE: Final = 0x80
 _SUCCESS: Final = ReasonCode(PacketTypes.PUBACK)
 
 
@@ -59,9 +62,10 @@ class LimitedClient(mqtt.Client):
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
         packet = self._in_packet["packet"]
-        if cmd != "PUBACK" or len(packet) != _BARE or self.on_publish is None:
+        bare = len(packet) == _NUMBER or (len(packet) == _CODED and packet[-1] < _FAILURE)
+        if cmd != "PUBACK" or not bare or self.on_publish is None:
             return super()._handle_pubackcomp(cmd)
-        (number,) = struct.unpack("!H", packet)
+        (number,) = struct.unpack_from("!H", packet)
         if self._out_messages.pop(number, None) is not None:
             self._inflight_messages -= 1
             cast("Callable[..., None]", self.on_publish)(self, None, number, _SUCCESS, None)
