@@ -92,8 +92,8 @@ class TimedEngine:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """What had been used by a moment: core seconds of the process, the feeder and the engine."""
+class Used:
+    """Core seconds that process, feeder and engine have used so far, and samples."""
 
     process_s: float
     feeder_s: float
@@ -101,7 +101,7 @@ class Moment:
     samples: int
 
     @classmethod
-    def now(cls, engine: TimedEngine) -> "Moment":
+    def now(cls, engine: TimedEngine) -> "Used":
         return cls(time.process_time(), time.thread_time(), engine.core_s, engine.calls)
 
 
@@ -150,7 +150,7 @@ def measure(
         raise PublishError("expected mosquitto, found none: apt install mosquitto")
     made = pictures(clip, paths.default_bundle())
     stop, wake = Stop(), threading.Event()
-    found: list[Moment] = []
+    found: list[Used] = []
     with (
         tempfile.TemporaryDirectory() as folder,
         mosquitto(program) as broker,
@@ -172,10 +172,10 @@ def measure(
                 heapq.heapreplace(due, (at + 1 / fps, name))
                 time.sleep(max(0.0, began + at - time.monotonic()))
                 if not found and at >= warm_s:
-                    found.append(Moment.now(engine))
+                    found.append(Used.now(engine))
                 own[name].give(made[own[name].count % len(made)])
                 wake.set()
-            found.append(Moment.now(engine))
+            found.append(Used.now(engine))
             stop.set()
             wake.set()
 
