@@ -117,7 +117,8 @@ class Outbox:
         While the disk is in trouble they are put like others.
 
         Raises:
-            OutboxError: The disk refuses them, or those of the last second, which then are lost.
+            OutboxError: The disk refuses them, or those of the last second, which then are lost; so
+                nobody keeps ``messages``.
             ValueError: A message is no embedding, or has a QoS without PUBACK.
         """
         if any(message.kind != "embedding" or message.qos != 1 for message in messages):
@@ -127,11 +128,11 @@ class Outbox:
             return
         now = time.monotonic()
         with self._lock:
+            if self._young.is_due(now):
+                self._settle_young()
             for message in messages:
                 self._young.add(self._next_seq, message, now)
                 self._next_seq += 1
-            if self._young.is_due(now):
-                self._settle_young()
         for callback in self._listeners:
             callback()
 

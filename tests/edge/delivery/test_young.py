@@ -73,9 +73,9 @@ def test_an_embedding_that_is_acknowledged_soon_is_never_written(
 def test_a_crash_costs_the_embeddings_of_the_last_second_and_no_others(
     box: Outbox, path: Path, message: MakeMessage, longest_s: float
 ) -> None:
-    box.put_later([message("embedding", 1)])
-    box.put_later([message("embedding", 2)])
-    assert payloads(box) == [b"1", b"2"]
+    for number in (1, 2, 3):
+        box.put_later([message("embedding", number)])
+    assert payloads(box) == [b"1", b"2", b"3"]
     assert after_a_crash(path) == ([b"1", b"2"] if longest_s == 0 else [])
 
 
@@ -150,6 +150,22 @@ def test_what_the_disk_refuses_is_counted_as_lost(
     box.put([message("alert", 5)])  # all is well again
     box.put_later([message("embedding", 6)])
     assert payloads(box) == [b"5", b"6"]
+
+
+@pytest.mark.parametrize("longest_s", [0.0])
+def test_each_embedding_that_is_lost_is_counted_once(
+    box: Outbox, monkeypatch: pytest.MonkeyPatch, message: MakeMessage
+) -> None:
+    monkeypatch.setattr(outbox_store, "_RETRY_S", 0.0)
+    box.put_later([message("embedding", 1)])
+    refused = [message("embedding", 2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox_store.OutboxStore, "_opened", _broken)
+        with pytest.raises(OutboxError):
+            box.put_later(refused)
+        box.lose(refused)  # as the daemon does
+    assert box.counts().dropped["embedding"] == 2
+    assert payloads(box) == []
 
 
 def _broken(_: object) -> object:
