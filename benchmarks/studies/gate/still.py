@@ -10,7 +10,6 @@ import numpy as np
 from benchmarks.studies.gate.trial import let_through
 
 _WIDTH, _HEIGHT, _FPS, _SECONDS = 1920, 1080, 25, 60
-# Seconds at the begin that are left out: the gate learns.
 _KINDS: Final[dict[str, dict[str, str]]] = {
     "clean, constant quality": {"crf": "23"},
     "noisy, 4 Mbit/s": {"x264-params": "bitrate=4000:vbv-maxrate=4000:vbv-bufsize=4000"},
@@ -24,15 +23,15 @@ def idle_cost(footage: Path, folder: Path) -> dict[str, Any]:
     for kind, options in _KINDS.items():
         path = folder / f"still-1080p.{kind.partition(',')[0]}.mp4"
         _encode(footage / "retail02_h264_1080p25_gop50.mp4", options, path, noisy="noisy" in kind)
-        long, short = (let_through(each, _FPS) for each in (path, path))
+        passages = [let_through(path, _FPS) for _ in range(3)]
+        passage = min(passages, key=lambda each: each.cores_later)
         found[kind] = {
             "megabits": round(path.stat().st_size * 8e-6 / _SECONDS, 2),
             "demux": round(_demux(path), 5),
-            "gated": round(min(long.cores, short.cores), 5),
-            "complete": round(let_through(path, _FPS, gated=False).cores, 5),
-            "decoded": round(long.decoded, 4),
-            "decoded_quiet": round(long.decoded_quiet, 4),
-            "states_s": long.states,
+            "gated": [round(each.cores_later, 5) for each in passages],
+            "complete": round(let_through(path, _FPS, gated=False).cores_later, 5),
+            "decoded": round(passage.decoded_quiet, 4),
+            "states_s": passage.states,
         }
     return found
 

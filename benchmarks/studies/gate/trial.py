@@ -18,7 +18,7 @@ from edge.video.sources import open_source
 
 SAMPLES, IDLE = 2.0, 0.1
 # Seconds after the begin in which the gate may still learn, for shares of quiet time.
-_LEARNING_S: Final = 15.0
+LEARNING_S: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Passage:
         decoded: Share of the pictures that were decoded.
         decoded_quiet: The same while nothing happened and the gate had learned.
         cores: CPU time divided by the length, of demuxing, gate and decoding.
+        cores_later: The same without the beginning, in which the gate learns.
     """
 
     seconds: float
@@ -40,6 +41,7 @@ class Passage:
     decoded: float
     decoded_quiet: float
     cores: float
+    cores_later: float
 
 
 def let_through(
@@ -48,15 +50,18 @@ def let_through(
     """Let the file at ``path`` through, its packets ``rate`` a second."""
     quiet: Counter[GateState] = Counter()
     decoded: list[int] = []
-    began = time.thread_time()
+    began = later = time.thread_time()
     with open_source(str(path)) as source:
         decoder = Decoder(source.stream)
         gate = ActivityGate.of(source.stream) if gated else None
         arrivals: list[float] = []
 
         def packets() -> Iterator[Packet]:
+            nonlocal later
             for number, packet in enumerate(source.packets()):
                 now = number / rate
+                if now <= LEARNING_S:
+                    later = time.thread_time()
                 yield Packet(Arrival(now, now, None), packet.is_keyframe, packet.size, packet.data)
                 arrivals.append(now)
                 decoded.append(decoder.frames)
@@ -68,7 +73,7 @@ def let_through(
             (frame.arrival.monotonic, frame.heartbeat)
             for frame in kept_frames(packets(), decoder, sampler, gate)
         )
-    cpu_s = time.thread_time() - began
+    ended = time.thread_time()
     steps = [
         (now, after - before)
         for now, before, after in zip(arrivals, [0, *decoded], decoded, strict=False)
@@ -80,7 +85,8 @@ def let_through(
         {state: count / rate for state, count in quiet.items()},
         decoder.frames / len(arrivals),
         sum(of_quiet) / max(1, len(of_quiet)),
-        cpu_s / (len(arrivals) / rate),
+        (ended - began) / (len(arrivals) / rate),
+        (ended - later) / (len(arrivals) / rate - LEARNING_S),
     )
 
 
@@ -99,7 +105,7 @@ def is_seen(event: SceneEvent, passage: Passage) -> bool:
 
 
 def _is_quiet(now: float, events: tuple[SceneEvent, ...]) -> bool:
-    return now > _LEARNING_S and not any(
+    return now > LEARNING_S and not any(
         e.begin_s - e.tolerance_s <= now <= e.end_s + e.tolerance_s + HOLD_S
         for e in events
         if e.moves
