@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.studies.gate.plot import plot
-from benchmarks.studies.gate.scenes import FPS, HALVES, Footage, make
+from benchmarks.studies.gate.scenes import FPS, HALVES, StagedScene, make
 from benchmarks.studies.gate.still import idle_cost
 from benchmarks.studies.gate.trial import is_seen, let_through
 from benchmarks.studies.gate.variants import VARIANTS, encode
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 _FOOTAGE: Final = Path("../shared/footage")
 
 
-def _row(half: str, scene: str, variant: str, footage: Footage, path: Path) -> Row:
+def _row(half: str, scene: str, variant: str, footage: StagedScene, path: Path) -> Row:
     passage = let_through(path, FPS, footage.events)
     complete = let_through(path, FPS, footage.events, gated=False)
     seen = [is_seen(event, passage) for event in footage.events]

@@ -42,7 +42,7 @@ class SceneEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Footage:
+class StagedScene:
     """Pictures of a scene at ``FPS``, and its events."""
 
     pictures: list[Picture]
@@ -56,7 +56,7 @@ HALVES: Final = {
 }
 
 
-def make(name: str, folder: Path, seed: int = 0) -> Footage:
+def make(name: str, folder: Path, seed: int = 0) -> StagedScene:
     """Return the scene of a clip in ``folder``, or with a person of so many pixels."""
     noise = _Noise(np.random.default_rng(seed), _NOISE)
     if name.startswith("person-") and name.removeprefix("person-").isdigit():
@@ -124,7 +124,7 @@ def _between(
     events: list[SceneEvent],
     still: Sequence[Picture],
     noise: _Noise | None,
-) -> Footage:
+) -> StagedScene:
     shown: list[Picture] = []
     happened: list[SceneEvent] = []
     passes = 2 if len(pictures) < 8 * FPS else 1
@@ -137,10 +137,10 @@ def _between(
         ]
         shown += pictures if noise is None else map(noise, pictures)
     shown += _still(still, BETWEEN_S, noise)
-    return Footage(shown, tuple(happened))
+    return StagedScene(shown, tuple(happened))
 
 
-def _far(height: int, folder: Path, noise: _Noise) -> Footage:
+def _far(height: int, folder: Path, noise: _Noise) -> StagedScene:
     """A person of so many pixels walks across twice, on a road or in a room."""
     ground = (
         clip(folder / "car-detection.mp4")[150]
@@ -164,4 +164,4 @@ def _far(height: int, folder: Path, noise: _Noise) -> Footage:
             picture[y : y + height, x : x + width] = legs
             shown.append(noise(picture))
     shown += _still([ground], BETWEEN_S, noise)
-    return Footage(shown, tuple(events))
+    return StagedScene(shown, tuple(events))

@@ -22,6 +22,8 @@ _FINER: Final = 4
 _LEAST: Final = 2.5
 # A change is larger than what is usual in its cell by this factor.
 _FACTOR: Final = 6.0
+# Difference of all cells together that counts: a lamp goes on, a hand covers the lens.
+_LIGHT: Final = 8.0
 # Number of pictures over which is averaged what is usual.
 _PICTURES: Final = 40
 
@@ -62,10 +64,10 @@ class Changes:
             return True
         change = cells - before
         middle = np.partition(change, CELLS**2 // 2, axis=None)[CELLS**2 // 2]
-        change = np.abs(change - middle)  # the light may change everywhere
+        change = np.abs(change - middle)  # the light may change everywhere a little
         limit = np.maximum(_LEAST, _FACTOR * self._usual)
         self._pictures += 1
         # Limited: one event must not blind a cell for the next.
         known = np.minimum(change, 2 * limit) - self._usual
         self._usual += known / min(self._pictures + 1, _PICTURES)
-        return bool((change > limit).any())
+        return bool(abs(middle) > _LIGHT or (change > limit).any())

@@ -54,6 +54,13 @@ def test_what_always_changes_is_no_change_and_a_person_is(disturb: Disturbance) 
     assert sum(crossing[10:]) >= 8
 
 
+def test_a_lamp_that_goes_on_is_a_change() -> None:
+    changes = Changes()
+    looks(changes, scene(100, nothing))
+    (lit,) = (cells + 15 for cells in scene(1, nothing))
+    assert changes.look(lit)
+
+
 def test_people_now_and_then_never_become_usual() -> None:
     people = [number for number in range(600) if number % 10 < 3]
     changes, rng = Changes(), np.random.default_rng(3)
