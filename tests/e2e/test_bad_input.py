@@ -8,7 +8,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -93,13 +93,37 @@ def outcome(state: dict[str, Any]) -> str:
     return f"{state.get('state')}: {state.get('error')}"
 
 
-def resident_mb(process: int) -> float:
-    """Memory of a process and of those that it started, at its most, MB."""
-    status = Path(f"/proc/{process}/status").read_text()
-    peak = re.search(r"VmHWM:\s+(\d+) kB", status)
-    assert peak is not None
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return max([int(peak[1]) / 1000, *(resident_mb(int(child)) for child in children)])
+def processes(first: int) -> dict[int, str]:
+    """A process and all that come from it, with what the kernel says of each."""
+    found = {first: Path(f"/proc/{first}/status").read_text()}
+    for of_thread in Path(f"/proc/{first}/task").glob("*/children"):
+        with suppress(FileNotFoundError):  # one has just ended
+            for child in of_thread.read_text().split():
+                found |= processes(int(child))
+    return found
+
+
+def most_mb(first: int) -> float:
+    """Memory of the largest of these processes at its most, MB."""
+    peaks = (re.search(r"VmHWM:\s+(\d+) kB", status) for status in processes(first).values())
+    return max(int(peak[1]) for peak in peaks if peak is not None) / 1000
+
+
+def outside_the_sandbox(first: int) -> list[int]:
+    """Processes of cameras that may have new privileges, make any system call or write files."""
+    cameras = {
+        process: status
+        for process, status in processes(first).items()
+        if "Name:\tedge-camera" in status
+    }
+    assert cameras
+    return [
+        process
+        for process, status in cameras.items()
+        if "NoNewPrivs:\t1" not in status
+        or "Seccomp:\t2" not in status
+        or not re.search(r"Max file size +0 +0 ", Path(f"/proc/{process}/limits").read_text())
+    ]
 
 
 @pytest.mark.slow
@@ -128,13 +152,14 @@ def test_video_that_few_cameras_send_has_its_outcome_and_harms_no_other(
     for name, words in REFUSED.items():
         box.eventually(partial(refused, state, name, words), f"words for {name}", 40)
 
-    before_mb = resident_mb(box.daemon.process.pid)
+    assert outside_the_sandbox(box.daemon.process.pid) == []
+    before_mb = most_mb(box.daemon.process.pid)
     turning, small = cameras[TURNS_LARGE], Clip.read(videos[TURNS_LARGE])
     turning.show("view", Clip.read(videos["bomb"]))
     box.eventually(
         lambda: refused(state, TURNS_LARGE, "8192x8192 are too large"), "words for the bomb", 30
     )
-    assert resident_mb(box.daemon.process.pid) < before_mb + MOST_MB
+    assert most_mb(box.daemon.process.pid) < before_mb + MOST_MB
     turning.show("view", small)
     box.eventually(lambda: outcomes() == well, "all of them again", 40)
     assert state(TURNS_LARGE)["reconnects"] == 1

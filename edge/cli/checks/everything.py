@@ -11,6 +11,7 @@ from edge.cli.checks.model import check_model
 from edge.cli.checks.outbox import check_outbox
 from edge.cli.checks.privacy import check_privacy
 from edge.cli.checks.result import CheckResult, failure
+from edge.cli.checks.sandbox import check_sandbox
 from edge.cli.checks.second_look import check_looks
 from edge.cli.checks.side_files import check_side_files
 from edge.cli.checks.zones import zone_remarks
@@ -55,6 +56,7 @@ def _results(config: Config, *, cameras: bool, broker: bool, tune: bool) -> Iter
     )
     yield from check_looks(config)
     if cameras:
+        yield check_sandbox()
         yield from check_cameras(config.cameras)
     outbox = check_outbox(config.state_dir)
     if broker:

@@ -74,6 +74,7 @@ def test_a_sound_set_up_is_ok_throughout(
             "engine",
             "text model",
             "prompt red",
+            "sandbox",
             "camera yard",
             "broker",
             "topics",
