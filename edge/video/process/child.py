@@ -69,7 +69,9 @@ def run(channel: socket.socket, memory: int) -> None:
     barriers = confine(_BOUNDS, () if is_live(url) else _folders(url))
     for barrier in barriers:
         if barrier.lacking:
-            logger.debug("sandbox: %s: %s", barrier.name, barrier.lacking)
+            # An older kernel that closes less is no news; one that closes nothing is.
+            level = logging.DEBUG if barrier.found else logging.WARNING
+            logger.log(level, "sandbox: %s: %s", barrier.name, barrier.lacking)
     Child(beginning, channel, shared).run()
 
 
