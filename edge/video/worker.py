@@ -1,7 +1,7 @@
 """Defines what samples a camera: a worker with plain data at its methods, and its health.
 
-Its methods take and return plain data, so that a supervised process can implement it as well as a
-thread (``edge.video.camera``).
+Its methods take and return plain data, because the camera is sampled in a process of its own
+(``edge.video.process``).
 """
 
 from dataclasses import dataclass
@@ -83,7 +83,7 @@ class CameraWorker(Protocol):
 
     @property
     def failed(self) -> bool:
-        """Whether an unexpected error has ended the camera's thread."""
+        """Whether an unexpected error has ended the camera for good."""
         ...
 
     def start(self) -> None:
@@ -104,8 +104,8 @@ class CameraWorker(Protocol):
     def snapshot(self, sequence: int, max_width: int | None = None) -> bytes | None:
         """Return the JPEG of a sample's frame; None if the frame is gone or snapshots are off.
 
-        The frames of the last taken sample and of the newest one are held. ``max_width`` replaces
-        the value of the configuration.
+        The frames of the last taken sample and of the newest one are held, in the camera's process.
+        ``max_width`` replaces the value of the configuration.
         """
         ...
 

@@ -145,6 +145,8 @@ class Child:
                 data = self._channel.recv(MOST_BYTES)
             except TimeoutError:
                 continue
+            except ConnectionError:
+                _leave()
             if not data:
                 _leave()
             match read_order(data):
