@@ -36,6 +36,10 @@ SENT: dict[str, list[bytes]] = {
     "a log of others": [
         json.dumps({"kind": "log", "level": 50, "name": "root", "text": "", "trace": None}).encode()
     ],
+    "a chatterbox": [
+        json.dumps({"kind": "log", "level": 40, "name": "edge", "text": "", "trace": None}).encode()
+    ]
+    * 20,
     "a flood": [json.dumps(HEALTH).encode()] * 2_000,
     "hangs": [json.dumps(HEALTH | {"step": "decode", "step_s": 60.0}).encode()],
 }

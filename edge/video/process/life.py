@@ -23,6 +23,7 @@ from edge.video.process.memory import SLOTS, Layout, SharedMemory
 from edge.video.process.records import (
     MOST_BYTES,
     Answered,
+    Logged,
     Order,
     Sampled,
     Told,
@@ -100,6 +101,7 @@ class Life:
         self._held: dict[int, int] = {}  # slot -> sequence
         self._last_sequence = beginning.before.samples - 1
         self._second, self._records = 0, 0
+        self._ten_seconds, self._lines = 0, 0
         self._answer_owed: int | None = None
 
     def hand_over(self, server: socket.socket) -> None:
@@ -235,5 +237,11 @@ class Life:
                 ):
                     raise MisbehavedError("an answer that nobody asked for")
                 self._answer_owed = None
+            case Logged():
+                ten_seconds = int(time.monotonic() / 10)
+                self._lines = self._lines + 1 if ten_seconds == self._ten_seconds else 1
+                self._ten_seconds = ten_seconds
+                if self._lines > self._limits.lines:
+                    raise MisbehavedError(f"more than {self._limits.lines} lines for the log")
             case _:
                 return

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from edge.system.redact import redact
 from edge.video.process.life import Life
 from edge.video.process.server import MOST_BYTES, command
 
@@ -123,7 +124,7 @@ class Nursery:
                     command(its.fileno(), self._child),
                     pass_fds=[its.fileno()],
                     stdin=subprocess.DEVNULL,
-                    env=os.environ | _ENVIRONMENT,
+                    env=environment() | _ENVIRONMENT,
                 )
             except OSError as exc:
                 logger.error("the server of the cameras' processes cannot begin: %s", exc)  # noqa: TRY400  expected: no traceback
@@ -131,6 +132,11 @@ class Nursery:
                 return
         self._socket = ours
         self._selector.register(ours, selectors.EVENT_READ, self)
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of this process, without variables that hold a secret."""
+    return {name: value for name, value in os.environ.items() if redact(value) == value}
 
 
 def _words(code: int) -> str:

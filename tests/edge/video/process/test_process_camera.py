@@ -19,10 +19,12 @@ from watched_camera import take_next
 
 from edge.config.models import CameraConfig, SnapshotsConfig
 from edge.model.bundle.manifest import ImageSpec
+from edge.system.redact import register_secret
 from edge.testing import TestCamera
 from edge.video.process.beginning import Beginning
 from edge.video.process.camera import ProcessCamera
 from edge.video.process.limits import ProcessLimits
+from edge.video.process.nursery import environment
 from edge.video.process.supervisor import Supervisor
 
 KILLS = int(os.environ.get("EDGE_WORKER_KILLS", "3"))
@@ -128,6 +130,7 @@ def bad_supervisor() -> Iterator[Supervisor]:
             "no such slot", "a slot twice", "backwards", "of the future",
         )),
         ("unasked", "sent an answer that nobody asked for"),
+        ("a chatterbox", "sent more than 10 lines for the log"),
         ("a flood", "sent more than 100 records in a second"),
         ("hangs", "did not come back from 'decode' for "),
         ("grows", "took 1"),
@@ -143,7 +146,7 @@ def test_a_process_in_a_strangers_hands_is_ended(
 ) -> None:
     config = CameraConfig.model_validate({"url": "rtsp://127.0.0.1/none"})
     silence_s = 1.0 if name == "is silent" else 10.0
-    limits = ProcessLimits(silence_s=silence_s, records=100, memory_bytes=60_000_000)
+    limits = ProcessLimits(silence_s=silence_s, records=100, lines=10, memory_bytes=60_000_000)
     worker = ProcessCamera(
         Beginning(name, config, image_spec(), None), lambda: None, bad_supervisor.attend,
         snapshots=SnapshotsConfig(), limits=limits,
@@ -172,7 +175,18 @@ def test_a_process_that_keeps_to_the_rules_is_not_ended(
 
 
 def test_every_bad_record_is_tried() -> None:
-    assert len(bad_children.SENT) == 13
+    assert len(bad_children.SENT) == 14
+
+
+def test_a_camera_gets_no_variable_with_a_password_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    register_secret("broker-pass-9")
+    monkeypatch.setenv("MQTT_PASSWORD", "broker-pass-9")
+    monkeypatch.setenv("OTHER", "no secret")
+    given = environment()
+    assert "MQTT_PASSWORD" not in given
+    assert given["OTHER"] == "no secret"
 
 
 def test_signals_of_a_terminal_end_no_camera(
