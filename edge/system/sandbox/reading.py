@@ -2,11 +2,13 @@
 
 import os
 import sysconfig
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import edge
 
+_WHEELS: Final = ("av", "numpy")
 _LIBRARIES: Final = ("/usr", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache")
 # Of /etc single files: the folder of the configuration, with its passwords, is beside them.
 _RESOLVER: Final = tuple(
@@ -38,7 +40,10 @@ def needed() -> list[Path]:
     """Return what each process of ours reads: folders and files, also such as are not there."""
     python = (sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
     package = str(Path(edge.__file__).parent)
-    words = {*python, package, *_LIBRARIES, *_LED_TO, *_CERTIFICATES, *_OTHERS}
+    # Some lie elsewhere: where pip put them for one user, or where PYTHONPATH says.
+    specs = (find_spec(name) for name in _WHEELS)
+    found = (str(Path(spec.origin).parents[1]) for spec in specs if spec and spec.origin)
+    words = {*python, *found, package, *_LIBRARIES, *_LED_TO, *_CERTIFICATES, *_OTHERS}
     return [*map(Path, sorted(words)), *_RESOLVER]
 
 

@@ -268,6 +268,21 @@ for line in sys.stdin:
 """
 
 
+def test_libraries_that_lie_where_a_variable_or_a_user_put_them_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere/av").mkdir(parents=True)
+    (tmp_path / "elsewhere/av/__init__.py").touch()
+
+    def read(path: str) -> list[str]:
+        script = "from edge.system.sandbox.reading import needed; print(*needed(), sep='\\n')"
+        environment = os.environ | {"PYTHONPATH": f"{path}:{Path.cwd()}"}
+        words = [sys.executable, "-c", script]
+        return subprocess.check_output(words, text=True, env=environment).splitlines()
+
+    elsewhere = str(tmp_path / "elsewhere")
+    assert elsewhere in read(elsewhere)
+    assert elsewhere not in read("")
+
+
 def test_a_resolver_file_that_is_replaced_is_noticed_as_it_cannot_be_read(tmp_path: Path) -> None:
     names = tmp_path / "resolv.conf"
     names.write_text("nameserver 192.0.2.1\n")
