@@ -108,7 +108,7 @@ def spare_disk(folder: Path, image: Path) -> Iterator[str]:
     file = folder / "disk"
     with file.open("wb") as disk:
         disk.truncate(image.stat().st_size + (256 << 20))
-    attach = ["losetup", "--find", "--show", file]
+    attach = ["losetup", "--find", "--show", str(file)]
     device = subprocess.run(attach, capture_output=True, text=True, check=True).stdout.strip()
     try:
         yield device
