@@ -44,17 +44,20 @@ class _Camera:
     watch: Watch
     scene: Scene
     lag_s: float | None = None
-    newest: tuple[int, bool] = (-2, False)  # sequence of the sample, and whether a heartbeat
+    weighed: tuple[int, bool] = (-2, False)  # sequence of the last one, and whether a heartbeat
     still: bool = False  # whether nothing moved between it and the sample before
 
-    def see(self, sample: Sample) -> None:
-        """Take the next sample.
+    def weigh(self, sample: Sample) -> None:
+        """Take the next sample that the rules see.
 
         A heartbeat says that nothing moved before it, nor after it until the next sample, which
-        comes as soon as something moves. Where a sample was lost in between nobody knows.
+        comes as soon as something moves. Where a sample was lost in between, or the stream was
+        interrupted, nobody knows.
         """
-        (sequence, heartbeat), self.newest = self.newest, (sample.sequence, sample.heartbeat)
-        self.still = sample.sequence == sequence + 1 and (sample.heartbeat or heartbeat)
+        sequence, heartbeat = self.weighed
+        self.weighed = sample.sequence, sample.heartbeat
+        in_a_row = sample.sequence == sequence + 1 and not sample.after_break
+        self.still = in_a_row and (sample.heartbeat or heartbeat)
 
 
 class Pipeline:
@@ -147,7 +150,6 @@ class Pipeline:
         Raises:
             InferenceError: The engine failed; the sample is lost.
         """
-        self._cameras[sample.camera].see(sample)
         self._see(sample)
         scored = self.score(sample)
         if scored is None:
@@ -167,6 +169,7 @@ class Pipeline:
     def weigh(self, sample: Sample, scored: Scored) -> Weighed:
         """Compute the margins of the camera's rules, pooled where a rule asks for it."""
         camera = self._cameras[sample.camera]
+        camera.weigh(sample)
         return camera.watch.weigh(self.rules.bank, scored, sample.arrival, still=camera.still)
 
     def decide(self, sample: Sample, weighed: Weighed) -> list[Happening]:

@@ -107,6 +107,7 @@ class CameraLoop:
 
         self._tried_at = 0.0
         self._streaming_since: float | None = None
+        self._broken = True  # since the last sample
         self._codec: str | None = None  # FFmpeg's name, of the newest connection
         self._live = is_live(self._url)
         self._spans = spans
@@ -163,6 +164,7 @@ class CameraLoop:
     def _stream(self) -> None:
         """Sample the stream until it ends."""
         self._streaming_since = self._verdict = None
+        self._broken = True
         self._tried_at = time.monotonic()
         self._do("connect")
         with open_source(self._url, self._settings, self._stop) as source:
@@ -223,6 +225,7 @@ class CameraLoop:
             self._verdict.sampled(picture, frame.arrival.monotonic)
             self._announce(self._verdict)
             if self._verdict.frozen:  # no sample, so that alerts end
+                self._broken = True
                 return
         with self._lock:
             sequence = self._health.samples
@@ -236,8 +239,9 @@ class CameraLoop:
             size = picture.height, picture.width
             sample = Sample(
                 self.name, sequence, frame.arrival, space.pixels, size, space.clip_pixels,
-                heartbeat=frame.heartbeat,
+                heartbeat=frame.heartbeat, after_break=self._broken,
             )  # fmt: skip
+            self._broken = False
             self._outlet.offer(sample, frame)
 
     def _note_streaming(self, frame: Frame) -> None:

@@ -42,6 +42,7 @@ class Sample:
         clip_pixels: Pixels of the frame for a clip model, int8 [3, H', W']; None without one.
         heartbeat: Whether the frame was chosen only because none had been for long: the packets say
             that nothing moves. Such samples are ``sample.idle`` a second instead of ``sample.fps``.
+        after_break: Whether the stream was interrupted between the sample before and this one.
     """
 
     camera: str
@@ -51,3 +52,4 @@ class Sample:
     size: tuple[int, int] | None = None
     clip_pixels: NDArray[np.int8] | None = None
     heartbeat: bool = False
+    after_break: bool = False

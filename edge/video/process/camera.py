@@ -277,7 +277,7 @@ class ProcessCamera:
         arrival = Arrival(time.time() - ago_s, record.monotonic, record.pts_s)
         sample = Sample(
             self.name, record.sequence, arrival, space.pixels, (record.height, record.width),
-            space.clip_pixels, record.heartbeat,
+            space.clip_pixels, record.heartbeat, record.after_break,
         )  # fmt: skip
         if self._next is not None:
             self._account.replaced += 1

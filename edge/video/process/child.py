@@ -123,6 +123,7 @@ class Child:
         told = Sampled(
             slot=slot, sequence=sample.sequence, monotonic=arrival.monotonic,
             pts_s=arrival.pts_s, height=height, width=width, heartbeat=sample.heartbeat,
+            after_break=sample.after_break,
         )  # fmt: skip
         if not self._tell(told):
             self._give_back(slot)

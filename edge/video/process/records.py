@@ -41,6 +41,7 @@ class Sampled(_Record):
         height: Rows of the upright picture.
         width: Columns of the upright picture.
         heartbeat: Whether the picture is still and the sample says only that it is.
+        after_break: Whether the stream was interrupted before it.
     """
 
     kind: Literal["sample"] = "sample"
@@ -51,6 +52,7 @@ class Sampled(_Record):
     height: Side
     width: Side
     heartbeat: bool = False
+    after_break: bool = False
 
 
 class Healthy(_Record):

@@ -336,6 +336,28 @@ def test_a_camera_with_a_gate_may_be_still_for_longer_than_others_may_be_silent(
     assert types == ["end", "start"]
 
 
+@pytest.mark.parametrize(("lost", "interrupted"), [(True, False), (False, True), (False, False)])
+def test_nobody_knows_what_a_lost_sample_or_an_interruption_hides(
+    make: Callable[..., Fed], *, lost: bool, interrupted: bool
+) -> None:
+    run = make(config(cameras={"yard": {"url": "file:x.mp4", "gate": True}}))
+
+    def heartbeat(number: int, mark: int = 1, **also: bool) -> list[str]:
+        pixels = np.full((3, 2, 2), mark, np.int8)
+        at = arrival(10.02 * number)
+        told = run.pipeline.process(Sample("yard", number, at, pixels, heartbeat=True, **also))
+        return [json.loads(m.payload)["type"] for m in told if m.kind == "alert"]
+
+    assert heartbeat(0) == ["start"]
+    if lost:
+        with pytest.raises(InferenceError):
+            heartbeat(1, mark=-1)
+    else:
+        assert heartbeat(1) == ["update"]
+    goes_on = not (lost or interrupted)
+    assert heartbeat(2, after_break=interrupted) == (["update"] if goes_on else ["end", "start"])
+
+
 def test_who_wants_to_know_is_told_of_each_start_what_can_be_learned_from(
     make: Callable[..., Fed],
 ) -> None:

@@ -27,6 +27,7 @@ class Pocket:
         self.spec = spec
         self.has_room = True
         self.newest: Sample | None = None
+        self.after_breaks: list[bool] = []
         self.broken: str | None = None
 
     def space(self) -> Space | None:
@@ -36,6 +37,7 @@ class Pocket:
         if self.broken is not None:
             raise ZeroDivisionError(self.broken)
         self.newest = sample
+        self.after_breaks.append(sample.after_break)
 
     def changed(self) -> None:
         """Nobody is told."""
@@ -88,6 +90,18 @@ def test_a_sample_without_room_is_dropped_and_counted(
     until("the next one", lambda: known(pocket.newest).sequence >= sequence + 3)
     health = loop.health()
     assert (health.state, health.reconnects) == ("streaming", 0)
+
+
+def test_the_first_sample_after_an_interruption_says_so(
+    camera: TestCamera, loop: CameraLoop, pocket: Pocket, until: Until
+) -> None:
+    until("three samples", lambda: len(pocket.after_breaks) >= 3)
+    camera.drop()
+    until("the reconnect", lambda: loop.health().reconnects == 1)
+    before = len(pocket.after_breaks)
+    until("two more", lambda: len(pocket.after_breaks) >= before + 2)
+    assert pocket.after_breaks.count(True) == 2
+    assert pocket.after_breaks[0]
 
 
 def test_what_the_loop_does_is_known(
