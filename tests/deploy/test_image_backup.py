@@ -102,6 +102,40 @@ def test_the_stick_that_was_restored_is_not_written_in_the_same_run(box: Box) ->
     assert box.calls == []
 
 
+def test_a_box_of_the_same_name_puts_no_newer_backup_beside_that_of_the_one_before(
+    box: Box,
+) -> None:
+    box.set(f"{STICK}/nvr-01-ffffffff.backup", "of the box that died")
+    assert box.run("backup-to-stick", "/dev/sdx1") == 1
+    assert box.calls == []
+    assert "no backup: nvr-01-ffffffff.backup is of a box of the same name" in answer(box)
+
+
+def test_a_restored_box_backs_itself_up_beside_those_whose_place_it_took(box: Box) -> None:
+    box.set(f"{STICK}/nvr-01-ffffffff.backup", "backup")
+    box.set(f"{STICK}/nvr-01-00000000.backup", "older")
+    os.utime(box.folder / STICK / "nvr-01-00000000.backup", (1e9, 1e9))
+    assert restored(box)
+    (box.folder / "run/edge/restore-tried").unlink()  # with the next start
+    assert box.run("backup-to-stick", "/dev/sdx1") == 0
+    assert (box.folder / STICK / "nvr-01-01234567.backup").exists()
+
+
+def test_of_many_boxes_backups_a_box_takes_its_own(box: Box) -> None:
+    box.set(f"{STICK}/nvr-01-ffffffff.backup", "own")
+    os.utime(box.folder / STICK / "nvr-01-ffffffff.backup", (1e9, 1e9))
+    for other in ("nvr-02-ffffffff", "nvr-01-b-ffffffff"):
+        box.set(f"{STICK}/{other}.backup", "newer, of another box")
+    assert restored(box)
+    assert answer(box) == "restored: nvr-01-ffffffff.backup\n"
+
+
+def test_where_only_others_have_backups_none_is_restored(box: Box) -> None:
+    box.set(f"{STICK}/nvr-02-ffffffff.backup", "backup")
+    assert not restored(box)
+    assert "expected a backup of nvr-01, found nvr-02-ffffffff.backup" in answer(box)
+
+
 def test_a_box_that_has_run_is_never_overwritten(box: Box) -> None:
     box.set(f"{STICK}/nvr-01-ffffffff.backup", "backup")
     box.set("var/lib/edge/outbox.db", "")
@@ -131,5 +165,8 @@ def test_a_backup_that_is_refused_leaves_the_box_as_it_was(box: Box) -> None:
     box.set("refusal", "it is damaged; nothing was changed\n")
     assert restored(box)
     assert "not restored: nvr-01-ffffffff.backup: it is damaged; nothing was changed" in answer(box)
-    assert not box.has("run/edge/restored")
     assert (box.folder / "data/site/current").readlink() == Path("print")
+    # The daemon, which now runs for the first time, has nothing to back up yet: the words stay.
+    assert box.run("backup-to-stick", "/dev/sdx1") == 0
+    assert "it is damaged" in answer(box)
+    assert box.calls == []

@@ -3,7 +3,14 @@
 . /usr/lib/edge/common.sh
 
 STICK=/run/edge/backup
-RESTORED=/run/edge/restored   # a backup was restored since boot
+TRIED=/run/edge/restore-tried   # since boot, a backup was restored, or refused
+BEFORE=/data/restored-from      # names of the backups of boxes whose place this one has taken
+
+# own_backups: the backups of this box on the stick, also of those before it that had its name; the oldest first.
+own_backups() {
+    find "$STICK" -maxdepth 1 -name "$(cat "$SITE/current/hostname")-????????.backup" -printf '%T@ %f\n' | sort -n |
+        cut -d ' ' -f 2-
+}
 
 # Whether a copy of the box's own edge-config.yaml lies on the stick. Whoever has it has the box's passwords already,
 # so a backup, which holds them, tells him nothing new.
