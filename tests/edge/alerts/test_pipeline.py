@@ -342,10 +342,11 @@ def test_nobody_knows_what_a_lost_sample_or_an_interruption_hides(
 ) -> None:
     run = make(config(cameras={"yard": {"url": "file:x.mp4", "gate": True}}))
 
-    def heartbeat(number: int, mark: int = 1, **also: bool) -> list[str]:
+    def heartbeat(number: int, mark: int = 1, *, after_break: bool = False) -> list[str]:
         pixels = np.full((3, 2, 2), mark, np.int8)
         at = arrival(10.02 * number)
-        told = run.pipeline.process(Sample("yard", number, at, pixels, heartbeat=True, **also))
+        sample = Sample("yard", number, at, pixels, heartbeat=True, after_break=after_break)
+        told = run.pipeline.process(sample)
         return [json.loads(m.payload)["type"] for m in told if m.kind == "alert"]
 
     assert heartbeat(0) == ["start"]
