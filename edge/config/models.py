@@ -222,6 +222,7 @@ class CameraConfig(ConfigSection):
         sample: Sampling of the camera.
         gate: Whether samples are rare while nothing moves (``edge.video.activity``).
         transport: Transport of RTSP media: TCP (default) or UDP.
+        decode: Where its video is decoded; ``auto`` measures (``edge.video.hardware``).
         timeout: Time without data after which the connection counts as dead.
         loop: Whether a file starts again at its end.
     """
@@ -234,6 +235,7 @@ class CameraConfig(ConfigSection):
     sample: SampleConfig = SampleConfig()
     gate: bool = False
     transport: Literal["tcp", "udp"] = "tcp"
+    decode: Literal["auto", "cpu", "vaapi", "nvdec"] = "cpu"
     timeout: Seconds = Field(default=5.0, ge=0.5, le=120)
     loop: bool = False
 

@@ -21,6 +21,7 @@ from edge.video.activity.gate import ActivityGate
 from edge.video.activity.health import GATE_OFF
 from edge.video.decode import Decoder, Frame, kept_frames
 from edge.video.geometry import geometry_settings
+from edge.video.hardware import FFmpegHardware, Hardware, chosen_decoding
 from edge.video.patience import Patience
 from edge.video.preprocess import Preprocessor
 from edge.video.rate import RateMeter
@@ -70,12 +71,13 @@ class CameraLoop:
         clip_spec: Size and resize rule of a clip model's pixels; None without a clip model.
         spans: Spans of the stream that are judged together.
         before: Health of an earlier loop on this camera, whose counts go on.
+        hardware: Devices that may decode.
 
     Attributes:
         doing: What the loop is doing, and since when (monotonic seconds).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what every camera is given
         self,
         name: str,
         config: CameraConfig,
@@ -86,8 +88,10 @@ class CameraLoop:
         clip_spec: ImageSpec | None = None,
         spans: JudgedSpans = SPANS,
         before: CameraHealth = BEGINNING,
+        hardware: Hardware | None = None,
     ) -> None:
         self.name = name
+        self._decode, self._hardware = config.decode, hardware or FFmpegHardware()
         self._logger = logging.LoggerAdapter(logger, {"camera": name})  # a field of the journal
         self._url = config.url.get_secret_value()
         self._timeout_s = config.timeout
@@ -171,11 +175,16 @@ class CameraLoop:
             if source.choice is not None:
                 self._logger.info("camera %s: %s", self.name, source.choice)
             self._note_codec(source.stream.codec_context.name)
-            decoder = Decoder(source.stream, self._geometry)
+            decoding, packets = chosen_decoding(
+                self._decode, source.stream, source.packets(), self._hardware
+            )
+            if decoding.why is not None:
+                self._logger.info("camera %s: %s", self.name, decoding)
+            decoder = Decoder(source.stream, self._geometry, decoding.context)
             fps, idle = self._rates.fps, self._rates.idle
             sampler = Sampler(fps, self._phase, idle=idle, aligned=self._live)
             self._gate = ActivityGate.of(source.stream) if self._gated else None
-            packets = self._watched(source.packets(), decoder, sampler)
+            packets = self._watched(packets, decoder, sampler)
             for frame in kept_frames(packets, decoder, sampler, self._gate):
                 self._offer(frame)
 

@@ -13,6 +13,7 @@ from typing import cast
 
 import av
 import av.error
+from av.video.codeccontext import VideoCodecContext
 
 from edge.errors import SourceError
 from edge.video.activity.gate import ActivityGate
@@ -75,8 +76,10 @@ class Decoder:
     Args:
         stream: FFmpeg's stream, of which nothing has been decoded yet.
         settings: How its pictures are to be seen, in place of what the stream says.
+        context: Decoder in place of the stream's own (``edge.video.hardware``).
 
     Attributes:
+        context: FFmpeg's decoder.
         frames: Number of undamaged frames so far.
         corrupt: Number of undecodable packets and damaged frames so far.
         fruitless: Number of packets since the last picture, sound or damaged.
@@ -86,7 +89,12 @@ class Decoder:
         SourceError: The stream announces pictures larger than ``MAX_PIXELS``.
     """
 
-    def __init__(self, stream: av.VideoStream, settings: GeometrySettings | None = None) -> None:
+    def __init__(
+        self,
+        stream: av.VideoStream,
+        settings: GeometrySettings | None = None,
+        context: VideoCodecContext | None = None,
+    ) -> None:
         if stream.width * stream.height > MAX_PIXELS:
             raise SourceError(
                 f"pictures of {stream.width}x{stream.height} are too large, expected up to "
@@ -98,17 +106,17 @@ class Decoder:
         self.implausible: Fraction | None = None
         self._last_error: str | None = None
         self._settings = settings or GeometrySettings()
-        self._context = stream.codec_context
+        self.context = stream.codec_context if context is None else context
         # FFmpeg prefers what the container says. Only where it differs from the codec's can it be
         # told apart; otherwise the codec counts, which may say something else later.
-        stated, coded = stream.sample_aspect_ratio, self._context.sample_aspect_ratio
+        stated, coded = stream.sample_aspect_ratio, self.context.sample_aspect_ratio
         self._container_aspect = None if stated == coded else stated
         self._orientation: Orientation | None = None
         # Frame threads cost 5 to 18 % more CPU and delay every frame; each camera has its thread.
-        self._context.thread_type = "NONE"
-        self._context.thread_count = 1
-        self._context.copy_opaque = True  # a frame keeps its packet's arrival through reordering
-        self._context.options = {"max_pixels": str(MAX_PIXELS)}
+        self.context.thread_type = "NONE"
+        self.context.thread_count = 1
+        self.context.copy_opaque = True  # a frame keeps its packet's arrival through reordering
+        self.context.options = {"max_pixels": str(MAX_PIXELS)}
 
     def decode(self, packet: Packet) -> list[Frame]:
         """Decode the next packet of the stream; frames may come later than their packets."""
@@ -128,7 +136,7 @@ class Decoder:
 
     def restart(self) -> None:
         """Forget the pictures so far: the next packet is a keyframe, and others were left out."""
-        self._context.flush_buffers()
+        self.context.flush_buffers()
 
     def flush(self) -> list[Frame]:
         """Return the frames still held back for reordering, at the end of a stream."""
@@ -145,13 +153,13 @@ class Decoder:
     ) -> list[Frame]:
         self.fruitless += data is not None
         try:
-            pictures = self._context.decode(data)
+            pictures = self.context.decode(data)
         except av.error.FFmpegError as exc:
             self.corrupt += 1
             self._last_error = exc.strerror
             return []
         if sent is not None:
-            sent.pixel_aspect = self._context.sample_aspect_ratio
+            sent.pixel_aspect = self.context.sample_aspect_ratio
         self.fruitless = 0 if pictures else self.fruitless
         sound = [picture for picture in pictures if not picture.is_corrupt]
         self.frames += len(sound)
@@ -159,7 +167,7 @@ class Decoder:
         return [self._frame(picture, cast("_Sent", picture.opaque)) for picture in sound]
 
     def _frame(self, picture: av.VideoFrame, sent: _Sent) -> Frame:
-        orientation = stated_orientation(picture, self._context.name)
+        orientation = stated_orientation(picture, self.context.name)
         # A codec states it with a keyframe, for all pictures up to the next one.
         if orientation is not None or picture.key_frame:
             self._orientation = orientation

@@ -12,6 +12,7 @@ from edge.config.models import CameraConfig
 from edge.system.redact import redact
 from edge.video.decode import Decoder, kept_frames
 from edge.video.geometry import geometry_settings, whole_shape
+from edge.video.hardware import FFmpegHardware, chosen_decoding
 from edge.video.patience import TIMEOUTS, Patience
 from edge.video.sampler import Sampler
 from edge.video.sources import Packet, SourceSettings, is_live, open_source
@@ -49,6 +50,7 @@ class VideoProperties:
         first_frame_s: Seconds from opening to the first decoded frame.
         implausible: Pixel aspect that the stream states and that cannot be meant; None without one.
         choice: Which of several video streams this is, in words; None where there is only one.
+        decoding: Where it is decoded and why, in words; None where there was nothing to choose.
     """
 
     codec: str
@@ -61,10 +63,11 @@ class VideoProperties:
     first_frame_s: float
     implausible: Fraction | None = None
     choice: str | None = None
+    decoding: str | None = None
 
     def __str__(self) -> str:
         text = self._text()
-        return text if self.choice is None else f"{text}; {self.choice}"
+        return "; ".join([text, *(each for each in (self.choice, self.decoding) if each)])
 
     def _text(self) -> str:
         size = f"{self.width}x{self.height}"
@@ -100,17 +103,20 @@ def look_at(camera: CameraConfig) -> VideoProperties:
     settings = SourceSettings(transport=camera.transport, timeout_s=camera.timeout)
     began = time.monotonic()
     with open_source(url, settings) as source:
-        decoder = Decoder(source.stream, geometry_settings(camera))
+        decoding, packets = chosen_decoding(
+            camera.decode, source.stream, source.packets(), FFmpegHardware()
+        )
+        decoder = Decoder(source.stream, geometry_settings(camera), decoding.context)
         sampler = Sampler(camera.sample.fps)
         look = _Look(Patience(redact(url), camera.timeout, began))
-        frames = kept_frames(look.watched(source.packets(), decoder, sampler), decoder, sampler)
+        frames = kept_frames(look.watched(packets, decoder, sampler), decoder, sampler)
         shown = next(
             frames
         ).picture  # or a SourceError: a stream without a frame never ends silently
         first_frame_s = time.monotonic() - began
         for _ in frames:  # to the end of the look
             pass
-        stored, choice = source.stream.codec_context, source.choice
+        stored, choice = decoder.context, source.choice
     return VideoProperties(
         codec=stored.name,
         width=stored.width,
@@ -122,6 +128,7 @@ def look_at(camera: CameraConfig) -> VideoProperties:
         first_frame_s=first_frame_s,
         implausible=decoder.implausible,
         choice=choice,
+        decoding=None if decoding.why is None else str(decoding),
     )
 
 

@@ -21,6 +21,7 @@ from edge.system.sandbox.confine import Bounds, confine
 from edge.system.sandbox.reading import replaced
 from edge.video.camera import CameraLoop
 from edge.video.decode import Frame
+from edge.video.hardware import FFmpegHardware
 from edge.video.process.answers import FrameAnswers
 from edge.video.process.beginning import MOST_BYTES as MOST_BEGINNING
 from edge.video.process.beginning import Beginning
@@ -66,13 +67,15 @@ def run(channel: socket.socket, memory: int) -> None:
     os.close(memory)
     _log_to(channel, beginning.level)
     url = beginning.config.url.get_secret_value()
+    hardware = FFmpegHardware()
+    hardware.make_ready(beginning.config.decode)  # in the sandbox no device can be opened
     barriers = confine(_BOUNDS, () if is_live(url) else _folders(url))
     for barrier in barriers:
         if barrier.lacking:
             # An older kernel that closes less is no news; one that closes nothing is.
             level = logging.DEBUG if barrier.found else logging.WARNING
             logger.log(level, "sandbox: %s: %s", barrier.name, barrier.lacking)
-    Child(beginning, channel, shared).run()
+    Child(beginning, channel, shared, hardware).run()
 
 
 class Child:
@@ -82,9 +85,17 @@ class Child:
         beginning: What it is given.
         channel: Connection with the daemon.
         memory: Memory that it shares with the daemon.
+        hardware: Devices that may decode.
     """
 
-    def __init__(self, beginning: Beginning, channel: socket.socket, memory: SharedMemory) -> None:
+    def __init__(
+        self,
+        beginning: Beginning,
+        channel: socket.socket,
+        memory: SharedMemory,
+        hardware: FFmpegHardware,
+    ) -> None:
+        self._hardware = hardware
         self._channel = channel
         self._memory = memory
         self._lock = threading.Lock()  # guards the slots
@@ -100,6 +111,7 @@ class Child:
             clip_spec=beginning.clip,
             spans=beginning.spans,
             before=beginning.before,
+            hardware=hardware,
         )
         self._period_s = min(_HEALTH_S, beginning.config.timeout / 5)
 
@@ -130,8 +142,13 @@ class Child:
 
     def changed(self) -> None:
         self._say_how_it_does()
-        if self._loop.health().state == "retrying" and replaced():
+        if self._loop.health().state != "retrying":
+            return
+        if replaced():
             logger.info("the files that resolve names are new ones: a new process reads them")
+            _leave()
+        if self._hardware.spent:
+            logger.info("a new process opens the device for the next connection")
             _leave()
 
     def _attend(self) -> None:
