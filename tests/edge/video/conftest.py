@@ -97,7 +97,7 @@ def watch(
         snapshots: SnapshotsConfig | None = None,
         wake: Callable[[], None] = lambda: None,
         fps: float = 10.0,
-        timeout: float = 0.5,
+        timeout: float = 2.0,
         judge_s: float = 12.0,
         frozen_s: float = 90.0,
         limits: ProcessLimits = LIMITS,

@@ -218,7 +218,7 @@ def test_a_stream_without_a_keyframe_is_given_up_with_advice(
     camera: TestCamera, watch: Callable[..., ProcessCamera], until: Until
 ) -> None:
     camera.faults.no_keyframe = True
-    worker = watch(camera.url("yard"))
+    worker = watch(camera.url("yard"), timeout=0.5)
     what = "sent packets for 2 s but no decodable frame (no keyframe came)"
     until("the failure", lambda: what in (worker.health().error or ""))
     error = known(worker.health().error)
@@ -234,7 +234,7 @@ def test_sampling_more_rarely_than_the_watchdog_waits_is_no_failure(
     path = tmp_path / "clip.mp4"
     write_clip(path, codec="hevc", fps=20, seconds=5, gop=4, width=64, height=64)
     with TestCamera({"yard": path}) as camera:
-        worker = watch(camera.url("yard"), fps=0.25)  # every 4 s; the watchdog waits 2 s
+        worker = watch(camera.url("yard"), fps=0.2, timeout=1.0)  # every 5 s; it waits 4 s
         until("the second sample", lambda: worker.health().samples == 2)
         assert worker.health().reconnects == 0
 
