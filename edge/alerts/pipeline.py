@@ -191,7 +191,7 @@ class Pipeline:
         messages = self._reporter.sample(
             sample, list(happenings), scored.embedding, alerting=camera.watch.alerting
         )
-        camera.lag_s = time.monotonic() - sample.arrival.monotonic
+        camera.lag_s = max(0.0, time.monotonic() - sample.arrival.monotonic)
         return messages
 
     def pass_on(self) -> None:

@@ -4,6 +4,7 @@ The camera's name says what it does.
 """
 
 import json
+import os
 import pickle
 import socket
 import time
@@ -19,6 +20,10 @@ HEALTH = {
     "fps_sampled": 1.0, "samples": 0, "dropped": 0, "corrupt": 0, "reconnects": 0,
     "arrived_s": None, "error": None, "gate": "off", "gate_share": 1.0,
 }  # fmt: skip
+UNNAMED = 40
+"""A real-time signal, of which Python names the first and the last."""
+NOW = b'"monotonic": 1.0'
+"""What a record says of its sample's arrival, to be replaced by the present time."""
 SENT: dict[str, list[bytes]] = {
     "noise": [b"\x80\x04\x95\xff\x00"],
     "no record": [b'{"kind": "other"}'],
@@ -30,6 +35,11 @@ SENT: dict[str, list[bytes]] = {
         json.dumps(SAMPLE | {"sequence": 7}).encode(),
         json.dumps(SAMPLE | {"slot": 1, "sequence": 7}).encode(),
     ],
+    "a jump": [json.dumps(SAMPLE | {"sequence": 2**53 - 1}).encode()],
+    "a count that jumps": [json.dumps(HEALTH | {"samples": 2**53 - 1}).encode()],
+    "damage that jumps": [json.dumps(HEALTH | {"corrupt": 2**53 - 1}).encode()],
+    "a packet of ages ago": [json.dumps(HEALTH | {"arrived_s": 1e15}).encode()],
+    "of the past": [json.dumps(SAMPLE | {"monotonic": 0.5}).encode()],
     "of the future": [json.dumps(SAMPLE | {"monotonic": 1e12}).encode()],
     "no number": [json.dumps(SAMPLE | {"monotonic": float("nan")}).encode()],
     "unasked": [json.dumps({"kind": "answer", "number": 1, "size": 1}).encode()],
@@ -58,7 +68,11 @@ def run(channel: socket.socket, memory: int) -> None:
     if name == "grows":
         hoard = [bytearray(b"x" * 1_000_000) for _ in range(100)]
     for data in SENT.get(name, []):
-        channel.send(data)
+        channel.send(data.replace(NOW, f'"monotonic": {time.monotonic()}'.encode()))
+    if name == "stamps ahead":
+        channel.send(json.dumps(SAMPLE | {"monotonic": time.monotonic() + 0.9}).encode())
+    if name == "a signal without a name":
+        os.kill(os.getpid(), UNNAMED)
     while hoard or name != "is silent":
         channel.send(SENT["hangs"][0] if name == "hangs" else json.dumps(HEALTH).encode())
         time.sleep(0.1)

@@ -121,8 +121,9 @@ def _filter_calls() -> tuple[str, str]:
     steps = program(machine, os.getpid(), local=local)
     packed = ctypes.create_string_buffer(b"".join(step.packed() for step in steps))
     filter_ = _Filter(len(steps), ctypes.addressof(packed))
-    call(SECCOMP[machine], _SET_FILTER, _ALL_THREADS, ctypes.byref(filter_))
-    return f"{len(CLOSED)} closed", ""
+    # A thread that has a filter of its own cannot take this one; then no thread has it.
+    thread = call(SECCOMP[machine], _SET_FILTER, _ALL_THREADS, ctypes.byref(filter_))
+    return ("", f"refused by thread {thread}") if thread else (f"{len(CLOSED)} closed", "")
 
 
 def known_machine() -> Machine | None:

@@ -273,8 +273,9 @@ class ProcessCamera:
 
     def _offer(self, life: Life, record: Sampled) -> None:
         space = life.memory.slots[record.slot]
-        ago_s = time.monotonic() - record.monotonic
-        arrival = Arrival(time.time() - ago_s, record.monotonic, record.pts_s)
+        arrived = life.arrival_of(record)
+        wall = time.time() - (time.monotonic() - arrived)
+        arrival = Arrival(wall, arrived, record.pts_s)
         sample = Sample(
             self.name, record.sequence, arrival, space.pixels, (record.height, record.width),
             space.clip_pixels, record.heartbeat, record.after_break,
@@ -323,10 +324,9 @@ class ProcessCamera:
                 return None
             self._number += 1
             number = self._number
-            if not life.lend_answer(number):  # it owes one that came too late
-                return None
             question = Question.model_validate({"number": number, "sequence": sequence} | what)
-            life.order(question)
+            if not life.ask(question):  # it owes an answer that came too late
+                return None
 
             def settled() -> bool:
                 answered = self._answer is not None and self._answer.number == number

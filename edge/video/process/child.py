@@ -7,6 +7,7 @@ all processes of the daemon end none of them: the daemon ends first, and in orde
 import logging
 import os
 import pickle
+import select
 import socket
 import threading
 import time
@@ -102,6 +103,7 @@ class Child:
         self._free = list(reversed(range(len(memory.slots))))
         self._held: dict[int, tuple[int, Frame]] = {}  # slot -> sequence, frame
         self._answers = FrameAnswers(memory.answer)
+        self._unsent: Answered | None = None  # the daemon asks nothing else until it has it
         self._loop = CameraLoop(
             beginning.name,
             beginning.config,
@@ -153,17 +155,21 @@ class Child:
 
     def _attend(self) -> None:
         """Carry out what the daemon wants, and say at times how the camera does."""
-        self._channel.settimeout(self._period_s)
+        self._channel.setblocking(False)  # with a timeout, sending would wait for it as well
+        heard = select.poll()
+        heard.register(self._channel, select.POLLIN)
         next_health = 0.0
         while True:
+            if self._unsent is not None and self._tell(self._unsent):
+                self._unsent = None
             if time.monotonic() >= next_health:
                 self._say_how_it_does()
                 next_health = time.monotonic() + self._period_s
+            if not heard.poll(1000 * self._period_s):
+                continue
             try:
                 data = self._channel.recv(MOST_BYTES)
-            except TimeoutError:
-                continue
-            except ConnectionError:
+            except OSError:  # it has ended, with records of ours that it never read
                 _leave()
             if not data:
                 _leave()
@@ -172,7 +178,7 @@ class Child:
                     self._give_back(slot)
                 case Question() as question:
                     size = self._answers.write(question, self._frame(question.sequence))
-                    self._tell(Answered(number=question.number, size=size))
+                    self._unsent = Answered(number=question.number, size=size)
                 case EndOrder():
                     self._loop.stop()
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,8 +23,10 @@ from edge.video.process.memory import SLOTS, Layout, SharedMemory
 from edge.video.process.records import (
     MOST_BYTES,
     Answered,
+    Healthy,
     Logged,
     Order,
+    Question,
     Sampled,
     Told,
     read_told,
@@ -37,6 +39,9 @@ _PAGE: Final = os.sysconf("SC_PAGESIZE")
 _AT_ONCE: Final = 64
 # An arrival may lie this far ahead of the daemon's clock, which is the same one.
 _AHEAD_S: Final = 1.0
+# No camera counts faster: packets, samples. A count that jumps would have none left for the next
+# process, which goes on from it.
+_MOST_A_SECOND: Final = 1_000_000
 
 
 class MisbehavedError(Exception):
@@ -82,13 +87,22 @@ class Life:
     ) -> None:
         self.number: Final = number
         self._limits = limits
-        self._memory_fd = layout.create()
-        self.memory: SharedMemory = layout.map(self._memory_fd, writable=False)
-        self.channel, self._child_end = socket.socketpair(
-            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC
-        )
-        self.channel.setblocking(False)
-        self.channel.send(pickle.dumps(beginning))
+        self._born = time.monotonic()
+        with ExitStack() as held:
+            self._memory_fd = layout.create()
+            held.callback(os.close, self._memory_fd)
+            self.memory: SharedMemory = layout.map(self._memory_fd, writable=False)
+            self.channel, self._child_end = socket.socketpair(
+                socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC
+            )
+            for end in (self._child_end, self.channel):
+                held.callback(end.close)
+            self.channel.setblocking(False)
+            self.channel.send(pickle.dumps(beginning))
+            held.pop_all()
+            self._to_hand_over = ExitStack()  # what is the process's alone
+            self._to_hand_over.callback(os.close, self._memory_fd)
+            self._to_hand_over.callback(self._child_end.close)
         self._handle: _Handle | None = None
         self.forked_at = 0.0
         self.doomed_at: float | None = None
@@ -99,7 +113,9 @@ class Life:
         self.gone = False
         self.samples = 0
         self._held: dict[int, int] = {}  # slot -> sequence
+        self._before = beginning.before
         self._last_sequence = beginning.before.samples - 1
+        self._last_arrival = self._born
         self._second, self._records = 0, 0
         self._ten_seconds, self._lines = 0, 0
         self._answer_owed: int | None = None
@@ -111,11 +127,8 @@ class Life:
             OSError: The server is gone.
         """
         fds = [self._child_end.fileno(), self._memory_fd]
-        try:
+        with self._to_hand_over:
             socket.send_fds(server, [str(self.number).encode()], fds)
-        finally:
-            self._child_end.close()
-            os.close(self._memory_fd)
 
     def forked(self, process: int, fd: int) -> None:
         """Take note of the process."""
@@ -139,15 +152,21 @@ class Life:
 
     def close(self) -> None:
         """Let go of the process; without its daemon it ends."""
+        self._to_hand_over.close()
         self.channel.close()
         if self._handle is not None:
             os.close(self._handle.fd)
             self._handle = None
 
-    def order(self, order: Order) -> None:
-        """Send an order. A process that has no room for it is silent, and ended for that."""
-        with suppress(OSError):
-            send(self.channel, order)
+    def order(self, order: Order) -> bool:
+        """Send an order; return whether the process has room for it.
+
+        One that has none is silent, and ended for that.
+        """
+        try:
+            return send(self.channel, order)
+        except OSError:
+            return False
 
     def told(self) -> Iterator[Told]:
         """Yield what the process has sent, checked.
@@ -184,12 +203,20 @@ class Life:
         """Take note that a slot is the process's again."""
         self._held.pop(slot, None)
 
-    def lend_answer(self, number: int) -> bool:
-        """Lend the room for an answer to a question; return whether it is free."""
-        if self._answer_owed is not None:
+    def ask(self, question: Question) -> bool:
+        """Ask a question; return whether there is room for it, and for the answer."""
+        if self._answer_owed is not None or not self.order(question):
             return False
-        self._answer_owed = number
+        self._answer_owed = question.number
         return True
+
+    def arrival_of(self, record: Sampled) -> float:
+        """Return the arrival of a sample, monotonic seconds: not ahead, and in order.
+
+        Of pictures that the stream reorders, a later one may have arrived before an earlier one.
+        """
+        self._last_arrival = min(max(record.monotonic, self._last_arrival), time.monotonic())
+        return self._last_arrival
 
     def answer(self, size: int) -> NDArray[np.uint8]:
         """Return a copy of the answer."""
@@ -224,13 +251,16 @@ class Life:
                 sound = (
                     record.slot < SLOTS
                     and record.slot not in self._held
-                    and record.sequence > self._last_sequence
-                    and record.monotonic <= time.monotonic() + _AHEAD_S
+                    and self._last_sequence < record.sequence < self._most(self._before.samples)
+                    and self._born <= record.monotonic <= time.monotonic() + _AHEAD_S
                 )
                 if not sound:
                     raise MisbehavedError("a sample that cannot be")
                 self._held[record.slot] = self._last_sequence = record.sequence
                 self.samples += 1
+            case Healthy():
+                if not self._can_be(record):
+                    raise MisbehavedError("health that cannot be")
             case Answered():
                 if record.number != self._answer_owed or (
                     record.size is not None and record.size > self.memory.answer.size
@@ -245,3 +275,20 @@ class Life:
                     raise MisbehavedError(f"more than {self._limits.lines} lines for the log")
             case _:
                 return
+
+    def _can_be(self, told: Healthy) -> bool:
+        """Whether a process of this age may have such a health."""
+        before, lived_s = self._before, time.monotonic() - self._born
+        counts = (
+            (before.samples, told.samples),
+            (before.dropped, told.dropped),
+            (before.corrupt, told.corrupt),
+            (before.reconnects, told.reconnects),
+        )
+        return (told.arrived_s or 0.0) <= lived_s and all(
+            begin <= count < self._most(begin) for begin, count in counts
+        )
+
+    def _most(self, begin: int) -> int:
+        """What a count cannot have reached by now that began at ``begin``."""
+        return begin + round(_MOST_A_SECOND * (1 + time.monotonic() - self._born))

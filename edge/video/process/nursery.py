@@ -1,6 +1,5 @@
 """The daemon's side of the server that makes the processes of cameras."""
 
-import json
 import logging
 import os
 import selectors
@@ -10,6 +9,8 @@ import subprocess
 import time
 from dataclasses import dataclass
 from typing import Final
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from edge.system.redact import redact
 from edge.video.process.life import Life
@@ -27,6 +28,27 @@ _ENVIRONMENT: Final = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": "131072",
 }
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    number: int
+
+
+class _Forked(_Said):
+    process: int
+
+
+class _Refused(_Said):
+    refused: str | None
+
+
+class _Ended(_Said):
+    code: int
+
+
+_SAID: Final[TypeAdapter[_Forked | _Refused | _Ended]] = TypeAdapter(_Forked | _Refused | _Ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +99,11 @@ class Nursery:
         """Ask for a process; return whether the server takes it."""
         if self._socket is None:
             return False
-        self._owed[life.number] = time.monotonic()
         try:
             life.hand_over(self._socket)
         except OSError:
             return False
+        self._owed[life.number] = time.monotonic()
         return True
 
     def heard(self) -> list[ProcessForked | ProcessEnded] | None:
@@ -95,14 +117,18 @@ class Nursery:
         if not data:
             self.close()
             return None
-        said = json.loads(data)
-        number = said["number"]
-        self._owed.pop(number, None)
-        if fds:
-            return [ProcessForked(number, said["process"], fds[0])]
-        if "refused" in said:
-            return [ProcessEnded(number, f"its process cannot begin: {said['refused']}")]
-        return [ProcessEnded(number, _words(said["code"]))]
+        try:
+            said = _SAID.validate_json(data)
+        except ValueError:
+            logger.error("the server of the cameras' processes says what is no word of it")  # noqa: TRY400  no traceback
+            for fd in fds:
+                os.close(fd)
+            self.close()
+            return None
+        self._owed.pop(said.number, None)
+        if isinstance(said, _Forked) and fds:
+            return [ProcessForked(said.number, said.process, fds[0])]
+        return [ProcessEnded(said.number, _words(said))]
 
     def close(self) -> None:
         """End the server."""
@@ -139,7 +165,22 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if redact(value) == value}
 
 
-def _words(code: int) -> str:
-    if code < 0:
-        return f"its process was ended by {signal.Signals(-code).name}"
-    return f"its process ended with code {code}" if code else "its process has ended"
+def _words(said: _Forked | _Refused | _Ended) -> str:
+    match said:
+        case _Forked():  # the daemon has no descriptor free; the process ends with its channel
+            return "its process cannot be watched: too many open files"
+        case _Refused():
+            return f"its process cannot begin: {said.refused}"
+        case _Ended(code=0):
+            return "its process has ended"
+        case _Ended(code=code) if code < 0:
+            return f"its process was ended by {_signal(-code)}"
+        case _Ended():
+            return f"its process ended with code {said.code}"
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the real-time signals between the first and the last
+        return f"signal {number}"

@@ -304,3 +304,38 @@ def test_a_resolver_file_that_is_replaced_is_noticed_as_it_cannot_be_read(tmp_pa
         (tmp_path / "new").rename(names)
         assert asked() == "True"
         process.communicate()
+
+
+STUBBORN = """
+import ctypes, platform, threading
+from edge.system.sandbox.calls import SECCOMP
+from edge.system.sandbox.confine import Bounds, confine
+from edge.system.sandbox.kernel import call, control
+from edge.system.sandbox.program import ALLOW, Step
+
+class Filter(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.c_void_p))
+
+ready, done = threading.Event(), threading.Event()
+
+def filtered():
+    control(38, 1)
+    step = ctypes.create_string_buffer(Step(0x06, ALLOW).packed())
+    own = Filter(1, ctypes.addressof(step))
+    call(SECCOMP[platform.machine()], 1, 0, ctypes.byref(own))
+    ready.set()
+    done.wait()
+
+threading.Thread(target=filtered).start()
+ready.wait()
+found = {one.name: one for one in confine(Bounds(1 << 30, 64))}["system calls"]
+print(found.found, found.lacking, sep="|")
+done.set()
+"""
+
+
+def test_a_thread_that_cannot_take_the_filter_is_said() -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", STUBBORN], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert answer.stdout.startswith("|refused by thread ")
