@@ -273,8 +273,6 @@ class Life:
                 self._ten_seconds = ten_seconds
                 if self._lines > self._limits.lines:
                     raise MisbehavedError(f"more than {self._limits.lines} lines for the log")
-            case _:
-                return
 
     def _can_be(self, told: Healthy) -> bool:
         """Whether a process of this age may have such a health."""

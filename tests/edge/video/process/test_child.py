@@ -12,6 +12,7 @@ from patience import Until
 
 from edge.config.models import CameraConfig
 from edge.model.bundle.manifest import ImageSpec
+from edge.video.hardware import FFmpegHardware
 from edge.video.process import child
 from edge.video.process.beginning import Beginning
 from edge.video.process.memory import Layout
@@ -63,7 +64,7 @@ def ends(
     with daemon, its:
         yield (
             Ends(daemon, its, left),
-            child.Child(Beginning("yard", config, spec, None), its, mapped),
+            child.Child(Beginning("yard", config, spec, None), its, mapped, FFmpegHardware()),
         )
 
 
