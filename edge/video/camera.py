@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Final, Protocol
 
@@ -185,7 +186,8 @@ class CameraLoop:
             sampler = Sampler(fps, self._phase, idle=idle, aligned=self._live)
             self._gate = ActivityGate.of(source.stream) if self._gated else None
             packets = self._watched(packets, decoder, sampler)
-            for frame in kept_frames(packets, decoder, sampler, self._gate):
+            decoding = partial(self._do, "decode")
+            for frame in kept_frames(packets, decoder, sampler, self._gate, decoding):
                 self._offer(frame)
 
     def _note_codec(self, codec: str) -> None:
@@ -256,7 +258,8 @@ class CameraLoop:
     def _note_streaming(self, frame: Frame) -> None:
         self._streaming_since = time.monotonic()
         if self._live:
-            self._verdict = StreamVerdict(self._rates.fps, frame.arrival.monotonic, self._spans)
+            fps, idle = self._rates.fps, self._rates.idle
+            self._verdict = StreamVerdict(fps, frame.arrival.monotonic, self._spans, idle)
         picture = frame.picture
         self._logger.info("camera %s: streaming %dx%d", self.name, picture.width, picture.height)
         with self._lock:

@@ -6,7 +6,7 @@ A packet that cannot be decoded and a frame that the decoder marks as damaged ar
 out. A picture larger than ``MAX_PIXELS`` is refused before its memory is allocated.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import cast
@@ -190,6 +190,7 @@ def kept_frames(
     decoder: Decoder,
     sampler: Sampler,
     gate: ActivityGate | None = None,
+    decoding: Callable[[], object] = lambda: None,
 ) -> Iterator[Frame]:
     """Yield the frames that ``sampler`` keeps, upright; decode only the packets needed for them.
 
@@ -202,6 +203,7 @@ def kept_frames(
         decoder: Decoder of the stream.
         sampler: What chooses packets and frames.
         gate: What tells whether anything moves; None where all frames are of use.
+        decoding: Called before each packet that is decoded, of which there may be many at once.
 
     Raises:
         SourceError: The packets ended without a frame, or ``packets`` raised it.
@@ -217,7 +219,7 @@ def kept_frames(
         match _use(packet, sampler, gate):
             case Use.HOLD:
                 if gop.is_full:
-                    _decode_all(gop, decoder)
+                    _decode_all(gop, decoder, decoding)
                 continue
             case Use.ALONE:
                 frames = decoder.decode_alone(packet)
@@ -225,7 +227,7 @@ def kept_frames(
                     sampler.keyframe_failed()
             case Use.CHAIN:
                 before = decoder.frames if gop.gap else before
-                frames = _decode_all(gop, decoder)
+                frames = _decode_all(gop, decoder, decoding)
         yield from _kept(frames, now, sampler, gate)
     yield from (frame.upright() for frame in decoder.flush() if sampler.keep(now))
     if not decoder.frames:
@@ -241,10 +243,14 @@ def _use(packet: Packet, sampler: Sampler, gate: ActivityGate | None) -> Use:
     return sampler.use(now, is_keyframe=is_keyframe, is_open=gate.is_open, looks=looks)
 
 
-def _decode_all(gop: Gop, decoder: Decoder) -> list[Frame]:
+def _decode_all(gop: Gop, decoder: Decoder, decoding: Callable[[], object]) -> list[Frame]:
     if gop.gap:
         decoder.restart()
-    return [frame for packet in gop.take() for frame in decoder.decode(packet)]
+    frames: list[Frame] = []
+    for packet in gop.take():
+        decoding()
+        frames += decoder.decode(packet)
+    return frames
 
 
 def _kept(

@@ -16,13 +16,15 @@ from edge.video.packet import Packet
 # Bounds for each camera: ten seconds of 3 Mbit/s.
 MOST_BYTES: Final = 4 * 1024**2
 LONGEST_S: Final = 10.0
+# What keeping a packet takes besides its bytes: a hostile stream sends any number of small ones.
+_PACKET_BYTES: Final = 1024
 
 
 class Gop:
     """Packets of one stream that have not been decoded.
 
     Args:
-        most_bytes: Bytes that are kept.
+        most_bytes: Bytes of memory that are taken.
         longest_s: Seconds that are kept, by arrival.
 
     Attributes:
@@ -43,7 +45,7 @@ class Gop:
             self._packets, self._bytes, self._began = [], 0, True
         if self._began:
             self._packets.append(packet)
-            self._bytes += packet.size
+            self._bytes += packet.size + _PACKET_BYTES
 
     @property
     def is_full(self) -> bool:

@@ -132,6 +132,7 @@ class Keyframes:
             pictures = decoder.decode(kept.packet.data) + decoder.decode(None)
             decoder.flush_buffers()
         except av.error.FFmpegError:
+            self._decoder = None  # it may be at its end, where it takes no more packets
             return None
         sound = next((each for each in pictures if not each.is_corrupt), None)
         arrival = kept.packet.arrival.monotonic

@@ -16,6 +16,8 @@ _RECOVERED: Final = 0.5
 SHORTEST_S: Final = 12.0
 # Number of wanted samples that are judged together, at least.
 _SAMPLES: Final = 10
+# Heartbeats that may fail in a row.
+_HEARTBEATS: Final = 3
 
 
 class Shortfall:
@@ -25,25 +27,46 @@ class Shortfall:
         wanted_fps: Samples per second wanted.
         now: Time of the first sample, monotonic seconds.
         shortest_s: Seconds judged together, at least.
+        idle_fps: Samples per second wanted while nothing moves.
 
     Attributes:
         reason: Why hardly any samples come, and what to do; None while enough come.
     """
 
-    def __init__(self, wanted_fps: float, now: float, shortest_s: float = SHORTEST_S) -> None:
+    def __init__(
+        self,
+        wanted_fps: float,
+        now: float,
+        shortest_s: float = SHORTEST_S,
+        idle_fps: float = 0.1,
+    ) -> None:
         self.reason: str | None = None
         self._wanted_fps = wanted_fps
-        self._began = now
+        self._began = self._sampled_at = now
+        self._heartbeat_s = 1 / min(idle_fps, wanted_fps)
         self._window_s = max(shortest_s, _SAMPLES / wanted_fps)
         self._samples, self._pictures, self._damaged = (RateMeter(self._window_s) for _ in range(3))
 
     def sampled(self, now: float) -> None:
         """Record a sample."""
+        self._sampled_at = now
         self._samples.add(now)
 
     def idle(self, now: float) -> None:
-        """Record that no samples are wanted at present: what came so far is judged no more."""
-        self._began, self.reason = now, None
+        """Record that only heartbeats are wanted at present: what came so far is judged no more.
+
+        That holds for as long as they come.
+        """
+        self._began, silent_s = now, now - self._sampled_at
+        if silent_s <= self._heartbeat_s:
+            self.reason = None
+        elif self.reason is None and silent_s > max(
+            self._window_s, _HEARTBEATS * self._heartbeat_s
+        ):
+            self.reason = (
+                f"no picture could be decoded for {silent_s:.0f} s, though nothing moves: check"
+                " the cable or the radio link, and use transport: tcp"
+            )
 
     def arrived(self, now: float, damaged: int) -> None:
         """Record a packet, and how many packets and frames were left out as damaged with it."""

@@ -17,11 +17,14 @@ class StreamVerdict:
         wanted_fps: Samples per second wanted.
         now: Arrival of the first frame, monotonic seconds.
         spans: Spans that are judged together.
+        idle_fps: Samples per second wanted while nothing moves.
     """
 
-    def __init__(self, wanted_fps: float, now: float, spans: JudgedSpans) -> None:
+    def __init__(
+        self, wanted_fps: float, now: float, spans: JudgedSpans, idle_fps: float = 0.1
+    ) -> None:
         self._frozen_s = spans.frozen_s
-        self._shortfall = Shortfall(wanted_fps, now, spans.samples_s)
+        self._shortfall = Shortfall(wanted_fps, now, spans.samples_s, idle_fps)
         self._stillness = Stillness(spans.frozen_s)
         self._keyframes = Keyframes()
         self._samples, self._sampled_at = 0, now  # since the last keyframe; the newest one

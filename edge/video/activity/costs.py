@@ -23,6 +23,8 @@ _PER_STEP: Final = 0.22
 _EMPTY: Final = 16
 # Number of still windows before anything is judged, and of those remembered (two minutes).
 _FEWEST, _MOST = 16, 240
+# Number of pictures that are judged together at most; a hostile stream sends any.
+_MOST_PICTURES: Final = 256
 # A window is unusual above the median by so many spreads (20th to 50th percentile, 0.84 sigma).
 _SPREADS: Final = 5.0
 # Least spread: windows differ by some percent without cause.
@@ -52,6 +54,8 @@ class CostModel:
             header: What its packet says.
             is_keyframe: Whether it is a keyframe.
         """
+        for costs in (self._p, self._b):
+            costs.forget(now)
         cost = (header.size + _EMPTY) * math.exp2(_PER_STEP * header.quantiser)
         if is_keyframe:
             old = self._keyframe
@@ -88,18 +92,24 @@ class _Costs:
     def __init__(self) -> None:
         self.pending: list[float] = []  # of windows of which nobody has said whether they are still
         self._still: deque[float] = deque(maxlen=_MOST)
-        self._recent: deque[tuple[float, float]] = deque()
+        self._recent: deque[tuple[float, float]] = deque(maxlen=_MOST_PICTURES)
         self._sum = 0.0
         self._usual = 0.0  # pictures in a window
         self._window_ends: float | None = None
         self._median = self._most = math.inf
 
+    def forget(self, now: float) -> None:
+        """Leave out what is older than a window, also where no more of this kind come."""
+        if self._recent and self._recent[0][0] <= now - _WINDOW_S:
+            while self._recent and self._recent[0][0] <= now - _WINDOW_S:
+                self._recent.popleft()
+            self._sum = sum(cost for _, cost in self._recent)
+
     def add(self, now: float, cost: float) -> None:
         recent = self._recent
         recent.append((now, cost))
-        self._sum += cost
-        while recent[0][0] <= now - _WINDOW_S:
-            self._sum -= recent.popleft()[1]
+        # Anew: what is added and subtracted again leaves an error that stays.
+        self._sum = sum(cost for _, cost in recent)
         if self._window_ends is None or now >= self._window_ends:
             if self._window_ends is not None and len(self.pending) < _MOST:
                 self.pending.append(math.log2(self._sum / len(recent)))

@@ -13,6 +13,8 @@ _IDR = 5
 _444 = 3
 # Largest counts that the standard allows; a damaged unit claims any.
 _REFERENCES, _OPERATIONS, _CYCLE = 32, 70, 255
+# Largest numbers that it allows: of parameter sets, of slice types, of what counts bits.
+_SEQUENCE, _PICTURES, _TYPE, _BITS = 31, 255, 9, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,10 @@ def sequence(unit: bytes) -> tuple[int, AvcSequence]:
     bits = Bits(unit[1:])
     profile = bits.u(8)
     bits.u(16)
-    number = bits.ue()
+    number = bits.count(_SEQUENCE)
     chroma, planes = 1, False
     if profile in _HIGH:
-        chroma = bits.ue()
+        chroma = bits.count(_444)
         planes = chroma == _444 and bits.flag()
         bits.ues(2)
         bits.flag()
@@ -62,10 +64,10 @@ def sequence(unit: bytes) -> tuple[int, AvcSequence]:
             for size in [16] * 6 + [64] * (6 if chroma == _444 else 2):
                 if bits.flag():
                     _skip_scaling(bits, size)
-    frame_num_bits = bits.ue() + 4
+    frame_num_bits = bits.count(_BITS) + 4
     order_type, order_bits, always_zero = bits.ue(), 0, False
     if order_type == 0:
-        order_bits = bits.ue() + 4
+        order_bits = bits.count(_BITS) + 4
     elif order_type == 1:
         always_zero = bits.flag()
         bits.ues(2)
@@ -92,7 +94,7 @@ def pictures(unit: bytes) -> tuple[int, AvcPictures]:
         ValueError: It is damaged, or has slice groups, which no camera uses.
     """
     bits = Bits(unit[1:])
-    number, of = bits.ue(), bits.ue()
+    number, of = bits.count(_PICTURES), bits.count(_SEQUENCE)
     cabac, order_present = bits.flag(), bits.flag()
     if bits.ue():
         raise ValueError("slice groups")
@@ -119,7 +121,7 @@ def slice_header(
     idr, referenced = unit[0] & 31 == _IDR, unit[0] >> 5 & 3
     bits = Bits(unit[1:])
     bits.ue()
-    kind = _KINDS[bits.ue() % 5]
+    kind = _KINDS[bits.count(_TYPE) % 5]
     pps = sets[bits.ue()]
     sps = sequences[pps.sequence]
     if sps.planes:

@@ -13,6 +13,8 @@ _IDR: Final = (19, 20)
 _444 = 3
 # Largest counts that the standard allows; a damaged unit claims any.
 _SETS, _LONG, _REFERENCES = 64, 32, 16
+# Largest numbers that it allows: of parameter sets, of what counts bits.
+_SEQUENCE, _PICTURES, _BITS = 15, 63, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,13 @@ def sequence(unit: bytes) -> tuple[int, HevcSequence]:
     layers = bits.u(3)
     bits.u(1)
     _skip_profile(bits, layers)
-    number, chroma = bits.ue(), bits.ue()
+    number, chroma = bits.count(_SEQUENCE), bits.count(_444)
     planes = chroma == _444 and bits.flag()
     bits.ues(2)
     if bits.flag():
         bits.ues(4)
     bits.ues(2)
-    order_bits = bits.ue() + 4
+    order_bits = bits.count(_BITS) + 4
     for _ in range(layers + 1 if bits.flag() else 1):
         bits.ues(3)
     bits.ues(6)
@@ -98,7 +100,7 @@ def pictures(unit: bytes) -> tuple[int, HevcPictures]:
         ValueError: It is damaged.
     """
     bits = Bits(unit[2:])
-    number, of = bits.ue(), bits.ue()
+    number, of = bits.count(_PICTURES), bits.count(_SEQUENCE)
     bits.u(1)
     output_flag, extra_bits = bits.flag(), bits.u(3)
     bits.u(1)
@@ -149,7 +151,7 @@ def slice_header(
     pps = sets[bits.ue()]
     sps = sequences[pps.sequence]
     bits.u(pps.extra_bits)
-    kind = _KINDS[bits.ue() % 3]
+    kind = _KINDS[bits.count(len(_KINDS) - 1)]
     bits.u(pps.output_flag + 2 * sps.planes)
     used, temporal = 0, False
     if unit_type not in _IDR:

@@ -12,6 +12,12 @@ CODECS: Final = ("h264", "hevc")
 
 # Bytes of a unit that hold everything up to the quantiser of a usual slice header.
 _HEADER = 96
+# Bytes of the largest parameter set that is read: those of encoders have up to some hundred. Units
+# before the first picture of a packet.
+_MOST_BYTES: Final = 4096
+_MOST_UNITS: Final = 64
+# Range of the quantiser: samples of more than 8 bits have negative ones.
+_FINEST, _COARSEST = -48, 51
 # A packet of a constant rate is filled up with units of ones, which end in this.
 _FILLED = b"\xff\xff\x80"
 _H264_FILLER, _H265_FILLER, _H265_VCL = 12, 38, 31
@@ -26,7 +32,7 @@ class PictureHeader:
 
     Attributes:
         kind: Kind of the picture's first slice.
-        quantiser: Its quantisation parameter, 0..51 with 8 bits; larger is coarser.
+        quantiser: Its quantisation parameter, -48..51, 0..51 with 8 bits; larger is coarser.
         size: Bytes of the packet without filler.
     """
 
@@ -57,7 +63,9 @@ class HeaderReader:
         """Read a packet; None where it holds no picture that can be read."""
         filled = data.endswith(_FILLED)
         header, filler = None, 0
-        for unit in units(data, self._length):
+        for number, unit in enumerate(units(data, self._length)):
+            if header is None and number >= _MOST_UNITS:
+                return None
             if len(unit) < 3:
                 continue
             if header is None and self._is_slice(unit):
@@ -84,17 +92,20 @@ class HeaderReader:
 
     def _header(self, unit: bytes) -> tuple[Kind, int] | None:
         try:
-            if self._hevc:
-                return h265.slice_header(unit, *self._hvc)
-            return h264.slice_header(unit, *self._avc)
+            kind, quantiser = (
+                h265.slice_header(unit, *self._hvc)
+                if self._hevc
+                else h264.slice_header(unit, *self._avc)
+            )
         except (KeyError, ValueError, IndexError):
             return None
+        return (kind, quantiser) if _FINEST <= quantiser <= _COARSEST else None
 
     def _note(self, unit: bytes) -> None:
-        """Remember a parameter set, if it is one that has not come yet."""
+        """Remember a parameter set, if it is one that has not come yet and no bomb."""
         kinds = _H265_SETS if self._hevc else _H264_SETS
         kind = self._type(unit)
-        if kind not in kinds or unit in self._sets:
+        if kind not in kinds or len(unit) > _MOST_BYTES or unit in self._sets:
             return
         if len(self._sets) >= 64:
             self._sets.clear()

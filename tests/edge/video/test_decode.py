@@ -18,7 +18,7 @@ from edge.testing.synthetic import write_clip
 from edge.video.decode import Decoder, Frame, kept_frames
 from edge.video.packet import MAX_PIXELS
 from edge.video.sample import Arrival
-from edge.video.sampler import Sampler
+from edge.video.sampler import Sampler, Use
 from edge.video.sources import Packet, open_source
 
 # Opens a clip: (packets, a decoder of its stream).
@@ -255,6 +255,30 @@ def keep(path: Path, fps: float) -> tuple[list[Frame], int]:
         decoder = Watched(source.stream)
         frames = list(kept_frames(source.packets(), decoder, Sampler(fps)))
     return frames, decoder.decoded
+
+
+class Late(Sampler):
+    """Wants nothing for a second of ten pictures."""
+
+    def use(
+        self, arrival: float, *, is_keyframe: bool, is_open: bool = True, looks: bool = False
+    ) -> Use:
+        chosen = super().use(arrival, is_keyframe=is_keyframe, is_open=is_open, looks=looks)
+        return Use.HOLD if next(self.seen) < 9 else chosen
+
+    def __init__(self) -> None:
+        super().__init__(5.0)
+        self.seen = count()
+
+
+def test_each_packet_of_many_that_are_decoded_at_once_is_progress(clip: Path) -> None:
+    with open_source(str(clip)) as source:
+        decoder, seen = Watched(source.stream), list[int]()
+        frames = kept_frames(
+            source.packets(), decoder, Late(), None, lambda: seen.append(decoder.decoded)
+        )
+        next(frames)
+    assert seen == list(range(10))
 
 
 def test_sampling_slower_than_keyframes_come_decodes_little_else(tmp_path: Path) -> None:

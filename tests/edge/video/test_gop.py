@@ -42,7 +42,7 @@ def test_a_keyframe_replaces_what_nobody_wanted_and_says_so() -> None:
 
 @pytest.mark.parametrize(("size", "step"), [(100_000, 1), (10, 30)])
 def test_a_gop_that_is_too_large_or_too_long_is_to_be_decoded(size: int, step: int) -> None:
-    gop = Gop(most_bytes=1_000_000, longest_s=30.0)
+    gop = Gop(most_bytes=1_020_000, longest_s=30.0)
     for number in range(10):
         gop.add(packet(number * step, key=number == 0, size=size))
         assert not gop.is_full
@@ -51,3 +51,12 @@ def test_a_gop_that_is_too_large_or_too_long_is_to_be_decoded(size: int, step: i
     assert gop.is_full
     assert len(gop.take()) == 12
     assert not gop.is_full
+
+
+def test_packets_of_a_few_bytes_take_no_more_memory_than_others() -> None:
+    gop, kept = Gop(), 0
+    while not gop.is_full:
+        gop.add(packet(0, key=not kept, size=20))
+        kept += 1
+        assert kept <= 5_000
+    assert kept > 1_000  # ten seconds of a hundred pictures each

@@ -10,6 +10,7 @@ import pytest
 from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
+from edge.video.keyframes import Keyframes, _Kept
 from edge.video.packet import Packet
 from edge.video.sample import Arrival
 from edge.video.spans import SPANS
@@ -136,3 +137,15 @@ def test_a_scene_in_which_nothing_moves_lives_by_its_noise(
 def test_a_recording_that_is_played_over_and_over_is_not_frozen(heartbeat_s: float) -> None:
     file = encoded("quality", 2, 40, 7, 1.5, repeat_s=2.0)  # with the same keyframe each time
     assert frozen_after(file, heartbeat_s) is None
+
+
+def test_a_decoder_at_its_end_is_replaced() -> None:
+    with av.open(encoded("quality", 2, 3, 1, 1.0), "r") as container:
+        data = next(packet for packet in container.demux(container.streams.video[0]) if packet.size)
+        kept = _Kept(Packet(Arrival(0.0, 0.0, 0.0), True, data.size, data), 1)
+        keyframes = Keyframes()
+        assert keyframes._shown(kept) is not None
+        assert keyframes._decoder is not None
+        keyframes._decoder.decode(None)  # as an error on the way leaves it
+        assert keyframes._shown(kept) is None
+        assert keyframes._shown(kept) is not None

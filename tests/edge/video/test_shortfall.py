@@ -68,3 +68,19 @@ def test_a_camera_is_in_no_trouble_while_only_heartbeats_are_wanted() -> None:
         assert shortfall.reason is None
     watch(shortfall, 60, 60 + SHORTEST_S + 1, fps=25, sampled=0.1, damaged=0)
     assert shortfall.reason is not None  # all samples are wanted, and do not come
+
+
+def test_heartbeats_that_cannot_be_decoded_are_trouble_until_one_can() -> None:
+    shortfall = Shortfall(2.0, 0.0, idle_fps=0.1)
+    seen = []
+    for number in range(1000):
+        now = number / 10
+        if number in {0, 100, 800, 900}:
+            shortfall.sampled(now)
+        shortfall.idle(now)
+        shortfall.arrived(now, number % 100 == 0)
+        seen.append(shortfall.reason)
+    assert not any(seen[:400])
+    assert all(seen[402:800])
+    assert "no picture could be decoded for 30 s" in str(seen[500])
+    assert not any(seen[800:])

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from edge.video.activity.costs import CostModel
+from edge.video.bitstream.kinds import Kind
 from edge.video.bitstream.reader import PictureHeader
 
 FPS = 10
@@ -79,3 +80,27 @@ def test_noise_that_hides_a_person_far_away_is_known() -> None:
             model.still()
     assert sharp.sharp
     assert not noisy.sharp
+
+
+def test_a_kind_of_pictures_that_stops_coming_is_judged_no_more() -> None:
+    model, now = CostModel(), 0.0
+
+    def send(seconds: float, sizes: dict[Kind, int]) -> None:
+        nonlocal now
+        for _ in range(round(seconds * FPS)):
+            for kind, size in sizes.items():
+                model.arrived(now, PictureHeader(kind, 24, size), is_keyframe=False)
+            now += 1 / FPS
+
+    for _ in range(20):
+        send(1, {"P": 1000, "B": 500})
+        model.still()
+    send(1, {"P": 1000, "B": 5000})
+    assert model.unusual
+    send(1, {"P": 1000})
+    assert not model.unusual
+    send(1, {"P": 1000, "B": 5000})
+    assert model.unusual
+    for number in range(2):  # keyframes alone
+        model.arrived(now + number, PictureHeader("I", 24, 9000), is_keyframe=True)
+    assert not model.unusual

@@ -95,3 +95,65 @@ def test_damaged_packets_and_parameter_sets_never_raise(encoder: str, container:
 def test_without_parameter_sets_nothing_is_said() -> None:
     _, packets = stream("libx264", {"tune": "zerolatency"}, "mpegts")
     assert HeaderReader("h264", b"").read(packets[1]) is None
+
+
+def unit(first: int, *numbers: tuple[int, int] | int) -> bytes:
+    """Write a NAL unit: numbers of so many bits, or Exp-Golomb ones."""
+    bits = "".join(
+        f"{number[0]:0{number[1]}b}"
+        if isinstance(number, tuple)
+        else "0" * ((number + 1).bit_length() - 1) + f"{number + 1:b}"
+        for number in numbers
+    )
+    bits += "1"
+    bits += "0" * (-len(bits) % 8)
+    plain = int(bits, 2).to_bytes(len(bits) // 8, "big")
+    return b"\0\0\1" + bytes([first]) + plain.replace(b"\0\0", b"\0\0\3")
+
+
+def h264_sequence(number: int = 0) -> bytes:
+    return unit(0x67, (66, 8), (0, 16), number, 0, 2, 1, (0, 1), 9, 5, (1, 1))
+
+
+H264_PICTURES = unit(0x68, 0, 0, (0, 2), 0, 0, 0, (0, 3), 0, 0, 0, (0, 3))
+
+
+def h264_slice(step: int, kind: int = 7) -> bytes:
+    """A keyframe whose quantiser is ``step`` above 26."""
+    delta = 2 * step - 1 if step > 0 else -2 * step
+    return unit(0x65, 0, kind, 0, (0, 4), 0, (0, 2), delta)
+
+
+@pytest.mark.parametrize(
+    ("step", "quantiser"),
+    [(0, 26), (25, 51), (26, None), (274, None), (5000, None), (-74, -48), (-75, None)],
+)
+def test_a_quantiser_that_no_encoder_has_is_not_read(step: int, quantiser: int | None) -> None:
+    found = HeaderReader("h264", b"").read(h264_sequence() + H264_PICTURES + h264_slice(step))
+    assert (None if found is None else found.quantiser) == quantiser
+
+
+def test_numbers_that_the_standard_does_not_allow_are_not_read() -> None:
+    reader = HeaderReader("h264", b"")
+    assert reader.read(h264_sequence(31) + H264_PICTURES + h264_slice(0)) is None  # another one
+    assert reader.read(h264_sequence() + h264_slice(0, kind=10)) is None
+    assert reader.read(h264_slice(0)) is not None
+    for number in range(32, 300):
+        reader.read(h264_sequence(number))
+    assert set(reader._avc[0]) == {0, 31}
+
+
+def test_a_parameter_set_that_no_encoder_writes_is_not_read() -> None:
+    for padding, read in ((3_000, True), (100_000, False)):
+        reader = HeaderReader("h264", b"")
+        reader.read(h264_sequence() + b"\x55" * padding)
+        assert (reader.read(H264_PICTURES + h264_slice(0)) is not None) == read
+        assert sum(map(len, reader._sets)) < 4096
+
+
+def test_a_picture_behind_thousands_of_units_is_not_looked_for() -> None:
+    sets = b"".join(unit(0x68, 1 + number % 200, number) for number in range(5_000))
+    reader = HeaderReader("h264", h264_sequence() + H264_PICTURES)
+    assert reader.read(sets + h264_slice(0)) is None
+    assert len(reader._avc[1]) <= 65
+    assert reader.read(h264_slice(0)) is not None
