@@ -186,8 +186,8 @@ class CameraLoop:
             sampler = Sampler(fps, self._phase, idle=idle, aligned=self._live)
             self._gate = ActivityGate.of(source.stream) if self._gated else None
             packets = self._watched(packets, decoder, sampler)
-            decoding = partial(self._do, "decode")
-            for frame in kept_frames(packets, decoder, sampler, self._gate, decoding):
+            progress = partial(self._do, "decode")
+            for frame in kept_frames(packets, decoder, sampler, self._gate, progress):
                 self._offer(frame)
 
     def _note_codec(self, codec: str) -> None:
