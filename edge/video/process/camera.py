@@ -216,7 +216,7 @@ class ProcessCamera:
             life = self._life
             if life is None or not life.forked_at:
                 return
-            life.silent_s += round_s
+            life.wait(round_s)
             if life.doomed_at is not None:
                 return
             if life.gone:

@@ -32,6 +32,7 @@ from edge.video.process.records import (
     read_told,
     send,
 )
+from edge.video.process.starving import ProcessTime
 from edge.video.worker import Step
 
 _PAGE: Final = os.sysconf("SC_PAGESIZE")
@@ -74,7 +75,7 @@ class Life:
         wrong: What was wrong with it then; None where nothing was.
         step: What its loop did last.
         step_s: Seconds for which it had done that.
-        silent_s: Seconds without a record, in the supervisor's rounds.
+        silent_s: Seconds without a record in which it could have sent one.
         gone: Whether its end of the connection is closed.
         samples: Number of samples so far.
 
@@ -104,6 +105,7 @@ class Life:
             self._to_hand_over.callback(os.close, self._memory_fd)
             self._to_hand_over.callback(self._child_end.close)
         self._handle: _Handle | None = None
+        self._time: ProcessTime | None = None
         self.forked_at = 0.0
         self.doomed_at: float | None = None
         self.wrong: str | None = None
@@ -136,6 +138,18 @@ class Life:
         self.forked_at = time.monotonic()
         if self.doomed_at is not None:
             self.kill()
+
+    def wait(self, round_s: float) -> None:
+        """Take note that ``round_s`` seconds have passed; a record ends the silence.
+
+        Silence of a process that waits for a processor is the machine's. To know that costs some
+        reading, so the first half of the time that it may be silent counts in any case.
+        """
+        if self._time is not None and self.silent_s > self._limits.silence_s / 2:
+            round_s = self._time.usable_s(round_s)
+        elif self._handle is not None:
+            self._time = ProcessTime(self._handle.process)
+        self.silent_s += round_s
 
     def kill(self) -> None:
         """End the process at once; one that is not there yet as soon as it is."""
