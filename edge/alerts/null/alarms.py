@@ -234,6 +234,7 @@ class AlarmTail:
         tail._baseline.restore(baseline.tolist())
         tail._samples = int(samples)
         tail._watched_s = watched_s
+        tail._moves = Moves(watched_s)
         if "clump" in parts:
             tail._clump = Clump.of(parts["clump"], watched_s)
         tail._busy = BusyShare(busy, busy_s)

@@ -13,10 +13,14 @@ class Moves:
     Auto-exposure, a lorry that parks and a person who stands in the picture all move the baseline,
     and all may alert on the way. Where the levels before and after have both lasted for longer than
     an event, those alerts were false. Otherwise a person may have come, or left.
+
+    Args:
+        since_s: Watched seconds from which on it is known what moved: at a restart somebody may
+            stand in the picture.
     """
 
-    def __init__(self) -> None:
-        self._began_s = self._moved_s = -math.inf
+    def __init__(self, since_s: float = 0.0) -> None:
+        self._began_s = self._moved_s = since_s
         self._waits = False
 
     @property
