@@ -218,8 +218,8 @@ def test_a_stream_without_a_keyframe_is_given_up_with_advice(
     camera: TestCamera, watch: Callable[..., ProcessCamera], until: Until
 ) -> None:
     camera.faults.no_keyframe = True
-    worker = watch(camera.url("yard"), timeout=0.5)
-    what = "sent packets for 2 s but no decodable frame (no keyframe came)"
+    worker = watch(camera.url("yard"), timeout=1.0)
+    what = "sent packets for 4 s but no decodable frame (no keyframe came)"
     until("the failure", lambda: what in (worker.health().error or ""))
     error = known(worker.health().error)
     assert "keyframe every 2 s" in error
