@@ -15,8 +15,7 @@ from edge.video.sample import Arrival, Sample
 
 # The longest time between two samples of a window may be this many times the shortest. The sampler
 # keeps frames at least half a period apart, and a sample that was dropped because the engine was
-# busy leaves a gap of two periods: together a factor of 4. A reconnect leaves a longer gap, unless
-# samples are so rare that the gap hardly shows.
+# busy leaves a gap of two periods: together a factor of 4.
 MAX_UNEVENNESS = 4.0
 # A heartbeat says nothing about what comes later: three more would have come by then.
 _LONGEST_STILL_S: Final = 30.0
@@ -26,7 +25,7 @@ class Window:
     """Keeps the newest samples of a camera, at most T, that are spaced evenly enough.
 
     A clip with a gap in it shows a jump that never happened, so the samples before a gap are
-    forgotten: after a reconnect the window fills up again.
+    forgotten: after a reconnect the window fills up again, however short it was.
 
     Frames of a still scene are seconds apart, and are no clip. A heartbeat says that the picture
     was the same all the time, and stays so until the next sample: it is repeated, as often as it
@@ -54,8 +53,10 @@ class Window:
     def push(self, sample: Sample) -> None:
         """Add the camera's next sample, and forget those that lie before a gap."""
         sample = replace(sample, pixels=sample.pixels.copy(), clip_pixels=None)
+        if sample.after_break:  # nobody knows what was there before, nor whether it is as still
+            self._samples.clear()
         before = self._samples[-1] if self._samples else None
-        if sample.heartbeat:
+        if sample.heartbeat and not sample.after_break:
             self._repeat(sample, sample.arrival)
         elif before is not None:
             passed_s = sample.arrival.monotonic - before.arrival.monotonic

@@ -9,6 +9,7 @@ What leaves a device is a picture in memory like any other (NV12), for the same 
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -29,9 +30,9 @@ logger = logging.getLogger(__name__)
 Device = Literal["vaapi", "nvdec"]
 Decode = Literal["auto", "cpu"] | Device
 
-# Packets by which is measured, from a keyframe on, and the seconds of them at most.
+# Packets by which is measured, from a keyframe on; the seconds until then, with those before it.
 _PACKETS: Final = 30
-_LONGEST_S: Final = 3.0
+_LONGEST_S: Final = 5.0
 # A device must take less than this share of the CPU's time. Less is within the error of the timing.
 _WORTH: Final = 0.85
 
@@ -72,16 +73,20 @@ class _Kind:
     advice: str
 
 
+_TO_THE_SERVICE: Final = (
+    "; the package's service sees no device before a drop-in opens it (docs/config.md, Where video "
+    "is decoded)"
+)
 _KINDS: Final[dict[Device, _Kind]] = {
     "vaapi": _Kind(
         "vaapi", "/dev/dri", "renderD*",
         "install the GPU's driver (intel-media-va-driver or mesa-va-drivers), and let the user edge"
-        " use the device (group render)",
+        " use the device (group render)" + _TO_THE_SERVICE,
     ),
     "nvdec": _Kind(
         "cuda", "/dev", "nvidia[0-9]*",
         "install NVIDIA's driver with its libnvcuvid (nvidia-smi must see the GPU). Jetson modules"
-        " have no NVDEC for FFmpeg's cuda: leave decode: cpu there",
+        " have no NVDEC for FFmpeg's cuda: leave decode: cpu there" + _TO_THE_SERVICE,
     ),
 }  # fmt: skip
 
@@ -202,7 +207,10 @@ def chosen_decoding(
         return Decoding(why=why), packets
     first = list(_first(packets))
     measured = list(dropwhile(lambda packet: not packet.is_keyframe, first))
-    decoding = _fastest(there, stream, hardware, lambda each: measure(each, measured))
+    if not measured:
+        decoding = Decoding(why=f"no keyframe among the first {len(first)} packets")
+    else:
+        decoding = _fastest(there, stream, hardware, lambda each: measure(each, measured))
     return decoding, chain(first, packets)
 
 
@@ -235,13 +243,11 @@ def _fastest(
 
 def _first(packets: Iterator[Packet]) -> Iterator[Packet]:
     """Take the packets by which is measured, and those before their keyframe."""
-    taken, began = 0, 0.0
+    taken, began = 0, math.inf
     for packet in packets:
         yield packet
-        if not taken and not packet.is_keyframe:
-            continue
-        taken += 1
-        began = began or packet.arrival.monotonic
+        taken += taken > 0 or packet.is_keyframe
+        began = min(began, packet.arrival.monotonic)
         if taken >= _PACKETS or packet.arrival.monotonic - began >= _LONGEST_S:
             return
 

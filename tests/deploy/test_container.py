@@ -83,6 +83,12 @@ def test_a_service_can_do_no_more_than_it_must(services: dict[str, Any], name: s
     assert weaknesses(services[name]) == []
 
 
+def test_the_daemon_is_not_the_first_process_which_would_inherit_zombies(
+    services: dict[str, Any],
+) -> None:
+    assert services["edge"]["init"] is True
+
+
 @pytest.mark.parametrize(
     ("change", "found"),
     [

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 UNITS = Path(__file__).resolve().parents[2] / "deploy" / "units"
+DOC = (UNITS.parents[1] / "docs" / "config.md").read_text()
 UNIT = (UNITS / "edge.service").read_text()
 FORMS = {
     "x86": UNIT,
     "openvino": UNIT + (UNITS / "openvino.conf").read_text(),
     "jetson": UNIT + (UNITS / "jetson.conf").read_text(),
+    "decoding on a device": UNIT + DOC.split("```ini\n")[1].split("```")[0],
 }
 # What a unit is that somebody writes in a minute.
 NAIVE = "[Service]\nType=notify\nExecStart=/bin/true\nRestart=always\n"

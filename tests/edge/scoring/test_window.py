@@ -189,6 +189,21 @@ def test_what_was_lost_after_a_heartbeat_is_not_taken_for_still() -> None:
         assert not window.is_full
 
 
+@pytest.mark.parametrize("still", [False, True])
+def test_a_clip_spans_no_break_however_short(still: bool) -> None:
+    window = Window(3)
+    for sequence in range(3):
+        window.push(moving(sequence / 2, sequence))
+    after = replace(moving(1.5, 3), after_break=True, heartbeat=still)
+    window.push(after)
+    assert times_of(window) == [1.5]
+    window = Window(3)
+    for sequence in range(3):
+        window.push(moving(sequence / 2, sequence))
+    window.push(replace(after, after_break=False))
+    assert window.is_full
+
+
 def test_heartbeats_alone_fill_no_window() -> None:
     window = Window(3)
     for sequence in range(3):

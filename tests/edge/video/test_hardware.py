@@ -1,6 +1,7 @@
 """Where video is decoded. No device is at hand: a double stands for one, and is named so."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -176,11 +177,33 @@ def test_packets_before_the_first_keyframe_are_not_measured_and_not_lost(clip: P
         assert sum(1 for _ in packets) == PACKETS - 3
 
 
+@pytest.mark.parametrize(("step_s", "device", "taken"), [(0.04, "nvdec", 40), (0.5, "cpu", 11)])
+def test_a_keyframe_is_not_waited_for_without_end(
+    clip: Path, step_s: float, device: str, taken: int
+) -> None:
+    read = 0
+
+    def late() -> Iterator[Packet]:
+        nonlocal read
+        for read, packet in enumerate(source.packets(), start=1):
+            arrival = replace(packet.arrival, monotonic=100 + read * step_s)
+            yield replace(packet, arrival=arrival, is_keyframe=read == 11 + 1)
+
+    with open_source(str(clip)) as source:
+        decoding, packets = chosen_decoding(
+            "auto", source.stream, late(), DoubleOfHardware(nvdec=0.1), stated
+        )
+        assert (decoding.device, read) == (device, taken)
+        assert device != "cpu" or decoding.why == "no keyframe among the first 11 packets"
+        assert sum(1 for _ in packets) == PACKETS
+
+
 def test_this_ffmpeg_knows_nvdec_and_says_that_it_lacks_va_api(tmp_path: Path) -> None:
     (tmp_path / "dev").mkdir()
     hardware = FFmpegHardware(tmp_path)
     assert "built without vaapi" in (hardware.obstacle("vaapi", "h264") or "")
     assert "there is no /dev/nvidia" in (hardware.obstacle("nvdec", "h264") or "")
+    assert "the package's service sees no device" in (hardware.obstacle("nvdec", "h264") or "")
     assert "libnvcuvid" in (hardware.obstacle("nvdec", "hevc") or "")
     assert "no rawvideo with cuda" in (hardware.obstacle("nvdec", "rawvideo") or "")
     (tmp_path / "dev" / "nvidia0").touch()
