@@ -182,6 +182,12 @@ class ProcessCamera:
                 self._fail(f"its process cannot begin: {exc.strerror}", 0.0, 0)
             return self._life
 
+    def refuse(self, reason: str) -> None:
+        """Say why no process can be made for it; one that has failed says what it says."""
+        with self._changed:
+            if self._account.trouble is None:
+                self._fail(f"its process cannot begin: {reason}", 0.0, 0)
+
     def receive(self) -> None:
         """Take what its process has sent."""
         said: list[Logged] = []

@@ -164,6 +164,11 @@ class Life:
             return False
         return time.monotonic() - self.doomed_at > after_s
 
+    def take_handle(self) -> int | None:
+        """Return the descriptor of the process, which is the caller's now; None where none is."""
+        handle, self._handle = self._handle, None
+        return None if handle is None else handle.fd
+
     def close(self) -> None:
         """Let go of the process; without its daemon it ends."""
         self._to_hand_over.close()

@@ -2,16 +2,20 @@
 
 import logging
 import os
+import re
 import selectors
 import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from random import Random
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from edge.system.backoff import WORKER
 from edge.system.redact import redact
 from edge.video.process.life import Life
 from edge.video.process.server import MOST_BYTES, command
@@ -20,7 +24,8 @@ logger = logging.getLogger(__name__)
 
 # A server that has not answered for so long is begun anew. It loads its libraries first.
 _ANSWER_S: Final = 30.0
-_AGAIN_S: Final = 1.0
+# A server that closes its socket ends by itself within so long.
+_PARTING_S: Final = 1.0
 # Threads of numpy's algebra would be lost in a fork, and memory of many arenas is not shared.
 # Large blocks are given back when they are freed: otherwise a JPEG leaves 5 MB with its process.
 _ENVIRONMENT: Final = {
@@ -28,6 +33,8 @@ _ENVIRONMENT: Final = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": "131072",
 }
+# Without these nothing begins, or it reads other files; a short password may be part of any path.
+_NO_SECRET: Final = re.compile(r"PATH|HOME|LD_LIBRARY_PATH|PYTHONPATH|LANG|LC_\w+|TZ|SSL_CERT_\w+")
 
 
 class _Said(BaseModel):
@@ -74,6 +81,9 @@ class Nursery:
     Args:
         selector: Watches the server's socket; its data is the nursery.
         child: Module whose ``run`` runs in each process.
+
+    Attributes:
+        trouble: Why the last server ended or could not begin; empty since one has made a process.
     """
 
     def __init__(self, selector: selectors.BaseSelector, child: str) -> None:
@@ -81,7 +91,10 @@ class Nursery:
         self._child = child
         self._server: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self.trouble = ""
+        self._failures = 0  # in a row
         self._again_at = 0.0
+        self._rng = Random()  # noqa: S311  jitter, no secret
         self._owed: dict[int, float] = {}  # number of a process -> when it was asked for
 
     def keep(self) -> bool:
@@ -91,7 +104,6 @@ class Nursery:
             logger.error("the server of the cameras' processes hangs: it begins anew")
             self._server.kill()
         if self._server is None and now >= self._again_at:
-            self._again_at = now + _AGAIN_S
             self._begin()
         return self._server is not None
 
@@ -115,18 +127,19 @@ class Nursery:
         except OSError:
             data, fds = b"", []
         if not data:
-            self.close()
+            self._failed(self._end())
             return None
         try:
             said = _SAID.validate_json(data)
         except ValueError:
-            logger.error("the server of the cameras' processes says what is no word of it")  # noqa: TRY400  no traceback
             for fd in fds:
                 os.close(fd)
             self.close()
+            self._failed("says what is no word of it")
             return None
         self._owed.pop(said.number, None)
         if isinstance(said, _Forked) and fds:
+            self.trouble, self._failures = "", 0
             return [ProcessForked(said.number, said.process, fds[0])]
         return [ProcessEnded(said.number, _words(said))]
 
@@ -151,18 +164,43 @@ class Nursery:
                     pass_fds=[its.fileno()],
                     stdin=subprocess.DEVNULL,
                     env=environment() | _ENVIRONMENT,
+                    start_new_session=True,  # no key of a terminal reaches it while it loads
                 )
             except OSError as exc:
-                logger.error("the server of the cameras' processes cannot begin: %s", exc)  # noqa: TRY400  expected: no traceback
+                self._failed(f"cannot begin: {exc.strerror}")
                 ours.close()
                 return
         self._socket = ours
         self._selector.register(ours, selectors.EVENT_READ, self)
 
+    def _end(self) -> str:
+        """Let go of a server that has closed its socket; return how it ended."""
+        server = self._server
+        if server is not None:
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(_PARTING_S)
+        self.close()
+        code = None if server is None else server.returncode
+        return f"was ended by {_signal(-code)}" if code and code < 0 else f"ended with code {code}"
+
+    def _failed(self, reason: str) -> None:
+        """Take note that there is no server, and say why where that is new."""
+        reason = f"the server of the cameras' processes {reason}"
+        self._failures += 1
+        delay_s = WORKER.delay_s(self._failures, self._rng)
+        self._again_at = time.monotonic() + delay_s
+        level = logging.DEBUG if reason == self.trouble else logging.ERROR
+        logger.log(level, "%s; next try in %.1f s", reason, delay_s)
+        self.trouble = reason
+
 
 def environment() -> dict[str, str]:
     """Return the environment of this process, without variables that hold a secret."""
-    return {name: value for name, value in os.environ.items() if redact(value) == value}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if _NO_SECRET.fullmatch(name) or redact(value) == value
+    }
 
 
 def _words(said: _Forked | _Refused | _Ended) -> str:

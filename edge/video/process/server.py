@@ -6,6 +6,7 @@ nobody opens again, and it ends with the daemon's end of its socket.
 """
 
 import ctypes
+import errno
 import gc
 import json
 import os
@@ -28,6 +29,7 @@ _PR_SET_NAME: Final = 15
 # The kernel that is out of memory ends a camera before it ends the daemon.
 _OOM_SCORE: Final = "500"
 MOST_BYTES: Final = 4096
+_FDS: Final = 2
 
 
 def main(fd: int, child: str) -> NoReturn:
@@ -72,31 +74,45 @@ class Server:
                 ended.recv(4096)
                 self._reap()
             if self._daemon in ready:
-                data, fds, _, _ = socket.recv_fds(self._daemon, MOST_BYTES, 2)
+                data, fds, _, _ = socket.recv_fds(self._daemon, MOST_BYTES, _FDS)
                 if not data:
                     return
-                self._fork(int(data), *fds)
+                self._fork(int(data), fds)
 
-    def _fork(self, number: int, channel: int, memory: int) -> None:
-        server = os.getpid()
+    def _fork(self, number: int, fds: list[int]) -> None:
+        """Fork for ``fds``: the channel and the memory, or fewer where no descriptor was free."""
         try:
-            process = os.fork()
+            self._numbers[self._begin(number, fds)] = number
         except OSError as exc:
             self._say({"number": number, "refused": exc.strerror})
-            process = -1
-        if not process:
-            self._become_camera(server, channel, memory)
-        os.close(channel)
-        os.close(memory)
-        if process < 0:
-            return
-        self._numbers[process] = number
-        handle = os.pidfd_open(process)  # it is not reaped yet, so it is this one
-        try:
-            told = json.dumps({"number": number, "process": process}).encode()
-            socket.send_fds(self._daemon, [told], [handle])
         finally:
-            os.close(handle)
+            for fd in fds:
+                os.close(fd)
+
+    def _begin(self, number: int, fds: list[int]) -> int:
+        """Return the id of a new process that the daemon has a descriptor of.
+
+        Raises:
+            OSError: There is none, or no descriptor of it: then it has ended again.
+        """
+        if len(fds) < _FDS:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        server = os.getpid()
+        process = os.fork()
+        if not process:
+            self._become_camera(server, *fds)
+        try:
+            handle = os.pidfd_open(process)  # it is not reaped yet, so it is this one
+            try:
+                told = json.dumps({"number": number, "process": process}).encode()
+                socket.send_fds(self._daemon, [told], [handle])
+            finally:
+                os.close(handle)
+        except OSError:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            raise
+        return process
 
     def _reap(self) -> None:
         while True:

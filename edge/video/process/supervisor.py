@@ -21,6 +21,7 @@ from edge.system.workers import WorkerThread
 from edge.video.process.camera import ProcessCamera
 from edge.video.process.life import Life
 from edge.video.process.nursery import Nursery, ProcessEnded
+from edge.video.process.remains import Remains
 
 CHILD: Final = "edge.video.process.child"
 """What runs in the process of a camera. The daemon itself never imports it."""
@@ -48,6 +49,7 @@ class Supervisor:
         self._lock = threading.Lock()
         self._cameras: list[ProcessCamera] = []
         self._lives: dict[int, ProcessCamera] = {}
+        self._remains = Remains()
         self._numbers = count(1)
         self._wake: SocketWake | None = None  # while the thread runs
         self._stopping = threading.Event()
@@ -116,8 +118,9 @@ class Supervisor:
         if round_s >= self._round_s:
             self._looked_at += round_s
             self._look(selector, min(round_s, _LONGEST_ROUND_S))
-        if self._cameras and nursery.keep():
-            self._begin_due(selector, nursery)
+        self._remains.clear_up()
+        if self._cameras:
+            self._begin_due(selector, nursery, served=nursery.keep())
 
     def _receive(self, selector: selectors.BaseSelector, camera: ProcessCamera) -> None:
         camera.receive()
@@ -130,7 +133,10 @@ class Supervisor:
         heard = nursery.heard()
         if heard is None:
             for number in list(self._lives):
-                self._part(selector, number, "its process has ended with its server")
+                life = self._life(number)
+                begun = life is not None and life.forked_at
+                words = "has ended with its server" if begun else f"cannot begin: {nursery.trouble}"
+                self._leave(selector, number, f"its process {words}")
             return
         for said in heard:
             if isinstance(said, ProcessEnded):
@@ -150,13 +156,18 @@ class Supervisor:
             camera.look(round_s)
             life = camera.life
             if life is not None and life.is_lost(_LOST_S):
-                self._part(selector, life.number, "its process cannot be ended")
+                self._leave(selector, life.number, "its process cannot be ended")
 
-    def _begin_due(self, selector: selectors.BaseSelector, nursery: Nursery) -> None:
+    def _begin_due(
+        self, selector: selectors.BaseSelector, nursery: Nursery, *, served: bool
+    ) -> None:
         with self._lock:
             cameras = list(self._cameras)
         for camera in cameras:
-            if not camera.is_due(time.monotonic()):
+            if not camera.is_due(time.monotonic()) or self._remains.has(camera.name):
+                continue
+            if not served:
+                camera.refuse(nursery.trouble)
                 continue
             life = camera.begin(next(self._numbers))
             if life is None:
@@ -171,6 +182,16 @@ class Supervisor:
         camera = self._lives.get(number)
         life = None if camera is None else camera.life
         return life if life is not None and life.number == number else None
+
+    def _leave(self, selector: selectors.BaseSelector, number: int, words: str) -> None:
+        """Let go of a process of which nobody says that it has ended."""
+        life = self._life(number)
+        if life is not None:
+            life.kill()
+            handle = life.take_handle()
+            if handle is not None:
+                self._remains.keep(self._lives[number].name, handle)
+        self._part(selector, number, words)
 
     def _part(self, selector: selectors.BaseSelector, number: int, words: str) -> None:
         """Let go of a process that has ended."""
