@@ -16,9 +16,10 @@ from patience import Until
 
 from edge.config.models import CameraConfig, SnapshotsConfig
 from edge.model.bundle.manifest import ImageSpec
-from edge.video.process import nursery, supervisor
+from edge.video.process import nursery, server, supervisor
 from edge.video.process.beginning import Beginning
 from edge.video.process.camera import ProcessCamera
+from edge.video.process.life import Life
 from edge.video.process.limits import LIMITS, ProcessLimits
 from edge.video.process.supervisor import Supervisor
 
@@ -88,10 +89,8 @@ socket.recv_fds = once
 def test_a_server_without_a_free_descriptor_refuses_and_goes_on(
     monkeypatch: pytest.MonkeyPatch, begin: Callable[..., ProcessCamera], until: Until, fault: str
 ) -> None:
-    real = nursery.command
-
     def command(fd: int, child: str) -> list[str]:
-        *python, program = real(fd, child)
+        *python, program = server.command(fd, child)
         return [*python, fault + program]
 
     monkeypatch.setattr(nursery, "command", command)
@@ -154,7 +153,12 @@ def test_no_second_process_is_begun_beside_one_that_nothing_ends(
         worker = begin("is silent", ProcessLimits(silence_s=0.2))
         until("it is let go of", lambda: worker.health().state == "failed")
         real = worker.begin
-        nothing_ends.setattr(worker, "begin", lambda number: begun.append(number) or real(number))
+
+        def begin_next(number: int) -> Life | None:
+            begun.append(number)
+            return real(number)
+
+        nothing_ends.setattr(worker, "begin", begin_next)
         until("the next one is due", lambda: begun or worker.is_due(time.monotonic()))
         time.sleep(0.3)  # some rounds
         assert not begun
