@@ -7,9 +7,15 @@ import json
 import os
 import pickle
 import socket
+import threading
 import time
+from contextlib import suppress
+from typing import NoReturn
+
+import numpy as np
 
 from edge.video.process.beginning import Beginning
+from edge.video.process.memory import Layout
 
 SAMPLE = {
     "kind": "sample", "slot": 0, "sequence": 0, "monotonic": 1.0, "pts_s": None,
@@ -51,8 +57,38 @@ SENT: dict[str, list[bytes]] = {
     ]
     * 20,
     "a flood": [json.dumps(HEALTH).encode()] * 2_000,
+    "has ended": [json.dumps(HEALTH | {"state": "ended"}).encode()],
+    "has stopped": [json.dumps(HEALTH | {"state": "stopped"}).encode()],
     "hangs": [json.dumps(HEALTH | {"step": "decode", "step_s": 60.0}).encode()],
 }
+
+
+JPEG = b"\xff\xd8 a picture \xff\xd9"
+# Seconds until it answers a question, and the answer.
+ANSWERS: dict[str, tuple[float, bytes]] = {
+    "a picture": (0.0, JPEG),
+    "a picture that comes late": (0.4, JPEG),
+    "no picture": (0.0, b"<script>" + JPEG),
+    "half a picture": (0.0, JPEG[:-1]),
+    "a picture too large": (0.0, JPEG[:-2] + bytes(10_000_000) + JPEG[-2:]),
+}
+
+
+def answer(channel: socket.socket, beginning: Beginning, memory: int) -> NoReturn:
+    """Answer each question as ``ANSWERS`` says."""
+    shared = Layout(beginning.image, None).map(memory, writable=True)
+    wait_s, data = ANSWERS[beginning.name]
+    channel.send(json.dumps(SAMPLE | {"monotonic": time.monotonic()}).encode())
+    channel.settimeout(0.5)
+    while True:
+        channel.send(json.dumps(HEALTH | {"samples": 1}).encode())
+        with suppress(TimeoutError):
+            asked = json.loads(channel.recv(1 << 15) or "{}")
+            if asked.get("kind") == "ask":
+                time.sleep(wait_s)
+                shared.answer[: len(data)] = np.frombuffer(data, np.uint8)
+                told = {"kind": "answer", "number": asked["number"], "size": len(data)}
+                channel.send(json.dumps(told).encode())
 
 
 def prepare() -> None:
@@ -61,9 +97,13 @@ def prepare() -> None:
 
 def run(channel: socket.socket, memory: int) -> None:
     """Do what the name of the camera says."""
-    del memory
     beginning: Beginning = pickle.loads(channel.recv(1 << 17))
     name = beginning.name
+    if name in ANSWERS:
+        answer(channel, beginning, memory)
+    if name == "many threads":
+        for _ in range(80):
+            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
     hoard = []
     if name == "grows":
         hoard = [bytearray(b"x" * 1_000_000) for _ in range(100)]

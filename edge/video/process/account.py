@@ -1,7 +1,10 @@
 """Keeps the health of one camera over all its processes."""
 
+import math
+import re
 import time
 from dataclasses import replace
+from typing import Final
 
 from edge.system.redact import redact
 from edge.system.visible import printable
@@ -9,20 +12,26 @@ from edge.video.process.records import Healthy
 from edge.video.sample import Sample
 from edge.video.worker import CameraHealth, State
 
+_AGAIN_S: Final = 300.0
+_FIGURE: Final = re.compile(r"\d[\d.]*")
+
 
 class HealthAccount:
     """Health of a camera: what its process tells, and what the daemon knows itself.
 
     Args:
         before: Health at the beginning.
+        again_s: Seconds until a reason is worth a line of the log again.
 
     Attributes:
         replaced: Samples that were replaced by newer ones before they were taken.
         trouble: Why the last process ended; None once the next one has something to say.
     """
 
-    def __init__(self, before: CameraHealth) -> None:
+    def __init__(self, before: CameraHealth, again_s: float = _AGAIN_S) -> None:
         self._health = before
+        self._again_s = again_s
+        self._said_at: dict[str, float] = {}  # kind of reason -> time.monotonic()
         self.replaced = 0
         self.trouble: str | None = None
 
@@ -64,10 +73,17 @@ class HealthAccount:
         self._quiet(state)
 
     def failed(self, reason: str) -> bool:
-        """Take note that a process has ended; return whether the reason is a new one."""
-        known, self.trouble = self.trouble == reason, reason
+        """Take note that a process has ended; return whether the log has not said so lately.
+
+        Reasons that differ in figures alone are one.
+        """
+        self.trouble = reason
         self._quiet("failed")
-        return not known
+        kind, now = _FIGURE.sub("", reason), time.monotonic()
+        lately = now - self._said_at.get(kind, -math.inf) < self._again_s
+        if not lately:
+            self._said_at[kind] = now
+        return not lately
 
     def _quiet(self, state: State) -> None:
         self._health = replace(self._health, state=state, fps_in=0.0, fps_sampled=0.0)

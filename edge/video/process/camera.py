@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edge.config.models import SnapshotsConfig
 from edge.model.bundle.manifest import ImageSpec
 from edge.video.process.account import HealthAccount
+from edge.video.process.asking import AskingTime
 from edge.video.process.beginning import Beginning
 from edge.video.process.fate import Fate
 from edge.video.process.life import Life, MisbehavedError
@@ -36,6 +37,10 @@ from edge.video.worker import CameraHealth, Edges, State
 logger = logging.getLogger(__name__)
 
 _OVER: Final = ("stopped", "ended")
+_JPEG_BEGIN: Final = b"\xff\xd8"
+_JPEG_END: Final = b"\xff\xd9"
+# A picture of noise takes about one, and is rarely twice as high as wide.
+_JPEG_PIXEL_BYTES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +90,13 @@ class ProcessCamera:
         self._snapshots = snapshots
         live = is_live(beginning.config.url.get_secret_value())
         rng = Random()  # noqa: S311  jitter, no secret
+        self._live = live
         self._fate = Fate(beginning.config, live=live, limits=limits, rng=rng)
         self._log = logging.LoggerAdapter(logger, {"camera": self.name})
         self._over = threading.Event()
         self._over.set()
         self._asking = threading.Lock()  # one question at a time
+        self._asking_time = AskingTime(limits.answer_s, limits.asking_share)
         self._changed = threading.Condition()  # guards all fields below
         self._life: Life | None = None
         self._account = HealthAccount(beginning.before)
@@ -124,8 +131,13 @@ class ProcessCamera:
     def snapshot(self, sequence: int, max_width: int | None = None) -> bytes | None:
         if not self._snapshots.publish:
             return None
-        answer = self._ask(sequence, jpeg_width=max_width or self._snapshots.max_width)
-        return None if answer is None else answer.tobytes()
+        width = max_width or self._snapshots.max_width
+        answer = self._ask(sequence, jpeg_width=width)
+        if answer is None or answer.size > _JPEG_PIXEL_BYTES * width**2:
+            return None
+        data = answer.tobytes()
+        whole = data.startswith(_JPEG_BEGIN) and data.endswith(_JPEG_END)
+        return data if whole else None
 
     def pixels(
         self, sequence: int, spec: ImageSpec, box: Edges | None = None
@@ -236,8 +248,9 @@ class ProcessCamera:
                 self._doom(life, None)
                 return
             wrong = self._fate.wrong(
-                life.step, life.step_s + life.silent_s, life.silent_s, life.memory_bytes
-            )
+                life.step, life.step_s + life.silent_s, life.silent_s, life.memory_bytes,
+                life.threads,
+            )  # fmt: skip
             if wrong is not None:
                 self._doom(life, wrong)
 
@@ -293,7 +306,14 @@ class ProcessCamera:
         self._account.sampled(sample)
 
     def _note(self, life: Life, record: Healthy) -> bool:
-        """Take over the health; return whether the camera has just ended."""
+        """Take over the health; return whether the camera has just ended.
+
+        Raises:
+            MisbehavedError: It says that it has ended, which only a recording does unasked.
+        """
+        allowed = _OVER if self._stop_at is not None else () if self._live else ("ended",)
+        if record.state in _OVER and record.state not in allowed:
+            raise MisbehavedError("an end that nobody asked for")
         life.step, life.step_s = record.step, record.step_s
         self._account.heard(record)
         if record.state in _OVER and self._quiet_at is None:
@@ -328,6 +348,8 @@ class ProcessCamera:
             life = self._life
             if life is None or life.gone or not life.holds(sequence):
                 return None
+            if not self._asking_time.left:
+                return None
             self._number += 1
             number = self._number
             question = Question.model_validate({"number": number, "sequence": sequence} | what)
@@ -338,7 +360,9 @@ class ProcessCamera:
                 answered = self._answer is not None and self._answer.number == number
                 return answered or life.gone or self._life is not life
 
+            asked_at = time.monotonic()
             self._changed.wait_for(settled, self._limits.answer_s)
+            self._asking_time.took(time.monotonic() - asked_at)
             answer = self._answer
             if answer is None or answer.number != number or answer.size is None:
                 return None

@@ -45,7 +45,9 @@ class Fate:
         self._rng = rng
         self._failures = 0
 
-    def wrong(self, step: Step, step_s: float, silent_s: float, memory_bytes: int) -> str | None:
+    def wrong(
+        self, step: Step, step_s: float, silent_s: float, memory_bytes: int, threads: int
+    ) -> str | None:
         """Return what is wrong with a process that runs; None where nothing is.
 
         Args:
@@ -53,6 +55,7 @@ class Fate:
             step_s: Seconds for which it does that.
             silent_s: Seconds since its last record.
             memory_bytes: Memory that it has for itself.
+            threads: Threads that it has.
         """
         if silent_s >= self._limits.silence_s:
             return f"was silent for {silent_s:.1f} s"
@@ -60,6 +63,8 @@ class Fate:
             return f"did not come back from '{step}' for {step_s:.1f} s"
         if memory_bytes > self._limits.memory_bytes:
             return f"took {memory_bytes / 1e6:.0f} MB of memory"
+        if threads > self._limits.threads:
+            return f"has {threads} threads, more than {self._limits.threads}"
         return None
 
     def delay_s(self, lived_s: float, samples: int) -> float:

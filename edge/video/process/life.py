@@ -257,6 +257,16 @@ class Life:
             return 0
         return (int(pages[1]) - int(pages[2])) * _PAGE
 
+    @property
+    def threads(self) -> int:
+        """Threads that the process has; 0 where nobody knows."""
+        if self._handle is None:
+            return 0
+        try:  # a folder has a link for each folder in it, and two
+            return Path(f"/proc/{self._handle.process}/task").stat().st_nlink - 2
+        except OSError:
+            return 0
+
     def _count(self) -> None:
         second = int(time.monotonic())
         self._records = self._records + 1 if second == self._second else 1

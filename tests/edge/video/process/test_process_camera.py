@@ -23,7 +23,7 @@ from edge.system.redact import register_secret
 from edge.testing import TestCamera
 from edge.video.process.beginning import Beginning
 from edge.video.process.camera import ProcessCamera
-from edge.video.process.limits import ProcessLimits
+from edge.video.process.limits import LIMITS, ProcessLimits
 from edge.video.process.nursery import environment
 from edge.video.process.supervisor import Supervisor
 
@@ -135,6 +135,8 @@ def bad_supervisor() -> Iterator[Supervisor]:
         ("unasked", "sent an answer that nobody asked for"),
         ("a chatterbox", "sent more than 10 lines for the log"),
         ("a flood", "sent more than 100 records in a second"),
+        *((name, "sent an end that nobody asked for") for name in ("has ended", "has stopped")),
+        ("many threads", "has "),
         ("hangs", "did not come back from 'decode' for "),
         ("grows", "took "),
         ("is silent", "was silent for "),
@@ -160,12 +162,14 @@ def test_a_process_in_a_strangers_hands_is_ended(
     assert worker.stop(5.0)
 
 
-def bad_camera(name: str, supervisor: Supervisor, spec: ImageSpec) -> ProcessCamera:
+def bad_camera(
+    name: str, supervisor: Supervisor, spec: ImageSpec, limits: ProcessLimits = LIMITS
+) -> ProcessCamera:
     """A camera that runs and does what its name says."""
     config = CameraConfig.model_validate({"url": "rtsp://127.0.0.1/none"})
     worker = ProcessCamera(
         Beginning(name, config, spec, None), lambda: None, supervisor.attend,
-        snapshots=SnapshotsConfig(), limits=ProcessLimits(),
+        snapshots=SnapshotsConfig(), limits=limits,
     )  # fmt: skip
     worker.start()
     return worker
@@ -179,6 +183,39 @@ def test_a_process_that_ends_by_a_signal_without_a_name_ends_no_supervisor(
     assert worker.health().error == f"its process was ended by signal {bad_children.UNNAMED}"
     assert not bad_supervisor.failed
     assert worker.stop(5.0)
+
+
+@pytest.mark.parametrize("name", ["no picture", "half a picture", "a picture too large"])
+def test_what_is_no_picture_is_no_snapshot(
+    bad_supervisor: Supervisor, until: Until, image_spec: Callable[..., ImageSpec], name: str
+) -> None:
+    worker = bad_camera(name, bad_supervisor, image_spec())
+    sequence = take_next(worker, until).sequence
+    assert worker.snapshot(sequence) is None
+    assert known(worker.life).holds(sequence)  # it has answered, and runs
+    worker.stop(5.0)
+
+
+def test_pictures_that_come_at_once_all_come(
+    bad_supervisor: Supervisor, until: Until, image_spec: Callable[..., ImageSpec]
+) -> None:
+    worker = bad_camera("a picture", bad_supervisor, image_spec())
+    sequence = take_next(worker, until).sequence
+    assert [worker.snapshot(sequence) for _ in range(20)] == [bad_children.JPEG] * 20
+    worker.stop(5.0)
+
+
+def test_a_process_that_answers_late_each_time_is_asked_less(
+    bad_supervisor: Supervisor, until: Until, image_spec: Callable[..., ImageSpec]
+) -> None:
+    limits = ProcessLimits(answer_s=0.5)
+    worker = bad_camera("a picture that comes late", bad_supervisor, image_spec(), limits)
+    sequence = take_next(worker, until).sequence
+    began = time.monotonic()
+    for _ in range(10):
+        worker.snapshot(sequence)
+    assert 0.4 < time.monotonic() - began < 2.0  # of the four seconds that it wants
+    worker.stop(5.0)
 
 
 def test_a_sample_that_is_stamped_ahead_has_arrived_by_now(
@@ -209,7 +246,7 @@ def test_a_process_that_keeps_to_the_rules_is_not_ended(
 
 
 def test_every_bad_record_is_tried() -> None:
-    assert len(bad_children.SENT) == 19
+    assert len(bad_children.SENT) == 21
 
 
 def test_a_camera_gets_no_variable_with_a_password_of_others(

@@ -7,12 +7,36 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from edge.video.process.starving import ProcessTime
 
 SPINS = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])}); print(flush=True)\nwhile True: pass"
+
+
+WAITS = """
+import os, sys
+print(flush=True)
+opens = (os.POSIX_SPAWN_OPEN, 0, sys.argv[1], os.O_RDONLY, 0)
+os.posix_spawn("/bin/true", ["true"], {}, file_actions=[opens])
+"""
+
+
+@pytest.fixture
+def uninterruptible(tmp_path: Path) -> Iterator[int]:
+    """Id of a process in state D, as one that waits for a disk: its child opens a pipe."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen([sys.executable, "-c", WAITS, pipe], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        stat = Path(f"/proc/{process.pid}/stat")
+        while stat.read_text("ascii").split()[2] != "D":
+            time.sleep(0.01)
+        yield process.pid
+        os.close(os.open(pipe, os.O_WRONLY))
 
 
 @contextmanager
@@ -28,9 +52,9 @@ def spinning(policy: int) -> Iterator[int]:
         process.kill()
 
 
-def usable_s(process: int, seconds: float) -> float:
+def usable_s(process: int, seconds: float, **bounds: float) -> float:
     """Seconds of the next ``seconds`` in which it could have worked, looked at now and then."""
-    seen = ProcessTime(process)
+    seen = ProcessTime(process, **bounds)
     total, begin = 0.0, time.monotonic()
     last = begin
     while last < begin + seconds:
@@ -53,6 +77,21 @@ def test_a_process_that_is_stopped_or_sleeps_could_have_worked(*, stopped: bool)
         time.sleep(0.1)
         assert usable_s(process.pid, 0.5) == pytest.approx(0.5)
         process.kill()
+
+
+def test_a_process_that_waits_for_a_disk_could_not_have_worked(uninterruptible: int) -> None:
+    assert usable_s(uninterruptible, 0.5) < 0.1
+
+
+def test_a_process_that_a_disk_keeps_for_ever_is_not_excused(uninterruptible: int) -> None:
+    assert usable_s(uninterruptible, 0.5, disk_s=0.2) > 0.2
+
+
+def test_a_thread_that_ends_takes_no_time_back() -> None:
+    with spinning(os.SCHED_OTHER) as process:
+        seen = ProcessTime(process)
+        seen._ran_s += 60.0  # of a thread that is gone now
+        assert seen.usable_s(0.5) == 0.0
 
 
 def test_a_process_that_is_gone_is_no_error() -> None:
