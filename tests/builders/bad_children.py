@@ -61,6 +61,15 @@ SENT: dict[str, list[bytes]] = {
     "has stopped": [json.dumps(HEALTH | {"state": "stopped"}).encode()],
     "hangs": [json.dumps(HEALTH | {"step": "decode", "step_s": 60.0}).encode()],
 }
+RETRYING: dict[str, object] = HEALTH | {
+    "state": "retrying",
+    "step": "read",
+    "error": "no data for 5 s",
+}
+RENEWED: dict[str, list[dict[str, object]]] = {
+    "makes room": [RETRYING, {"kind": "renewal"}],
+    "just ends": [RETRYING],
+}
 
 
 JPEG = b"\xff\xd8 a picture \xff\xd9"
@@ -91,6 +100,17 @@ def answer(channel: socket.socket, beginning: Beginning, memory: int) -> NoRetur
                 channel.send(json.dumps(told).encode())
 
 
+def begin(channel: socket.socket, name: str) -> None:
+    """Say that it makes room, or give the first samples after a break."""
+    for told in RENEWED.get(name, []):
+        channel.send(json.dumps(told).encode())
+    if name in RENEWED:
+        os._exit(0)
+    for number in range(2 if name == "a break" else 0):
+        sample = {"slot": number, "sequence": number, "after_break": number == 0}
+        channel.send(json.dumps(SAMPLE | sample | {"monotonic": time.monotonic()}).encode())
+
+
 def prepare() -> None:
     """There is nothing to share."""
 
@@ -104,6 +124,7 @@ def run(channel: socket.socket, memory: int) -> None:
     if name == "many threads":
         for _ in range(80):
             threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+    begin(channel, name)
     hoard = []
     if name == "grows":
         hoard = [bytearray(b"x" * 1_000_000) for _ in range(100)]

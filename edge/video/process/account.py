@@ -72,6 +72,10 @@ class HealthAccount:
         self.trouble = None
         self._quiet(state)
 
+    def parted(self) -> None:
+        """Take note that a process has ended as it should, and that another follows."""
+        self._quiet(self._health.state)
+
     def failed(self, reason: str) -> bool:
         """Take note that a process has ended; return whether the log has not said so lately.
 

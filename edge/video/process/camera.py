@@ -28,6 +28,7 @@ from edge.video.process.records import (
     Healthy,
     Logged,
     Question,
+    Renewal,
     Sampled,
 )
 from edge.video.sample import Arrival, Sample
@@ -272,12 +273,15 @@ class ProcessCamera:
                 self._conclude("stopped")
             elif self._quiet_at is not None:
                 self._over.set()  # a file that has ended, and nobody asked for more
+            elif life.renews and life.wrong is None:
+                self._account.parted()
+                self._wait(time.monotonic() - life.forked_at, life.samples)
             else:
                 reason = words if life.wrong is None else f"its process {life.wrong}"
                 self._fail(reason, time.monotonic() - life.forked_at, life.samples)
         self._wake()
 
-    def _heed(self, life: Life, record: Sampled | Healthy | Answered) -> bool:
+    def _heed(self, life: Life, record: Sampled | Healthy | Renewal | Answered) -> bool:
         """Take a record; return whether the loop is to be woken."""
         match record:
             case Sampled():
@@ -285,6 +289,9 @@ class ProcessCamera:
                 return True
             case Healthy():
                 return self._note(life, record)
+            case Renewal():
+                life.renews = True
+                return False
             case Answered():
                 self._answer = record
                 self._changed.notify_all()
@@ -300,6 +307,8 @@ class ProcessCamera:
             space.clip_pixels, record.heartbeat, record.after_break,
         )  # fmt: skip
         if self._next is not None:
+            after_break = sample.after_break or self._next.sample.after_break
+            sample = replace(sample, after_break=after_break)
             self._account.replaced += 1
             self._give_back(self._next)
         self._next = _Ready(sample, record.slot, life)
@@ -336,11 +345,16 @@ class ProcessCamera:
         self._over.set()
 
     def _fail(self, reason: str, lived_s: float, samples: int) -> None:
-        delay_s = self._fate.delay_s(lived_s, samples)
-        self._again_at = time.monotonic() + delay_s
+        delay_s = self._wait(lived_s, samples)
         level = logging.ERROR if self._account.failed(reason) else logging.DEBUG
         message = "camera %s: %s; next try in %.1f s"
         self._log.log(level, message, self.name, reason, delay_s)
+
+    def _wait(self, lived_s: float, samples: int) -> float:
+        """Let the next process wait; return for how many seconds."""
+        delay_s = self._fate.delay_s(lived_s, samples)
+        self._again_at = time.monotonic() + delay_s
+        return delay_s
 
     def _ask(self, sequence: int, **what: object) -> NDArray[np.uint8] | None:
         """Ask the process about a sample's frame; None where it is gone, or no answer comes."""

@@ -36,6 +36,7 @@ from edge.video.process.records import (
     Healthy,
     Logged,
     Question,
+    Renewal,
     Sampled,
     Told,
     read_order,
@@ -147,11 +148,14 @@ class Child:
         if self._loop.health().state != "retrying":
             return
         if replaced():
-            logger.info("the files that resolve names are new ones: a new process reads them")
-            _leave()
+            self._make_room("the files that resolve names are new ones: a new process reads them")
         if self._hardware.spent:
-            logger.info("a new process opens the device for the next connection")
-            _leave()
+            self._make_room("a new process opens the device for the next connection")
+
+    def _make_room(self, why: str) -> NoReturn:
+        logger.info(why)
+        self._tell(Renewal())
+        _leave()
 
     def _attend(self) -> None:
         """Carry out what the daemon wants, and say at times how the camera does."""

@@ -35,8 +35,10 @@ class Fate:
         self, config: CameraConfig, *, live: bool, limits: ProcessLimits, rng: Random
     ) -> None:
         reading_s = _READS * config.timeout + _READING_S if live else _RECORDING_S
+        # A driver may take seconds for the first device, and more where all cameras begin.
+        self._opening_s = 0.0 if config.decode == "cpu" else limits.opening_s
         self._longest_s: dict[Step, float] = {
-            "begin": limits.decode_s,
+            "begin": max(limits.decode_s, self._opening_s),
             "connect": _OPENINGS * config.timeout + _OPENING_S,
             "read": reading_s,
             "decode": limits.decode_s,
@@ -57,7 +59,8 @@ class Fate:
             memory_bytes: Memory that it has for itself.
             threads: Threads that it has.
         """
-        if silent_s >= self._limits.silence_s:
+        opening_s = self._opening_s if step == "begin" else 0.0
+        if silent_s >= max(self._limits.silence_s, opening_s):
             return f"was silent for {silent_s:.1f} s"
         if step_s > self._longest_s.get(step, math.inf):
             return f"did not come back from '{step}' for {step_s:.1f} s"

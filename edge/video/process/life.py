@@ -76,6 +76,7 @@ class Life:
         step: What its loop did last.
         step_s: Seconds for which it had done that.
         silent_s: Seconds without a record in which it could have sent one.
+        renews: Whether it has said that it ends so that a new one begins.
         gone: Whether its end of the connection is closed.
         samples: Number of samples so far.
 
@@ -112,6 +113,7 @@ class Life:
         self.step: Step = "begin"
         self.step_s = 0.0
         self.silent_s = 0.0
+        self.renews = False
         self.gone = False
         self.samples = 0
         self._held: dict[int, int] = {}  # slot -> sequence

@@ -10,6 +10,7 @@ class ProcessLimits:
 
     Attributes:
         silence_s: Seconds without a record. It sends its health each second.
+        opening_s: Seconds without a record while the devices of a camera that has some are opened.
         decode_s: Seconds for decoding one packet, and making a sample of it.
         memory_bytes: Memory that it has for itself.
         threads: Threads that it has.
@@ -22,6 +23,7 @@ class ProcessLimits:
     """
 
     silence_s: float = 4.0
+    opening_s: float = 30.0
     decode_s: float = 4.0
     memory_bytes: int = 512 * 1024 * 1024
     threads: int = 64

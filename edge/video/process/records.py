@@ -128,6 +128,12 @@ class Logged(_Record):
         return cls(level=level, name=name, text=text[:MOST_TEXT], trace=short)
 
 
+class Renewal(_Record):
+    """The process ends by itself, so that a new one makes the next connection."""
+
+    kind: Literal["renewal"] = "renewal"
+
+
 class Answered(_Record):
     """The answer to a question lies in the answer's part of the memory.
 
@@ -141,7 +147,7 @@ class Answered(_Record):
     size: Count | None
 
 
-Told = Sampled | Healthy | Logged | Answered
+Told = Sampled | Healthy | Logged | Renewal | Answered
 """What a camera's process sends."""
 
 

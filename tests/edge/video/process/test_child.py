@@ -100,3 +100,16 @@ def test_a_daemon_that_ends_with_unread_records_ends_the_camera(
     attendant = attend(camera)
     attendant.join(5.0)
     assert both.left.is_set()
+
+
+def test_a_camera_whose_device_is_spent_says_that_it_makes_room(
+    ends: tuple[Ends, child.Child],
+) -> None:
+    both, camera = ends
+    camera._hardware.spent = True
+    with pytest.raises(LeftError):
+        camera._loop._set("retrying", "no data for 5 s")
+    both.daemon.settimeout(5.0)
+    told = [read_told(both.daemon.recv(MOST_BYTES)) for _ in range(2)]
+    assert [one.kind for one in told] == ["health", "renewal"]
+    assert both.left.is_set()

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Semaphore
 
 import bad_children
 import numpy as np
@@ -163,12 +164,16 @@ def test_a_process_in_a_strangers_hands_is_ended(
 
 
 def bad_camera(
-    name: str, supervisor: Supervisor, spec: ImageSpec, limits: ProcessLimits = LIMITS
+    name: str,
+    supervisor: Supervisor,
+    spec: ImageSpec,
+    limits: ProcessLimits = LIMITS,
+    wake: Callable[[], None] = lambda: None,
 ) -> ProcessCamera:
     """A camera that runs and does what its name says."""
     config = CameraConfig.model_validate({"url": "rtsp://127.0.0.1/none"})
     worker = ProcessCamera(
-        Beginning(name, config, spec, None), lambda: None, supervisor.attend,
+        Beginning(name, config, spec, None), wake, supervisor.attend,
         snapshots=SnapshotsConfig(), limits=limits,
     )  # fmt: skip
     worker.start()
@@ -216,6 +221,39 @@ def test_a_process_that_answers_late_each_time_is_asked_less(
         worker.snapshot(sequence)
     assert 0.4 < time.monotonic() - began < 2.0  # of the four seconds that it wants
     worker.stop(5.0)
+
+
+def test_a_sample_that_replaces_the_first_after_a_break_comes_after_it_as_well(
+    bad_supervisor: Supervisor, until: Until, image_spec: Callable[..., ImageSpec]
+) -> None:
+    worker = bad_camera("a break", bad_supervisor, image_spec())
+    until("both are there", lambda: worker.health().samples == 2)
+    sample = known(worker.take())
+    assert (sample.sequence, sample.after_break) == (1, True)
+    assert worker.stop(5.0)
+
+
+def test_an_end_that_a_process_wants_is_no_failure(
+    bad_supervisor: Supervisor,
+    until: Until,
+    image_spec: Callable[..., ImageSpec],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING, "edge")
+    ended = Semaphore(0)
+    worker = bad_camera("makes room", bad_supervisor, image_spec(), wake=ended.release)
+    seen = set()
+    for _ in range(2):
+        until("a process has ended", lambda: ended.acquire(blocking=False))
+        seen.add((worker.health().state, worker.health().error))
+    assert worker.stop(5.0)
+    assert seen == {("retrying", "no data for 5 s")}
+    assert caplog.records == []
+    # Control: one that says nothing has failed.
+    worker = bad_camera("just ends", bad_supervisor, image_spec())
+    until("it has failed", lambda: worker.health().state == "failed")
+    assert worker.health().error == "its process has ended"
+    assert worker.stop(5.0)
 
 
 def test_a_sample_that_is_stamped_ahead_has_arrived_by_now(
