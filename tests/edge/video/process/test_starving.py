@@ -46,10 +46,12 @@ def spinning(policy: int) -> Iterator[int]:
     process = subprocess.Popen([sys.executable, "-c", SPINS, processor], stdout=subprocess.PIPE)
     assert process.stdout is not None
     with process:
-        os.sched_setscheduler(process.pid, policy, os.sched_param(0))
-        process.stdout.readline()
-        yield process.pid
-        process.kill()
+        try:
+            os.sched_setscheduler(process.pid, policy, os.sched_param(0))
+            process.stdout.readline()
+            yield process.pid
+        finally:
+            process.kill()
 
 
 def usable_s(process: int, seconds: float, **bounds: float) -> float:
