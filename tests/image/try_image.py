@@ -174,7 +174,11 @@ def page(
     run = [outcome for row in ROWS if (outcome := outcomes.get(row.id))]
     kept = sum(outcome.holds for outcome in run)
     apart = sum(outcome.seconds for outcome in run) / 60
-    took = f"{apart:.0f} minutes of boxes" if whole is None else f"all in {whole:.0f} minutes"
+    took = (
+        f"{apart:.0f} minutes of boxes, in several runs"
+        if whole is None
+        else f"all in {whole:.0f} minutes"
+    )
     count = (
         f"{kept} of {len(ROWS)} rows hold, {len(ROWS) - len(run)} were not run; {took} on"
         f" {os.cpu_count()} cores."
